@@ -1,0 +1,256 @@
+//! Memory that grows with the input.
+//!
+//! An [`Arena`] hands out memory mapped for the purpose and gives all of it
+//! back when it is dropped; a [`Table`] is a list in it. One small mapping
+//! serves an ordinary context, and nothing has a fixed capacity: a table that
+//! is full moves to a place of twice the size.
+use core::cell::Cell;
+use core::mem::{MaybeUninit, align_of, size_of};
+use core::ops::{Deref, DerefMut};
+use core::ptr::{self, NonNull};
+use core::slice;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use static_assertions::const_assert;
+
+/// The kernel gave no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory;
+
+/// Size of the first mapping, in bytes. Untouched pages cost nothing.
+const FIRST_CHUNK: usize = 256 << 10;
+/// Mappings double up to this size; a larger one is made only to order.
+const LARGEST_CHUNK: usize = 64 << 20;
+/// Sizes are multiples of this; the kernel rounds up where its page is larger.
+const PAGE: usize = 4096;
+
+/// What stands at the start of each mapping.
+struct Chunk {
+    previous: *mut Chunk,
+    size: usize,
+}
+const_assert!(size_of::<Chunk>() < FIRST_CHUNK);
+
+/// Memory that lives until the arena is dropped.
+pub struct Arena {
+    newest: Cell<*mut Chunk>,
+    free: Cell<usize>,
+    end: Cell<usize>,
+}
+
+#[allow(clippy::mut_from_ref, reason = "each call hands out other bytes")]
+impl Arena {
+    /// An arena that has mapped nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            newest: Cell::new(ptr::null_mut()),
+            free: Cell::new(0),
+            end: Cell::new(0),
+        }
+    }
+
+    /// `length` zero bytes.
+    pub fn bytes(&self, length: usize) -> Result<&mut [u8], NoMemory> {
+        let place = self.take(length, 1)?;
+        // SAFETY: `take` hands out each byte once, zeroed by the kernel, valid
+        // as long as `self`.
+        Ok(unsafe { slice::from_raw_parts_mut(place.as_ptr(), length) })
+    }
+
+    /// A copy of `text`.
+    pub fn copy(&self, text: &[u8]) -> Result<&mut [u8], NoMemory> {
+        let copy = self.bytes(text.len())?;
+        for (to, from) in copy.iter_mut().zip(text) {
+            *to = *from;
+        }
+        Ok(copy)
+    }
+
+    /// An empty table.
+    pub fn table<T: Copy>(&self) -> Table<'_, T> {
+        Table {
+            arena: self,
+            items: &mut [],
+            length: 0,
+        }
+    }
+
+    fn slots<T: Copy>(&self, count: usize) -> Result<&mut [MaybeUninit<T>], NoMemory> {
+        let size = count.checked_mul(size_of::<T>()).ok_or(NoMemory)?;
+        let place = self.take(size, align_of::<T>())?;
+        // SAFETY: as in `bytes`; the place is aligned, and MaybeUninit needs
+        // no value.
+        Ok(unsafe { slice::from_raw_parts_mut(place.as_ptr().cast(), count) })
+    }
+
+    fn take(&self, size: usize, align: usize) -> Result<NonNull<u8>, NoMemory> {
+        let mut start = round_up(self.free.get(), align);
+        if self.newest.get().is_null() || size > self.end.get().saturating_sub(start) {
+            self.map(size.checked_add(align).ok_or(NoMemory)?)?;
+            start = round_up(self.free.get(), align);
+        }
+        self.free.set(start + size);
+        NonNull::new(start as *mut u8).ok_or(NoMemory)
+    }
+
+    /// Maps a chunk with at least `size` free bytes.
+    fn map(&self, size: usize) -> Result<(), NoMemory> {
+        let previous = self.newest.get();
+        // SAFETY: a chunk's header stays as `map` wrote it.
+        let double =
+            unsafe { previous.as_ref() }.map_or(FIRST_CHUNK, |chunk| chunk.size.saturating_mul(2));
+        let least = size
+            .checked_add(size_of::<Chunk>() + PAGE)
+            .ok_or(NoMemory)?;
+        let size = round_up(least, PAGE).max(double.min(LARGEST_CHUNK));
+        let flags = MapFlags::PRIVATE;
+        // SAFETY: a new mapping at a place of the kernel's choice.
+        let place = unsafe {
+            mmap_anonymous(
+                ptr::null_mut(),
+                size,
+                ProtFlags::READ | ProtFlags::WRITE,
+                flags,
+            )
+        }
+        .map_err(|_| NoMemory)?
+        .cast::<Chunk>();
+        // SAFETY: the mapping is page-aligned and larger than a header.
+        unsafe { place.write(Chunk { previous, size }) };
+        self.newest.set(place);
+        self.free.set(place as usize + size_of::<Chunk>());
+        self.end.set(place as usize + size);
+        Ok(())
+    }
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        let mut chunk = self.newest.get();
+        // SAFETY: the headers form a list of live mappings, and nothing
+        // borrows from the arena any more.
+        while let Some(header) = unsafe { chunk.as_ref() } {
+            let (previous, size) = (header.previous, header.size);
+            let _ = unsafe { munmap(chunk.cast(), size) };
+            chunk = previous;
+        }
+    }
+}
+
+/// The next multiple of `unit`, a power of two, for sizes far from overflow.
+const fn round_up(size: usize, unit: usize) -> usize {
+    size.wrapping_add(unit - 1) & !(unit - 1)
+}
+
+/// A growing list of plain values.
+pub struct Table<'a, T: Copy> {
+    arena: &'a Arena,
+    items: &'a mut [MaybeUninit<T>],
+    length: usize,
+}
+
+impl<'a, T: Copy> Table<'a, T> {
+    /// Adds one value.
+    pub fn push(&mut self, item: T) -> Result<(), NoMemory> {
+        self.extend(slice::from_ref(&item))
+    }
+
+    /// Adds all of `items`.
+    pub fn extend(&mut self, items: &[T]) -> Result<(), NoMemory> {
+        let length = self.length.checked_add(items.len()).ok_or(NoMemory)?;
+        if length > self.items.len() {
+            self.grow(length)?;
+        }
+        for (slot, item) in self.items.iter_mut().skip(self.length).zip(items) {
+            slot.write(*item);
+        }
+        self.length = length;
+        Ok(())
+    }
+
+    /// Forgets everything, keeps the room.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// Keeps the first `length` values.
+    pub fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+
+    /// The finished list.
+    pub fn finish(self) -> &'a mut [T] {
+        // SAFETY: the first `length` slots were written.
+        unsafe { slice::from_raw_parts_mut(self.items.as_mut_ptr().cast(), self.length) }
+    }
+
+    fn grow(&mut self, least: usize) -> Result<(), NoMemory> {
+        let first = (64 / size_of::<T>().max(1)).max(4);
+        let items = self
+            .arena
+            .slots(least.max(self.items.len().saturating_mul(2)).max(first))?;
+        for (to, from) in items.iter_mut().zip(self.items.iter()) {
+            *to = *from;
+        }
+        self.items = items;
+        Ok(())
+    }
+}
+
+impl<T: Copy> Deref for Table<'_, T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: the first `length` slots were written.
+        unsafe { slice::from_raw_parts(self.items.as_ptr().cast(), self.length) }
+    }
+}
+
+impl<T: Copy> DerefMut for Table<'_, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: the first `length` slots were written.
+        unsafe { slice::from_raw_parts_mut(self.items.as_mut_ptr().cast(), self.length) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_keeps_all_it_was_given() {
+        let arena = Arena::new();
+        let mut odd = arena.table::<u8>();
+        let mut numbers = arena.table::<u64>();
+        for n in 0..1_000_000u64 {
+            numbers.push(n).unwrap();
+            odd.push(n as u8).unwrap();
+        }
+        assert!(numbers.iter().copied().eq(0..1_000_000));
+        assert_eq!(odd.finish().len(), 1_000_000);
+    }
+
+    #[test]
+    fn an_impossible_size_is_an_error() {
+        let arena = Arena::new();
+        assert_eq!(arena.bytes(usize::MAX).err(), Some(NoMemory));
+        assert_eq!(arena.bytes(usize::MAX / 2).err(), Some(NoMemory));
+        assert_eq!(arena.bytes(1 << 46).err(), Some(NoMemory));
+        assert_eq!(arena.bytes(16).map(|bytes| bytes.len()), Ok(16));
+    }
+
+    #[test]
+    fn bytes_start_as_zeros_and_do_not_overlap() {
+        let arena = Arena::new();
+        let one = arena.bytes(300_000).unwrap();
+        let two = arena.bytes(5).unwrap();
+        assert!(one.iter().chain(two.iter()).all(|byte| *byte == 0));
+        one.fill(1);
+        assert_eq!(two, [0; 5]);
+    }
+}

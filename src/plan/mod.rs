@@ -1,0 +1,260 @@
+//! What a machine should become: links, addresses, routes, resolvers, host
+//! name, logins, and what was wrong with the input. Plain data that borrows
+//! from the context's own text; it knows neither where it came from nor how
+//! it is applied.
+mod text;
+mod warning;
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub use text::Endpoint;
+pub use warning::{Place, Warning, Warnings};
+
+use crate::text::Mac;
+
+/// The whole plan.
+#[derive(Clone, Copy)]
+pub struct Plan<'a> {
+    /// Who wrote the context.
+    pub dialect: Dialect,
+    /// Where the context was read, as it was named or found.
+    pub source: &'a [u8],
+    /// At most 64 bytes of letters, digits, `-` and `.`.
+    pub hostname: Option<&'a [u8]>,
+    /// In the order of their numbers, `ETHn` before `PCIn`.
+    pub links: &'a [Link<'a>],
+    /// Name servers for the whole machine; those of a NIC are in its link.
+    pub dns: &'a [IpAddr],
+    /// Search domains for the whole machine.
+    pub search: &'a [&'a [u8]],
+    /// The login of USERNAME, if it was set.
+    pub user: Option<&'a [u8]>,
+    /// Who may log in with which key.
+    pub keys: &'a [Key<'a>],
+    /// What was wrong or left alone.
+    pub warnings: &'a [Warning<'a>],
+}
+
+impl<'a> Plan<'a> {
+    /// The users that have keys, each once, in order.
+    pub fn users(&self) -> impl Iterator<Item = &'a [u8]> {
+        let keys = self.keys;
+        keys.iter().enumerate().filter_map(move |(position, key)| {
+            let seen = keys
+                .get(..position)?
+                .iter()
+                .rev()
+                .any(|other| other.user == key.user);
+            (!seen).then_some(key.user)
+        })
+    }
+
+    /// Every name server, the machine's own first, each once.
+    pub fn name_servers(&self) -> impl Iterator<Item = IpAddr> {
+        let per_link = self.links.iter().flat_map(|link| link.dns.iter());
+        self.dns.iter().chain(per_link).copied()
+    }
+
+    /// Every search domain, the machine's own first, each once.
+    pub fn search_domains(&self) -> impl Iterator<Item = &'a [u8]> {
+        let per_link = self.links.iter().flat_map(|link| link.search.iter());
+        self.search.iter().chain(per_link).copied()
+    }
+}
+
+/// The writer of a context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// OpenNebula 1.4 and later.
+    OpenNebula,
+    /// StratusLab's own scripts.
+    StratusLab,
+}
+
+/// The context's name of a NIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LinkName {
+    /// `ETHn`.
+    Eth(u32),
+    /// `PCIn`, a device passed through.
+    Pci(u32),
+}
+
+/// One network device and all that belongs to it.
+#[derive(Clone, Copy)]
+pub struct Link<'a> {
+    /// The context's name.
+    pub name: LinkName,
+    /// Its link-layer address; without one it is matched by name or position.
+    pub mac: Option<Mac>,
+    /// Its address on the PCI bus, such as `01:01.0`.
+    pub pci: Option<&'a [u8]>,
+    /// The kernel's name of the matched device.
+    pub device: Option<&'a [u8]>,
+    /// In bytes.
+    pub mtu: Option<u32>,
+    /// The 802.1Q tag of a PCI link; its addresses belong to the VLAN device.
+    pub vlan: Option<u16>,
+    /// How it gets IPv4; `None` where the context says nothing.
+    pub ipv4: Option<Ipv4Method>,
+    /// How it gets IPv6; `None` where the context says nothing.
+    pub ipv6: Option<Ipv6Method>,
+    /// IPv4, aliases' IPv4, IPv6, ULA, aliases' IPv6.
+    pub addresses: &'a [Prefix],
+    /// Default routes first.
+    pub routes: &'a [Route],
+    /// Name servers that no earlier list has.
+    pub dns: &'a [IpAddr],
+    /// Search domains that no earlier list has.
+    pub search: &'a [&'a [u8]],
+}
+
+/// How a link gets its IPv4 configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipv4Method {
+    /// As the plan lists.
+    Static,
+    /// By DHCP.
+    Dhcp,
+    /// Not our business.
+    Skip,
+}
+
+/// How a link gets its IPv6 configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipv6Method {
+    /// As the plan lists, and router advertisements are ignored.
+    Static,
+    /// By router advertisements (SLAAC).
+    Auto,
+    /// By DHCPv6, with router advertisements.
+    Dhcp,
+    /// Not at all.
+    Disable,
+    /// Not our business.
+    Skip,
+}
+
+/// An address, or a destination, with the length of its network part in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// The address, host part included.
+    pub address: IpAddr,
+    /// 0 to 32 or to 128.
+    pub length: u8,
+}
+
+impl Prefix {
+    /// `0.0.0.0/0`.
+    pub const DEFAULT_V4: Self = Self {
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        length: 0,
+    };
+    /// `::/0`.
+    pub const DEFAULT_V6: Self = Self {
+        address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        length: 0,
+    };
+
+    /// A single host.
+    pub const fn host(address: IpAddr) -> Self {
+        Self {
+            address,
+            length: if address.is_ipv4() { 32 } else { 128 },
+        }
+    }
+
+    /// The network: host bits masked off.
+    pub fn network(self) -> Self {
+        let address = match self.address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX
+                    .checked_shl(32u32.saturating_sub(self.length.into()))
+                    .unwrap_or(0);
+                Ipv4Addr::from(u32::from(address) & mask).into()
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX
+                    .checked_shl(128u32.saturating_sub(self.length.into()))
+                    .unwrap_or(0);
+                Ipv6Addr::from(u128::from(address) & mask).into()
+            }
+        };
+        Self {
+            address,
+            length: self.length,
+        }
+    }
+
+    /// Whether `address` is in this network.
+    pub fn covers(self, address: IpAddr) -> bool {
+        self.address.is_ipv4() == address.is_ipv4()
+            && Self {
+                address,
+                length: self.length,
+            }
+            .network()
+                == self.network()
+    }
+
+    /// Whether this is the destination of a default route.
+    pub fn is_default(self) -> bool {
+        self.length == 0
+    }
+}
+
+/// One route of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where to, host bits zero.
+    pub destination: Prefix,
+    /// The next hop; without one the destination is on the link itself.
+    pub gateway: Option<IpAddr>,
+    /// The next hop is on the link although no address covers it.
+    pub onlink: bool,
+    /// The kernel's priority; 0 in IPv4 and 1024 in IPv6 are the usual ones.
+    pub metric: u32,
+}
+
+impl Route {
+    /// The metric that a route of this family has when nobody names one.
+    pub const fn usual_metric(v4: bool) -> u32 {
+        if v4 { 0 } else { 1024 }
+    }
+}
+
+/// One line of an authorized_keys file.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    /// The login name.
+    pub user: &'a [u8],
+    /// Options, type, blob, comment; trimmed, no newline.
+    pub line: &'a [u8],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(address: &str, length: u8) -> Prefix {
+        Prefix {
+            address: address.parse().unwrap(),
+            length,
+        }
+    }
+
+    #[test]
+    fn networks() {
+        assert_eq!(prefix("10.18.1.7", 24).network(), prefix("10.18.1.0", 24));
+        assert_eq!(prefix("10.18.1.7", 0).network(), Prefix::DEFAULT_V4);
+        assert_eq!(prefix("10.18.1.7", 32).network(), prefix("10.18.1.7", 32));
+        assert_eq!(prefix("2001:db8::1", 0).network(), Prefix::DEFAULT_V6);
+        assert_eq!(
+            prefix("2001:db8:ffff::1", 33).network(),
+            prefix("2001:db8:8000::", 33)
+        );
+        assert!(prefix("10.18.1.7", 24).covers("10.18.1.254".parse().unwrap()));
+        assert!(!prefix("10.18.1.7", 24).covers("10.18.2.254".parse().unwrap()));
+        assert!(!prefix("0.0.0.0", 0).covers("::1".parse().unwrap()));
+    }
+}

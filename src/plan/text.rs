@@ -1,0 +1,182 @@
+//! The text form of a plan: one directive a line, fields separated by one
+//! space. Other programs parse it, so it changes only by addition.
+
+use ufmt::{Formatter, uDisplay, uWrite, uwrite};
+
+use super::{Dialect, Ipv4Method, Ipv6Method, Key, Link, LinkName, Plan, Prefix, Route};
+use crate::memory::NoMemory;
+use crate::text::{Ip, Text};
+
+impl Plan<'_> {
+    /// Appends the whole plan. `files` is called between the keys and the
+    /// warnings, where the files of the handover stand.
+    pub fn write(
+        &self,
+        out: &mut Text,
+        files: impl FnOnce(&mut Text) -> Result<(), NoMemory>,
+    ) -> Result<(), NoMemory> {
+        let dialect = match self.dialect {
+            Dialect::OpenNebula => "opennebula",
+            Dialect::StratusLab => "stratuslab",
+        };
+        uwrite!(out, "context {} ", dialect)?;
+        field(out, self.source)?;
+        out.push(b'\n')?;
+        if let Some(hostname) = self.hostname {
+            line(out, "hostname", &[hostname])?;
+        }
+        for link in self.links {
+            uwrite!(out, "{}", LinkLine(link))?;
+            for address in link.addresses {
+                uwrite!(out, "address {} {}\n", link.name, *address)?;
+            }
+            for route in link.routes {
+                uwrite!(out, "route {} {}\n", link.name, *route)?;
+            }
+        }
+        for server in self.dns {
+            uwrite!(out, "dns - {}\n", Ip(*server))?;
+        }
+        for link in self.links {
+            for server in link.dns {
+                uwrite!(out, "dns {} {}\n", link.name, Ip(*server))?;
+            }
+        }
+        for domain in self.search {
+            line(out, "search -", &[domain])?;
+        }
+        for link in self.links {
+            for domain in link.search {
+                uwrite!(out, "search {} ", link.name)?;
+                out.extend(domain)?;
+                out.push(b'\n')?;
+            }
+        }
+        if let Some(user) = self.user {
+            line(out, "user", &[user])?;
+        }
+        for Key { user, line: key } in self.keys {
+            line(out, "key", &[user, key])?;
+        }
+        files(out)?;
+        for warning in self.warnings {
+            uwrite!(out, "warning {}\n", *warning)?;
+        }
+        Ok(())
+    }
+}
+
+/// One directive; every field is known to hold no newline.
+fn line(out: &mut Text, directive: &str, fields: &[&[u8]]) -> Result<(), NoMemory> {
+    out.write_str(directive)?;
+    for field in fields {
+        out.push(b' ')?;
+        out.extend(field)?;
+    }
+    out.push(b'\n')
+}
+
+/// A path as it was given, but always one line.
+fn field(out: &mut Text, text: &[u8]) -> Result<(), NoMemory> {
+    for byte in text {
+        if byte.is_ascii_control() {
+            out.push(b'?')?;
+        } else {
+            out.push(*byte)?;
+        }
+    }
+    Ok(())
+}
+
+impl uDisplay for LinkName {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        let (kind, number) = match self {
+            Self::Eth(number) => ("ETH", number),
+            Self::Pci(number) => ("PCI", number),
+        };
+        f.write_str(kind)?;
+        number.fmt(f)
+    }
+}
+
+struct LinkLine<'l, 'a>(&'l Link<'a>);
+
+impl uDisplay for LinkLine<'_, '_> {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        let link = self.0;
+        f.write_str("link ")?;
+        link.name.fmt(f)?;
+        if let Some(mac) = link.mac {
+            f.write_str(" mac ")?;
+            mac.fmt(f)?;
+        }
+        if let Some(device) = link.device {
+            f.write_str(" device ")?;
+            crate::text::Shown(device).fmt(f)?;
+        }
+        if let Some(mtu) = link.mtu {
+            f.write_str(" mtu ")?;
+            mtu.fmt(f)?;
+        }
+        if let Some(vlan) = link.vlan {
+            f.write_str(" vlan ")?;
+            vlan.fmt(f)?;
+        }
+        if let Some(method) = link.ipv4 {
+            f.write_str(match method {
+                Ipv4Method::Static => " ipv4 static",
+                Ipv4Method::Dhcp => " ipv4 dhcp",
+                Ipv4Method::Skip => " ipv4 skip",
+            })?;
+        }
+        if let Some(method) = link.ipv6 {
+            f.write_str(match method {
+                Ipv6Method::Static => " ipv6 static",
+                Ipv6Method::Auto => " ipv6 auto",
+                Ipv6Method::Dhcp => " ipv6 dhcp",
+                Ipv6Method::Disable => " ipv6 disable",
+                Ipv6Method::Skip => " ipv6 skip",
+            })?;
+        }
+        f.write_char('\n')
+    }
+}
+
+impl uDisplay for Prefix {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        Ip(self.address).fmt(f)?;
+        f.write_char('/')?;
+        self.length.fmt(f)
+    }
+}
+
+/// Where a route goes: `default`, or a prefix.
+pub struct Endpoint(pub Prefix);
+
+impl uDisplay for Endpoint {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        if self.0.is_default() {
+            f.write_str("default")
+        } else {
+            self.0.fmt(f)
+        }
+    }
+}
+
+impl uDisplay for Route {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        Endpoint(self.destination).fmt(f)?;
+        if let Some(gateway) = self.gateway {
+            f.write_str(" via ")?;
+            Ip(gateway).fmt(f)?;
+        }
+        if self.onlink {
+            f.write_str(" onlink")?;
+        }
+        if self.metric != Self::usual_metric(self.destination.address.is_ipv4()) {
+            f.write_str(" metric ")?;
+            self.metric.fmt(f)?;
+        }
+        Ok(())
+    }
+}

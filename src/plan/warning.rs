@@ -1,0 +1,87 @@
+//! What was wrong with the input, one line each.
+use ufmt::{Formatter, uDisplay, uWrite};
+
+use crate::memory::{NoMemory, Table};
+use crate::text::Shown;
+
+/// A line of a file of the context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The file's name without its directory.
+    pub file: &'a [u8],
+    /// Counted from 1.
+    pub line: u32,
+}
+
+/// `context.sh:14 ETH1_MASK: not a netmask: 255.0.255.0`
+#[derive(Clone, Copy)]
+pub struct Warning<'a> {
+    /// `None` where no line is to blame.
+    pub place: Option<Place<'a>>,
+    /// The variable, user or device; may be empty.
+    pub subject: &'a [u8],
+    /// What is wrong, and what was expected or done instead.
+    pub what: &'static str,
+    /// The text found; may be empty.
+    pub found: &'a [u8],
+}
+
+impl uDisplay for Warning<'_> {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        match self.place {
+            Some(Place { file, line }) => {
+                Shown(file).fmt(f)?;
+                f.write_char(':')?;
+                line.fmt(f)?;
+            }
+            None => f.write_char('-')?,
+        }
+        f.write_char(' ')?;
+        if !self.subject.is_empty() {
+            Shown(self.subject).fmt(f)?;
+            f.write_str(": ")?;
+        }
+        f.write_str(self.what)?;
+        if !self.found.is_empty() {
+            f.write_str(": ")?;
+            Shown(self.found).fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// The warnings so far.
+pub struct Warnings<'a>(pub Table<'a, Warning<'a>>);
+
+impl<'a> Warnings<'a> {
+    /// About a line of a file.
+    pub fn at(
+        &mut self,
+        place: Place<'a>,
+        subject: &'a [u8],
+        what: &'static str,
+        found: &'a [u8],
+    ) -> Result<(), NoMemory> {
+        self.0.push(Warning {
+            place: Some(place),
+            subject,
+            what,
+            found,
+        })
+    }
+
+    /// About the context as a whole.
+    pub fn general(
+        &mut self,
+        subject: &'a [u8],
+        what: &'static str,
+        found: &'a [u8],
+    ) -> Result<(), NoMemory> {
+        self.0.push(Warning {
+            place: None,
+            subject,
+            what,
+            found,
+        })
+    }
+}

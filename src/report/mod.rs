@@ -1,0 +1,121 @@
+//! What was done and what was not: the kernel log, so that it reaches the
+//! console, `/run/onecontext/report`, and the banner above the login prompt.
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use ufmt::{uDisplay, uwrite};
+
+use crate::memory::{Arena, NoMemory, Table};
+use crate::text::{Reason, Shown, Text};
+
+/// Who should see a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Keeps somebody out, or was asked for and not done. Reaches the console
+    /// also under `quiet`: its priority, 3, is below the console's 4.
+    Problem,
+    /// What was done.
+    Note,
+}
+
+/// The lines so far. Each goes out at once, so that a machine that hangs
+/// later has still said it.
+pub struct Report<'a> {
+    arena: &'a Arena,
+    lines: Table<'a, (Level, &'a [u8])>,
+    console: Console,
+}
+
+/// Where the lines go.
+pub enum Console {
+    /// A kernel log device, opened anew for each line: the kernel limits the
+    /// lines of one open file to ten in five seconds (printk.c,
+    /// `devkmsg_write`).
+    Kmsg,
+    /// A file descriptor, such as standard error.
+    File(OwnedFd),
+    /// Nowhere; the lines are only kept.
+    Silent,
+}
+
+impl<'a> Report<'a> {
+    /// An empty report.
+    pub fn new(arena: &'a Arena, console: Console) -> Self {
+        Self {
+            arena,
+            lines: arena.table(),
+            console,
+        }
+    }
+
+    /// A step failed: the step, its operand, the reason.
+    pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Reason>) {
+        let reason = reason.into();
+        self.line(Level::Problem, |text| {
+            uwrite!(text, "{}: {}: {}", step, Shown(operand), reason)
+        });
+    }
+
+    /// One line of free form.
+    pub fn line(
+        &mut self,
+        level: Level,
+        write: impl FnOnce(&mut Text<'a>) -> Result<(), NoMemory>,
+    ) {
+        let mut text = self.arena.table();
+        // Without memory a shortened line is better than none.
+        let _ = write(&mut text);
+        let text = text.finish();
+        self.print(level, text);
+        let _ = self.lines.push((level, text));
+    }
+
+    /// All lines, oldest first.
+    pub fn lines(&self) -> &[(Level, &'a [u8])] {
+        &self.lines
+    }
+
+    /// How many problems there were.
+    pub fn problems(&self) -> usize {
+        self.lines
+            .iter()
+            .filter(|(level, _)| *level == Level::Problem)
+            .count()
+    }
+
+    fn print(&self, level: Level, line: &[u8]) {
+        let mut text = self.arena.table();
+        let priority = match (&self.console, level) {
+            (Console::Kmsg, Level::Problem) => "<3>",
+            (Console::Kmsg, Level::Note) => "<6>",
+            _ => "",
+        };
+        if uwrite!(text, "{}onecontext: ", priority).is_err() || text.extend(line).is_err() {
+            return;
+        }
+        let _ = text.push(b'\n');
+        // A console that cannot be written leaves nobody to tell it.
+        match &self.console {
+            Console::Kmsg => {
+                if let Ok(kmsg) = openat(
+                    CWD,
+                    c"/dev/kmsg",
+                    OFlags::WRONLY | OFlags::CLOEXEC,
+                    Mode::empty(),
+                ) {
+                    let _ = rustix::io::write(kmsg, &text);
+                }
+            }
+            Console::File(file) => {
+                let _ = rustix::io::write(file, &text);
+            }
+            Console::Silent => {}
+        }
+    }
+}
+
+/// `value`, as bytes.
+pub fn shown<'a>(arena: &'a Arena, value: &impl uDisplay) -> &'a [u8] {
+    let mut text = arena.table();
+    let _ = uwrite!(text, "{}", *value);
+    text.finish()
+}
