@@ -15,6 +15,8 @@
 //! `src/rt`, outside this library, so that tests link as usual.
 #![cfg_attr(not(test), no_std)]
 
+pub mod context;
+pub mod disk;
 pub mod memory;
 pub mod plan;
 pub mod report;

@@ -218,6 +218,171 @@ impl<T: Copy> DerefMut for Table<'_, T> {
     }
 }
 
+/// Sorts in place by `less`, in O(n log n) whatever the input (heapsort).
+/// Not core's: its merge keeps a panic for orders that contradict themselves.
+/// Equal items keep no order; let `less` tell all apart.
+pub fn sort<T: Copy>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
+    /// Lets the item at `parent` sink in the heap of the first `end` items.
+    fn sink<T: Copy>(
+        items: &mut [T],
+        mut parent: usize,
+        end: usize,
+        less: &impl Fn(&T, &T) -> bool,
+    ) -> Option<()> {
+        loop {
+            let left = 2 * parent + 1;
+            if left >= end {
+                return None;
+            }
+            let right = left + 1;
+            let child = if right < end && less(items.get(left)?, items.get(right)?) {
+                right
+            } else {
+                left
+            };
+            let (up, down) = (*items.get(parent)?, *items.get(child)?);
+            if !less(&up, &down) {
+                return None;
+            }
+            *items.get_mut(parent)? = down;
+            *items.get_mut(child)? = up;
+            parent = child;
+        }
+    }
+    // Servers write sorted files; then there is nothing to do.
+    if items
+        .windows(2)
+        .all(|pair| matches!(pair, [one, other] if !less(other, one)))
+    {
+        return;
+    }
+    for parent in (0..items.len() / 2).rev() {
+        sink(items, parent, items.len(), &less);
+    }
+    for end in (1..items.len()).rev() {
+        if let (Some(&first), Some(&last)) = (items.first(), items.get(end))
+            && let Some(slot) = items.first_mut()
+        {
+            *slot = last;
+            if let Some(slot) = items.get_mut(end) {
+                *slot = first;
+            }
+        }
+        sink(items, 0, end, &less);
+    }
+}
+
+/// What a [`Set`] can hold.
+pub trait Member: Copy + Eq {
+    /// The bytes that tell members apart.
+    fn feed(&self, hash: &mut Hash);
+}
+
+impl Member for &[u8] {
+    fn feed(&self, hash: &mut Hash) {
+        hash.bytes(self);
+    }
+}
+
+impl Member for u32 {
+    fn feed(&self, hash: &mut Hash) {
+        hash.bytes(&self.to_ne_bytes());
+    }
+}
+
+impl Member for core::net::IpAddr {
+    fn feed(&self, hash: &mut Hash) {
+        match self {
+            Self::V4(address) => hash.bytes(&address.octets()),
+            Self::V6(address) => hash.bytes(&address.octets()),
+        }
+    }
+}
+
+impl<A: Member, B: Member> Member for (A, B) {
+    fn feed(&self, hash: &mut Hash) {
+        self.0.feed(hash);
+        self.1.feed(hash);
+    }
+}
+
+/// FNV-1a, 64 bits.
+pub struct Hash(u64);
+
+impl Hash {
+    fn of(member: &impl Member) -> usize {
+        let mut hash = Self(0xcbf2_9ce4_8422_2325);
+        member.feed(&mut hash);
+        // The low bits alone would cluster.
+        (hash.0 ^ hash.0 >> 32) as usize
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+/// What was seen before: a hash table that grows.
+pub struct Set<'a, T: Member> {
+    arena: &'a Arena,
+    slots: &'a mut [Option<T>],
+    count: usize,
+}
+
+impl<'a, T: Member> Set<'a, T> {
+    /// An empty set.
+    pub fn new(arena: &'a Arena) -> Self {
+        Self {
+            arena,
+            slots: &mut [],
+            count: 0,
+        }
+    }
+
+    /// Adds `member`. `false`: it was there.
+    pub fn insert(&mut self, member: T) -> Result<bool, NoMemory> {
+        if self.count * 2 >= self.slots.len() {
+            self.grow()?;
+        }
+        let new = put(self.slots, member);
+        self.count += usize::from(new);
+        Ok(new)
+    }
+
+    fn grow(&mut self) -> Result<(), NoMemory> {
+        let mut table = self.arena.table::<Option<T>>();
+        for _ in 0..(self.slots.len() * 2).max(16) {
+            table.push(None)?;
+        }
+        let slots = table.finish();
+        for member in self.slots.iter().flatten() {
+            put(slots, *member);
+        }
+        self.slots = slots;
+        Ok(())
+    }
+}
+
+/// Puts `member` into the first free slot from its own on; `slots` has free
+/// ones, and their number is a power of two.
+fn put<T: Member>(slots: &mut [Option<T>], member: T) -> bool {
+    let mut position = Hash::of(&member);
+    loop {
+        position &= slots.len().wrapping_sub(1);
+        match slots.get_mut(position) {
+            Some(Some(other)) if *other == member => return false,
+            Some(Some(_)) => position = position.wrapping_add(1),
+            Some(free) => {
+                *free = Some(member);
+                return true;
+            }
+            None => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,5 +417,36 @@ mod tests {
         assert!(one.iter().chain(two.iter()).all(|byte| *byte == 0));
         one.fill(1);
         assert_eq!(two, [0; 5]);
+    }
+
+    #[test]
+    fn sorting_agrees_with_the_standard_library() {
+        let mut seed = 7u64;
+        for length in 0..200 {
+            let mut items: Vec<u64> = (0..length)
+                .map(|_| {
+                    seed = seed
+                        .wrapping_mul(6364136223846793005)
+                        .wrapping_add(1442695040888963407);
+                    seed >> 58
+                })
+                .collect();
+            let mut expected = items.clone();
+            expected.sort();
+            sort(&mut items, |one, other| one < other);
+            assert_eq!(items, expected);
+        }
+    }
+
+    #[test]
+    fn a_set_knows_what_it_has_seen() {
+        let arena = Arena::new();
+        let mut set = Set::new(&arena);
+        for n in 0..10_000u32 {
+            assert_eq!(set.insert(n * 4096), Ok(true));
+        }
+        for n in 0..10_000u32 {
+            assert_eq!(set.insert(n * 4096), Ok(false));
+        }
     }
 }

@@ -1,0 +1,614 @@
+//! Shell assignments, read without a shell.
+//!
+//! `context.sh` is never executed. What is read is what servers write: names
+//! with values in single quotes (OpenNebula 4.2 and later), in double quotes
+//! (older servers and StratusLab), or bare, and any concatenation of these,
+//! as `A='it'\''s'`. Where a POSIX shell takes a text without expanding or
+//! running anything, the values here are the shell's, byte for byte (XCU 2.2,
+//! 2.9.1). What a shell would expand stays literal text and is reported.
+use core::mem;
+
+use crate::memory::{NoMemory, Table};
+use crate::plan::{Place, Warnings};
+
+/// `NAME=value`, unquoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assignment<'a> {
+    /// Letters, digits and underscores.
+    pub name: &'a [u8],
+    /// The value's bytes; it may span lines.
+    pub value: &'a [u8],
+    /// Where the assignment starts.
+    pub place: Place<'a>,
+}
+
+/// Appends every assignment in `text` to `out`, in their order. Values are
+/// unquoted in place: `text` is used up.
+pub fn read<'a>(
+    file: &'a [u8],
+    text: &'a mut [u8],
+    out: &mut Table<'a, Assignment<'a>>,
+    warnings: &mut Warnings<'a>,
+) -> Result<(), NoMemory> {
+    const BYTE_ORDER_MARK: usize = 3;
+    let text = match text.starts_with(b"\xef\xbb\xbf") {
+        true => text.get_mut(BYTE_ORDER_MARK..).unwrap_or_default(),
+        false => text,
+    };
+    let mut reader = Reader {
+        file,
+        rest: text,
+        at: 0,
+        line: 1,
+        out,
+        warnings,
+    };
+    while reader.command()? {}
+    Ok(())
+}
+
+/// What may stand in a name, and where one may begin.
+fn starts_name(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_'
+}
+fn continues_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// How a word ended.
+enum Word {
+    /// At a blank, a newline, a semicolon or the end of the text.
+    Whole,
+    /// At an operator that a line of assignments cannot have.
+    Operator,
+    /// A quote that is never closed.
+    Unterminated,
+}
+
+struct Reader<'a, 't, 'w> {
+    file: &'a [u8],
+    /// What no assignment has taken yet; words begin and end in it.
+    rest: &'a mut [u8],
+    at: usize,
+    line: u32,
+    out: &'t mut Table<'a, Assignment<'a>>,
+    warnings: &'w mut Warnings<'a>,
+}
+
+impl<'a> Reader<'a, '_, '_> {
+    /// Reads one command, up to a newline or semicolon. `false`: the end.
+    fn command(&mut self) -> Result<bool, NoMemory> {
+        self.blanks();
+        let line = self.line;
+        let before = self.out.len();
+        match self.byte(0) {
+            None => return Ok(false),
+            Some(b'\n') => {
+                self.newline();
+                return Ok(true);
+            }
+            Some(b';') => {
+                self.at += 1;
+                return Ok(true);
+            }
+            // The blank lines of a file with CR LF.
+            Some(b'\r') if matches!(self.byte(1), Some(b'\n') | None) => {
+                self.at += 1;
+                return Ok(true);
+            }
+            Some(_) => {}
+        }
+        self.cut();
+        let export = self.export();
+        loop {
+            self.blanks();
+            match self.byte(0) {
+                None | Some(b'\n' | b';') => return Ok(true),
+                Some(b'#') => {
+                    while self.byte(0).is_some_and(|byte| byte != b'\n') {
+                        self.at += 1;
+                    }
+                    return Ok(true);
+                }
+                Some(_) => {}
+            }
+            let name = self.name();
+            let assigns = name > 0 && self.byte(name) == Some(b'=');
+            // `export NAME` marks a variable and changes no value.
+            let marks = export
+                && name > 0
+                && matches!(self.byte(name), None | Some(b' ' | b'\t' | b'\n' | b';'));
+            if assigns {
+                match self.assignment(name)? {
+                    Word::Whole => continue,
+                    Word::Operator => {}
+                    Word::Unterminated => return self.unterminated(line),
+                }
+            } else if marks {
+                self.at += name;
+                continue;
+            }
+            // In `A=1 command` the shell sets A for the command alone.
+            self.out.truncate(before);
+            return self.skip(line);
+        }
+    }
+
+    /// Skips a command that assigns nothing here, quotes and all.
+    fn skip(&mut self, line: u32) -> Result<bool, NoMemory> {
+        let word = loop {
+            match self.word(|_| {}).0 {
+                Word::Whole => match self.byte(0) {
+                    None | Some(b'\n') => break Word::Whole,
+                    Some(_) => self.at += 1,
+                },
+                Word::Operator => self.at += 1,
+                Word::Unterminated => break Word::Unterminated,
+            }
+        };
+        let text = self.cut();
+        let place = Place {
+            file: self.file,
+            line,
+        };
+        self.warnings.at(
+            place,
+            b"",
+            "not an assignment, skipped",
+            crate::text::trim(text),
+        )?;
+        match word {
+            Word::Unterminated => self.unterminated(line),
+            _ => Ok(true),
+        }
+    }
+
+    fn unterminated(&mut self, line: u32) -> Result<bool, NoMemory> {
+        let place = Place {
+            file: self.file,
+            line,
+        };
+        let name = self.name();
+        self.at = self.rest.len();
+        let text = self.cut();
+        let subject = text.get(..name).unwrap_or_default();
+        let what = "a quote that is opened here is never closed, nothing after this line is read";
+        self.warnings.at(place, subject, what, b"")?;
+        Ok(false)
+    }
+
+    /// Reads `NAME=word` with a name of `name` bytes at the current place.
+    fn assignment(&mut self, name: usize) -> Result<Word, NoMemory> {
+        self.cut();
+        let place = Place {
+            file: self.file,
+            line: self.line,
+        };
+        self.at = name + 1;
+        let mut expands = false;
+        let (word, value) = self.word(|warn| expands |= warn);
+        match word {
+            Word::Whole => {}
+            Word::Operator => return Ok(word),
+            Word::Unterminated => {
+                // Leave the name at hand for the report.
+                self.at = 0;
+                return Ok(word);
+            }
+        }
+        let text = self.cut();
+        let value = text.get(value.0..value.1).unwrap_or_default();
+        let name = text.get(..name).unwrap_or_default();
+        self.out.push(Assignment { name, value, place })?;
+        if expands {
+            let what = "a shell would expand this, it is taken as literal text";
+            self.warnings.at(place, name, what, value)?;
+        }
+        Ok(Word::Whole)
+    }
+
+    /// Unquotes one word in place and stops behind it. Gives the range of the
+    /// value, and tells `expands` whether a shell would have expanded it.
+    fn word(&mut self, mut expands: impl FnMut(bool)) -> (Word, (usize, usize)) {
+        let start = self.at;
+        let mut end = start;
+        // A tilde counts at the start and behind a bare colon.
+        let mut tilde = true;
+        loop {
+            let Some(byte) = self.byte(0) else {
+                return (Word::Whole, (start, end));
+            };
+            let first = mem::replace(&mut tilde, byte == b':');
+            let closed = match byte {
+                b' ' | b'\t' | b'\n' | b';' => return (Word::Whole, (start, end)),
+                b'&' | b'|' | b'<' | b'>' | b'(' | b')' => return (Word::Operator, (start, end)),
+                b'\'' => self.single(&mut end),
+                b'"' => self.double(&mut end, &mut expands),
+                b'\\' => {
+                    self.escaped(&mut end);
+                    true
+                }
+                b'$' => {
+                    expands(self.expands() || matches!(self.byte(1), Some(b'\'' | b'"')));
+                    match self.byte(1) {
+                        Some(b'(') => self.nested(&mut end, b'(', b')'),
+                        Some(b'{') => self.nested(&mut end, b'{', b'}'),
+                        _ => self.keep(&mut end),
+                    }
+                }
+                b'`' => {
+                    expands(true);
+                    self.keep(&mut end);
+                    self.until(&mut end, b'`', true)
+                }
+                b'~' => {
+                    expands(first);
+                    self.keep(&mut end)
+                }
+                _ => self.keep(&mut end),
+            };
+            if !closed {
+                return (Word::Unterminated, (start, end));
+            }
+        }
+    }
+
+    /// `'…'`: everything is literal.
+    fn single(&mut self, end: &mut usize) -> bool {
+        self.at += 1;
+        self.until(end, b'\'', false)
+    }
+
+    /// `"…"`: a backslash escapes `$`, a back-tick, `"`, itself and a newline.
+    fn double(&mut self, end: &mut usize, expands: &mut impl FnMut(bool)) -> bool {
+        self.at += 1;
+        loop {
+            let Some(byte) = self.byte(0) else {
+                return false;
+            };
+            match (byte, self.byte(1)) {
+                (b'"', _) => {
+                    self.at += 1;
+                    return true;
+                }
+                (b'\\', Some(b'$' | b'`' | b'"' | b'\\' | b'\n')) => self.escaped(end),
+                (b'$', _) => {
+                    expands(self.expands());
+                    self.keep(end);
+                }
+                (b'`', _) => {
+                    expands(true);
+                    self.keep(end);
+                }
+                _ => {
+                    self.keep(end);
+                }
+            }
+        }
+    }
+
+    /// A backslash and what it escapes; one before a newline joins the lines.
+    fn escaped(&mut self, end: &mut usize) {
+        match self.byte(1) {
+            Some(b'\n') => {
+                self.at += 1;
+                self.newline();
+            }
+            Some(_) => {
+                self.at += 1;
+                self.keep(end);
+            }
+            None => {
+                self.keep(end);
+            }
+        }
+    }
+
+    /// `$(…)` or `${…}` outside quotes, as literal text.
+    fn nested(&mut self, end: &mut usize, open: u8, close: u8) -> bool {
+        let mut depth = 0u32;
+        self.keep(end);
+        loop {
+            let Some(byte) = self.byte(0) else {
+                return false;
+            };
+            self.keep(end);
+            match byte {
+                b'\\' => {
+                    self.keep(end);
+                }
+                b'\'' | b'"' => {
+                    if !self.until(end, byte, true) {
+                        return false;
+                    }
+                }
+                _ if byte == open => depth += 1,
+                _ if byte == close => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        return true;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Copies up to the byte `last`, and steps over it; it is part of the
+    /// value if `with_last`. `false`: it never comes.
+    fn until(&mut self, end: &mut usize, last: u8, with_last: bool) -> bool {
+        while let Some(byte) = self.byte(0) {
+            if byte != last {
+                self.keep(end);
+                continue;
+            }
+            if with_last {
+                self.keep(end);
+            } else {
+                self.at += 1;
+            }
+            return true;
+        }
+        false
+    }
+
+    /// Copies the current byte to the value's end. Always `true`.
+    fn keep(&mut self, end: &mut usize) -> bool {
+        if let Some(byte) = self.byte(0) {
+            self.line += u32::from(byte == b'\n');
+            self.at += 1;
+            if let Some(slot) = self.rest.get_mut(*end) {
+                *slot = byte;
+                *end += 1;
+            }
+        }
+        true
+    }
+
+    /// Whether a shell expands the `$` at the current place.
+    fn expands(&self) -> bool {
+        self.byte(1)
+            .is_some_and(|byte| continues_name(byte) || b"{(@*#?-$!".contains(&byte))
+    }
+
+    /// Length of the name at the current place.
+    fn name(&self) -> usize {
+        let text = self.rest.get(self.at..).unwrap_or_default();
+        match text.first() {
+            Some(first) if starts_name(*first) => text
+                .iter()
+                .position(|byte| !continues_name(*byte))
+                .unwrap_or(text.len()),
+            _ => 0,
+        }
+    }
+
+    /// Steps over `export` and the blank behind it.
+    fn export(&mut self) -> bool {
+        const WORD: &[u8] = b"export";
+        let found = self
+            .rest
+            .get(self.at..)
+            .is_some_and(|text| text.starts_with(WORD))
+            && matches!(self.byte(WORD.len()), Some(b' ' | b'\t'));
+        if found {
+            self.at += WORD.len();
+        }
+        found
+    }
+
+    fn blanks(&mut self) {
+        loop {
+            match (self.byte(0), self.byte(1)) {
+                (Some(b' ' | b'\t'), _) => self.at += 1,
+                (Some(b'\\'), Some(b'\n')) => {
+                    self.at += 1;
+                    self.newline();
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn newline(&mut self) {
+        self.at += 1;
+        self.line += 1;
+    }
+
+    fn byte(&self, ahead: usize) -> Option<u8> {
+        self.rest.get(self.at + ahead).copied()
+    }
+
+    /// Splits off what was read so far.
+    fn cut(&mut self) -> &'a [u8] {
+        let rest = mem::take(&mut self.rest);
+        let middle = mem::take(&mut self.at).min(rest.len());
+        let (done, rest) = rest.split_at_mut_checked(middle).unwrap_or_default();
+        self.rest = rest;
+        done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Arena;
+
+    type Read = (Vec<(String, String)>, Vec<String>);
+
+    fn lossy(bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).into()
+    }
+
+    fn read_all(text: &str) -> Read {
+        let arena = Arena::new();
+        let mut out = arena.table();
+        let mut warnings = Warnings(arena.table());
+        read(
+            b"context.sh",
+            arena.copy(text.as_bytes()).unwrap(),
+            &mut out,
+            &mut warnings,
+        )
+        .unwrap();
+        let values = out
+            .iter()
+            .map(|found| (lossy(found.name), lossy(found.value)))
+            .collect();
+        let warnings = warnings
+            .0
+            .iter()
+            .map(|warning| {
+                let line = warning.place.unwrap().line;
+                format!(
+                    "{line} {} {} {}",
+                    lossy(warning.subject),
+                    warning.what,
+                    lossy(warning.found)
+                )
+            })
+            .collect();
+        (values, warnings)
+    }
+
+    #[track_caller]
+    fn values(text: &str, expected: &[(&str, &str)]) {
+        let (found, warnings) = read_all(text);
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        assert_eq!(found, expected, "{text:?}");
+        assert!(warnings.is_empty(), "{text:?}: {warnings:?}");
+    }
+
+    #[track_caller]
+    fn complains(text: &str, expected: &[(&str, &str)], warning: &str) {
+        let (found, warnings) = read_all(text);
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        assert_eq!(found, expected, "{text:?}");
+        assert!(
+            warnings.len() == 1 && warnings[0].starts_with(warning),
+            "{text:?}: {warnings:?}"
+        );
+    }
+
+    #[test]
+    fn both_quotings_and_their_concatenations() {
+        values(
+            "A='it'\\''s'\nB=''\\'''\nC=\"a \\\"b\\\" \\\\ \\$x \\`\"\n",
+            &[("A", "it's"), ("B", "'"), ("C", "a \"b\" \\ $x `")],
+        );
+        values("A='a'\"b\"c\\ d''", &[("A", "abc d")]);
+        values("A=\"a\\\nb\"\nB='a\\\nb'", &[("A", "ab"), ("B", "a\\\nb")]);
+        values("A=\"\\a\"", &[("A", "\\a")]);
+        values(
+            "A=\nB= C='' ; D=1;E=2",
+            &[("A", ""), ("B", ""), ("C", ""), ("D", "1"), ("E", "2")],
+        );
+    }
+
+    #[test]
+    fn a_line_inside_a_value_is_no_assignment() {
+        values(
+            "A='x\nETH1_MAC=y\n# z'\nB=1",
+            &[("A", "x\nETH1_MAC=y\n# z"), ("B", "1")],
+        );
+    }
+
+    #[test]
+    fn what_else_a_file_may_have() {
+        values(
+            "\u{feff}# comment it's\n\n  export A='1' B=2 # c\n\tC=a#b\nexport A\n",
+            &[("A", "1"), ("B", "2"), ("C", "a#b")],
+        );
+        values("A='1'\r\n\r\nB=\"2\"\r\n", &[("A", "1\r"), ("B", "2\r")]);
+        values(
+            "PATH='/nonexistent'\nÜ=1\n".split('Ü').next().unwrap(),
+            &[("PATH", "/nonexistent")],
+        );
+        values("A='ü \u{1f600}'\n", &[("A", "ü \u{1f600}")]);
+        values(
+            "A=$ B=\"$\" C=a$% D='$X `y`'",
+            &[("A", "$"), ("B", "$"), ("C", "a$%"), ("D", "$X `y`")],
+        );
+    }
+
+    #[test]
+    fn what_a_shell_would_expand_is_literal_and_reported() {
+        for (text, value) in [
+            ("A=\"$HOME/x\"", "$HOME/x"),
+            ("A=$(id -u)x", "$(id -u)x"),
+            ("A=${B:-c d}", "${B:-c d}"),
+            ("A=`id -u`", "`id -u`"),
+            ("A=\"`id`\"", "`id`"),
+            ("A=~root", "~root"),
+            ("A=x:~root", "x:~root"),
+            ("A=$'x'", "$x"),
+            ("A=$1", "$1"),
+            ("A=\"$$\"", "$$"),
+        ] {
+            complains(
+                &format!("{text}\nB=1\n"),
+                &[("A", value), ("B", "1")],
+                "1 A a shell would expand",
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_assignment_is_skipped_whole() {
+        for text in [
+            "1A='x\nB=2'",
+            "echo 'x\nB=2'",
+            "A=1 cmd",
+            "A=1 & C=2",
+            "A=(1 2)",
+            "A+=1",
+            "A[0]=1",
+            "A =1",
+            "-",
+            "A=1|B=2",
+            "export -p",
+            "if true; then",
+            "A=x>/dev/null",
+        ] {
+            complains(
+                &format!("\n{text}\nZ=1\n"),
+                &[("Z", "1")],
+                "2  not an assignment, skipped",
+            );
+        }
+    }
+
+    #[test]
+    fn an_unterminated_quote_ends_the_reading() {
+        for text in [
+            "B='x",
+            "B=\"x",
+            "B=\"x\\\"",
+            "B='a'\\''",
+            "B=$(x",
+            "B=`x",
+            "B=${x",
+        ] {
+            complains(
+                &format!("A=1\n{text}\nC=3\n"),
+                &[("A", "1")],
+                "2 B a quote that is opened here is never closed",
+            );
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_through_values() {
+        complains(
+            "A='1\n2\n3'\nB=\"4\\\n5\"\nnonsense\n",
+            &[("A", "1\n2\n3"), ("B", "45")],
+            "6  not an assignment, skipped nonsense",
+        );
+    }
+}

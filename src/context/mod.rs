@@ -1,0 +1,241 @@
+//! From the text of a context disk to a plan.
+//!
+//! [`assignments`] reads the shell syntax, [`variables`] sorts the names out,
+//! [`opennebula`] and [`stratuslab`] know what the names mean, [`network`]
+//! gathers what they say about NICs, [`keys`] and [`hostname`] do the rest.
+pub mod assignments;
+mod hostname;
+mod keys;
+mod network;
+mod opennebula;
+mod stratuslab;
+mod values;
+mod variables;
+
+use crate::memory::{Arena, NoMemory, sort};
+use crate::plan::{Dialect, Plan, Warning, Warnings};
+use crate::text::Reason;
+use network::Network;
+use variables::{Variable, Variables};
+
+/// The file that makes a disk a context disk.
+pub const CONTEXT: &str = "context.sh";
+/// StratusLab's second file, read after the first.
+pub const CONFIGURATION: &str = "configuration.sh";
+
+/// The files that lie beside each other on a context disk.
+pub trait Files<'a> {
+    /// A whole file; `None`: it is not there.
+    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason>;
+    /// Whether there is such a file.
+    fn has(&self, name: &[u8]) -> Result<bool, Reason>;
+}
+
+/// A file of the disk that could not be read.
+pub struct Unreadable {
+    /// Its name.
+    pub file: &'static str,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What the dialects share while they turn variables into a plan.
+struct Context<'a> {
+    arena: &'a Arena,
+    variables: Variables<'a>,
+    warnings: Warnings<'a>,
+}
+
+impl<'a> Context<'a> {
+    /// Says what is wrong with a variable's value.
+    fn complain(&mut self, variable: &Variable<'a>, what: &'static str) -> Result<(), NoMemory> {
+        self.warnings
+            .at(variable.place, variable.name, what, variable.value)
+    }
+
+    /// Says something about a variable whatever its value.
+    fn remark(&mut self, variable: &Variable<'a>, what: &'static str) -> Result<(), NoMemory> {
+        self.warnings.at(variable.place, variable.name, what, b"")
+    }
+}
+
+/// Reads the files of a disk. `source` names the disk in the plan.
+pub fn read<'a>(
+    arena: &'a Arena,
+    source: &'a [u8],
+    files: &impl Files<'a>,
+) -> Result<Plan<'a>, Unreadable> {
+    let unreadable = |file| move |reason| Unreadable { file, reason };
+    let text = files
+        .read(CONTEXT.as_bytes())
+        .map_err(unreadable(CONTEXT))?;
+    let text = text
+        .ok_or("No such file or directory".into())
+        .map_err(unreadable(CONTEXT))?;
+    let configuration = files
+        .read(CONFIGURATION.as_bytes())
+        .map_err(unreadable(CONFIGURATION))?;
+    plan(arena, source, text, configuration, files).map_err(|reason| Unreadable {
+        file: CONTEXT,
+        reason: reason.into(),
+    })
+}
+
+fn plan<'a>(
+    arena: &'a Arena,
+    source: &'a [u8],
+    text: &'a mut [u8],
+    configuration: Option<&'a mut [u8]>,
+    files: &impl Files<'a>,
+) -> Result<Plan<'a>, NoMemory> {
+    let mut assignments = arena.table();
+    let mut warnings = Warnings(arena.table());
+    let configured = configuration.is_some();
+    assignments::read(CONTEXT.as_bytes(), text, &mut assignments, &mut warnings)?;
+    if let Some(text) = configuration {
+        assignments::read(
+            CONFIGURATION.as_bytes(),
+            text,
+            &mut assignments,
+            &mut warnings,
+        )?;
+    }
+    let variables = Variables::new(arena, &assignments)?;
+    let mut context = Context {
+        arena,
+        variables,
+        warnings,
+    };
+    let dialect = match configured || stratuslab::wrote(&context.variables) {
+        true => Dialect::StratusLab,
+        false => Dialect::OpenNebula,
+    };
+    let hostname = hostname::read(&mut context)?;
+    let mut network = Network::new(arena);
+    if dialect == Dialect::StratusLab && stratuslab::has_nics(&context.variables) {
+        stratuslab::network(&mut context, &mut network)?;
+    } else {
+        opennebula::network(&mut context, &mut network)?;
+    }
+    let network = network.finish(&mut context)?;
+    let logins = keys::read(&mut context, dialect, files)?;
+    scripts(&mut context, files)?;
+    if network.links.is_empty() {
+        context
+            .warnings
+            .general(b"", "no NIC in the context, the network is left alone", b"")?;
+    }
+    if logins.keys.is_empty() {
+        context.warnings.general(
+            b"",
+            "no SSH key in the context, nobody is let in by this program",
+            b"",
+        )?;
+    }
+    let warnings = context.warnings.0.finish();
+    sort_by_place(arena, warnings)?;
+    Ok(Plan {
+        dialect,
+        source,
+        hostname,
+        links: network.links,
+        dns: network.dns,
+        search: network.search,
+        user: logins.user,
+        keys: logins.keys,
+        warnings,
+    })
+}
+
+/// Names what a server wanted to be run: nothing is.
+fn scripts<'a>(context: &mut Context<'a>, files: &impl Files<'a>) -> Result<(), NoMemory> {
+    let machine = context.variables.machine();
+    for name in [
+        &b"INIT_SCRIPTS"[..],
+        b"START_SCRIPT",
+        b"START_SCRIPT_BASE64",
+        b"USER_DATA",
+        b"USERDATA",
+        b"SCRIPT_EXEC",
+        b"CLOUD_INIT_USER_DATA",
+    ] {
+        if let Some(variable) = machine.get(name) {
+            context.remark(
+                variable,
+                "is there and was not run: onecontext runs nothing of a context",
+            )?;
+        }
+    }
+    for name in ["init.sh", "prolog.sh", "epilog.sh"] {
+        // A disk that cannot be read has failed already, at context.sh.
+        if files.has(name.as_bytes()) == Ok(true) {
+            let what = "is on the disk and was not run: onecontext runs nothing of a context";
+            context.warnings.general(name.as_bytes(), what, b"")?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the warnings in the order of the files' lines, the general ones last.
+fn sort_by_place<'a>(arena: &'a Arena, warnings: &mut [Warning<'a>]) -> Result<(), NoMemory> {
+    let mut numbered = arena.table();
+    for (number, warning) in (0u32..).zip(warnings.iter()) {
+        let key = match warning.place {
+            Some(place) => (
+                u8::from(place.file != CONTEXT.as_bytes()),
+                place.line,
+                number,
+            ),
+            None => (2, 0, number),
+        };
+        numbered.push((key, *warning))?;
+    }
+    sort(&mut numbered, |one, other| one.0 < other.0);
+    for (slot, (_, warning)) in warnings.iter_mut().zip(numbered.iter()) {
+        *slot = *warning;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A disk with these files.
+    pub struct Memory<'a> {
+        pub arena: &'a Arena,
+        pub files: Vec<(String, Vec<u8>)>,
+    }
+
+    impl<'a> Files<'a> for Memory<'a> {
+        fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason> {
+            let file = self.files.iter().find(|file| file.0.as_bytes() == name);
+            Ok(file.map(|file| self.arena.copy(&file.1)).transpose()?)
+        }
+        fn has(&self, name: &[u8]) -> Result<bool, Reason> {
+            Ok(self.files.iter().any(|file| file.0.as_bytes() == name))
+        }
+    }
+
+    /// The text form of the plan for a disk with these files.
+    pub fn plan_of(files: &[(&str, &str)]) -> String {
+        let arena = Arena::new();
+        let files = files
+            .iter()
+            .map(|(name, text)| (name.to_string(), text.as_bytes().into()))
+            .collect();
+        let disk = Memory {
+            arena: &arena,
+            files,
+        };
+        let plan = read(&arena, b"context.sh", &disk).ok().unwrap();
+        let mut text = arena.table();
+        plan.write(&mut text, |_| Ok(())).unwrap();
+        String::from_utf8(text.to_vec()).unwrap()
+    }
+
+    /// The text form of the plan for this `context.sh`.
+    pub fn plan(text: &str) -> String {
+        plan_of(&[("context.sh", text)])
+    }
+}

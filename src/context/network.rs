@@ -1,0 +1,301 @@
+//! Gathers what a dialect says about NICs, and settles what only the whole
+//! can tell: metrics, next hops that no address covers, repeated resolvers.
+use core::net::IpAddr;
+
+use super::values::is_domain;
+use super::{Context, Variable};
+use crate::memory::{Arena, NoMemory, Set, Table};
+use crate::plan::{Link, Prefix, Route};
+use crate::text::{ip, words};
+
+/// The network part of a plan in the making. Lists of all links stand behind
+/// each other in one table, so that many links cost no more than few.
+pub struct Network<'a> {
+    arena: &'a Arena,
+    links: Table<'a, Draft<'a>>,
+    addresses: Table<'a, Prefix>,
+    routes: Table<'a, Route>,
+    /// Positions in `routes` whose metric nobody named.
+    automatic: Table<'a, usize>,
+    dns: Table<'a, IpAddr>,
+    search: Table<'a, &'a [u8]>,
+    /// How many of `dns` and `search` are the machine's own.
+    machine: (usize, usize),
+    known_addresses: Set<'a, (u32, IpAddr)>,
+    known_servers: Set<'a, IpAddr>,
+    known_domains: Set<'a, &'a [u8]>,
+}
+
+/// A link, and where its lists begin in the tables.
+#[derive(Clone, Copy)]
+struct Draft<'a> {
+    link: Link<'a>,
+    addresses: usize,
+    routes: usize,
+    dns: usize,
+    search: usize,
+}
+
+/// The finished network part.
+pub struct Finished<'a> {
+    pub links: &'a [Link<'a>],
+    pub dns: &'a [IpAddr],
+    pub search: &'a [&'a [u8]],
+}
+
+impl<'a> Network<'a> {
+    pub fn new(arena: &'a Arena) -> Self {
+        Self {
+            arena,
+            links: arena.table(),
+            addresses: arena.table(),
+            routes: arena.table(),
+            automatic: arena.table(),
+            dns: arena.table(),
+            search: arena.table(),
+            machine: (0, 0),
+            known_addresses: Set::new(arena),
+            known_servers: Set::new(arena),
+            known_domains: Set::new(arena),
+        }
+    }
+
+    /// Begins a link: what is added from now on is its own. What was added
+    /// before the first link is the machine's.
+    pub fn link(&mut self, link: Link<'a>) -> Result<(), NoMemory> {
+        if self.links.is_empty() {
+            self.machine = (self.dns.len(), self.search.len());
+        }
+        self.links.push(Draft {
+            link,
+            addresses: self.addresses.len(),
+            routes: self.routes.len(),
+            dns: self.dns.len(),
+            search: self.search.len(),
+        })
+    }
+
+    /// The addresses of the current link.
+    pub fn addresses(&self) -> &[Prefix] {
+        let start = self.links.last().map_or(0, |draft| draft.addresses);
+        self.addresses.get(start..).unwrap_or_default()
+    }
+
+    /// Adds an address to the current link.
+    pub fn address(
+        &mut self,
+        context: &mut Context<'a>,
+        variable: &Variable<'a>,
+        prefix: Prefix,
+    ) -> Result<(), NoMemory> {
+        if self
+            .known_addresses
+            .insert((self.links.len() as u32, prefix.address))?
+        {
+            self.addresses.push(prefix)
+        } else {
+            context.complain(variable, "this NIC has that address already")
+        }
+    }
+
+    /// Adds a route to the current link; a default route without a metric
+    /// gets one at the end.
+    pub fn route(
+        &mut self,
+        destination: Prefix,
+        gateway: Option<IpAddr>,
+        metric: Option<u32>,
+    ) -> Result<(), NoMemory> {
+        if destination.is_default() && metric.is_none() {
+            self.automatic.push(self.routes.len())?;
+        }
+        let usual = Route::usual_metric(destination.address.is_ipv4());
+        // IPv6 has no metric 0: the kernel reads it as 1024 (net/ipv6/route.c,
+        // IP6_RT_PRIO_USER).
+        let metric = metric.filter(|metric| *metric != 0).unwrap_or(usual);
+        self.routes.push(Route {
+            destination,
+            gateway,
+            onlink: false,
+            metric,
+        })
+    }
+
+    /// Adds name servers to the current link, or to the machine.
+    pub fn servers(
+        &mut self,
+        context: &mut Context<'a>,
+        variable: Option<&Variable<'a>>,
+    ) -> Result<(), NoMemory> {
+        let Some(variable) = variable else {
+            return Ok(());
+        };
+        for word in words(variable.value) {
+            match ip(word) {
+                Some(server) => self.server(server)?,
+                None => {
+                    context
+                        .warnings
+                        .at(variable.place, variable.name, "not an IP address", word)?
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds one name server.
+    pub fn server(&mut self, server: IpAddr) -> Result<(), NoMemory> {
+        if self.known_servers.insert(server)? {
+            self.dns.push(server)?;
+        }
+        Ok(())
+    }
+
+    /// Adds search domains to the current link, or to the machine.
+    pub fn domains(
+        &mut self,
+        context: &mut Context<'a>,
+        variable: Option<&Variable<'a>>,
+    ) -> Result<(), NoMemory> {
+        let Some(variable) = variable else {
+            return Ok(());
+        };
+        for word in words(variable.value) {
+            if !is_domain(word) {
+                context
+                    .warnings
+                    .at(variable.place, variable.name, "not a domain name", word)?;
+            } else if self.known_domains.insert(word)? {
+                self.search.push(word)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles metrics and next hops, and gives each link its lists.
+    pub fn finish(mut self, context: &mut Context<'a>) -> Result<Finished<'a>, NoMemory> {
+        if self.links.is_empty() {
+            self.machine = (self.dns.len(), self.search.len());
+        }
+        self.settle_metrics(context)?;
+        let mut links = self.arena.table();
+        let mut tails = Tails {
+            addresses: self.addresses.finish(),
+            routes: self.routes.finish(),
+            dns: self.dns.finish(),
+            search: self.search.finish(),
+        };
+        let (dns, search) = (
+            tails.dns.first_part(self.machine.0),
+            tails.search.first_part(self.machine.1),
+        );
+        let mut drafts = self.links.iter().peekable();
+        while let Some(draft) = drafts.next() {
+            let count =
+                |start: usize, end: Option<usize>| end.map_or(usize::MAX, |end| end - start);
+            let next = drafts.peek();
+            let mut link = draft.link;
+            link.addresses = tails
+                .addresses
+                .first_part(count(draft.addresses, next.map(|next| next.addresses)));
+            let routes = tails
+                .routes
+                .first_part(count(draft.routes, next.map(|next| next.routes)));
+            settle_next_hops(link.addresses, routes);
+            link.routes = routes;
+            link.dns = tails
+                .dns
+                .first_part(count(draft.dns, next.map(|next| next.dns)));
+            link.search = tails
+                .search
+                .first_part(count(draft.search, next.map(|next| next.search)));
+            links.push(link)?;
+        }
+        Ok(Finished {
+            links: links.finish(),
+            dns,
+            search,
+        })
+    }
+
+    /// Default routes get metrics in their order from the usual one on,
+    /// stepping over those that somebody named.
+    fn settle_metrics(&mut self, context: &mut Context<'a>) -> Result<(), NoMemory> {
+        let mut taken = Set::new(self.arena);
+        let mut automatic = self.automatic.iter().peekable();
+        let mut drafts = self.links.iter().peekable();
+        let mut name = None;
+        for (position, route) in self.routes.iter().enumerate() {
+            while let Some(draft) = drafts.next_if(|draft| draft.routes <= position) {
+                name = Some(draft.link.name);
+            }
+            if !route.destination.is_default()
+                || automatic.next_if(|other| **other == position).is_some()
+            {
+                continue;
+            }
+            if !taken.insert((u32::from(route.destination.address.is_ipv4()), route.metric))?
+                && let Some(name) = name
+            {
+                let what = "another default route has the same metric, which of them is used is up to the kernel";
+                context
+                    .warnings
+                    .general(crate::report::shown(self.arena, &name), what, b"")?;
+            }
+        }
+        let mut next = [Route::usual_metric(false), Route::usual_metric(true)];
+        for position in self.automatic.iter() {
+            let Some(route) = self.routes.get_mut(*position) else {
+                continue;
+            };
+            let v4 = route.destination.address.is_ipv4();
+            let [v6_next, v4_next] = &mut next;
+            let next = if v4 { v4_next } else { v6_next };
+            while !taken.insert((u32::from(v4), *next))? {
+                *next = next.saturating_add(1);
+            }
+            route.metric = *next;
+        }
+        Ok(())
+    }
+}
+
+/// A next hop that no address and no route on the link covers is on the link
+/// all the same; one that is link-local (RFC 4291 2.5.6) needs no word.
+fn settle_next_hops(addresses: &[Prefix], routes: &mut [Route]) {
+    for position in 0..routes.len() {
+        let Some(gateway) = routes.get(position).and_then(|route| route.gateway) else {
+            continue;
+        };
+        let local = matches!(gateway, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let covered = addresses.iter().any(|address| address.covers(gateway))
+            || routes
+                .iter()
+                .any(|route| route.gateway.is_none() && route.destination.covers(gateway));
+        if let Some(route) = routes.get_mut(position) {
+            route.onlink = !local && !covered;
+        }
+    }
+}
+
+struct Tails<'a> {
+    addresses: &'a mut [Prefix],
+    routes: &'a mut [Route],
+    dns: &'a mut [IpAddr],
+    search: &'a mut [&'a [u8]],
+}
+
+trait FirstPart {
+    /// Splits the first `count` items off, or all there are.
+    fn first_part(&mut self, count: usize) -> Self;
+}
+
+impl<T> FirstPart for &mut [T] {
+    fn first_part(&mut self, count: usize) -> Self {
+        let all = core::mem::take(self);
+        let count = count.min(all.len());
+        let (first, rest) = all.split_at_mut_checked(count).unwrap_or_default();
+        *self = rest;
+        first
+    }
+}

@@ -1,0 +1,568 @@
+//! OpenNebula's network variables (src/vm/VirtualMachineContext.cc of
+//! OpenNebula/one), and those of its first sample scripts.
+use core::net::IpAddr;
+
+use super::Context;
+use super::network::Network;
+use super::values::{destination, is_no, is_yes, length, netmask, usable};
+use super::variables::{Group, Nic, Variable};
+use crate::memory::NoMemory;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
+use crate::text::{Mac, ip, number};
+
+/// What says that a NIC exists where its MAC does not.
+const SIGNS: [&[u8]; 5] = [b"IP", b"IP6", b"IPV6", b"METHOD", b"IP6_METHOD"];
+/// The variables of an IPv6 address, the newer name first.
+const IP6: [&[u8]; 2] = [b"IP6", b"IPV6"];
+
+const NOT_V4: &str = "not an IPv4 address";
+const NOT_V6: &str = "not an IPv6 address";
+const NOT_USABLE: &str = "not an address that a machine can have";
+const NOT_A_NUMBER: &str = "not a number";
+
+/// Reads every NIC and the resolvers of the machine.
+pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) -> Result<(), NoMemory> {
+    let machine = context.variables.machine();
+    network.servers(context, machine.get(b"DNS"))?;
+    network.domains(context, machine.get(b"SEARCH_DOMAIN"))?;
+    let is_eth = |nic: &Nic| matches!(nic.name, LinkName::Eth(_));
+    let nics = context.variables.nics();
+    let macs = nics
+        .filter(is_eth)
+        .any(|nic| nic.own.named(b"MAC").is_some());
+    let mut reader = Reader {
+        gateways: gateway_link(context)?,
+        endpoint: endpoint(machine.get(b"ONEGATE_ENDPOINT")),
+        context,
+        network,
+    };
+    for nic in reader.context.variables.nics() {
+        reader.nic(&nic, macs)?;
+    }
+    let Reader {
+        context, network, ..
+    } = reader;
+    if !context.variables.nics().any(|nic| is_eth(&nic)) {
+        first_sample(context, network)?;
+    }
+    Ok(())
+}
+
+/// OpenNebula 1.4's sample: one address, for the first NIC
+/// (share/scripts/*/context/init.sh).
+fn first_sample<'a>(context: &mut Context<'a>, network: &mut Network<'a>) -> Result<(), NoMemory> {
+    let machine = context.variables.machine();
+    let Some(variable) = machine.get(b"IP_PUBLIC") else {
+        return Ok(());
+    };
+    network.link(Link {
+        ipv4: Some(Ipv4Method::Static),
+        ..empty(LinkName::Eth(0))
+    })?;
+    ipv4(context, network, variable, machine.get(b"NETMASK"))
+}
+
+/// The link that GATEWAY_IFACE limits default routes to.
+fn gateway_link(context: &mut Context<'_>) -> Result<Option<LinkName>, NoMemory> {
+    let Some(variable) = context.variables.machine().get(b"GATEWAY_IFACE") else {
+        return Ok(None);
+    };
+    let digits = match variable.value.split_at_checked(3) {
+        Some((kind, digits)) if kind.eq_ignore_ascii_case(b"ETH") => digits,
+        _ => variable.value,
+    };
+    let name = number(digits).map(LinkName::Eth);
+    let known = name.filter(|name| context.variables.nics().any(|nic| nic.name == *name));
+    if known.is_none() {
+        context.complain(
+            variable,
+            "no such NIC in the context, every NIC may have its default route",
+        )?;
+    }
+    Ok(known)
+}
+
+/// The link-local address in the URL of ONEGATE_ENDPOINT.
+fn endpoint(variable: Option<&Variable>) -> Option<IpAddr> {
+    let in_address = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    let parts = variable?.value.split(|byte| !in_address(byte));
+    parts
+        .filter_map(ip)
+        .find(IpAddr::is_ipv4)
+        .filter(|address| matches!(address, IpAddr::V4(v4) if v4.is_link_local()))
+}
+
+/// A link that nothing is known of.
+pub fn empty<'a>(name: LinkName) -> Link<'a> {
+    Link {
+        name,
+        mac: None,
+        pci: None,
+        device: None,
+        mtu: None,
+        vlan: None,
+        ipv4: None,
+        ipv6: None,
+        addresses: &[],
+        routes: &[],
+        dns: &[],
+        search: &[],
+    }
+}
+
+/// Adds an IPv4 address with its mask to the current link.
+pub fn ipv4<'a>(
+    context: &mut Context<'a>,
+    network: &mut Network<'a>,
+    variable: &Variable<'a>,
+    mask: Option<&Variable<'a>>,
+) -> Result<(), NoMemory> {
+    const USUAL: u8 = 24;
+    let Some(address) = ip(variable.value).filter(IpAddr::is_ipv4) else {
+        return context.complain(variable, NOT_V4);
+    };
+    if !usable(address) {
+        return context.complain(variable, NOT_USABLE);
+    }
+    let length = match mask {
+        None => USUAL,
+        Some(mask) => match netmask(mask.value) {
+            Some(length) => length,
+            None => return context.complain(mask, "not a netmask"),
+        },
+    };
+    network.address(context, variable, Prefix { address, length })
+}
+
+struct Reader<'a, 'c> {
+    context: &'c mut Context<'a>,
+    network: &'c mut Network<'a>,
+    /// The only link that may have default routes, if one was named.
+    gateways: Option<LinkName>,
+    /// The address that the first static NIC gets a route to.
+    endpoint: Option<IpAddr>,
+}
+
+/// What a link-layer address, or its lack, says about a NIC.
+enum Identity<'a> {
+    Known(Option<Mac>, Option<&'a [u8]>),
+    /// The context does not have this NIC, or it cannot be told which it is.
+    Absent,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn nic(&mut self, nic: &Nic<'a>, macs: bool) -> Result<(), NoMemory> {
+        let own = nic.own;
+        let identity = match nic.name {
+            LinkName::Eth(_) => self.eth(own, macs)?,
+            LinkName::Pci(_) => self.pci(own)?,
+        };
+        let Identity::Known(mac, pci) = identity else {
+            for alias in nic.aliases() {
+                if let Some(variable) = alias.first(&[b"IP", b"IP6", b"IPV6", b"IP6_ULA"]) {
+                    self.context
+                        .complain(variable, "alias of a NIC that the context does not have")?;
+                }
+            }
+            return Ok(());
+        };
+        let ipv4 = self.ipv4_method(nic)?;
+        let ipv6 = self.ipv6_method(nic)?;
+        let mtu = self.number(
+            own.get(b"MTU"),
+            68..=65_535,
+            "not an MTU between 68 and 65535",
+        )?;
+        let vlan = match nic.name {
+            LinkName::Eth(_) => None,
+            LinkName::Pci(_) => self.number(
+                own.get(b"VLAN_ID"),
+                1..=4094,
+                "not a VLAN id between 1 and 4094",
+            )?,
+        };
+        let vlan = vlan.map(|vlan| vlan as u16);
+        self.network.link(Link {
+            mac,
+            pci,
+            mtu,
+            vlan,
+            ipv4,
+            ipv6,
+            ..empty(nic.name)
+        })?;
+        let metric = self.number(own.get(b"METRIC"), 0..=u32::MAX, NOT_A_NUMBER)?;
+        let defaults = self.gateways.is_none_or(|only| only == nic.name);
+
+        self.ipv4(nic, ipv4)?;
+        let first_v6 = self.network.addresses().len();
+        if ipv4 == Some(Ipv4Method::Static) && first_v6 > 0 {
+            if defaults {
+                self.gateway(own.get(b"GATEWAY"), true, metric)?;
+            }
+            if let Some(endpoint) = self.endpoint.take() {
+                self.network.route(Prefix::host(endpoint), None, None)?;
+            }
+        }
+        self.routes(own.get(b"ROUTES"), true, ipv4 == Some(Ipv4Method::Skip))?;
+
+        self.ipv6(nic, ipv6)?;
+        if defaults && ipv6 == Some(Ipv6Method::Static) && self.network.addresses().len() > first_v6
+        {
+            let own_metric = own.first(&[b"IP6_METRIC", b"METRIC6"]);
+            let metric = self
+                .number(own_metric, 0..=u32::MAX, NOT_A_NUMBER)?
+                .or(metric);
+            self.gateway(own.first(&[b"IP6_GATEWAY", b"GATEWAY6"]), false, metric)?;
+        }
+        let refused = matches!(ipv6, Some(Ipv6Method::Skip | Ipv6Method::Disable));
+        self.routes(own.get(b"ROUTES"), false, refused)?;
+
+        self.network.servers(self.context, own.get(b"DNS"))?;
+        self.network
+            .domains(self.context, own.get(b"SEARCH_DOMAIN"))
+    }
+
+    /// Which device an `ETHn` is, and whether it exists.
+    fn eth(&mut self, own: Group<'a>, macs: bool) -> Result<Identity<'a>, NoMemory> {
+        if let Some(variable) = own.get(b"MAC") {
+            return match Mac::parse(variable.value) {
+                Some(mac) => Ok(Identity::Known(Some(mac), None)),
+                None => {
+                    self.context
+                        .complain(variable, "not a MAC address, this NIC is left alone")?;
+                    Ok(Identity::Absent)
+                }
+            };
+        }
+        let Some(sign) = own.first(&SIGNS) else {
+            return Ok(Identity::Absent);
+        };
+        if macs && own.named(b"MAC").is_none() {
+            let what = "of a NIC without MAC beside others that have one, it is found by its name or position";
+            self.context.complain(sign, what)?;
+        }
+        Ok(Identity::Known(None, None))
+    }
+
+    /// Which device a `PCIn` is, and whether it exists.
+    fn pci(&mut self, own: Group<'a>) -> Result<Identity<'a>, NoMemory> {
+        let mac = match own.get(b"MAC") {
+            Some(variable) => {
+                let mac = Mac::parse(variable.value);
+                if mac.is_none() {
+                    self.context.complain(variable, "not a MAC address")?;
+                }
+                mac
+            }
+            None => None,
+        };
+        let in_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+        let pci = match own.get(b"ADDRESS") {
+            Some(variable) if variable.value.iter().all(in_address) => Some(variable.value),
+            Some(variable) => {
+                self.context
+                    .complain(variable, "not a PCI address such as 01:01.0")?;
+                None
+            }
+            None => None,
+        };
+        if mac.is_none() && pci.is_none() {
+            if let Some(sign) = own.first(&SIGNS) {
+                self.context.complain(
+                    sign,
+                    "of a PCI device without MAC and ADDRESS, it is left alone",
+                )?;
+            }
+            return Ok(Identity::Absent);
+        }
+        Ok(Identity::Known(mac, pci))
+    }
+
+    fn ipv4_method(&mut self, nic: &Nic<'a>) -> Result<Option<Ipv4Method>, NoMemory> {
+        let addressed =
+            nic.own.get(b"IP").is_some() || active(nic).any(|alias| alias.get(b"IP").is_some());
+        let by_address = if addressed {
+            Ipv4Method::Static
+        } else {
+            Ipv4Method::Skip
+        };
+        let Some(variable) = nic.own.get(b"METHOD") else {
+            return Ok(addressed.then_some(by_address));
+        };
+        Ok(Some(match variable.value {
+            method if method.eq_ignore_ascii_case(b"static") => Ipv4Method::Static,
+            method if method.eq_ignore_ascii_case(b"dhcp") => Ipv4Method::Dhcp,
+            method if method.eq_ignore_ascii_case(b"skip") => Ipv4Method::Skip,
+            _ => {
+                let what = match by_address {
+                    Ipv4Method::Static => "not an IPv4 method (static, dhcp, skip), read as static",
+                    _ => "not an IPv4 method (static, dhcp, skip), read as skip",
+                };
+                self.context.complain(variable, what)?;
+                by_address
+            }
+        }))
+    }
+
+    fn ipv6_method(&mut self, nic: &Nic<'a>) -> Result<Option<Ipv6Method>, NoMemory> {
+        const FIELDS: [&[u8]; 3] = [b"IP6", b"IPV6", b"IP6_ULA"];
+        let addressed = nic.own.first(&FIELDS).is_some()
+            || active(nic).any(|alias| alias.first(&FIELDS).is_some());
+        let by_address = if addressed {
+            Ipv6Method::Static
+        } else {
+            Ipv6Method::Skip
+        };
+        let Some(variable) = nic.own.get(b"IP6_METHOD") else {
+            // METHOD speaks for IPv6 too, where it names an IPv6 method.
+            let inherited = nic
+                .own
+                .get(b"METHOD")
+                .and_then(|variable| v6_word(variable.value));
+            let inherited = inherited.filter(|method| *method != Ipv6Method::Static);
+            return Ok(inherited.or(addressed.then_some(by_address)));
+        };
+        if let Some(method) = v6_word(variable.value) {
+            return Ok(Some(method));
+        }
+        let what = match by_address {
+            Ipv6Method::Static => {
+                "not an IPv6 method (static, auto, dhcp, disable, skip), read as static"
+            }
+            _ => "not an IPv6 method (static, auto, dhcp, disable, skip), read as skip",
+        };
+        self.context.complain(variable, what)?;
+        Ok(Some(by_address))
+    }
+
+    /// The IPv4 addresses of a NIC and its aliases.
+    fn ipv4(&mut self, nic: &Nic<'a>, method: Option<Ipv4Method>) -> Result<(), NoMemory> {
+        let own = nic.own;
+        if let Some(variable) = own.get(b"IP") {
+            match method {
+                Some(Ipv4Method::Dhcp) => self
+                    .context
+                    .complain(variable, "not applied, the method is dhcp")?,
+                Some(Ipv4Method::Skip) => self
+                    .context
+                    .complain(variable, "not applied, the method is skip")?,
+                _ => ipv4(self.context, self.network, variable, own.get(b"MASK"))?,
+            }
+        }
+        for alias in active(nic) {
+            let Some(variable) = alias.get(b"IP") else {
+                continue;
+            };
+            if method == Some(Ipv4Method::Skip) {
+                self.context
+                    .complain(variable, "not applied, the method of its NIC is skip")?;
+            } else {
+                ipv4(self.context, self.network, variable, alias.get(b"MASK"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The IPv6 addresses of a NIC and its aliases.
+    fn ipv6(&mut self, nic: &Nic<'a>, method: Option<Ipv6Method>) -> Result<(), NoMemory> {
+        let moot = match method {
+            Some(Ipv6Method::Auto) => Some("not applied, the IPv6 method is auto"),
+            Some(Ipv6Method::Dhcp) => Some("not applied, the IPv6 method is dhcp"),
+            Some(Ipv6Method::Disable) => Some("not applied, the IPv6 method is disable"),
+            Some(Ipv6Method::Skip) => Some("not applied, the IPv6 method is skip"),
+            Some(Ipv6Method::Static) | None => None,
+        };
+        self.ipv6_of(nic.own, moot)?;
+        let covers_aliases = matches!(method, Some(Ipv6Method::Disable | Ipv6Method::Skip));
+        for alias in active(nic) {
+            self.ipv6_of(alias, moot.filter(|_| covers_aliases))?;
+        }
+        Ok(())
+    }
+
+    fn ipv6_of(&mut self, group: Group<'a>, moot: Option<&'static str>) -> Result<(), NoMemory> {
+        const USUAL: u8 = 64;
+        if let Some(variable) = group.first(&IP6) {
+            match (moot, group.get(b"IP6_PREFIX_LENGTH")) {
+                (Some(what), _) => self.context.complain(variable, what)?,
+                (None, None) => self.ipv6_address(variable, USUAL)?,
+                (None, Some(bits)) => match length(bits.value, false) {
+                    Some(length) => self.ipv6_address(variable, length)?,
+                    None => self
+                        .context
+                        .complain(bits, "not a prefix length between 0 and 128")?,
+                },
+            }
+        }
+        if let Some(variable) = group.get(b"IP6_ULA") {
+            match moot {
+                Some(what) => self.context.complain(variable, what)?,
+                None => self.ipv6_address(variable, USUAL)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn ipv6_address(&mut self, variable: &Variable<'a>, length: u8) -> Result<(), NoMemory> {
+        match ip(variable.value).filter(IpAddr::is_ipv6) {
+            Some(address) if usable(address) => {
+                self.network
+                    .address(self.context, variable, Prefix { address, length })
+            }
+            Some(_) => self.context.complain(variable, NOT_USABLE),
+            None => self.context.complain(variable, NOT_V6),
+        }
+    }
+
+    /// A default route by `variable`.
+    fn gateway(
+        &mut self,
+        variable: Option<&Variable<'a>>,
+        v4: bool,
+        metric: Option<u32>,
+    ) -> Result<(), NoMemory> {
+        let Some(variable) = variable else {
+            return Ok(());
+        };
+        match ip(variable.value) {
+            Some(gateway) if gateway.is_ipv4() == v4 => {
+                if self
+                    .network
+                    .addresses()
+                    .iter()
+                    .any(|prefix| prefix.address == gateway)
+                {
+                    return self
+                        .context
+                        .complain(variable, "is this machine's own address, no default route");
+                }
+                let everything = if v4 {
+                    Prefix::DEFAULT_V4
+                } else {
+                    Prefix::DEFAULT_V6
+                };
+                self.network.route(everything, Some(gateway), metric)
+            }
+            _ => self
+                .context
+                .complain(variable, if v4 { NOT_V4 } else { NOT_V6 }),
+        }
+    }
+
+    /// The entries of ROUTES that are of one family. What is of neither is
+    /// reported with IPv4.
+    fn routes(
+        &mut self,
+        variable: Option<&Variable<'a>>,
+        v4: bool,
+        refused: bool,
+    ) -> Result<(), NoMemory> {
+        let Some(variable) = variable else {
+            return Ok(());
+        };
+        for entry in variable
+            .value
+            .split(|byte| *byte == b',')
+            .map(crate::text::trim)
+        {
+            if entry.is_empty() {
+                continue;
+            }
+            let what = match parse_route(entry) {
+                Some((destination, gateway, metric)) if gateway.is_ipv4() == v4 => {
+                    if !refused {
+                        self.network.route(destination, Some(gateway), metric)?;
+                        continue;
+                    }
+                    "not applied, the method of its NIC leaves this family alone"
+                }
+                None if v4 => "not a route (NET/PREFIX via GATEWAY, or NET MASK GATEWAY)",
+                _ => continue,
+            };
+            self.context
+                .warnings
+                .at(variable.place, variable.name, what, entry)?;
+        }
+        Ok(())
+    }
+
+    fn number(
+        &mut self,
+        variable: Option<&Variable<'a>>,
+        range: core::ops::RangeInclusive<u32>,
+        what: &'static str,
+    ) -> Result<Option<u32>, NoMemory> {
+        let Some(variable) = variable else {
+            return Ok(None);
+        };
+        let number = number(variable.value).filter(|number| range.contains(number));
+        if number.is_none() {
+            self.context.complain(variable, what)?;
+        }
+        Ok(number)
+    }
+}
+
+/// The aliases that are the guest's business.
+fn active<'a>(nic: &Nic<'a>) -> impl Iterator<Item = Group<'a>> + use<'a> {
+    nic.aliases().filter(|alias| {
+        let external = alias
+            .get(b"EXTERNAL")
+            .is_some_and(|variable| is_yes(variable.value));
+        let detached = alias
+            .get(b"DETACH")
+            .is_some_and(|variable| !is_no(variable.value));
+        !external && !detached
+    })
+}
+
+fn v6_word(word: &[u8]) -> Option<Ipv6Method> {
+    let words = [
+        (&b"static"[..], Ipv6Method::Static),
+        (b"auto", Ipv6Method::Auto),
+        (b"dhcp", Ipv6Method::Dhcp),
+        (b"disable", Ipv6Method::Disable),
+        (b"skip", Ipv6Method::Skip),
+    ];
+    words
+        .iter()
+        .find(|(name, _)| word.eq_ignore_ascii_case(name))
+        .map(|(_, method)| *method)
+}
+
+/// `NET/PREFIX via GW [dev X] [metric N] [onlink]`, or `NET MASK GW [METRIC]`.
+fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
+    let mut words = entry
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    let (net, second, third) = (words.next()?, words.next()?, words.next()?);
+    let gateway = ip(third)?;
+    let mut metric = None;
+    let destination = if second.eq_ignore_ascii_case(b"via") {
+        while let Some(word) = words.next() {
+            match word {
+                // The route is its NIC's whatever name that has.
+                b"dev" => drop(words.next()?),
+                b"metric" => metric = Some(number(words.next()?)?),
+                b"onlink" => {}
+                _ => return None,
+            }
+        }
+        destination(net, gateway)?
+    } else {
+        metric = words
+            .next()
+            .map(number)
+            .map_or(Some(None), |metric| metric.map(Some))?;
+        let address = ip(net)?;
+        let length = if address.is_ipv4() {
+            netmask(second)?
+        } else {
+            length(second, false)?
+        };
+        Prefix { address, length }.network()
+    };
+    let same_family = destination.address.is_ipv4() == gateway.is_ipv4();
+    (same_family && words.next().is_none()).then_some((destination, gateway, metric))
+}

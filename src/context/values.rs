@@ -1,0 +1,173 @@
+//! Single values: masks, switches, lists, and the words said about bad ones.
+use core::net::IpAddr;
+
+use crate::plan::Prefix;
+use crate::text::{ip, number};
+
+/// Length of the network part from `255.255.254.0`, `23` or `/23`.
+pub fn netmask(text: &[u8]) -> Option<u8> {
+    if let Some(IpAddr::V4(mask)) = ip(text) {
+        let bits = u32::from(mask);
+        let length = bits.leading_ones();
+        // `checked_shl` refuses 32, where nothing may be left either.
+        return (bits.checked_shl(length).unwrap_or(0) == 0).then_some(length as u8);
+    }
+    length(text.strip_prefix(b"/").unwrap_or(text), true)
+}
+
+/// Length of a network part: up to 32 bits in IPv4, 128 in IPv6.
+pub fn length(text: &[u8], v4: bool) -> Option<u8> {
+    let bits = number(text)?;
+    (bits <= if v4 { 32 } else { 128 }).then_some(bits as u8)
+}
+
+/// `10.0.0.0/8`; a lone address is a host, `default` is everything in the
+/// family of `like`.
+pub fn destination(text: &[u8], like: IpAddr) -> Option<Prefix> {
+    if text == b"default" {
+        return Some(if like.is_ipv4() {
+            Prefix::DEFAULT_V4
+        } else {
+            Prefix::DEFAULT_V6
+        });
+    }
+    let Some(slash) = text.iter().position(|byte| *byte == b'/') else {
+        return ip(text).map(Prefix::host);
+    };
+    let address = ip(text.get(..slash)?)?;
+    let bits = text.get(slash + 1..)?;
+    let length = if address.is_ipv4() {
+        netmask(bits)?
+    } else {
+        length(bits, false)?
+    };
+    Some(Prefix { address, length }.network())
+}
+
+/// Whether a machine can have this address.
+pub fn usable(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast)
+}
+
+/// `1`, `true`, `yes`, `y`, `on` in any letter case.
+pub fn is_yes(text: &[u8]) -> bool {
+    among(text, &[b"1", b"true", b"yes", b"y", b"on"])
+}
+
+/// `0`, `false`, `no`, `n`, `off` in any letter case.
+pub fn is_no(text: &[u8]) -> bool {
+    among(text, &[b"0", b"false", b"no", b"n", b"off"])
+}
+
+fn among(text: &[u8], words: &[&[u8]]) -> bool {
+    words.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// Whether this can stand in a `search` list: labels of letters, digits, `-`
+/// and `_` (RFC 1035 2.3.1, with the underscore that is in use).
+pub fn is_domain(text: &[u8]) -> bool {
+    let text = text.strip_suffix(b".").unwrap_or(text);
+    let label = |label: &[u8]| {
+        (1..=63).contains(&label.len())
+            && label
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
+    };
+    text.len() <= 253 && text.split(|byte| *byte == b'.').all(label)
+}
+
+/// Whether this can be a login name: what useradd(8) lets pass, capitals and
+/// dots included.
+pub fn is_user(text: &[u8]) -> bool {
+    text.len() <= 256
+        && text
+            .first()
+            .is_some_and(|first| first.is_ascii_alphanumeric() || *first == b'_')
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-@$".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn netmasks() {
+        for (text, expected) in [
+            ("255.255.255.0", Some(24)),
+            ("255.255.254.0", Some(23)),
+            ("0.0.0.0", Some(0)),
+            ("255.255.255.255", Some(32)),
+            ("24", Some(24)),
+            ("/24", Some(24)),
+            ("0", Some(0)),
+            ("33", None),
+            ("255.0.255.0", None),
+            ("255.255.253.0", None),
+            ("255.255.255", None),
+            ("//24", None),
+            ("-1", None),
+            ("ffff::", None),
+        ] {
+            assert_eq!(netmask(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn destinations() {
+        let v4: IpAddr = "10.0.0.1".parse().unwrap();
+        let prefix = |address: &str, length| {
+            Some(Prefix {
+                address: address.parse().unwrap(),
+                length,
+            })
+        };
+        assert_eq!(destination(b"10.1.2.3/8", v4), prefix("10.0.0.0", 8));
+        assert_eq!(
+            destination(b"10.1.2.3/255.255.0.0", v4),
+            prefix("10.1.0.0", 16)
+        );
+        assert_eq!(destination(b"10.1.2.3", v4), prefix("10.1.2.3", 32));
+        assert_eq!(destination(b"2001:db8::5/32", v4), prefix("2001:db8::", 32));
+        assert_eq!(destination(b"default", v4), Some(Prefix::DEFAULT_V4));
+        assert_eq!(
+            destination(b"default", "::1".parse().unwrap()),
+            Some(Prefix::DEFAULT_V6)
+        );
+        for bad in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "/8",
+            "10.0.0.0/",
+            "::/129",
+            "::/255.0.0.0",
+        ] {
+            assert_eq!(destination(bad.as_bytes(), v4), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn domains_and_users() {
+        for good in [
+            "example.org",
+            "a",
+            "example.org.",
+            "_tcp.example.org",
+            "EXAMPLE.org",
+        ] {
+            assert!(is_domain(good.as_bytes()), "{good}");
+        }
+        for bad in ["", ".", "a..b", "-a", "a-.b", "ü.org", "a b", "a\nb"] {
+            assert!(!is_domain(bad.as_bytes()), "{bad}");
+        }
+        assert!(is_user(b"alice") && is_user(b"_apt") && is_user(b"First.Last"));
+        for bad in ["", "a b", "../root", "a:b", "-x", ".x", "a\nb"] {
+            assert!(!is_user(bad.as_bytes()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The assignments of a context, ordered so that each NIC's are together.
+use core::cmp::Ordering;
+
+use super::assignments::Assignment;
+use crate::memory::{Arena, NoMemory};
+use crate::plan::{LinkName, Place};
+use crate::text::trim;
+
+/// What a variable is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    Machine,
+    /// A NIC, or, with a number one higher than its own, one of its aliases.
+    Link(LinkName, u32),
+}
+
+/// One assignment, with its name taken apart: `ETH1_ALIAS0_IP` is the field
+/// `IP` of an alias of the link `ETH1`.
+#[derive(Clone, Copy)]
+pub struct Variable<'a> {
+    scope: Scope,
+    field: &'a [u8],
+    order: u32,
+    /// The whole name.
+    pub name: &'a [u8],
+    /// The value, without the blanks around it.
+    pub value: &'a [u8],
+    /// Where it was assigned.
+    pub place: Place<'a>,
+}
+
+impl<'a> Variable<'a> {
+    fn new(assignment: &Assignment<'a>, order: u32) -> Self {
+        let (scope, field) = parse(assignment.name).unwrap_or((Scope::Machine, assignment.name));
+        let Assignment { name, value, place } = *assignment;
+        Self {
+            scope,
+            field,
+            order,
+            name,
+            value: trim(value),
+            place,
+        }
+    }
+
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |variable: &Self| (variable.scope, variable.order);
+        key(self)
+            .0
+            .cmp(&key(other).0)
+            .then_with(|| self.field.cmp(other.field))
+            .then(self.order.cmp(&other.order))
+    }
+}
+
+/// Takes `ETHn_FIELD`, `ETHn_ALIASm_FIELD`, `PCIn_…` apart.
+fn parse(name: &[u8]) -> Option<(Scope, &[u8])> {
+    let (kind, rest): (fn(u32) -> LinkName, _) =
+        match (name.strip_prefix(b"ETH"), name.strip_prefix(b"PCI")) {
+            (Some(rest), _) => (LinkName::Eth, rest),
+            (_, Some(rest)) => (LinkName::Pci, rest),
+            _ => return None,
+        };
+    let (number, rest) = leading_number(rest)?;
+    let field = rest.strip_prefix(b"_")?;
+    let alias = field.strip_prefix(b"ALIAS").and_then(leading_number);
+    if let Some((alias, rest)) = alias
+        && let Some(field) = rest.strip_prefix(b"_")
+    {
+        return Some((Scope::Link(kind(number), alias.checked_add(1)?), field));
+    }
+    Some((Scope::Link(kind(number), 0), field))
+}
+
+/// A decimal number in its only form, without leading zeros.
+fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
+    let digits = text
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, rest) = text.split_at_checked(digits)?;
+    if digits.len() > 1 && digits.first() == Some(&b'0') {
+        return None;
+    }
+    Some((crate::text::number(digits)?, rest))
+}
+
+/// Variables of one scope: of the machine, of a NIC, or of an alias.
+#[derive(Clone, Copy)]
+pub struct Group<'a>(&'a [Variable<'a>]);
+
+impl<'a> Group<'a> {
+    /// The last assignment of `field`, unless it is empty: empty is unset.
+    pub fn get(&self, field: &[u8]) -> Option<&'a Variable<'a>> {
+        self.named(field)
+            .filter(|variable| !variable.value.is_empty())
+    }
+
+    /// The last assignment of `field`, empty or not.
+    pub fn named(&self, field: &[u8]) -> Option<&'a Variable<'a>> {
+        self.all(field).last()
+    }
+
+    /// Every assignment of `field`, in their order.
+    pub fn all(&self, field: &[u8]) -> &'a [Variable<'a>] {
+        let first = self.0.partition_point(|variable| variable.field < field);
+        let rest = self.0.get(first..).unwrap_or_default();
+        let count = rest.partition_point(|variable| variable.field == field);
+        rest.get(..count).unwrap_or_default()
+    }
+
+    /// The first of `fields` that is set.
+    pub fn first(&self, fields: &[&[u8]]) -> Option<&'a Variable<'a>> {
+        fields.iter().find_map(|field| self.get(field))
+    }
+
+    /// Whether a variable begins with `prefix`.
+    pub fn has_prefix(&self, prefix: &[u8]) -> bool {
+        self.0
+            .iter()
+            .any(|variable| variable.field.starts_with(prefix))
+    }
+}
+
+/// A NIC's own variables, and those of each of its aliases.
+#[derive(Clone, Copy)]
+pub struct Nic<'a> {
+    /// The context's name of it.
+    pub name: LinkName,
+    /// Its own variables; none if it has only aliases.
+    pub own: Group<'a>,
+    aliases: &'a [Variable<'a>],
+}
+
+impl<'a> Nic<'a> {
+    /// Its aliases in numeric order.
+    pub fn aliases(&self) -> impl Iterator<Item = Group<'a>> + use<'a> {
+        groups(self.aliases, |one, other| one.scope == other.scope).map(Group)
+    }
+}
+
+/// All variables of a context.
+#[derive(Clone, Copy)]
+pub struct Variables<'a> {
+    machine: Group<'a>,
+    links: &'a [Variable<'a>],
+}
+
+impl<'a> Variables<'a> {
+    /// Sorts the assignments out.
+    pub fn new(arena: &'a Arena, assignments: &[Assignment<'a>]) -> Result<Self, NoMemory> {
+        let mut variables = arena.table();
+        for (order, assignment) in (0..).zip(assignments) {
+            variables.push(Variable::new(assignment, order))?;
+        }
+        let variables = variables.finish();
+        crate::memory::sort(variables, |one, other| one.cmp(other).is_lt());
+        let variables = &*variables;
+        let machine = variables.partition_point(|variable| variable.scope == Scope::Machine);
+        let (machine, links) = variables.split_at_checked(machine).unwrap_or_default();
+        Ok(Self {
+            machine: Group(machine),
+            links,
+        })
+    }
+
+    /// The variables of no NIC.
+    pub fn machine(&self) -> Group<'a> {
+        self.machine
+    }
+
+    /// The NICs in numeric order, `ETHn` before `PCIn`.
+    pub fn nics(&self) -> impl Iterator<Item = Nic<'a>> + use<'a> {
+        groups(self.links, |one, other| one.link() == other.link()).filter_map(|all| {
+            let name = all.first()?.link()?;
+            let own = all.partition_point(|variable| variable.scope == Scope::Link(name, 0));
+            let (own, aliases) = all.split_at_checked(own)?;
+            Some(Nic {
+                name,
+                own: Group(own),
+                aliases,
+            })
+        })
+    }
+}
+
+impl Variable<'_> {
+    fn link(&self) -> Option<LinkName> {
+        match self.scope {
+            Scope::Machine => None,
+            Scope::Link(name, _) => Some(name),
+        }
+    }
+}
+
+/// Runs of neighbours that are alike.
+fn groups<'a, T>(items: &'a [T], alike: impl Fn(&T, &T) -> bool) -> impl Iterator<Item = &'a [T]> {
+    let mut rest = items;
+    core::iter::from_fn(move || {
+        let first = rest.first()?;
+        let count = rest
+            .iter()
+            .position(|item| !alike(first, item))
+            .unwrap_or(rest.len());
+        let (group, tail) = rest.split_at_checked(count)?;
+        rest = tail;
+        Some(group)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(name: LinkName, alias: u32) -> Scope {
+        Scope::Link(name, alias)
+    }
+
+    #[test]
+    fn names_are_taken_apart() {
+        use LinkName::{Eth, Pci};
+        let cases: [(&str, Option<(Scope, &str)>); 12] = [
+            ("ETH0_IP", Some((link(Eth(0), 0), "IP"))),
+            ("ETH10_IP6_ULA", Some((link(Eth(10), 0), "IP6_ULA"))),
+            ("PCI2_ADDRESS", Some((link(Pci(2), 0), "ADDRESS"))),
+            ("ETH0_ALIAS0_IP", Some((link(Eth(0), 1), "IP"))),
+            ("ETH1_ALIAS12_DETACH", Some((link(Eth(1), 13), "DETACH"))),
+            ("ETH1_ALIASES", Some((link(Eth(1), 0), "ALIASES"))),
+            ("ETH01_IP", None),
+            ("ETH_IP", None),
+            ("ETH99999999999_IP", None),
+            ("ETHER", None),
+            ("DNS", None),
+            ("ETH0", None),
+        ];
+        for (name, expected) in cases {
+            let expected = expected.map(|(scope, field)| (scope, field.as_bytes()));
+            assert_eq!(parse(name.as_bytes()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_nic_has_its_own() {
+        let arena = Arena::new();
+        let place = Place {
+            file: b"context.sh",
+            line: 1,
+        };
+        let assignments: Vec<_> = [
+            ("ETH10_IP", "a"),
+            ("ETH2_ALIAS10_IP", "b"),
+            ("ETH2_ALIAS2_IP", "c"),
+            ("DNS", " d "),
+            ("ETH2_IP", "e"),
+            ("PCI0_IP", "f"),
+            ("ETH2_IP", "g"),
+            ("DNS", ""),
+        ]
+        .map(|(name, value)| Assignment {
+            name: name.as_bytes(),
+            value: value.as_bytes(),
+            place,
+        })
+        .into();
+        let variables = Variables::new(&arena, &assignments).unwrap();
+        assert!(variables.machine().get(b"DNS").is_none());
+        assert!(variables.machine().named(b"DNS").is_some());
+        assert_eq!(variables.machine().all(b"DNS").len(), 2);
+        let nics: Vec<_> = variables.nics().collect();
+        let names: Vec<_> = nics.iter().map(|nic| nic.name).collect();
+        assert_eq!(
+            names,
+            [LinkName::Eth(2), LinkName::Eth(10), LinkName::Pci(0)]
+        );
+        assert_eq!(nics[0].own.get(b"IP").unwrap().value, b"g");
+        let aliases: Vec<_> = nics[0]
+            .aliases()
+            .map(|alias| alias.get(b"IP").unwrap().value)
+            .collect();
+        assert_eq!(aliases, [b"c", b"b"]);
+        assert_eq!(nics[1].aliases().count(), 0);
+    }
+}
