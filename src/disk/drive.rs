@@ -1,0 +1,68 @@
+//! What an optical drive says of its medium.
+use core::ffi::c_void;
+
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
+
+use crate::text::Reason;
+
+/// The answer of a drive. Anything but a drive is `Ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Can be read, as far as it knows.
+    Ready,
+    /// No medium, or an open tray.
+    Empty,
+    /// The medium is being recognized.
+    NotReady,
+}
+
+impl Status {
+    /// Why it cannot be read.
+    pub const NOT_READY: Reason = Reason::Found("the drive is still becoming ready");
+
+    /// Asks the drive.
+    pub fn of(drive: BorrowedFd<'_>) -> Self {
+        // SAFETY: the call passes an integer and reads or writes no memory.
+        match unsafe { ioctl(drive, DriveStatus) } {
+            Ok(1 | 2) => Self::Empty,
+            Ok(3) => Self::NotReady,
+            _ => Self::Ready,
+        }
+    }
+
+    /// An error unless there is something to read.
+    pub fn medium(self) -> Result<(), Reason> {
+        match self {
+            Self::Ready => Ok(()),
+            Self::Empty => Err(Errno::NOMEDIUM.into()),
+            Self::NotReady => Err(Self::NOT_READY),
+        }
+    }
+}
+
+/// `CDROM_DRIVE_STATUS` (`include/uapi/linux/cdrom.h`): `CDS_NO_INFO` 0,
+/// `CDS_NO_DISC` 1, `CDS_TRAY_OPEN` 2, `CDS_DRIVE_NOT_READY` 3, `CDS_DISC_OK`
+/// 4. `sr` answers 3 while the unit says that it is becoming ready
+/// (`drivers/scsi/sr_ioctl.c`, `sr_drive_status`).
+struct DriveStatus;
+
+// SAFETY: the opcode takes an integer in place of a pointer, here
+// `CDSL_CURRENT`, and answers by its return value alone.
+unsafe impl Ioctl for DriveStatus {
+    type Output = i32;
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        0x5326
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        core::ptr::without_provenance_mut(i32::MAX as usize)
+    }
+
+    unsafe fn output_from_ptr(out: IoctlOutput, _: *mut c_void) -> Result<i32, Errno> {
+        Ok(out)
+    }
+}

@@ -1,0 +1,487 @@
+//! Finding the context disk among the block devices of the machine.
+//!
+//! udev's `by-label` links are not used: some initramfs have no rules that
+//! make them for optical drives. Sector 16 of each device is read instead.
+use core::cmp::Ordering;
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, RawDir, accessat, openat};
+use rustix::io::Errno;
+use ufmt::uwrite;
+
+use super::drive::Status;
+use super::iso9660::{Descriptor, Iso};
+use super::wait::Wait;
+use super::{CONTEXT, Carrier, Device, Disk, NO_CONTEXT, open};
+use crate::memory::{Arena, NoMemory, Table};
+use crate::report::{Level, Report};
+use crate::text::Reason;
+
+/// What the lines of the report begin with.
+const STEP: &str = "context disk";
+/// How often an optical drive that cannot be read is tried, 100 ms apart: a
+/// drive may refuse its first reads after it has said that it is ready.
+const TRIES: u8 = 5;
+
+/// How to look for the disk.
+#[derive(Clone, Copy)]
+pub struct Search<'s> {
+    /// The only device that counts: a path, or a name in `/dev`. It may also
+    /// be an image, a directory or a lone `context.sh`.
+    pub device: Option<&'s CStr>,
+    /// The longest wait for what is on its way, in seconds.
+    pub wait: u32,
+    /// Waits also when nothing is on its way, and no disk is an error.
+    pub required: bool,
+    /// Where to look.
+    pub places: Places<'s>,
+}
+
+/// What the search touches.
+#[derive(Clone, Copy)]
+pub struct Places<'s> {
+    /// The directory with one entry for each block device, partitions too.
+    pub block: &'s CStr,
+    /// The directory with their nodes.
+    pub dev: &'s CStr,
+    /// There while udev has events to handle.
+    pub queue: &'s CStr,
+    /// Asks an optical drive.
+    pub status: fn(BorrowedFd<'_>) -> Status,
+}
+
+impl Places<'_> {
+    /// The places of the running system.
+    pub const SYSTEM: Places<'static> = Places {
+        block: c"/sys/class/block",
+        dev: c"/dev",
+        // Made and removed by systemd-udevd and eudev (`src/udev/udevd.c`).
+        queue: c"/run/udev/queue",
+        status: Status::of,
+    };
+}
+
+/// Looks for the context disk, and says in the report what was unusable.
+///
+/// A device counts if it holds `context.sh` in an ISO 9660 image. The best
+/// is the one whose label comes first in `CONTEXT`, `_STRATUSLAB`, `CDROM`,
+/// and any other on `hdc` and `sr0`; of one label, optical drives come before
+/// others; then names decide. Nothing is read behind a device that no other
+/// can beat.
+///
+/// There is no delay unless something is on its way: udev has events to
+/// handle, an optical drive is becoming ready, or the disk is required.
+///
+/// # Errors
+/// Only where a device is named or the disk required: why there is none. The
+/// reason of a named device is not in the report yet.
+pub fn search<'a>(
+    arena: &'a Arena,
+    report: &mut Report<'_>,
+    options: &Search<'_>,
+) -> Result<Option<Disk<'a>>, Reason> {
+    match options.device {
+        Some(device) => named(arena, device, options).map(Some),
+        None => any(arena, report, options),
+    }
+}
+
+/// The named device, once it is there.
+fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Disk<'a>, Reason> {
+    let absolute = device.to_bytes().starts_with(b"/");
+    let path = if absolute {
+        c_string(arena, &[device.to_bytes_with_nul()])?
+    } else {
+        let dev = options.places.dev.to_bytes();
+        c_string(arena, &[dev, b"/", device.to_bytes_with_nul()])?
+    };
+    let mut wait = Wait::seconds(options.wait);
+    loop {
+        let reason = match Disk::open(arena, path) {
+            Ok(disk) => {
+                return match disk.has(CONTEXT)? {
+                    true => Ok(disk),
+                    false => Err(NO_CONTEXT),
+                };
+            }
+            Err(reason) => reason,
+        };
+        let on_its_way = match reason {
+            Status::NOT_READY | Reason::Os(Errno::NOENT | Errno::NXIO | Errno::NODEV) => true,
+            Reason::Os(Errno::NOMEDIUM) => options.required,
+            _ => false,
+        };
+        if !on_its_way || !wait.sleep() {
+            return Err(reason);
+        }
+    }
+}
+
+/// The best device.
+fn any<'a>(
+    arena: &'a Arena,
+    report: &mut Report<'_>,
+    options: &Search<'_>,
+) -> Result<Option<Disk<'a>>, Reason> {
+    let mut hunt = Hunt {
+        arena,
+        places: options.places,
+        candidates: arena.table(),
+        pass: 0,
+        best: None,
+    };
+    let mut wait = Wait::seconds(options.wait);
+    loop {
+        // Asked before the look: what udev finishes in between is seen by the
+        // next look.
+        let udev_is_busy =
+            accessat(CWD, options.places.queue, Access::EXISTS, AtFlags::empty()).is_ok();
+        if let Err(reason) = hunt.look(report) {
+            report.problem(STEP, options.places.block.to_bytes(), reason);
+            break;
+        }
+        let found = match &hunt.best {
+            Some((key, _)) if key.label == Label::FIRST => break,
+            best => best.is_some(),
+        };
+        let pending = if udev_is_busy {
+            "udev still has devices to handle"
+        } else if hunt.drive_is_pending() {
+            "a drive is still becoming ready"
+        } else if options.required && !found {
+            "none has appeared"
+        } else {
+            break;
+        };
+        if !wait.sleep() {
+            let level = if found { Level::Note } else { Level::Problem };
+            report.line(level, |text| {
+                uwrite!(text, "{}: waited {} s: {}", STEP, options.wait, pending)
+            });
+            break;
+        }
+    }
+    match hunt.best {
+        Some((_, disk)) => Ok(Some(disk)),
+        None => {
+            hunt.say_what_was_missed(report);
+            if options.required {
+                return Err(Reason::Found("it is required, and there is none"));
+            }
+            Ok(None)
+        }
+    }
+}
+
+struct Hunt<'a, 's> {
+    arena: &'a Arena,
+    places: Places<'s>,
+    /// Every device seen.
+    candidates: Table<'a, Candidate<'a>>,
+    /// Counts the looks.
+    pass: u32,
+    best: Option<(Key<'a>, Disk<'a>)>,
+}
+
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    /// Its node.
+    path: &'a CStr,
+    /// The kernel's name of it.
+    name: &'a [u8],
+    optical: bool,
+    /// The last look that saw it.
+    pass: u32,
+    state: State,
+    /// Reads that failed.
+    failures: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// To be looked at.
+    New,
+    /// Settled.
+    Done,
+    /// It has no node.
+    Absent,
+    /// It has no medium.
+    Empty,
+    /// It is becoming ready.
+    NotReady,
+    /// A read failed, and is tried again.
+    Retry,
+    /// Not an optical drive, and unreadable: often so by nature, as a passive
+    /// path to a disk is.
+    Failed(Reason),
+}
+
+/// What makes one device better than another; the smaller is the better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key<'a> {
+    label: Label,
+    not_optical: bool,
+    name: &'a [u8],
+}
+
+/// Position of a label among those that count.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Label(u8);
+
+impl Label {
+    /// `CONTEXT`: OpenNebula 4.2 and later.
+    const FIRST: Self = Self(0);
+
+    /// `None`: a disk of this label does not count. Letters compare in any
+    /// case, as some tools write labels in lower case.
+    fn of(label: &[u8], name: &[u8]) -> Option<Self> {
+        // mkisofs names a volume CDROM when it is given no name, as up to
+        // OpenNebula 4.0; _STRATUSLAB is StratusLab's own.
+        let known = ["CONTEXT", "_STRATUSLAB", "CDROM"];
+        (0..)
+            .zip(known)
+            .find(|(_, known)| label.eq_ignore_ascii_case(known.as_bytes()))
+            .map(|(position, _)| Self(position))
+            // Where the sample scripts of OpenNebula up to 4.0 and of
+            // StratusLab look, whatever the label.
+            .or(matches!(name, b"hdc" | b"sr0").then_some(Self(3)))
+    }
+
+    /// Whether nobody else uses this label.
+    fn is_ours(self) -> bool {
+        self.0 < 2
+    }
+}
+
+/// `sr` is every drive that the kernel's SCSI layer has. `hd` are the drives
+/// of the old IDE driver (until Linux 5.14); its hard disks are called so too,
+/// which decides nothing but the order of equal labels.
+fn is_optical(name: &[u8]) -> bool {
+    matches!(name, [b's', b'r', b'0'..=b'9', ..] | [b'h', b'd', ..])
+}
+
+/// Never a context disk. Memory and files (`loop`, `ram`, `zram`) only hold
+/// what the machine put there; floppies (`fd`) take seconds to be empty; raw
+/// flash (`mtd`) is no disk; and what is made of other devices (`dm-`, `md`)
+/// or of a network (`nbd`, `drbd`) can block its readers without limit, while
+/// the devices below are read themselves.
+fn is_skipped(name: &[u8]) -> bool {
+    const SKIPPED: [&str; 10] = [
+        ".", "loop", "ram", "zram", "fd", "mtd", "dm-", "md", "nbd", "drbd",
+    ];
+    SKIPPED
+        .iter()
+        .any(|prefix| name.starts_with(prefix.as_bytes()))
+}
+
+impl<'a> Hunt<'a, '_> {
+    /// One look at all devices that are not settled.
+    fn look(&mut self, report: &mut Report<'_>) -> Result<(), Reason> {
+        self.list()?;
+        while let Some(position) = self.next() {
+            let Some(candidate) = self.candidates.get(position).copied() else {
+                break;
+            };
+            let state = self.examine(&candidate, report);
+            if let Some(candidate) = self.candidates.get_mut(position) {
+                candidate.state = state;
+                if state == State::Retry {
+                    candidate.failures = candidate.failures.saturating_add(1);
+                }
+            }
+            if matches!(&self.best, Some((key, _)) if key.label == Label::FIRST) {
+                // The rest comes later by kind or name.
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists the devices. Those known and settled stay as they are.
+    fn list(&mut self) -> Result<(), Reason> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, self.places.block, flags, Mode::empty())?;
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut entries = RawDir::new(&directory, &mut buffer);
+        let last = self.pass;
+        self.pass = last.wrapping_add(1);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if is_skipped(name) {
+                continue;
+            }
+            match self.candidates.iter_mut().find(|known| known.name == name) {
+                Some(known) => {
+                    // Gone and back is another device.
+                    if known.pass != last || known.state != State::Done {
+                        known.state = State::New;
+                    }
+                    known.pass = self.pass;
+                }
+                None => {
+                    let name = self.arena.copy(name)?;
+                    let path = self.node(name)?;
+                    self.candidates.push(Candidate {
+                        path,
+                        name,
+                        optical: is_optical(name),
+                        pass: self.pass,
+                        state: State::New,
+                        failures: 0,
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The path of a device's node. sysfs writes the slash of a name such as
+    /// `cciss/c0d0` as `!`.
+    fn node(&self, name: &[u8]) -> Result<&'a CStr, NoMemory> {
+        let name = self.arena.copy(name)?;
+        for byte in name.iter_mut().filter(|byte| **byte == b'!') {
+            *byte = b'/';
+        }
+        c_string(self.arena, &[self.places.dev.to_bytes(), b"/", name, b"\0"])
+    }
+
+    /// The first device to look at, in the order of the keys as far as it is
+    /// known before reading.
+    fn next(&self) -> Option<usize> {
+        let order = |candidate: &Candidate<'a>| (!candidate.optical, candidate.name);
+        let mut first: Option<(usize, &Candidate<'a>)> = None;
+        for (position, candidate) in self.candidates.iter().enumerate() {
+            if candidate.state == State::New
+                && candidate.pass == self.pass
+                && first
+                    .is_none_or(|(_, first)| order(candidate).cmp(&order(first)) == Ordering::Less)
+            {
+                first = Some((position, candidate));
+            }
+        }
+        first.map(|(position, _)| position)
+    }
+
+    /// Reads what tells whether a device is a context disk.
+    fn examine(&mut self, candidate: &Candidate<'a>, report: &mut Report<'_>) -> State {
+        match self.open(candidate) {
+            Ok(Some(found)) => {
+                self.best = Some(found);
+                State::Done
+            }
+            Ok(None) => State::Done,
+            Err(Unusable::Absent) => State::Absent,
+            Err(Unusable::Empty) => State::Empty,
+            Err(Unusable::NotReady) => State::NotReady,
+            Err(Unusable::Unread(reason)) if !candidate.optical => State::Failed(reason),
+            Err(Unusable::Unread(_)) if candidate.failures < TRIES => State::Retry,
+            Err(Unusable::Unread(reason) | Unusable::Damaged(reason)) => {
+                report.problem(STEP, candidate.path.to_bytes(), reason);
+                State::Done
+            }
+        }
+    }
+
+    /// `None`: not a context disk, or not better than the best.
+    fn open(&self, candidate: &Candidate<'a>) -> Result<Option<(Key<'a>, Disk<'a>)>, Unusable> {
+        let device = match open(CWD, candidate.path) {
+            Err(Errno::NOENT) => return Err(Unusable::Absent),
+            device => Device(device?),
+        };
+        if candidate.optical {
+            match (self.places.status)(device.0.as_fd()) {
+                Status::Ready => {}
+                Status::Empty => return Err(Unusable::Empty),
+                Status::NotReady => return Err(Unusable::NotReady),
+            }
+        }
+        let Some(first) = Descriptor::first(&device)? else {
+            return Ok(None);
+        };
+        let Some(label) = Label::of(first.label(), candidate.name) else {
+            return Ok(None);
+        };
+        let key = Key {
+            label,
+            not_optical: !candidate.optical,
+            name: candidate.name,
+        };
+        if matches!(&self.best, Some((best, _)) if *best < key) {
+            return Ok(None);
+        }
+        let iso = Iso::open(device, first)?;
+        match iso.find(self.arena, CONTEXT)? {
+            Some(_) => {
+                let disk = Disk {
+                    arena: self.arena,
+                    source: candidate.path.to_bytes(),
+                    carrier: Carrier::Iso(iso),
+                };
+                Ok(Some((key, disk)))
+            }
+            None if label.is_ours() => Err(Unusable::Damaged(NO_CONTEXT)),
+            None => Ok(None),
+        }
+    }
+
+    fn drive_is_pending(&self) -> bool {
+        self.candidates.iter().any(|candidate| {
+            candidate.pass == self.pass && matches!(candidate.state, State::NotReady | State::Retry)
+        })
+    }
+
+    /// What might have been the disk, where there is none.
+    fn say_what_was_missed(&self, report: &mut Report<'_>) {
+        for candidate in self.candidates.iter() {
+            let path = candidate.path.to_bytes();
+            match candidate.state {
+                State::Absent => report.problem(STEP, path, "the device has no node"),
+                State::Failed(reason) => report.line(Level::Note, |text| {
+                    uwrite!(text, "{}: {}: {}", STEP, crate::text::Shown(path), reason)
+                }),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Why a device is no context disk.
+enum Unusable {
+    Absent,
+    Empty,
+    NotReady,
+    /// It could not be read.
+    Unread(Reason),
+    /// It could be read, and is no good.
+    Damaged(Reason),
+}
+
+impl From<Errno> for Unusable {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::NOMEDIUM => Self::Empty,
+            errno => Self::Unread(errno.into()),
+        }
+    }
+}
+
+impl From<Reason> for Unusable {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Os(errno) => errno.into(),
+            reason => Self::Damaged(reason),
+        }
+    }
+}
+
+/// One string of parts, the last of which brings the NUL.
+fn c_string<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, NoMemory> {
+    let mut text = arena.table();
+    for part in parts {
+        text.extend(part)?;
+    }
+    Ok(CStr::from_bytes_until_nul(text.finish()).unwrap_or_default())
+}

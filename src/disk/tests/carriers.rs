@@ -1,0 +1,2 @@
+//! Whatever carries the files.
+use super::*;

@@ -1,0 +1,148 @@
+//! Tests of the room. Images are made by the tools that servers use.
+mod carriers;
+mod images;
+mod search;
+
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::memory::Arena;
+use crate::report::{Console, Report};
+use crate::text::Reason;
+
+/// A directory of one test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "onecontext-disk-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn c(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).unwrap()
+}
+
+/// The files of an image, and how it is made.
+struct Image<'t> {
+    files: Vec<(String, Vec<u8>)>,
+    flags: &'t [&'t str],
+}
+
+/// `-J -R -V CONTEXT`: OpenNebula 4.2 and later.
+const TODAY: &[&str] = &["-J", "-R", "-V", "CONTEXT"];
+
+impl<'t> Image<'t> {
+    fn new(flags: &'t [&'t str]) -> Self {
+        Self {
+            files: Vec::new(),
+            flags,
+        }
+    }
+
+    fn file(mut self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
+        self.files.push((name.into(), bytes.as_ref().to_vec()));
+        self
+    }
+
+    /// The image, or `None` with a line that says why not.
+    fn make(&self, tool: &[&str]) -> Option<Vec<u8>> {
+        let scratch = Scratch::new();
+        fs::create_dir(scratch.path("root")).unwrap();
+        for (name, bytes) in &self.files {
+            scratch.write(&format!("root/{name}"), bytes);
+        }
+        let image = scratch.path("image.iso");
+        let (program, first) = tool.split_first().unwrap();
+        let mut command = Command::new(program);
+        command.args(first).args(self.flags).arg("-o").arg(&image);
+        command.arg(scratch.path("root"));
+        run(command)?;
+        Some(fs::read(image).unwrap())
+    }
+
+    /// By genisoimage.
+    fn build(&self) -> Option<Vec<u8>> {
+        self.make(GENISOIMAGE)
+    }
+}
+
+const GENISOIMAGE: &[&str] = &["genisoimage", "-quiet"];
+const XORRISO: &[&str] = &["xorriso", "-as", "mkisofs", "-quiet"];
+
+/// What the command prints. Where it is not installed, the test is skipped,
+/// but not where everything must be tested.
+fn run(mut command: Command) -> Option<Vec<u8>> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    match command.stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => Some(output.stdout),
+        Ok(output) => panic!(
+            "{program}: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ),
+        Err(error) => {
+            assert_ne!(
+                std::env::var("CI").as_deref(),
+                Ok("true"),
+                "{program}: {error}"
+            );
+            eprintln!("skipped: {program}: {error}");
+            None
+        }
+    }
+}
+
+/// Numbers that look random and are the same each time (xorshift).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+}
+
+fn silent(arena: &Arena) -> Report<'_> {
+    Report::new(arena, Console::Silent)
+}
+
+fn words(reason: Reason) -> String {
+    let arena = Arena::new();
+    String::from_utf8(crate::report::shown(&arena, &reason).to_vec()).unwrap()
+}

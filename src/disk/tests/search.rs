@@ -1,0 +1,2 @@
+//! Which device is the context disk, and how long it is waited for.
+use super::*;
