@@ -15,8 +15,12 @@
 //! `src/rt`, outside this library, so that tests link as usual.
 #![cfg_attr(not(test), no_std)]
 
+pub mod root;
+pub mod login;
+pub mod handover;
 pub mod context;
 pub mod disk;
+pub mod kernel;
 pub mod memory;
 pub mod plan;
 pub mod report;

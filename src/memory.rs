@@ -306,6 +306,20 @@ impl<A: Member, B: Member> Member for (A, B) {
     }
 }
 
+impl Member for crate::plan::Prefix {
+    fn feed(&self, hash: &mut Hash) {
+        self.address.feed(hash);
+        hash.bytes(&[self.length]);
+    }
+}
+
+impl Member for crate::plan::Route {
+    fn feed(&self, hash: &mut Hash) {
+        self.destination.feed(hash);
+        self.metric.feed(hash);
+    }
+}
+
 /// FNV-1a, 64 bits.
 pub struct Hash(u64);
 
@@ -349,6 +363,19 @@ impl<'a, T: Member> Set<'a, T> {
         let new = put(self.slots, member);
         self.count += usize::from(new);
         Ok(new)
+    }
+
+    /// Whether `member` was added before.
+    pub fn contains(&self, member: &T) -> bool {
+        let mut position = Hash::of(member);
+        loop {
+            position &= self.slots.len().wrapping_sub(1);
+            match self.slots.get(position) {
+                Some(Some(other)) if other == member => return true,
+                Some(Some(_)) => position = position.wrapping_add(1),
+                _ => return false,
+            }
+        }
     }
 
     fn grow(&mut self) -> Result<(), NoMemory> {

@@ -1,0 +1,44 @@
+//! Kernel parameters below /proc/sys.
+use rustix::fd::BorrowedFd;
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::{Errno, read, write};
+
+use crate::memory::Arena;
+use crate::text::Text;
+
+/// Gives `net/ipv6/conf/DEVICE/NAME` below the directory `conf` a value, if
+/// it has another one.
+pub fn set_ipv6(
+    arena: &Arena,
+    conf: BorrowedFd,
+    device: &[u8],
+    name: &str,
+    value: u8,
+) -> Result<(), Errno> {
+    let path = path(arena, device, name).map_err(|_| Errno::NOMEM)?;
+    let file = openat(
+        conf,
+        &path[..],
+        OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let mut old = [0; 8];
+    let length = read(&file, &mut old)?;
+    let digit = [b'0'.wrapping_add(value)];
+    if old.get(..length).map(crate::text::trim) != Some(&digit[..]) {
+        write(&file, &digit)?;
+    }
+    Ok(())
+}
+
+fn path<'a>(
+    arena: &'a Arena,
+    device: &[u8],
+    name: &str,
+) -> Result<Text<'a>, crate::memory::NoMemory> {
+    let mut path = arena.table();
+    path.extend(device)?;
+    path.push(b'/')?;
+    path.extend(name.as_bytes())?;
+    Ok(path)
+}

@@ -1,0 +1,473 @@
+//! rtnetlink messages: building requests, taking answers apart (netlink(7),
+//! rtnetlink(7)). All numbers are in the machine's byte order; every length
+//! is checked against what is there.
+use core::net::IpAddr;
+
+use heapless::Vec;
+use linux_raw_sys::netlink as nl;
+use static_assertions::const_assert_eq;
+
+use crate::plan::{Prefix, Route};
+use crate::text::Mac;
+
+const HEADER: usize = size_of::<nl::nlmsghdr>();
+const_assert_eq!(HEADER, 16);
+const_assert_eq!(size_of::<nl::ifinfomsg>(), 16);
+const_assert_eq!(size_of::<nl::ifaddrmsg>(), 8);
+const_assert_eq!(size_of::<nl::rtmsg>(), 12);
+const_assert_eq!(size_of::<nl::rtattr>(), 4);
+
+/// `ARPHRD_ETHER` of linux/if_arp.h.
+const ETHERNET: u16 = 1;
+/// `IFF_UP`, `IFF_LOOPBACK` of linux/if.h.
+const UP: u32 = 1;
+const LOOPBACK: u32 = 8;
+/// `AF_INET`, `AF_INET6` of linux/socket.h.
+const INET: u8 = 2;
+const INET6: u8 = 10;
+/// `RTEXT_FILTER_SKIP_STATS` of linux/rtnetlink.h: no counters, please.
+const SKIP_STATS: u32 = 1 << 3;
+
+/// What a request does to an object.
+#[derive(Clone, Copy)]
+pub enum Mode {
+    /// Lists all objects.
+    Dump,
+    /// Changes an object that is there.
+    Change,
+    /// Makes one; one that is there already is an error.
+    Create,
+    /// Makes one, or puts it in the place of an equal one.
+    Replace,
+    /// Makes one behind others of the same destination and metric.
+    Append,
+}
+
+/// A request. The largest, for a VLAN device, has some 120 bytes.
+pub struct Message(Vec<u8, 256>);
+
+impl Message {
+    fn new(kind: u32, mode: Mode) -> Self {
+        let mode = match mode {
+            Mode::Dump => nl::NLM_F_DUMP,
+            Mode::Change => nl::NLM_F_ACK,
+            Mode::Create => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_EXCL,
+            Mode::Replace => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_REPLACE,
+            Mode::Append => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_APPEND,
+        };
+        let mut message = Self(Vec::new());
+        message.put(&[0; 4]); // length, see `bytes`
+        message.put(&(kind as u16).to_ne_bytes());
+        message.put(&((nl::NLM_F_REQUEST | mode) as u16).to_ne_bytes());
+        message.put(&[0; 8]); // sequence number, see `bytes`, and port
+        message
+    }
+
+    /// The finished request with its sequence number.
+    pub fn bytes(&mut self, sequence: u32) -> &[u8] {
+        let length = self.0.len() as u32;
+        for (to, from) in self.0.iter_mut().zip(length.to_ne_bytes()) {
+            *to = from;
+        }
+        for (to, from) in self.0.iter_mut().skip(8).zip(sequence.to_ne_bytes()) {
+            *to = from;
+        }
+        &self.0
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        // The capacity covers the largest request: tests/wire.rs builds it.
+        let _ = self.0.extend_from_slice(bytes);
+    }
+
+    fn attribute(&mut self, kind: u32, payload: &[u8]) {
+        const PADDING: [u8; 3] = [0; 3];
+        self.put(&(payload.len() as u16 + 4).to_ne_bytes());
+        self.put(&(kind as u16).to_ne_bytes());
+        self.put(payload);
+        self.put(
+            PADDING
+                .get(..payload.len().wrapping_neg() & 3)
+                .unwrap_or_default(),
+        );
+    }
+
+    /// An attribute that holds attributes.
+    fn nest(&mut self, kind: u32, inside: impl FnOnce(&mut Self)) {
+        let start = self.0.len();
+        self.attribute(kind, &[]);
+        inside(self);
+        let length = (self.0.len() - start) as u16;
+        for (to, from) in self.0.iter_mut().skip(start).zip(length.to_ne_bytes()) {
+            *to = from;
+        }
+    }
+
+    fn ip(&mut self, kind: u32, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => self.attribute(kind, &v4.octets()),
+            IpAddr::V6(v6) => self.attribute(kind, &v6.octets()),
+        }
+    }
+
+    fn interface(kind: u32, mode: Mode, index: u32, up: bool) -> Self {
+        let mut message = Self::new(kind, mode);
+        let flags = if up { UP } else { 0 };
+        message.put(&[0; 4]); // family, padding, type
+        message.put(&index.to_ne_bytes());
+        message.put(&flags.to_ne_bytes());
+        message.put(&flags.to_ne_bytes()); // change no other flag
+        message
+    }
+
+    /// Asks for all links.
+    pub fn links() -> Self {
+        let mut message = Self::interface(nl::RTM_GETLINK as u32, Mode::Dump, 0, false);
+        message.attribute(nl::IFLA_EXT_MASK as u32, &SKIP_STATS.to_ne_bytes());
+        message
+    }
+
+    /// Asks for all addresses.
+    pub fn addresses() -> Self {
+        let mut message = Self::new(nl::RTM_GETADDR as u32, Mode::Dump);
+        message.put(&[0; 8]);
+        message
+    }
+
+    /// Asks for all routes.
+    pub fn routes() -> Self {
+        let mut message = Self::new(nl::RTM_GETROUTE as u32, Mode::Dump);
+        message.put(&[0; 12]);
+        message
+    }
+
+    /// Raises a link, and sets what is given.
+    pub fn set_link(index: u32, up: bool, mtu: Option<u32>, mac: Option<Mac>) -> Self {
+        let mut message = Self::interface(nl::RTM_NEWLINK as u32, Mode::Change, index, up);
+        if let Some(mtu) = mtu {
+            message.attribute(nl::IFLA_MTU as u32, &mtu.to_ne_bytes());
+        }
+        if let Some(mac) = mac {
+            message.attribute(nl::IFLA_ADDRESS as u32, &mac.0);
+        }
+        message
+    }
+
+    /// Makes an 802.1Q device on the link `parent`.
+    pub fn new_vlan(parent: u32, name: &[u8], id: u16) -> Self {
+        let mut message = Self::interface(nl::RTM_NEWLINK as u32, Mode::Create, 0, true);
+        message.attribute(nl::IFLA_IFNAME as u32, name);
+        message.attribute(nl::IFLA_LINK as u32, &parent.to_ne_bytes());
+        message.nest(nl::IFLA_LINKINFO as u32, |message| {
+            message.attribute(nl::IFLA_INFO_KIND as u32, b"vlan");
+            message.nest(nl::IFLA_INFO_DATA as u32, |message| {
+                message.attribute(nl::IFLA_VLAN_ID as u32, &id.to_ne_bytes());
+            });
+        });
+        message
+    }
+
+    /// Gives a link an address.
+    pub fn new_address(index: u32, prefix: Prefix) -> Self {
+        let mut message = Self::new(nl::RTM_NEWADDR as u32, Mode::Replace);
+        message.put(&[family(prefix.address), prefix.length, 0, 0]);
+        message.put(&index.to_ne_bytes());
+        message.ip(nl::IFA_LOCAL as u32, prefix.address);
+        message.ip(nl::IFA_ADDRESS as u32, prefix.address);
+        if let IpAddr::V4(address) = prefix.address
+            && prefix.length <= 30
+        {
+            let hosts = u32::MAX.checked_shr(prefix.length.into()).unwrap_or(0);
+            message.attribute(
+                nl::IFA_BROADCAST as u32,
+                &(u32::from(address) | hosts).to_be_bytes(),
+            );
+        }
+        message
+    }
+
+    /// Gives a link a route, in the main table.
+    pub fn new_route(index: u32, route: &Route) -> Self {
+        let v4 = route.destination.address.is_ipv4();
+        // IPv6 makes a route of the same metric a further next hop by itself.
+        let mut message = Self::new(
+            nl::RTM_NEWROUTE as u32,
+            if v4 { Mode::Append } else { Mode::Create },
+        );
+        let scope = match route.gateway {
+            None if v4 => nl::rt_scope_t::RT_SCOPE_LINK,
+            _ => nl::rt_scope_t::RT_SCOPE_UNIVERSE,
+        };
+        let flags = if route.onlink { nl::RTNH_F_ONLINK } else { 0 };
+        message.put(&[
+            family(route.destination.address),
+            route.destination.length,
+            0,
+            0,
+        ]);
+        message.put(&[
+            nl::rt_class_t::RT_TABLE_MAIN as u8,
+            nl::RTPROT_STATIC as u8,
+            scope as u8,
+            nl::RTN_UNICAST as u8,
+        ]);
+        message.put(&flags.to_ne_bytes());
+        if !route.destination.is_default() {
+            message.ip(nl::rtattr_type_t::RTA_DST as u32, route.destination.address);
+        }
+        if let Some(gateway) = route.gateway {
+            message.ip(nl::rtattr_type_t::RTA_GATEWAY as u32, gateway);
+        }
+        message.attribute(nl::rtattr_type_t::RTA_OIF as u32, &index.to_ne_bytes());
+        message.attribute(
+            nl::rtattr_type_t::RTA_PRIORITY as u32,
+            &route.metric.to_ne_bytes(),
+        );
+        message
+    }
+}
+
+fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { INET } else { INET6 }
+}
+
+/// One message of an answer.
+#[derive(Clone, Copy)]
+pub struct Answer<'b> {
+    kind: u32,
+    flags: u32,
+    /// The number of the request that it answers.
+    pub sequence: u32,
+    body: &'b [u8],
+}
+
+/// Splits what one recv(2) brought into messages; stops at nonsense.
+pub fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Answer<'_>> {
+    core::iter::from_fn(move || {
+        let length = u32_at(bytes, 0)? as usize;
+        let (message, rest) = split_aligned(bytes, length)?;
+        let kind = u32::from(u16_at(message, 4)?);
+        let flags = u32::from(u16_at(message, 6)?);
+        let sequence = u32_at(message, 8)?;
+        let body = message.get(HEADER..)?;
+        bytes = rest;
+        Some(Answer {
+            kind,
+            flags,
+            sequence,
+            body,
+        })
+    })
+}
+
+/// How an answer ends a request.
+pub enum End<'b> {
+    /// It was done, or all was listed.
+    Done,
+    /// It was refused: errno, and the kernel's own words if it has any.
+    Refused(i32, &'b [u8]),
+}
+
+impl<'b> Answer<'b> {
+    /// Whether the request ends here.
+    pub fn end(&self) -> Option<End<'b>> {
+        match self.kind {
+            nl::NLMSG_DONE => match u32_at(self.body, 0).map(u32::cast_signed) {
+                Some(error) if error < 0 => Some(End::Refused(error.wrapping_neg(), b"")),
+                _ => Some(End::Done),
+            },
+            nl::NLMSG_ERROR => {
+                let error = u32_at(self.body, 0)?.cast_signed();
+                Some(if error == 0 {
+                    End::Done
+                } else {
+                    End::Refused(error.wrapping_neg(), self.words())
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// What the kernel says beside the number of an error
+    /// (Documentation/userspace-api/netlink/intro.rst, Extended ACK).
+    fn words(&self) -> &'b [u8] {
+        if self.flags & nl::NLM_F_ACK_TLVS == 0 {
+            return b"";
+        }
+        // The request comes back whole unless NLM_F_CAPPED is set.
+        let capped = self.flags & nl::NLM_F_CAPPED != 0;
+        let request = if capped {
+            HEADER
+        } else {
+            u32_at(self.body, 4).map_or(HEADER, |length| length as usize)
+        };
+        let attributes =
+            split_aligned(self.body.get(4..).unwrap_or_default(), request).map(|(_, rest)| rest);
+        let message = nl::nlmsgerr_attrs::NLMSGERR_ATTR_MSG as u32;
+        let words = attribute(attributes.unwrap_or_default(), message).unwrap_or_default();
+        words.strip_suffix(b"\0").unwrap_or(words)
+    }
+
+    /// The link in an answer to [`Message::links`].
+    pub fn link(&self) -> Option<Device<'b>> {
+        if self.kind != nl::RTM_NEWLINK as u32 {
+            return None;
+        }
+        let kind = u16_at(self.body, 2)?;
+        let index = u32_at(self.body, 4)?;
+        let flags = u32_at(self.body, 8)?;
+        let attributes = self.body.get(16..)?;
+        let name = attribute(attributes, nl::IFLA_IFNAME as u32)?;
+        let name = name.strip_suffix(b"\0").unwrap_or(name);
+        let mac =
+            attribute(attributes, nl::IFLA_ADDRESS as u32).and_then(|mac| mac.try_into().ok());
+        let mtu = attribute(attributes, nl::IFLA_MTU as u32).and_then(|mtu| u32_at(mtu, 0));
+        let info = attribute(attributes, nl::IFLA_LINKINFO as u32).unwrap_or_default();
+        let driver = attribute(info, nl::IFLA_INFO_KIND as u32).unwrap_or_default();
+        let driver = driver.strip_suffix(b"\0").unwrap_or(driver);
+        let physical = kind == ETHERNET && flags & LOOPBACK == 0 && !VIRTUAL.contains(&driver);
+        Some(Device {
+            index,
+            name,
+            mac: mac.map(Mac),
+            mtu: mtu.unwrap_or(0),
+            up: flags & UP != 0,
+            physical,
+        })
+    }
+
+    /// The address in an answer to [`Message::addresses`], with its link.
+    pub fn address(&self) -> Option<(u32, Prefix)> {
+        if self.kind != nl::RTM_NEWADDR as u32 {
+            return None;
+        }
+        let index = u32_at(self.body, 4)?;
+        let attributes = self.body.get(8..)?;
+        // On a link between two, IFA_ADDRESS is the other end.
+        let local = attribute(attributes, nl::IFA_LOCAL as u32);
+        let address = ip_of(local.or_else(|| attribute(attributes, nl::IFA_ADDRESS as u32))?)?;
+        Some((
+            index,
+            Prefix {
+                address,
+                length: *self.body.get(1)?,
+            },
+        ))
+    }
+
+    /// The route of the main table in an answer to [`Message::routes`], with
+    /// its link.
+    pub fn route(&self) -> Option<(u32, Route)> {
+        const MAIN: u32 = nl::rt_class_t::RT_TABLE_MAIN as u32;
+        if self.kind != nl::RTM_NEWROUTE as u32 {
+            return None;
+        }
+        let attributes = self.body.get(12..)?;
+        let get = |kind: nl::rtattr_type_t| attribute(attributes, kind as u32);
+        let number = |kind| get(kind).and_then(|value| u32_at(value, 0));
+        let table = number(nl::rtattr_type_t::RTA_TABLE).unwrap_or(u32::from(*self.body.get(4)?));
+        if table != MAIN {
+            return None;
+        }
+        let everything = match *self.body.first()? {
+            INET => Prefix::DEFAULT_V4,
+            INET6 => Prefix::DEFAULT_V6,
+            _ => return None,
+        };
+        let destination = match get(nl::rtattr_type_t::RTA_DST) {
+            Some(address) => Prefix {
+                address: ip_of(address)?,
+                length: *self.body.get(1)?,
+            },
+            None => everything,
+        };
+        let route = Route {
+            destination,
+            gateway: get(nl::rtattr_type_t::RTA_GATEWAY).and_then(ip_of),
+            onlink: u32_at(self.body, 8)? & nl::RTNH_F_ONLINK != 0,
+            metric: number(nl::rtattr_type_t::RTA_PRIORITY).unwrap_or(0),
+        };
+        Some((number(nl::rtattr_type_t::RTA_OIF)?, route))
+    }
+}
+
+/// Kinds of links that share or make up their addresses (the `kind` of each
+/// driver's rtnl_link_ops). `veth` is not among them: it is what the network
+/// card of a container or of a test is.
+const VIRTUAL: [&[u8]; 22] = [
+    b"bridge",
+    b"bond",
+    b"team",
+    b"vlan",
+    b"macvlan",
+    b"macvtap",
+    b"ipvlan",
+    b"ipvtap",
+    b"vxlan",
+    b"geneve",
+    b"gretap",
+    b"ip6gretap",
+    b"erspan",
+    b"dummy",
+    b"ifb",
+    b"tun",
+    b"vrf",
+    b"macsec",
+    b"hsr",
+    b"batadv",
+    b"nlmon",
+    b"openvswitch",
+];
+
+/// A link of the kernel.
+#[derive(Clone, Copy)]
+pub struct Device<'b> {
+    /// Its number.
+    pub index: u32,
+    /// Its name.
+    pub name: &'b [u8],
+    /// Its link-layer address, if that is one of Ethernet.
+    pub mac: Option<Mac>,
+    /// In bytes.
+    pub mtu: u32,
+    /// Whether it is raised.
+    pub up: bool,
+    /// Whether it is a network card and not something on top of one.
+    pub physical: bool,
+}
+
+/// Splits at `length`, and skips the padding to a multiple of four.
+fn split_aligned(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
+    let first = bytes.get(..length)?;
+    let aligned = length.checked_add(3)? & !3;
+    Some((first, bytes.get(aligned..).unwrap_or_default()))
+}
+
+/// The payload of the first attribute of this kind.
+fn attribute(mut bytes: &[u8], kind: u32) -> Option<&[u8]> {
+    loop {
+        let length = usize::from(u16_at(bytes, 0)?);
+        let found = u32::from(u16_at(bytes, 2)?) & nl::NLA_TYPE_MASK as u32;
+        let (attribute, rest) = split_aligned(bytes, length)?;
+        let payload = attribute.get(4..)?;
+        if found == kind {
+            return Some(payload);
+        }
+        bytes = rest;
+    }
+}
+
+fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
+        return Some(v4.into());
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
