@@ -1,0 +1,60 @@
+#!/bin/bash
+# dracut module: applies the machine's OpenNebula or StratusLab context just
+# before the switch to the real root. Sourced by dracut (059 and later).
+
+# Part of every initramfs that will boot a machine. Never a reason for dracut
+# to fail: without the binary the module is left out, and dracut says so.
+check() {
+    require_binaries /usr/lib/onecontext/onecontext || return 1
+
+    # Not when only the drivers of a mounted file system are asked for, nor in
+    # the initramfs of a crash kernel.
+    # shellcheck disable=SC2154 # set by dracut
+    [[ $mount_needs || $IN_KDUMP == 1 ]] && return 1
+    return 0
+}
+
+# Needs only what dracut's base always brings. An unmet dependency would drop
+# the whole module.
+depends() {
+    return 0
+}
+
+# Where the machine will run is not known where its image is made, so these
+# drivers come along even if this host has no use for them (hostonly='').
+installkernel() {
+    # the context disk: IDE, SATA, SCSI, USB, virtio, Xen, VMware, Hyper-V
+    hostonly='' instmods cdrom sr_mod sd_mod \
+        ata_piix ata_generic pata_acpi ahci \
+        virtio_pci virtio_mmio virtio_blk virtio_scsi \
+        xen-blkfront vmw_pvscsi hv_storvsc usb-storage uas
+    # the NICs that hypervisors emulate
+    hostonly='' instmods virtio_net e1000 e1000e 8139cp 8139too \
+        vmxnet3 xen-netfront hv_netvsc ne2k-pci pcnet32
+}
+
+install() {
+    # Static: it brings no library.
+    inst_simple /usr/lib/onecontext/onecontext
+
+    # A NIC keeps the name it has when it is raised, so udev must have given
+    # it its final one: the rules and the .link files (the administrator's
+    # too) that dracut otherwise brings only with its own network modules.
+    inst_rules 75-net-description.rules 80-net-setup-link.rules
+    local link
+    # shellcheck disable=SC2154 # set by dracut
+    for link in "$dracutsysrootdir"{/usr/lib,/etc}/systemd/network/*.link; do
+        [[ -e $link ]] && inst_simple "${link#"$dracutsysrootdir"}"
+    done
+
+    # shellcheck disable=SC2154 # set by dracut
+    if dracut_module_included systemd; then
+        inst_simple "$moddir/onecontext.service" \
+            "$systemdsystemunitdir/onecontext.service"
+        $SYSTEMCTL -q --root "$initdir" \
+            add-wants initrd.target onecontext.service
+    else
+        # Below 50, where the selinux module loads the policy.
+        inst_hook pre-pivot 20 "$moddir/onecontext.sh"
+    fi
+}
