@@ -1,0 +1,69 @@
+#!/bin/sh
+# Installs what the tests and the demo need and the machine lacks.
+#
+# It says what it will do before it does it, and does nothing when nothing is
+# missing. Debian 12 or later, as root or as a user who may use sudo.
+set -eu
+
+# One "program package" a line.
+missing=$(
+	while read -r program package; do
+		command -v "$program" >/dev/null 2>&1 ||
+			[ -x "/usr/sbin/$program" ] || echo "$package"
+	done <<-END
+		cc gcc
+		ip iproute2
+		ssh openssh-client
+		debugfs e2fsprogs
+		genisoimage genisoimage
+		mmdebstrap mmdebstrap
+		qemu-system-x86_64 qemu-system-x86
+		shellcheck shellcheck
+		xorriso xorriso
+	END
+)
+if [ -z "$missing" ]; then
+	exit 0
+fi
+missing=$(echo "$missing" | sort -u | tr '\n' ' ')
+
+if ! command -v apt-get >/dev/null; then
+	echo "setup: please install: $missing" >&2
+	exit 1
+fi
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+	sudo=sudo
+fi
+
+# apt-get never asks, and brings nothing that is only recommended.
+apt() {
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" </dev/null
+}
+install() {
+	# shellcheck disable=SC2086 # $missing is a list
+	apt "$@" install -y --no-remove --no-install-recommends $missing
+}
+
+echo "setup: installing ${missing% } with ${sudo:+sudo }apt-get"
+apt update
+if install; then
+	exit 0
+fi
+
+# A machine that has part of QEMU from backports, but that suite no more among
+# its sources, cannot take the rest from the release: lend it the suite from
+# its own mirror, for this one installation.
+sources=$(mktemp)
+trap 'rm -f "$sources"' EXIT
+chmod 644 "$sources" # for apt's own user
+cat /etc/apt/sources.list >"$sources" 2>/dev/null || true
+# shellcheck source=/dev/null
+suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+site=$(apt-get indextargets --format "\$(SITE)" \
+	"Codename: $suite" 'Created-By: Packages' | head -n 1)
+echo "deb $site $suite-backports main" >>"$sources"
+
+echo "setup: that failed; once more, with $suite-backports"
+apt -o Dir::Etc::SourceList="$sources" update
+install -o Dir::Etc::SourceList="$sources" -t "$suite-backports"
