@@ -1,0 +1,47 @@
+//! `/etc/hostname` (hostname(5)). The kernel has the name already; a root
+//! whose own file says otherwise would take it back (systemd:
+//! src/shared/hostname-setup.c, Debian: /etc/init.d/hostname.sh).
+use rustix::io::Errno;
+
+use super::{replace, text};
+use crate::plan::Plan;
+use crate::root::{Changes, Column, Root};
+use crate::text::Reason;
+
+const PATH: &[u8] = b"/etc/hostname";
+
+/// Without a file in the root, or with one that names nothing, nothing is
+/// written: the kernel's name then stands.
+pub fn decide<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    column: Column,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    let Some(hostname) = plan.hostname else {
+        return Ok(());
+    };
+    let spot = root.locate(PATH)?;
+    let old = match root.read_spot(spot) {
+        Ok(old) => old,
+        Err(Reason::Os(Errno::NOENT)) => return Ok(()),
+        Err(reason) => return Err(reason),
+    };
+    match name(old.content) {
+        None => return Ok(()),
+        Some(name) if name == hostname => return Ok(()),
+        Some(_) => {}
+    }
+    let content = text(root.arena(), |text| {
+        text.extend(hostname)?;
+        text.push(b'\n')
+    })?;
+    replace(root, spot, Some(old), content, column, changes)
+}
+
+/// The first line that is no comment.
+fn name(text: &[u8]) -> Option<&[u8]> {
+    text.split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .find(|line| !line.is_empty() && !line.starts_with(b"#"))
+}

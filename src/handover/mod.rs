@@ -1,0 +1,93 @@
+//! What the root's own tools read, one small file each: a pure function from
+//! the plan to text, and where that text belongs.
+mod hostname;
+mod resolv_conf;
+
+use crate::memory::Arena;
+use crate::plan::Plan;
+use crate::report::Report;
+use crate::root::{
+    Access, Bind, Change, Changes, Column, File, Folder, Found, Root, Spot, What, Writer, c_str,
+};
+use crate::text::{Reason, Text};
+
+/// Each file and the name by which its failure is reported.
+type Decide = for<'a> fn(&Plan, &Root<'a>, Column, &mut Changes<'a>) -> Result<(), Reason>;
+const FILES: [(&str, Decide); 2] = [
+    ("hand over the hostname", hostname::decide),
+    ("hand over the name servers", resolv_conf::decide),
+];
+
+/// Writes what the root's own tools read.
+pub fn apply<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    writer: &mut Writer<'_, 'a>,
+    report: &mut Report<'a>,
+) {
+    writer.apply(report, |column, changes| {
+        decide(plan, root, column, changes)
+    });
+}
+
+/// What is to be written, and what cannot be. Writes nothing.
+pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Changes<'a>) {
+    for (step, decide) in FILES {
+        if let Err(reason) = decide(plan, root, column, changes) {
+            changes.problem(step, b"", reason);
+        }
+    }
+}
+
+/// Brings a file of the root to `content`: replaced where the root is
+/// written, else covered by a copy that is mounted from `/run` over it. That
+/// mount survives switch_root; the price is that a later rename over the file
+/// fails.
+fn replace<'a>(
+    root: &Root<'a>,
+    spot: Spot<'a>,
+    old: Option<Found<'a>>,
+    content: &'a [u8],
+    column: Column,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    let access = old.as_ref().map_or(Access::PUBLIC, Access::of);
+    let file = File {
+        content,
+        access,
+        folder: Folder::Made(Access::FOLDER),
+    };
+    if column == Column::Written || spot.in_run() {
+        changes.file(root, spot, file, b"")?;
+        return Ok(());
+    }
+    let Some(old) = old else {
+        return Err("the root is read-only and has no such file to mount over".into());
+    };
+    if old.content == content {
+        return Ok(());
+    }
+    let name = spot.path().rsplit(|byte| *byte == b'/').next();
+    let copy = [b"/run/onecontext/".as_slice(), name.unwrap_or(b"")];
+    let source = root.locate(c_str(root.arena(), &copy)?.to_bytes())?;
+    changes.file(root, source, file, b"")?;
+    changes.push(Change {
+        spot,
+        what: What::Bind(Bind { source }),
+        done: b"",
+    })?;
+    Ok(())
+}
+
+/// A text made by `write`.
+fn text<'a>(
+    arena: &'a Arena,
+    write: impl FnOnce(&mut Text<'a>) -> Result<(), crate::memory::NoMemory>,
+) -> Result<&'a [u8], Reason> {
+    let mut text = arena.table();
+    write(&mut text)?;
+    Ok(text.finish())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+use std::fs;
+use std::net::IpAddr;
+
+use super::*;
+use crate::root::Policy;
+use crate::root::testing::{EMPTY, Fixture, is_root};
+
+const RESOLV_CONF: &str = "# Made by onecontext from the context of this machine.\n\
+    nameserver 9.9.9.9\nnameserver 2001:db8::1\nsearch example.org b.example.org\n";
+
+fn run(fixture: &Fixture, policy: Policy, plan: &Plan) -> Vec<String> {
+    fixture.apply(policy, |root, writer, report| {
+        apply(plan, root, writer, report);
+    })
+}
+
+fn servers() -> [IpAddr; 2] {
+    [[9, 9, 9, 9].into(), "2001:db8::1".parse().unwrap()]
+}
+
+const SEARCH: [&[u8]; 2] = [b"example.org", b"b.example.org"];
+
+fn resolvers(fixture: &Fixture, policy: Policy) -> Vec<String> {
+    let dns = servers();
+    let plan = Plan {
+        dns: &dns,
+        search: &SEARCH,
+        ..EMPTY
+    };
+    let said = run(fixture, policy, &plan);
+    let before = fixture.picture();
+    run(fixture, policy, &plan);
+    assert_eq!(fixture.picture(), before, "the second run changes nothing");
+    said
+}
+
+fn named(fixture: &Fixture, policy: Policy) -> Vec<String> {
+    let plan = Plan {
+        hostname: Some(b"web1.example.org"),
+        ..EMPTY
+    };
+    let said = run(fixture, policy, &plan);
+    let before = fixture.picture();
+    run(fixture, policy, &plan);
+    assert_eq!(fixture.picture(), before, "the second run changes nothing");
+    said
+}
+
+#[test]
+fn an_empty_plan_touches_nothing() {
+    let fixture = Fixture::new();
+    fixture.file("etc/hostname", "old\n");
+    fixture.file("etc/resolv.conf", "nameserver 1.1.1.1\n");
+    let before = fixture.picture();
+    assert!(run(&fixture, Policy::Auto, &EMPTY).is_empty());
+    assert!(run(&fixture, Policy::ReadOnly, &EMPTY).is_empty());
+    assert_eq!(fixture.picture(), before);
+}
+
+#[test]
+fn a_hostname_that_differs_is_replaced() {
+    if !is_root("a_hostname_that_differs_is_replaced") {
+        return;
+    }
+    let fixture = Fixture::new();
+    fixture.file("etc/hostname", "# ours\nold\n");
+    fixture.access("etc/hostname", 0o640, 3, 4);
+    assert_eq!(named(&fixture, Policy::Auto), ["wrote /etc/hostname"]);
+    assert_eq!(fixture.text("etc/hostname"), "web1.example.org\n");
+    assert_eq!(fixture.stat("etc/hostname"), (0o640, 3, 4));
+
+    for content in ["# x\n web1.example.org \n", "", "# localhost\n"] {
+        fixture.file("etc/hostname", content);
+        assert!(named(&fixture, Policy::Auto).is_empty());
+        assert_eq!(fixture.text("etc/hostname"), content);
+    }
+    fs::remove_file(fixture.host("etc/hostname")).unwrap();
+    assert!(named(&fixture, Policy::Auto).is_empty());
+    assert!(!fixture.has("etc/hostname"));
+}
+
+#[test]
+fn resolv_conf_is_made_or_replaced() {
+    for old in [None, Some("nameserver 1.1.1.1\n")] {
+        let fixture = Fixture::new();
+        fixture.directory("etc");
+        if let Some(old) = old {
+            fixture.file("etc/resolv.conf", old);
+        }
+        assert_eq!(
+            resolvers(&fixture, Policy::Auto),
+            ["wrote /etc/resolv.conf"]
+        );
+        assert_eq!(fixture.text("etc/resolv.conf"), RESOLV_CONF);
+    }
+}
+
+#[test]
+fn a_link_below_run_is_answered_from_the_run_directory() {
+    for (link, target) in [
+        (
+            "../run/systemd/resolve/stub-resolv.conf",
+            "/run/systemd/resolve/stub-resolv.conf",
+        ),
+        (
+            "/var/run/NetworkManager/resolv.conf",
+            "/run/NetworkManager/resolv.conf",
+        ),
+        ("../../../run/./x/../resolv.conf", "/run/resolv.conf"),
+    ] {
+        for policy in [Policy::Auto, Policy::ReadOnly] {
+            let fixture = Fixture::new();
+            fixture.link("var/run", "/run");
+            fixture.directory("root-of-run");
+            fixture.link("etc/resolv.conf", link);
+            assert_eq!(resolvers(&fixture, policy), [format!("wrote {target}")]);
+            assert_eq!(fixture.text(target), RESOLV_CONF);
+            // Nothing below the root's own run.
+            assert!(!fixture.top().join("root/run").exists());
+        }
+    }
+}
+
+#[test]
+fn resolved_gets_a_drop_in() {
+    let fixture = Fixture::new();
+    fixture.file("usr/lib/systemd/systemd", "");
+    fixture.link("sbin/init", "/lib/systemd/systemd");
+    fixture.link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf");
+    fixture.file(
+        "usr/lib/systemd/system/systemd-resolved.service",
+        "[Service]\n",
+    );
+    fixture.link(
+        "etc/systemd/system/sysinit.target.wants/systemd-resolved.service",
+        "/usr/lib/systemd/system/systemd-resolved.service",
+    );
+    const DROP_IN: &str = "/run/systemd/resolved.conf.d/50-onecontext.conf";
+    assert_eq!(
+        resolvers(&fixture, Policy::Auto),
+        [format!("wrote {DROP_IN}")]
+    );
+    assert_eq!(
+        fixture.text(DROP_IN),
+        "# Made by onecontext from the context of this machine.\n[Resolve]\nDNS=9.9.9.9\n\
+         DNS=2001:db8::1\nDomains=example.org\nDomains=b.example.org\n"
+    );
+}
+
+#[test]
+fn links_elsewhere() {
+    // A dangling link inside the root: its target is made.
+    let fixture = Fixture::new();
+    fixture.link("etc/resolv.conf", "resolv/conf");
+    assert_eq!(
+        resolvers(&fixture, Policy::Auto),
+        ["wrote /etc/resolv/conf"]
+    );
+    assert_eq!(fixture.text("etc/resolv/conf"), RESOLV_CONF);
+    // What the kernel's file systems hide later, and what never ends.
+    for (link, reason) in [
+        (
+            "/proc/net/pnp",
+            "!write: /etc/resolv.conf: leads to a file system of the kernel",
+        ),
+        (
+            "resolv.conf",
+            "!hand over the name servers: : Too many levels of symbolic links",
+        ),
+    ] {
+        let fixture = Fixture::new();
+        fixture.link("etc/resolv.conf", link);
+        assert_eq!(resolvers(&fixture, Policy::Auto), [reason]);
+    }
+}
+
+#[test]
+fn what_may_not_be_written_and_is_not_there_is_told() {
+    let fixture = Fixture::new();
+    fixture.directory("etc");
+    assert_eq!(
+        resolvers(&fixture, Policy::ReadOnly),
+        ["!write: /etc/resolv.conf: the root is read-only and has no such file to mount over"]
+    );
+}
+
+#[test]
+fn more_than_three_name_servers() {
+    let fixture = Fixture::new();
+    fixture.directory("etc");
+    let dns: Vec<IpAddr> = (1..=4).map(|n| [10, 0, 0, n].into()).collect();
+    let plan = Plan { dns: &dns, ..EMPTY };
+    assert_eq!(
+        run(&fixture, Policy::Auto, &plan).last().unwrap(),
+        "/etc/resolv.conf: most programs ask only the first 3 name servers"
+    );
+    assert!(
+        fixture
+            .text("etc/resolv.conf")
+            .ends_with("nameserver 10.0.0.4\n")
+    );
+}

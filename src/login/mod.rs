@@ -1,0 +1,464 @@
+//! Who may log in: SSH keys, written where the root's sshd looks, and the SSH
+//! server itself.
+mod authorized_keys;
+pub mod sshd;
+mod sshd_config;
+mod tmpfiles;
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use ufmt::{uDisplay, uwrite};
+
+use crate::memory::Table;
+use crate::plan::Plan;
+use crate::report::{self, Level, Report};
+use crate::root::users::{User, Users};
+use crate::root::{
+    Access, Bind, Change, Changes, Column, File, Folder, Found, Label, Root, Spot, What, Writer,
+    c_str, mounted_later, units,
+};
+use crate::text::{Reason, Shown};
+
+/// Applied by systemd-tmpfiles-setup.service, before systemd's own
+/// provision.conf: of two lines for one path the first counts.
+const TMPFILES: &[u8] = b"/run/tmpfiles.d/50-onecontext.conf";
+/// Where the copies are that are mounted over files of a read-only root.
+const COPIES: &[u8] = b"/run/onecontext/keys/";
+
+/// Writes the keys of the plan, and sees to it that the SSH server starts.
+/// Each user stands alone: what fails for one is reported and costs no other.
+pub fn apply<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    writer: &mut Writer<'_, 'a>,
+    report: &mut Report<'a>,
+) {
+    writer.apply(report, |column, changes| {
+        decide(plan, root, column, changes)
+    });
+}
+
+/// What is to be written for the logins of `plan`, and what stands in the way
+/// of them. Writes nothing.
+pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Changes<'a>) {
+    let users = match Users::read(root) {
+        Ok(users) => users,
+        Err(reason) => {
+            changes.problem("read users", b"/etc/passwd", reason);
+            return;
+        }
+    };
+    if let Err(reason) = keys(plan, root, &users, column, changes) {
+        changes.problem("SSH keys", b"", reason);
+    }
+    if plan.keys.is_empty() {
+        return;
+    }
+    let facts = sshd::inspect(root);
+    let decided = facts.and_then(|facts| {
+        sshd::decide(root, &facts, changes)?;
+        check_config(plan, root, &users, &facts, changes);
+        Ok(())
+    });
+    if let Err(reason) = decided {
+        changes.problem("SSH server", b"", reason);
+    }
+}
+
+/// A user's file.
+#[derive(Clone, Copy)]
+struct Login<'a> {
+    user: User<'a>,
+    /// Where the file is, or would be, links followed as far as they may be.
+    spot: Spot<'a>,
+    /// The home is there now, and nothing is mounted over it later.
+    visible: bool,
+}
+
+fn keys<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    users: &Users<'a>,
+    column: Column,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    let mut named = root.arena().table::<Login<'a>>();
+    for name in plan.users() {
+        let Some(user) = users.find(name) else {
+            changes.problem(
+                "keys for user",
+                name,
+                "no such user in /etc/passwd: make it in the image, or name another in USERNAME",
+            );
+            continue;
+        };
+        match login(root, user) {
+            Ok(login) => named.push(login)?,
+            Err(reason) => changes.problem("keys for user", name, reason),
+        }
+        if !user.has_shell() {
+            changes.problem("login of user", name, "its shell lets nobody in");
+        }
+    }
+    let mut lines = Tmpfiles {
+        text: root.arena().table(),
+    };
+    for (position, login) in named.iter().enumerate() {
+        // Two names for one home share the file, and its first owner has it.
+        let shares = |other: &&Login| other.spot == login.spot;
+        let earlier = named.get(..position).unwrap_or(&[]);
+        if earlier.iter().any(|other| shares(&other)) {
+            continue;
+        }
+        let keys = || {
+            plan.keys
+                .iter()
+                .filter(|key| {
+                    key.user == login.user.name
+                        || named
+                            .iter()
+                            .filter(shares)
+                            .any(|other| other.user.name == key.user)
+                })
+                .map(|key| key.line)
+        };
+        let count = keys().count();
+        if let Err(reason) = one_file(root, login, keys(), count, column, &mut lines, changes) {
+            changes.problem("keys for user", login.user.name, reason);
+        }
+    }
+    // Who had keys of an earlier context loses them with it.
+    for user in users.iter().filter(User::has_shell) {
+        // Where nobody can look there are no keys of ours.
+        let Ok(login) = login(root, user) else {
+            continue;
+        };
+        if named.iter().any(|other| other.spot == login.spot) || !login.visible {
+            continue;
+        }
+        let Ok(found) = root.read_spot(login.spot) else {
+            continue;
+        };
+        if authorized_keys::is_marked(found.content) {
+            let none = core::iter::empty();
+            if let Err(reason) = one_file(root, &login, none, 0, column, &mut lines, changes) {
+                changes.problem("remove keys of user", user.name, reason);
+            }
+        }
+    }
+    lines.finish(root, changes)
+}
+
+fn login<'a>(root: &Root<'a>, user: User<'a>) -> Result<Login<'a>, Reason> {
+    let arena = root.arena();
+    if !user.home.starts_with(b"/") {
+        return Err("no home directory in /etc/passwd".into());
+    }
+    let home = root.locate(user.home)?;
+    let visible = match root.stat(home) {
+        Ok(stat) => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
+        Err(Errno::NOENT) => false,
+        Err(errno) => return Err(errno.into()),
+    } && !mounted_later(root, home);
+    let spot = if user.uid == 0 {
+        root.locate(home.join(arena, b".ssh/authorized_keys")?.path())?
+    } else {
+        // The user made what is below the home: no link is followed there.
+        home.join(arena, b".ssh/authorized_keys")?
+    };
+    Ok(Login {
+        user,
+        spot,
+        visible,
+    })
+}
+
+/// Brings the block of one file up to date.
+fn one_file<'a, 'k>(
+    root: &Root<'a>,
+    login: &Login<'a>,
+    keys: impl Iterator<Item = &'k [u8]>,
+    count: usize,
+    column: Column,
+    lines: &mut Tmpfiles<'a>,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    let arena = root.arena();
+    let Login {
+        user,
+        spot,
+        visible,
+    } = *login;
+    let old = match root.read_spot(spot) {
+        Ok(found) => Some(found),
+        Err(Reason::Os(Errno::NOENT)) => None,
+        Err(Reason::Os(Errno::LOOP)) => {
+            return Err("a symbolic link below the home, which is not followed".into());
+        }
+        Err(reason) => return Err(reason),
+    };
+    let merged = authorized_keys::merge(arena, old.map_or(b"", |found| found.content), keys)?;
+    if merged.broken {
+        changes.problem(
+            "onecontext's block in",
+            spot.path(),
+            "a marker was missing, so lines that may be old keys of ours were kept",
+        );
+    }
+    let owner = (user.uid, user.gid);
+    let access = |mode| Access {
+        mode,
+        owner: Some(owner),
+        label: Label::SshHome,
+    };
+    let folder = if spot.path().ends_with(b"/.ssh/authorized_keys") {
+        Folder::Kept(access(0o700))
+    } else {
+        // A link of root's own leads to some other directory.
+        Folder::Made(access(0o700))
+    };
+    let file = File {
+        content: merged.content,
+        access: access(0o600),
+        folder,
+    };
+    let done = report::shown(arena, &Done { login, count });
+    if old.is_some_and(|found| is_done(root, &found, &file, spot)) {
+        if count > 0 {
+            changes.remark(Level::Note, |text| text.extend(done));
+        }
+        return Ok(());
+    }
+    if spot.in_run() || column == Column::Written && visible {
+        changes.push(Change {
+            spot,
+            what: What::File(file),
+            done,
+        })?;
+        return Ok(());
+    }
+    let systemd = units::is_init(root);
+    if systemd {
+        if visible {
+            lines.keys(&user, spot, "f+", b"", merged.content)?;
+        } else {
+            elsewhere(root, login, merged.content, lines, changes)?;
+        }
+    }
+    // What a file that cannot be written should be is mounted over it; where
+    // systemd-tmpfiles can still write it, that is better, since a mount makes
+    // later renames over the file fail.
+    let mounts = !(systemd && column == Column::Deferred) && visible && old.is_some();
+    if mounts {
+        let mut path = arena.table();
+        path.extend(COPIES)?;
+        uwrite!(path, "{}", user.uid)?;
+        let source = root.locate(&path)?;
+        let folder = Folder::Made(Access::FOLDER);
+        changes.file(root, source, File { folder, ..file }, b"")?;
+        changes.push(Change {
+            spot,
+            what: What::Bind(Bind { source }),
+            done,
+        })?;
+    } else if column == Column::Sealed && visible {
+        return Err(
+            "the root is read-only, without an authorized_keys to mount over: \
+             make an empty one in the image"
+                .into(),
+        );
+    } else if !systemd {
+        return Err(
+            "the root is not to be written now, and its init takes nothing from /run".into(),
+        );
+    } else {
+        changes.remark(Level::Note, |text| {
+            text.extend(done)?;
+            text.extend(b", by systemd-tmpfiles")
+        });
+    }
+    Ok(())
+}
+
+/// Whether there is nothing to do for a file and its directory.
+fn is_done<'a>(root: &Root<'a>, found: &Found, file: &File, spot: Spot<'a>) -> bool {
+    let folder_is_kept = || match file.folder {
+        Folder::Made(_) => true,
+        Folder::Kept(access) => {
+            let path = spot.path();
+            let above = path.strip_suffix(b"/authorized_keys").unwrap_or(path);
+            c_str(root.arena(), &[above])
+                .and_then(|above| root.locate(above.to_bytes()))
+                .and_then(|above| Ok(root.stat(above)?))
+                .is_ok_and(|stat| access.is(stat.st_mode, stat.st_uid, stat.st_gid))
+        }
+    };
+    found.content == file.content
+        && file.access.is(found.mode, found.uid, found.gid)
+        && folder_is_kept()
+}
+
+/// Keys for a home that is not there yet: what its authorized_keys holds
+/// cannot be read, and must not be lost.
+fn elsewhere<'a>(
+    root: &Root<'a>,
+    login: &Login<'a>,
+    content: &'a [u8],
+    lines: &mut Tmpfiles<'a>,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    let Login { user, spot, .. } = *login;
+    let second = c_str(root.arena(), &[spot.path(), b"2"])?.to_bytes();
+    let uid = report::shown(root.arena(), &user.uid);
+    let config = sshd_config::Config::read(root);
+    if config.looks_at(second, user.name, user.home, uid) {
+        // sshd's own second file, which nobody else uses.
+        return lines.keys(&user, spot, "f+", b"2", content);
+    }
+    changes.problem(
+        "keys for user",
+        user.name,
+        "its home is mounted later: an authorized_keys that is there then is left as it is",
+    );
+    lines.keys(&user, spot, "f", b"", content)
+}
+
+/// `alice: 2 keys in /home/alice/.ssh/authorized_keys`
+struct Done<'l, 'a> {
+    login: &'l Login<'a>,
+    count: usize,
+}
+
+impl uDisplay for Done<'_, '_> {
+    fn fmt<W: ufmt::uWrite + ?Sized>(
+        &self,
+        f: &mut ufmt::Formatter<'_, W>,
+    ) -> Result<(), W::Error> {
+        Shown(self.login.user.name).fmt(f)?;
+        f.write_str(": ")?;
+        self.count.fmt(f)?;
+        f.write_str(if self.count == 1 {
+            " key in "
+        } else {
+            " keys in "
+        })?;
+        Shown(self.login.spot.path()).fmt(f)
+    }
+}
+
+/// The lines for systemd-tmpfiles so far.
+struct Tmpfiles<'a> {
+    text: Table<'a, u8>,
+}
+
+impl<'a> Tmpfiles<'a> {
+    /// The file at `spot`, its name ended by `suffix`, and its directory.
+    fn keys(
+        &mut self,
+        user: &User,
+        spot: Spot<'a>,
+        kind: &str,
+        suffix: &[u8],
+        content: &[u8],
+    ) -> Result<(), Reason> {
+        if content.contains(&0) {
+            return Err("authorized_keys holds a NUL byte, which systemd-tmpfiles refuses".into());
+        }
+        let owner = (user.uid, user.gid);
+        let folder = spot.path().strip_suffix(b"/authorized_keys");
+        if let Some(folder) = folder
+            && let Some(home) = folder.strip_suffix(b"/.ssh")
+        {
+            // Without a mode and on an existing home this changes nothing but
+            // the owner; made by the next line, it would be root's.
+            if user.uid != 0 {
+                tmpfiles::line(&mut self.text, "d", &[home], None, owner, None)?;
+            }
+            tmpfiles::line(&mut self.text, "d", &[folder], Some(0o700), owner, None)?;
+        }
+        let start = self.text.len();
+        let path = [spot.path(), suffix];
+        tmpfiles::line(
+            &mut self.text,
+            kind,
+            &path,
+            Some(0o600),
+            owner,
+            Some(content),
+        )?;
+        if self.text.len().saturating_sub(start) > tmpfiles::LONGEST_LINE {
+            self.text.truncate(start);
+            return Err("more keys than a line for systemd-tmpfiles holds, 1 MiB".into());
+        }
+        Ok(())
+    }
+
+    fn finish(self, root: &Root<'a>, changes: &mut Changes<'a>) -> Result<(), Reason> {
+        let text = self.text.finish();
+        if text.is_empty() {
+            return Ok(());
+        }
+        // Not public: it holds what a private file of a user holds.
+        let file = File {
+            content: text,
+            access: Access::root(0o600),
+            folder: Folder::Made(Access::FOLDER),
+        };
+        changes.file(root, root.locate(TMPFILES)?, file, b"")?;
+        Ok(())
+    }
+}
+
+/// What in the configuration of sshd keeps the keys from working.
+fn check_config<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    users: &Users<'a>,
+    facts: &sshd::Facts<'a>,
+    changes: &mut Changes<'a>,
+) {
+    if facts.server != Some(sshd::Server::OpenSsh) {
+        return;
+    }
+    let config = &facts.config;
+    let is = |value: Option<&[u8]>, word: &[u8]| {
+        value.is_some_and(|value| value.eq_ignore_ascii_case(word))
+    };
+    if is(config.pubkey_authentication, b"no") {
+        changes.problem(
+            "SSH keys",
+            b"sshd_config",
+            "PubkeyAuthentication no: sshd takes no key at all",
+        );
+    }
+    for user in plan.users().filter_map(|name| users.find(name)) {
+        let mut problem = |what: &'static str| changes.problem("login of user", user.name, what);
+        if user.uid == 0 && is(config.permit_root_login, b"no") {
+            problem("sshd_config says PermitRootLogin no: say prohibit-password, or set USERNAME");
+        }
+        if user.uid == 0 && is(config.permit_root_login, b"forced-commands-only") {
+            problem("sshd_config says PermitRootLogin forced-commands-only: no shell for root");
+        }
+        let wanted = [
+            user.home.strip_suffix(b"/").unwrap_or(user.home),
+            b"/.ssh/authorized_keys",
+        ];
+        let uid = report::shown(root.arena(), &user.uid);
+        if c_str(root.arena(), &wanted)
+            .is_ok_and(|wanted| !config.looks_at(wanted.to_bytes(), user.name, user.home, uid))
+        {
+            problem("sshd_config's AuthorizedKeysFile does not name .ssh/authorized_keys");
+        }
+        // sshd refuses keys that others could have put there (sshd(8), FILES).
+        let others_write = || {
+            let home = root.stat(root.locate(user.home).ok()?).ok()?;
+            Some(home.st_mode & 0o022 != 0)
+        };
+        if !is(config.strict_modes, b"no") && others_write() == Some(true) {
+            problem("its home can be written by others, so sshd ignores its keys: chmod go-w");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

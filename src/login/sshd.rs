@@ -1,0 +1,330 @@
+//! The root's SSH server: whether it starts at boot, and whether it has host
+//! keys. What is missing is given for this boot through /run/systemd/system.
+use ufmt::{uWrite, uwrite};
+
+use super::sshd_config::Config;
+use crate::memory::NoMemory;
+use crate::report::Level;
+use crate::root::units::{self, Unit};
+use crate::root::{Changes, Root};
+use crate::text::{Reason, Shown};
+
+/// What is known of the SSH server of a root.
+pub struct Facts<'a> {
+    /// Which one is installed.
+    pub server: Option<Server>,
+    /// Whether systemd is the root's init.
+    pub systemd: bool,
+    /// Whether it starts at boot.
+    pub start: Start<'a>,
+    /// What proves the machine's identity.
+    pub host_keys: HostKeys<'a>,
+    /// What OpenSSH is told.
+    pub config: Config<'a>,
+}
+
+/// The program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// OpenSSH's sshd.
+    OpenSsh,
+    /// Dropbear.
+    Dropbear,
+}
+
+/// Whether the server starts at boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// It does.
+    Enabled,
+    /// It does not, but this unit would start it.
+    Disabled {
+        /// `ssh.service`.
+        name: &'a [u8],
+        /// The unit file as systemd sees it.
+        path: &'a [u8],
+    },
+    /// Somebody switched this off on purpose: a masked unit, or Debian's
+    /// `sshd_not_to_be_run`.
+    Off(&'a [u8]),
+    /// Nothing that would start it.
+    NoUnit,
+}
+
+/// The server's own keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKeys<'a> {
+    /// In the root.
+    Present,
+    /// Made by the server's own unit or program when it starts.
+    Made,
+    /// Missing, and this program of the root makes them.
+    Missing(&'a [u8]),
+    /// Missing, and nothing in the root makes them.
+    Impossible,
+}
+
+const SERVERS: [(&[u8], Server); 7] = [
+    (b"/usr/sbin/sshd", Server::OpenSsh),
+    (b"/usr/bin/sshd", Server::OpenSsh),
+    (b"/usr/local/sbin/sshd", Server::OpenSsh),
+    (b"/sbin/sshd", Server::OpenSsh),
+    (b"/usr/sbin/dropbear", Server::Dropbear),
+    (b"/usr/bin/dropbear", Server::Dropbear),
+    (b"/sbin/dropbear", Server::Dropbear),
+];
+
+/// Debian says ssh, all others sshd. The one that starts the server for good
+/// comes before the one that waits for the first connection.
+const OPENSSH_UNITS: [&[u8]; 4] = [
+    b"ssh.service",
+    b"sshd.service",
+    b"ssh.socket",
+    b"sshd.socket",
+];
+const DROPBEAR_UNITS: [&[u8]; 2] = [b"dropbear.service", b"dropbear.socket"];
+/// Units that run sshd, also once for each connection.
+const OPENSSH_SERVICES: [&[u8]; 4] = [
+    b"ssh.service",
+    b"sshd.service",
+    b"ssh@.service",
+    b"sshd@.service",
+];
+
+/// What sshd tries without a HostKey line (sshd_config(5)).
+const HOST_KEYS: [&[u8]; 3] = [
+    b"/etc/ssh/ssh_host_ed25519_key",
+    b"/etc/ssh/ssh_host_ecdsa_key",
+    b"/etc/ssh/ssh_host_rsa_key",
+];
+const KEYGENS: [&[u8]; 2] = [b"/usr/bin/ssh-keygen", b"/usr/local/bin/ssh-keygen"];
+
+/// How the units of distributions name what makes host keys: Fedora
+/// `Wants=sshd-keygen.target`, Arch `Wants=sshdgenkeys.service`, openSUSE
+/// `ExecStartPre=/usr/sbin/sshd-gen-keys-start`, others `ssh-keygen -A`.
+const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
+
+/// Looks at a root, and writes nothing.
+pub fn inspect<'a>(root: &Root<'a>) -> Result<Facts<'a>, Reason> {
+    let server = SERVERS
+        .into_iter()
+        .find(|(path, _)| root.exists(path))
+        .map(|(_, server)| server);
+    let systemd = units::is_init(root);
+    let names: &[&[u8]] = match server {
+        Some(Server::Dropbear) => &DROPBEAR_UNITS,
+        _ => &OPENSSH_UNITS,
+    };
+    let config = Config::read(root);
+    Ok(Facts {
+        server,
+        systemd,
+        start: if systemd {
+            start(root, names)?
+        } else {
+            old_start(root)?
+        },
+        host_keys: match server {
+            Some(Server::OpenSsh) => host_keys(root, &config)?,
+            // It makes them itself, or its package has.
+            _ => HostKeys::Made,
+        },
+        config,
+    })
+}
+
+fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Reason> {
+    const NOT_TO_BE_RUN: &[u8] = b"/etc/ssh/sshd_not_to_be_run";
+    if root.exists(NOT_TO_BE_RUN) {
+        return Ok(Start::Off(NOT_TO_BE_RUN));
+    }
+    let mut candidate = None;
+    let mut masked = None;
+    for name in names {
+        match units::find(root, name)? {
+            Unit::Found { path, .. } => {
+                if units::is_enabled(root, name)? {
+                    return Ok(Start::Enabled);
+                }
+                candidate = candidate.or(Some(Start::Disabled { name, path }));
+            }
+            Unit::Masked => masked = masked.or(Some(Start::Off(name))),
+            Unit::Missing => {}
+        }
+    }
+    // A mask says more than a unit that nobody enabled.
+    Ok(masked.or(candidate).unwrap_or(Start::NoUnit))
+}
+
+/// The links of sysvinit and of OpenRC.
+fn old_start<'a>(root: &Root) -> Result<Start<'a>, Reason> {
+    const FOLDERS: [&[u8]; 7] = [
+        b"/etc/rc2.d",
+        b"/etc/rc3.d",
+        b"/etc/rc5.d",
+        b"/etc/rc.d/rc3.d",
+        b"/etc/init.d/rc3.d",
+        b"/etc/runlevels/default",
+        b"/etc/runlevels/boot",
+    ];
+    for folder in FOLDERS {
+        for name in root.list(folder)? {
+            let plain = match name {
+                [b'S', b'0'..=b'9', b'0'..=b'9', rest @ ..] => rest,
+                rest => rest,
+            };
+            if matches!(plain, b"ssh" | b"sshd" | b"dropbear") {
+                return Ok(Start::Enabled);
+            }
+        }
+    }
+    Ok(Start::NoUnit)
+}
+
+fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Reason> {
+    let named = config.host_keys.iter().any(|path| root.exists(path));
+    if named || HOST_KEYS.iter().any(|path| root.exists(path)) {
+        return Ok(HostKeys::Present);
+    }
+    for name in OPENSSH_SERVICES {
+        let mut makes = false;
+        let mut look = |text: &[u8]| makes |= mentions_a_maker(text);
+        if let Unit::Found { text, .. } = units::find(root, name)? {
+            look(text);
+            units::drop_ins(root, name, look)?;
+        }
+        if makes {
+            return Ok(HostKeys::Made);
+        }
+    }
+    let keygen = KEYGENS.into_iter().find(|path| root.exists(path));
+    Ok(keygen.map_or(HostKeys::Impossible, HostKeys::Missing))
+}
+
+fn mentions_a_maker(unit: &[u8]) -> bool {
+    unit.split(|byte| *byte == b'\n')
+        .filter(|line| !matches!(line.trim_ascii_start().first(), Some(b'#' | b';')))
+        .any(|line| {
+            MAKERS
+                .iter()
+                .any(|maker| line.windows(maker.len()).any(|part| part == *maker))
+        })
+}
+
+/// What the root needs so that its SSH server runs after this boot, and what
+/// stands in the way.
+pub fn decide<'a>(
+    root: &Root<'a>,
+    facts: &Facts<'a>,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    const STEP: &str = "SSH server";
+    if facts.server.is_none() {
+        changes.problem(
+            STEP,
+            b"sshd",
+            "not installed in this image, so nobody can log in: install openssh-server",
+        );
+        return Ok(());
+    }
+    match facts.start {
+        Start::Enabled => {}
+        Start::Disabled { name, path } => {
+            let arena = root.arena();
+            let entry = [b"/run/systemd/system/multi-user.target.wants/", name];
+            let entry = crate::root::c_str(arena, &entry)?.to_bytes();
+            if changes.link(root, root.locate(entry)?, path)? {
+                changes.remark(Level::Note, |text| {
+                    uwrite!(
+                        text,
+                        "{}: {} is not enabled in this image: enabled for this boot",
+                        STEP,
+                        Shown(name)
+                    )
+                });
+            }
+        }
+        Start::Off(what) => changes.problem(
+            STEP,
+            what,
+            "the image switches it off on purpose: left off, so nobody can log in",
+        ),
+        Start::NoUnit if facts.systemd => changes.problem(
+            STEP,
+            b"sshd",
+            "installed, but no unit starts it: add ssh.service or sshd.service to the image",
+        ),
+        Start::NoUnit => changes.problem(
+            STEP,
+            b"sshd",
+            "not enabled in this image, and its init takes nothing from /run: enable it there",
+        ),
+    }
+    match facts.host_keys {
+        HostKeys::Present | HostKeys::Made => {}
+        HostKeys::Missing(keygen) if facts.systemd => {
+            make_host_keys(root, keygen, changes)?;
+            changes.remark(Level::Note, |text| {
+                text.write_str("SSH host keys: none in this image: made before the server starts")
+            });
+        }
+        HostKeys::Missing(_) => changes.problem(
+            "SSH host keys",
+            b"/etc/ssh",
+            "none, and this image's init takes nothing from /run: run ssh-keygen -A there",
+        ),
+        HostKeys::Impossible => changes.problem(
+            "SSH host keys",
+            b"/etc/ssh",
+            "none, and no ssh-keygen to make them: install openssh-client in the image",
+        ),
+    }
+    Ok(())
+}
+
+/// A unit of its own: Debian's ssh.service tests the server's configuration in
+/// ExecStartPre=, which fails without host keys, and lines of a drop-in run
+/// after it. It starts once /etc can be written.
+fn make_host_keys<'a>(
+    root: &Root<'a>,
+    keygen: &[u8],
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    const UNIT: &[u8] = b"/run/systemd/system/onecontext-hostkeys.service";
+    // Sockets start before basic.target, hence no default dependencies.
+    const HEAD: &[u8] = b"\
+# Made by onecontext: this image has no SSH host keys.
+[Unit]
+Description=Make the SSH host keys that this image lacks
+DefaultDependencies=no
+After=systemd-remount-fs.service local-fs.target
+Before=ssh.service sshd.service ssh.socket sshd.socket
+Conflicts=shutdown.target
+Before=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=";
+    const DROP_IN: &[u8] = b"\
+# Made by onecontext: this image has no SSH host keys.
+[Unit]
+Wants=onecontext-hostkeys.service
+After=onecontext-hostkeys.service
+";
+    let text = |parts: &[&[u8]]| -> Result<&'a [u8], NoMemory> {
+        let mut text = root.arena().table();
+        for part in parts {
+            text.extend(part)?;
+        }
+        Ok(text.finish())
+    };
+    changes.run_file(root, UNIT, text(&[HEAD, keygen, b" -A\n"])?)?;
+    for name in OPENSSH_SERVICES {
+        if let Unit::Found { .. } = units::find(root, name)? {
+            let path = text(&[b"/run/systemd/system/", name, b".d/50-onecontext.conf"])?;
+            changes.run_file(root, path, DROP_IN)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,538 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::plan::Key;
+use crate::root::Policy;
+use crate::root::testing::{EMPTY, Fixture, is_root};
+
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
+    daemon:x:1:1::/usr/sbin:/usr/sbin/nologin\n\
+    alice:x:1000:100:Alice:/home/alice:/bin/bash\n\
+    bob:x:1001:101:Bob:/home/bob:/bin/sh\n";
+const ROOT_KEYS: &str = "/root/.ssh/authorized_keys";
+const ALICE_KEYS: &str = "/home/alice/.ssh/authorized_keys";
+const TMPFILES: &str = "/run/tmpfiles.d/50-onecontext.conf";
+
+/// Debian with an SSH server that starts at boot and has host keys.
+fn debian() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.file("etc/passwd", PASSWD);
+    for home in ["root", "home/alice", "home/bob"] {
+        fixture.directory(home);
+    }
+    if nix::unistd::geteuid().is_root() {
+        fixture.access("root", 0o700, 0, 0);
+        fixture.access("home/alice", 0o755, 1000, 100);
+        fixture.access("home/bob", 0o755, 1001, 101);
+    }
+    fixture.file("usr/lib/systemd/systemd", "");
+    fixture.link("sbin/init", "../usr/lib/systemd/systemd");
+    fixture.file("usr/sbin/sshd", "");
+    fixture.file("usr/bin/ssh-keygen", "");
+    fixture.file("etc/ssh/ssh_host_ed25519_key", "secret");
+    fixture.file(
+        "usr/lib/systemd/system/ssh.service",
+        "[Service]\nExecStartPre=/usr/sbin/sshd -t\nExecStart=/usr/sbin/sshd -D\n",
+    );
+    fixture.link(
+        "etc/systemd/system/multi-user.target.wants/ssh.service",
+        "/usr/lib/systemd/system/ssh.service",
+    );
+    fixture
+}
+
+fn run(fixture: &Fixture, policy: Policy, keys: &[(&str, &str)]) -> Vec<String> {
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|(user, line)| Key {
+            user: user.as_bytes(),
+            line: line.as_bytes(),
+        })
+        .collect();
+    let plan = Plan {
+        keys: &keys,
+        ..EMPTY
+    };
+    fixture.apply(policy, |root, writer, report| {
+        apply(&plan, root, writer, report);
+    })
+}
+
+fn auto(fixture: &Fixture, keys: &[(&str, &str)]) -> Vec<String> {
+    run(fixture, Policy::Auto, keys)
+}
+
+fn block(keys: &str) -> String {
+    format!(
+        "# onecontext: begin (keys of the context, made anew at each boot)\n\
+         {keys}# onecontext: end\n"
+    )
+}
+
+/// The second run changes nothing at all.
+fn assert_idempotent(fixture: &Fixture, policy: Policy, keys: &[(&str, &str)]) {
+    let before = fixture.picture();
+    run(fixture, policy, keys);
+    assert_eq!(fixture.picture(), before);
+}
+
+#[test]
+fn keys_of_root_and_of_a_user() {
+    if !is_root("keys_of_root_and_of_a_user") {
+        return;
+    }
+    let fixture = debian();
+    let keys = [("root", "k1"), ("alice", "k2"), ("root", "k3")];
+    assert_eq!(
+        auto(&fixture, &keys),
+        [
+            "root: 2 keys in /root/.ssh/authorized_keys",
+            "alice: 1 key in /home/alice/.ssh/authorized_keys",
+        ]
+    );
+    assert_eq!(fixture.text(ROOT_KEYS), block("k1\nk3\n"));
+    assert_eq!(fixture.text(ALICE_KEYS), block("k2\n"));
+    assert_eq!(fixture.stat("/root/.ssh"), (0o700, 0, 0));
+    assert_eq!(fixture.stat(ROOT_KEYS), (0o600, 0, 0));
+    assert_eq!(fixture.stat("/home/alice/.ssh"), (0o700, 1000, 100));
+    assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
+    assert!(!fixture.has("/home/bob/.ssh"));
+    assert_eq!(fs::read_dir(fixture.host("/root/.ssh")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(fixture.top().join("run")).unwrap().count(), 0);
+    assert_idempotent(&fixture, Policy::Auto, &keys);
+}
+
+#[test]
+fn what_the_image_brings_stays() {
+    if !is_root("what_the_image_brings_stays") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(ALICE_KEYS, b"image\r\n\0\xff last");
+    fixture.access("/home/alice/.ssh", 0o755, 0, 0);
+    auto(&fixture, &[("alice", "k")]);
+    assert_eq!(
+        fs::read(fixture.host(ALICE_KEYS)).unwrap(),
+        [b"image\r\n\0\xff last\n", block("k\n").as_bytes()].concat()
+    );
+    assert_eq!(fixture.stat("/home/alice/.ssh"), (0o700, 1000, 100));
+    assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
+    assert_idempotent(&fixture, Policy::Auto, &[("alice", "k")]);
+}
+
+#[test]
+fn wrong_modes_alone_are_mended() {
+    if !is_root("wrong_modes_alone_are_mended") {
+        return;
+    }
+    let fixture = debian();
+    auto(&fixture, &[("alice", "k")]);
+    fixture.access("/home/alice/.ssh", 0o777, 1000, 100);
+    auto(&fixture, &[("alice", "k")]);
+    assert_eq!(fixture.stat("/home/alice/.ssh"), (0o700, 1000, 100));
+    fixture.access(ALICE_KEYS, 0o666, 0, 0);
+    auto(&fixture, &[("alice", "k")]);
+    assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
+}
+
+#[test]
+fn keys_of_an_earlier_context_go() {
+    if !is_root("keys_of_an_earlier_context_go") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(ROOT_KEYS, "image\n");
+    auto(&fixture, &[("root", "k1"), ("alice", "k2"), ("bob", "k3")]);
+    assert_eq!(
+        auto(&fixture, &[("bob", "k4")]),
+        [
+            "bob: 1 key in /home/bob/.ssh/authorized_keys",
+            "root: 0 keys in /root/.ssh/authorized_keys",
+            "alice: 0 keys in /home/alice/.ssh/authorized_keys",
+        ]
+    );
+    assert_eq!(fixture.text(ROOT_KEYS), "image\n".to_owned() + &block(""));
+    assert_eq!(fixture.text(ALICE_KEYS), block(""));
+    assert_eq!(
+        auto(&fixture, &[]),
+        ["bob: 0 keys in /home/bob/.ssh/authorized_keys"]
+    );
+    assert_idempotent(&fixture, Policy::Auto, &[]);
+    assert!(auto(&fixture, &[]).is_empty());
+}
+
+#[test]
+fn without_keys_nothing_is_made() {
+    let fixture = debian();
+    let before = fixture.picture();
+    assert!(auto(&fixture, &[]).is_empty());
+    assert_eq!(fixture.picture(), before);
+}
+
+#[test]
+fn a_missing_user_costs_no_other() {
+    if !is_root("a_missing_user_costs_no_other") {
+        return;
+    }
+    let fixture = debian();
+    let lines = auto(
+        &fixture,
+        &[("carol\x1b", "k1"), ("root", "k2"), ("daemon", "k3")],
+    );
+    assert_eq!(lines[0], "root: 1 key in /root/.ssh/authorized_keys",);
+    assert!(
+        lines.contains(
+            &"!keys for user: carol\\x1b: no such user in /etc/passwd: make it in the image, \
+          or name another in USERNAME"
+                .into()
+        )
+    );
+    assert!(lines.contains(&"!login of user: daemon: its shell lets nobody in".into()));
+    assert_eq!(fixture.text(ROOT_KEYS), block("k2\n"));
+}
+
+#[test]
+fn two_names_for_one_home_share_the_file() {
+    if !is_root("two_names_for_one_home_share_the_file") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(
+        "etc/passwd",
+        format!("{PASSWD}toor:x:0:0::/root/:/bin/sh\n"),
+    );
+    auto(&fixture, &[("root", "k1")]);
+    assert_eq!(fixture.text(ROOT_KEYS), block("k1\n"));
+    auto(&fixture, &[("toor", "k2"), ("root", "k1")]);
+    assert_eq!(fixture.text(ROOT_KEYS), block("k2\nk1\n"));
+    assert_idempotent(&fixture, Policy::Auto, &[("toor", "k2"), ("root", "k1")]);
+}
+
+#[test]
+fn no_link_below_a_home_is_followed() {
+    if !is_root("no_link_below_a_home_is_followed") {
+        return;
+    }
+    const REASON: &str =
+        "!keys for user: alice: a symbolic link below the home, which is not followed";
+    for (link, target) in [
+        ("/home/alice/.ssh", "/etc"),
+        ("/home/alice/.ssh", "../../etc"),
+        ("/home/alice/.ssh", "other"),
+        (ALICE_KEYS, "/etc/shadow"),
+        (ALICE_KEYS, "/etc/missing"),
+        (ALICE_KEYS, "/run/keys"),
+    ] {
+        let fixture = debian();
+        fixture.file("etc/shadow", "secret");
+        fixture.file("etc/authorized_keys", "secret");
+        fixture.directory("home/alice/other");
+        fixture.link(link, target);
+        let before = fixture.picture();
+        assert_eq!(
+            auto(&fixture, &[("alice", "k")]),
+            [REASON],
+            "{link} -> {target}"
+        );
+        assert_eq!(fixture.picture(), before);
+        // And nothing is emptied through one.
+        fixture.file("etc/authorized_keys", block("k\n"));
+        auto(&fixture, &[]);
+        assert_eq!(fixture.text("etc/authorized_keys"), block("k\n"));
+    }
+}
+
+#[test]
+fn root_s_own_links_stay_inside_the_root() {
+    if !is_root("root_s_own_links_stay_inside_the_root") {
+        return;
+    }
+    let fixture = debian();
+    fixture.link("/root/.ssh", "/../../../etc/keys");
+    fixture.directory("etc/keys");
+    assert_eq!(
+        auto(&fixture, &[("root", "k")]),
+        ["root: 1 key in /etc/keys/authorized_keys"]
+    );
+    assert_eq!(fixture.text("etc/keys/authorized_keys"), block("k\n"));
+    assert_eq!(fixture.stat("etc/keys").0, 0o755);
+    assert_idempotent(&fixture, Policy::Auto, &[("root", "k")]);
+
+    let fixture = debian();
+    fs::remove_dir(fixture.host("root")).unwrap();
+    fixture.link("root", "var/roothome");
+    fixture.directory("var/roothome");
+    auto(&fixture, &[("root", "k")]);
+    assert_eq!(
+        fixture.text("var/roothome/.ssh/authorized_keys"),
+        block("k\n")
+    );
+}
+
+#[test]
+fn what_is_no_file_is_left_alone() {
+    if !is_root("what_is_no_file_is_left_alone") {
+        return;
+    }
+    let fixture = debian();
+    fixture.directory(ALICE_KEYS);
+    assert_eq!(
+        auto(&fixture, &[("alice", "k")]),
+        ["!keys for user: alice: not a regular file"]
+    );
+    let fixture = debian();
+    fixture.directory("home/alice/.ssh");
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    nix::unistd::mkfifo(&fixture.host(ALICE_KEYS), mode).unwrap();
+    assert_eq!(
+        auto(&fixture, &[("alice", "k")]),
+        ["!keys for user: alice: not a regular file"]
+    );
+    let fixture = debian();
+    fixture.file("home/alice/.ssh", "");
+    assert_eq!(
+        auto(&fixture, &[("alice", "k")]),
+        ["!keys for user: alice: Not a directory"]
+    );
+}
+
+#[test]
+fn broken_markers_are_told() {
+    if !is_root("broken_markers_are_told") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(ROOT_KEYS, "a\n# onecontext: begin\nb\n");
+    let lines = auto(&fixture, &[("root", "k")]);
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("!onecontext's block in: /root"))
+    );
+    assert_eq!(fixture.text(ROOT_KEYS), "a\nb\n".to_owned() + &block("k\n"));
+}
+
+#[test]
+fn a_root_that_must_not_be_written_gets_tmpfiles_lines() {
+    if !is_root("a_root_that_must_not_be_written_gets_tmpfiles_lines") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(ALICE_KEYS, "image 100% \\ \"x\"");
+    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+    fixture.access(ALICE_KEYS, 0o600, 1000, 100);
+    let before = fixture.picture();
+    let keys = [("root", "k1"), ("alice", "k2")];
+    assert_eq!(
+        run(&fixture, Policy::ReadOnly, &keys),
+        [
+            "wrote /run/tmpfiles.d/50-onecontext.conf",
+            "root: 1 key in /root/.ssh/authorized_keys, by systemd-tmpfiles",
+            "alice: 1 key in /home/alice/.ssh/authorized_keys, by systemd-tmpfiles",
+        ]
+    );
+    assert_eq!(fixture.stat(TMPFILES), (0o600, 0, 0));
+    assert_idempotent(&fixture, Policy::ReadOnly, &keys);
+    let in_root = |picture: Vec<String>| -> Vec<String> {
+        let root = fixture.top().join("root").display().to_string();
+        picture
+            .into_iter()
+            .filter(|line| line.starts_with(&root))
+            .collect()
+    };
+    assert_eq!(in_root(fixture.picture()), in_root(before));
+
+    // systemd itself reads the lines as they were meant.
+    let status = std::process::Command::new("systemd-tmpfiles")
+        .arg("--create")
+        .arg(format!("--root={}", fixture.top().join("root").display()))
+        .arg(fixture.host(TMPFILES))
+        .status();
+    match status {
+        Err(error) => eprintln!("tmpfiles lines: skipped: systemd-tmpfiles: {error}"),
+        Ok(status) => {
+            assert!(status.success());
+            assert_eq!(fixture.text(ROOT_KEYS), block("k1\n"));
+            assert_eq!(
+                fixture.text(ALICE_KEYS),
+                "image 100% \\ \"x\"\n".to_owned() + &block("k2\n")
+            );
+            assert_eq!(fixture.stat("/root/.ssh"), (0o700, 0, 0));
+            assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
+            assert_eq!(fixture.stat("/home/alice"), (0o755, 1000, 100));
+        }
+    }
+}
+
+#[test]
+fn a_home_that_is_mounted_later_loses_nothing() {
+    if !is_root("a_home_that_is_mounted_later_loses_nothing") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file("etc/fstab", "# none\n/dev/vdb\t/home  ext4 defaults 0 2\n");
+    auto(&fixture, &[("alice", "k")]);
+    assert!(!fixture.has("/home/alice/.ssh"));
+    let lines = fixture.text(TMPFILES);
+    assert!(
+        lines.contains("f+ /home/alice/.ssh/authorized_keys2 0600 1000 100 - "),
+        "{lines}"
+    );
+
+    fixture.file(
+        "etc/ssh/sshd_config",
+        "AuthorizedKeysFile .ssh/authorized_keys\n",
+    );
+    let said = auto(&fixture, &[("alice", "k")]);
+    assert!(
+        said.iter()
+            .any(|line| line.starts_with("!keys for user: alice: its home"))
+    );
+    let lines = fixture.text(TMPFILES);
+    assert!(
+        lines.contains("f /home/alice/.ssh/authorized_keys 0600 1000 100 - "),
+        "{lines}"
+    );
+
+    // A home that nobody made yet.
+    let fixture = debian();
+    fs::remove_dir(fixture.host("/home/bob")).unwrap();
+    auto(&fixture, &[("bob", "k")]);
+    assert!(!fixture.has("/home/bob"));
+    assert!(
+        fixture
+            .text(TMPFILES)
+            .starts_with("d /home/bob - 1001 101 -\nd /home/bob/.ssh 0700")
+    );
+    fs::remove_file(fixture.host("/sbin/init")).unwrap();
+    fixture.file("sbin/init", "");
+    let said = auto(&fixture, &[("bob", "k")]);
+    assert!(
+        said.iter()
+            .any(|line| line.starts_with("!keys for user: bob: ")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn sshd_that_is_not_enabled_is_enabled_for_this_boot() {
+    let fixture = debian();
+    fs::remove_file(fixture.host("etc/systemd/system/multi-user.target.wants/ssh.service"))
+        .unwrap();
+    const LINK: &str = "/run/systemd/system/multi-user.target.wants/ssh.service";
+    let said = auto(&fixture, &[("root", "k")]);
+    assert!(
+        said.contains(
+            &"SSH server: ssh.service is not enabled in this image: enabled for this boot".into()
+        ),
+        "{said:?}"
+    );
+    assert_eq!(
+        fs::read_link(fixture.host(LINK)).unwrap().to_str(),
+        Some("/usr/lib/systemd/system/ssh.service")
+    );
+    assert_idempotent(&fixture, Policy::Auto, &[("root", "k")]);
+
+    // A socket is as good.
+    fs::remove_file(fixture.host(LINK)).unwrap();
+    fixture.file("usr/lib/systemd/system/ssh.socket", "[Socket]\n");
+    fixture.link(
+        "etc/systemd/system/sockets.target.wants/ssh.socket",
+        "/usr/lib/systemd/system/ssh.socket",
+    );
+    auto(&fixture, &[("root", "k")]);
+    assert!(!fixture.has(LINK));
+}
+
+#[test]
+fn sshd_that_is_off_on_purpose_stays_off() {
+    let fixture = debian();
+    fs::remove_file(fixture.host("etc/systemd/system/multi-user.target.wants/ssh.service"))
+        .unwrap();
+    fixture.link("etc/systemd/system/ssh.service", "/dev/null");
+    let said = auto(&fixture, &[("root", "k")]);
+    assert!(
+        said.iter()
+            .any(|line| line.starts_with("!SSH server: ssh.service: the image"))
+    );
+    assert!(!fixture.has("/run/systemd"));
+}
+
+#[test]
+fn no_ssh_server_is_told() {
+    let fixture = debian();
+    fs::remove_file(fixture.host("usr/sbin/sshd")).unwrap();
+    let said = auto(&fixture, &[("root", "k")]);
+    assert!(
+        said.iter()
+            .any(|line| line.starts_with("!SSH server: sshd: not installed"))
+    );
+}
+
+#[test]
+fn host_keys_are_made_where_nothing_else_makes_them() {
+    const UNIT: &str = "/run/systemd/system/onecontext-hostkeys.service";
+    let fixture = debian();
+    fs::remove_file(fixture.host("etc/ssh/ssh_host_ed25519_key")).unwrap();
+    auto(&fixture, &[("root", "k")]);
+    assert!(
+        fixture
+            .text(UNIT)
+            .ends_with("\nExecStart=/usr/bin/ssh-keygen -A\n")
+    );
+    let drop_in = fixture.text("/run/systemd/system/ssh.service.d/50-onecontext.conf");
+    assert!(drop_in.contains("\nAfter=onecontext-hostkeys.service\n"));
+    assert_idempotent(&fixture, Policy::Auto, &[("root", "k")]);
+
+    // Fedora's and Arch's units do it themselves.
+    for maker in ["Wants=sshd-keygen.target", "Wants=sshdgenkeys.service"] {
+        let fixture = debian();
+        fs::remove_file(fixture.host("etc/ssh/ssh_host_ed25519_key")).unwrap();
+        fixture.file(
+            "etc/systemd/system/ssh.service.d/x.conf",
+            format!("[Unit]\n{maker}\n"),
+        );
+        auto(&fixture, &[("root", "k")]);
+        assert!(!fixture.has(UNIT));
+    }
+
+    let fixture = debian();
+    fs::remove_file(fixture.host("etc/ssh/ssh_host_ed25519_key")).unwrap();
+    fs::remove_file(fixture.host("usr/bin/ssh-keygen")).unwrap();
+    let said = auto(&fixture, &[("root", "k")]);
+    assert!(
+        said.iter()
+            .any(|line| line.starts_with("!SSH host keys: /etc/ssh: none, and no"))
+    );
+}
+
+#[test]
+fn what_keeps_sshd_from_taking_the_keys_is_told() {
+    if !is_root("what_keeps_sshd_from_taking_the_keys_is_told") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(
+        "etc/ssh/sshd_config",
+        "PermitRootLogin no\nPubkeyAuthentication no\nAuthorizedKeysFile /etc/ssh/keys/%u\n",
+    );
+    fs::set_permissions(
+        fixture.host("home/alice"),
+        fs::Permissions::from_mode(0o775),
+    )
+    .unwrap();
+    let said = auto(&fixture, &[("root", "k"), ("alice", "k")]);
+    let problems: Vec<_> = said.iter().filter(|line| line.starts_with('!')).collect();
+    let starts = [
+        "!SSH keys: sshd_config: PubkeyAuthentication no",
+        "!login of user: root: sshd_config says PermitRootLogin no",
+        "!login of user: root: sshd_config's AuthorizedKeysFile",
+        "!login of user: alice: sshd_config's AuthorizedKeysFile",
+        "!login of user: alice: its home can be written by others",
+    ];
+    assert_eq!(problems.len(), starts.len(), "{problems:?}");
+    for (problem, start) in problems.iter().zip(starts) {
+        assert!(problem.starts_with(start), "{problem}");
+    }
+}

@@ -1,0 +1,268 @@
+//! What is to be written, described before anything is: so that it can be
+//! shown, and decided anew when the root turns out to be read-only.
+use ufmt::{uDisplay, uWrite, uwrite};
+
+use super::{Found, Root, Spot};
+use crate::memory::{Arena, NoMemory, Table};
+use crate::report::Level;
+use crate::text::{Reason, Shown, Text};
+
+/// One thing to be made.
+#[derive(Clone, Copy)]
+pub struct Change<'a> {
+    /// Where.
+    pub spot: Spot<'a>,
+    /// What.
+    pub what: What<'a>,
+    /// The line to report once it is done; empty for one that names the path.
+    pub done: &'a [u8],
+}
+
+/// What a change makes.
+#[derive(Clone, Copy)]
+pub enum What<'a> {
+    /// A regular file, replaced as a whole.
+    File(File<'a>),
+    /// A symbolic link.
+    Link(Link<'a>),
+    /// A file of the run directory mounted over one of the root.
+    Bind(Bind<'a>),
+}
+
+/// A regular file.
+#[derive(Clone, Copy)]
+pub struct File<'a> {
+    /// All of it.
+    pub content: &'a [u8],
+    /// Who may use it.
+    pub access: Access,
+    /// The directory that it is in.
+    pub folder: Folder,
+}
+
+/// A symbolic link.
+#[derive(Clone, Copy)]
+pub struct Link<'a> {
+    /// Its text, as the booted system reads it.
+    pub target: &'a [u8],
+}
+
+/// A bind mount; its point is the change's spot.
+#[derive(Clone, Copy)]
+pub struct Bind<'a> {
+    /// The file that shows there.
+    pub source: Spot<'a>,
+}
+
+/// Mode, owner and label of something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Permission bits, at most 0o7777.
+    pub mode: u32,
+    /// User and group number; `None` leaves the creator's.
+    pub owner: Option<(u32, u32)>,
+    /// The SELinux label.
+    pub label: Label,
+}
+
+impl Access {
+    /// For configuration that everybody may read.
+    pub const PUBLIC: Self = Self::root(0o644);
+    /// For a directory that everybody may read.
+    pub const FOLDER: Self = Self::root(0o755);
+
+    /// Owned by root.
+    pub const fn root(mode: u32) -> Self {
+        Self {
+            mode,
+            owner: Some((0, 0)),
+            label: Label::Neighbour,
+        }
+    }
+
+    /// As `found` has it.
+    pub const fn of(found: &Found) -> Self {
+        Self {
+            mode: found.mode,
+            owner: Some((found.uid, found.gid)),
+            label: Label::Neighbour,
+        }
+    }
+
+    /// Whether something has this mode and this owner.
+    pub fn is(&self, mode: u32, uid: u32, gid: u32) -> bool {
+        self.mode == mode & 0o7777 && self.owner.is_none_or(|owner| owner == (uid, gid))
+    }
+}
+
+/// The SELinux label of something new. What replaces a file always takes that
+/// file's label; where the directory has none, nothing gets one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// That of the directory.
+    Neighbour,
+    /// That of the directory with the type `ssh_home_t`, which the policies
+    /// give to `~/.ssh` and all in it (selinux-policy, ssh.fc).
+    SshHome,
+}
+
+/// How a directory should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// Made with these where it is missing, else left as it is.
+    Made(Access),
+    /// Made like that, and brought to it if it differs.
+    Kept(Access),
+}
+
+/// All that a room wants to be written, and what it has to say.
+pub struct Changes<'a> {
+    arena: &'a Arena,
+    list: Table<'a, Change<'a>>,
+    remarks: Table<'a, (Level, &'a [u8])>,
+}
+
+impl<'a> Changes<'a> {
+    /// Nothing.
+    pub fn new(arena: &'a Arena) -> Self {
+        Self {
+            arena,
+            list: arena.table(),
+            remarks: arena.table(),
+        }
+    }
+
+    /// In the order in which they are done.
+    pub fn list(&self) -> &[Change<'a>] {
+        &self.list
+    }
+
+    /// What is to be said, whatever becomes of the changes.
+    pub fn remarks(&self) -> &[(Level, &'a [u8])] {
+        &self.remarks
+    }
+
+    /// Adds a change.
+    pub fn push(&mut self, change: Change<'a>) -> Result<(), NoMemory> {
+        self.list.push(change)
+    }
+
+    /// A file, unless it is there already, with this content, mode and owner.
+    /// Says whether it was added.
+    pub fn file(
+        &mut self,
+        root: &Root<'a>,
+        spot: Spot<'a>,
+        file: File<'a>,
+        done: &'a [u8],
+    ) -> Result<bool, Reason> {
+        if let Ok(found) = root.read_spot(spot)
+            && found.content == file.content
+            && file.access.is(found.mode, found.uid, found.gid)
+        {
+            return Ok(false);
+        }
+        self.list.push(Change {
+            spot,
+            what: What::File(file),
+            done,
+        })?;
+        Ok(true)
+    }
+
+    /// A file below `/run` that everybody may read, at a path without links.
+    pub fn run_file(
+        &mut self,
+        root: &Root<'a>,
+        path: &[u8],
+        content: &'a [u8],
+    ) -> Result<bool, Reason> {
+        let file = File {
+            content,
+            access: Access::PUBLIC,
+            folder: Folder::Made(Access::FOLDER),
+        };
+        self.file(root, root.locate(path)?, file, b"")
+    }
+
+    /// A symbolic link, unless it is there already.
+    pub fn link(
+        &mut self,
+        root: &Root<'a>,
+        spot: Spot<'a>,
+        target: &'a [u8],
+    ) -> Result<bool, Reason> {
+        if root.link(spot.path()) == Some(target) {
+            return Ok(false);
+        }
+        self.list.push(Change {
+            spot,
+            what: What::Link(Link { target }),
+            done: b"",
+        })?;
+        Ok(true)
+    }
+
+    /// Whether anything is to be written outside of the run directory.
+    pub fn touch_root(&self) -> bool {
+        self.list
+            .iter()
+            .any(|change| !change.spot.in_run() && !matches!(change.what, What::Bind(_)))
+    }
+
+    /// A step cannot be done: the step, its operand, the reason.
+    pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Reason>) {
+        let reason = reason.into();
+        self.remark(Level::Problem, |text| {
+            uwrite!(text, "{}: {}: {}", step, Shown(operand), reason)
+        });
+    }
+
+    /// One line of free form.
+    pub fn remark(
+        &mut self,
+        level: Level,
+        write: impl FnOnce(&mut Text<'a>) -> Result<(), NoMemory>,
+    ) {
+        let mut text = self.arena.table();
+        // Without memory a shortened line is better than none.
+        let _ = write(&mut text);
+        let _ = self.remarks.push((level, text.finish()));
+    }
+
+    /// The text form of the files: `file PATH MODE`, `link PATH TARGET`,
+    /// `bind PATH SOURCE`, one a line.
+    pub fn write(&self, out: &mut Text) -> Result<(), NoMemory> {
+        for change in self.list.iter() {
+            let (kind, second) = match &change.what {
+                What::File(_) => ("file ", b"".as_slice()),
+                What::Link(link) => ("link ", link.target),
+                What::Bind(bind) => ("bind ", bind.source.path()),
+            };
+            out.write_str(kind)?;
+            out.extend(change.spot.path())?;
+            out.push(b' ')?;
+            out.extend(second)?;
+            if let What::File(file) = &change.what {
+                uwrite!(out, "{}", Octal(file.access.mode))?;
+            }
+            out.push(b'\n')?;
+        }
+        Ok(())
+    }
+}
+
+/// Permission bits as four octal digits.
+pub struct Octal(pub u32);
+
+impl uDisplay for Octal {
+    fn fmt<W: uWrite + ?Sized>(
+        &self,
+        f: &mut ufmt::Formatter<'_, W>,
+    ) -> Result<(), <W as uWrite>::Error> {
+        for shift in [9, 6, 3, 0] {
+            f.write_char(char::from(b'0' + (self.0 >> shift & 7) as u8))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! Whether the root can be written, and making it so for the moment.
+use rustix::fs::{self, AtFlags, StatVfsMountFlags, accessat, fstatvfs};
+use rustix::io::{self, Errno};
+use rustix::mount::{MountFlags, mount_remount};
+
+use super::{Root, Spot};
+use crate::report::Report;
+
+/// `onecontext.root=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The root is written where it can be.
+    Auto,
+    /// The root is never written.
+    ReadOnly,
+}
+
+/// How something reaches the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// It is written there.
+    Written,
+    /// It must not be written now, but the booted system may do so.
+    Deferred,
+    /// It cannot be written, and perhaps never can.
+    Sealed,
+}
+
+/// The one who writes: remounts the root at the first write that needs it,
+/// and puts it back, at the latest when dropped.
+pub struct Writer<'r, 'a> {
+    pub(super) root: &'r Root<'a>,
+    policy: Policy,
+    state: State,
+}
+
+enum State {
+    /// Nobody needed to know yet.
+    Unknown,
+    /// It can be written as it is mounted.
+    Writable,
+    /// It was read-only, with these flags.
+    Remounted(MountFlags),
+    /// It cannot be written.
+    Sealed,
+}
+
+impl<'r, 'a> Writer<'r, 'a> {
+    /// For one root. Nothing is touched yet.
+    pub fn new(root: &'r Root<'a>, policy: Policy) -> Self {
+        Self {
+            root,
+            policy,
+            state: State::Unknown,
+        }
+    }
+
+    /// What may be hoped for, as far as it is known.
+    pub fn column(&self) -> Column {
+        match (self.policy, &self.state) {
+            (Policy::ReadOnly, _) => Column::Deferred,
+            (_, State::Sealed) => Column::Sealed,
+            _ => Column::Written,
+        }
+    }
+
+    /// Makes the root writable, or says that it cannot be.
+    pub(super) fn acquire(&mut self, report: &mut Report) -> bool {
+        if let State::Unknown = self.state {
+            self.state = match self.try_acquire() {
+                Ok(None) => State::Writable,
+                Ok(Some(flags)) => State::Remounted(flags),
+                Err(errno) => {
+                    report.problem("remount read-write", self.root.path.to_bytes(), errno);
+                    State::Sealed
+                }
+            };
+        }
+        !matches!(self.state, State::Sealed)
+    }
+
+    /// The flags to go back to, or `None` if nothing had to be done.
+    fn try_acquire(&self) -> io::Result<Option<MountFlags>> {
+        match self.access() {
+            Err(Errno::ROFS) => {}
+            answer => return answer.map(|()| None),
+        }
+        let flags = self.flags()?;
+        mount_remount(self.root.path, flags, c"")?;
+        // squashfs and erofs accept the remount and stay read-only, and a
+        // read-only btrfs subvolume is on a file system that is not.
+        match self.access() {
+            Ok(()) => Ok(Some(flags)),
+            Err(errno) => {
+                let _ = mount_remount(self.root.path, flags | MountFlags::RDONLY, c"");
+                Err(errno)
+            }
+        }
+    }
+
+    fn access(&self) -> io::Result<()> {
+        let root = &self.root.root;
+        accessat(root, c".", fs::Access::WRITE_OK, AtFlags::empty())
+    }
+
+    /// What a remount must repeat (mount(2): flags that are not given are
+    /// cleared). The times of access are kept when none of their flags is
+    /// given.
+    fn flags(&self) -> io::Result<MountFlags> {
+        let now = fstatvfs(&self.root.root)?.f_flag;
+        let pairs = [
+            (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+            (StatVfsMountFlags::NODEV, MountFlags::NODEV),
+            (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+            (StatVfsMountFlags::SYNCHRONOUS, MountFlags::SYNCHRONOUS),
+            (
+                StatVfsMountFlags::MANDLOCK,
+                MountFlags::PERMIT_MANDATORY_FILE_LOCKING,
+            ),
+        ];
+        let mut flags = MountFlags::empty();
+        for (found, flag) in pairs {
+            if now.contains(found) {
+                flags |= flag;
+            }
+        }
+        Ok(flags)
+    }
+
+    /// Puts the root back as it was mounted.
+    pub fn finish(mut self, report: &mut Report) {
+        if let Err(errno) = self.put_back() {
+            report.problem("remount read-only", self.root.path.to_bytes(), errno);
+        }
+    }
+
+    fn put_back(&mut self) -> io::Result<()> {
+        match core::mem::replace(&mut self.state, State::Unknown) {
+            State::Remounted(flags) => {
+                mount_remount(self.root.path, flags | MountFlags::RDONLY, c"")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Writer<'_, '_> {
+    fn drop(&mut self) {
+        // The last resort of an early return; `finish` reports.
+        let _ = self.put_back();
+    }
+}
+
+/// Whether the root's fstab(5) mounts something at or above `spot` that is
+/// not mounted yet: what we would write there is hidden later.
+pub fn mounted_later(root: &Root, spot: Spot) -> bool {
+    let Ok(fstab) = root.read(b"/etc/fstab") else {
+        return false;
+    };
+    let Ok(top) = fs::fstat(&root.root) else {
+        return false;
+    };
+    fstab.content.split(|byte| *byte == b'\n').any(|line| {
+        let mut fields = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|field| !field.is_empty());
+        let device = fields.next().unwrap_or(b"#");
+        let point = fields.next().unwrap_or(b"");
+        if device.starts_with(b"#") || !point.starts_with(b"/") {
+            return false;
+        }
+        let Ok(point) = root.locate(point) else {
+            return false;
+        };
+        // The same device: nothing is mounted there. A bind mount of the root
+        // itself looks the same, and is treated as if it were missing.
+        point.path() != b"/"
+            && spot.is_below(point.path())
+            && root
+                .stat(point)
+                .map_or(true, |stat| stat.st_dev == top.st_dev)
+    })
+}

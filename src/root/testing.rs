@@ -1,0 +1,192 @@
+//! A root made for one test, in a directory of its own.
+use std::ffi::{CString, OsStr};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use super::{Policy, Root, Writer};
+use crate::memory::Arena;
+use crate::plan::{Dialect, Plan};
+use crate::report::{Console, Level, Report};
+
+/// `top/root` is the root, `top/run` the run directory.
+pub struct Fixture {
+    top: PathBuf,
+    names: [CString; 2],
+}
+
+impl Fixture {
+    /// An empty root.
+    pub fn new() -> Self {
+        let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
+        Self::at(top)
+    }
+
+    /// An empty root in `top`, which is removed in the end.
+    pub fn at(top: PathBuf) -> Self {
+        let names = ["root", "run"].map(|name| {
+            let path = top.join(name);
+            fs::create_dir_all(&path).unwrap();
+            CString::new(path.as_os_str().as_bytes()).unwrap()
+        });
+        Self { top, names }
+    }
+
+    /// The directory that holds both.
+    pub fn top(&self) -> &Path {
+        &self.top
+    }
+
+    /// The door to it.
+    pub fn root<'a>(&'a self, arena: &'a Arena) -> Root<'a> {
+        let [root, run] = &self.names;
+        Root::open(arena, root, run).unwrap()
+    }
+
+    /// Where a path is on the host: below `run/` in the run directory.
+    pub fn host(&self, path: &str) -> PathBuf {
+        let path = path.trim_start_matches('/');
+        match path.strip_prefix("run/") {
+            Some(rest) => self.top.join("run").join(rest),
+            None => self.top.join("root").join(path),
+        }
+    }
+
+    /// Makes a directory and those above it.
+    pub fn directory(&self, path: &str) {
+        fs::create_dir_all(self.host(path)).unwrap();
+    }
+
+    /// Makes a file, mode 0644.
+    pub fn file(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.host(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+
+    /// Makes a symbolic link.
+    pub fn link(&self, path: &str, target: &str) {
+        let path = self.host(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(target, path).unwrap();
+    }
+
+    /// Sets mode and owner.
+    pub fn access(&self, path: &str, mode: u32, uid: u32, gid: u32) {
+        let path = self.host(path);
+        chown(&path, Some(uid), Some(gid)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// The content of a file.
+    pub fn text(&self, path: &str) -> String {
+        String::from_utf8(fs::read(self.host(path)).unwrap_or_else(|e| panic!("{path}: {e}")))
+            .unwrap()
+    }
+
+    /// Mode, uid and gid.
+    pub fn stat(&self, path: &str) -> (u32, u32, u32) {
+        let stat = fs::symlink_metadata(self.host(path)).unwrap();
+        (stat.mode() & 0o7777, stat.uid(), stat.gid())
+    }
+
+    /// Whether something is there, a dangling link included.
+    pub fn has(&self, path: &str) -> bool {
+        fs::symlink_metadata(self.host(path)).is_ok()
+    }
+
+    /// Everything below both directories: path, mode, owner, change time in
+    /// nanoseconds, content or target. Two equal pictures: nothing was written.
+    pub fn picture(&self) -> Vec<String> {
+        fn visit(path: &Path, out: &mut Vec<String>) {
+            let stat = fs::symlink_metadata(path).unwrap();
+            let what = if stat.is_symlink() {
+                format!("{:?}", fs::read_link(path).unwrap())
+            } else if stat.is_file() {
+                format!("{:?}", OsStr::from_bytes(&fs::read(path).unwrap()))
+            } else {
+                String::new()
+            };
+            out.push(format!(
+                "{} {:o} {}:{} {}.{} {what}",
+                path.display(),
+                stat.mode(),
+                stat.uid(),
+                stat.gid(),
+                stat.ctime(),
+                stat.ctime_nsec(),
+            ));
+            if stat.is_dir() {
+                let mut names: Vec<_> = fs::read_dir(path)
+                    .unwrap()
+                    .map(|e| e.unwrap().path())
+                    .collect();
+                names.sort();
+                for name in names {
+                    visit(&name, out);
+                }
+            }
+        }
+        let mut out = Vec::new();
+        visit(&self.top.join("root"), &mut out);
+        visit(&self.top.join("run"), &mut out);
+        out
+    }
+
+    /// Lets `write` write; gives the lines of the report, problems marked with
+    /// `!`.
+    pub fn apply(
+        &self,
+        policy: Policy,
+        write: impl for<'a> FnOnce(&Root<'a>, &mut Writer<'_, 'a>, &mut Report<'a>),
+    ) -> Vec<String> {
+        let arena = Arena::new();
+        let root = self.root(&arena);
+        let mut report = Report::new(&arena, Console::Silent);
+        let mut writer = Writer::new(&root, policy);
+        write(&root, &mut writer, &mut report);
+        writer.finish(&mut report);
+        lines(&report)
+    }
+}
+
+/// The lines of a report, problems marked with `!`.
+pub fn lines(report: &Report) -> Vec<String> {
+    let line = |(level, line): &(Level, &[u8])| {
+        let mark = if *level == Level::Problem { "!" } else { "" };
+        format!("{mark}{}", String::from_utf8_lossy(line))
+    };
+    report.lines().iter().map(line).collect()
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.top);
+    }
+}
+
+/// Whether this test may make files of other users and mounts. Without root
+/// it is skipped, which a continuous integration run takes for a failure.
+pub fn is_root(test: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    assert!(root || std::env::var_os("CI").is_none(), "CI needs root");
+    if !root {
+        eprintln!("{test}: skipped: needs root");
+    }
+    root
+}
+
+/// A plan with nothing in it.
+pub const EMPTY: Plan = Plan {
+    dialect: Dialect::OpenNebula,
+    source: b"context.sh",
+    hostname: None,
+    links: &[],
+    dns: &[],
+    search: &[],
+    user: None,
+    keys: &[],
+    warnings: &[],
+};

@@ -1,0 +1,137 @@
+//! The root's own users, as passwd(5) lists them.
+use rustix::io::Errno;
+
+use super::Root;
+use crate::text::{Reason, number};
+
+/// One line of passwd(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User<'a> {
+    /// The login name.
+    pub name: &'a [u8],
+    /// The user's number.
+    pub uid: u32,
+    /// The number of the primary group.
+    pub gid: u32,
+    /// The home directory, as the file has it.
+    pub home: &'a [u8],
+    /// The login shell; empty means /bin/sh.
+    pub shell: &'a [u8],
+}
+
+/// All users.
+#[derive(Clone, Copy)]
+pub struct Users<'a> {
+    files: [&'a [u8]; 2],
+}
+
+impl<'a> Users<'a> {
+    /// Reads `/etc/passwd`, and `/usr/lib/passwd`, where ostree's nss-altfiles
+    /// keeps what the image brings.
+    pub fn read(root: &Root<'a>) -> Result<Self, Reason> {
+        let first = root.read(b"/etc/passwd");
+        let second = match root.read(b"/usr/lib/passwd") {
+            Err(Reason::Os(Errno::NOENT | Errno::NOTDIR)) => first.map(|_| b"".as_slice())?,
+            other => other?.content,
+        };
+        Ok(Self {
+            files: [first.map_or(b"", |found| found.content), second],
+        })
+    }
+
+    /// In the order of the files.
+    pub fn iter(&self) -> impl Iterator<Item = User<'a>> + use<'a> {
+        self.files
+            .into_iter()
+            .flat_map(|file| file.split(|byte| *byte == b'\n'))
+            .filter_map(user)
+    }
+
+    /// The first with that name, as getpwnam(3).
+    pub fn find(&self, name: &[u8]) -> Option<User<'a>> {
+        self.iter().find(|user| user.name == name)
+    }
+}
+
+impl User<'_> {
+    /// Whether the shell lets anybody in; `nologin`, `false` and the like say
+    /// no, and `sync`, `halt` and `shutdown` run that program and leave.
+    pub fn has_shell(&self) -> bool {
+        let name = self.shell.rsplit(|byte| *byte == b'/').next();
+        !matches!(
+            name,
+            Some(b"nologin" | b"false" | b"true" | b"sync" | b"halt" | b"shutdown")
+        )
+    }
+}
+
+/// `name:password:uid:gid:comment:home:shell`. Lines of NIS (`+`, `-`),
+/// comments and broken lines are none.
+fn user(line: &[u8]) -> Option<User<'_>> {
+    let mut fields = line.split(|byte| *byte == b':');
+    let name = fields.next()?;
+    if name.is_empty() || matches!(name.first(), Some(b'+' | b'-' | b'#')) {
+        return None;
+    }
+    let uid = number(fields.nth(1)?)?;
+    let gid = number(fields.next()?)?;
+    let home = fields.nth(1)?;
+    let shell = fields.next().unwrap_or(b"").trim_ascii_end();
+    Some(User {
+        name,
+        uid,
+        gid,
+        home,
+        shell,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Fixture;
+    use super::*;
+    use crate::memory::Arena;
+
+    #[test]
+    fn users_of_both_files() {
+        let fixture = Fixture::new();
+        fixture.file(
+            "etc/passwd",
+            "# a comment\nroot:x:0:0:root:/root:/bin/bash\n+::::::\nbroken:x:no:0::/:/bin/sh\n\
+             alice:x:1000:100:A:/home/alice:/bin/sh\nalice:x:7:7::/elsewhere:/bin/sh\n\
+             git:x:998:998::/srv/git:/usr/sbin/nologin\nlast:x:5:5::/last:",
+        );
+        fixture.file("usr/lib/passwd", "core:x:1001:1001::/home/core:/bin/bash\n");
+        let arena = Arena::new();
+        let users = Users::read(&fixture.root(&arena)).unwrap();
+        let names: Vec<_> = users.iter().map(|user| user.name).collect();
+        assert_eq!(
+            names,
+            [
+                b"root".as_slice(),
+                b"alice",
+                b"alice",
+                b"git",
+                b"last",
+                b"core"
+            ]
+        );
+        let alice = users.find(b"alice").unwrap();
+        assert_eq!((alice.uid, alice.gid), (1000, 100));
+        assert_eq!(alice.home, b"/home/alice");
+        assert!(alice.has_shell() && users.find(b"last").unwrap().has_shell());
+        assert!(!users.find(b"git").unwrap().has_shell());
+        assert_eq!(users.find(b"broken"), None);
+        assert_eq!(users.find(b""), None);
+    }
+
+    #[test]
+    fn no_passwd_is_an_error() {
+        let fixture = Fixture::new();
+        let arena = Arena::new();
+        assert_eq!(
+            Users::read(&fixture.root(&arena)).err(),
+            Some(Reason::Os(Errno::NOENT))
+        );
+    }
+}
