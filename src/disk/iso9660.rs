@@ -7,6 +7,8 @@
 //! what to do where disks and standards differ. Nothing that the image says
 //! is believed: each place is checked against the size of the image before it
 //! is read, and each loop is bounded by what was read.
+use core::slice;
+
 use rustix::io::Errno;
 
 use super::LARGEST;
@@ -29,6 +31,9 @@ const CONTINUATIONS: u32 = 1 << 16;
 const DIRECTORY: u8 = 1 << 1;
 const ASSOCIATED: u8 = 1 << 2;
 const MULTI_EXTENT: u8 = 1 << 7;
+
+/// Bytes of a directory record before its name (ECMA-119, 9.1).
+const FIXED: usize = 33;
 
 const TRUNCATED: Reason = Reason::Found("the image is truncated: it ends before its own data");
 const BAD_RECORD: Reason = Reason::Found("the root directory of the image is damaged");
@@ -95,58 +100,48 @@ fn number(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(array(bytes, at))
 }
 
-/// What we need of a volume descriptor, primary (ECMA-119, 8.4) or
-/// supplementary (8.5).
-#[derive(Clone, Copy)]
-pub struct Descriptor {
-    /// ECMA-119, 8.1.1.
-    kind: u8,
-    /// The volume identifier, padded.
-    label: [u8; 32],
-    /// The escape sequences; they tell Joliet.
-    escapes: [u8; 3],
-    /// Bytes of a logical block.
-    block: u16,
-    /// The directory record of the root.
-    root: [u8; 34],
-}
+/// A volume descriptor: primary (ECMA-119, 8.4), supplementary (8.5), or
+/// another of the set.
+pub struct Descriptor([u8; SECTOR]);
 
 impl Descriptor {
+    /// Of `kind` (ECMA-119, 8.1.1).
     const PRIMARY: u8 = 1;
     const SUPPLEMENTARY: u8 = 2;
     const TERMINATOR: u8 = 255;
 
-    /// Reads sector 16; `None` if no volume descriptor is there.
-    pub fn first(source: &impl ReadAt) -> Result<Option<Self>, Reason> {
-        Self::at(source, FIRST_DESCRIPTOR)
+    /// Room for one.
+    pub const fn empty() -> Self {
+        Self([0; SECTOR])
     }
 
-    fn at(source: &impl ReadAt, sector: u64) -> Result<Option<Self>, Reason> {
-        let mut bytes = [0; SECTOR];
-        let filled = source.fill_at(&mut bytes, sector * SECTOR as u64)?;
-        Ok(
-            (filled == SECTOR && array(&bytes, 1) == *b"CD001").then(|| Self {
-                kind: u8::from_le_bytes(array(&bytes, 0)),
-                label: array(&bytes, 40),
-                escapes: array(&bytes, 88),
-                block: u16::from_le_bytes(array(&bytes, 128)),
-                root: array(&bytes, 156),
-            }),
-        )
+    /// Reads sector 16; `false` if no volume descriptor is there.
+    pub fn read_first(&mut self, source: &impl ReadAt) -> Result<bool, Errno> {
+        self.read(source, FIRST_DESCRIPTOR)
+    }
+
+    fn read(&mut self, source: &impl ReadAt, sector: u64) -> Result<bool, Errno> {
+        let filled = source.fill_at(&mut self.0, sector * SECTOR as u64)?;
+        Ok(filled == SECTOR && array(&self.0, 1) == *b"CD001")
     }
 
     /// The volume's name, without its padding.
     pub fn label(&self) -> &[u8] {
-        self.label
-            .iter()
-            .rposition(|byte| !matches!(byte, b' ' | 0))
-            .and_then(|last| self.label.get(..=last))
-            .unwrap_or_default()
+        let mut label = self.0.get(40..72).unwrap_or_default();
+        while let [rest @ .., b' ' | 0] = label {
+            label = rest;
+        }
+        label
     }
 
-    /// Joliet: UCS-2 of level 1, 2 or 3.
+    fn kind(&self) -> u8 {
+        u8::from_le_bytes(array(&self.0, 0))
+    }
+
+    /// UCS-2 of level 1, 2 or 3.
     fn is_joliet(&self) -> bool {
-        self.kind == Self::SUPPLEMENTARY && matches!(self.escapes, [b'%', b'/', b'@' | b'C' | b'E'])
+        self.kind() == Self::SUPPLEMENTARY
+            && matches!(array(&self.0, 88), [b'%', b'/', b'@' | b'C' | b'E'])
     }
 }
 
@@ -161,6 +156,25 @@ enum Names {
     Plain,
 }
 
+/// An image.
+pub struct Iso<S> {
+    /// Where its bytes are.
+    pub source: S,
+    /// Bytes of the image.
+    size: u64,
+    tree: Tree,
+    names: Names,
+}
+
+/// A root directory, and how its records count.
+#[derive(Clone, Copy)]
+struct Tree {
+    /// Bytes of a logical block.
+    block: u16,
+    /// Where it lies.
+    root: Extent,
+}
+
 /// Consecutive bytes of the image.
 #[derive(Clone, Copy)]
 struct Extent {
@@ -170,19 +184,7 @@ struct Extent {
     length: u32,
 }
 
-/// An image.
-pub struct Iso<S> {
-    source: S,
-    /// Bytes of the image.
-    size: u64,
-    /// Bytes of a logical block.
-    block: u16,
-    /// The root directory.
-    root: Extent,
-    names: Names,
-}
-
-/// A file of the root directory. All of it lies within the image.
+/// A file of an image or another source. All of it lies within the source.
 pub struct File<'a> {
     /// Its sections in order (ECMA-119, 6.5.1).
     sections: &'a [Extent],
@@ -191,78 +193,83 @@ pub struct File<'a> {
 }
 
 impl<S: ReadAt> Iso<S> {
-    /// Opens the image whose sector 16 holds `first`.
+    /// Opens the image whose sector 16 was read into `descriptor`.
     ///
     /// Rock Ridge names are preferred, as in isofs: they are the server's own,
     /// while Joliet shortens long ones.
-    pub fn open(source: S, first: Descriptor) -> Result<Self, Reason> {
+    pub fn open(source: S, descriptor: &mut Descriptor) -> Result<Self, Reason> {
         let mut iso = Self {
             size: source.size()?,
             source,
-            block: 0,
-            root: Extent {
-                start: 0,
-                length: 0,
+            tree: Tree {
+                block: 0,
+                root: Extent {
+                    start: 0,
+                    length: 0,
+                },
             },
             names: Names::Plain,
         };
-        let mut primary = None;
         let mut joliet = None;
-        let mut descriptor = first;
-        for sector in FIRST_DESCRIPTOR + 1..LAST_DESCRIPTOR {
-            if descriptor.kind == Descriptor::TERMINATOR {
-                break;
-            } else if descriptor.kind == Descriptor::PRIMARY && primary.is_none() {
-                iso.enter(&descriptor)?;
-                if let Some(skip) = iso.system_use()? {
-                    iso.names = Names::RockRidge(skip);
-                    return Ok(iso);
+        let mut sector = FIRST_DESCRIPTOR;
+        loop {
+            match descriptor.kind() {
+                // No tree has blocks of nothing.
+                Descriptor::PRIMARY if iso.tree.block == 0 => {
+                    iso.tree = iso.tree_of(descriptor)?;
+                    if let Some(skip) = iso.system_use()? {
+                        iso.names = Names::RockRidge(skip);
+                        return Ok(iso);
+                    }
                 }
-                primary = Some(descriptor);
-            } else if descriptor.is_joliet() && joliet.is_none() {
-                joliet = Some(descriptor);
+                Descriptor::TERMINATOR => break,
+                // A damaged one is no reason not to read the plain names.
+                _ if joliet.is_none() && descriptor.is_joliet() => {
+                    joliet = iso.tree_of(descriptor).ok();
+                }
+                _ => {}
             }
-            match Descriptor::at(&iso.source, sector)? {
-                Some(next) => descriptor = next,
-                None => break,
+            sector += 1;
+            if sector == LAST_DESCRIPTOR || !descriptor.read(&iso.source, sector)? {
+                break;
             }
         }
-        if primary.is_none() {
+        if iso.tree.block == 0 {
             return Err(Reason::Found("the image has no primary volume descriptor"));
         }
         if let Some(joliet) = joliet {
-            iso.enter(&joliet)?;
+            iso.tree = joliet;
             iso.names = Names::Joliet;
         }
         Ok(iso)
     }
 
-    /// Takes the descriptor's root directory.
-    fn enter(&mut self, descriptor: &Descriptor) -> Result<(), Reason> {
-        // Larger than a sector is allowed by ECMA-119, 6.2.2, but isofs and
-        // all makers of images know only these.
-        if !matches!(descriptor.block, 512 | 1024 | 2048) {
+    /// The descriptor's root directory.
+    fn tree_of(&self, descriptor: &Descriptor) -> Result<Tree, Reason> {
+        let block = u16::from_le_bytes(array(&descriptor.0, 128));
+        // ECMA-119, 6.2.2 allows more, but isofs and all makers of images
+        // know only these.
+        if !matches!(block, 512 | 1024 | 2048) {
             return Err(Reason::Found(
                 "the image's logical blocks are not of 512, 1024 or 2048 bytes",
             ));
         }
-        self.block = descriptor.block;
-        self.root = self.extent(&descriptor.root)?;
-        if self.root.length as usize > LARGEST {
+        let root = self.extent(block, &array(&descriptor.0, 156))?;
+        if root.length as usize > LARGEST {
             return Err(Reason::Found(
                 "the root directory of the image is larger than 16 MiB",
             ));
         }
-        Ok(())
+        Ok(Tree { block, root })
     }
 
     /// Where the data of a directory record lies (ECMA-119, 9.1.2 to 9.1.4):
     /// behind its extended attributes, which count in logical blocks.
-    fn extent(&self, record: &[u8]) -> Result<Extent, Reason> {
+    fn extent(&self, block: u16, record: &[u8; FIXED]) -> Result<Extent, Reason> {
         let [attributes] = array(record, 1);
         let first = u64::from(number(record, 2)) + u64::from(attributes);
         let extent = Extent {
-            start: first * u64::from(self.block),
+            start: first * u64::from(block),
             length: number(record, 10),
         };
         // An empty file may lie anywhere.
@@ -276,14 +283,12 @@ impl<S: ReadAt> Iso<S> {
     /// use area: the entry `SP` in the first record of the root says so
     /// (SUSP, 5.3). On CD-ROM XA it comes behind 14 other bytes.
     fn system_use(&self) -> Result<Option<u8>, Reason> {
-        let mut sector = [0; SECTOR];
-        let sector = self.directory_sector(&mut sector, 0)?;
-        let area = split_record(sector)?.map_or(&[][..], |(record, _)| record.system_use);
+        let mut buffer = [0; SECTOR];
+        let mut sector = self.directory_sector(&mut buffer, 0)?;
+        let area = Record::split(&mut sector)?.map_or(&[][..], |record| record.system_use);
         Ok([0, 14].into_iter().find_map(|skip| {
-            let entry = area.get(skip..)?;
-            (array(entry, 0) == *b"SP\x07\x01\xbe\xef")
-                .then(|| entry.get(6).copied())
-                .flatten()
+            let [sp @ .., skip] = array::<7>(area, skip);
+            (sp == *b"SP\x07\x01\xbe\xef").then_some(skip)
         }))
     }
 
@@ -293,9 +298,9 @@ impl<S: ReadAt> Iso<S> {
         buffer: &'b mut [u8; SECTOR],
         offset: u32,
     ) -> Result<&'b [u8], Reason> {
-        let rest = self.root.length.saturating_sub(offset) as usize;
+        let rest = self.tree.root.length.saturating_sub(offset) as usize;
         let sector = buffer.get_mut(..rest.min(SECTOR)).unwrap_or_default();
-        let place = self.root.start.saturating_add(u64::from(offset));
+        let place = self.tree.root.start + u64::from(offset);
         read_exact(&self.source, sector, place)?;
         Ok(sector)
     }
@@ -304,79 +309,58 @@ impl<S: ReadAt> Iso<S> {
     /// that differs only in case. `None`: there is none.
     pub fn find<'a>(&self, arena: &'a Arena, name: &[u8]) -> Result<Option<File<'a>>, Reason> {
         let mut sections = arena.table();
-        let mut length = 0u64;
+        let mut length = 0;
         let mut best = Match::No;
-        // While in the middle of a file of several sections.
-        let mut current = None;
+        // Whether the last record has more sections to come, and is wanted.
+        let mut more = false;
+        let mut wanted = false;
         let mut continuations = CONTINUATIONS;
-        for offset in (0..self.root.length).step_by(SECTOR) {
-            let mut sector = [0; SECTOR];
-            let mut rest = self.directory_sector(&mut sector, offset)?;
-            while let Some((record, after)) = split_record(rest)? {
-                rest = after;
+        let mut offset = 0;
+        let mut buffer = [0; SECTOR];
+        'directory: while offset < self.tree.root.length {
+            let mut sector = self.directory_sector(&mut buffer, offset)?;
+            offset += SECTOR as u32;
+            while let Some(record) = Record::split(&mut sector)? {
                 if record.flags & (DIRECTORY | ASSOCIATED) != 0 {
                     continue;
                 }
-                let matched = match current {
-                    Some(matched) => matched,
-                    None => {
-                        let matched = self.compare(&record, name, &mut continuations)?;
-                        if matched > best {
-                            best = matched;
-                            sections.clear();
-                            length = 0;
-                            matched
-                        } else {
-                            Match::No
-                        }
+                if !more {
+                    let matched = self.compare(&record, name, &mut continuations)?;
+                    wanted = matched > best;
+                    if wanted {
+                        best = matched;
+                        sections.clear();
+                        length = 0;
                     }
-                };
-                let last = record.flags & MULTI_EXTENT == 0;
-                current = (!last).then_some(matched);
-                if matched == Match::No {
+                }
+                more = record.flags & MULTI_EXTENT != 0;
+                if !wanted {
                     continue;
                 }
                 // File unit size and interleave gap size (ECMA-119, 6.4.3).
-                if array(record.bytes, 26) != [0, 0] {
+                if array(record.fixed, 26) != [0, 0] {
                     return Err(Reason::Found("the file is interleaved"));
                 }
-                let extent = self.extent(record.bytes)?;
-                length += u64::from(extent.length);
-                if length > LARGEST as u64 {
+                let extent = self.extent(self.tree.block, record.fixed)?;
+                length += extent.length as usize;
+                if length > LARGEST {
                     return Err(super::TOO_LARGE);
                 }
                 if extent.length > 0 {
                     sections.push(extent)?;
                 }
-                if last && matched == Match::Exact {
-                    return Ok(Some(File {
-                        sections: sections.finish(),
-                        length: length as usize,
-                    }));
+                if !more && best == Match::Exact {
+                    break 'directory;
                 }
             }
         }
-        if current.is_some_and(|matched| matched != Match::No) {
+        if more && wanted {
             return Err(Reason::Found("the file's last section is missing"));
         }
         Ok((best != Match::No).then(|| File {
             sections: sections.finish(),
-            length: length as usize,
+            length,
         }))
-    }
-
-    /// The whole file.
-    pub fn read<'a>(&self, arena: &'a Arena, file: &File<'_>) -> Result<&'a mut [u8], Reason> {
-        let bytes = arena.bytes(file.length)?;
-        let mut rest = &mut *bytes;
-        for section in file.sections {
-            let Some((place, after)) = rest.split_at_mut_checked(section.length as usize) else {
-                break;
-            };
-            read_exact(&self.source, place, section.start)?;
-            rest = after;
-        }
-        Ok(bytes)
     }
 
     fn compare(
@@ -439,7 +423,7 @@ impl<S: ReadAt> Iso<S> {
             *continuations = continuations
                 .checked_sub(1)
                 .ok_or("the image has names without an end")?;
-            let place = u64::from(block) * u64::from(self.block) + u64::from(offset);
+            let place = u64::from(block) * u64::from(self.tree.block) + u64::from(offset);
             let target = buffer
                 .get_mut(..length as usize)
                 .ok_or("a name of the image continues beyond its sector")?;
@@ -451,36 +435,34 @@ impl<S: ReadAt> Iso<S> {
 
 /// A directory record (ECMA-119, 9.1).
 struct Record<'b> {
-    /// All of it.
-    bytes: &'b [u8],
+    fixed: &'b [u8; FIXED],
     flags: u8,
     name: &'b [u8],
     /// What SUSP puts there.
     system_use: &'b [u8],
 }
 
-/// The first record of what is left of a sector, and the rest. `None`: the
-/// sector holds no more (6.8.1.1).
-fn split_record(sector: &[u8]) -> Result<Option<(Record<'_>, &[u8])>, Reason> {
-    let Some(length @ 1..) = sector.first().copied() else {
-        return Ok(None);
-    };
-    let (bytes, rest) = sector.split_at_checked(length.into()).ok_or(BAD_RECORD)?;
-    let (fixed, variable) = bytes.split_at_checked(33).ok_or(BAD_RECORD)?;
-    let [flags] = array(fixed, 25);
-    let [name_length] = array(fixed, 32);
-    let (name, after) = variable
-        .split_at_checked(name_length.into())
-        .ok_or(BAD_RECORD)?;
-    // A name of even length is padded (9.1.12).
-    let padding = usize::from(name_length % 2 == 0);
-    let record = Record {
-        bytes,
-        flags,
-        name,
-        system_use: after.get(padding..).unwrap_or_default(),
-    };
-    Ok(Some((record, rest)))
+impl<'b> Record<'b> {
+    /// Takes the first record of what is left of a sector. `None`: the sector
+    /// holds no more (6.8.1.1).
+    fn split(sector: &mut &'b [u8]) -> Result<Option<Self>, Reason> {
+        let Some(length @ 1..) = sector.first().copied() else {
+            return Ok(None);
+        };
+        let (record, rest) = sector.split_at_checked(length.into()).ok_or(BAD_RECORD)?;
+        *sector = rest;
+        let (fixed, rest) = record.split_first_chunk().ok_or(BAD_RECORD)?;
+        let [flags, .., length] = array::<8>(fixed, 25);
+        let (name, rest) = rest.split_at_checked(length.into()).ok_or(BAD_RECORD)?;
+        // A name of even length is padded (9.1.12).
+        let padding = usize::from(length % 2 == 0);
+        Ok(Some(Self {
+            fixed,
+            flags,
+            name,
+            system_use: rest.get(padding..).unwrap_or_default(),
+        }))
+    }
 }
 
 /// The first entry of a system use area, and the rest (SUSP, 4). What does
@@ -549,17 +531,52 @@ fn compare_plain(record: &[u8], name: &[u8]) -> Match {
     comparison.end()
 }
 
-/// UCS-2; version and dot as in `isofs`' `get_joliet_filename`.
+/// UCS-2; version and dot as in `isofs`' `get_joliet_filename`. Only the names
+/// in ASCII are told apart: those that context disks without Rock Ridge have.
 fn compare_joliet(record: &[u8], name: &[u8]) -> Match {
     let record = record.strip_suffix(b"\0;\x001").unwrap_or(record);
     let record = record.strip_suffix(b"\0.").unwrap_or(record);
-    let units = record
-        .chunks(2)
-        .map(|unit| u16::from_be_bytes(array(unit, 0)));
     let mut comparison = Comparison::with(name);
-    for character in char::decode_utf16(units) {
-        let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
-        comparison.take(character.encode_utf8(&mut [0; 4]).as_bytes());
+    for unit in record.chunks(2) {
+        comparison.take(match unit {
+            [0, ascii] => slice::from_ref(ascii),
+            // No byte of any name.
+            _ => &[0xff],
+        });
     }
     comparison.end()
+}
+
+impl<'a> File<'a> {
+    /// All of a source that is one file.
+    pub fn whole(arena: &'a Arena, source: &impl ReadAt) -> Result<Self, Reason> {
+        let size = source.size()?;
+        let length = usize::try_from(size).unwrap_or(usize::MAX);
+        if length > LARGEST {
+            return Err(super::TOO_LARGE);
+        }
+        let mut sections = arena.table();
+        sections.push(Extent {
+            start: 0,
+            length: length as u32,
+        })?;
+        Ok(Self {
+            sections: sections.finish(),
+            length,
+        })
+    }
+
+    /// The bytes of the file.
+    pub fn read<'b>(&self, arena: &'b Arena, source: &impl ReadAt) -> Result<&'b mut [u8], Reason> {
+        let bytes = arena.bytes(self.length)?;
+        let mut rest = &mut *bytes;
+        for section in self.sections {
+            let Some((place, after)) = rest.split_at_mut_checked(section.length as usize) else {
+                break;
+            };
+            read_exact(source, place, section.start)?;
+            rest = after;
+        }
+        Ok(bytes)
+    }
 }

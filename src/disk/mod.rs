@@ -5,7 +5,7 @@
 mod drive;
 pub mod iso9660;
 mod search;
-mod wait;
+pub mod wait;
 
 use core::ffi::CStr;
 
@@ -13,10 +13,10 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, openat, seek};
 use rustix::io::{Errno, pread};
 
-use crate::memory::Arena;
+use crate::memory::{Arena, NoMemory};
 use crate::text::Reason;
 pub use drive::Status;
-use iso9660::{Descriptor, Iso, ReadAt};
+use iso9660::{Descriptor, File, Iso, ReadAt};
 pub use search::{Places, Search, search};
 
 /// The largest file of a context that is read, in bytes: a sanity limit.
@@ -54,30 +54,25 @@ impl<'a> Disk<'a> {
         let source = arena.copy(path.to_bytes())?;
         // Not blocking: an open drive is not closed, a FIFO is not waited for.
         let file = open(CWD, path)?;
-        let carrier = match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+        let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
+        let carrier = match kind {
             FileType::Directory => Carrier::Directory(file),
-            FileType::BlockDevice => {
+            FileType::BlockDevice | FileType::RegularFile => {
                 Status::of(file.as_fd()).medium()?;
                 let device = Device(file);
-                match Descriptor::first(&device)? {
-                    Some(first) => Carrier::Iso(Iso::open(device, first)?),
-                    None => return Err(Reason::Found("no ISO 9660 file system is on it")),
-                }
-            }
-            FileType::RegularFile => {
-                let device = Device(file);
-                match Descriptor::first(&device)? {
-                    Some(first) => Carrier::Iso(Iso::open(device, first)?),
-                    None => {
-                        // No text begins so, but the first sectors of nearly
-                        // every image do.
-                        let mut start = [1];
-                        device.fill_at(&mut start, 0)?;
-                        if start == [0] {
-                            return Err(Reason::Found("neither a text nor a whole ISO 9660 image"));
-                        }
-                        Carrier::Lone(device)
+                let mut descriptor = Descriptor::empty();
+                if descriptor.read_first(&device)? {
+                    Carrier::Iso(Iso::open(device, &mut descriptor)?)
+                } else if kind == FileType::BlockDevice {
+                    return Err(Reason::Found("no ISO 9660 file system is on it"));
+                } else {
+                    // No text begins with a zero, but nearly every image does.
+                    let mut start = [1];
+                    device.fill_at(&mut start, 0)?;
+                    if start == [0] {
+                        return Err(Reason::Found("neither a text nor a whole ISO 9660 image"));
                     }
+                    Carrier::Lone(device)
                 }
             }
             _ => {
@@ -105,10 +100,11 @@ impl<'a> Disk<'a> {
         'a: 'n,
     {
         match self.carrier {
-            Carrier::Lone(_) => match self.source.rsplit(|byte| *byte == b'/').next() {
-                Some(base) => base,
-                None => self.source,
-            },
+            Carrier::Lone(_) => self
+                .source
+                .rsplit(|byte| *byte == b'/')
+                .next()
+                .unwrap_or(name),
             _ => name,
         }
     }
@@ -117,13 +113,9 @@ impl<'a> Disk<'a> {
     ///
     /// # Errors
     /// The disk cannot be read, or the file is there and could not be read
-    /// whole.
+    /// whole: what [`Disk::read`] would say before it reads the file itself.
     pub fn has(&self, name: &[u8]) -> Result<bool, Reason> {
-        Ok(match &self.carrier {
-            Carrier::Iso(iso) => iso.find(self.arena, name)?.is_some(),
-            Carrier::Directory(directory) => open_beside(directory, name)?.is_some(),
-            Carrier::Lone(_) => name == CONTEXT,
-        })
+        self.find(name, |_, _| Ok(())).map(|found| found.is_some())
     }
 
     /// The whole file, for its reader to change in place; `None` if there is
@@ -132,17 +124,50 @@ impl<'a> Disk<'a> {
     /// # Errors
     /// As [`Disk::has`]; a file larger than [`LARGEST`].
     pub fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason> {
-        match &self.carrier {
-            Carrier::Iso(iso) => match iso.find(self.arena, name)? {
-                Some(file) => iso.read(self.arena, &file).map(Some),
-                None => Ok(None),
+        let arena = self.arena;
+        self.find(name, |device, file| file.read(arena, device))
+    }
+
+    fn find<T>(
+        &self,
+        name: &[u8],
+        then: impl FnOnce(&Device, &File<'a>) -> Result<T, Reason>,
+    ) -> Result<Option<T>, Reason> {
+        let beside;
+        let device = match &self.carrier {
+            Carrier::Iso(iso) => {
+                return match iso.find(self.arena, name)? {
+                    Some(file) => then(&iso.source, &file).map(Some),
+                    None => Ok(None),
+                };
+            }
+            Carrier::Directory(directory) => match self.open_beside(directory, name)? {
+                Some(file) => {
+                    beside = file;
+                    &beside
+                }
+                None => return Ok(None),
             },
-            Carrier::Directory(directory) => match open_beside(directory, name)? {
-                Some(file) => read_whole(self.arena, &file).map(Some),
-                None => Ok(None),
-            },
-            Carrier::Lone(file) if name == CONTEXT => read_whole(self.arena, file).map(Some),
-            Carrier::Lone(_) => Ok(None),
+            Carrier::Lone(device) if name == CONTEXT => device,
+            Carrier::Lone(_) => return Ok(None),
+        };
+        then(device, &File::whole(self.arena, device)?).map(Some)
+    }
+
+    /// Opens a regular file of a directory; `None` if there is no file `name`.
+    fn open_beside(&self, directory: &OwnedFd, name: &[u8]) -> Result<Option<Device>, Reason> {
+        // Names may come from a context; none leads out of the directory.
+        if name.contains(&b'/') {
+            return Ok(None);
+        }
+        let file = match open(directory.as_fd(), c_string(self.arena, &[name])?) {
+            Err(Errno::NOENT) => return Ok(None),
+            file => file?,
+        };
+        match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+            FileType::RegularFile => Ok(Some(Device(file))),
+            FileType::Directory => Ok(None),
+            _ => Err(Reason::Found("not a regular file")),
         }
     }
 }
@@ -165,39 +190,14 @@ fn open(directory: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
     openat(directory, path, flags, Mode::empty())
 }
 
-/// Opens a regular file of a directory; `None` if there is no file `name`.
-fn open_beside(directory: &OwnedFd, name: &[u8]) -> Result<Option<Device>, Reason> {
-    // Names may come from a context; none leads out of the directory. A NUL
-    // or 256 bytes are no name of a file either.
-    let mut path = [0; 256];
-    if name.len() >= path.len() || name.iter().any(|byte| matches!(byte, b'/' | 0)) {
-        return Ok(None);
+/// One string of parts, up to the first NUL.
+fn c_string<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, NoMemory> {
+    let mut text = arena.table();
+    for part in parts {
+        text.extend(part)?;
     }
-    for (to, from) in path.iter_mut().zip(name) {
-        *to = *from;
-    }
-    let Ok(path) = CStr::from_bytes_until_nul(&path) else {
-        return Ok(None);
-    };
-    let file = match open(directory.as_fd(), path) {
-        Err(Errno::NOENT) => return Ok(None),
-        file => file?,
-    };
-    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
-        FileType::RegularFile => Ok(Some(Device(file))),
-        FileType::Directory => Ok(None),
-        _ => Err(Reason::Found("not a regular file")),
-    }
-}
-
-fn read_whole<'a>(arena: &'a Arena, file: &Device) -> Result<&'a mut [u8], Reason> {
-    let size = usize::try_from(file.size()?).unwrap_or(usize::MAX);
-    if size > LARGEST {
-        return Err(TOO_LARGE);
-    }
-    let bytes = arena.bytes(size)?;
-    let filled = file.fill_at(bytes, 0)?;
-    Ok(bytes.get_mut(..filled).unwrap_or_default())
+    text.push(0)?;
+    Ok(CStr::from_bytes_until_nul(text.finish()).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -14,10 +14,10 @@ use ufmt::uwrite;
 use super::drive::Status;
 use super::iso9660::{Descriptor, Iso};
 use super::wait::Wait;
-use super::{CONTEXT, Carrier, Device, Disk, NO_CONTEXT, open};
+use super::{CONTEXT, Carrier, Device, Disk, NO_CONTEXT, c_string, open};
 use crate::memory::{Arena, NoMemory, Table};
 use crate::report::{Level, Report};
-use crate::text::Reason;
+use crate::text::{Reason, Shown};
 
 /// What the lines of the report begin with.
 const STEP: &str = "context disk";
@@ -90,13 +90,12 @@ pub fn search<'a>(
 
 /// The named device, once it is there.
 fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Disk<'a>, Reason> {
-    let absolute = device.to_bytes().starts_with(b"/");
-    let path = if absolute {
-        c_string(arena, &[device.to_bytes_with_nul()])?
-    } else {
-        let dev = options.places.dev.to_bytes();
-        c_string(arena, &[dev, b"/", device.to_bytes_with_nul()])?
+    let device = device.to_bytes();
+    let parts: [&[u8]; 3] = match device.first() {
+        Some(b'/') => [b"", b"", device],
+        _ => [options.places.dev.to_bytes(), b"/", device],
     };
+    let path = c_string(arena, &parts)?;
     let mut wait = Wait::seconds(options.wait);
     loop {
         let reason = match Disk::open(arena, path) {
@@ -345,7 +344,7 @@ impl<'a> Hunt<'a, '_> {
         for byte in name.iter_mut().filter(|byte| **byte == b'!') {
             *byte = b'/';
         }
-        c_string(self.arena, &[self.places.dev.to_bytes(), b"/", name, b"\0"])
+        c_string(self.arena, &[self.places.dev.to_bytes(), b"/", name])
     }
 
     /// The first device to look at, in the order of the keys as far as it is
@@ -368,41 +367,37 @@ impl<'a> Hunt<'a, '_> {
     /// Reads what tells whether a device is a context disk.
     fn examine(&mut self, candidate: &Candidate<'a>, report: &mut Report<'_>) -> State {
         match self.open(candidate) {
-            Ok(Some(found)) => {
-                self.best = Some(found);
-                State::Done
-            }
-            Ok(None) => State::Done,
-            Err(Unusable::Absent) => State::Absent,
-            Err(Unusable::Empty) => State::Empty,
-            Err(Unusable::NotReady) => State::NotReady,
-            Err(Unusable::Unread(reason)) if !candidate.optical => State::Failed(reason),
-            Err(Unusable::Unread(_)) if candidate.failures < TRIES => State::Retry,
-            Err(Unusable::Unread(reason) | Unusable::Damaged(reason)) => {
+            Ok(state) => state,
+            Err(Reason::Os(Errno::NOENT)) => State::Absent,
+            Err(Reason::Os(Errno::NOMEDIUM)) => State::Empty,
+            Err(reason @ Reason::Os(_)) if !candidate.optical => State::Failed(reason),
+            Err(Reason::Os(_)) if candidate.failures < TRIES => State::Retry,
+            Err(reason) => {
                 report.problem(STEP, candidate.path.to_bytes(), reason);
                 State::Done
             }
         }
     }
 
-    /// `None`: not a context disk, or not better than the best.
-    fn open(&self, candidate: &Candidate<'a>) -> Result<Option<(Key<'a>, Disk<'a>)>, Unusable> {
-        let device = match open(CWD, candidate.path) {
-            Err(Errno::NOENT) => return Err(Unusable::Absent),
-            device => Device(device?),
-        };
+    /// Keeps the device if it is a context disk, and better than the best.
+    ///
+    /// # Errors
+    /// It could not be read, or it claims to be ours and is no good.
+    fn open(&mut self, candidate: &Candidate<'a>) -> Result<State, Reason> {
+        let device = Device(open(CWD, candidate.path)?);
         if candidate.optical {
             match (self.places.status)(device.0.as_fd()) {
                 Status::Ready => {}
-                Status::Empty => return Err(Unusable::Empty),
-                Status::NotReady => return Err(Unusable::NotReady),
+                Status::Empty => return Ok(State::Empty),
+                Status::NotReady => return Ok(State::NotReady),
             }
         }
-        let Some(first) = Descriptor::first(&device)? else {
-            return Ok(None);
-        };
-        let Some(label) = Label::of(first.label(), candidate.name) else {
-            return Ok(None);
+        let mut descriptor = Descriptor::empty();
+        if !descriptor.read_first(&device)? {
+            return Ok(State::Done);
+        }
+        let Some(label) = Label::of(descriptor.label(), candidate.name) else {
+            return Ok(State::Done);
         };
         let key = Key {
             label,
@@ -410,21 +405,20 @@ impl<'a> Hunt<'a, '_> {
             name: candidate.name,
         };
         if matches!(&self.best, Some((best, _)) if *best < key) {
-            return Ok(None);
+            return Ok(State::Done);
         }
-        let iso = Iso::open(device, first)?;
-        match iso.find(self.arena, CONTEXT)? {
-            Some(_) => {
-                let disk = Disk {
-                    arena: self.arena,
-                    source: candidate.path.to_bytes(),
-                    carrier: Carrier::Iso(iso),
-                };
-                Ok(Some((key, disk)))
-            }
-            None if label.is_ours() => Err(Unusable::Damaged(NO_CONTEXT)),
-            None => Ok(None),
+        let iso = Iso::open(device, &mut descriptor)?;
+        if iso.find(self.arena, CONTEXT)?.is_some() {
+            let disk = Disk {
+                arena: self.arena,
+                source: candidate.path.to_bytes(),
+                carrier: Carrier::Iso(iso),
+            };
+            self.best = Some((key, disk));
+        } else if label.is_ours() {
+            return Err(NO_CONTEXT);
         }
+        Ok(State::Done)
     }
 
     fn drive_is_pending(&self) -> bool {
@@ -436,52 +430,15 @@ impl<'a> Hunt<'a, '_> {
     /// What might have been the disk, where there is none.
     fn say_what_was_missed(&self, report: &mut Report<'_>) {
         for candidate in self.candidates.iter() {
-            let path = candidate.path.to_bytes();
-            match candidate.state {
-                State::Absent => report.problem(STEP, path, "the device has no node"),
-                State::Failed(reason) => report.line(Level::Note, |text| {
-                    uwrite!(text, "{}: {}: {}", STEP, crate::text::Shown(path), reason)
-                }),
-                _ => {}
-            }
+            let (level, reason) = match candidate.state {
+                State::Absent => (Level::Problem, Reason::Found("the device has no node")),
+                State::Failed(reason) => (Level::Note, reason),
+                _ => continue,
+            };
+            let path = Shown(candidate.path.to_bytes());
+            report.line(level, |text| {
+                uwrite!(text, "{}: {}: {}", STEP, path, reason)
+            });
         }
     }
-}
-
-/// Why a device is no context disk.
-enum Unusable {
-    Absent,
-    Empty,
-    NotReady,
-    /// It could not be read.
-    Unread(Reason),
-    /// It could be read, and is no good.
-    Damaged(Reason),
-}
-
-impl From<Errno> for Unusable {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::NOMEDIUM => Self::Empty,
-            errno => Self::Unread(errno.into()),
-        }
-    }
-}
-
-impl From<Reason> for Unusable {
-    fn from(reason: Reason) -> Self {
-        match reason {
-            Reason::Os(errno) => errno.into(),
-            reason => Self::Damaged(reason),
-        }
-    }
-}
-
-/// One string of parts, the last of which brings the NUL.
-fn c_string<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, NoMemory> {
-    let mut text = arena.table();
-    for part in parts {
-        text.extend(part)?;
-    }
-    Ok(CStr::from_bytes_until_nul(text.finish()).unwrap_or_default())
 }

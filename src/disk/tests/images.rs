@@ -8,9 +8,10 @@ use crate::disk::LARGEST;
 use crate::disk::iso9660::{Descriptor, Iso};
 
 fn open(image: &[u8]) -> Result<Option<Iso<&[u8]>>, Reason> {
-    match Descriptor::first(&image)? {
-        Some(first) => Iso::open(image, first).map(Some),
-        None => Ok(None),
+    let mut descriptor = Descriptor::empty();
+    match descriptor.read_first(&image)? {
+        true => Iso::open(image, &mut descriptor).map(Some),
+        false => Ok(None),
     }
 }
 
@@ -19,14 +20,15 @@ fn read(image: &[u8], name: &str) -> Result<Option<Vec<u8>>, Reason> {
     let arena = Arena::new();
     let iso = open(image)?.ok_or("no image")?;
     match iso.find(&arena, name.as_bytes())? {
-        Some(file) => Ok(Some(iso.read(&arena, &file)?.to_vec())),
+        Some(file) => Ok(Some(file.read(&arena, &image)?.to_vec())),
         None => Ok(None),
     }
 }
 
 fn label(image: &[u8]) -> String {
-    let first = Descriptor::first(&image).unwrap().unwrap();
-    String::from_utf8(first.label().to_vec()).unwrap()
+    let mut descriptor = Descriptor::empty();
+    assert_eq!(descriptor.read_first(&image), Ok(true));
+    String::from_utf8(descriptor.label().to_vec()).unwrap()
 }
 
 const CONTEXT: &[u8] = b"ETH0_IP='10.0.0.1'\n";
