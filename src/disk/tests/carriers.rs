@@ -1,2 +1,134 @@
 //! Whatever carries the files.
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
 use super::*;
+use crate::disk::{Disk, LARGEST};
+
+const TEXT: &[u8] = b"A=1\n";
+
+fn open(path: &Path) -> Result<(), String> {
+    let arena = Arena::new();
+    Disk::open(&arena, &c(path)).map(|_| ()).map_err(words)
+}
+
+/// The file, or why not; `has` agrees.
+fn read(path: &Path, name: &str) -> Result<Option<Vec<u8>>, String> {
+    let arena = Arena::new();
+    let disk = Disk::open(&arena, &c(path)).map_err(words)?;
+    let text = disk
+        .read(name.as_bytes())
+        .map(|text| text.map(|text| text.to_vec()));
+    assert_eq!(
+        disk.has(name.as_bytes()),
+        text.clone().map(|text| text.is_some())
+    );
+    text.map_err(words)
+}
+
+fn found(text: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    Ok(Some(text.to_vec()))
+}
+
+#[test]
+fn an_image() {
+    let Some(image) = Image::new(TODAY)
+        .file("context.sh", TEXT)
+        .file("init.sh", "")
+        .build()
+    else {
+        return;
+    };
+    let scratch = Scratch::new();
+    let path = scratch.write("any name", &image);
+    assert_eq!(read(&path, "context.sh"), found(TEXT));
+    assert_eq!(read(&path, "init.sh"), found(b""));
+    assert_eq!(read(&path, "configuration.sh"), Ok(None));
+    let arena = Arena::new();
+    let disk = Disk::open(&arena, &c(&path)).unwrap();
+    assert_eq!(disk.source(), c(&path).to_bytes());
+    assert_eq!(disk.called(b"context.sh"), b"context.sh");
+    // What is read may be changed, and stays when the disk is closed.
+    let text = disk.read(b"context.sh").unwrap().unwrap();
+    text[0] = b'B';
+    let again = disk.read(b"context.sh").unwrap().unwrap();
+    drop(disk);
+    assert_eq!((&*text, &*again), (&b"B=1\n"[..], TEXT));
+
+    fs::write(&path, &image[..16 * 2048 + 100]).unwrap();
+    assert_eq!(
+        open(&path),
+        Err("neither a text nor a whole ISO 9660 image".into())
+    );
+}
+
+#[test]
+fn a_directory() {
+    let scratch = Scratch::new();
+    scratch.write("secret", "secret");
+    scratch.write("context/context.sh", TEXT);
+    scratch.write("context/init.sh/file", "");
+    scratch.write("context/large", vec![b'x'; LARGEST + 1]);
+    let path = scratch.path("context");
+    std::os::unix::fs::symlink("context.sh", path.join("link")).unwrap();
+    assert_eq!(read(&path, "context.sh"), found(TEXT));
+    assert_eq!(read(&path, "link"), found(TEXT));
+    let long = "n".repeat(255);
+    for absent in [
+        "",
+        ".",
+        "..",
+        "../secret",
+        "/etc/passwd",
+        "init.sh",
+        "absent",
+        &long,
+    ] {
+        assert_eq!(read(&path, absent), Ok(None), "{absent}");
+    }
+    let arena = Arena::new();
+    let disk = Disk::open(&arena, &c(&path)).unwrap();
+    assert_eq!(
+        disk.read(b"large").map_err(words),
+        Err("larger than 16 MiB".into())
+    );
+}
+
+#[test]
+fn a_lone_file_may_have_any_name() {
+    let scratch = Scratch::new();
+    let path = scratch.write("saved.txt", TEXT);
+    assert_eq!(read(&path, "context.sh"), found(TEXT));
+    for absent in ["configuration.sh", "init.sh", "saved.txt"] {
+        assert_eq!(read(&path, absent), Ok(None));
+    }
+    let arena = Arena::new();
+    let disk = Disk::open(&arena, &c(&path)).unwrap();
+    assert_eq!(disk.called(b"context.sh"), b"saved.txt");
+    let disk = Disk::open(&arena, c"/proc/self/cmdline").unwrap();
+    assert_eq!(disk.called(b"context.sh"), b"cmdline");
+    let disk = scratch.write("empty", "");
+    assert_eq!(read(&disk, "context.sh"), found(b""));
+}
+
+#[test]
+fn what_cannot_be_a_carrier() {
+    let scratch = Scratch::new();
+    assert_eq!(
+        open(&scratch.path("absent")),
+        Err("No such file or directory".into())
+    );
+    assert_eq!(
+        open(Path::new("/dev/null")),
+        Err("neither a file, a block device nor a directory".into())
+    );
+    // A pipe that nobody writes is not waited for.
+    let pipe = scratch.path("pipe");
+    let mut command = Command::new("mkfifo");
+    command.arg(&pipe);
+    if run(command).is_some() {
+        assert!(open(&pipe).is_err());
+        assert_eq!(read(&scratch.0, "pipe"), Err("not a regular file".into()));
+    }
+}

@@ -1,28 +1,50 @@
 //! The ISO 9660 reader, over bytes.
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use super::*;
 use crate::disk::LARGEST;
-use crate::disk::iso9660::{Descriptor, Iso};
+use crate::disk::iso9660::{Descriptor, Iso, ReadAt};
+use rustix::io::Errno;
 
-fn open(image: &[u8]) -> Result<Option<Iso<&[u8]>>, Reason> {
+const SECTOR: usize = 2048;
+const TRUNCATED: &str = "the image is truncated: it ends before its own data";
+const DAMAGED: &str = "the root directory of the image is damaged";
+
+fn open<S: ReadAt>(image: S) -> Result<Iso<S>, Reason> {
     let mut descriptor = Descriptor::empty();
     match descriptor.read_first(&image)? {
-        true => Iso::open(image, &mut descriptor).map(Some),
-        false => Ok(None),
+        true => Iso::open(image, &mut descriptor),
+        false => Err("no image".into()),
     }
 }
 
 /// `Ok(None)`: there is no such file.
-fn read(image: &[u8], name: &str) -> Result<Option<Vec<u8>>, Reason> {
+fn read_from(image: &impl ReadAt, name: &str) -> Result<Option<Vec<u8>>, Reason> {
+    struct Borrowed<'s, S>(&'s S);
+    impl<S: ReadAt> ReadAt for Borrowed<'_, S> {
+        fn size(&self) -> Result<u64, Errno> {
+            self.0.size()
+        }
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+            self.0.read_at(buffer, offset)
+        }
+    }
     let arena = Arena::new();
-    let iso = open(image)?.ok_or("no image")?;
+    let iso = open(Borrowed(image))?;
     match iso.find(&arena, name.as_bytes())? {
-        Some(file) => Ok(Some(file.read(&arena, &image)?.to_vec())),
+        Some(file) => Ok(Some(file.read(&arena, image)?.to_vec())),
         None => Ok(None),
     }
+}
+
+fn read(image: &[u8], name: &str) -> Result<Option<Vec<u8>>, Reason> {
+    read_from(&image, name)
+}
+
+#[track_caller]
+fn fails(image: &[u8], why: &str) {
+    let result = read(image, "context.sh");
+    assert_eq!(result.map_err(words), Err(why.to_owned()));
 }
 
 fn label(image: &[u8]) -> String {
@@ -34,9 +56,9 @@ fn label(image: &[u8]) -> String {
 const CONTEXT: &[u8] = b"ETH0_IP='10.0.0.1'\n";
 
 /// Files as a context may carry, of every size that matters.
-fn contents() -> Image<'static> {
+fn contents(flags: &'static [&'static str]) -> Image<'static> {
     let mut numbers = Numbers(9);
-    let mut image = Image::new(&[])
+    let mut image = Image::new(flags)
         .file("context.sh", CONTEXT)
         .file("configuration.sh", "DEFAULT_GATEWAY=\"10.0.0.254\"")
         .file("init.sh", "")
@@ -46,6 +68,15 @@ fn contents() -> Image<'static> {
         image = image.file(&format!("f{size}.bin"), bytes);
     }
     image
+}
+
+macro_rules! image {
+    ($image:expr) => {
+        match $image {
+            Some(image) => image,
+            None => return,
+        }
+    };
 }
 
 #[test]
@@ -62,13 +93,8 @@ fn images_in_every_way_they_are_made() {
     ];
     for tool in [GENISOIMAGE, XORRISO] {
         for flags in ways {
-            let image = Image {
-                flags,
-                ..contents()
-            };
-            let Some(bytes) = image.make(tool) else {
-                return;
-            };
+            let image = contents(flags);
+            let bytes = image!(image.make(tool));
             for (name, content) in &image.files {
                 assert_eq!(
                     read(&bytes, name),
@@ -95,4 +121,654 @@ fn images_in_every_way_they_are_made() {
             assert_eq!(label(&bytes), *expected.unwrap_or(&default));
         }
     }
+}
+
+#[test]
+fn plain_names() {
+    for tool in [GENISOIMAGE, XORRISO] {
+        for flags in [&["-iso-level", "1"][..], &["-iso-level", "2"], &["-d"], &[]] {
+            let image = Image {
+                flags,
+                ..Image::new(&[])
+                    .file("context.sh", CONTEXT)
+                    .file("init.sh", "i")
+                    .file("noext", "n")
+            };
+            let bytes = image!(image.make(tool));
+            assert!(bytes.windows(12).any(|name| name == b"CONTEXT.SH;1"));
+            for (name, content) in &image.files {
+                assert_eq!(read(&bytes, name), Ok(Some(content.clone())), "{flags:?}");
+            }
+            assert_eq!(read(&bytes, "context"), Ok(None));
+        }
+    }
+}
+
+/// What `isoinfo` says, an independent reader.
+#[test]
+fn another_reader_agrees() {
+    for (flags, view) in [(&["-R"][..], "-R"), (&["-J"], "-J")] {
+        let image = Image {
+            flags,
+            ..contents(&[])
+        };
+        let bytes = image!(image.build());
+        let scratch = Scratch::new();
+        let file = scratch.write("image.iso", &bytes);
+        let isoinfo = |arguments: &[&str]| {
+            let mut command = Command::new("isoinfo");
+            command.arg("-i").arg(&file).args(arguments);
+            run(command)
+        };
+        let listing = image!(isoinfo(&["-f", view]));
+        let listing = String::from_utf8(listing).unwrap();
+        assert_eq!(listing.lines().count(), image.files.len(), "{listing}");
+        for path in listing.lines() {
+            let name = path.trim_start_matches('/');
+            let theirs = image!(isoinfo(&[view, "-x", path]));
+            assert_eq!(read(&bytes, name), Ok(Some(theirs)), "{path}");
+        }
+    }
+}
+
+/// A directory of many sectors; names that need continuation areas; the file
+/// that is looked for is the first, the last, or in between.
+#[test]
+fn large_directories_and_long_names() {
+    // xorriso 1.5.4 fails on many names that need continuation areas.
+    for (tool, seldom) in [(GENISOIMAGE, 1), (XORRISO, 25)] {
+        for flags in [&["-R"][..], &["-J", "-R"]] {
+            let mut image = Image {
+                flags,
+                ..Image::new(&[])
+            };
+            for number in 0..300 {
+                let name = match number % (3 * seldom) {
+                    0 => format!("{number}-{}", "n".repeat(240)),
+                    // The name looked for begins each of these.
+                    1 => format!("context.sh{number}{}", "m".repeat(225)),
+                    _ => format!("file{number}"),
+                };
+                image = image.file(&name, format!("content {number}"));
+            }
+            let image = image.file("context.sh", CONTEXT).file("zzz", "last");
+            let bytes = image!(image.make(tool));
+            assert!(bytes.windows(4).any(|entry| entry == b"CE\x1c\x01"));
+            for (name, content) in &image.files {
+                assert_eq!(read(&bytes, name), Ok(Some(content.clone())), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_large_file_is_read_and_a_larger_one_refused() {
+    let mut numbers = Numbers(4);
+    let bytes: Vec<u8> = (0..LARGEST / 8)
+        .flat_map(|_| numbers.next().to_le_bytes())
+        .collect();
+    let image = image!(Image::new(TODAY).file("context.sh", &bytes).build());
+    assert!(read(&image, "context.sh").unwrap().unwrap() == bytes);
+
+    let larger = [&bytes[..], b"x"].concat();
+    let image = image!(Image::new(TODAY).file("context.sh", larger).build());
+    fails(&image, "larger than 16 MiB");
+}
+
+#[test]
+fn case_matters_only_where_nothing_matches_exactly() {
+    let flags: &[&str] = &["-R"];
+    let one = Image::new(flags).file("Context.SH", "1").file("x", "");
+    let image = image!(one.build());
+    assert_eq!(read(&image, "context.sh"), Ok(Some(b"1".to_vec())));
+    for (first, second) in [("CONTEXT.sh", "Context.sh"), ("context.SH", "context.sH")] {
+        let image = Image::new(flags)
+            .file(first, "other")
+            .file("context.sh", CONTEXT)
+            .file(second, "another");
+        let image = image!(image.build());
+        assert_eq!(read(&image, "context.sh"), Ok(Some(CONTEXT.to_vec())));
+    }
+}
+
+#[test]
+fn folders_are_no_files() {
+    for flags in [&["-R"][..], &["-J"], &[]] {
+        let image = Image {
+            flags,
+            ..Image::new(&[])
+                .file("context.sh/inner", "1")
+                .file("folder/init.sh", "2")
+        };
+        let image = image!(image.build());
+        assert_eq!(read(&image, "context.sh"), Ok(None));
+        assert_eq!(read(&image, "init.sh"), Ok(None));
+    }
+}
+
+#[test]
+fn cut_anywhere_it_is_whole_or_an_error() {
+    for flags in [TODAY, &["-J"], &["-V", "CONTEXT"]] {
+        let image = Image {
+            flags,
+            ..contents(&[])
+        };
+        let bytes = image!(image.build());
+        let text = Some(CONTEXT.to_vec());
+        let mut whole = 0;
+        for end in (0..bytes.len()).step_by(SECTOR / 2) {
+            match read(&bytes[..end], "context.sh") {
+                Ok(found) => {
+                    whole += 1;
+                    assert_eq!(found, text, "{end}");
+                }
+                Err(reason) => {
+                    // What is there does not go away when more is there.
+                    assert_eq!(whole, 0, "{end}");
+                    let why = words(reason);
+                    assert!(why == TRUNCATED || end < 17 * SECTOR, "{end}: {why}");
+                }
+            }
+        }
+        assert!(whole > 50);
+    }
+}
+
+/// Stops a reader that does not stop by itself.
+struct Counted<'b> {
+    bytes: &'b [u8],
+    reads: std::cell::Cell<u32>,
+}
+
+impl ReadAt for Counted<'_> {
+    fn size(&self) -> Result<u64, Errno> {
+        Ok(self.bytes.len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.reads.set(self.reads.get() + 1);
+        assert!(self.reads.get() < 1 << 17, "too many reads");
+        self.bytes.read_at(buffer, offset)
+    }
+}
+
+#[test]
+fn nonsense_is_never_a_panic_or_a_loop() {
+    let mut numbers = Numbers(2);
+    for flags in [
+        &["-no-pad", "-J", "-R"][..],
+        &["-no-pad", "-J"],
+        &["-no-pad", "-R"],
+        &["-no-pad"],
+    ] {
+        let image = Image {
+            flags,
+            ..Image::new(&[])
+                .file("context.sh", CONTEXT)
+                .file("init.sh", "")
+                .file(&"c".repeat(230), "long")
+        };
+        let bytes = image!(image.build());
+        // Zeros are many, and mean little.
+        let places: Vec<usize> = (16 * SECTOR..bytes.len())
+            .filter(|place| bytes[*place] != 0 || place % 7 == 0)
+            .collect();
+        for round in 0..2000 {
+            let mut bytes = bytes.clone();
+            for _ in 0..=round % 4 {
+                let place = places[numbers.below(places.len())];
+                let byte = &mut bytes[place];
+                *byte = match round % 3 {
+                    0 => *byte ^ 1 << numbers.below(8),
+                    1 => [0, 0xff, 0x7f, 0x80][numbers.below(4)],
+                    _ => numbers.next() as u8,
+                };
+            }
+            if round % 10 == 0 {
+                bytes.truncate(numbers.below(bytes.len()));
+            }
+            let counted = Counted {
+                bytes: &bytes,
+                reads: 0.into(),
+            };
+            let _ = read_from(&counted, "context.sh");
+            let _ = read_from(&counted, "absent");
+        }
+    }
+}
+
+/// An image by hand, for what no tool writes.
+struct Drawn {
+    bytes: Vec<u8>,
+    /// Bytes of a logical block.
+    block: usize,
+    /// What was written of the root directory.
+    directory: usize,
+}
+
+/// Sectors of it.
+const ROOT: usize = 20;
+const DATA: usize = 30;
+
+fn both(bytes: &mut [u8], value: usize) {
+    let (little, big) = bytes.split_at_mut(bytes.len() / 2);
+    little.copy_from_slice(&value.to_le_bytes()[..little.len()]);
+    let value = value.to_be_bytes();
+    big.copy_from_slice(&value[value.len() - big.len()..]);
+}
+
+impl Drawn {
+    fn new(block: usize) -> Self {
+        let mut image = Self {
+            bytes: vec![0; 60 * SECTOR],
+            block,
+            directory: 0,
+        };
+        let sector = &mut image.bytes[16 * SECTOR..18 * SECTOR];
+        sector[..7].copy_from_slice(b"\x01CD001\x01");
+        sector[40..72].fill(b' ');
+        sector[40..47].copy_from_slice(b"CONTEXT");
+        both(&mut sector[128..132], block);
+        sector[SECTOR..][..7].copy_from_slice(b"\xffCD001\x01");
+        sector[156] = 34;
+        both(&mut sector[158..166], ROOT * SECTOR / block);
+        image.directory_length(2 * SECTOR);
+        image
+    }
+
+    fn directory_length(&mut self, length: usize) {
+        both(&mut self.bytes[16 * SECTOR + 166..][..8], length);
+    }
+
+    /// Adds a record with its data at a place in bytes.
+    fn record(&mut self, name: &[u8], place: usize, length: usize) -> &mut [u8] {
+        let size = (33 + name.len()).next_multiple_of(2);
+        if self.directory % SECTOR + size > SECTOR {
+            self.directory = self.directory.next_multiple_of(SECTOR);
+        }
+        let record = &mut self.bytes[ROOT * SECTOR + self.directory..][..size];
+        self.directory += size;
+        record[0] = size as u8;
+        both(&mut record[2..10], place / self.block);
+        both(&mut record[10..18], length);
+        record[32] = name.len() as u8;
+        record[33..33 + name.len()].copy_from_slice(name);
+        record
+    }
+
+    /// The same with a system use area.
+    fn rock_ridge(&mut self, name: &[u8], entries: &[u8]) {
+        let length = self.record(name, DATA * SECTOR, 5).len();
+        let end = ROOT * SECTOR + self.directory;
+        self.bytes[end..end + entries.len()].copy_from_slice(entries);
+        self.bytes[end - length] += entries.len() as u8;
+        self.directory += entries.len();
+    }
+
+    /// `.` that says that SUSP is used.
+    fn with_susp(mut self, skip: u8) -> Self {
+        self.rock_ridge(b"\0", &[b'S', b'P', 7, 1, 0xbe, 0xef, skip]);
+        // Records may have an odd length in our reader only.
+        self
+    }
+}
+
+const SECTIONS: u8 = 0x80;
+
+#[test]
+fn logical_blocks_of_each_size() {
+    for block in [512, 1024, 2048] {
+        let mut image = Drawn::new(block);
+        image.bytes[DATA * SECTOR + block..][..3].copy_from_slice(b"abc");
+        image.record(b"\0", ROOT * SECTOR, 2 * SECTOR);
+        image.record(b"CONTEXT.SH;1", DATA * SECTOR + block, 3);
+        assert_eq!(read(&image.bytes, "context.sh"), Ok(Some(b"abc".to_vec())));
+    }
+    for block in [0, 1, 256, 4096, 65535] {
+        let mut image = Drawn::new(2048);
+        both(&mut image.bytes[16 * SECTOR + 128..][..4], block);
+        fails(
+            &image.bytes,
+            "the image's logical blocks are not of 512, 1024 or 2048 bytes",
+        );
+    }
+}
+
+#[test]
+fn files_of_several_sections() {
+    let mut image = Drawn::new(2048);
+    for (sector, byte) in [(DATA, b'a'), (DATA + 5, b'b'), (DATA + 2, b'c')] {
+        image.bytes[sector * SECTOR..][..SECTOR].fill(byte);
+    }
+    image.record(b"A.TXT;1", DATA * SECTOR, 1)[25] = SECTIONS;
+    image.record(b"A.TXT;1", DATA * SECTOR, 1);
+    image.record(b"CONTEXT.SH;1", DATA * SECTOR, 2048)[25] = SECTIONS;
+    image.record(b"CONTEXT.SH;1", (DATA + 5) * SECTOR, 2048)[25] = SECTIONS;
+    image.record(b"CONTEXT.SH;1", 0, 0)[25] = SECTIONS;
+    image.record(b"CONTEXT.SH;1", (DATA + 2) * SECTOR, 7);
+    image.record(b"Z.TXT;1", DATA * SECTOR, 1);
+    let expected = [&[b'a'; 2048][..], &[b'b'; 2048], &[b'c'; 7]].concat();
+    assert_eq!(read(&image.bytes, "context.sh"), Ok(Some(expected)));
+    assert_eq!(read(&image.bytes, "a.txt"), Ok(Some(b"aa".to_vec())));
+    assert_eq!(read(&image.bytes, "z.txt"), Ok(Some(b"a".to_vec())));
+
+    let mut image = Drawn::new(2048);
+    image.record(b"CONTEXT.SH;1", DATA * SECTOR, 2048)[25] = SECTIONS;
+    fails(&image.bytes, "the file's last section is missing");
+
+    // Many small lies do not add up to a large allocation.
+    let mut image = Drawn::new(2048);
+    image.bytes.resize(LARGEST, 0);
+    image.record(b"CONTEXT.SH;1", 0, LARGEST)[25] = SECTIONS;
+    image.record(b"CONTEXT.SH;1", 0, LARGEST);
+    fails(&image.bytes, "larger than 16 MiB");
+}
+
+#[test]
+fn directories_of_several_sectors() {
+    let mut image = Drawn::new(2048);
+    image.directory_length(6 * SECTOR);
+    for number in 0..200 {
+        let name = format!("FILE{number:03}.TXT;1");
+        image.record(name.as_bytes(), DATA * SECTOR, 1);
+    }
+    image.bytes[DATA * SECTOR] = b'x';
+    image.record(b"CONTEXT.SH;1", DATA * SECTOR, 1);
+    assert!(image.directory > 4 * SECTOR);
+    assert_eq!(read(&image.bytes, "context.sh"), Ok(Some(b"x".to_vec())));
+    image.directory_length(4 * SECTOR);
+    assert_eq!(read(&image.bytes, "context.sh"), Ok(None));
+    // The length need not be of whole sectors.
+    image.directory_length(image.directory);
+    assert_eq!(read(&image.bytes, "context.sh"), Ok(Some(b"x".to_vec())));
+    image.directory_length(0);
+    assert_eq!(read(&image.bytes, "context.sh"), Ok(None));
+}
+
+#[test]
+fn places_beyond_the_end() {
+    let mut image = Drawn::new(2048);
+    let end = image.bytes.len();
+    image.record(b"CONTEXT.SH;1", end - 3, 3);
+    // Rounded down to a block; one byte more than there is.
+    image.record(b"INIT.SH;1", end - SECTOR, SECTOR + 1);
+    image.record(b"EMPTY;1", 0xffff_ffff * 2048, 0);
+    assert_eq!(read(&image.bytes, "context.sh"), Ok(Some(vec![0; 3])));
+    assert_eq!(read(&image.bytes, "empty"), Ok(Some(vec![])));
+    assert_eq!(
+        read(&image.bytes, "init.sh").map_err(words),
+        Err(TRUNCATED.into())
+    );
+
+    let mut image = Drawn::new(2048);
+    image.record(b"CONTEXT.SH;1", 0xffff_ffff * 2048, 0xffff_ffff)[1] = 0xff;
+    fails(&image.bytes, TRUNCATED);
+
+    let mut image = Drawn::new(2048);
+    image.directory_length(100 * SECTOR);
+    fails(&image.bytes, TRUNCATED);
+    image.bytes.resize(LARGEST * 2, 0);
+    image.directory_length(LARGEST + SECTOR);
+    fails(
+        &image.bytes,
+        "the root directory of the image is larger than 16 MiB",
+    );
+}
+
+#[test]
+fn damaged_records() {
+    // Shorter than its fixed part, longer than its sector, shorter than its
+    // name.
+    for (place, value) in [(0, 20), (0, 255), (32, 200)] {
+        let mut image = Drawn::new(2048);
+        for _ in 0..45 {
+            image.record(b"SOMEFILE;1", DATA * SECTOR, 0);
+        }
+        image.record(b"CONTEXT.SH;1", DATA * SECTOR, 0)[place] = value;
+        fails(&image.bytes, DAMAGED);
+    }
+}
+
+#[test]
+fn records_that_are_not_the_file() {
+    let mut image = Drawn::new(2048);
+    image.bytes[DATA * SECTOR] = b'x';
+    image.record(b"CONTEXT.SH;1", 0, 100)[25] = 4;
+    image.record(b"CONTEXT.SH;1", 0, 100)[25] = 2;
+    // Hidden, and behind an extended attribute record of one block.
+    let record = image.record(b"CONTEXT.SH;1", (DATA - 1) * SECTOR, 1);
+    record[25] = 1;
+    record[1] = 1;
+    assert_eq!(read(&image.bytes, "context.sh"), Ok(Some(b"x".to_vec())));
+
+    let mut image = Drawn::new(2048);
+    image.record(b"CONTEXT.SH;1", DATA * SECTOR, 1)[26] = 1;
+    fails(&image.bytes, "the file is interleaved");
+}
+
+#[test]
+fn byte_orders_that_disagree() {
+    let mut image = Drawn::new(2048);
+    image.bytes[DATA * SECTOR] = b'x';
+    image.record(b"CONTEXT.SH;1", DATA * SECTOR, 1)[6..10].fill(0xff);
+    assert_eq!(read(&image.bytes, "context.sh"), Ok(Some(b"x".to_vec())));
+}
+
+#[test]
+fn descriptor_sets() {
+    let mut image = Drawn::new(2048);
+    image.record(b"CONTEXT.SH;1", DATA * SECTOR, 5);
+    let expected = Ok(Some(vec![0; 5]));
+    assert_eq!(read(&image.bytes, "context.sh"), expected);
+    // Something before the primary descriptor.
+    let mut moved = image.bytes.clone();
+    moved.copy_within(16 * SECTOR..18 * SECTOR, 17 * SECTOR);
+    moved[16 * SECTOR] = 0;
+    assert_eq!(read(&moved, "context.sh"), expected);
+    // No terminator.
+    let mut open_end = image.bytes.clone();
+    open_end[17 * SECTOR..18 * SECTOR].fill(0);
+    assert_eq!(read(&open_end, "context.sh"), expected);
+    // No primary one, and no end at all.
+    let mut none = vec![0; 300 * SECTOR];
+    for sector in none.chunks_mut(SECTOR) {
+        sector[..7].copy_from_slice(b"\x03CD001\x01");
+    }
+    fails(&none, "the image has no primary volume descriptor");
+    // A Joliet tree that cannot be is no reason not to read the other.
+    let mut joliet = image.bytes.clone();
+    joliet.copy_within(16 * SECTOR..17 * SECTOR, 17 * SECTOR);
+    joliet[17 * SECTOR] = 2;
+    joliet[17 * SECTOR + 88..][..3].copy_from_slice(b"%/E");
+    joliet[17 * SECTOR + 158..][..4].fill(0xff);
+    assert_eq!(read(&joliet, "context.sh"), expected);
+}
+
+fn name(flags: u8, part: &[u8]) -> Vec<u8> {
+    [&[b'N', b'M', part.len() as u8 + 5, 1, flags], part].concat()
+}
+
+fn continuation(sector: usize, offset: usize, length: usize) -> Vec<u8> {
+    let mut entry = b"CE\x1c\x01".to_vec();
+    for value in [sector, offset, length] {
+        let mut field = [0; 8];
+        both(&mut field, value);
+        entry.extend(field);
+    }
+    entry
+}
+
+#[test]
+fn rock_ridge_names() {
+    let found = Ok(Some(vec![0; 5]));
+    for (entries, expected) in [
+        (name(0, b"context.sh"), true),
+        (
+            [name(1, b"con"), name(1, b""), name(0, b"text.sh")].concat(),
+            true,
+        ),
+        // The last part is missing.
+        (name(1, b"context.sh"), true),
+        (name(0, b"context.s"), false),
+        (name(0, b"context.sh2"), false),
+        ([name(1, b"context"), name(0, b"x.sh")].concat(), false),
+        ([name(2, b""), name(0, b"context.sh")].concat(), true),
+        // Behind the end of the area, and what does not fit into it.
+        (
+            [b"ST\x04\x01".to_vec(), name(0, b"context.sh")].concat(),
+            false,
+        ),
+        (b"NM\xff\x01\0context.sh".to_vec(), false),
+        (b"NM\x03\x01\0context.sh".to_vec(), false),
+        (vec![b'N'], false),
+    ] {
+        let mut image = Drawn::new(2048).with_susp(0);
+        image.rock_ridge(b"OTHER.;1", &entries);
+        let expected = if expected { found.clone() } else { Ok(None) };
+        assert_eq!(read(&image.bytes, "context.sh"), expected, "{entries:?}");
+    }
+    // Without a Rock Ridge name, the other counts.
+    let mut image = Drawn::new(2048).with_susp(0);
+    image.rock_ridge(b"CONTEXT.SH;1", b"PX\x04\x01");
+    assert_eq!(read(&image.bytes, "context.sh"), found);
+    // Bytes to skip in each area.
+    let mut image = Drawn::new(2048).with_susp(3);
+    image.rock_ridge(
+        b"OTHER.;1",
+        &[b"xyz".to_vec(), name(0, b"context.sh")].concat(),
+    );
+    assert_eq!(read(&image.bytes, "context.sh"), found);
+    // SP behind the attributes of CD-ROM XA.
+    let mut image = Drawn::new(2048);
+    image.rock_ridge(b"\0", &[&[0; 14], &b"SP\x07\x01\xbe\xef\x0e"[..]].concat());
+    image.rock_ridge(b"OTHER.;1", &[vec![0; 14], name(0, b"context.sh")].concat());
+    assert_eq!(read(&image.bytes, "context.sh"), found);
+}
+
+#[test]
+fn rock_ridge_names_that_continue_elsewhere() {
+    let found = Ok(Some(vec![0; 5]));
+    let area = 40 * SECTOR;
+    let draw = |entries: &[Vec<u8>], place: usize, areas: &[Vec<u8>]| {
+        let mut image = Drawn::new(2048).with_susp(0);
+        image.rock_ridge(b"OTHER.;1", &entries.concat());
+        let areas = areas.concat();
+        image.bytes[area + place..][..areas.len()].copy_from_slice(&areas);
+        image
+    };
+    // All of it, the rest of it, and over two areas.
+    let image = draw(&[continuation(40, 9, 15)], 9, &[name(0, b"context.sh")]);
+    assert_eq!(read(&image.bytes, "context.sh"), found);
+    let image = draw(
+        &[name(1, b"cont"), continuation(40, 0, 11)],
+        0,
+        &[name(0, b"ext.sh")],
+    );
+    assert_eq!(read(&image.bytes, "context.sh"), found);
+    let image = draw(
+        &[continuation(40, 0, 37), name(1, b"cont")],
+        0,
+        &[name(1, b"ex"), continuation(40, 100, 9)],
+    );
+    let mut bytes = image.bytes;
+    bytes[area + 100..][..9].copy_from_slice(&name(0, b"t.sh"));
+    assert_eq!(read(&bytes, "context.sh"), found);
+
+    // To itself, for ever.
+    let image = draw(&[continuation(40, 0, 28)], 0, &[continuation(40, 0, 28)]);
+    fails(&image.bytes, "the image has names without an end");
+    // Beyond the image, and beyond any sector.
+    for (sector, offset, length, why) in [
+        (60, 0, 28, TRUNCATED),
+        (0xffff_ffff, 0xffff_ffff, 28, TRUNCATED),
+        (
+            40,
+            0,
+            2049,
+            "a name of the image continues beyond its sector",
+        ),
+        (
+            40,
+            0,
+            0xffff_ffff,
+            "a name of the image continues beyond its sector",
+        ),
+    ] {
+        let image = draw(&[continuation(sector, offset, length)], 0, &[]);
+        fails(&image.bytes, why);
+    }
+    // A name that is another from its start needs no other area.
+    let image = draw(&[name(1, b"x"), continuation(60, 0, 28)], 0, &[]);
+    assert_eq!(read(&image.bytes, "context.sh"), Ok(None));
+}
+
+#[test]
+fn joliet_names() {
+    for (record, expected) in [
+        ("context.sh", true),
+        ("context.sh;1", true),
+        ("context.sh.", true),
+        ("CONTEXT.SH", true),
+        ("context.sh;2", false),
+        ("context.shé", false),
+        ("ćontext.sh", false),
+    ] {
+        let mut image = Drawn::new(2048);
+        image
+            .bytes
+            .copy_within(16 * SECTOR..18 * SECTOR, 17 * SECTOR);
+        image.bytes[17 * SECTOR] = 2;
+        image.bytes[17 * SECTOR + 88..][..3].copy_from_slice(b"%/@");
+        let units: Vec<u8> = record.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        image.record(&units, DATA * SECTOR, 5);
+        let expected = Ok(expected.then(|| vec![0; 5]));
+        assert_eq!(read(&image.bytes, "context.sh"), expected, "{record}");
+    }
+}
+
+#[test]
+fn labels() {
+    for (written, expected) in [
+        (&b"CONTEXT                         "[..], "CONTEXT"),
+        (b"CONTEXT\0\0 \0", "CONTEXT"),
+        (b"  A B  ", "  A B"),
+        (b"                                ", ""),
+        (
+            b"0123456789abcdef0123456789abcdef",
+            "0123456789abcdef0123456789abcdef",
+        ),
+    ] {
+        let mut image = Drawn::new(2048);
+        image.bytes[16 * SECTOR + 40..][..32].fill(0);
+        image.bytes[16 * SECTOR + 40..][..written.len()].copy_from_slice(written);
+        assert_eq!(label(&image.bytes), expected);
+    }
+}
+
+#[test]
+fn what_is_no_image() {
+    for bytes in [
+        &[][..],
+        b"ETH0_IP='10.0.0.1'\n",
+        &[0; 17 * SECTOR],
+        &Drawn::new(2048).bytes[..17 * SECTOR - 1],
+    ] {
+        assert_eq!(open(bytes).err().map(words), Some("no image".into()));
+    }
+}
+
+/// The whole way over a file, as [`crate::disk::Disk`] goes it.
+#[test]
+fn reads_are_few() {
+    let image = image!(contents(TODAY).build());
+    let counted = Counted {
+        bytes: &image,
+        reads: 0.into(),
+    };
+    assert_eq!(
+        read_from(&counted, "context.sh"),
+        Ok(Some(CONTEXT.to_vec()))
+    );
+    // Descriptor, the record `.`, the directory, the file.
+    assert_eq!(counted.reads.get(), 4);
 }

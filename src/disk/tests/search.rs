@@ -151,7 +151,7 @@ fn truncated(label: &str) -> Option<Vec<u8>> {
     Some(image)
 }
 
-const NO_FILE_SYSTEM: [u8; 65536] = [0; 65536];
+static NO_FILE_SYSTEM: [u8; 65536] = [0; 65536];
 
 macro_rules! image {
     ($image:expr) => {
