@@ -15,13 +15,16 @@
 //! `src/rt`, outside this library, so that tests link as usual.
 #![cfg_attr(not(test), no_std)]
 
-pub mod root;
-pub mod login;
-pub mod handover;
+pub mod cli;
+pub mod commands;
 pub mod context;
 pub mod disk;
+pub mod handover;
 pub mod kernel;
+pub mod login;
 pub mod memory;
+pub mod parameters;
 pub mod plan;
 pub mod report;
+pub mod root;
 pub mod text;

@@ -1,10 +1,13 @@
 //! onecontext: applies the context of an OpenNebula or StratusLab machine
-//! before its real root starts.
+//! before its real root starts. Everything but the start-up code is in the
+//! library.
 #![no_std]
 #![no_main]
 
 mod rt;
 
-fn main(_: rt::Args) -> i32 {
-    0
+use onecontext::{cli, commands};
+
+fn main(arguments: rt::Arguments) -> i32 {
+    commands::run(cli::parse(arguments.skip(1)), rt::streams())
 }

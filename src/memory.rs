@@ -5,7 +5,6 @@
 //! serves an ordinary context, and nothing has a fixed capacity: a table that
 //! is full moves to a place of twice the size.
 use core::cell::Cell;
-use core::mem::{MaybeUninit, align_of, size_of};
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 use core::slice;
@@ -60,29 +59,22 @@ impl Arena {
     /// A copy of `text`.
     pub fn copy(&self, text: &[u8]) -> Result<&mut [u8], NoMemory> {
         let copy = self.bytes(text.len())?;
-        for (to, from) in copy.iter_mut().zip(text) {
-            *to = *from;
-        }
+        // SAFETY: both have this length, and one of them is new.
+        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), copy.as_mut_ptr(), text.len()) };
         Ok(copy)
     }
 
     /// An empty table.
-    pub fn table<T: Copy>(&self) -> Table<'_, T> {
+    pub const fn table<T: Copy>(&self) -> Table<'_, T> {
         Table {
             arena: self,
-            items: &mut [],
+            items: NonNull::dangling(),
+            capacity: 0,
             length: 0,
         }
     }
 
-    fn slots<T: Copy>(&self, count: usize) -> Result<&mut [MaybeUninit<T>], NoMemory> {
-        let size = count.checked_mul(size_of::<T>()).ok_or(NoMemory)?;
-        let place = self.take(size, align_of::<T>())?;
-        // SAFETY: as in `bytes`; the place is aligned, and MaybeUninit needs
-        // no value.
-        Ok(unsafe { slice::from_raw_parts_mut(place.as_ptr().cast(), count) })
-    }
-
+    #[inline(never)]
     fn take(&self, size: usize, align: usize) -> Result<NonNull<u8>, NoMemory> {
         let mut start = round_up(self.free.get(), align);
         if self.newest.get().is_null() || size > self.end.get().saturating_sub(start) {
@@ -91,6 +83,22 @@ impl Arena {
         }
         self.free.set(start + size);
         NonNull::new(start as *mut u8).ok_or(NoMemory)
+    }
+
+    /// A place for `new` bytes that starts with the `old` ones at `items`.
+    /// What every [`Table`] grows by, so that there is one for all types.
+    #[inline(never)]
+    fn larger(
+        &self,
+        items: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<NonNull<u8>, NoMemory> {
+        let place = self.take(new, align)?;
+        // SAFETY: `old` bytes are there, `new` is no less, and the place is new.
+        unsafe { ptr::copy_nonoverlapping(items.as_ptr(), place.as_ptr(), old) };
+        Ok(place)
     }
 
     /// Maps a chunk with at least `size` free bytes.
@@ -143,34 +151,41 @@ impl Drop for Arena {
     }
 }
 
-/// The next multiple of `unit`, a power of two, for sizes far from overflow.
-const fn round_up(size: usize, unit: usize) -> usize {
-    size.wrapping_add(unit - 1) & !(unit - 1)
-}
-
 /// A growing list of plain values.
 pub struct Table<'a, T: Copy> {
     arena: &'a Arena,
-    items: &'a mut [MaybeUninit<T>],
+    items: NonNull<T>,
+    /// Items that have room at `items`, and those of them that were written.
+    capacity: usize,
     length: usize,
 }
 
 impl<'a, T: Copy> Table<'a, T> {
     /// Adds one value.
     pub fn push(&mut self, item: T) -> Result<(), NoMemory> {
-        self.extend(slice::from_ref(&item))
+        if self.length == self.capacity {
+            self.grow(1)?;
+        }
+        // SAFETY: there is room for it.
+        unsafe { self.items.add(self.length).write(item) };
+        self.length += 1;
+        Ok(())
     }
 
     /// Adds all of `items`.
     pub fn extend(&mut self, items: &[T]) -> Result<(), NoMemory> {
-        let length = self.length.checked_add(items.len()).ok_or(NoMemory)?;
-        if length > self.items.len() {
-            self.grow(length)?;
+        if items.len() > self.capacity - self.length {
+            self.grow(items.len())?;
         }
-        for (slot, item) in self.items.iter_mut().skip(self.length).zip(items) {
-            slot.write(*item);
-        }
-        self.length = length;
+        // SAFETY: there is room for them, and it is this table's alone.
+        unsafe {
+            ptr::copy_nonoverlapping(
+                items.as_ptr(),
+                self.items.add(self.length).as_ptr(),
+                items.len(),
+            )
+        };
+        self.length += items.len();
         Ok(())
     }
 
@@ -186,19 +201,27 @@ impl<'a, T: Copy> Table<'a, T> {
 
     /// The finished list.
     pub fn finish(self) -> &'a mut [T] {
-        // SAFETY: the first `length` slots were written.
-        unsafe { slice::from_raw_parts_mut(self.items.as_mut_ptr().cast(), self.length) }
+        // SAFETY: the first `length` items were written, live as long as the
+        // arena, and nobody else knows of them.
+        unsafe { slice::from_raw_parts_mut(self.items.as_ptr(), self.length) }
     }
 
-    fn grow(&mut self, least: usize) -> Result<(), NoMemory> {
-        let first = (64 / size_of::<T>().max(1)).max(4);
-        let items = self
+    /// Makes room for `more` items, and for as many again as there are.
+    #[inline(never)]
+    fn grow(&mut self, more: usize) -> Result<(), NoMemory> {
+        const FIRST: usize = 64;
+        let least = self.length.checked_add(more).ok_or(NoMemory)?;
+        let capacity = least.max(self.capacity * 2);
+        let size = capacity
+            .checked_mul(size_of::<T>())
+            .ok_or(NoMemory)?
+            .max(FIRST);
+        let old = self.length * size_of::<T>();
+        self.items = self
             .arena
-            .slots(least.max(self.items.len().saturating_mul(2)).max(first))?;
-        for (to, from) in items.iter_mut().zip(self.items.iter()) {
-            *to = *from;
-        }
-        self.items = items;
+            .larger(self.items.cast(), old, size, align_of::<T>())?
+            .cast();
+        self.capacity = capacity.max(FIRST / size_of::<T>().max(1));
         Ok(())
     }
 }
@@ -206,16 +229,21 @@ impl<'a, T: Copy> Table<'a, T> {
 impl<T: Copy> Deref for Table<'_, T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: the first `length` slots were written.
-        unsafe { slice::from_raw_parts(self.items.as_ptr().cast(), self.length) }
+        // SAFETY: the first `length` items were written.
+        unsafe { slice::from_raw_parts(self.items.as_ptr(), self.length) }
     }
 }
 
 impl<T: Copy> DerefMut for Table<'_, T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: the first `length` slots were written.
-        unsafe { slice::from_raw_parts_mut(self.items.as_mut_ptr().cast(), self.length) }
+        // SAFETY: as above; the table is borrowed alone.
+        unsafe { slice::from_raw_parts_mut(self.items.as_ptr(), self.length) }
     }
+}
+
+/// The next multiple of `unit`, a power of two, for sizes far from overflow.
+const fn round_up(size: usize, unit: usize) -> usize {
+    size.wrapping_add(unit - 1) & !(unit - 1)
 }
 
 /// Sorts in place by `less`, in O(n log n) whatever the input (heapsort).

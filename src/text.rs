@@ -15,6 +15,8 @@ pub type Text<'a> = Table<'a, u8>;
 
 impl uWrite for Table<'_, u8> {
     type Error = NoMemory;
+    // Called in a thousand places.
+    #[inline(never)]
     fn write_str(&mut self, text: &str) -> Result<(), NoMemory> {
         self.extend(text.as_bytes())
     }

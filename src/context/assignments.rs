@@ -317,11 +317,7 @@ impl<'a> Reader<'a, '_, '_> {
                 b'\\' => {
                     self.keep(end);
                 }
-                b'\'' | b'"' => {
-                    if !self.until(end, byte, true) {
-                        return false;
-                    }
-                }
+                b'\'' | b'"' if !self.until(end, byte, true) => return false,
                 _ if byte == open => depth += 1,
                 _ if byte == close => {
                     depth = depth.saturating_sub(1);

@@ -194,7 +194,7 @@ impl Variable<'_> {
 }
 
 /// Runs of neighbours that are alike.
-fn groups<'a, T>(items: &'a [T], alike: impl Fn(&T, &T) -> bool) -> impl Iterator<Item = &'a [T]> {
+fn groups<T>(items: &[T], alike: impl Fn(&T, &T) -> bool) -> impl Iterator<Item = &[T]> {
     let mut rest = items;
     core::iter::from_fn(move || {
         let first = rest.first()?;

@@ -1,7 +1,10 @@
 //! What was done and what was not: the kernel log, so that it reaches the
 //! console, `/run/onecontext/report`, and the banner above the login prompt.
-use rustix::fd::OwnedFd;
+pub mod banner;
+
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 use ufmt::{uDisplay, uwrite};
 
 use crate::memory::{Arena, NoMemory, Table};
@@ -23,6 +26,8 @@ pub struct Report<'a> {
     arena: &'a Arena,
     lines: Table<'a, (Level, &'a [u8])>,
     console: Console,
+    /// Whether notes reach the console like problems.
+    pub all: bool,
 }
 
 /// Where the lines go.
@@ -32,9 +37,28 @@ pub enum Console {
     /// `devkmsg_write`).
     Kmsg,
     /// A file descriptor, such as standard error.
-    File(OwnedFd),
+    File(BorrowedFd<'static>),
     /// Nowhere; the lines are only kept.
     Silent,
+}
+
+impl Console {
+    /// The kernel log, or `errors` where there is none.
+    pub fn kmsg(errors: BorrowedFd<'static>) -> Self {
+        match open_kmsg() {
+            Ok(_) => Self::Kmsg,
+            Err(_) => Self::File(errors),
+        }
+    }
+}
+
+fn open_kmsg() -> Result<OwnedFd, Errno> {
+    openat(
+        CWD,
+        c"/dev/kmsg",
+        OFlags::WRONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 impl<'a> Report<'a> {
@@ -44,6 +68,7 @@ impl<'a> Report<'a> {
             arena,
             lines: arena.table(),
             console,
+            all: false,
         }
     }
 
@@ -86,6 +111,7 @@ impl<'a> Report<'a> {
         let mut text = self.arena.table();
         let priority = match (&self.console, level) {
             (Console::Kmsg, Level::Problem) => "<3>",
+            (Console::Kmsg, Level::Note) if self.all => "<3>",
             (Console::Kmsg, Level::Note) => "<6>",
             _ => "",
         };

@@ -7,26 +7,57 @@ mod mem;
 
 use core::ffi::{CStr, c_char};
 
-/// The arguments the kernel left on the stack.
-pub struct Args {
-    argc: usize,
-    argv: *const *const c_char,
+use onecontext::commands::Streams;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, fcntl_getfd};
+use rustix::stdio::{stderr, stdin, stdout};
+
+/// The arguments that the kernel left on the stack, the program's name first.
+pub struct Arguments {
+    left: usize,
+    next: *const *const c_char,
 }
-impl Args {
-    pub fn get(&self, i: usize) -> Option<&'static CStr> {
-        // SAFETY: the kernel puts argc NUL-terminated strings at argv.
-        (i < self.argc).then(|| unsafe { CStr::from_ptr(*self.argv.add(i)) })
+
+impl Iterator for Arguments {
+    type Item = &'static CStr;
+    fn next(&mut self) -> Option<&'static CStr> {
+        self.left = self.left.checked_sub(1)?;
+        // SAFETY: the kernel puts `left` pointers to NUL-terminated strings at
+        // `next` and never takes them away (fs/binfmt_elf.c).
+        unsafe {
+            let argument = CStr::from_ptr(*self.next);
+            self.next = self.next.add(1);
+            Some(argument)
+        }
     }
+}
+
+/// Standard output and error. Where the caller left one of the first three
+/// descriptors closed, the next file opened would get its number and what is
+/// said would land in that file: /dev/null takes the place.
+pub fn streams() -> Streams {
+    // SAFETY: they are open from here on, and nothing closes them.
+    let standard = unsafe { [stdin(), stdout(), stderr()] };
+    for stream in standard {
+        if fcntl_getfd(stream) == Err(Errno::BADF)
+            && let Ok(null) = openat(CWD, c"/dev/null", OFlags::RDWR, Mode::empty())
+        {
+            // The lowest free number is that of the stream.
+            core::mem::forget(null);
+        }
+    }
+    let [_, output, errors] = standard;
+    Streams { output, errors }
 }
 
 /// SAFETY: called once by `_start` with the initial stack pointer.
 unsafe extern "C" fn entry(sp: *const usize) -> ! {
     unsafe {
-        let args = Args {
-            argc: *sp,
-            argv: sp.add(1).cast(),
+        let arguments = Arguments {
+            left: *sp,
+            next: sp.add(1).cast(),
         };
-        arch::exit(crate::main(args))
+        arch::exit(crate::main(arguments))
     }
 }
 

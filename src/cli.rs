@@ -1,0 +1,199 @@
+//! The command line.
+use core::ffi::CStr;
+
+/// What `--help` prints, and, to standard error, every wrong usage.
+pub const USAGE: &str = "\
+usage: onecontext apply --root DIR [--run DIR] [--context PATH] [--dry-run]
+       onecontext plan  [PATH] [--root DIR]
+       onecontext check [PATH] [--root DIR]
+       onecontext --help | --version
+
+Applies the context of an OpenNebula or StratusLab machine: network, host
+name, SSH keys.
+
+  apply    find the context disk and apply it to this machine and to DIR
+  plan     print what would be applied; needs no privilege
+  check    print what is wrong with the context, and with DIR
+
+  PATH     an ISO image, a block device, a directory or a context.sh file;
+           without it the context disk is looked for
+  --root   the mounted root of the machine
+  --run    the directory that becomes its /run; /run if not given
+  --dry-run  print the plan, with the devices it would be applied to
+
+Exit status: 0 done, 1 something is wrong or could not be applied, 2 usage,
+3 the context could not be read.
+";
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// `apply`
+    Apply(Apply<'a>),
+    /// `plan`
+    Plan(Inspect<'a>),
+    /// `check`
+    Check(Inspect<'a>),
+    /// `--help`
+    Help,
+    /// `--version`
+    Version,
+}
+
+/// The options of `apply`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Apply<'a> {
+    /// `--root`
+    pub root: &'a CStr,
+    /// `--run`
+    pub run: &'a CStr,
+    /// `--context`
+    pub context: Option<&'a CStr>,
+    /// `--dry-run`
+    pub dry_run: bool,
+}
+
+/// The operands of `plan` and `check`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Inspect<'a> {
+    /// Where the context is.
+    pub context: Option<&'a CStr>,
+    /// `--root`
+    pub root: Option<&'a CStr>,
+}
+
+/// What is wrong with the arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misuse<'a> {
+    /// In words.
+    pub what: &'static str,
+    /// The argument to blame; may be empty.
+    pub argument: &'a CStr,
+}
+
+/// Reads the arguments, without the program's own name.
+pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Command<'a>, Misuse<'a>> {
+    let misuse = |what, argument| Err(Misuse { what, argument });
+    let Some(command) = arguments.next() else {
+        return misuse("a command is missing", c"");
+    };
+    let kind = command.to_bytes();
+    match kind {
+        b"--help" | b"-h" | b"help" => return Ok(Command::Help),
+        b"--version" | b"-V" => return Ok(Command::Version),
+        b"apply" | b"plan" | b"check" => {}
+        _ => return misuse("not a command", command),
+    }
+    let apply = kind == b"apply";
+    let (mut root, mut run, mut context, mut dry_run) = (None, None, None, false);
+    while let Some(argument) = arguments.next() {
+        let slot = match argument.to_bytes() {
+            b"--help" | b"-h" => return Ok(Command::Help),
+            b"--root" => &mut root,
+            b"--run" if apply => &mut run,
+            b"--context" if apply => &mut context,
+            b"--dry-run" if apply => {
+                dry_run = true;
+                continue;
+            }
+            text if text.starts_with(b"-") && text.len() > 1 => {
+                return misuse("not an option of this command", argument);
+            }
+            _ if apply => return misuse("not an argument of apply", argument),
+            _ if context.is_some() => return misuse("one PATH too many", argument),
+            _ => {
+                context = Some(argument);
+                continue;
+            }
+        };
+        match arguments.next() {
+            Some(value) if !value.is_empty() => *slot = Some(value),
+            _ => return misuse("a value is missing behind", argument),
+        }
+    }
+    match kind {
+        b"apply" => match root {
+            Some(root) => Ok(Command::Apply(Apply {
+                root,
+                run: run.unwrap_or(c"/run"),
+                context,
+                dry_run,
+            })),
+            None => misuse("apply needs --root", c""),
+        },
+        b"plan" => Ok(Command::Plan(Inspect { context, root })),
+        _ => Ok(Command::Check(Inspect { context, root })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&'static CStr]) -> Result<Command<'static>, Misuse<'static>> {
+        parse(arguments.iter().copied())
+    }
+
+    #[test]
+    fn commands() {
+        assert_eq!(read(&[c"--help"]), Ok(Command::Help));
+        assert_eq!(read(&[c"plan", c"--help"]), Ok(Command::Help));
+        assert_eq!(read(&[c"--version"]), Ok(Command::Version));
+        assert_eq!(read(&[c"plan"]), Ok(Command::Plan(Inspect::default())));
+        let both = Inspect {
+            context: Some(c"x.iso"),
+            root: Some(c"/mnt"),
+        };
+        assert_eq!(
+            read(&[c"check", c"--root", c"/mnt", c"x.iso"]),
+            Ok(Command::Check(both))
+        );
+        let apply = Apply {
+            root: c"/sysroot",
+            run: c"/run",
+            context: None,
+            dry_run: false,
+        };
+        assert_eq!(
+            read(&[c"apply", c"--root", c"/sysroot"]),
+            Ok(Command::Apply(apply))
+        );
+        let apply = Apply {
+            run: c"/r",
+            context: Some(c"c"),
+            dry_run: true,
+            ..apply
+        };
+        let all = [
+            c"apply",
+            c"--dry-run",
+            c"--run",
+            c"/r",
+            c"--context",
+            c"c",
+            c"--root",
+            c"/sysroot",
+        ];
+        assert_eq!(read(&all), Ok(Command::Apply(apply)));
+    }
+
+    #[test]
+    fn misuse() {
+        for (arguments, argument) in [
+            (&[][..], c""),
+            (&[c"frob"], c"frob"),
+            (&[c"apply"], c""),
+            (&[c"apply", c"--root"], c"--root"),
+            (&[c"apply", c"--root", c""], c"--root"),
+            (&[c"apply", c"--root", c"/", c"x"], c"x"),
+            (&[c"plan", c"--run", c"/run"], c"--run"),
+            (&[c"plan", c"a", c"b"], c"b"),
+        ] {
+            assert_eq!(
+                read(arguments).map_err(|misuse| misuse.argument),
+                Err(argument),
+                "{arguments:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What each command does, from the disk to the report.
+use core::ffi::CStr;
+
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{Access, AtFlags, CWD, Mode as Bits, OFlags, accessat, openat};
+use rustix::io::Errno;
+use ufmt::uwrite;
+
+use crate::cli::{Apply, Command, Inspect, Misuse, USAGE};
+use crate::context::{self, Files};
+use crate::disk::wait::Wait;
+use crate::disk::{Disk, Places, Search, search};
+use crate::kernel::{self, Machine};
+use crate::memory::{Arena, NoMemory};
+use crate::parameters::{Mode, Parameters};
+use crate::plan::Plan;
+use crate::report::{Console, Level, Report, banner};
+use crate::root::{Changes, Column, Root, Writer};
+use crate::text::{Reason, Shown, Text};
+use crate::{handover, login};
+
+/// Exit statuses.
+const DONE: i32 = 0;
+const WRONG: i32 = 1;
+const MISUSED: i32 = 2;
+const UNREADABLE: i32 = 3;
+
+/// Where the program writes.
+#[derive(Clone, Copy)]
+pub struct Streams {
+    /// Standard output.
+    pub output: BorrowedFd<'static>,
+    /// Standard error.
+    pub errors: BorrowedFd<'static>,
+}
+
+/// Carries a command out and gives the exit status.
+pub fn run(command: Result<Command<'_>, Misuse<'_>>, streams: Streams) -> i32 {
+    let arena = Arena::new();
+    let mut out = arena.table();
+    let done = match command {
+        Ok(Command::Help) => out.extend(USAGE.as_bytes()).map(|()| DONE),
+        Ok(Command::Version) => {
+            uwrite!(out, "onecontext {}\n", env!("CARGO_PKG_VERSION")).map(|()| DONE)
+        }
+        Ok(Command::Apply(options)) => apply(&arena, &options, streams, &mut out),
+        Ok(Command::Plan(operands)) => inspect(&arena, &operands, false, streams, &mut out),
+        Ok(Command::Check(operands)) => inspect(&arena, &operands, true, streams, &mut out),
+        Err(misuse) => {
+            let mut text = arena.table();
+            let written = uwrite!(
+                text,
+                "onecontext: {} {}\n{}",
+                misuse.what,
+                Shown(misuse.argument.to_bytes()),
+                USAGE
+            );
+            let _ = written.map(|()| print(streams.errors, &text));
+            Ok(MISUSED)
+        }
+    };
+    let status = done.unwrap_or_else(|NoMemory| {
+        let _ = print(streams.errors, b"onecontext: out of memory\n");
+        WRONG
+    });
+    match print(streams.output, &out) {
+        Ok(()) => status,
+        Err(errno) => {
+            let mut report = Report::new(&arena, Console::File(streams.errors));
+            report.problem("write to", b"standard output", errno);
+            status.max(WRONG)
+        }
+    }
+}
+
+/// Writes all of `text`.
+fn print(to: BorrowedFd, mut text: &[u8]) -> Result<(), Errno> {
+    while !text.is_empty() {
+        match rustix::io::write(to, text) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(length) => text = text.get(length..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Files<'a> for Disk<'a> {
+    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason> {
+        self.read(name)
+    }
+    fn has(&self, name: &[u8]) -> Result<bool, Reason> {
+        self.has(name)
+    }
+}
+
+/// `onecontext plan` and `onecontext check`.
+fn inspect<'a>(
+    arena: &'a Arena,
+    operands: &Inspect<'a>,
+    only_problems: bool,
+    streams: Streams,
+    out: &mut Text<'a>,
+) -> Result<i32, NoMemory> {
+    let mut report = Report::new(arena, Console::File(streams.errors));
+    let options = Search {
+        device: None,
+        wait: 0,
+        required: true,
+        places: Places::SYSTEM,
+    };
+    let Some(plan) = read(arena, operands.context, &options, &mut report)? else {
+        return Ok(UNREADABLE);
+    };
+    let root = match operands.root.map(|root| Root::open(arena, root, c"/run")) {
+        None => None,
+        Some(Ok(root)) => Some(root),
+        Some(Err((path, errno))) => {
+            report.problem("open the root", path, errno);
+            return Ok(UNREADABLE);
+        }
+    };
+    if !only_problems {
+        write(&plan, root.as_ref(), out)?;
+        return Ok(DONE);
+    }
+    let mut clean = plan.warnings.is_empty();
+    for warning in plan.warnings {
+        uwrite!(out, "{}\n", *warning)?;
+    }
+    if let Some(root) = &root {
+        let changes = decide(&plan, root);
+        for (_, line) in changes
+            .remarks()
+            .iter()
+            .filter(|(level, _)| *level == Level::Problem)
+        {
+            clean = false;
+            out.extend(line)?;
+            out.push(b'\n')?;
+        }
+    }
+    Ok(if clean { DONE } else { WRONG })
+}
+
+/// The text form of a plan, with the files it means for `root`.
+fn write(plan: &Plan, root: Option<&Root>, out: &mut Text) -> Result<(), NoMemory> {
+    plan.write(out, |out| match root {
+        Some(root) => decide(plan, root).write(out),
+        None => Ok(()),
+    })
+}
+
+/// What would be written into a root that can be.
+fn decide<'a>(plan: &Plan, root: &Root<'a>) -> Changes<'a> {
+    let mut changes = Changes::new(root.arena());
+    login::decide(plan, root, Column::Written, &mut changes);
+    handover::decide(plan, root, Column::Written, &mut changes);
+    changes
+}
+
+/// Reads the context at `path`, or that of the disk that is found. `None`:
+/// there is none that can be read, and the report says why.
+fn read<'a>(
+    arena: &'a Arena,
+    path: Option<&CStr>,
+    options: &Search,
+    report: &mut Report<'a>,
+) -> Result<Option<Plan<'a>>, NoMemory> {
+    let disk = match path {
+        Some(path) => Disk::open(arena, path).map(Some),
+        None => search(arena, report, options),
+    };
+    let disk = match disk {
+        Ok(Some(disk)) => disk,
+        Ok(None) => return Ok(None),
+        Err(reason) => {
+            let named = path
+                .or(options.device)
+                .map_or(&b"context disk"[..], CStr::to_bytes);
+            report.problem("open", named, reason);
+            return Ok(None);
+        }
+    };
+    match context::read(arena, disk.source(), &disk) {
+        Ok(plan) => Ok(Some(plan)),
+        Err(context::Unreadable { file, reason }) => {
+            report.line(Level::Problem, |text| {
+                uwrite!(
+                    text,
+                    "read {} of {}: {}",
+                    file,
+                    Shown(disk.source()),
+                    reason
+                )
+            });
+            Ok(None)
+        }
+    }
+}
+
+/// `onecontext apply`.
+fn apply<'a>(
+    arena: &'a Arena,
+    options: &Apply<'a>,
+    streams: Streams,
+    out: &mut Text<'a>,
+) -> Result<i32, NoMemory> {
+    let console = match options.dry_run {
+        true => Console::File(streams.errors),
+        false => Console::kmsg(streams.errors),
+    };
+    let mut report = Report::new(arena, console);
+    let line = command_line(arena, &mut report)?;
+    let parameters = Parameters::read(arena, line, &mut report)?;
+    if parameters.mode == Mode::Off {
+        return Ok(DONE);
+    }
+    report.all = parameters.debug;
+    let required = parameters.mode == Mode::Require;
+    let device = parameters.device;
+    let wait = parameters.wait;
+    let search = Search {
+        device,
+        wait,
+        required,
+        places: Places::SYSTEM,
+    };
+    let plan = read(arena, options.context, &search, &mut report)?;
+    if plan.is_none() && report.problems() == 0 {
+        report.line(Level::Note, |text| {
+            uwrite!(text, "no context disk, nothing to do")
+        });
+        return Ok(DONE);
+    }
+    let named = options.context.is_some() || device.is_some() || required;
+    let mut plan = plan;
+    if let Some(plan) = &plan {
+        for warning in plan.warnings {
+            report.line(Level::Problem, |text| uwrite!(text, "{}", *warning));
+        }
+    }
+    if let Some(plan) = &mut plan {
+        let machine = machine();
+        if options.dry_run {
+            plan.links = kernel::find(arena, plan, &machine, &mut report)?;
+        } else {
+            kernel::set_hostname(plan, &mut report);
+            if parameters.network.kernel() {
+                let mut wait = Wait::seconds(wait);
+                plan.links = kernel::apply(
+                    arena,
+                    plan,
+                    &machine,
+                    || udev_is_busy() && wait.sleep(),
+                    &mut report,
+                )?;
+            }
+        }
+    }
+    let root = match Root::open(arena, options.root, options.run) {
+        Ok(root) => root,
+        Err((path, errno)) => {
+            report.problem("open", path, errno);
+            return Ok(WRONG);
+        }
+    };
+    if options.dry_run {
+        if let Some(plan) = &plan {
+            write(plan, Some(&root), out)?;
+        }
+        return Ok(status(plan.is_some(), named, &report));
+    }
+    let mut writer = Writer::new(&root, parameters.root);
+    if let Some(plan) = &plan {
+        login::apply(plan, &root, &mut writer, &mut report);
+        handover::apply(plan, &root, &mut writer, &mut report);
+    }
+    writer.finish(&mut report);
+    let files = banner::files(arena, plan.as_ref(), &report)?;
+    Writer::new(&root, parameters.root).apply(&mut report, |_, changes| {
+        for (path, content) in files {
+            if let Err(reason) = changes.run_file(&root, path, content) {
+                changes.problem("write", path, reason);
+            }
+        }
+    });
+    Ok(status(plan.is_some(), named, &report))
+}
+
+fn status(read: bool, named: bool, report: &Report) -> i32 {
+    match (read, report.problems()) {
+        (false, _) if named => UNREADABLE,
+        (true, 0) => DONE,
+        _ => WRONG,
+    }
+}
+
+/// The kernel's command line. It has at most 4096 bytes on most
+/// architectures (`COMMAND_LINE_SIZE`), but that is not ours to know.
+fn command_line<'a>(arena: &'a Arena, report: &mut Report) -> Result<&'a [u8], NoMemory> {
+    const PATH: &CStr = c"/proc/cmdline";
+    let mut line = arena.table();
+    let read =
+        openat(CWD, PATH, OFlags::RDONLY | OFlags::CLOEXEC, Bits::empty()).and_then(|file| {
+            let mut part = [0; 1024];
+            loop {
+                let length = rustix::io::read(&file, &mut part)?;
+                let part = part.get(..length).unwrap_or_default();
+                if part.is_empty() {
+                    return Ok(());
+                }
+                line.extend(part).map_err(|NoMemory| Errno::NOMEM)?;
+            }
+        });
+    if let Err(errno) = read {
+        report.problem("read the kernel parameters", PATH.to_bytes(), errno);
+    }
+    Ok(line.finish())
+}
+
+/// The running system, as far as it is there.
+fn machine() -> Machine {
+    let open = |path: &CStr| -> Option<OwnedFd> {
+        openat(
+            CWD,
+            path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Bits::empty(),
+        )
+        .ok()
+    };
+    Machine {
+        ipv6_conf: open(c"/proc/sys/net/ipv6/conf"),
+        sys_net: open(c"/sys/class/net"),
+    }
+}
+
+fn udev_is_busy() -> bool {
+    accessat(CWD, Places::SYSTEM.queue, Access::EXISTS, AtFlags::empty()).is_ok()
+}

@@ -1,0 +1,229 @@
+//! The kernel parameters, from /proc/cmdline.
+use core::ffi::CStr;
+
+use crate::memory::{Arena, NoMemory};
+use crate::report::Report;
+use crate::root::Policy;
+
+/// What `onecontext=` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A context is applied if there is one.
+    Auto,
+    /// Nothing is done.
+    Off,
+    /// A machine without context is an error, and a late disk is waited for.
+    Require,
+}
+
+/// What `onecontext.network=` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// The kernel and the root's network managers.
+    Auto,
+    /// The kernel alone.
+    Kernel,
+    /// The network managers alone.
+    Handover,
+    /// Neither.
+    Off,
+}
+
+impl Network {
+    /// Whether the running kernel's network is set up.
+    pub fn kernel(self) -> bool {
+        matches!(self, Self::Auto | Self::Kernel)
+    }
+
+    /// Whether the root's own tools are told.
+    pub fn handover(self) -> bool {
+        matches!(self, Self::Auto | Self::Handover)
+    }
+}
+
+/// All parameters, with a safe default each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameters<'a> {
+    /// `onecontext=auto|off|require`
+    pub mode: Mode,
+    /// `onecontext.device=PATH`
+    pub device: Option<&'a CStr>,
+    /// `onecontext.wait=SECONDS`
+    pub wait: u32,
+    /// `onecontext.network=auto|kernel|handover|off`
+    pub network: Network,
+    /// `onecontext.root=auto|ro`
+    pub root: Policy,
+    /// `onecontext.debug`: what was done is said on the console too.
+    pub debug: bool,
+}
+
+impl Default for Parameters<'_> {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Auto,
+            device: None,
+            wait: 10,
+            network: Network::Auto,
+            root: Policy::Auto,
+            debug: false,
+        }
+    }
+}
+
+impl<'a> Parameters<'a> {
+    /// Reads the kernel's command line; the last of several counts. A value
+    /// that is not known is reported, and the default used.
+    pub fn read(arena: &'a Arena, line: &[u8], report: &mut Report) -> Result<Self, NoMemory> {
+        let mut parameters = Self::default();
+        let usual = Self::default();
+        for word in Words(line) {
+            let (name, value) = match word.iter().position(|byte| *byte == b'=') {
+                Some(equals) => (word.get(..equals), word.get(equals + 1..)),
+                None => (Some(word), None),
+            };
+            let (Some(name), value) = (name, value.map(unquote)) else {
+                continue;
+            };
+            let known = match (name, value) {
+                (b"onecontext", value) => {
+                    let words = [
+                        (&b"auto"[..], Mode::Auto),
+                        (b"off", Mode::Off),
+                        (b"require", Mode::Require),
+                    ];
+                    choose(value, &words, &mut parameters.mode, usual.mode)
+                }
+                (b"onecontext.network", value) => {
+                    let words = [
+                        (&b"auto"[..], Network::Auto),
+                        (b"kernel", Network::Kernel),
+                        (b"handover", Network::Handover),
+                        (b"off", Network::Off),
+                    ];
+                    choose(value, &words, &mut parameters.network, usual.network)
+                }
+                (b"onecontext.root", value) => {
+                    let words = [(&b"auto"[..], Policy::Auto), (b"ro", Policy::ReadOnly)];
+                    choose(value, &words, &mut parameters.root, usual.root)
+                }
+                (b"onecontext.wait", value) => {
+                    let seconds = value.and_then(crate::text::number);
+                    parameters.wait = seconds.unwrap_or(usual.wait);
+                    seconds.is_some()
+                }
+                (b"onecontext.device", value) => {
+                    let path = value.filter(|path| !path.is_empty());
+                    parameters.device = match path.map(|path| crate::root::c_str(arena, &[path])) {
+                        Some(Ok(path)) => Some(path),
+                        Some(Err(_)) | None => None,
+                    };
+                    parameters.device.is_some()
+                }
+                (b"onecontext.debug", None) => {
+                    parameters.debug = true;
+                    true
+                }
+                (name, _) => !name.starts_with(b"onecontext."),
+            };
+            if !known {
+                report.problem(
+                    "read the kernel parameter",
+                    word,
+                    "not known, the default is used",
+                );
+            }
+        }
+        Ok(parameters)
+    }
+}
+
+fn choose<T: Copy>(value: Option<&[u8]>, words: &[(&[u8], T)], slot: &mut T, usual: T) -> bool {
+    let found = words.iter().find(|(word, _)| Some(*word) == value);
+    *slot = found.map_or(usual, |(_, choice)| *choice);
+    found.is_some()
+}
+
+/// The words of a command line: separated by blanks, but not inside double
+/// quotes (kernel, lib/cmdline.c, `next_arg`).
+struct Words<'l>(&'l [u8]);
+
+impl<'l> Iterator for Words<'l> {
+    type Item = &'l [u8];
+    fn next(&mut self) -> Option<&'l [u8]> {
+        let start = self.0.iter().position(|byte| !byte.is_ascii_whitespace())?;
+        let text = self.0.get(start..)?;
+        let mut quoted = false;
+        let end = text.iter().position(|byte| {
+            quoted ^= *byte == b'"';
+            byte.is_ascii_whitespace() && !quoted
+        });
+        let (word, rest) = text.split_at_checked(end.unwrap_or(text.len()))?;
+        self.0 = rest;
+        Some(word)
+    }
+}
+
+fn unquote(value: &[u8]) -> &[u8] {
+    let value = value.strip_prefix(b"\"").unwrap_or(value);
+    value.strip_suffix(b"\"").unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Console;
+
+    fn read<'a>(arena: &'a Arena, line: &str) -> (Parameters<'a>, usize) {
+        let mut report = Report::new(arena, Console::Silent);
+        let parameters = Parameters::read(arena, line.as_bytes(), &mut report).unwrap();
+        (parameters, report.problems())
+    }
+
+    #[test]
+    fn parameters_have_defaults() {
+        let arena = Arena::new();
+        let (parameters, problems) = read(
+            &arena,
+            "BOOT_IMAGE=/vmlinuz root=LABEL=root ro quiet onecontextual=1\n",
+        );
+        assert_eq!((parameters, problems), (Parameters::default(), 0));
+    }
+
+    #[test]
+    fn the_last_one_counts() {
+        let arena = Arena::new();
+        let (parameters, problems) = read(
+            &arena,
+            "onecontext=off onecontext.network=kernel onecontext.device=\"/dev/vdb\" onecontext.wait=3 \
+             x=\"onecontext.root=ro y\" onecontext.debug onecontext=require onecontext.root=ro",
+        );
+        assert_eq!(problems, 0);
+        let expected = Parameters {
+            mode: Mode::Require,
+            device: Some(c"/dev/vdb"),
+            wait: 3,
+            network: Network::Kernel,
+            root: Policy::ReadOnly,
+            debug: true,
+        };
+        assert_eq!(parameters, expected);
+    }
+
+    #[test]
+    fn what_is_not_known_is_reported() {
+        for line in [
+            "onecontext",
+            "onecontext=on",
+            "onecontext.network=",
+            "onecontext.wait=soon",
+            "onecontext.wait=-1",
+            "onecontext.device=",
+            "onecontext.debug=1",
+            "onecontext.other=1",
+        ] {
+            let arena = Arena::new();
+            assert_eq!(read(&arena, line), (Parameters::default(), 1), "{line}");
+        }
+    }
+}
