@@ -1,0 +1,683 @@
+//! Real Debian machines, with nothing in them that knows of a cloud, boot with
+//! a context disk, and are logged into with the context's key at the context's
+//! address. What is asserted are facts inside, not what a log says.
+//!
+//! `make test` runs these; plain `cargo test` does where it can.
+
+mod support;
+
+use serde_json::Value;
+use std::path::PathBuf;
+use support::can_boot;
+use support::context::{Key, Writer, iso, opennebula, stratuslab};
+use support::image::Image;
+use support::machine::{Drive, Inside, Machine, SHELL};
+
+const MAC1: &str = "02:00:0a:12:01:01";
+const MAC2: &str = "02:00:0a:12:02:01";
+const MAC3: &str = "02:00:0a:12:03:01";
+
+// ---------------------------------------------------------------------------
+// OpenNebula
+
+/// One NIC and one key, told with everything that peers stumble over.
+fn one_nic(key: &str) -> String {
+    opennebula(&[
+        ("DISK_ID", "1"),
+        ("ETH0_DNS", "10.18.1.253"),
+        ("ETH0_GATEWAY", "10.18.1.254"),
+        ("ETH0_IP", "10.18.1.1"),
+        ("ETH0_IP6", "2001:db8:1::a"),
+        ("ETH0_IP6_GATEWAY", "2001:db8:1::ff"),
+        ("ETH0_IP6_PREFIX_LENGTH", "64"),
+        ("ETH0_MAC", &MAC1.to_uppercase()),
+        ("ETH0_MASK", "255.255.255.0"),
+        ("ETH0_MTU", "1450"),
+        ("ETH0_NETWORK", "10.18.1.0"),
+        ("ETH0_SEARCH_DOMAIN", "example.org"),
+        ("ETH0_VLAN_ID", ""),
+        ("NETWORK", "YES"),
+        ("SET_HOSTNAME", "web1.example.org"),
+        // A key from Windows.
+        ("SSH_PUBLIC_KEY", &format!("{key}\r\n")),
+        ("TARGET", "hda"),
+        // Fatal to whoever lets a shell read this file.
+        ("PATH", "/nonexistent"),
+        // What looks like a second NIC is text.
+        (
+            "NOTE",
+            "it's\nETH1_MAC='02:00:0a:12:01:01'\nETH1_IP='10.18.9.9'\n",
+        ),
+    ])
+}
+
+/// Boots with `one_nic`, logs in as root, and checks all that it says.
+fn opennebula_one_nic(image: Image) {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(image);
+    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let mut running =
+        machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom).start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_one_nic(&mut login, "ens3");
+    assert_root_is_as_fstab_says(&mut login);
+    assert_eq!(root_keys(&mut login), [key.public.as_str()]);
+    assert_nothing_failed(&mut login);
+}
+
+/// What `one_nic` asks for, on the device `nic`.
+fn assert_one_nic(inside: &mut impl Inside, nic: &str) {
+    assert_eq!(nics(inside), [nic]);
+    assert_eq!(
+        addresses(inside, nic),
+        ["10.18.1.1/24", "2001:db8:1::a/64"],
+        "and none from the router's advertisement"
+    );
+    assert_eq!(
+        routes(inside),
+        [
+            format!("10.18.1.0/24 dev {nic}"),
+            format!("default via 10.18.1.254 dev {nic}"),
+        ]
+    );
+    assert_eq!(
+        default_routes_6(inside),
+        [format!("default via 2001:db8:1::ff dev {nic} metric 1024")]
+    );
+    assert_eq!(link(inside, nic)["mtu"], 1450);
+    assert_eq!(
+        resolv_conf(inside),
+        ["nameserver 10.18.1.253", "search example.org"]
+    );
+    assert_eq!(
+        inside.run("cat /proc/sys/kernel/hostname /etc/hostname"),
+        "web1.example.org\nweb1.example.org\n"
+    );
+}
+
+#[test]
+fn opennebula_one_nic_initramfs_tools() {
+    opennebula_one_nic(Image::InitramfsTools);
+}
+
+#[test]
+fn opennebula_one_nic_dracut() {
+    opennebula_one_nic(Image::Dracut);
+}
+
+#[test]
+fn opennebula_one_nic_dracut_without_systemd() {
+    opennebula_one_nic(Image::DracutWithoutSystemd);
+}
+
+/// A drive behind AHCI; and of drivers hardly more than our hook brings.
+#[test]
+fn opennebula_on_q35() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::InitramfsToolsFewDrivers);
+    let disk = disk(&machine, Writer::Xorriso, &one_nic(&key.public));
+    let mut running = machine
+        .chip_set("q35")
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Cdrom)
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_one_nic(&mut login, "enp0s3");
+}
+
+/// The kernel's first NIC is the context's second; and the key is a user's.
+#[test]
+fn opennebula_two_nics_in_another_order() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::InitramfsTools);
+    let text = opennebula(&[
+        ("DNS", "10.18.1.253"),
+        ("ETH0_GATEWAY", "10.18.1.254"),
+        ("ETH0_IP", "10.18.1.1"),
+        ("ETH0_MAC", MAC1),
+        ("ETH0_MASK", "255.255.255.0"),
+        ("ETH1_GATEWAY", "10.18.2.254"),
+        ("ETH1_IP", "10.18.2.1"),
+        ("ETH1_MAC", MAC2),
+        ("ETH1_MASK", "255.255.255.0"),
+        ("SSH_PUBLIC_KEY", &key.public),
+        ("USERNAME", "alice"),
+    ]);
+    let disk = disk(&machine, Writer::Xorriso, &text);
+    let mut running = machine
+        .nic(MAC2, 2)
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Cdrom)
+        .start();
+    let mut first = running.login("alice", 1, &key);
+    let mut second = running.login("alice", 2, &key);
+
+    assert_eq!(nics(&mut first), ["ens3", "ens4"]);
+    assert_eq!(link(&mut first, "ens3")["address"], MAC2);
+    assert_eq!(addresses(&mut second, "ens3"), ["10.18.2.1/24"]);
+    assert_eq!(addresses(&mut second, "ens4"), ["10.18.1.1/24"]);
+    assert_eq!(
+        routes(&mut first),
+        [
+            "10.18.1.0/24 dev ens4",
+            "10.18.2.0/24 dev ens3",
+            "default via 10.18.1.254 dev ens4",
+            "default via 10.18.2.254 dev ens3 metric 1",
+        ]
+    );
+    assert_eq!(
+        first.run("stat -c '%a %U %G' ~/.ssh ~/.ssh/authorized_keys"),
+        "700 alice alice\n600 alice alice\n"
+    );
+    assert_eq!(first.run("cat /proc/sys/kernel/hostname"), "image\n");
+}
+
+// ---------------------------------------------------------------------------
+// StratusLab
+
+/// Three NICs by position, two files, two keys beside one that was there.
+fn stratuslab_three_nics(
+    image: Image,
+    label: Option<&str>,
+    attach: impl FnOnce(Machine, &PathBuf) -> Machine,
+) {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(image);
+    let remote = Key::new(machine.folder().join("remote"));
+    let context = stratuslab(&[
+        ("IP_PRIVATE", "10.18.1.1"),
+        ("NETMASK_PRIVATE", "/16"),
+        ("IP_PUBLIC", "10.18.2.1"),
+        ("NETMASK_PUBLIC", "/24"),
+        ("IP_EXTRA", "10.18.3.1"),
+        ("NETMASK_EXTRA", "/24"),
+        ("PUBLIC_KEY", &format!("{}\n", key.public)),
+        // The client's list separator in the place of the padding.
+        ("STRATUSLAB_REMOTE_KEY", &remote.public.replace('=', "#")),
+        ("TARGET", "hdc"),
+    ]);
+    let configuration = stratuslab(&[
+        ("DEFAULT_GATEWAY", "10.18.2.254"),
+        ("GLOBAL_NETWORK", "192.168.0.0"),
+        ("GLOBAL_NETMASK", "16"),
+        // The second file wins.
+        ("NETMASK_PRIVATE", "/24"),
+    ]);
+    let path = machine.folder().join("context.iso");
+    let files = [
+        ("configuration.sh", configuration.as_str()),
+        ("context.sh", context.as_str()),
+        ("init.sh", "exit 1\n"),
+    ];
+    iso(&path, Writer::Genisoimage, label, &files);
+    let machine = machine
+        .nic(MAC1, 1)
+        .nic(MAC2, 2)
+        .nic(MAC3, 3)
+        .edit("mkdir /root/.ssh")
+        .write("/root/.ssh/authorized_keys", "# the image's own\n");
+    let mut running = attach(machine, &path).start();
+    let mut login = running.login("root", 2, &key);
+
+    assert_eq!(nics(&mut login), ["ens3", "ens4", "ens5"]);
+    assert_eq!(addresses(&mut login, "ens3"), ["10.18.1.1/24"]);
+    assert_eq!(addresses(&mut login, "ens4"), ["10.18.2.1/24"]);
+    assert_eq!(addresses(&mut login, "ens5"), ["10.18.3.1/24"]);
+    assert_eq!(
+        routes(&mut login),
+        [
+            "10.18.1.0/24 dev ens3",
+            "10.18.2.0/24 dev ens4",
+            "10.18.3.0/24 dev ens5",
+            "192.168.0.0/16 dev ens3",
+            "default via 10.18.2.254 dev ens4",
+        ]
+    );
+    assert_eq!(
+        resolv_conf(&mut login),
+        ["nameserver 208.67.222.222", "nameserver 208.67.220.220"]
+    );
+    assert_eq!(root_keys(&mut login), [&*key.public, &*remote.public]);
+    let first = login.run("head -n 1 /root/.ssh/authorized_keys");
+    assert_eq!(first, "# the image's own\n");
+    assert_root_is_as_fstab_says(&mut login);
+
+    // The other key lets in as well, at another address.
+    running.login("root", 3, &remote);
+}
+
+#[test]
+fn stratuslab_ide_drive() {
+    // genisoimage's own label: CDROM
+    stratuslab_three_nics(Image::InitramfsTools, None, |machine, disk| {
+        machine.disk(disk, Drive::Cdrom)
+    });
+}
+
+#[test]
+fn stratuslab_second_drive() {
+    stratuslab_three_nics(
+        Image::Dracut,
+        Some("_STRATUSLAB"),
+        |machine, disk| {
+            let other = machine.folder().join("other.iso");
+            let files = [("README", "not a context\n")];
+            iso(&other, Writer::Genisoimage, Some("CDROM"), &files);
+            machine
+                .disk(&other, Drive::Cdrom)
+                .disk(disk, Drive::SecondCdrom)
+        },
+    );
+}
+
+#[test]
+fn stratuslab_virtio_disk() {
+    stratuslab_three_nics(
+        Image::DracutWithoutSystemd,
+        None,
+        |machine, disk| machine.disk(disk, Drive::Virtio),
+    );
+}
+
+// ---------------------------------------------------------------------------
+// What the image brings
+
+/// sshd, installed but not enabled, answers; for this boot only.
+#[test]
+fn sshd_not_enabled() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::Dracut);
+    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let mut running = machine
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Cdrom)
+        .edit("rm /etc/systemd/system/sshd.service")
+        .edit("rm /etc/systemd/system/multi-user.target.wants/ssh.service")
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    let enabled = login.run("find /etc/systemd -name 'ssh*.service'");
+    assert_eq!(enabled, "");
+    assert_nothing_failed(&mut login);
+}
+
+/// A root that fstab wants read-only is read-only again after the key has been
+/// written; and the host keys that it brings are neither replaced nor joined.
+#[test]
+fn read_only_root_with_host_keys() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::InitramfsTools);
+    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let host_key = std::fs::read_to_string(&key.file).unwrap();
+    let path = "/etc/ssh/ssh_host_ecdsa_key";
+    let mut running = machine
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Cdrom)
+        .write(path, &host_key)
+        .edit("rm /etc/fstab")
+        .write("/etc/fstab", "LABEL=root / ext4 ro 0 1\n")
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    let options = login.run("findmnt -n -o OPTIONS /");
+    assert!(options.starts_with("ro,"), "{options}");
+    assert_eq!(login.run(&format!("cat {path}")), host_key);
+    assert_eq!(login.run("ls /etc/ssh/ssh_host_*"), format!("{path}\n"));
+}
+
+// ---------------------------------------------------------------------------
+// Contexts that are not there, or are not right
+
+/// Without a context disk nothing is done and no time is lost: the machine is
+/// the one that `onecontext=off` gives.
+fn no_context_disk(image: Image) {
+    if !can_boot() {
+        return;
+    }
+    let look = |parameter: &str| {
+        let mut running = Machine::new(image)
+            .nic(MAC2, 2)
+            .nic(MAC1, 1)
+            .kernel(SHELL)
+            .kernel(parameter)
+            .start();
+        let mut shell = running.shell();
+        let machine = (
+            nics(&mut shell),
+            shell.run("ip -o address | sed 's/valid_lft.*//'"),
+            shell.run("ip route; ip -6 route"),
+            shell.run("hostname"),
+            shell.run(
+                "find /etc /root ! -name machine-id -type f \
+                 -exec sha256sum {} + | sort -k 2",
+            ),
+        );
+        (machine, seconds_from_root_to_systemd(&mut shell))
+    };
+    let (with, with_seconds) = look("");
+    let (without, without_seconds) = look("onecontext=off");
+
+    assert_eq!(with, without);
+    // What it may wait for a drive is 10 s.
+    assert!(
+        with_seconds - without_seconds < 5.0,
+        "{with_seconds} s, and {without_seconds} s when it is off"
+    );
+}
+
+#[test]
+fn no_context_disk_initramfs_tools() {
+    no_context_disk(Image::InitramfsTools);
+}
+
+#[test]
+fn no_context_disk_dracut() {
+    no_context_disk(Image::Dracut);
+}
+
+/// `onecontext=off` leaves a machine alone that has a context disk.
+#[test]
+fn switched_off() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::InitramfsTools);
+    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let mut running = machine
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Cdrom)
+        .kernel(SHELL)
+        .kernel("onecontext=off")
+        .start();
+    let mut shell = running.shell();
+
+    assert_untouched(&mut shell);
+    // Such a machine has no host keys, and so no sshd: what we do for them is
+    // what lets the others in.
+    let sshd = shell.run("systemctl is-failed ssh.service");
+    assert_eq!(sshd, "failed\n");
+}
+
+/// A hook whose binary is missing does not stop the boot.
+fn without_the_binary(image: Image) {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(image);
+    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let mut running = machine
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Cdrom)
+        .kernel(SHELL)
+        .link_in_initramfs("/usr/lib/onecontext/onecontext", "missing")
+        .start();
+
+    assert_untouched(&mut running.shell());
+}
+
+#[test]
+fn without_the_binary_initramfs_tools() {
+    without_the_binary(Image::InitramfsTools);
+}
+
+#[test]
+fn without_the_binary_dracut() {
+    without_the_binary(Image::Dracut);
+}
+
+#[test]
+fn without_the_binary_dracut_without_systemd() {
+    without_the_binary(Image::DracutWithoutSystemd);
+}
+
+/// A disk that ends too early: the machine boots, and the reason stands on its
+/// console although it was told to be quiet.
+#[test]
+fn broken_context_disk() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::InitramfsTools);
+    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    // The volume descriptors are whole, the directories and files are not.
+    let file = std::fs::File::options().write(true).open(&disk).unwrap();
+    file.set_len(20 * 2048).unwrap();
+    let mut running = machine
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Cdrom)
+        .kernel(SHELL)
+        .kernel("quiet")
+        .start();
+    let mut shell = running.shell();
+
+    assert_untouched(&mut shell);
+    let banner = shell.run("cat /run/issue.d/50-onecontext.issue");
+    assert!(banner.contains("/dev/sr0"), "{banner}");
+    let console = running.console();
+    let said = lines_of_ours(&console);
+    assert!(said.iter().any(|line| line.contains("/dev/sr0")), "{said:?}");
+}
+
+/// Thirty bad lines: what is good counts, and every bad one stands on the
+/// console, once, although it was told to be quiet.
+#[test]
+fn thirty_warnings() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::Dracut);
+    let good = one_nic(&key.public);
+    let text = (0..30).map(|n| format!("bad line {n}\n")).collect::<String>();
+    let disk = disk(&machine, Writer::Genisoimage, &(text + &good));
+    let mut running = machine
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Cdrom)
+        .kernel("quiet")
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_one_nic(&mut login, "ens3");
+    let banner = login.run("cat /run/issue.d/50-onecontext.issue");
+    let report = login.run("cat /run/onecontext/report");
+    let console = running.console();
+    let said = lines_of_ours(&console);
+    for line in 1..=30 {
+        let place = format!("context.sh:{line}: ");
+        let place = place.trim_end_matches(": ");
+        let names = |text: &str| {
+            text.split(place).skip(1).any(|rest| {
+                !rest.starts_with(|next: char| next.is_ascii_digit())
+            })
+        };
+        let times = said.iter().filter(|line| names(line)).count();
+        assert_eq!(times, 1, "{place} on the console: {said:#?}");
+        assert!(names(&banner), "{place} in the banner: {banner}");
+        assert!(names(&report), "{place} in the report: {report}");
+    }
+}
+
+// ---------------------------------------------------------------------------
+// What is in the initramfs
+
+/// `lsinitramfs` and `lsinitrd` show what the hooks have brought, also where
+/// the generator was told to bring nothing that its own host does not need.
+#[test]
+fn the_initramfs_holds_what_is_needed() {
+    if !can_boot() {
+        return;
+    }
+    let mut running = Machine::new(Image::InitramfsTools)
+        .kernel(SHELL)
+        .start();
+    let mut shell = running.shell();
+    let list = shell.run("lsinitramfs /boot/initrd.img-*");
+    assert!(list.contains("usr/lib/onecontext/onecontext\n"), "{list}");
+}
+
+// ---------------------------------------------------------------------------
+// The demo
+
+/// The first case once more, for people to watch: `make demo`.
+#[test]
+fn demo() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::InitramfsTools);
+    let text = one_nic(&key.public);
+    let disk = disk(&machine, Writer::Genisoimage, &text);
+    let mut running =
+        machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom).start();
+    let mut login = running.login("root", 1, &key);
+    println!("{:?}", login.took);
+    assert_one_nic(&mut login, "ens3");
+}
+
+// ---------------------------------------------------------------------------
+// Helpers
+
+/// A machine, and a key for it.
+fn machine(image: Image) -> (Machine, Key) {
+    let machine = Machine::new(image);
+    let key = Key::new(machine.folder().join("key"));
+    (machine, key)
+}
+
+/// OpenNebula's context disk.
+fn disk(machine: &Machine, writer: Writer, text: &str) -> PathBuf {
+    let path = machine.folder().join("context.iso");
+    iso(&path, writer, Some("CONTEXT"), &[("context.sh", text)]);
+    path
+}
+
+/// The names of the NICs.
+fn nics(inside: &mut impl Inside) -> Vec<String> {
+    let links = inside.json("ip -json link");
+    let names = strings(&links, |link| text(&link["ifname"]));
+    names.into_iter().filter(|name| name != "lo").collect()
+}
+
+fn link(inside: &mut impl Inside, nic: &str) -> Value {
+    inside.json(&format!("ip -json link show dev {nic}"))[0].clone()
+}
+
+/// The addresses of a NIC that reach beyond its link, as ADDRESS/PREFIX.
+fn addresses(inside: &mut impl Inside, nic: &str) -> Vec<String> {
+    let command = format!("ip -json address show scope global dev {nic}");
+    let all = strings(&inside.json(&command)[0]["addr_info"], |address| {
+        format!("{}/{}", text(&address["local"]), address["prefixlen"])
+    });
+    // ip leaves an empty object for every address of another scope.
+    all.into_iter().filter(|address| address != "/null").collect()
+}
+
+/// All IPv4 routes, sorted.
+fn routes(inside: &mut impl Inside) -> Vec<String> {
+    let mut routes = strings(&inside.json("ip -4 -json route"), route);
+    routes.sort();
+    routes
+}
+
+fn default_routes_6(inside: &mut impl Inside) -> Vec<String> {
+    strings(&inside.json("ip -6 -json route show default"), route)
+}
+
+fn route(route: &Value) -> String {
+    let mut line = text(&route["dst"]);
+    for (word, field) in [("via", "gateway"), ("dev", "dev")] {
+        if let Some(value) = route[field].as_str() {
+            line += &format!(" {word} {value}");
+        }
+    }
+    if let Some(metric) = route["metric"].as_u64() {
+        line += &format!(" metric {metric}");
+    }
+    line
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_string()
+}
+
+fn strings(list: &Value, form: impl Fn(&Value) -> String) -> Vec<String> {
+    list.as_array().into_iter().flatten().map(form).collect()
+}
+
+/// The lines of /etc/resolv.conf that count.
+fn resolv_conf(inside: &mut impl Inside) -> Vec<String> {
+    let text = inside.run("cat /etc/resolv.conf");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.map(str::to_string).collect()
+}
+
+/// The keys that let in as root, from a file that sshd will trust.
+fn root_keys(inside: &mut impl Inside) -> Vec<String> {
+    let modes = inside.run("stat -c '%a %u %g' ~/.ssh ~/.ssh/authorized_keys");
+    assert_eq!(modes, "700 0 0\n600 0 0\n");
+    let text = inside.run("cat /root/.ssh/authorized_keys");
+    let lines = text.split('\n');
+    let keys = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    keys.map(str::to_string).collect()
+}
+
+/// The kernel mounted the root "ro", and fstab says nothing of it.
+fn assert_root_is_as_fstab_says(inside: &mut impl Inside) {
+    let options = inside.run("findmnt -n -o OPTIONS /");
+    let options: Vec<_> = options.trim().split(',').collect();
+    assert!(options.contains(&"rw"), "{options:?}");
+    assert!(options.contains(&"errors=remount-ro"), "{options:?}");
+}
+
+fn assert_nothing_failed(inside: &mut impl Inside) {
+    inside.run("systemctl is-system-running --wait || true");
+    let failed = inside.run("systemctl --failed --plain --no-legend");
+    assert_eq!(failed, "");
+}
+
+/// The machine has booted, and nothing of a context has reached it.
+fn assert_untouched(inside: &mut impl Inside) {
+    let active = inside.run("systemctl is-active multi-user.target");
+    assert_eq!(active, "active\n");
+    assert_eq!(nics(inside), ["ens3"]);
+    assert_eq!(addresses(inside, "ens3"), [""; 0]);
+    assert_eq!(routes(inside), [""; 0]);
+    assert_eq!(inside.run("cat /proc/sys/kernel/hostname"), "image\n");
+    let made = inside.run(
+        "ls /root/.ssh/authorized_keys /etc/resolv.conf /etc/ssh/ssh_host_* \
+         2>/dev/null || true",
+    );
+    assert_eq!(made, "");
+}
+
+/// How long the kernel's log says it took from the mounted root to the system
+/// in it.
+fn seconds_from_root_to_systemd(inside: &mut impl Inside) -> f64 {
+    let log = inside.run("journalctl -b -q -o short-monotonic --no-pager");
+    let time = |words: &str| -> f64 {
+        let line = log.lines().find(|line| line.contains(words));
+        let line = line.unwrap_or_else(|| panic!("no {words:?} in {log}"));
+        let (_, rest) = line.split_once('[').unwrap();
+        let (seconds, _) = rest.split_once(']').unwrap();
+        seconds.trim().parse().unwrap()
+    };
+    time("Detected architecture") - time("mounted filesystem")
+}
+
+/// What we said on the console.
+fn lines_of_ours(console: &str) -> Vec<&str> {
+    console.lines().filter(|line| line.contains("onecontext: ")).collect()
+}

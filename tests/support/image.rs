@@ -1,0 +1,80 @@
+//! The images that `tests/images/build` makes, with the shipped binary in them.
+
+use super::top;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// A Debian 12 machine, by what made its initramfs.
+#[derive(Clone, Copy)]
+pub enum Image {
+    InitramfsTools,
+    /// With hardly a driver but those that the hook brings.
+    InitramfsToolsFewDrivers,
+    Dracut,
+    /// Made for a single host, and so with few drivers, too.
+    DracutWithoutSystemd,
+}
+
+use Image::*;
+
+impl Image {
+    /// The folder that holds it, made first if need be, once in a run.
+    fn folder(self) -> PathBuf {
+        static DONE: [OnceLock<()>; 2] = [const { OnceLock::new() }; 2];
+        let (done, kind) = match self {
+            InitramfsTools | InitramfsToolsFewDrivers => {
+                (&DONE[0], "initramfs-tools")
+            }
+            Dracut | DracutWithoutSystemd => (&DONE[1], "dracut"),
+        };
+        done.get_or_init(|| build(kind));
+        images().join(kind)
+    }
+
+    pub fn root(self) -> PathBuf {
+        self.folder().join("root.img")
+    }
+
+    pub fn kernel(self) -> PathBuf {
+        self.folder().join("vmlinuz")
+    }
+
+    pub fn initrd(self) -> PathBuf {
+        self.folder().join(match self {
+            InitramfsTools | Dracut => "initrd",
+            InitramfsToolsFewDrivers | DracutWithoutSystemd => "initrd-2",
+        })
+    }
+}
+
+/// True if an earlier run has left images.
+pub fn any() -> bool {
+    images().join("initramfs-tools/made-from").exists()
+}
+
+fn images() -> PathBuf {
+    top().join("target/images")
+}
+
+/// Makes an image; its progress goes to this process's own stderr, which the
+/// test harness does not hold back.
+fn build(kind: &str) {
+    static BINARY: OnceLock<()> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--release"]);
+        succeed(&mut cargo);
+    });
+    succeed(Command::new(Path::new("tests/images/build")).arg(kind));
+}
+
+fn succeed(command: &mut Command) {
+    let status = command
+        .current_dir(top())
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{command:?}: {status}");
+}

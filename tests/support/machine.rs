@@ -1,0 +1,501 @@
+//! A machine under QEMU: what it is made of, its start, its end, and the two
+//! ways to look inside: by SSH, and by a shell on its second serial port.
+
+use super::context::Key;
+use super::image::Image;
+use super::{command, run};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// From power-on to a shell. An idle machine with two cores needs 20 s for it
+/// under emulation; one that is busy with other work, minutes.
+const BOOT: Duration = Duration::from_secs(300);
+
+/// One command in a machine that has booted.
+const COMMAND: Duration = Duration::from_secs(60);
+
+/// How a context disk is attached.
+#[derive(Clone, Copy)]
+pub enum Drive {
+    /// IDE on i440fx, SATA on q35.
+    Cdrom,
+    /// A cdrom behind another one, which holds something else: sr1.
+    SecondCdrom,
+    /// A plain virtio disk.
+    Virtio,
+}
+
+/// A machine before it is started.
+pub struct Machine {
+    image: Image,
+    folder: Folder,
+    machine: &'static str,
+    nics: Vec<(&'static str, u8)>,
+    disks: Vec<String>,
+    kernel: String,
+    edits: String,
+    overlay: Option<Vec<u8>>,
+}
+
+impl Machine {
+    pub fn new(image: Image) -> Machine {
+        Machine {
+            image,
+            folder: Folder::new(),
+            machine: "pc",
+            nics: Vec::new(),
+            disks: Vec::new(),
+            kernel: String::new(),
+            edits: String::new(),
+            overlay: None,
+        }
+    }
+
+    /// A folder for this machine alone, gone when it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder.0
+    }
+
+    /// A chip set other than i440fx.
+    pub fn chip_set(mut self, name: &'static str) -> Machine {
+        self.machine = name;
+        self
+    }
+
+    /// A NIC in the next PCI slot, from 3 on (ens3, ens4 …), in a network of
+    /// its own: 10.18.NET.0/24, this host being .254, ours to log in to .1.
+    pub fn nic(mut self, mac: &'static str, net: u8) -> Machine {
+        self.nics.push((mac, net));
+        self
+    }
+
+    /// A context disk.
+    pub fn disk(mut self, iso: &Path, drive: Drive) -> Machine {
+        let file = iso.display();
+        let drive = match drive {
+            Drive::Cdrom => "if=ide,index=0,media=cdrom",
+            Drive::SecondCdrom => "if=ide,index=2,media=cdrom",
+            Drive::Virtio => "if=virtio,readonly=on",
+        };
+        self.disks.push(format!("file={file},format=raw,{drive}"));
+        self
+    }
+
+    /// More kernel parameters.
+    pub fn kernel(mut self, parameters: &str) -> Machine {
+        self.kernel += " ";
+        self.kernel += parameters;
+        self
+    }
+
+    /// Commands of debugfs, that change this machine's copy of the root.
+    pub fn edit(mut self, commands: &str) -> Machine {
+        self.edits += commands;
+        self.edits += "\n";
+        self
+    }
+
+    /// Puts a file of this text into this machine's root, for root alone.
+    pub fn write(self, path: &str, text: &str) -> Machine {
+        let local = self.folder().join(path.replace('/', "-"));
+        fs::write(&local, text).unwrap();
+        let local = local.display();
+        self.edit(&format!(
+            "write {local} {path}\nset_inode_field {path} mode 0100600"
+        ))
+    }
+
+    /// Puts a symbolic link into the initramfs, in the place of what is there.
+    pub fn link_in_initramfs(mut self, path: &str, target: &str) -> Machine {
+        self.overlay = Some(cpio_with_link(path, target));
+        self
+    }
+
+    /// Lays the machine out and starts it.
+    pub fn start(self) -> Running {
+        let root = self.folder().join("root.img");
+        run(command("cp")
+            .arg("--sparse=always")
+            .arg(self.image.root())
+            .arg(&root));
+        if !self.edits.is_empty() {
+            edit(&root, &self.edits);
+        }
+
+        let initrd = self.folder().join("initrd");
+        let mut bytes = fs::read(self.image.initrd()).unwrap();
+        if let Some(overlay) = &self.overlay {
+            // The kernel wants an archive without compression at a multiple
+            // of four.
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes.extend(overlay);
+        }
+        fs::write(&initrd, bytes).unwrap();
+
+        let serial = self.folder().join("serial");
+        let qemu_log = File::create(self.folder().join("qemu")).unwrap();
+        let mut qemu = command("qemu-system-x86_64");
+        qemu.args(["-nodefaults", "-no-reboot", "-display", "none"])
+            .args(["-accel", accelerator(), "-machine", self.machine])
+            .args(["-m", "512"])
+            .arg("-serial")
+            .arg(format!("file:{}", serial.display()))
+            .args(["-chardev", "stdio,id=shell,signal=off"])
+            .args(["-serial", "chardev:shell"])
+            .arg("-kernel")
+            .arg(self.image.kernel())
+            .arg("-initrd")
+            .arg(&initrd)
+            .arg("-append")
+            .arg(format!("root=LABEL=root ro console=ttyS0{}", self.kernel))
+            .arg("-drive")
+            .arg(format!("file={},format=raw,if=virtio", root.display()));
+        for disk in &self.disks {
+            qemu.args(["-drive", disk]);
+        }
+        let bus = if self.machine == "q35" { "pcie" } else { "pci" };
+        let mut ports = Vec::new();
+        for (index, (mac, net)) in self.nics.iter().enumerate() {
+            let port = free_port();
+            let slot = index + 3;
+            qemu.arg("-netdev")
+                .arg(format!(
+                    "user,id=net{net},restrict=on,net=10.18.{net}.0/24,\
+                     host=10.18.{net}.254,dns=10.18.{net}.253,\
+                     ipv6-net=2001:db8:{net}::/64,\
+                     ipv6-host=2001:db8:{net}::ff,\
+                     ipv6-dns=2001:db8:{net}::fd,\
+                     hostfwd=tcp:127.0.0.1:{port}-10.18.{net}.1:22"
+                ))
+                .arg("-device")
+                .arg(format!(
+                    "virtio-net-pci,netdev=net{net},mac={mac},\
+                     bus={bus}.0,addr={slot},romfile="
+                ));
+            ports.push((*net, port));
+        }
+
+        qemu.stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(qemu_log);
+        // If the tests are killed, so is the machine.
+        let dies_with_us = || Ok(prctl::set_pdeathsig(Signal::SIGKILL)?);
+        // SAFETY: one system call, and nothing that another thread may hold.
+        unsafe { qemu.pre_exec(dies_with_us) };
+        let mut qemu = qemu.spawn().unwrap();
+        let shell_input = qemu.stdin.take().unwrap();
+        let shell_output = in_background(qemu.stdout.take().unwrap());
+        Running {
+            folder: self.folder,
+            started: Instant::now(),
+            ports,
+            serial,
+            qemu,
+            shell_input,
+            shell_output,
+        }
+    }
+}
+
+/// A machine that runs, until this goes out of scope.
+pub struct Running {
+    folder: Folder,
+    started: Instant,
+    ports: Vec<(u8, u16)>,
+    serial: PathBuf,
+    qemu: Child,
+    shell_input: ChildStdin,
+    shell_output: Receiver<Vec<u8>>,
+}
+
+impl Running {
+    /// Logs in by SSH, as soon as it lets us, at 10.18.NET.1.
+    pub fn login(&mut self, user: &str, net: u8, key: &Key) -> Login {
+        let port = self.ports.iter().find(|(n, _)| *n == net).unwrap().1;
+        let mut login = Login {
+            user: user.to_string(),
+            port,
+            key: key.file.clone(),
+            control: self.folder.0.join(format!("ssh-{user}-{net}")),
+            took: Duration::ZERO,
+        };
+        loop {
+            let last = login.ssh().arg("true").output().unwrap();
+            if last.status.success() {
+                login.took = self.started.elapsed();
+                return login;
+            }
+            assert!(
+                self.started.elapsed() < BOOT,
+                "no login as {user}: {}",
+                String::from_utf8_lossy(&last.stderr)
+            );
+            self.assert_alive();
+            sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// The shell on the second serial port, where systemd starts one if it is
+    /// told to (`Machine::kernel(SHELL)`): for machines without a network.
+    /// Returns once the boot is over.
+    pub fn shell(&mut self) -> Shell<'_> {
+        let mut seen = String::new();
+        // What is typed before the shell reads may be lost: ask until it
+        // answers. The sum keeps the echo from looking like the answer.
+        while !seen.contains("shell-42") {
+            assert!(self.started.elapsed() < BOOT, "no shell: {seen}");
+            self.assert_alive();
+            self.shell_input.write_all(b"\necho shell-$((40+2))\n").unwrap();
+            let pause = Instant::now() + Duration::from_secs(2);
+            self.read_shell(&mut seen, pause, |seen| seen.contains("shell-42"));
+        }
+        // Plain sh has no line editor that would print sequences of its own.
+        self.shell_input
+            .write_all(b"exec env PS1= PS2= sh\nstty -echo\n")
+            .unwrap();
+        let mut shell = Shell(self);
+        shell.run_within("systemctl is-system-running --wait || true", BOOT);
+        shell
+    }
+
+    /// What the console has shown so far.
+    pub fn console(&self) -> String {
+        let bytes = fs::read(&self.serial).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\r', "")
+    }
+
+    /// Appends what the shell prints until `done` or the time is over.
+    fn read_shell(
+        &self,
+        seen: &mut String,
+        end: Instant,
+        done: impl Fn(&str) -> bool,
+    ) {
+        while !done(seen) {
+            let left = end.saturating_duration_since(Instant::now());
+            let Ok(bytes) = self.shell_output.recv_timeout(left) else {
+                return;
+            };
+            *seen += &String::from_utf8_lossy(&bytes).replace('\r', "");
+        }
+    }
+
+    fn assert_alive(&mut self) {
+        if let Some(status) = self.qemu.try_wait().unwrap() {
+            let log = fs::read_to_string(self.folder.0.join("qemu"));
+            panic!("qemu: {status}\n{}", log.unwrap_or_default());
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+        if std::thread::panicking() {
+            let console = self.console();
+            let lines: Vec<_> = console.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(60)..];
+            eprintln!("the console's last lines:\n{}", tail.join("\n"));
+        }
+    }
+}
+
+/// Runs commands in a machine and returns what they print. A command that
+/// fails is a failed test.
+pub trait Inside {
+    fn run(&mut self, command: &str) -> String;
+
+    /// The output of a command that prints JSON, as `ip -json` does.
+    fn json(&mut self, command: &str) -> Value {
+        let output = self.run(command);
+        serde_json::from_str(&output).unwrap_or_else(|error| {
+            panic!("{command}: {error}\n{output}");
+        })
+    }
+}
+
+/// A login by SSH.
+pub struct Login {
+    user: String,
+    port: u16,
+    key: PathBuf,
+    control: PathBuf,
+    /// From power-on to this login.
+    pub took: Duration,
+}
+
+impl Login {
+    /// To be given the command. One connection carries them all.
+    fn ssh(&self) -> Command {
+        let mut ssh = command("timeout");
+        ssh.arg(COMMAND.as_secs().to_string())
+            .args(["ssh", "-F", "none", "-i"])
+            .arg(&self.key)
+            .args(["-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"])
+            .args(["-o", "StrictHostKeyChecking=no"])
+            .args(["-o", "UserKnownHostsFile=/dev/null"])
+            .args(["-o", "LogLevel=ERROR", "-o", "ConnectTimeout=30"])
+            .args(["-o", "ControlMaster=auto", "-o", "ControlPersist=20"])
+            .arg("-o")
+            .arg(format!("ControlPath={}", self.control.display()))
+            .args(["-p", &self.port.to_string()])
+            .arg(format!("{}@127.0.0.1", self.user));
+        ssh
+    }
+}
+
+impl Inside for Login {
+    fn run(&mut self, command: &str) -> String {
+        run(self.ssh().arg(command))
+    }
+}
+
+impl Drop for Login {
+    fn drop(&mut self) {
+        let _ = self.ssh().args(["-O", "exit"]).output();
+    }
+}
+
+/// The shell on the second serial port.
+pub struct Shell<'a>(&'a mut Running);
+
+/// The kernel parameter that starts it.
+pub const SHELL: &str = "systemd.debug_shell=ttyS1";
+
+impl Shell<'_> {
+    fn run_within(&mut self, command: &str, limit: Duration) -> String {
+        const END: &str = "@status@";
+        // The quotes keep the mark out of an echo of the line.
+        let line = format!(
+            "echo @'start'@; {{ {command}\n}} 2>&1; echo @'status'@$?@\n"
+        );
+        self.0.shell_input.write_all(line.as_bytes()).unwrap();
+        let mut seen = String::new();
+        let is_complete = |seen: &str| {
+            seen.rsplit_once(END).is_some_and(|(_, rest)| rest.contains('@'))
+        };
+        self.0.read_shell(&mut seen, Instant::now() + limit, is_complete);
+        let (_, rest) = seen
+            .split_once("@start@\n")
+            .unwrap_or_else(|| panic!("{command}: no answer: {seen}"));
+        let (output, status) = rest
+            .rsplit_once(END)
+            .unwrap_or_else(|| panic!("{command}: no end: {seen}"));
+        assert!(status.starts_with("0@"), "{command}: {status}\n{output}");
+        output.to_string()
+    }
+}
+
+impl Inside for Shell<'_> {
+    fn run(&mut self, command: &str) -> String {
+        self.run_within(command, COMMAND)
+    }
+}
+
+/// A folder that is removed at the end. Short, for the sockets in it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("onecontext-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// KVM where it is the hardware's own; guests hang under its imitations.
+fn accelerator() -> &'static str {
+    let ours = ["kvm_intel", "kvm_amd"]
+        .iter()
+        .any(|module| Path::new("/sys/module").join(module).exists());
+    let usable = ours
+        && File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .is_ok();
+    if usable { "kvm" } else { "tcg,thread=multi" }
+}
+
+/// A TCP port of this host that nobody uses at this moment.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Changes a file system with debugfs, which says on stderr what it cannot do
+/// (after its own name and version) and succeeds all the same.
+fn edit(root: &Path, commands: &str) {
+    let mut debugfs = command("debugfs")
+        .args(["-w", "-f", "-"])
+        .arg(root)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = debugfs.stdin.take().unwrap();
+    input.write_all(commands.as_bytes()).unwrap();
+    drop(input);
+    let output = debugfs.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+}
+
+/// Sends what a program prints through a channel, so that a reader can stop
+/// waiting for it.
+fn in_background(mut output: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = output.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// A cpio archive ("newc") that holds one symbolic link.
+fn cpio_with_link(path: &str, target: &str) -> Vec<u8> {
+    let mut archive = Vec::new();
+    let mut entry = |path: &str, mode: u32, data: &str| {
+        let size = data.len();
+        let name_size = path.len() + 1;
+        let fields =
+            [1, mode, 0, 0, 1, 0, size as u32, 0, 0, 0, 0, name_size as u32, 0];
+        archive.extend(b"070701");
+        for field in fields {
+            archive.extend(format!("{field:08x}").bytes());
+        }
+        for bytes in [&[path.as_bytes(), b"\0"].concat(), data.as_bytes()] {
+            archive.extend(bytes);
+            archive.resize(archive.len().next_multiple_of(4), 0);
+        }
+    };
+    entry(path.trim_start_matches('/'), 0o120777, target);
+    entry("TRAILER!!!", 0, "");
+    archive
+}

@@ -1,0 +1,68 @@
+//! Machines to boot: their images, their context disks, QEMU, and a shell
+//! inside.
+
+pub mod context;
+pub mod image;
+pub mod machine;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What `tests/setup.sh` installs, one program for each package.
+const PROGRAMS: [&str; 7] = [
+    "debugfs",
+    "genisoimage",
+    "mmdebstrap",
+    "qemu-system-x86_64",
+    "ssh",
+    "ssh-keygen",
+    "xorriso",
+];
+
+/// The top of the source tree.
+pub fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// True if machines can be booted here. Otherwise it says why not; where
+/// everything is demanded (`make test`, which sets CI), that is a failure.
+pub fn can_boot() -> bool {
+    let demanded = std::env::var_os("CI").is_some();
+    let missing = PROGRAMS.iter().find(|program| find(program).is_none());
+    let why = match missing {
+        Some(program) => format!("{program} is not installed; run `make setup`"),
+        None if demanded || image::any() => return true,
+        None => "there are no images yet; `make test` makes them".to_string(),
+    };
+    assert!(!demanded, "{why}");
+    eprintln!("skipped: {why}");
+    false
+}
+
+/// The path of a program; those of the administrator are looked for as well.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")])
+        .map(|folder| folder.join(program))
+        .find(|file| file.exists())
+}
+
+/// A command line for a program that `can_boot` has found, without stdin.
+pub fn command(program: &str) -> Command {
+    let mut command = Command::new(find(program).unwrap());
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a command that has to succeed; returns what it printed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
