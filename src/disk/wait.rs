@@ -1,36 +1,68 @@
-//! Bounded waiting, counted in sleeps: reading a clock would bring the vDSO's
-//! parser into the binary.
-use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
+//! Bounded waiting. A timer of the kernel says when the time is over: reading
+//! a clock would bring a parser of the vDSO into the binary, and counting
+//! sleeps would leave out how long an empty drive takes to say so.
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::OwnedFd;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 
-/// Sleeps in a second.
-const PER_SECOND: u32 = 10;
+/// How long one sleep lasts.
+const SLEEP: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+const NEVER: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
 
-/// What is left of a wait.
+/// A wait of limited length, which begins with the first sleep.
 pub struct Wait {
-    sleeps: u32,
+    seconds: u32,
+    timer: Option<OwnedFd>,
 }
 
 impl Wait {
     /// At most so many seconds in total.
     pub fn seconds(seconds: u32) -> Self {
         Self {
-            sleeps: seconds.saturating_mul(PER_SECOND),
+            seconds,
+            timer: None,
         }
     }
 
     /// Sleeps 100 ms, or says `false` when the time is over.
     pub fn sleep(&mut self) -> bool {
-        let Some(left) = self.sleeps.checked_sub(1) else {
-            return false;
+        let timer = match &self.timer {
+            Some(timer) => timer,
+            None => match self.start() {
+                Some(timer) => self.timer.insert(timer),
+                None => return false,
+            },
         };
-        self.sleeps = left;
-        let mut rest = Timespec {
-            tv_sec: 0,
-            tv_nsec: 1_000_000_000 / i64::from(PER_SECOND),
-        };
-        while let NanosleepRelativeResult::Interrupted(left) = nanosleep(&rest) {
-            rest = left;
+        let mut timers = [PollFd::new(timer, PollFlags::IN)];
+        // Interrupted, it was shorter; any other error would be for ever.
+        matches!(
+            poll(&mut timers, Some(&SLEEP)),
+            Ok(0) | Err(rustix::io::Errno::INTR)
+        )
+    }
+
+    fn start(&self) -> Option<OwnedFd> {
+        if self.seconds == 0 {
+            return None;
         }
-        true
+        let once = Itimerspec {
+            it_interval: NEVER,
+            it_value: Timespec {
+                tv_sec: self.seconds.into(),
+                tv_nsec: 0,
+            },
+        };
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).ok()?;
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).ok()?;
+        Some(timer)
     }
 }
