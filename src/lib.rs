@@ -18,6 +18,7 @@
 pub mod cli;
 pub mod commands;
 pub mod context;
+pub mod directory;
 pub mod disk;
 pub mod handover;
 pub mod kernel;

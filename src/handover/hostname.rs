@@ -3,9 +3,9 @@
 //! src/shared/hostname-setup.c, Debian: /etc/init.d/hostname.sh).
 use rustix::io::Errno;
 
-use super::{replace, text};
+use super::replace;
 use crate::plan::Plan;
-use crate::root::{Changes, Column, Root};
+use crate::root::{Changes, Column, Root, concat};
 use crate::text::Reason;
 
 const PATH: &[u8] = b"/etc/hostname";
@@ -32,10 +32,7 @@ pub fn decide<'a>(
         Some(name) if name == hostname => return Ok(()),
         Some(_) => {}
     }
-    let content = text(root.arena(), |text| {
-        text.extend(hostname)?;
-        text.push(b'\n')
-    })?;
+    let content = concat(root.arena(), &[hostname, b"\n"])?;
     replace(root, spot, Some(old), content, column, changes)
 }
 

@@ -3,13 +3,12 @@
 mod hostname;
 mod resolv_conf;
 
-use crate::memory::Arena;
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::root::{
-    Access, Bind, Change, Changes, Column, File, Folder, Found, Root, Spot, What, Writer, c_str,
+    Access, Bind, Change, Changes, Column, File, Folder, Found, Root, Spot, What, Writer, concat,
 };
-use crate::text::{Reason, Text};
+use crate::text::Reason;
 
 /// Each file and the name by which its failure is reported.
 type Decide = for<'a> fn(&Plan, &Root<'a>, Column, &mut Changes<'a>) -> Result<(), Reason>;
@@ -67,9 +66,8 @@ fn replace<'a>(
     if old.content == content {
         return Ok(());
     }
-    let name = spot.path().rsplit(|byte| *byte == b'/').next();
-    let copy = [b"/run/onecontext/".as_slice(), name.unwrap_or(b"")];
-    let source = root.locate(c_str(root.arena(), &copy)?.to_bytes())?;
+    let copy = [b"/run/onecontext/copies".as_slice(), spot.path()];
+    let source = root.locate(concat(root.arena(), &copy)?)?;
     changes.file(root, source, file, b"")?;
     changes.push(Change {
         spot,
@@ -77,16 +75,6 @@ fn replace<'a>(
         done: b"",
     })?;
     Ok(())
-}
-
-/// A text made by `write`.
-fn text<'a>(
-    arena: &'a Arena,
-    write: impl FnOnce(&mut Text<'a>) -> Result<(), crate::memory::NoMemory>,
-) -> Result<&'a [u8], Reason> {
-    let mut text = arena.table();
-    write(&mut text)?;
-    Ok(text.finish())
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! `/etc/resolv.conf` (resolv.conf(5)), where no manager of the root owns it,
 //! and systemd-resolved's drop-in where that does.
-use rustix::io::Errno;
-use ufmt::uwrite;
+use core::net::IpAddr;
 
-use super::{replace, text};
+use rustix::io::Errno;
+use ufmt::{uWrite, uwrite};
+
+use super::replace;
 use crate::memory::NoMemory;
 use crate::plan::Plan;
-use crate::report::Level;
 use crate::root::{Changes, Column, Root, units};
-use crate::text::{Ip, Reason, Shown, Text};
+use crate::text::{Ip, Reason, Text};
 
 const PATH: &[u8] = b"/etc/resolv.conf";
 const RESOLVED: &[u8] = b"/run/systemd/resolved.conf.d/50-onecontext.conf";
@@ -24,15 +25,29 @@ pub fn decide<'a>(
     column: Column,
     changes: &mut Changes<'a>,
 ) -> Result<(), Reason> {
-    if plan.name_servers().next().is_none() && plan.search_domains().next().is_none() {
+    let arena = root.arena();
+    let mut servers = arena.table();
+    for server in plan.name_servers() {
+        servers.push(server)?;
+    }
+    let mut search = arena.table();
+    for domain in plan.search_domains() {
+        search.push(domain)?;
+    }
+    if servers.is_empty() && search.is_empty() {
         return Ok(());
     }
+    let mut text = arena.table();
+    text.extend(HEAD)?;
     let spot = root.locate(PATH)?;
     if spot.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)? {
-        let content = text(root.arena(), |text| resolved(plan, text))?;
-        changes.run_file(root, RESOLVED, content)?;
+        // resolved.conf(5).
+        text.extend(b"[Resolve]\n")?;
+        lines(&mut text, "DNS=", &servers, "Domains=", &search)?;
+        changes.run_file(root, RESOLVED, text.finish())?;
         return Ok(());
     }
+    lines(&mut text, "nameserver ", &servers, "search ", &search)?;
     if spot.is_hidden() {
         changes.problem("write", PATH, "leads to a file system of the kernel");
         return Ok(());
@@ -45,19 +60,11 @@ pub fn decide<'a>(
             return Ok(());
         }
     };
-    let content = text(root.arena(), |text| resolv_conf(plan, text))?;
-    if let Err(reason) = replace(root, spot, old, content, column, changes) {
+    if let Err(reason) = replace(root, spot, old, text.finish(), column, changes) {
         changes.problem("write", spot.path(), reason);
     }
-    if plan.name_servers().count() > ASKED {
-        changes.remark(Level::Note, |text| {
-            uwrite!(
-                text,
-                "{}: most programs ask only the first {} name servers",
-                Shown(PATH),
-                ASKED
-            )
-        });
+    if servers.len() > ASKED {
+        changes.note(&[PATH, b": most programs ask only the first 3 name servers"]);
     }
     Ok(())
 }
@@ -69,44 +76,23 @@ fn is_resolved_enabled(root: &Root) -> Result<bool, Reason> {
         && units::is_enabled(root, NAME)?)
 }
 
-fn resolv_conf(plan: &Plan, text: &mut Text) -> Result<(), NoMemory> {
-    text.extend(HEAD)?;
-    for server in plan.name_servers() {
-        uwrite!(text, "nameserver {}\n", Ip(server))?;
-    }
-    words(text, b"search", plan.search_domains())
-}
-
-/// resolved.conf(5).
-fn resolved(plan: &Plan, text: &mut Text) -> Result<(), NoMemory> {
-    text.extend(HEAD)?;
-    text.extend(b"[Resolve]\n")?;
-    for server in plan.name_servers() {
-        uwrite!(text, "DNS={}\n", Ip(server))?;
-    }
-    for domain in plan.search_domains() {
-        text.extend(b"Domains=")?;
-        text.extend(domain)?;
-        text.push(b'\n')?;
-    }
-    Ok(())
-}
-
-/// One line, since of several `search` lines the last one counts.
-fn words<'w>(
+/// One line for each server, and one for all domains: of several `search`
+/// lines the last one counts.
+fn lines(
     text: &mut Text,
-    keyword: &[u8],
-    words: impl Iterator<Item = &'w [u8]>,
+    server: &str,
+    servers: &[IpAddr],
+    search: &str,
+    domains: &[&[u8]],
 ) -> Result<(), NoMemory> {
-    let start = text.len();
-    for word in words {
-        if text.len() == start {
-            text.extend(keyword)?;
-        }
-        text.push(b' ')?;
-        text.extend(word)?;
+    for address in servers {
+        uwrite!(text, "{}{}\n", server, Ip(*address))?;
     }
-    if text.len() > start {
+    for (position, domain) in domains.iter().enumerate() {
+        text.write_str(if position == 0 { search } else { " " })?;
+        text.extend(domain)?;
+    }
+    if !domains.is_empty() {
         text.push(b'\n')?;
     }
     Ok(())

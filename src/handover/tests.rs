@@ -143,7 +143,7 @@ fn resolved_gets_a_drop_in() {
     assert_eq!(
         fixture.text(DROP_IN),
         "# Made by onecontext from the context of this machine.\n[Resolve]\nDNS=9.9.9.9\n\
-         DNS=2001:db8::1\nDomains=example.org\nDomains=b.example.org\n"
+         DNS=2001:db8::1\nDomains=example.org b.example.org\n"
     );
 }
 

@@ -24,7 +24,14 @@ pub struct Merged<'a> {
 
 /// A line with its newline.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split_inclusive(|byte| *byte == b'\n')
+    let mut rest = text;
+    core::iter::from_fn(move || {
+        let end = rest.iter().position(|byte| *byte == b'\n');
+        let end = end.map_or(rest.len(), |end| end + 1);
+        let (line, tail) = rest.split_at_checked(end)?;
+        rest = tail;
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 fn is_begin(line: &[u8]) -> bool {
@@ -42,11 +49,7 @@ pub fn is_marked(text: &[u8]) -> bool {
 
 /// `text` with `keys` in the block. A block is replaced where it stands, a
 /// second one is removed; without one it is added at the end.
-pub fn merge<'a, 'k>(
-    arena: &'a Arena,
-    text: &[u8],
-    keys: impl Iterator<Item = &'k [u8]>,
-) -> Result<Merged<'a>, NoMemory> {
+pub fn merge<'a>(arena: &'a Arena, text: &[u8], keys: &[&[u8]]) -> Result<Merged<'a>, NoMemory> {
     let mut block = arena.table();
     block.extend(BEGIN)?;
     block.extend(BEGIN_REST)?;
@@ -108,9 +111,9 @@ mod tests {
     /// The merged file, twice merged the same, and whether it was broken.
     fn merged(text: &[u8], keys: &[&str]) -> (Vec<u8>, bool) {
         let arena = Arena::new();
-        let keys = || keys.iter().map(|key| key.as_bytes());
-        let once = merge(&arena, text, keys()).unwrap();
-        let twice = merge(&arena, once.content, keys()).unwrap();
+        let keys: Vec<_> = keys.iter().map(|key| key.as_bytes()).collect();
+        let once = merge(&arena, text, &keys).unwrap();
+        let twice = merge(&arena, once.content, &keys).unwrap();
         assert_eq!(twice.content, once.content);
         assert!(!twice.broken);
         (once.content.to_vec(), once.broken)

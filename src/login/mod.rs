@@ -7,21 +7,23 @@ mod tmpfiles;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use ufmt::{uDisplay, uwrite};
+use ufmt::uwrite;
 
 use crate::memory::Table;
 use crate::plan::Plan;
-use crate::report::{self, Level, Report};
+use crate::report::{self, Report};
 use crate::root::users::{User, Users};
 use crate::root::{
     Access, Bind, Change, Changes, Column, File, Folder, Found, Label, Root, Spot, What, Writer,
-    c_str, mounted_later, units,
+    concat, mounted_later, units,
 };
 use crate::text::{Reason, Shown};
 
 /// Applied by systemd-tmpfiles-setup.service, before systemd's own
 /// provision.conf: of two lines for one path the first counts.
 const TMPFILES: &[u8] = b"/run/tmpfiles.d/50-onecontext.conf";
+/// Below a home.
+const FILE: &[u8] = b"/.ssh/authorized_keys";
 /// Where the copies are that are mounted over files of a read-only root.
 const COPIES: &[u8] = b"/run/onecontext/keys/";
 
@@ -105,25 +107,21 @@ fn keys<'a>(
     };
     for (position, login) in named.iter().enumerate() {
         // Two names for one home share the file, and its first owner has it.
-        let shares = |other: &&Login| other.spot == login.spot;
+        let shares = |other: &Login| other.spot == login.spot;
         let earlier = named.get(..position).unwrap_or(&[]);
-        if earlier.iter().any(|other| shares(&other)) {
+        if earlier.iter().any(shares) {
             continue;
         }
-        let keys = || {
-            plan.keys
+        let mut keys = root.arena().table();
+        for key in plan.keys {
+            if named
                 .iter()
-                .filter(|key| {
-                    key.user == login.user.name
-                        || named
-                            .iter()
-                            .filter(shares)
-                            .any(|other| other.user.name == key.user)
-                })
-                .map(|key| key.line)
-        };
-        let count = keys().count();
-        if let Err(reason) = one_file(root, login, keys(), count, column, &mut lines, changes) {
+                .any(|other| other.user.name == key.user && shares(other))
+            {
+                keys.push(key.line)?;
+            }
+        }
+        if let Err(reason) = one_file(root, login, &keys, column, &mut lines, changes) {
             changes.problem("keys for user", login.user.name, reason);
         }
     }
@@ -139,11 +137,10 @@ fn keys<'a>(
         let Ok(found) = root.read_spot(login.spot) else {
             continue;
         };
-        if authorized_keys::is_marked(found.content) {
-            let none = core::iter::empty();
-            if let Err(reason) = one_file(root, &login, none, 0, column, &mut lines, changes) {
-                changes.problem("remove keys of user", user.name, reason);
-            }
+        if authorized_keys::is_marked(found.content)
+            && let Err(reason) = one_file(root, &login, &[], column, &mut lines, changes)
+        {
+            changes.problem("remove keys of user", user.name, reason);
         }
     }
     lines.finish(root, changes)
@@ -174,11 +171,10 @@ fn login<'a>(root: &Root<'a>, user: User<'a>) -> Result<Login<'a>, Reason> {
 }
 
 /// Brings the block of one file up to date.
-fn one_file<'a, 'k>(
+fn one_file<'a>(
     root: &Root<'a>,
     login: &Login<'a>,
-    keys: impl Iterator<Item = &'k [u8]>,
-    count: usize,
+    keys: &[&[u8]],
     column: Column,
     lines: &mut Tmpfiles<'a>,
     changes: &mut Changes<'a>,
@@ -222,10 +218,15 @@ fn one_file<'a, 'k>(
         access: access(0o600),
         folder,
     };
-    let done = report::shown(arena, &Done { login, count });
+    // `alice: 2 keys in /home/alice/.ssh/authorized_keys`
+    let mut done = arena.table();
+    let unit = if keys.len() == 1 { "key" } else { "keys" };
+    let (name, path) = (Shown(user.name), Shown(spot.path()));
+    uwrite!(done, "{}: {} {} in {}", name, keys.len(), unit, path)?;
+    let done = done.finish();
     if old.is_some_and(|found| is_done(root, &found, &file, spot)) {
-        if count > 0 {
-            changes.remark(Level::Note, |text| text.extend(done));
+        if !keys.is_empty() {
+            changes.note(&[done]);
         }
         return Ok(());
     }
@@ -250,10 +251,8 @@ fn one_file<'a, 'k>(
     // later renames over the file fail.
     let mounts = !(systemd && column == Column::Deferred) && visible && old.is_some();
     if mounts {
-        let mut path = arena.table();
-        path.extend(COPIES)?;
-        uwrite!(path, "{}", user.uid)?;
-        let source = root.locate(&path)?;
+        let copy = [COPIES, report::shown(arena, &user.uid)];
+        let source = root.locate(concat(arena, &copy)?)?;
         let folder = Folder::Made(Access::FOLDER);
         changes.file(root, source, File { folder, ..file }, b"")?;
         changes.push(Change {
@@ -272,10 +271,7 @@ fn one_file<'a, 'k>(
             "the root is not to be written now, and its init takes nothing from /run".into(),
         );
     } else {
-        changes.remark(Level::Note, |text| {
-            text.extend(done)?;
-            text.extend(b", by systemd-tmpfiles")
-        });
+        changes.note(&[done, b", by systemd-tmpfiles"]);
     }
     Ok(())
 }
@@ -284,14 +280,10 @@ fn one_file<'a, 'k>(
 fn is_done<'a>(root: &Root<'a>, found: &Found, file: &File, spot: Spot<'a>) -> bool {
     let folder_is_kept = || match file.folder {
         Folder::Made(_) => true,
-        Folder::Kept(access) => {
-            let path = spot.path();
-            let above = path.strip_suffix(b"/authorized_keys").unwrap_or(path);
-            c_str(root.arena(), &[above])
-                .and_then(|above| root.locate(above.to_bytes()))
-                .and_then(|above| Ok(root.stat(above)?))
-                .is_ok_and(|stat| access.is(stat.st_mode, stat.st_uid, stat.st_gid))
-        }
+        Folder::Kept(access) => spot
+            .parent(root.arena())
+            .and_then(|above| Ok(root.stat(above)?))
+            .is_ok_and(|stat| access.is(stat.st_mode, stat.st_uid, stat.st_gid)),
     };
     found.content == file.content
         && file.access.is(found.mode, found.uid, found.gid)
@@ -308,10 +300,8 @@ fn elsewhere<'a>(
     changes: &mut Changes<'a>,
 ) -> Result<(), Reason> {
     let Login { user, spot, .. } = *login;
-    let second = c_str(root.arena(), &[spot.path(), b"2"])?.to_bytes();
-    let uid = report::shown(root.arena(), &user.uid);
-    let config = sshd_config::Config::read(root);
-    if config.looks_at(second, user.name, user.home, uid) {
+    let second = concat(root.arena(), &[user.folder(), FILE, b"2"])?;
+    if sshd_config::Config::read(root).looks_at(root, &user, second) {
         // sshd's own second file, which nobody else uses.
         return lines.keys(&user, spot, "f+", b"2", content);
     }
@@ -321,29 +311,6 @@ fn elsewhere<'a>(
         "its home is mounted later: an authorized_keys that is there then is left as it is",
     );
     lines.keys(&user, spot, "f", b"", content)
-}
-
-/// `alice: 2 keys in /home/alice/.ssh/authorized_keys`
-struct Done<'l, 'a> {
-    login: &'l Login<'a>,
-    count: usize,
-}
-
-impl uDisplay for Done<'_, '_> {
-    fn fmt<W: ufmt::uWrite + ?Sized>(
-        &self,
-        f: &mut ufmt::Formatter<'_, W>,
-    ) -> Result<(), W::Error> {
-        Shown(self.login.user.name).fmt(f)?;
-        f.write_str(": ")?;
-        self.count.fmt(f)?;
-        f.write_str(if self.count == 1 {
-            " key in "
-        } else {
-            " keys in "
-        })?;
-        Shown(self.login.spot.path()).fmt(f)
-    }
 }
 
 /// The lines for systemd-tmpfiles so far.
@@ -421,10 +388,7 @@ fn check_config<'a>(
         return;
     }
     let config = &facts.config;
-    let is = |value: Option<&[u8]>, word: &[u8]| {
-        value.is_some_and(|value| value.eq_ignore_ascii_case(word))
-    };
-    if is(config.pubkey_authentication, b"no") {
+    if config.takes_no_key() {
         changes.problem(
             "SSH keys",
             b"sshd_config",
@@ -433,28 +397,19 @@ fn check_config<'a>(
     }
     for user in plan.users().filter_map(|name| users.find(name)) {
         let mut problem = |what: &'static str| changes.problem("login of user", user.name, what);
-        if user.uid == 0 && is(config.permit_root_login, b"no") {
+        if user.uid == 0 && config.permits_root(b"no") {
             problem("sshd_config says PermitRootLogin no: say prohibit-password, or set USERNAME");
         }
-        if user.uid == 0 && is(config.permit_root_login, b"forced-commands-only") {
+        if user.uid == 0 && config.permits_root(b"forced-commands-only") {
             problem("sshd_config says PermitRootLogin forced-commands-only: no shell for root");
         }
-        let wanted = [
-            user.home.strip_suffix(b"/").unwrap_or(user.home),
-            b"/.ssh/authorized_keys",
-        ];
-        let uid = report::shown(root.arena(), &user.uid);
-        if c_str(root.arena(), &wanted)
-            .is_ok_and(|wanted| !config.looks_at(wanted.to_bytes(), user.name, user.home, uid))
-        {
+        let file = concat(root.arena(), &[user.folder(), FILE]);
+        if !file.is_ok_and(|file| config.looks_at(root, &user, file)) {
             problem("sshd_config's AuthorizedKeysFile does not name .ssh/authorized_keys");
         }
         // sshd refuses keys that others could have put there (sshd(8), FILES).
-        let others_write = || {
-            let home = root.stat(root.locate(user.home).ok()?).ok()?;
-            Some(home.st_mode & 0o022 != 0)
-        };
-        if !is(config.strict_modes, b"no") && others_write() == Some(true) {
+        let home = root.locate(user.home).and_then(|home| Ok(root.stat(home)?));
+        if !config.is_lax() && home.is_ok_and(|home| home.st_mode & 0o022 != 0) {
             problem("its home can be written by others, so sshd ignores its keys: chmod go-w");
         }
     }

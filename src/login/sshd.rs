@@ -1,13 +1,9 @@
 //! The root's SSH server: whether it starts at boot, and whether it has host
 //! keys. What is missing is given for this boot through /run/systemd/system.
-use ufmt::{uWrite, uwrite};
-
 use super::sshd_config::Config;
-use crate::memory::NoMemory;
-use crate::report::Level;
 use crate::root::units::{self, Unit};
-use crate::root::{Changes, Root};
-use crate::text::{Reason, Shown};
+use crate::root::{Changes, Root, concat};
+use crate::text::Reason;
 
 /// What is known of the SSH server of a root.
 pub struct Facts<'a> {
@@ -188,10 +184,9 @@ fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Reaso
     }
     for name in OPENSSH_SERVICES {
         let mut makes = false;
-        let mut look = |text: &[u8]| makes |= mentions_a_maker(text);
         if let Unit::Found { text, .. } = units::find(root, name)? {
-            look(text);
-            units::drop_ins(root, name, look)?;
+            makes |= mentions_a_maker(text);
+            units::drop_ins(root, name, &mut |text| makes |= mentions_a_maker(text))?;
         }
         if makes {
             return Ok(HostKeys::Made);
@@ -204,11 +199,20 @@ fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Reaso
 fn mentions_a_maker(unit: &[u8]) -> bool {
     unit.split(|byte| *byte == b'\n')
         .filter(|line| !matches!(line.trim_ascii_start().first(), Some(b'#' | b';')))
-        .any(|line| {
-            MAKERS
-                .iter()
-                .any(|maker| line.windows(maker.len()).any(|part| part == *maker))
-        })
+        .any(|line| MAKERS.iter().any(|maker| contains(line, maker)))
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    let mut rest = text;
+    loop {
+        if rest.starts_with(word) {
+            return true;
+        }
+        match rest {
+            [_, tail @ ..] => rest = tail,
+            [] => return false,
+        }
+    }
 }
 
 /// What the root needs so that its SSH server runs after this boot, and what
@@ -230,18 +234,11 @@ pub fn decide<'a>(
     match facts.start {
         Start::Enabled => {}
         Start::Disabled { name, path } => {
-            let arena = root.arena();
-            let entry = [b"/run/systemd/system/multi-user.target.wants/", name];
-            let entry = crate::root::c_str(arena, &entry)?.to_bytes();
+            let wants = b"/run/systemd/system/multi-user.target.wants/";
+            let entry = concat(root.arena(), &[wants, name])?;
             if changes.link(root, root.locate(entry)?, path)? {
-                changes.remark(Level::Note, |text| {
-                    uwrite!(
-                        text,
-                        "{}: {} is not enabled in this image: enabled for this boot",
-                        STEP,
-                        Shown(name)
-                    )
-                });
+                let what = b" is not enabled in this image: enabled for this boot";
+                changes.note(&[b"SSH server: ", name, what]);
             }
         }
         Start::Off(what) => changes.problem(
@@ -264,9 +261,7 @@ pub fn decide<'a>(
         HostKeys::Present | HostKeys::Made => {}
         HostKeys::Missing(keygen) if facts.systemd => {
             make_host_keys(root, keygen, changes)?;
-            changes.remark(Level::Note, |text| {
-                text.write_str("SSH host keys: none in this image: made before the server starts")
-            });
+            changes.note(&[b"SSH host keys: none in this image: made before the server starts"]);
         }
         HostKeys::Missing(_) => changes.problem(
             "SSH host keys",
@@ -312,18 +307,12 @@ ExecStart=";
 Wants=onecontext-hostkeys.service
 After=onecontext-hostkeys.service
 ";
-    let text = |parts: &[&[u8]]| -> Result<&'a [u8], NoMemory> {
-        let mut text = root.arena().table();
-        for part in parts {
-            text.extend(part)?;
-        }
-        Ok(text.finish())
-    };
-    changes.run_file(root, UNIT, text(&[HEAD, keygen, b" -A\n"])?)?;
+    let arena = root.arena();
+    changes.run_file(root, UNIT, concat(arena, &[HEAD, keygen, b" -A\n"])?)?;
     for name in OPENSSH_SERVICES {
         if let Unit::Found { .. } = units::find(root, name)? {
-            let path = text(&[b"/run/systemd/system/", name, b".d/50-onecontext.conf"])?;
-            changes.run_file(root, path, DROP_IN)?;
+            let path = [b"/run/systemd/system/", name, b".d/50-onecontext.conf"];
+            changes.run_file(root, concat(arena, &path)?, DROP_IN)?;
         }
     }
     Ok(())

@@ -1,23 +1,25 @@
 //! What the root's sshd_config(5) says in general, outside of Match blocks:
 //! enough to warn of keys that sshd will not look at.
 use crate::memory::Table;
-use crate::root::Root;
+use crate::root::users::User;
+use crate::root::{Root, concat};
 use crate::text::Reason;
+use ufmt::uwrite;
 
 /// Files included in files, at most (SERVCONF_MAX_DEPTH, openssh:servconf.h).
 const DEEPEST: u32 = 16;
 
-/// The values that matter; the first one counts, as in sshd.
+/// The keywords whose first value counts, as in sshd.
+const KEYWORDS: [&[u8]; 4] = [
+    b"PermitRootLogin",
+    b"PubkeyAuthentication",
+    b"StrictModes",
+    b"AuthorizedKeysFile",
+];
+
+/// The values that matter.
 pub struct Config<'a> {
-    /// `PermitRootLogin`; without one, `prohibit-password`.
-    pub permit_root_login: Option<&'a [u8]>,
-    /// `PubkeyAuthentication`; without one, `yes`.
-    pub pubkey_authentication: Option<&'a [u8]>,
-    /// `StrictModes`; without one, `yes`.
-    pub strict_modes: Option<&'a [u8]>,
-    /// `AuthorizedKeysFile`: patterns separated by blanks; without one,
-    /// `.ssh/authorized_keys .ssh/authorized_keys2`.
-    pub authorized_keys_file: Option<&'a [u8]>,
+    values: [Option<&'a [u8]>; KEYWORDS.len()],
     /// Every `HostKey`.
     pub host_keys: Table<'a, &'a [u8]>,
 }
@@ -28,65 +30,71 @@ impl<'a> Config<'a> {
     /// itself will say so.
     pub fn read(root: &Root<'a>) -> Self {
         let mut config = Self {
-            permit_root_login: None,
-            pubkey_authentication: None,
-            strict_modes: None,
-            authorized_keys_file: None,
+            values: [None; KEYWORDS.len()],
             host_keys: root.arena().table(),
         };
-        let main = [
-            b"/etc/ssh/sshd_config".as_slice(),
-            b"/usr/etc/ssh/sshd_config",
-        ];
-        if let Some(found) = main.into_iter().find_map(|path| root.read(path).ok()) {
+        let main: [&[u8]; 2] = [b"/etc/ssh/sshd_config", b"/usr/etc/ssh/sshd_config"];
+        if let Some(found) = main.iter().find_map(|path| root.read(path).ok()) {
             let _ = config.text(root, found.content, 0);
         }
         config
     }
 
+    /// Whether `PermitRootLogin` is `word`; without one it is
+    /// `prohibit-password`.
+    pub fn permits_root(&self, word: &[u8]) -> bool {
+        let [value, ..] = self.values;
+        is(value, word)
+    }
+
+    /// Whether `PubkeyAuthentication` is `no`; without one it is `yes`.
+    pub fn takes_no_key(&self) -> bool {
+        let [_, value, ..] = self.values;
+        is(value, b"no")
+    }
+
+    /// Whether `StrictModes` is `no`; without one it is `yes`.
+    pub fn is_lax(&self) -> bool {
+        let [_, _, value, _] = self.values;
+        is(value, b"no")
+    }
+
     /// Whether sshd looks for keys of a user in `wanted`, an absolute path.
-    pub fn looks_at(&self, wanted: &[u8], user: &[u8], home: &[u8], uid: &[u8]) -> bool {
-        let patterns = self
-            .authorized_keys_file
-            .unwrap_or(b".ssh/authorized_keys .ssh/authorized_keys2");
-        words(patterns).any(|pattern| expands_to(pattern, wanted, user, home, uid))
+    pub fn looks_at(&self, root: &Root<'a>, user: &User, wanted: &[u8]) -> bool {
+        let [.., patterns] = self.values;
+        let patterns = patterns.unwrap_or(b".ssh/authorized_keys .ssh/authorized_keys2");
+        words(patterns).any(|pattern| expand(root, pattern, user).is_ok_and(|path| path == wanted))
     }
 
     fn text(&mut self, root: &Root<'a>, text: &'a [u8], depth: u32) -> Result<(), Reason> {
         for line in text.split(|byte| *byte == b'\n') {
             let line = line.trim_ascii();
-            if line.is_empty() || line.starts_with(b"#") {
-                continue;
-            }
             let end = line
                 .iter()
-                .position(|byte| byte.is_ascii_whitespace() || *byte == b'=');
-            let (keyword, value) = line
-                .split_at_checked(end.unwrap_or(line.len()))
-                .unwrap_or((line, b""));
+                .position(|byte| matches!(byte, b' ' | b'\t' | b'='));
+            let Some((keyword, value)) = end.and_then(|end| line.split_at_checked(end)) else {
+                continue;
+            };
             let value = value.trim_ascii_start();
-            let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii_start();
-            let first = words(value).next();
-            let is = |name: &[u8]| keyword.eq_ignore_ascii_case(name);
-            if is(b"Match") {
+            let value = value.strip_prefix(b"=").unwrap_or(value);
+            if same(keyword, b"Match") {
                 // To the end of this file everything has conditions.
                 return Ok(());
-            } else if is(b"Include") {
+            }
+            if same(keyword, b"Include") {
                 for pattern in words(value) {
                     self.include(root, pattern, depth)?;
                 }
-            } else if is(b"HostKey") {
-                if let Some(path) = first {
+            }
+            if same(keyword, b"HostKey") {
+                for path in words(value).take(1) {
                     self.host_keys.push(path)?;
                 }
-            } else if is(b"PermitRootLogin") {
-                self.permit_root_login = self.permit_root_login.or(first);
-            } else if is(b"PubkeyAuthentication") {
-                self.pubkey_authentication = self.pubkey_authentication.or(first);
-            } else if is(b"StrictModes") {
-                self.strict_modes = self.strict_modes.or(first);
-            } else if is(b"AuthorizedKeysFile") {
-                self.authorized_keys_file = self.authorized_keys_file.or(Some(value));
+            }
+            for (name, known) in KEYWORDS.iter().zip(&mut self.values) {
+                if same(keyword, name) && known.is_none() {
+                    *known = Some(value);
+                }
             }
         }
         Ok(())
@@ -99,26 +107,38 @@ impl<'a> Config<'a> {
             return Ok(());
         }
         let arena = root.arena();
-        let mut path = arena.table();
-        if !pattern.starts_with(b"/") {
-            path.extend(b"/etc/ssh/")?;
-        }
-        path.extend(pattern)?;
+        let base: &[u8] = if pattern.starts_with(b"/") {
+            b""
+        } else {
+            b"/etc/ssh/"
+        };
+        let path = concat(arena, &[base, pattern])?;
         let cut = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let (folder, name) = path.split_at_checked(cut + 1).unwrap_or((b"", b""));
+        let (folder, name) = path.split_at_checked(cut + 1).unwrap_or_default();
         for entry in root.list(folder)? {
             // glob(3) leaves hidden files out.
-            if !entry.starts_with(b".") && matches(name, entry) {
-                let mut file = arena.table();
-                file.extend(folder)?;
-                file.extend(entry)?;
-                if let Ok(found) = root.read(&file) {
-                    self.text(root, found.content, depth + 1)?;
-                }
+            if !entry.starts_with(b".")
+                && matches(name, entry)
+                && let Ok(found) = root.read(concat(arena, &[folder, entry])?)
+            {
+                self.text(root, found.content, depth + 1)?;
             }
         }
         Ok(())
     }
+}
+
+/// Without regard to the case of letters.
+fn same(text: &[u8], word: &[u8]) -> bool {
+    let lower = u8::to_ascii_lowercase;
+    text.len() == word.len() && text.iter().map(lower).eq(word.iter().map(lower))
+}
+
+/// Whether the first word of a value is `word`.
+fn is(value: Option<&[u8]>, word: &[u8]) -> bool {
+    value
+        .and_then(|value| words(value).next())
+        .is_some_and(|first| same(first, word))
 }
 
 /// Arguments: separated by blanks, perhaps in double quotes; a `#` starts a
@@ -159,38 +179,27 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// Whether a pattern of AuthorizedKeysFile, with its tokens `%h %u %U %%`,
-/// gives `wanted`; a relative one is below the home.
-fn expands_to(pattern: &[u8], wanted: &[u8], user: &[u8], home: &[u8], uid: &[u8]) -> bool {
-    let mut left = wanted;
-    let mut take = |text: &[u8]| match left.strip_prefix(text) {
-        Some(rest) => {
-            left = rest;
-            true
-        }
-        None => false,
-    };
-    let relative = !(pattern.starts_with(b"/") || pattern.starts_with(b"%h"));
-    if relative && !(take(home.strip_suffix(b"/").unwrap_or(home)) && take(b"/")) {
-        return false;
+/// A pattern of AuthorizedKeysFile with its tokens `%h %u %U %%` replaced; a
+/// relative one is below the home.
+fn expand<'a>(root: &Root<'a>, pattern: &[u8], user: &User) -> Result<&'a [u8], Reason> {
+    let mut path = root.arena().table();
+    if !(pattern.starts_with(b"/") || pattern.starts_with(b"%h")) {
+        path.extend(user.folder())?;
+        path.push(b'/')?;
     }
     let mut bytes = pattern.iter();
     while let Some(byte) = bytes.next() {
-        let fits = match byte {
+        match byte {
             b'%' => match bytes.next() {
-                Some(b'h') => take(home),
-                Some(b'u') => take(user),
-                Some(b'U') => take(uid),
-                Some(b'%') => take(b"%"),
-                _ => false,
+                Some(b'h') => path.extend(user.folder())?,
+                Some(b'u') => path.extend(user.name)?,
+                Some(b'U') => uwrite!(path, "{}", user.uid)?,
+                _ => path.push(b'%')?,
             },
-            byte => take(core::slice::from_ref(byte)),
-        };
-        if !fits {
-            return false;
+            byte => path.push(*byte)?,
         }
     }
-    left.is_empty()
+    Ok(path.finish())
 }
 
 #[cfg(test)]
@@ -218,37 +227,49 @@ mod tests {
         fixture.file("etc/ssh/sub", "StrictModes no\nInclude sub\n");
         let arena = Arena::new();
         let config = Config::read(&fixture.root(&arena));
-        assert_eq!(config.permit_root_login, Some(b"no".as_slice()));
-        assert_eq!(config.strict_modes, Some(b"no".as_slice()));
-        assert_eq!(config.pubkey_authentication, None);
+        assert!(config.permits_root(b"no") && config.is_lax());
+        assert!(!config.takes_no_key());
         assert_eq!(*config.host_keys, [b"/a".as_slice(), b"/b"]);
-        let looks = |path: &str| config.looks_at(path.as_bytes(), b"al", b"/home/al", b"7");
-        assert!(looks("/home/al/.ssh/a") && looks("/home/al/.ssh/b"));
-        assert!(!looks("/home/al/.ssh/authorized_keys"));
+        let looks = |path: &[u8]| config.looks_at(&fixture.root(&arena), &AL, path);
+        assert!(looks(b"/h/al/.ssh/a") && looks(b"/h/al/.ssh/b"));
+        assert!(!looks(b"/h/al/.ssh/authorized_keys"));
     }
+
+    const AL: User = User {
+        name: b"al",
+        uid: 7,
+        gid: 8,
+        home: b"/h/al/",
+        shell: b"",
+    };
 
     #[test]
     fn without_a_file_the_defaults_hold() {
         let fixture = Fixture::new();
         let arena = Arena::new();
         let config = Config::read(&fixture.root(&arena));
-        assert!(config.looks_at(b"/root/.ssh/authorized_keys", b"root", b"/root", b"0"));
-        assert!(config.looks_at(b"/root/.ssh/authorized_keys2", b"root", b"/root", b"0"));
-        assert!(!config.looks_at(b"/root/.ssh/authorized_keys3", b"root", b"/root", b"0"));
+        let looks = |path: &[u8]| config.looks_at(&fixture.root(&arena), &AL, path);
+        assert!(looks(b"/h/al/.ssh/authorized_keys"));
+        assert!(looks(b"/h/al/.ssh/authorized_keys2"));
+        assert!(!looks(b"/h/al/.ssh/authorized_keys3"));
+        assert!(!config.permits_root(b"no") && !config.takes_no_key() && !config.is_lax());
     }
 
     #[test]
     fn tokens() {
-        let fits = |pattern: &str, wanted: &str| {
-            expands_to(pattern.as_bytes(), wanted.as_bytes(), b"al", b"/h/al", b"7")
-        };
-        assert!(fits("/etc/keys/%u", "/etc/keys/al"));
-        assert!(fits("/etc/keys/%U%%", "/etc/keys/7%"));
-        assert!(fits("%h/.ssh/x", "/h/al/.ssh/x"));
-        assert!(fits("x", "/h/al/x"));
-        assert!(!fits("none", "/h/al/.ssh/x"));
-        assert!(!fits("%h/.ssh/x%", "/h/al/.ssh/x"));
-        assert!(!fits("/etc/keys/%u", "/etc/keys/al2"));
+        let fixture = Fixture::new();
+        let arena = Arena::new();
+        for (pattern, path) in [
+            ("/etc/keys/%u", "/etc/keys/al"),
+            ("/etc/keys/%U%%", "/etc/keys/7%"),
+            ("%h/.ssh/x", "/h/al/.ssh/x"),
+            ("x", "/h/al/x"),
+            ("none", "/h/al/none"),
+        ] {
+            let root = fixture.root(&arena);
+            let expanded = expand(&root, pattern.as_bytes(), &AL).unwrap();
+            assert_eq!(expanded, path.as_bytes());
+        }
     }
 
     #[test]

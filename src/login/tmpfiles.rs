@@ -37,22 +37,17 @@ pub fn line(
 }
 
 /// C escapes, and `%` doubled, since specifiers are expanded. What could end
-/// a field or be trimmed is escaped too.
+/// a field, be trimmed or be unquoted is escaped.
 fn escape(out: &mut Text, text: &[u8]) -> Result<(), NoMemory> {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     for byte in text {
         match byte {
-            b'\n' => out.extend(b"\\n")?,
-            b'\\' => out.extend(b"\\\\")?,
             b'%' => out.extend(b"%%")?,
-            b'!' | b'#'..=b'&' | b'('..=b'~' => out.push(*byte)?,
+            b'+' | b'-'..=b'9' | b'=' | b'@'..=b'Z' | b'_' | b'a'..=b'z' => out.push(*byte)?,
             _ => {
                 out.extend(b"\\x")?;
                 for digit in [byte >> 4, byte & 15] {
-                    out.push(if digit < 10 {
-                        b'0' + digit
-                    } else {
-                        b'a' - 10 + digit
-                    })?;
+                    out.push(HEX.get(usize::from(digit)).copied().unwrap_or(b'0'))?;
                 }
             }
         }
@@ -84,7 +79,7 @@ mod tests {
     fn escapes() {
         assert_eq!(
             lines("f+", "/root/x y", Some(b" a\\b%c\n\"'\xff~")),
-            "f+ /root/x\\x20y 0600 7 8 - \\x20a\\\\b%%c\\n\\x22\\x27\\xff~\n"
+            "f+ /root/x\\x20y 0600 7 8 - \\x20a\\x5cb%%c\\x0a\\x22\\x27\\xff\\x7e\n"
         );
         assert_eq!(lines("d", "/a", None), "d /a 0600 7 8 -\n");
     }

@@ -212,22 +212,23 @@ impl<'a> Changes<'a> {
 
     /// A step cannot be done: the step, its operand, the reason.
     pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Reason>) {
-        let reason = reason.into();
-        self.remark(Level::Problem, |text| {
-            uwrite!(text, "{}: {}: {}", step, Shown(operand), reason)
-        });
+        self.problem_because(step, operand, reason.into());
     }
 
-    /// One line of free form.
-    pub fn remark(
-        &mut self,
-        level: Level,
-        write: impl FnOnce(&mut Text<'a>) -> Result<(), NoMemory>,
-    ) {
+    fn problem_because(&mut self, step: &str, operand: &[u8], reason: Reason) {
         let mut text = self.arena.table();
         // Without memory a shortened line is better than none.
-        let _ = write(&mut text);
-        let _ = self.remarks.push((level, text.finish()));
+        let _ = uwrite!(text, "{}: {}: {}", step, Shown(operand), reason);
+        let _ = self.remarks.push((Level::Problem, text.finish()));
+    }
+
+    /// One line of free form, in parts.
+    pub fn note(&mut self, parts: &[&[u8]]) {
+        let mut text = self.arena.table();
+        for part in parts {
+            let _ = uwrite!(text, "{}", Shown(part));
+        }
+        let _ = self.remarks.push((Level::Note, text.finish()));
     }
 
     /// The text form of the files: `file PATH MODE`, `link PATH TARGET`,

@@ -9,7 +9,6 @@
 //! What is to be written is first described ([`Changes`]) and then done
 //! ([`Writer::carry_out`]), so that it can also be shown without doing it.
 mod change;
-mod directory;
 mod mounts;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -28,7 +27,8 @@ use rustix::io::{self, Errno};
 pub use change::{Access, Bind, Change, Changes, File, Folder, Label, Link, Octal, What};
 pub use mounts::{Column, Policy, Writer, mounted_later};
 
-use crate::memory::{Arena, NoMemory, Table};
+use crate::directory;
+use crate::memory::{Arena, NoMemory, sort};
 use crate::text::Reason;
 
 /// A file larger than this many bytes is none that we should read.
@@ -109,17 +109,19 @@ impl<'a> Spot<'a> {
         Ok(Self(c_str(arena, &[above, b"/", name])?))
     }
 
-    /// The directory and the name in it; `/` has none.
-    fn split(self, arena: &'a Arena) -> Result<(Self, &'a CStr), Reason> {
-        let path = self.path();
-        let cut = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let (above, name) = path.split_at_checked(cut).unwrap_or((b"", path));
-        let name = c_str(arena, &[name.strip_prefix(b"/").unwrap_or(name)])?;
-        if name.is_empty() {
-            return Err(Errno::ISDIR.into());
-        }
+    /// The directory that it is in; that of `/` is `/`.
+    pub fn parent(self, arena: &'a Arena) -> Result<Self, Reason> {
+        let above = self.cut().0;
         let above = if above.is_empty() { b"/" } else { above };
-        Ok((Self(c_str(arena, &[above])?), name))
+        Ok(Self(c_str(arena, &[above])?))
+    }
+
+    /// What stands before and after the last slash.
+    fn cut(self) -> (&'a [u8], &'a [u8]) {
+        let path = self.path();
+        let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let (above, name) = path.split_at_checked(slash).unwrap_or_default();
+        (above, name.strip_prefix(b"/").unwrap_or(name))
     }
 }
 
@@ -128,10 +130,25 @@ impl<'a> Spot<'a> {
 pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Reason> {
     let mut text = arena.table();
     for part in parts {
-        text.extend(part)?;
+        for byte in *part {
+            if *byte == 0 {
+                return Err(Errno::INVAL.into());
+            }
+            text.push(*byte)?;
+        }
     }
     text.push(0)?;
-    CStr::from_bytes_with_nul(text.finish()).map_err(|_| Errno::INVAL.into())
+    // SAFETY: the only NUL is at the end.
+    Ok(unsafe { CStr::from_bytes_with_nul_unchecked(text.finish()) })
+}
+
+/// The concatenation of `parts`.
+pub fn concat<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a [u8], Reason> {
+    let mut text = arena.table();
+    for part in parts {
+        text.extend(part)?;
+    }
+    Ok(text.finish())
 }
 
 impl<'a> Root<'a> {
@@ -163,12 +180,10 @@ impl<'a> Root<'a> {
     /// Where `path` leads, all symbolic links followed. Missing parts are
     /// taken as they stand; a file where a directory is needed is ENOTDIR.
     pub fn locate(&self, path: &[u8]) -> Result<Spot<'a>, Reason> {
-        let plain = path
-            .split(|byte| *byte == b'/')
-            .all(|name| name != b".." && name != b".")
-            && !path.windows(2).any(|pair| pair == b"//")
-            && path.starts_with(b"/")
-            && (path.len() == 1 || !path.ends_with(b"/"));
+        let mut names = path.split(|byte| *byte == b'/');
+        let plain = path.len() > 1
+            && names.next() == Some(b"")
+            && names.all(|name| !matches!(name, b"" | b"." | b".."));
         if plain && self.openat2.get() {
             // One system call decides the usual case: no link on the way.
             // ENOENT says so too: the links before the gap would have been met.
@@ -185,46 +200,31 @@ impl<'a> Root<'a> {
     fn walk(&self, path: &[u8]) -> Result<Spot<'a>, Reason> {
         // The part that is done, `` for the root itself, and what remains.
         let mut done = self.arena.table::<u8>();
-        let mut rest: &[u8] = self.arena.copy(path)?;
+        let mut rest: &[u8] = concat(self.arena, &[path, b"/"])?;
         let mut links = 0;
-        while !rest.is_empty() {
-            let end = rest.iter().position(|byte| *byte == b'/');
-            let (name, tail) = match end {
-                Some(end) => (
-                    rest.get(..end).unwrap_or(b""),
-                    rest.get(end + 1..).unwrap_or(b""),
-                ),
-                None => (rest, b"".as_slice()),
-            };
-            rest = tail;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'/') {
+            let (name, tail) = rest.split_at_checked(end).unwrap_or_default();
+            rest = tail.get(1..).unwrap_or_default();
             let before = done.len();
-            match name {
-                b"" | b"." => continue,
+            if name == b".." {
                 // Above the root is the root.
-                b".." => {
-                    let cut = done.iter().rposition(|byte| *byte == b'/');
-                    done.truncate(cut.unwrap_or(0));
-                    continue;
-                }
-                _ => {
-                    done.push(b'/')?;
-                    done.extend(name)?;
-                }
+                let slash = done.iter().rposition(|byte| *byte == b'/');
+                done.truncate(slash.unwrap_or(0));
             }
-            let Some(target) = self.link_at(&mut done)? else {
+            if matches!(name, b"" | b"." | b"..") {
                 continue;
-            };
-            links += 1;
-            if links > MOST_LINKS {
-                return Err(Errno::LOOP.into());
             }
-            let absolute = target.starts_with(b"/");
-            done.truncate(if absolute { 0 } else { before });
-            let mut next = self.arena.table();
-            next.extend(target)?;
-            next.push(b'/')?;
-            next.extend(tail)?;
-            rest = next.finish();
+            done.push(b'/')?;
+            done.extend(name)?;
+            if let Some(target) = self.link_at(c_str(self.arena, &[&done])?)? {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(Errno::LOOP.into());
+                }
+                let absolute = target.starts_with(b"/");
+                done.truncate(if absolute { 0 } else { before });
+                rest = concat(self.arena, &[target, tail])?;
+            }
         }
         if done.is_empty() {
             done.push(b'/')?;
@@ -234,18 +234,14 @@ impl<'a> Root<'a> {
 
     /// The text of the link at `path`, which has no link before its last
     /// component; `None` if there is no link, or nothing at all.
-    fn link_at(&self, path: &mut Table<'a, u8>) -> Result<Option<&'a [u8]>, Reason> {
+    fn link_at(&self, path: &CStr) -> Result<Option<&'a [u8]>, Reason> {
         // The directory that becomes /run is no link, whatever the root has.
-        if **path == *b"/run" {
+        if path == c"/run" {
             return Ok(None);
         }
-        let length = path.len();
-        path.push(0)?;
-        let (base, name) = self.place(CStr::from_bytes_until_nul(path).unwrap_or(c""));
+        let (base, name) = self.place(path);
         let mut buffer = [0; LONGEST_LINK];
-        let answer = readlinkat_raw(base, name, &mut buffer);
-        path.truncate(length);
-        match answer {
+        match readlinkat_raw(base, name, &mut buffer) {
             Ok(length) => {
                 let text = buffer.get(..length).unwrap_or(&buffer);
                 Ok(Some(self.arena.copy(text)?))
@@ -264,7 +260,8 @@ impl<'a> Root<'a> {
             _ => (&self.root, bytes),
         };
         let rest = rest.strip_prefix(b"/").unwrap_or(rest);
-        let rest = CStr::from_bytes_until_nul(rest).unwrap_or(c"");
+        // SAFETY: what is left of a text with a NUL at its end only.
+        let rest = unsafe { CStr::from_bytes_with_nul_unchecked(rest) };
         (base.as_fd(), if rest.is_empty() { c"." } else { rest })
     }
 
@@ -281,37 +278,14 @@ impl<'a> Root<'a> {
                 answer => return answer,
             }
         }
-        self.open_stepwise(base, path, flags)
-    }
-
-    /// [`Self::open_spot`] for kernels before 5.6: each directory on the way
-    /// is opened on its own, so that no link is followed.
-    fn open_stepwise(&self, base: BorrowedFd, path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
-        let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut names = path.to_bytes().split(|byte| *byte == b'/').peekable();
-        let mut at = None::<OwnedFd>;
-        while let Some(name) = names.next() {
-            let name = c_str(self.arena, &[name]).map_err(|_| Errno::NOMEM)?;
-            let last = names.peek().is_none();
-            let from = at.as_ref().map_or(base, |at| at.as_fd());
-            let flags = if last { flags | OFlags::NOFOLLOW } else { step };
-            match openat(from, name, flags, Mode::empty()) {
-                // O_PATH opens the link itself, and O_DIRECTORY answers
-                // ENOTDIR for a link: neither is what openat2 says.
-                Ok(file) if last && flags.contains(OFlags::PATH) => {
-                    if FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::Symlink {
-                        return Err(Errno::LOOP);
-                    }
-                    at = Some(file);
-                }
-                Ok(file) => at = Some(file),
-                Err(Errno::NOTDIR) if readlinkat_raw(from, name, &mut [0u8; 1]).is_ok() => {
-                    return Err(Errno::LOOP);
-                }
-                Err(errno) => return Err(errno),
-            }
+        // Before 5.6 what openat2 promises is looked up first. Nothing of the
+        // root runs yet that could make a link in between.
+        match self.walk(spot.path()) {
+            Ok(same) if same == spot => openat(base, path, flags | OFlags::NOFOLLOW, Mode::empty()),
+            Ok(_) => Err(Errno::LOOP),
+            Err(Reason::Os(errno)) => Err(errno),
+            Err(_) => Err(Errno::INVAL),
         }
-        at.ok_or(Errno::NOENT)
     }
 
     /// What is at a spot.
@@ -375,38 +349,26 @@ impl<'a> Root<'a> {
     /// The text of the symbolic link at `path`; links before its last part
     /// are followed.
     pub fn link(&self, path: &[u8]) -> Option<&'a [u8]> {
-        let cut = path.iter().rposition(|byte| *byte == b'/')?;
-        let above = self.locate(path.get(..cut + 1)?).ok()?;
-        let spot = above.join(self.arena, path.get(cut + 1..)?).ok()?;
-        let mut text = self.arena.table();
-        text.extend(spot.path()).ok()?;
-        self.link_at(&mut text).ok()?
+        let (above, name) = Spot(c_str(self.arena, &[path]).ok()?).cut();
+        let spot = self.locate(above).ok()?.join(self.arena, name).ok()?;
+        self.link_at(spot.0).ok()?
     }
 
     /// The names in the directory that `path` leads to, `.` and `..` left
     /// out, sorted; none if there is no such directory.
     pub fn list(&self, path: &[u8]) -> Result<&'a [&'a [u8]], Reason> {
-        let spot = self.locate(path)?;
         let mut names = self.arena.table::<&'a [u8]>();
-        match self.open_spot(spot, OFlags::RDONLY | OFlags::DIRECTORY) {
-            Ok(dir) => directory::read(&dir, |name| {
-                let name: &'a [u8] = self.arena.copy(name)?;
-                // Few names: the place of each is found by going back.
-                names.push(name)?;
-                let mut left: &mut [&[u8]] = &mut names;
-                while let [rest @ .., a, b] = left {
-                    if *a <= *b {
-                        break;
-                    }
-                    core::mem::swap(a, b);
-                    let keep = rest.len() + 1;
-                    left = left.get_mut(..keep).unwrap_or(&mut []);
-                }
-                Ok(())
+        match self.open_spot(self.locate(path)?, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(opened) => directory::names(opened.as_fd(), &mut |name| {
+                Ok(names.push(self.arena.copy(name)?)?)
             })?,
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => return Err(errno.into()),
         }
+        sort(&mut names, |a, b| a < b);
         Ok(names.finish())
     }
 }
+
+#[cfg(test)]
+mod tests;

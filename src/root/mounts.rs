@@ -2,9 +2,11 @@
 use rustix::fs::{self, AtFlags, StatVfsMountFlags, accessat, fstatvfs};
 use rustix::io::{self, Errno};
 use rustix::mount::{MountFlags, mount_remount};
+use ufmt::uwrite;
 
 use super::{Root, Spot};
-use crate::report::Report;
+use crate::report::{Level, Report};
+use crate::text::{Reason, Shown};
 
 /// `onecontext.root=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +73,11 @@ impl<'r, 'a> Writer<'r, 'a> {
                 Ok(None) => State::Writable,
                 Ok(Some(flags)) => State::Remounted(flags),
                 Err(errno) => {
-                    report.problem("remount read-write", self.root.path.to_bytes(), errno);
+                    // No problem yet: an image on squashfs is made so.
+                    let path = Shown(self.root.path.to_bytes());
+                    report.line(Level::Note, |text| {
+                        uwrite!(text, "remount read-write: {}: {}", path, Reason::Os(errno))
+                    });
                     State::Sealed
                 }
             };

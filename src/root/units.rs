@@ -1,5 +1,5 @@
 //! What the root's systemd has installed, enabled or masked (systemd.unit(5)).
-use super::Root;
+use super::{Root, concat};
 use crate::text::Reason;
 
 /// Where units are found, the strongest first. `/lib` is a link to `/usr/lib`
@@ -87,15 +87,13 @@ pub fn is_enabled(root: &Root, name: &[u8]) -> Result<bool, Reason> {
 pub fn drop_ins<'a>(
     root: &Root<'a>,
     name: &[u8],
-    mut each: impl FnMut(&'a [u8]),
+    each: &mut dyn FnMut(&'a [u8]),
 ) -> Result<(), Reason> {
     for folder in FOLDERS {
-        let mut directory = root.arena().table();
-        directory.extend(path(root, folder, name)?)?;
-        directory.extend(b".d")?;
-        for file in root.list(&directory)? {
+        let directory = concat(root.arena(), &[folder, b"/", name, b".d"])?;
+        for file in root.list(directory)? {
             if file.ends_with(b".conf")
-                && let Ok(found) = root.read(path(root, &directory, file)?)
+                && let Ok(found) = root.read(path(root, directory, file)?)
             {
                 each(found.content);
             }
@@ -105,5 +103,5 @@ pub fn drop_ins<'a>(
 }
 
 fn path<'a>(root: &Root<'a>, folder: &[u8], name: &[u8]) -> Result<&'a [u8], Reason> {
-    Ok(super::c_str(root.arena(), &[folder, b"/", name])?.to_bytes())
+    concat(root.arena(), &[folder, b"/", name])
 }

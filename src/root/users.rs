@@ -53,15 +53,24 @@ impl<'a> Users<'a> {
     }
 }
 
-impl User<'_> {
+impl<'a> User<'a> {
+    /// The home directory without a slash at its end.
+    pub fn folder(&self) -> &'a [u8] {
+        self.home.strip_suffix(b"/").unwrap_or(self.home)
+    }
+
     /// Whether the shell lets anybody in; `nologin`, `false` and the like say
     /// no, and `sync`, `halt` and `shutdown` run that program and leave.
     pub fn has_shell(&self) -> bool {
-        let name = self.shell.rsplit(|byte| *byte == b'/').next();
-        !matches!(
-            name,
-            Some(b"nologin" | b"false" | b"true" | b"sync" | b"halt" | b"shutdown")
-        )
+        const NONE: [&[u8]; 6] = [
+            b"/nologin",
+            b"/false",
+            b"/true",
+            b"/sync",
+            b"/halt",
+            b"/shutdown",
+        ];
+        !NONE.iter().any(|name| self.shell.ends_with(name))
     }
 }
 

@@ -11,7 +11,10 @@ use rustix::io::{self, Errno};
 use rustix::mount::mount_bind;
 use ufmt::uwrite;
 
-use super::{Access, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, c_str};
+use super::{
+    Access, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, c_str, concat,
+};
+use crate::memory::Arena;
 use crate::report::{Level, Report};
 use crate::text::{Reason, Shown};
 
@@ -25,6 +28,14 @@ impl<'a> Writer<'_, 'a> {
     /// proves to be read-only, `decide` is asked again, for the column that
     /// applies then; what was done stays done.
     pub fn apply(&mut self, report: &mut Report<'a>, decide: impl Fn(Column, &mut Changes<'a>)) {
+        self.apply_decided(report, &decide);
+    }
+
+    fn apply_decided(
+        &mut self,
+        report: &mut Report<'a>,
+        decide: &dyn Fn(Column, &mut Changes<'a>),
+    ) {
         let mut column = self.column();
         loop {
             let mut changes = Changes::new(self.root.arena);
@@ -60,16 +71,14 @@ impl<'a> Writer<'_, 'a> {
         let mut sealed = false;
         for change in changes.list() {
             let path = change.spot.path();
-            let (step, said, result) = match &change.what {
-                What::File(file) => ("write", "wrote ", self.root.write(change.spot, file)),
-                What::Link(link) => {
-                    let made = self.root.symlink(change.spot, link.target);
-                    ("link", "linked ", made)
-                }
-                What::Bind(bind) => {
-                    let made = self.root.bind(bind.source, change.spot);
-                    ("bind mount over", "mounted over ", made)
-                }
+            let (step, said) = match &change.what {
+                What::File(_) => ("write", "wrote "),
+                What::Link(_) => ("link", "linked "),
+                What::Bind(_) => ("mount over", "mounted over "),
+            };
+            let result = match &change.what {
+                What::Bind(bind) => self.root.bind(bind.source, change.spot),
+                what => self.root.replace(change.spot, what),
             };
             match result {
                 Ok(()) if !notes => {}
@@ -86,48 +95,52 @@ impl<'a> Writer<'_, 'a> {
 }
 
 impl<'a> Root<'a> {
-    /// Writes a file: a temporary one in the same directory, filled and on
-    /// the disk, takes its place. A reader never sees half of it, and a
-    /// failure leaves what was there.
-    fn write(&self, spot: Spot<'a>, file: &File) -> Result<(), Reason> {
+    /// Makes a file or a link: under another name in the same directory,
+    /// filled and on the disk, then it takes its place. A reader never sees
+    /// half of it, and a failure leaves what was there.
+    fn replace(&self, spot: Spot<'a>, what: &What) -> Result<(), Reason> {
         if spot.is_hidden() {
             return Err("leads to a file system of the kernel".into());
         }
-        let (above, name) = spot.split(self.arena)?;
-        let directory = self.open_folder(above, &file.folder)?;
-        // Always the same name: what a power cut left is swept by the next
-        // attempt, and the initramfs runs one of us at a time.
-        let temporary = c_str(self.arena, &[b".", name.to_bytes(), b".onecontext"])?;
-        let made = self.fill(&directory, name, temporary, file, !spot.in_run());
-        let renamed = made.and_then(|()| Ok(renameat(&directory, temporary, &directory, name)?));
-        if renamed.is_err() {
-            let _ = unlinkat(&directory, temporary, AtFlags::empty());
-        } else if !spot.in_run() {
+        let folder = match what {
+            What::File(file) => file.folder,
+            _ => Folder::Made(Access::FOLDER),
+        };
+        let directory = self.open_folder(spot.parent(self.arena)?, &folder)?;
+        let name = c_str(self.arena, &[spot.cut().1])?;
+        // Always the same other name: what a power cut left is swept by the
+        // next attempt, and the initramfs runs one of us at a time.
+        let other = c_str(self.arena, &[b".", name.to_bytes(), b".onecontext"])?;
+        let remove = || unlinkat(&directory, other, AtFlags::empty());
+        let _ = remove();
+        let lasting = !spot.in_run();
+        let made = match what {
+            What::File(file) => self.fill(&directory, name, other, file, lasting),
+            What::Link(link) => c_str(self.arena, &[link.target])
+                .and_then(|target| Ok(symlinkat(target, &directory, other)?)),
+            What::Bind(_) => Ok(()),
+        };
+        let made = made.and_then(|()| Ok(renameat(&directory, other, &directory, name)?));
+        if made.is_err() {
+            let _ = remove();
+        } else if lasting {
             fsync(&directory)?;
         }
-        renamed
+        made
     }
 
     fn fill(
         &self,
         directory: &OwnedFd,
         name: &CStr,
-        temporary: &CStr,
+        other: &CStr,
         file: &File,
         lasting: bool,
     ) -> Result<(), Reason> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = || openat(directory, temporary, flags, Mode::RUSR | Mode::WUSR);
-        let output = match open() {
-            Err(Errno::EXIST) => {
-                unlinkat(directory, temporary, AtFlags::empty())?;
-                open()?
-            }
-            answer => answer?,
-        };
-        let mut label = [0; LONGEST_LABEL];
-        let label = self.label(directory, Some(name), file.access.label, &mut label);
+        let output = openat(directory, other, flags, Mode::RUSR | Mode::WUSR)?;
+        let label = self.label(directory, Some(name), file.access.label);
         set_access(output.as_fd(), &file.access, label)?;
         let mut rest = file.content;
         while !rest.is_empty() {
@@ -161,12 +174,14 @@ impl<'a> Root<'a> {
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let (above, name) = spot.split(self.arena)?;
+        let above = spot.parent(self.arena)?;
+        if above == spot {
+            return Err(Errno::NOENT.into());
+        }
         let parent = self.open_folder(above, &Folder::Made(Access::FOLDER))?;
-        mkdirat(&parent, name, Mode::RWXU)?;
+        mkdirat(&parent, c_str(self.arena, &[spot.cut().1])?, Mode::RWXU)?;
         let directory = self.open_spot(spot, flags)?;
-        let mut label = [0; LONGEST_LABEL];
-        let label = self.label(&parent, None, access.label, &mut label);
+        let label = self.label(&parent, None, access.label);
         set_access(directory.as_fd(), access, label)?;
         if !spot.in_run() {
             fsync(&parent)?;
@@ -178,51 +193,32 @@ impl<'a> Root<'a> {
     /// the file that it replaces, else one made from the directory's. Without
     /// a loaded policy the kernel gives no label itself, and a file without
     /// one is denied to sshd later.
-    fn label<'l>(
-        &self,
-        directory: &OwnedFd,
-        replaces: Option<&CStr>,
-        rule: Label,
-        room: &'l mut [u8; LONGEST_LABEL],
-    ) -> &'l [u8] {
+    fn label(&self, directory: &OwnedFd, replaces: Option<&CStr>, rule: Label) -> &'a [u8] {
         // A file system without labels costs this one call.
-        let Ok(length) = fgetxattr(directory, SELINUX, &mut room[..]) else {
-            return b"";
-        };
+        let above = self.label_of(directory);
+        if above.is_empty() {
+            return above;
+        }
         if let Some(name) = replaces {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let own = openat(directory, name, flags, Mode::empty())
-                .and_then(|file| fgetxattr(file, SELINUX, &mut room[..]));
-            if let Ok(length) = own {
-                return room.get(..length).unwrap_or(b"");
+            if let Ok(file) = openat(directory, name, flags, Mode::empty()) {
+                let own = self.label_of(&file);
+                if !own.is_empty() {
+                    return own;
+                }
             }
         }
-        let length = match rule {
-            Label::Neighbour => length,
-            Label::SshHome => ssh_home(room, length),
-        };
-        room.get(..length).unwrap_or(b"")
+        match rule {
+            Label::Neighbour => above,
+            Label::SshHome => ssh_home(self.arena, above),
+        }
     }
 
-    /// Makes a symbolic link; one that is there is replaced.
-    fn symlink(&self, spot: Spot<'a>, target: &[u8]) -> Result<(), Reason> {
-        let (above, name) = spot.split(self.arena)?;
-        let directory = self.open_folder(above, &Folder::Made(Access::FOLDER))?;
-        let target = c_str(self.arena, &[target])?;
-        match symlinkat(target, &directory, name) {
-            Err(Errno::EXIST) => {
-                let temporary = c_str(self.arena, &[b".", name.to_bytes(), b".onecontext"])?;
-                let _ = unlinkat(&directory, temporary, AtFlags::empty());
-                symlinkat(target, &directory, temporary)?;
-                let renamed = renameat(&directory, temporary, &directory, name);
-                if renamed.is_err() {
-                    let _ = unlinkat(&directory, temporary, AtFlags::empty());
-                }
-                renamed?;
-            }
-            answer => answer?,
-        }
-        Ok(())
+    fn label_of(&self, file: &OwnedFd) -> &'a [u8] {
+        let mut room = [0; LONGEST_LABEL];
+        let length = fgetxattr(file, SELINUX, &mut room[..]).unwrap_or(0);
+        let label = room.get(..length).unwrap_or(b"");
+        self.arena.copy(label).map_or(b"", |copy| copy)
     }
 
     /// Mounts a file over another.
@@ -261,27 +257,16 @@ fn set_access(file: BorrowedFd, access: &Access, label: &[u8]) -> io::Result<()>
     }
 }
 
-/// Replaces the type in `user:role:type[:level]` by `ssh_home_t`; gives the
-/// new length, 0 if it is no label.
-fn ssh_home(label: &mut [u8; LONGEST_LABEL], length: usize) -> usize {
-    const TYPE: &[u8] = b"ssh_home_t";
-    let old = *label;
-    let old = old.get(..length).unwrap_or(b"");
-    let mut parts = old.splitn(4, |byte| *byte == b':');
-    let (Some(user), Some(role), Some(kind)) = (parts.next(), parts.next(), parts.next()) else {
-        return 0;
+/// `user:role:type[:level]` with `ssh_home_t` for its type.
+fn ssh_home<'a>(arena: &'a Arena, label: &'a [u8]) -> &'a [u8] {
+    let mut parts = label.splitn(4, |byte| *byte == b':');
+    let (Some(user), Some(role), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
+        return b"";
     };
-    let end: &[u8] = if kind.ends_with(b"\0") { b"\0" } else { b"" };
     let (colon, level): (&[u8], _) = match parts.next() {
         Some(level) => (b":", level),
-        None => (b"", end),
+        // The NUL that xattrs of SELinux end with.
+        None => (b"", b"\0".as_slice()),
     };
-    let new = [user, b":", role, b":", TYPE, colon, level];
-    let mut count = 0;
-    let bytes = new.into_iter().flatten();
-    for (to, from) in label.iter_mut().zip(bytes) {
-        *to = *from;
-        count += 1;
-    }
-    count
+    concat(arena, &[user, b":", role, b":ssh_home_t", colon, level]).unwrap_or(b"")
 }

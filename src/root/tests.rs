@@ -1,0 +1,395 @@
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::thread;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use super::testing::{Fixture, is_root, lines};
+use super::*;
+use crate::report::{Console, Report};
+
+const NONE: Option<&str> = None;
+
+/// Runs `test` in a mount namespace of its own.
+fn in_own_mounts(test: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS).unwrap();
+                let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
+                mount(NONE, "/", NONE, private, NONE).unwrap();
+                test();
+            })
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
+
+fn remount(path: &Path, flags: MsFlags) {
+    mount(NONE, path, NONE, flags | MsFlags::MS_REMOUNT, NONE).unwrap();
+}
+
+/// A change of one file of the root.
+fn file<'a>(root: &Root<'a>, path: &[u8], content: &'a [u8], changes: &mut Changes<'a>) {
+    let file = File {
+        content,
+        access: Access {
+            owner: None,
+            ..Access::PUBLIC
+        },
+        folder: Folder::Made(Access {
+            owner: None,
+            ..Access::FOLDER
+        }),
+    };
+    let spot = root.locate(path).unwrap();
+    changes.file(root, spot, file, b"").unwrap();
+}
+
+fn locate(fixture: &Fixture, path: &str) -> Result<String, Reason> {
+    let arena = Arena::new();
+    let root = fixture.root(&arena);
+    let fast = root.locate(path.as_bytes());
+    // The kernels before 5.6 answer the same.
+    root.openat2.set(false);
+    assert_eq!(root.locate(path.as_bytes()), fast);
+    if let Ok(spot) = fast {
+        let slow = root.stat(spot).map(|stat| stat.st_ino);
+        root.openat2.set(true);
+        assert_eq!(root.stat(spot).map(|stat| stat.st_ino), slow);
+    }
+    fast.map(|spot| String::from_utf8(spot.path().to_vec()).unwrap())
+}
+
+#[test]
+fn paths_stay_inside_the_root() {
+    let fixture = Fixture::new();
+    fixture.file("etc/plain", "");
+    fixture.link("etc/up", "../../../../../../etc/plain");
+    fixture.link("etc/absolute", "/etc/plain");
+    fixture.link("abs", "/etc");
+    fixture.link("etc/gone", "missing/more");
+    fixture.link("etc/twice", "up");
+    for (path, spot) in [
+        ("/", "/"),
+        ("", "/"),
+        ("/..", "/"),
+        ("/../../etc/./plain", "/etc/plain"),
+        ("//etc//plain//", "/etc/plain"),
+        ("/etc/up", "/etc/plain"),
+        ("/etc/absolute", "/etc/plain"),
+        ("/etc/twice", "/etc/plain"),
+        ("/abs/../abs/plain", "/etc/plain"),
+        ("/abs/none/../plain", "/etc/plain"),
+        ("/etc/gone", "/etc/missing/more"),
+        ("/no/such/path", "/no/such/path"),
+    ] {
+        assert_eq!(locate(&fixture, path).as_deref(), Ok(spot), "{path}");
+    }
+    assert_eq!(
+        locate(&fixture, "/etc/plain/x"),
+        Err(Reason::Os(Errno::NOTDIR))
+    );
+    fixture.link("a", "b");
+    fixture.link("b", "a");
+    assert_eq!(locate(&fixture, "/a/x"), Err(Reason::Os(Errno::LOOP)));
+}
+
+#[test]
+fn what_leads_below_run_is_in_the_run_directory() {
+    let fixture = Fixture::new();
+    // What the root itself has there is hidden after switch_root.
+    fs::create_dir_all(fixture.top().join("root/run")).unwrap();
+    fs::write(fixture.top().join("root/run/file"), "hidden").unwrap();
+    fixture.file("run/file", "seen");
+    fixture.link("var/run", "/run");
+    fixture.link("relative", "var/run/../run/file");
+    fixture.link("run/back", "/etc");
+    fixture.file("etc/name", "root");
+    let arena = Arena::new();
+    let root = fixture.root(&arena);
+    for path in ["/run/file", "/var/run/file", "/relative"] {
+        assert_eq!(locate(&fixture, path).as_deref(), Ok("/run/file"));
+        assert_eq!(root.read(path.as_bytes()).unwrap().content, b"seen");
+    }
+    assert_eq!(
+        locate(&fixture, "/run/back/name").as_deref(),
+        Ok("/etc/name")
+    );
+    assert_eq!(locate(&fixture, "/run/..").as_deref(), Ok("/"));
+    assert_eq!(locate(&fixture, "/runner").as_deref(), Ok("/runner"));
+    assert!(!root.locate(b"/runner").unwrap().in_run());
+    assert!(root.locate(b"/run").unwrap().in_run());
+    assert!(root.locate(b"/proc/x").unwrap().is_hidden());
+}
+
+#[test]
+fn a_spot_follows_no_link() {
+    let fixture = Fixture::new();
+    fixture.file("etc/plain", "");
+    fixture.link("link", "etc");
+    let arena = Arena::new();
+    let root = fixture.root(&arena);
+    for openat2 in [true, false] {
+        root.openat2.set(openat2);
+        for path in [c"/link", c"/link/plain"] {
+            assert_eq!(root.stat(Spot(path)).err(), Some(Errno::LOOP), "{path:?}");
+        }
+        assert!(root.stat(Spot(c"/etc/plain")).is_ok());
+        assert_eq!(root.stat(Spot(c"/etc/none")).err(), Some(Errno::NOENT));
+    }
+}
+
+#[test]
+fn lists_are_sorted() {
+    let fixture = Fixture::new();
+    for name in ["b", "a", "c", ".x", "aa"] {
+        fixture.file(&format!("etc/{name}"), "");
+    }
+    let arena = Arena::new();
+    let root = fixture.root(&arena);
+    assert_eq!(
+        root.list(b"/etc").unwrap(),
+        [b".x".as_slice(), b"a", b"aa", b"b", b"c"]
+    );
+    assert!(root.list(b"/none").unwrap().is_empty());
+    assert!(root.list(b"/etc/a").unwrap().is_empty());
+}
+
+#[test]
+fn a_change_is_shown_before_it_is_made() {
+    let fixture = Fixture::new();
+    fixture.directory("etc");
+    let arena = Arena::new();
+    let root = fixture.root(&arena);
+    let mut changes = Changes::new(&arena);
+    file(&root, b"/etc/a", b"x", &mut changes);
+    changes.run_file(&root, b"/run/x/y", b"x").unwrap();
+    let link = root.locate(b"/run/l").unwrap();
+    changes.link(&root, link, b"/usr/lib/t").unwrap();
+    let mut text = arena.table();
+    changes.write(&mut text).unwrap();
+    assert_eq!(
+        std::str::from_utf8(&text).unwrap(),
+        "file /etc/a 0644\nfile /run/x/y 0644\nlink /run/l /usr/lib/t\n"
+    );
+    assert!(!fixture.has("etc/a") && !fixture.has("run/x") && !fixture.has("run/l"));
+}
+
+#[test]
+fn what_an_interrupted_write_left_is_swept() {
+    let fixture = Fixture::new();
+    fixture.file("etc/.a.onecontext", "half");
+    fixture.apply(Policy::Auto, |root, writer, report| {
+        writer.apply(report, |_, changes| {
+            file(root, b"/etc/a", b"whole", changes);
+        });
+    });
+    assert_eq!(fixture.text("etc/a"), "whole");
+    assert!(!fixture.has("etc/.a.onecontext"));
+}
+
+#[test]
+fn a_read_only_root_is_written_and_put_back() {
+    if !is_root("a_read_only_root_is_written_and_put_back") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let path = fixture.top().join("root");
+    in_own_mounts(|| {
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
+        mount(Some("tmpfs"), &path, Some("tmpfs"), flags, NONE).unwrap();
+        fixture.file("etc/a", "old");
+        remount(&path, flags | MsFlags::MS_RDONLY);
+        let before = statvfs(&path).unwrap().flags();
+        assert!(before.contains(FsFlags::ST_RDONLY | FsFlags::ST_NOSUID | FsFlags::ST_NOATIME));
+        // Nothing to write: nothing is remounted, not even for a moment.
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            writer.apply(report, |_, changes| {
+                file(root, b"/etc/a", b"old", changes);
+                changes.run_file(root, b"/run/x", b"x").unwrap();
+            });
+            assert!(statvfs(&path).unwrap().flags().contains(FsFlags::ST_RDONLY));
+        });
+        assert_eq!(said, ["wrote /run/x"]);
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            writer.apply(report, |_, changes| {
+                file(root, b"/etc/a", b"new", changes);
+            });
+            let now = statvfs(&path).unwrap().flags();
+            assert_eq!(now, before - FsFlags::ST_RDONLY);
+        });
+        assert_eq!(said, ["wrote /etc/a"]);
+        assert_eq!(fixture.text("etc/a"), "new");
+        assert_eq!(statvfs(&path).unwrap().flags(), before);
+        // Also when nobody calls finish.
+        let arena = Arena::new();
+        let root = fixture.root(&arena);
+        let mut report = Report::new(&arena, Console::Silent);
+        Writer::new(&root, Policy::Auto).apply(&mut report, |_, changes| {
+            file(&root, b"/etc/a", b"newer", changes);
+        });
+        assert_eq!(fixture.text("etc/a"), "newer");
+        assert_eq!(statvfs(&path).unwrap().flags(), before);
+        // The door does not keep the file system busy.
+        nix::mount::umount2(&path, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    });
+}
+
+#[test]
+fn a_root_that_cannot_go_back_is_told() {
+    if !is_root("a_root_that_cannot_go_back_is_told") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let path = fixture.top().join("root");
+    in_own_mounts(|| {
+        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        fixture.directory("etc");
+        remount(&path, MsFlags::MS_RDONLY);
+        let mut busy = None;
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            writer.apply(report, |_, changes| file(root, b"/etc/a", b"x", changes));
+            busy = Some(fs::File::create(fixture.host("busy")).unwrap());
+        });
+        let problem = format!(
+            "!remount read-only: {}: Device or resource busy",
+            path.display()
+        );
+        assert_eq!(said, ["wrote /etc/a".to_owned(), problem]);
+    });
+}
+
+/// A root that stays read-only: a bind mount below a mount that is not ours
+/// to remount, as an image on squashfs would be.
+#[test]
+fn a_sealed_root_is_asked_for_again() {
+    if !is_root("a_sealed_root_is_asked_for_again") {
+        return;
+    }
+    let fixture = Fixture::new();
+    fixture.file("etc/hostname", "old\n");
+    let path = fixture.top().join("root");
+    in_own_mounts(|| {
+        // Not a mount point: the remount fails, and the whole is read-only.
+        let top = fixture.top();
+        mount(Some(top), top, NONE, MsFlags::MS_BIND, NONE).unwrap();
+        let flags = MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        remount(top, flags);
+        let run = top.join("run");
+        mount(Some("tmpfs"), &run, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        let mut columns = Vec::new();
+        let seen = std::cell::RefCell::new(&mut columns);
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            writer.apply(report, |column, changes| {
+                seen.borrow_mut().push(column);
+                changes.note(&[b"said once"]);
+                let path: &[u8] = match column {
+                    Column::Written => b"/etc/a",
+                    _ => b"/run/a",
+                };
+                file(root, path, b"x", changes);
+            });
+            assert_eq!(writer.column(), Column::Sealed);
+        });
+        assert_eq!(columns, [Column::Written, Column::Sealed]);
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert!(said[0].starts_with(&format!("remount read-write: {}: ", path.display())));
+        assert_eq!(said[1..], ["wrote /run/a", "said once"]);
+    });
+}
+
+#[test]
+fn a_full_file_system_keeps_what_was_there() {
+    if !is_root("a_full_file_system_keeps_what_was_there") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let path = fixture.top().join("root");
+    in_own_mounts(|| {
+        let size = Some("size=64k");
+        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), size).unwrap();
+        fixture.file("etc/a", "old");
+        let large = vec![b'x'; 1 << 20];
+        let arena = Arena::new();
+        let large = &*arena.copy(&large).unwrap();
+        let root = fixture.root(&arena);
+        let mut report = Report::new(&arena, Console::Silent);
+        let mut writer = Writer::new(&root, Policy::Auto);
+        writer.apply(&mut report, |_, changes| {
+            file(&root, b"/etc/a", large, changes);
+            file(&root, b"/etc/b", b"small", changes);
+        });
+        writer.finish(&mut report);
+        assert_eq!(
+            lines(&report),
+            ["!write: /etc/a: No space left on device", "wrote /etc/b"]
+        );
+        assert_eq!(fixture.text("etc/a"), "old");
+        let names: Vec<_> = fs::read_dir(path.join("etc"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+    });
+}
+
+#[test]
+fn labels_are_those_of_the_neighbours() {
+    if !is_root("labels_are_those_of_the_neighbours") {
+        return;
+    }
+    let fixture = Fixture::new();
+    const LABEL: &[u8] = b"system_u:object_r:admin_home_t:s0:c1,c2\0";
+    fixture.file("root/file", "");
+    fixture.file("plain/file", "");
+    let path = |path: &str| CString::new(fixture.host(path).as_os_str().as_bytes()).unwrap();
+    let set = |at: &str, label: &[u8]| {
+        rustix::fs::lsetxattr(
+            path(at).as_c_str(),
+            c"security.selinux",
+            label,
+            rustix::fs::XattrFlags::empty(),
+        )
+    };
+    let get = |at: &str| {
+        let mut room = [0u8; 100];
+        let length = rustix::fs::lgetxattr(path(at).as_c_str(), c"security.selinux", &mut room[..]);
+        length.ok().map(|length| room[..length].to_vec())
+    };
+    if let Err(errno) = set("root", LABEL) {
+        eprintln!("labels: skipped: the file system takes none: {errno}");
+        return;
+    }
+    set("root/file", b"u:r:own_t\0").unwrap();
+    fixture.apply(Policy::Auto, |root, writer, report| {
+        writer.apply(report, |_, changes| {
+            file(root, b"/root/file", b"new", changes);
+            file(root, b"/root/other", b"new", changes);
+            file(root, b"/plain/other", b"new", changes);
+            let access = |mode| Access {
+                mode,
+                owner: None,
+                label: Label::SshHome,
+            };
+            let what = What::File(File {
+                content: b"key",
+                access: access(0o600),
+                folder: Folder::Kept(access(0o700)),
+            });
+            let spot = root.locate(b"/root/.ssh/authorized_keys").unwrap();
+            let done = b"";
+            changes.push(Change { spot, what, done }).unwrap();
+        });
+    });
+    let ssh = Some(b"system_u:object_r:ssh_home_t:s0:c1,c2\0".to_vec());
+    assert_eq!(get("root/.ssh"), ssh);
+    assert_eq!(get("root/.ssh/authorized_keys"), ssh);
+    assert_eq!(get("root/file"), Some(b"u:r:own_t\0".to_vec()));
+    assert_eq!(get("root/other"), Some(LABEL.to_vec()));
+    assert_eq!(get("plain/other"), None);
+}
