@@ -1,7 +1,7 @@
 //! Kernel parameters below /proc/sys.
 use rustix::fd::BorrowedFd;
 use rustix::fs::{Mode, OFlags, openat};
-use rustix::io::{Errno, read, write};
+use rustix::io::{Errno, pwrite, read};
 
 use crate::memory::Arena;
 use crate::text::Text;
@@ -26,7 +26,9 @@ pub fn set_ipv6(
     let length = read(&file, &mut old)?;
     let digit = [b'0'.wrapping_add(value)];
     if old.get(..length).map(crate::text::trim) != Some(&digit[..]) {
-        write(&file, &digit)?;
+        // At the start: elsewhere a write changes nothing and is no error
+        // (kernel/sysctl.c, SYSCTL_WRITES_STRICT).
+        pwrite(&file, &digit, 0)?;
     }
     Ok(())
 }

@@ -1,0 +1,94 @@
+//! What the shipped file is: static, small, nothing in it that is writable
+//! and executable, and next to nothing that can panic.
+#[path = "support/release.rs"]
+mod release;
+
+use goblin::elf::Elf;
+use goblin::elf::header::ET_EXEC;
+use goblin::elf::program_header::{
+    PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_TLS,
+};
+
+/// The budget of DESIGN.md for the release binary, in bytes.
+const LARGEST: usize = 64 << 10;
+
+/// Functions of core that only a panic calls. Those that are left belong to
+/// core's own parser of IP addresses and to rustix's checks of descriptors.
+/// Raise it only with a reason.
+const PANICS: &[&str] = &[];
+
+#[test]
+fn it_is_small() {
+    let size = std::fs::metadata(release::binary()).unwrap().len() as usize;
+    assert!(size <= LARGEST, "{size} bytes are more than {LARGEST}");
+}
+
+#[test]
+fn it_is_static_and_its_code_cannot_be_written() {
+    let bytes = std::fs::read(release::binary()).unwrap();
+    let elf = Elf::parse(&bytes).unwrap();
+    assert_eq!(elf.header.e_type, ET_EXEC, "position-independent");
+    assert!(elf.libraries.is_empty() && elf.dynamic.is_none());
+    for forbidden in [PT_INTERP, PT_DYNAMIC, PT_TLS] {
+        assert!(
+            elf.program_headers
+                .iter()
+                .all(|header| header.p_type != forbidden)
+        );
+    }
+    for header in elf
+        .program_headers
+        .iter()
+        .filter(|header| header.p_type == PT_LOAD)
+    {
+        assert_ne!(header.p_flags & (PF_W | PF_X), PF_W | PF_X, "{header:?}");
+    }
+    let stack = elf
+        .program_headers
+        .iter()
+        .find(|header| header.p_type == PT_GNU_STACK);
+    assert_eq!(
+        stack.expect("PT_GNU_STACK").p_flags & PF_X,
+        0,
+        "executable stack"
+    );
+}
+
+#[test]
+fn what_is_left_of_panics_is_known() {
+    let file = release::build(
+        "target/unstripped",
+        &[("CARGO_PROFILE_RELEASE_STRIP", "none")],
+    );
+    let bytes = std::fs::read(file).unwrap();
+    let elf = Elf::parse(&bytes).unwrap();
+    let names = elf
+        .syms
+        .iter()
+        .filter_map(|symbol| elf.strtab.get_at(symbol.st_name));
+    let is_panic = |name: &&str| {
+        [
+            "panicking",
+            "slice_index_fail",
+            "expect_failed",
+            "unwrap_failed",
+            "copy_from_slice",
+            "panic_fmt",
+            "len_mismatch",
+        ]
+        .iter()
+        .any(|word| name.contains(word))
+    };
+    let mut left: Vec<&str> = names.filter(is_panic).collect();
+    left.sort();
+    let known = |name: &str| PANICS.iter().any(|known| name.contains(known));
+    let new: Vec<_> = left.iter().filter(|name| !known(name)).collect();
+    assert!(
+        new.is_empty() && left.len() <= PANICS.len(),
+        "new panics: {new:#?} of {left:#?}"
+    );
+    assert!(
+        elf.syms.iter().count() > 50,
+        "no symbols: was the file stripped?"
+    );
+}

@@ -1,0 +1,561 @@
+//! The shipped binary on links of a network namespace of its own, asserted
+//! with iproute2. Each test is a thread in its own network, mount and UTS
+//! namespaces, so nothing of the machine is touched.
+#[path = "support/release.rs"]
+mod release;
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl a@b";
+
+/// A small machine: a root, a run directory, a kernel log.
+struct Guest {
+    top: PathBuf,
+    log: fs::File,
+}
+
+impl Guest {
+    /// Enters new namespaces. `None`, and a word why, where that is refused.
+    fn new() -> Option<Self> {
+        let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
+        if let Err(errno) = unshare(flags) {
+            assert!(std::env::var_os("CI").is_none(), "new namespaces: {errno}");
+            eprintln!("skipped: new namespaces: {errno}; run as root");
+            return None;
+        }
+        mount(
+            None::<&str>,
+            "/",
+            None::<&str>,
+            MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+            None::<&str>,
+        )
+        .unwrap();
+        let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
+        mount(
+            Some("tmpfs"),
+            &top,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .unwrap();
+        // A root whose SSH server is enabled and has its keys, as far as the
+        // binary looks.
+        for file in [
+            "root/usr/sbin/sshd",
+            "root/usr/lib/systemd/systemd",
+            "root/usr/lib/systemd/system/ssh.service",
+            "root/etc/systemd/system/multi-user.target.wants/ssh.service",
+            "root/etc/ssh/ssh_host_ed25519_key",
+            "root/home/alice/.profile",
+            "root/root/.profile",
+            "run/.keep",
+        ] {
+            fs::create_dir_all(top.join(file).parent().unwrap()).unwrap();
+            fs::write(top.join(file), "[Service]\nExecStart=/usr/sbin/sshd -D\n").unwrap();
+        }
+        fs::create_dir(top.join("root/sbin")).unwrap();
+        std::os::unix::fs::symlink("/usr/lib/systemd/systemd", top.join("root/sbin/init")).unwrap();
+        fs::write(
+            top.join("root/etc/passwd"),
+            "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n",
+        )
+        .unwrap();
+        nix::unistd::chown(
+            &top.join("root/home/alice"),
+            Some(1000.into()),
+            Some(1000.into()),
+        )
+        .unwrap();
+        let kmsg = top.join("kmsg");
+        nix::unistd::mkfifo(&kmsg, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        let log = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(nix::libc::O_NONBLOCK)
+            .open(&kmsg)
+            .unwrap();
+        mount(
+            Some(&kmsg),
+            "/dev/kmsg",
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        )
+        .unwrap();
+        ip("link set lo up");
+        Some(Self { top, log })
+    }
+
+    /// A cable whose near end has this name and MAC.
+    fn nic(&self, name: &str, mac: &str) {
+        ip(&format!(
+            "link add {name} address {mac} type veth peer name far-{name}"
+        ));
+        ip(&format!("link set far-{name} up"));
+    }
+
+    /// Applies a context and says how that ended and what the log then has.
+    fn apply(&mut self, context: &str) -> (i32, String) {
+        let file = self.top.join("context.sh");
+        fs::write(&file, context).unwrap();
+        // What earlier runs said; the pipe is empty: EAGAIN.
+        let _ = self.log.read_to_end(&mut Vec::new());
+        let status = Command::new(release::binary())
+            .args(["apply", "--root"])
+            .arg(self.top.join("root"))
+            .arg("--run")
+            .arg(self.top.join("run"))
+            .arg("--context")
+            .arg(&file)
+            .status()
+            .unwrap();
+        let mut log = Vec::new();
+        let _ = self.log.read_to_end(&mut log);
+        (
+            status.code().expect("an exit status"),
+            String::from_utf8(log).unwrap(),
+        )
+    }
+
+    /// Applies a context that nothing is wrong with.
+    #[track_caller]
+    fn apply_well(&mut self, context: &str) {
+        let (status, log) = self.apply(context);
+        assert_eq!(status, 0, "{log}");
+        assert!(!log.contains("<3>"), "{log}");
+    }
+}
+
+fn output(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+fn ip(arguments: &str) {
+    output(Command::new("ip").args(arguments.split(' ')));
+}
+
+fn json(arguments: &str) -> Value {
+    let output = output(Command::new("ip").arg("-json").args(arguments.split(' ')));
+    if output.stdout.is_empty() {
+        Value::Array(vec![])
+    } else {
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+/// The addresses of a device that were given to it, in the kernel's order.
+fn addresses(device: &str) -> Vec<String> {
+    let link = json(&format!("address show dev {device}"));
+    let list = link[0]["addr_info"].as_array().unwrap().clone();
+    list.iter()
+        .filter(|address| address["scope"] == "global")
+        .map(|address| {
+            format!(
+                "{}/{}",
+                address["local"].as_str().unwrap(),
+                address["prefixlen"]
+            )
+        })
+        .collect()
+}
+
+/// The routes that were given to the main table, as the text form has them.
+fn routes(family: &str) -> Vec<String> {
+    let mut routes: Vec<String> = json(&format!("{family} route show table main proto static"))
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|route| {
+            let text = |name: &str, word: &str| {
+                route
+                    .get(name)
+                    .map(|value| format!(" {word}{}", value.to_string().trim_matches('"')))
+                    .unwrap_or_default()
+            };
+            let onlink = route["flags"]
+                .as_array()
+                .is_some_and(|flags| flags.iter().any(|flag| flag == "onlink"));
+            format!(
+                "{}{}{}{}{}",
+                route["dst"].as_str().unwrap(),
+                text("gateway", "via "),
+                text("dev", "dev "),
+                if onlink { " onlink" } else { "" },
+                text("metric", "metric "),
+            )
+        })
+        .collect();
+    routes.sort();
+    routes
+}
+
+fn setting(device: &str, name: &str) -> String {
+    // Read by a child: what /proc/sys shows is its process's network, and this
+    // is but a thread.
+    String::from_utf8(
+        output(Command::new("cat").arg(format!("/proc/sys/net/ipv6/conf/{device}/{name}"))).stdout,
+    )
+    .unwrap()
+    .trim()
+    .into()
+}
+
+fn mode(path: &Path) -> (u32, u32) {
+    let data = fs::metadata(path).unwrap();
+    (data.permissions().mode() & 0o7777, data.uid())
+}
+
+#[test]
+fn everything_of_one_nic() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    guest.nic("ens3", "02:00:0a:12:01:01");
+    let context = format!(
+        "DNS='9.9.9.9'\nETH0_ALIAS0_IP='10.18.1.7'\nETH0_ALIAS0_MASK='255.255.255.255'\nETH0_ALIAS1_IP6='2001:db8:1::b'\n\
+         ETH0_DNS='10.18.1.53'\nETH0_GATEWAY='10.18.9.254'\nETH0_IP='10.18.1.1'\nETH0_IP6='2001:db8:1::a'\n\
+         ETH0_IP6_GATEWAY='fe80::1'\nETH0_IP6_ULA='fd00::a'\nETH0_MAC='02:00:0A:12:01:01'\nETH0_MASK='255.255.255.0'\n\
+         ETH0_METRIC='100'\nETH0_MTU='1450'\nETH0_ROUTES='10.0.0.0/8 via 10.18.1.253, 2001:db8:f::/48 via 2001:db8:1::fe'\n\
+         ETH0_SEARCH_DOMAIN='example.org'\nPATH='/nonexistent'\nSET_HOSTNAME='web1.example.org'\n\
+         SSH_PUBLIC_KEY='{KEY}'\nUSERNAME='alice'\n"
+    );
+    guest.apply_well(&context);
+    let look = || {
+        assert_eq!(
+            addresses("ens3"),
+            [
+                "10.18.1.1/24",
+                "10.18.1.7/32",
+                "2001:db8:1::b/64",
+                "fd00::a/64",
+                "2001:db8:1::a/64"
+            ]
+        );
+        assert_eq!(
+            routes("-4"),
+            [
+                "10.0.0.0/8 via 10.18.1.253 dev ens3",
+                "default via 10.18.9.254 dev ens3 onlink metric 100"
+            ]
+        );
+        assert_eq!(
+            routes("-6"),
+            [
+                "2001:db8:f::/48 via 2001:db8:1::fe dev ens3 metric 1024",
+                "default via fe80::1 dev ens3 metric 100"
+            ]
+        );
+        assert_eq!(json("link show dev ens3")[0]["mtu"], 1450);
+        for (name, value) in [("accept_ra", "0"), ("autoconf", "0"), ("disable_ipv6", "0")] {
+            assert_eq!(setting("ens3", name), value, "{name}");
+        }
+    };
+    look();
+    assert_eq!(nix::unistd::gethostname().unwrap(), "web1.example.org");
+    let root = guest.top.join("root");
+    let keys = root.join("home/alice/.ssh/authorized_keys");
+    assert!(
+        fs::read_to_string(&keys)
+            .unwrap()
+            .lines()
+            .any(|line| line == KEY)
+    );
+    assert_eq!(
+        (mode(&keys), mode(keys.parent().unwrap())),
+        ((0o600, 1000), (0o700, 1000))
+    );
+    let resolvers = fs::read_to_string(root.join("etc/resolv.conf")).unwrap();
+    let lines: Vec<_> = resolvers
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "nameserver 9.9.9.9",
+            "nameserver 10.18.1.53",
+            "search example.org"
+        ]
+    );
+    let banner = fs::read_to_string(guest.top.join("run/issue.d/50-onecontext.issue")).unwrap();
+    assert!(
+        banner.contains("ETH0 ens3: 10.18.1.1/24") && banner.contains("1 SSH key"),
+        "{banner}"
+    );
+
+    // Once more: everything is as it was, and no file is written again.
+    let before = fs::metadata(&keys).unwrap();
+    let (links, all_routes) = (json("address show"), json("route show table all"));
+    guest.apply_well(&context);
+    look();
+    assert_eq!(json("route show table all"), all_routes);
+    assert_eq!(json("address show"), links);
+    let after = fs::metadata(&keys).unwrap();
+    assert_eq!(
+        (before.ino(), before.mtime_nsec()),
+        (after.ino(), after.mtime_nsec())
+    );
+}
+
+#[test]
+fn nics_are_found_by_mac_and_not_by_what_sits_on_them() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    guest.nic("ens3", "02:00:00:00:00:01");
+    guest.nic("ens4", "02:00:00:00:00:02");
+    ip("link add a-bridge address 02:00:00:00:00:02 type bridge");
+    guest.apply_well(&format!(
+        "ETH0_IP=10.0.0.1\nETH0_MAC=02:00:00:00:00:02\nETH0_GATEWAY=10.0.0.254\n\
+         ETH3_IP=10.3.0.1\nETH3_MAC=02:00:00:00:00:01\nETH3_GATEWAY=10.3.0.254\nSSH_PUBLIC_KEY='{KEY}'"
+    ));
+    assert_eq!(addresses("ens4"), ["10.0.0.1/24"]);
+    assert_eq!(addresses("ens3"), ["10.3.0.1/24"]);
+    assert!(addresses("a-bridge").is_empty());
+    assert_eq!(
+        routes("-4"),
+        [
+            "default via 10.0.0.254 dev ens4",
+            "default via 10.3.0.254 dev ens3 metric 1"
+        ]
+    );
+}
+
+#[test]
+fn without_macs_names_count_and_then_positions() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    guest.nic("ens9", "02:00:00:00:00:09");
+    guest.nic("ens4", "02:00:00:00:00:04");
+    guest.nic("eth2", "02:00:00:00:00:02");
+    let (status, log) = guest.apply(&format!(
+        "IP_PRIVATE=\"10.0.0.1\"\nIP_PUBLIC=\"10.1.0.1\"\nIP_EXTRA=\"10.2.0.1\"\nNETMASK_PRIVATE=\"/16\"\n\
+         NETMASK_EXTRA=\"24\"\nDEFAULT_GATEWAY=\"10.1.0.254\"\nGLOBAL_NETWORK=\"10.64.0.0\"\nGLOBAL_NETMASK=\"10\"\n\
+         PUBLIC_KEY=\"{KEY}\n\""
+    ));
+    assert_eq!(status, 0, "{log}");
+    // veth ends come in pairs: ens9 is the second device, far-ens9 the first
+    // or the other way round; the names tell.
+    assert_eq!(addresses("eth2"), ["10.2.0.1/24"]);
+    let devices = json("link show");
+    let order: Vec<&str> = devices
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|link| link["ifname"].as_str().unwrap())
+        .filter(|name| *name != "lo")
+        .collect();
+    assert_eq!(addresses(order[0]), ["10.0.0.1/16"]);
+    assert_eq!(addresses(order[1]), ["10.1.0.1/24"]);
+    assert_eq!(
+        routes("-4"),
+        [
+            format!("10.64.0.0/10 dev {}", order[0]),
+            format!("default via 10.1.0.254 dev {}", order[1])
+        ]
+    );
+}
+
+#[test]
+fn ipv6_methods_set_what_the_kernel_does_by_itself() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    for (number, name) in ["auto", "dhcp", "disable", "skip", "static"]
+        .iter()
+        .enumerate()
+    {
+        guest.nic(name, &format!("02:00:00:00:00:0{number}"));
+    }
+    let before = setting("skip", "accept_ra");
+    let context: String = ["auto", "DHCP", "disable", "skip", "static"]
+        .iter()
+        .enumerate()
+        .map(|(n, method)| {
+            format!(
+                "ETH{n}_MAC=02:00:00:00:00:0{n}\nETH{n}_IP=10.{n}.0.1\nETH{n}_IP6_METHOD={method}\n"
+            )
+        })
+        .collect();
+    guest.apply_well(&format!("{context}SSH_PUBLIC_KEY='{KEY}'"));
+    for (device, name, value) in [
+        ("auto", "accept_ra", "1"),
+        ("auto", "autoconf", "1"),
+        ("dhcp", "accept_ra", "1"),
+        ("disable", "disable_ipv6", "1"),
+        ("skip", "accept_ra", before.as_str()),
+        ("static", "accept_ra", "0"),
+        ("static", "autoconf", "0"),
+    ] {
+        assert_eq!(setting(device, name), value, "{device} {name}");
+    }
+    for (number, name) in ["auto", "dhcp", "disable", "skip", "static"]
+        .iter()
+        .enumerate()
+    {
+        assert_eq!(addresses(name), [format!("10.{number}.0.1/24")]);
+    }
+}
+
+#[test]
+fn a_nic_that_is_not_there_costs_only_itself() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    guest.nic("ens3", "02:00:00:00:00:01");
+    let (status, log) = guest.apply(&format!(
+        "ETH0_IP=10.0.0.1\nETH0_MAC=02:00:00:00:00:99\nETH1_IP=10.1.0.1\nETH1_MAC=02:00:00:00:00:01\n\
+         SSH_PUBLIC_KEY='{KEY}'"
+    ));
+    assert_eq!(status, 1);
+    assert_eq!(addresses("ens3"), ["10.1.0.1/24"]);
+    let problem = "<3>onecontext: find the device of ETH0 (02:00:00:00:00:99): no network device has its MAC; there are: ";
+    assert!(
+        log.contains(problem) && log.contains("ens3 02:00:00:00:00:01"),
+        "{log}"
+    );
+    assert!(
+        fs::read_to_string(guest.top.join("root/root/.ssh/authorized_keys"))
+            .unwrap()
+            .contains(KEY)
+    );
+    let banner = fs::read_to_string(guest.top.join("run/issue.d/50-onecontext.issue")).unwrap();
+    assert!(
+        banner.contains("ETH0 no device:") && banner.contains("no network device has its MAC"),
+        "{banner}"
+    );
+}
+
+#[test]
+fn what_the_kernel_refuses_is_said_in_its_words() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    guest.nic("ens3", "02:00:00:00:00:01");
+    // 10.0.0.255 is a broadcast address: no next hop.
+    let (status, log) = guest.apply(&format!(
+        "ETH0_IP=10.0.0.1\nETH0_MAC=02:00:00:00:00:01\nETH0_GATEWAY=10.0.0.255\nETH0_MTU=65000\nSSH_PUBLIC_KEY='{KEY}'"
+    ));
+    assert_eq!(status, 1);
+    assert_eq!(addresses("ens3"), ["10.0.0.1/24"]);
+    assert!(
+        log.contains(
+            "<3>onecontext: add a route: default via 10.0.0.255 of ETH0 (ens3): Invalid argument ("
+        ),
+        "{log}"
+    );
+    assert!(
+        log.contains("the kernel does not have the route default via 10.0.0.255"),
+        "{log}"
+    );
+}
+
+#[test]
+fn many_warnings_all_reach_the_log() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    let broken: String = (0..30).map(|n| format!("this is line {n}\n")).collect();
+    let (status, log) = guest.apply(&format!("{broken}SSH_PUBLIC_KEY='{KEY}'"));
+    assert_eq!(status, 1);
+    for n in 0..30 {
+        let line = format!(
+            "<3>onecontext: context.sh:{} not an assignment, skipped: this is line {n}\n",
+            n + 1
+        );
+        assert!(log.contains(&line), "{log}");
+    }
+    assert!(log.contains("no NIC in the context"), "{log}");
+}
+
+#[test]
+fn exit_statuses() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    guest.nic("ens3", "02:00:00:00:00:01");
+    let run = |arguments: &[&str]| {
+        Command::new(release::binary())
+            .args(arguments)
+            .output()
+            .unwrap()
+            .status
+            .code()
+            .unwrap()
+    };
+    let good = guest.top.join("good");
+    fs::write(
+        &good,
+        format!("ETH0_MAC=02:00:00:00:00:01\nETH0_IP=10.0.0.1\nSSH_PUBLIC_KEY='{KEY}'\n"),
+    )
+    .unwrap();
+    let bad = guest.top.join("bad");
+    fs::write(&bad, "ETH0_MAC=02:00:00:00:00:01\nETH0_IP=10.0.0.x\n").unwrap();
+    let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
+    assert_eq!(run(&["check", good]), 0);
+    assert_eq!(run(&["check", bad]), 1);
+    assert_eq!(run(&["plan", bad]), 0);
+    assert_eq!(run(&["plan", "/nonexistent"]), 3);
+    assert_eq!(run(&["plan", "/dev/null"]), 3);
+    assert_eq!(run(&["apply"]), 2);
+    assert_eq!(run(&["frob"]), 2);
+    assert_eq!(run(&["--version"]), 0);
+    assert_eq!(
+        run(&[
+            "apply",
+            "--root",
+            "/nonexistent",
+            "--context",
+            good,
+            "--dry-run"
+        ]),
+        1
+    );
+    let (root, runs) = (guest.top.join("root"), guest.top.join("run"));
+    let (root, runs) = (root.to_str().unwrap(), runs.to_str().unwrap());
+    assert_eq!(
+        run(&[
+            "apply",
+            "--root",
+            root,
+            "--run",
+            runs,
+            "--context",
+            "/nonexistent"
+        ]),
+        3
+    );
+    assert_eq!(
+        run(&[
+            "apply",
+            "--root",
+            root,
+            "--run",
+            runs,
+            "--context",
+            good,
+            "--dry-run"
+        ]),
+        0
+    );
+    assert!(addresses("ens3").is_empty(), "a dry run changed something");
+    guest.apply_well(&fs::read_to_string(good).unwrap());
+}
