@@ -51,13 +51,12 @@ pub trait ReadAt {
     /// Reads until the buffer is full or the end; the bytes read.
     fn fill_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.read_at(rest, offset.saturating_add(filled as u64)) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
+        while let Some(rest @ [_, ..]) = buffer.get_mut(filled..) {
+            let count = self.read_at(rest, offset + filled as u64)?;
+            if count == 0 {
+                break;
             }
+            filled += count;
         }
         Ok(filled)
     }

@@ -13,7 +13,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, openat, seek};
 use rustix::io::{Errno, pread};
 
-use crate::memory::{Arena, NoMemory};
+use crate::memory::Arena;
+use crate::root::c_str;
 use crate::text::Reason;
 pub use drive::Status;
 use iso9660::{Descriptor, File, Iso, ReadAt};
@@ -112,46 +113,37 @@ impl<'a> Disk<'a> {
     /// Whether there is a file of that name. Directories do not count.
     ///
     /// # Errors
-    /// The disk cannot be read, or the file is there and could not be read
-    /// whole: what [`Disk::read`] would say before it reads the file itself.
+    /// As [`Disk::read`].
     pub fn has(&self, name: &[u8]) -> Result<bool, Reason> {
-        self.find(name, |_, _| Ok(())).map(|found| found.is_some())
+        self.read(name).map(|text| text.is_some())
     }
 
     /// The whole file, for its reader to change in place; `None` if there is
     /// no such file.
     ///
     /// # Errors
-    /// As [`Disk::has`]; a file larger than [`LARGEST`].
+    /// What the kernel answers; a file that is damaged, or larger than
+    /// [`LARGEST`].
     pub fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason> {
-        let arena = self.arena;
-        self.find(name, |device, file| file.read(arena, device))
-    }
-
-    fn find<T>(
-        &self,
-        name: &[u8],
-        then: impl FnOnce(&Device, &File<'a>) -> Result<T, Reason>,
-    ) -> Result<Option<T>, Reason> {
         let beside;
-        let device = match &self.carrier {
-            Carrier::Iso(iso) => {
-                return match iso.find(self.arena, name)? {
-                    Some(file) => then(&iso.source, &file).map(Some),
-                    None => Ok(None),
-                };
-            }
+        let (device, file) = match &self.carrier {
+            Carrier::Iso(iso) => (&iso.source, iso.find(self.arena, name)?),
             Carrier::Directory(directory) => match self.open_beside(directory, name)? {
-                Some(file) => {
-                    beside = file;
-                    &beside
+                Some(device) => {
+                    beside = device;
+                    (&beside, Some(File::whole(self.arena, &beside)?))
                 }
                 None => return Ok(None),
             },
-            Carrier::Lone(device) if name == CONTEXT => device,
+            Carrier::Lone(device) if name == CONTEXT => {
+                (device, Some(File::whole(self.arena, device)?))
+            }
             Carrier::Lone(_) => return Ok(None),
         };
-        then(device, &File::whole(self.arena, device)?).map(Some)
+        match file {
+            Some(file) => file.read(self.arena, device).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Opens a regular file of a directory; `None` if there is no file `name`.
@@ -160,7 +152,7 @@ impl<'a> Disk<'a> {
         if name.contains(&b'/') {
             return Ok(None);
         }
-        let file = match open(directory.as_fd(), c_string(self.arena, &[name])?) {
+        let file = match open(directory.as_fd(), c_str(self.arena, &[name])?) {
             Err(Errno::NOENT) => return Ok(None),
             file => file?,
         };
@@ -188,16 +180,6 @@ impl ReadAt for Device {
 fn open(directory: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     openat(directory, path, flags, Mode::empty())
-}
-
-/// One string of parts, up to the first NUL.
-fn c_string<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, NoMemory> {
-    let mut text = arena.table();
-    for part in parts {
-        text.extend(part)?;
-    }
-    text.push(0)?;
-    Ok(CStr::from_bytes_until_nul(text.finish()).unwrap_or_default())
 }
 
 #[cfg(test)]

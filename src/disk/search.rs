@@ -2,21 +2,21 @@
 //!
 //! udev's `by-label` links are not used: some initramfs have no rules that
 //! make them for optical drives. Sector 16 of each device is read instead.
-use core::cmp::Ordering;
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
 
 use rustix::fd::{AsFd, BorrowedFd};
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, RawDir, accessat, openat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, openat};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
 use super::drive::Status;
 use super::iso9660::{Descriptor, Iso};
 use super::wait::Wait;
-use super::{CONTEXT, Carrier, Device, Disk, NO_CONTEXT, c_string, open};
-use crate::memory::{Arena, NoMemory, Table};
+use super::{CONTEXT, Carrier, Device, Disk, NO_CONTEXT, open};
+use crate::directory::names;
+use crate::memory::{Arena, Table};
 use crate::report::{Level, Report};
+use crate::root::c_str;
 use crate::text::{Reason, Shown};
 
 /// What the lines of the report begin with.
@@ -95,7 +95,7 @@ fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Di
         Some(b'/') => [b"", b"", device],
         _ => [options.places.dev.to_bytes(), b"/", device],
     };
-    let path = c_string(arena, &parts)?;
+    let path = c_str(arena, &parts)?;
     let mut wait = Wait::seconds(options.wait);
     loop {
         let reason = match Disk::open(arena, path) {
@@ -191,31 +191,29 @@ struct Candidate<'a> {
     /// The kernel's name of it.
     name: &'a [u8],
     optical: bool,
-    /// The last look that saw it.
-    pass: u32,
+    /// The last pass that listed it.
+    listed: u32,
+    /// The last pass that examined it.
+    examined: u32,
     state: State,
-    /// Reads that failed.
-    failures: u8,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum State {
-    /// To be looked at.
-    New,
     /// Settled.
     Done,
-    /// It has no node.
-    Absent,
-    /// It has no medium.
+    /// Nothing is to be read yet.
     Empty,
     /// It is becoming ready.
     NotReady,
-    /// A read failed, and is tried again.
-    Retry,
-    /// Not an optical drive, and unreadable: often so by nature, as a passive
-    /// path to a disk is.
-    Failed(Reason),
+    /// So many reads failed.
+    Failing(u8),
+    /// It has no node; or it is no optical drive, and unreadable: often so by
+    /// nature, as a passive path to a disk is.
+    Missed(Reason),
 }
+
+const NO_NODE: Reason = Reason::Found("the device has no node");
 
 /// What makes one device better than another; the smaller is the better.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -267,12 +265,9 @@ fn is_optical(name: &[u8]) -> bool {
 /// or of a network (`nbd`, `drbd`) can block its readers without limit, while
 /// the devices below are read themselves.
 fn is_skipped(name: &[u8]) -> bool {
-    const SKIPPED: [&str; 10] = [
-        ".", "loop", "ram", "zram", "fd", "mtd", "dm-", "md", "nbd", "drbd",
-    ];
-    SKIPPED
-        .iter()
-        .any(|prefix| name.starts_with(prefix.as_bytes()))
+    b"loop ram zram fd mtd dm- md nbd drbd"
+        .split(|byte| *byte == b' ')
+        .any(|prefix| name.starts_with(prefix))
 }
 
 impl<'a> Hunt<'a, '_> {
@@ -280,15 +275,14 @@ impl<'a> Hunt<'a, '_> {
     fn look(&mut self, report: &mut Report<'_>) -> Result<(), Reason> {
         self.list()?;
         while let Some(position) = self.next() {
-            let Some(candidate) = self.candidates.get(position).copied() else {
+            let Some(candidate) = self.candidates.get_mut(position) else {
                 break;
             };
+            candidate.examined = self.pass;
+            let candidate = *candidate;
             let state = self.examine(&candidate, report);
             if let Some(candidate) = self.candidates.get_mut(position) {
                 candidate.state = state;
-                if state == State::Retry {
-                    candidate.failures = candidate.failures.saturating_add(1);
-                }
             }
             if matches!(&self.best, Some((key, _)) if key.label == Label::FIRST) {
                 // The rest comes later by kind or name.
@@ -302,76 +296,67 @@ impl<'a> Hunt<'a, '_> {
     fn list(&mut self) -> Result<(), Reason> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, self.places.block, flags, Mode::empty())?;
-        let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut entries = RawDir::new(&directory, &mut buffer);
         let last = self.pass;
         self.pass = last.wrapping_add(1);
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
+        names(directory.as_fd(), &mut |name| {
             if is_skipped(name) {
-                continue;
+                return Ok(());
             }
-            match self.candidates.iter_mut().find(|known| known.name == name) {
-                Some(known) => {
+            let mut known = self.candidates.iter_mut();
+            if let Some(known) = known.find(|known| known.name == name) {
+                if known.listed != last {
                     // Gone and back is another device.
-                    if known.pass != last || known.state != State::Done {
-                        known.state = State::New;
-                    }
-                    known.pass = self.pass;
+                    known.state = State::Empty;
                 }
-                None => {
-                    let name = self.arena.copy(name)?;
-                    let path = self.node(name)?;
-                    self.candidates.push(Candidate {
-                        path,
-                        name,
-                        optical: is_optical(name),
-                        pass: self.pass,
-                        state: State::New,
-                        failures: 0,
-                    })?;
-                }
+                known.listed = self.pass;
+                return Ok(());
             }
-        }
-        Ok(())
-    }
-
-    /// The path of a device's node. sysfs writes the slash of a name such as
-    /// `cciss/c0d0` as `!`.
-    fn node(&self, name: &[u8]) -> Result<&'a CStr, NoMemory> {
-        let name = self.arena.copy(name)?;
-        for byte in name.iter_mut().filter(|byte| **byte == b'!') {
-            *byte = b'/';
-        }
-        c_string(self.arena, &[self.places.dev.to_bytes(), b"/", name])
+            // sysfs writes the slash of a name such as cciss/c0d0 as `!`.
+            let node = self.arena.copy(name)?;
+            for byte in node.iter_mut().filter(|byte| **byte == b'!') {
+                *byte = b'/';
+            }
+            self.candidates.push(Candidate {
+                path: c_str(self.arena, &[self.places.dev.to_bytes(), b"/", node])?,
+                name: self.arena.copy(name)?,
+                optical: is_optical(name),
+                listed: self.pass,
+                examined: last,
+                state: State::Empty,
+            })?;
+            Ok(())
+        })
     }
 
     /// The first device to look at, in the order of the keys as far as it is
     /// known before reading.
     fn next(&self) -> Option<usize> {
-        let order = |candidate: &Candidate<'a>| (!candidate.optical, candidate.name);
-        let mut first: Option<(usize, &Candidate<'a>)> = None;
-        for (position, candidate) in self.candidates.iter().enumerate() {
-            if candidate.state == State::New
-                && candidate.pass == self.pass
-                && first
-                    .is_none_or(|(_, first)| order(candidate).cmp(&order(first)) == Ordering::Less)
-            {
-                first = Some((position, candidate));
-            }
-        }
-        first.map(|(position, _)| position)
+        let open = |candidate: &&Candidate<'a>| {
+            candidate.listed == self.pass
+                && candidate.examined != self.pass
+                && !matches!(candidate.state, State::Done)
+        };
+        let (position, _) = self
+            .candidates
+            .iter()
+            .enumerate()
+            .filter(|(_, candidate)| open(candidate))
+            .min_by_key(|(_, candidate)| (!candidate.optical, candidate.name))?;
+        Some(position)
     }
 
     /// Reads what tells whether a device is a context disk.
     fn examine(&mut self, candidate: &Candidate<'a>, report: &mut Report<'_>) -> State {
+        let failures = match candidate.state {
+            State::Failing(failures) => failures,
+            _ => 0,
+        };
         match self.open(candidate) {
             Ok(state) => state,
-            Err(Reason::Os(Errno::NOENT)) => State::Absent,
+            Err(Reason::Os(Errno::NOENT)) => State::Missed(NO_NODE),
             Err(Reason::Os(Errno::NOMEDIUM)) => State::Empty,
-            Err(reason @ Reason::Os(_)) if !candidate.optical => State::Failed(reason),
-            Err(Reason::Os(_)) if candidate.failures < TRIES => State::Retry,
+            Err(reason @ Reason::Os(_)) if !candidate.optical => State::Missed(reason),
+            Err(Reason::Os(_)) if failures < TRIES => State::Failing(failures + 1),
             Err(reason) => {
                 report.problem(STEP, candidate.path.to_bytes(), reason);
                 State::Done
@@ -423,17 +408,20 @@ impl<'a> Hunt<'a, '_> {
 
     fn drive_is_pending(&self) -> bool {
         self.candidates.iter().any(|candidate| {
-            candidate.pass == self.pass && matches!(candidate.state, State::NotReady | State::Retry)
+            candidate.listed == self.pass
+                && matches!(candidate.state, State::NotReady | State::Failing(_))
         })
     }
 
     /// What might have been the disk, where there is none.
     fn say_what_was_missed(&self, report: &mut Report<'_>) {
         for candidate in self.candidates.iter() {
-            let (level, reason) = match candidate.state {
-                State::Absent => (Level::Problem, Reason::Found("the device has no node")),
-                State::Failed(reason) => (Level::Note, reason),
-                _ => continue,
+            let State::Missed(reason) = candidate.state else {
+                continue;
+            };
+            let level = match reason {
+                NO_NODE => Level::Problem,
+                _ => Level::Note,
             };
             let path = Shown(candidate.path.to_bytes());
             report.line(level, |text| {
