@@ -33,7 +33,7 @@ setup: ## install what the demo and the tests need
 	@tests/setup.sh
 
 demo: setup all ## boot an image with a context, log in, show the proof
-	@$(CARGO) test -q --release --test boot -- --exact demo --nocapture
+	@CI=true $(CARGO) test -q --release --test boot -- --exact demo --nocapture
 
 test: test-fast ## everything
 	CI=true $(CARGO) test --release --test boot -- --test-threads=2

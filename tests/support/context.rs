@@ -38,12 +38,7 @@ pub enum Writer {
 
 /// Writes `files` as an ISO image at `path`. Without a label the writer's own
 /// stands there.
-pub fn iso(
-    path: &Path,
-    writer: Writer,
-    label: Option<&str>,
-    files: &[(&str, &str)],
-) {
+pub fn iso(path: &Path, writer: Writer, label: Option<&str>, files: &[(&str, &str)]) {
     let folder = path.with_extension("d");
     fs::create_dir(&folder).unwrap();
     for (name, text) in files {

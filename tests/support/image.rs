@@ -19,13 +19,16 @@ pub enum Image {
 use Image::*;
 
 impl Image {
+    /// Makes it, if what it is made from has changed.
+    pub fn make(self) {
+        self.folder();
+    }
+
     /// The folder that holds it, made first if need be, once in a run.
     fn folder(self) -> PathBuf {
         static DONE: [OnceLock<()>; 2] = [const { OnceLock::new() }; 2];
         let (done, kind) = match self {
-            InitramfsTools | InitramfsToolsFewDrivers => {
-                (&DONE[0], "initramfs-tools")
-            }
+            InitramfsTools | InitramfsToolsFewDrivers => (&DONE[0], "initramfs-tools"),
             Dracut | DracutWithoutSystemd => (&DONE[1], "dracut"),
         };
         done.get_or_init(|| build(kind));
@@ -45,6 +48,12 @@ impl Image {
             InitramfsTools | Dracut => "initrd",
             InitramfsToolsFewDrivers | DracutWithoutSystemd => "initrd-2",
         })
+    }
+
+    /// What is in the initramfs, as its generator's own tool lists it.
+    pub fn list(self) -> String {
+        let list = self.initrd().with_extension("list");
+        std::fs::read_to_string(list).unwrap()
     }
 }
 

@@ -256,7 +256,9 @@ impl Running {
         while !seen.contains("shell-42") {
             assert!(self.started.elapsed() < BOOT, "no shell: {seen}");
             self.assert_alive();
-            self.shell_input.write_all(b"\necho shell-$((40+2))\n").unwrap();
+            self.shell_input
+                .write_all(b"\necho shell-$((40+2))\n")
+                .unwrap();
             let pause = Instant::now() + Duration::from_secs(2);
             self.read_shell(&mut seen, pause, |seen| seen.contains("shell-42"));
         }
@@ -276,12 +278,7 @@ impl Running {
     }
 
     /// Appends what the shell prints until `done` or the time is over.
-    fn read_shell(
-        &self,
-        seen: &mut String,
-        end: Instant,
-        done: impl Fn(&str) -> bool,
-    ) {
+    fn read_shell(&self, seen: &mut String, end: Instant, done: impl Fn(&str) -> bool) {
         while !done(seen) {
             let left = end.saturating_duration_since(Instant::now());
             let Ok(bytes) = self.shell_output.recv_timeout(left) else {
@@ -378,15 +375,15 @@ impl Shell<'_> {
     fn run_within(&mut self, command: &str, limit: Duration) -> String {
         const END: &str = "@status@";
         // The quotes keep the mark out of an echo of the line.
-        let line = format!(
-            "echo @'start'@; {{ {command}\n}} 2>&1; echo @'status'@$?@\n"
-        );
+        let line = format!("echo @'start'@; {{ {command}\n}} 2>&1; echo @'status'@$?@\n");
         self.0.shell_input.write_all(line.as_bytes()).unwrap();
         let mut seen = String::new();
         let is_complete = |seen: &str| {
-            seen.rsplit_once(END).is_some_and(|(_, rest)| rest.contains('@'))
+            seen.rsplit_once(END)
+                .is_some_and(|(_, rest)| rest.contains('@'))
         };
-        self.0.read_shell(&mut seen, Instant::now() + limit, is_complete);
+        self.0
+            .read_shell(&mut seen, Instant::now() + limit, is_complete);
         let (_, rest) = seen
             .split_once("@start@\n")
             .unwrap_or_else(|| panic!("{command}: no answer: {seen}"));
@@ -425,7 +422,7 @@ impl Drop for Folder {
 }
 
 /// KVM where it is the hardware's own; guests hang under its imitations.
-fn accelerator() -> &'static str {
+pub fn accelerator() -> &'static str {
     let ours = ["kvm_intel", "kvm_amd"]
         .iter()
         .any(|module| Path::new("/sys/module").join(module).exists());
@@ -484,8 +481,21 @@ fn cpio_with_link(path: &str, target: &str) -> Vec<u8> {
     let mut entry = |path: &str, mode: u32, data: &str| {
         let size = data.len();
         let name_size = path.len() + 1;
-        let fields =
-            [1, mode, 0, 0, 1, 0, size as u32, 0, 0, 0, 0, name_size as u32, 0];
+        let fields = [
+            1,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            size as u32,
+            0,
+            0,
+            0,
+            0,
+            name_size as u32,
+            0,
+        ];
         archive.extend(b"070701");
         for field in fields {
             archive.extend(format!("{field:08x}").bytes());
