@@ -341,7 +341,7 @@ impl<S: ReadAt> Iso<S> {
                     return Err(Reason::Found("the file is interleaved"));
                 }
                 let extent = self.extent(self.tree.block, record.fixed)?;
-                length += extent.length as usize;
+                length = length.saturating_add(extent.length as usize);
                 if length > LARGEST {
                     return Err(super::TOO_LARGE);
                 }

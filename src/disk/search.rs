@@ -17,7 +17,7 @@ use crate::directory::names;
 use crate::memory::{Arena, Table};
 use crate::report::{Level, Report};
 use crate::root::c_str;
-use crate::text::{Reason, Shown};
+use crate::text::Reason;
 
 /// What the lines of the report begin with.
 const STEP: &str = "context disk";
@@ -213,8 +213,6 @@ enum State {
     Missed(Reason),
 }
 
-const NO_NODE: Reason = Reason::Found("the device has no node");
-
 /// What makes one device better than another; the smaller is the better.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key<'a> {
@@ -331,18 +329,18 @@ impl<'a> Hunt<'a, '_> {
     /// The first device to look at, in the order of the keys as far as it is
     /// known before reading.
     fn next(&self) -> Option<usize> {
-        let open = |candidate: &&Candidate<'a>| {
-            candidate.listed == self.pass
+        let order = |candidate: &Candidate<'a>| (!candidate.optical, candidate.name);
+        let mut first = None;
+        for (position, candidate) in self.candidates.iter().enumerate() {
+            if candidate.listed == self.pass
                 && candidate.examined != self.pass
                 && !matches!(candidate.state, State::Done)
-        };
-        let (position, _) = self
-            .candidates
-            .iter()
-            .enumerate()
-            .filter(|(_, candidate)| open(candidate))
-            .min_by_key(|(_, candidate)| (!candidate.optical, candidate.name))?;
-        Some(position)
+                && first.is_none_or(|(_, first)| order(candidate) < order(first))
+            {
+                first = Some((position, candidate));
+            }
+        }
+        first.map(|(position, _)| position)
     }
 
     /// Reads what tells whether a device is a context disk.
@@ -353,7 +351,7 @@ impl<'a> Hunt<'a, '_> {
         };
         match self.open(candidate) {
             Ok(state) => state,
-            Err(Reason::Os(Errno::NOENT)) => State::Missed(NO_NODE),
+            Err(Reason::Os(Errno::NOENT)) => State::Missed("the device has no node".into()),
             Err(Reason::Os(Errno::NOMEDIUM)) => State::Empty,
             Err(reason @ Reason::Os(_)) if !candidate.optical => State::Missed(reason),
             Err(Reason::Os(_)) if failures < TRIES => State::Failing(failures + 1),
@@ -416,17 +414,9 @@ impl<'a> Hunt<'a, '_> {
     /// What might have been the disk, where there is none.
     fn say_what_was_missed(&self, report: &mut Report<'_>) {
         for candidate in self.candidates.iter() {
-            let State::Missed(reason) = candidate.state else {
-                continue;
-            };
-            let level = match reason {
-                NO_NODE => Level::Problem,
-                _ => Level::Note,
-            };
-            let path = Shown(candidate.path.to_bytes());
-            report.line(level, |text| {
-                uwrite!(text, "{}: {}: {}", STEP, path, reason)
-            });
+            if let State::Missed(reason) = candidate.state {
+                report.problem(STEP, candidate.path.to_bytes(), reason);
+            }
         }
     }
 }

@@ -338,7 +338,7 @@ fn unreadable_devices() {
     machine.0.write("block/vda", "");
     machine
         .look()
-        .is_none(&["Note context disk: dev/vda: Is a directory"]);
+        .is_none(&["Problem context disk: dev/vda: Is a directory"]);
     machine.add("vdb", image!(labelled("CDROM")));
     machine.look().is("vdb");
 
