@@ -308,7 +308,7 @@ impl<S: ReadAt> Iso<S> {
     /// that differs only in case. `None`: there is none.
     pub fn find<'a>(&self, arena: &'a Arena, name: &[u8]) -> Result<Option<File<'a>>, Reason> {
         let mut sections = arena.table();
-        let mut length = 0;
+        let mut length = 0usize;
         let mut best = Match::No;
         // Whether the last record has more sections to come, and is wanted.
         let mut more = false;
