@@ -5,9 +5,7 @@ mod resolv_conf;
 
 use crate::plan::Plan;
 use crate::report::Report;
-use crate::root::{
-    Access, Bind, Change, Changes, Column, File, Folder, Found, Root, Spot, What, Writer, concat,
-};
+use crate::root::{Access, Changes, Column, File, Folder, Found, Root, Spot, Writer};
 use crate::text::Reason;
 
 /// Each file and the name by which its failure is reported.
@@ -39,9 +37,7 @@ pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Ch
 }
 
 /// Brings a file of the root to `content`: replaced where the root is
-/// written, else covered by a copy that is mounted from `/run` over it. That
-/// mount survives switch_root; the price is that a later rename over the file
-/// fails.
+/// written, else covered.
 fn replace<'a>(
     root: &Root<'a>,
     spot: Spot<'a>,
@@ -66,15 +62,7 @@ fn replace<'a>(
     if old.content == content {
         return Ok(());
     }
-    let copy = [b"/run/onecontext/copies".as_slice(), spot.path()];
-    let source = root.locate(concat(root.arena(), &copy)?)?;
-    changes.file(root, source, file, b"")?;
-    changes.push(Change {
-        spot,
-        what: What::Bind(Bind { source }),
-        done: b"",
-    })?;
-    Ok(())
+    changes.cover(root, spot, file, b"")
 }
 
 #[cfg(test)]

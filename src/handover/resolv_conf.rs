@@ -25,29 +25,20 @@ pub fn decide<'a>(
     column: Column,
     changes: &mut Changes<'a>,
 ) -> Result<(), Reason> {
-    let arena = root.arena();
-    let mut servers = arena.table();
-    for server in plan.name_servers() {
-        servers.push(server)?;
-    }
-    let mut search = arena.table();
-    for domain in plan.search_domains() {
-        search.push(domain)?;
-    }
-    if servers.is_empty() && search.is_empty() {
+    if count(plan) == (0, 0) {
         return Ok(());
     }
-    let mut text = arena.table();
+    let mut text = root.arena().table();
     text.extend(HEAD)?;
     let spot = root.locate(PATH)?;
     if spot.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)? {
         // resolved.conf(5).
         text.extend(b"[Resolve]\n")?;
-        lines(&mut text, "DNS=", &servers, "Domains=", &search)?;
+        lines(&mut text, plan, "DNS=", "Domains=")?;
         changes.run_file(root, RESOLVED, text.finish())?;
         return Ok(());
     }
-    lines(&mut text, "nameserver ", &servers, "search ", &search)?;
+    lines(&mut text, plan, "nameserver ", "search ")?;
     if spot.is_hidden() {
         changes.problem("write", PATH, "leads to a file system of the kernel");
         return Ok(());
@@ -63,7 +54,7 @@ pub fn decide<'a>(
     if let Err(reason) = replace(root, spot, old, text.finish(), column, changes) {
         changes.problem("write", spot.path(), reason);
     }
-    if servers.len() > ASKED {
+    if count(plan).0 > ASKED {
         changes.note(&[PATH, b": most programs ask only the first 3 name servers"]);
     }
     Ok(())
@@ -76,23 +67,40 @@ fn is_resolved_enabled(root: &Root) -> Result<bool, Reason> {
         && units::is_enabled(root, NAME)?)
 }
 
+/// How many name servers and search domains there are.
+fn count(plan: &Plan) -> (usize, usize) {
+    let mut count = (plan.dns.len(), plan.search.len());
+    for link in plan.links {
+        count.0 += link.dns.len();
+        count.1 += link.search.len();
+    }
+    count
+}
+
 /// One line for each server, and one for all domains: of several `search`
-/// lines the last one counts.
-fn lines(
-    text: &mut Text,
-    server: &str,
-    servers: &[IpAddr],
-    search: &str,
-    domains: &[&[u8]],
-) -> Result<(), NoMemory> {
-    for address in servers {
-        uwrite!(text, "{}{}\n", server, Ip(*address))?;
+/// lines the last one counts. The plan's own come before those of its links.
+fn lines(text: &mut Text, plan: &Plan, server: &str, search: &str) -> Result<(), NoMemory> {
+    let mut add = |servers: &[IpAddr]| {
+        servers
+            .iter()
+            .try_for_each(|address| uwrite!(text, "{}{}\n", server, Ip(*address)))
+    };
+    add(plan.dns)?;
+    for link in plan.links {
+        add(link.dns)?;
     }
-    for (position, domain) in domains.iter().enumerate() {
-        text.write_str(if position == 0 { search } else { " " })?;
-        text.extend(domain)?;
+    let mut before = search;
+    let mut add = |domains: &[&[u8]]| {
+        domains.iter().try_for_each(|domain| {
+            text.write_str(core::mem::replace(&mut before, " "))?;
+            text.extend(domain)
+        })
+    };
+    add(plan.search)?;
+    for link in plan.links {
+        add(link.search)?;
     }
-    if !domains.is_empty() {
+    if before == " " {
         text.push(b'\n')?;
     }
     Ok(())

@@ -11,21 +11,19 @@ use ufmt::uwrite;
 
 use crate::memory::Table;
 use crate::plan::Plan;
-use crate::report::{self, Report};
+use crate::report::Report;
 use crate::root::users::{User, Users};
 use crate::root::{
-    Access, Bind, Change, Changes, Column, File, Folder, Found, Label, Root, Spot, What, Writer,
-    concat, mounted_later, units,
+    Access, Change, Changes, Column, File, Folder, Found, Label, Root, Spot, What, Writer,
+    mounted_later, units,
 };
 use crate::text::{Reason, Shown};
 
 /// Applied by systemd-tmpfiles-setup.service, before systemd's own
 /// provision.conf: of two lines for one path the first counts.
 const TMPFILES: &[u8] = b"/run/tmpfiles.d/50-onecontext.conf";
-/// Below a home.
-const FILE: &[u8] = b"/.ssh/authorized_keys";
-/// Where the copies are that are mounted over files of a read-only root.
-const COPIES: &[u8] = b"/run/onecontext/keys/";
+/// How a failure to give a user its keys is reported.
+const STEP: &str = "keys for user";
 
 /// Writes the keys of the plan, and sees to it that the SSH server starts.
 /// Each user stands alone: what fails for one is reported and costs no other.
@@ -84,60 +82,46 @@ fn keys<'a>(
     column: Column,
     changes: &mut Changes<'a>,
 ) -> Result<(), Reason> {
-    let mut named = root.arena().table::<Login<'a>>();
+    let arena = root.arena();
+    let mut lines = Tmpfiles(arena.table());
+    let mut written = arena.table();
     for name in plan.users() {
         let Some(user) = users.find(name) else {
             changes.problem(
-                "keys for user",
+                STEP,
                 name,
                 "no such user in /etc/passwd: make it in the image, or name another in USERNAME",
             );
             continue;
         };
-        match login(root, user) {
-            Ok(login) => named.push(login)?,
-            Err(reason) => changes.problem("keys for user", name, reason),
+        let mut keys = arena.table();
+        for key in plan.keys.iter().filter(|key| key.user == name) {
+            keys.push(key.line)?;
+        }
+        let done = login(root, user).and_then(|login| {
+            // Such as toor beside root: the keys of the one would go with
+            // those of the other.
+            if written.contains(&login.spot) {
+                return Err("its home is that of another user of this context".into());
+            }
+            written.push(login.spot)?;
+            one_file(root, &login, &keys, column, &mut lines, changes)
+        });
+        if let Err(reason) = done {
+            changes.problem(STEP, name, reason);
         }
         if !user.has_shell() {
             changes.problem("login of user", name, "its shell lets nobody in");
         }
     }
-    let mut lines = Tmpfiles {
-        text: root.arena().table(),
-    };
-    for (position, login) in named.iter().enumerate() {
-        // Two names for one home share the file, and its first owner has it.
-        let shares = |other: &Login| other.spot == login.spot;
-        let earlier = named.get(..position).unwrap_or(&[]);
-        if earlier.iter().any(shares) {
-            continue;
-        }
-        let mut keys = root.arena().table();
-        for key in plan.keys {
-            if named
-                .iter()
-                .any(|other| other.user.name == key.user && shares(other))
-            {
-                keys.push(key.line)?;
-            }
-        }
-        if let Err(reason) = one_file(root, login, &keys, column, &mut lines, changes) {
-            changes.problem("keys for user", login.user.name, reason);
-        }
-    }
     // Who had keys of an earlier context loses them with it.
     for user in users.iter().filter(User::has_shell) {
         // Where nobody can look there are no keys of ours.
-        let Ok(login) = login(root, user) else {
-            continue;
-        };
-        if named.iter().any(|other| other.spot == login.spot) || !login.visible {
-            continue;
-        }
-        let Ok(found) = root.read_spot(login.spot) else {
-            continue;
-        };
-        if authorized_keys::is_marked(found.content)
+        if let Ok(login) = login(root, user)
+            && login.visible
+            && !written.contains(&login.spot)
+            && let Ok(found) = root.read_spot(login.spot)
+            && authorized_keys::is_marked(found.content)
             && let Err(reason) = one_file(root, &login, &[], column, &mut lines, changes)
         {
             changes.problem("remove keys of user", user.name, reason);
@@ -251,15 +235,7 @@ fn one_file<'a>(
     // later renames over the file fail.
     let mounts = !(systemd && column == Column::Deferred) && visible && old.is_some();
     if mounts {
-        let copy = [COPIES, report::shown(arena, &user.uid)];
-        let source = root.locate(concat(arena, &copy)?)?;
-        let folder = Folder::Made(Access::FOLDER);
-        changes.file(root, source, File { folder, ..file }, b"")?;
-        changes.push(Change {
-            spot,
-            what: What::Bind(Bind { source }),
-            done,
-        })?;
+        changes.cover(root, spot, file, done)?;
     } else if column == Column::Sealed && visible {
         return Err(
             "the root is read-only, without an authorized_keys to mount over: \
@@ -300,13 +276,12 @@ fn elsewhere<'a>(
     changes: &mut Changes<'a>,
 ) -> Result<(), Reason> {
     let Login { user, spot, .. } = *login;
-    let second = concat(root.arena(), &[user.folder(), FILE, b"2"])?;
-    if sshd_config::Config::read(root).looks_at(root, &user, second) {
+    if sshd_config::Config::read(root).looks_at(b"authorized_keys2") {
         // sshd's own second file, which nobody else uses.
         return lines.keys(&user, spot, "f+", b"2", content);
     }
     changes.problem(
-        "keys for user",
+        STEP,
         user.name,
         "its home is mounted later: an authorized_keys that is there then is left as it is",
     );
@@ -314,9 +289,7 @@ fn elsewhere<'a>(
 }
 
 /// The lines for systemd-tmpfiles so far.
-struct Tmpfiles<'a> {
-    text: Table<'a, u8>,
-}
+struct Tmpfiles<'a>(Table<'a, u8>);
 
 impl<'a> Tmpfiles<'a> {
     /// The file at `spot`, its name ended by `suffix`, and its directory.
@@ -339,29 +312,22 @@ impl<'a> Tmpfiles<'a> {
             // Without a mode and on an existing home this changes nothing but
             // the owner; made by the next line, it would be root's.
             if user.uid != 0 {
-                tmpfiles::line(&mut self.text, "d", &[home], None, owner, None)?;
+                tmpfiles::line(&mut self.0, "d", &[home], None, owner, None)?;
             }
-            tmpfiles::line(&mut self.text, "d", &[folder], Some(0o700), owner, None)?;
+            tmpfiles::line(&mut self.0, "d", &[folder], Some(0o700), owner, None)?;
         }
-        let start = self.text.len();
+        let start = self.0.len();
         let path = [spot.path(), suffix];
-        tmpfiles::line(
-            &mut self.text,
-            kind,
-            &path,
-            Some(0o600),
-            owner,
-            Some(content),
-        )?;
-        if self.text.len().saturating_sub(start) > tmpfiles::LONGEST_LINE {
-            self.text.truncate(start);
+        tmpfiles::line(&mut self.0, kind, &path, Some(0o600), owner, Some(content))?;
+        if self.0.len().saturating_sub(start) > tmpfiles::LONGEST_LINE {
+            self.0.truncate(start);
             return Err("more keys than a line for systemd-tmpfiles holds, 1 MiB".into());
         }
         Ok(())
     }
 
     fn finish(self, root: &Root<'a>, changes: &mut Changes<'a>) -> Result<(), Reason> {
-        let text = self.text.finish();
+        let text = self.0.finish();
         if text.is_empty() {
             return Ok(());
         }
@@ -395,6 +361,13 @@ fn check_config<'a>(
             "PubkeyAuthentication no: sshd takes no key at all",
         );
     }
+    if !config.looks_at(b"authorized_keys") {
+        changes.problem(
+            "SSH keys",
+            b"sshd_config",
+            "AuthorizedKeysFile does not name .ssh/authorized_keys: sshd looks elsewhere",
+        );
+    }
     for user in plan.users().filter_map(|name| users.find(name)) {
         let mut problem = |what: &'static str| changes.problem("login of user", user.name, what);
         if user.uid == 0 && config.permits_root(b"no") {
@@ -402,10 +375,6 @@ fn check_config<'a>(
         }
         if user.uid == 0 && config.permits_root(b"forced-commands-only") {
             problem("sshd_config says PermitRootLogin forced-commands-only: no shell for root");
-        }
-        let file = concat(root.arena(), &[user.folder(), FILE]);
-        if !file.is_ok_and(|file| config.looks_at(root, &user, file)) {
-            problem("sshd_config's AuthorizedKeysFile does not name .ssh/authorized_keys");
         }
         // sshd refuses keys that others could have put there (sshd(8), FILES).
         let home = root.locate(user.home).and_then(|home| Ok(root.stat(home)?));

@@ -118,7 +118,8 @@ pub fn inspect<'a>(root: &Root<'a>) -> Result<Facts<'a>, Reason> {
         start: if systemd {
             start(root, names)?
         } else {
-            old_start(root)?
+            // Other inits take nothing from /run: there is nothing to do.
+            Start::Enabled
         },
         host_keys: match server {
             Some(Server::OpenSsh) => host_keys(root, &config)?,
@@ -152,43 +153,15 @@ fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Reas
     Ok(masked.or(candidate).unwrap_or(Start::NoUnit))
 }
 
-/// The links of sysvinit and of OpenRC.
-fn old_start<'a>(root: &Root) -> Result<Start<'a>, Reason> {
-    const FOLDERS: [&[u8]; 7] = [
-        b"/etc/rc2.d",
-        b"/etc/rc3.d",
-        b"/etc/rc5.d",
-        b"/etc/rc.d/rc3.d",
-        b"/etc/init.d/rc3.d",
-        b"/etc/runlevels/default",
-        b"/etc/runlevels/boot",
-    ];
-    for folder in FOLDERS {
-        for name in root.list(folder)? {
-            let plain = match name {
-                [b'S', b'0'..=b'9', b'0'..=b'9', rest @ ..] => rest,
-                rest => rest,
-            };
-            if matches!(plain, b"ssh" | b"sshd" | b"dropbear") {
-                return Ok(Start::Enabled);
-            }
-        }
-    }
-    Ok(Start::NoUnit)
-}
-
 fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Reason> {
     let named = config.host_keys.iter().any(|path| root.exists(path));
     if named || HOST_KEYS.iter().any(|path| root.exists(path)) {
         return Ok(HostKeys::Present);
     }
     for name in OPENSSH_SERVICES {
-        let mut makes = false;
-        if let Unit::Found { text, .. } = units::find(root, name)? {
-            makes |= mentions_a_maker(text);
-            units::drop_ins(root, name, &mut |text| makes |= mentions_a_maker(text))?;
-        }
-        if makes {
+        if let Unit::Found { text, .. } = units::find(root, name)?
+            && mentions_a_maker(text)
+        {
             return Ok(HostKeys::Made);
         }
     }
@@ -197,22 +170,14 @@ fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Reaso
 }
 
 fn mentions_a_maker(unit: &[u8]) -> bool {
-    unit.split(|byte| *byte == b'\n')
-        .filter(|line| !matches!(line.trim_ascii_start().first(), Some(b'#' | b';')))
-        .any(|line| MAKERS.iter().any(|maker| contains(line, maker)))
-}
-
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    let mut rest = text;
-    loop {
-        if rest.starts_with(word) {
+    let mut rest = unit;
+    while let [_, tail @ ..] = rest {
+        if MAKERS.iter().any(|maker| rest.starts_with(maker)) {
             return true;
         }
-        match rest {
-            [_, tail @ ..] => rest = tail,
-            [] => return false,
-        }
+        rest = tail;
     }
+    false
 }
 
 /// What the root needs so that its SSH server runs after this boot, and what
@@ -246,15 +211,10 @@ pub fn decide<'a>(
             what,
             "the image switches it off on purpose: left off, so nobody can log in",
         ),
-        Start::NoUnit if facts.systemd => changes.problem(
-            STEP,
-            b"sshd",
-            "installed, but no unit starts it: add ssh.service or sshd.service to the image",
-        ),
         Start::NoUnit => changes.problem(
             STEP,
             b"sshd",
-            "not enabled in this image, and its init takes nothing from /run: enable it there",
+            "installed, but no unit starts it: add ssh.service or sshd.service to the image",
         ),
     }
     match facts.host_keys {

@@ -1,10 +1,8 @@
 //! What the root's sshd_config(5) says in general, outside of Match blocks:
 //! enough to warn of keys that sshd will not look at.
 use crate::memory::Table;
-use crate::root::users::User;
 use crate::root::{Root, concat};
 use crate::text::Reason;
-use ufmt::uwrite;
 
 /// Files included in files, at most (SERVCONF_MAX_DEPTH, openssh:servconf.h).
 const DEEPEST: u32 = 16;
@@ -59,11 +57,13 @@ impl<'a> Config<'a> {
         is(value, b"no")
     }
 
-    /// Whether sshd looks for keys of a user in `wanted`, an absolute path.
-    pub fn looks_at(&self, root: &Root<'a>, user: &User, wanted: &[u8]) -> bool {
+    /// Whether sshd looks for keys in `.ssh/NAME` of a home. A path that says
+    /// so in other words, such as `/home/%u/.ssh/NAME`, ends alike.
+    pub fn looks_at(&self, name: &[u8]) -> bool {
         let [.., patterns] = self.values;
-        let patterns = patterns.unwrap_or(b".ssh/authorized_keys .ssh/authorized_keys2");
-        words(patterns).any(|pattern| expand(root, pattern, user).is_ok_and(|path| path == wanted))
+        words(patterns.unwrap_or(b".ssh/authorized_keys .ssh/authorized_keys2"))
+            .filter_map(|pattern| pattern.strip_suffix(name))
+            .any(|folder| folder.ends_with(b".ssh/"))
     }
 
     fn text(&mut self, root: &Root<'a>, text: &'a [u8], depth: u32) -> Result<(), Reason> {
@@ -100,7 +100,7 @@ impl<'a> Config<'a> {
         Ok(())
     }
 
-    /// A pattern of glob(7), whose last part may have `*` and `?`; what is
+    /// A file, or a pattern of glob(7) with one `*` in its last part; what is
     /// relative is below /etc/ssh.
     fn include(&mut self, root: &Root<'a>, pattern: &[u8], depth: u32) -> Result<(), Reason> {
         if depth >= DEEPEST {
@@ -115,12 +115,19 @@ impl<'a> Config<'a> {
         let path = concat(arena, &[base, pattern])?;
         let cut = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let (folder, name) = path.split_at_checked(cut + 1).unwrap_or_default();
+        let star = name.iter().position(|byte| *byte == b'*');
+        let (start, end) = match star.and_then(|star| name.split_at_checked(star)) {
+            Some((start, end)) => (start, end.get(1..).unwrap_or_default()),
+            None => (name, b"".as_slice()),
+        };
         for entry in root.list(folder)? {
-            // glob(3) leaves hidden files out.
-            if !entry.starts_with(b".")
-                && matches(name, entry)
-                && let Ok(found) = root.read(concat(arena, &[folder, entry])?)
-            {
+            let fits = match entry.strip_prefix(start) {
+                // glob(3) leaves hidden files out.
+                Some(rest) if star.is_some() => rest.ends_with(end) && !entry.starts_with(b"."),
+                Some(rest) => rest.is_empty(),
+                None => false,
+            };
+            if fits && let Ok(found) = root.read(concat(arena, &[folder, entry])?) {
                 self.text(root, found.content, depth + 1)?;
             }
         }
@@ -154,54 +161,6 @@ fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         })
 }
 
-/// Whether `name` fits a pattern with `*` and `?`.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut pattern, mut name) = (pattern, name);
-    // Where to go on when what follows the last star does not fit.
-    let mut again = None;
-    loop {
-        match (pattern, name) {
-            ([b'*', rest @ ..], _) => {
-                again = Some((rest, name));
-                pattern = rest;
-            }
-            ([b'?', p @ ..], [_, n @ ..]) => (pattern, name) = (p, n),
-            ([a, p @ ..], [b, n @ ..]) if a == b => (pattern, name) = (p, n),
-            ([], []) => return true,
-            _ => match again {
-                Some((rest, [_, n @ ..])) => {
-                    again = Some((rest, n));
-                    (pattern, name) = (rest, n);
-                }
-                _ => return false,
-            },
-        }
-    }
-}
-
-/// A pattern of AuthorizedKeysFile with its tokens `%h %u %U %%` replaced; a
-/// relative one is below the home.
-fn expand<'a>(root: &Root<'a>, pattern: &[u8], user: &User) -> Result<&'a [u8], Reason> {
-    let mut path = root.arena().table();
-    if !(pattern.starts_with(b"/") || pattern.starts_with(b"%h")) {
-        path.extend(user.folder())?;
-        path.push(b'/')?;
-    }
-    let mut bytes = pattern.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'%' => match bytes.next() {
-                Some(b'h') => path.extend(user.folder())?,
-                Some(b'u') => path.extend(user.name)?,
-                Some(b'U') => uwrite!(path, "{}", user.uid)?,
-                _ => path.push(b'%')?,
-            },
-            byte => path.push(*byte)?,
-        }
-    }
-    Ok(path.finish())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,66 +189,38 @@ mod tests {
         assert!(config.permits_root(b"no") && config.is_lax());
         assert!(!config.takes_no_key());
         assert_eq!(*config.host_keys, [b"/a".as_slice(), b"/b"]);
-        let looks = |path: &[u8]| config.looks_at(&fixture.root(&arena), &AL, path);
-        assert!(looks(b"/h/al/.ssh/a") && looks(b"/h/al/.ssh/b"));
-        assert!(!looks(b"/h/al/.ssh/authorized_keys"));
+        assert!(!config.looks_at(b"authorized_keys") && config.looks_at(b"a"));
+        assert!(config.looks_at(b"b") && !config.looks_at(b"%h/.ssh/b"));
     }
-
-    const AL: User = User {
-        name: b"al",
-        uid: 7,
-        gid: 8,
-        home: b"/h/al/",
-        shell: b"",
-    };
 
     #[test]
     fn without_a_file_the_defaults_hold() {
         let fixture = Fixture::new();
         let arena = Arena::new();
         let config = Config::read(&fixture.root(&arena));
-        let looks = |path: &[u8]| config.looks_at(&fixture.root(&arena), &AL, path);
-        assert!(looks(b"/h/al/.ssh/authorized_keys"));
-        assert!(looks(b"/h/al/.ssh/authorized_keys2"));
-        assert!(!looks(b"/h/al/.ssh/authorized_keys3"));
+        assert!(config.looks_at(b"authorized_keys") && config.looks_at(b"authorized_keys2"));
+        assert!(!config.looks_at(b"authorized_keys3"));
         assert!(!config.permits_root(b"no") && !config.takes_no_key() && !config.is_lax());
     }
 
     #[test]
-    fn tokens() {
+    fn other_words_for_the_same_file() {
         let fixture = Fixture::new();
         let arena = Arena::new();
-        for (pattern, path) in [
-            ("/etc/keys/%u", "/etc/keys/al"),
-            ("/etc/keys/%U%%", "/etc/keys/7%"),
-            ("%h/.ssh/x", "/h/al/.ssh/x"),
-            ("x", "/h/al/x"),
-            ("none", "/h/al/none"),
+        for (value, looks) in [
+            ("%h/.ssh/authorized_keys", true),
+            ("/home/%u/.ssh/authorized_keys", true),
+            ("/etc/keys/%u \".ssh/authorized_keys\"", true),
+            ("/etc/ssh/authorized_keys", false),
+            ("none", false),
+            ("none # .ssh/authorized_keys", false),
         ] {
-            let root = fixture.root(&arena);
-            let expanded = expand(&root, pattern.as_bytes(), &AL).unwrap();
-            assert_eq!(expanded, path.as_bytes());
-        }
-    }
-
-    #[test]
-    fn wildcards() {
-        for (pattern, name) in [
-            ("*.conf", "a.conf"),
-            ("*", ""),
-            ("a*b*c", "aXbYbZc"),
-            ("?x", "ax"),
-        ] {
-            assert!(
-                matches(pattern.as_bytes(), name.as_bytes()),
-                "{pattern} {name}"
+            fixture.file(
+                "etc/ssh/sshd_config",
+                format!("AuthorizedKeysFile {value}\n"),
             );
-        }
-        for (pattern, name) in [("*.conf", "a.conf~"), ("", "a"), ("a*b", "ac"), ("?", "")] {
-            assert!(
-                !matches(pattern.as_bytes(), name.as_bytes()),
-                "{pattern} {name}"
-            );
+            let config = Config::read(&fixture.root(&arena));
+            assert_eq!(config.looks_at(b"authorized_keys"), looks, "{value}");
         }
     }
 }

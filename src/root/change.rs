@@ -2,7 +2,7 @@
 //! shown, and decided anew when the root turns out to be read-only.
 use ufmt::{uDisplay, uWrite, uwrite};
 
-use super::{Found, Root, Spot};
+use super::{Found, Root, Spot, concat};
 use crate::memory::{Arena, NoMemory, Table};
 use crate::report::Level;
 use crate::text::{Reason, Shown, Text};
@@ -183,6 +183,28 @@ impl<'a> Changes<'a> {
             folder: Folder::Made(Access::FOLDER),
         };
         self.file(root, root.locate(path)?, file, b"")
+    }
+
+    /// A file mounted over one of the root that cannot be written. The mount
+    /// survives switch_root; the price is that a later rename over the file
+    /// fails.
+    pub fn cover(
+        &mut self,
+        root: &Root<'a>,
+        spot: Spot<'a>,
+        file: File<'a>,
+        done: &'a [u8],
+    ) -> Result<(), Reason> {
+        const COPIES: &[u8] = b"/run/onecontext/copies";
+        let source = root.locate(concat(self.arena, &[COPIES, spot.path()])?)?;
+        let folder = Folder::Made(Access::FOLDER);
+        self.file(root, source, File { folder, ..file }, b"")?;
+        self.list.push(Change {
+            spot,
+            what: What::Bind(Bind { source }),
+            done,
+        })?;
+        Ok(())
     }
 
     /// A symbolic link, unless it is there already.

@@ -40,7 +40,7 @@ pub fn is_init(root: &Root) -> bool {
 /// Looks a unit up.
 pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Reason> {
     for folder in FOLDERS {
-        let path = path(root, folder, name)?;
+        let path = concat(root.arena(), &[folder, b"/", name])?;
         if root.link(path) == Some(b"/dev/null") {
             return Ok(Unit::Masked);
         }
@@ -58,50 +58,24 @@ pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Reason> {
     Ok(Unit::Missing)
 }
 
-/// Whether a target or another unit wants `name`: a link in any `.wants` or
-/// `.requires` directory. First-boot presets (systemd.preset(5)) may enable
-/// more later; they never undo a link in /run.
+/// Whether one of the usual targets wants `name`. A link that is elsewhere is
+/// not seen; then what is enabled is enabled again, which harms nothing.
+/// First-boot presets (systemd.preset(5)) may enable more later; they never
+/// undo a link in /run.
 pub fn is_enabled(root: &Root, name: &[u8]) -> Result<bool, Reason> {
-    // What nearly every image has, before all directories are read.
-    let usual = path(root, b"/etc/systemd/system/multi-user.target.wants", name)?;
-    if root.is_entry(usual) {
-        return Ok(root.link(usual) != Some(b"/dev/null"));
-    }
+    const TARGETS: [&[u8]; 4] = [
+        b"/multi-user.target.wants",
+        b"/sockets.target.wants",
+        b"/sysinit.target.wants",
+        b"/graphical.target.wants",
+    ];
     for folder in FOLDERS {
-        for directory in root.list(folder)? {
-            if !(directory.ends_with(b".wants") || directory.ends_with(b".requires")) {
-                continue;
-            }
-            let entry = path(root, path(root, folder, directory)?, name)?;
-            match root.link(entry) {
-                Some(b"/dev/null") => {}
-                Some(_) => return Ok(true),
-                None => {}
+        for target in TARGETS {
+            let entry = concat(root.arena(), &[folder, target, b"/", name])?;
+            if root.link(entry).is_some_and(|text| text != b"/dev/null") {
+                return Ok(true);
             }
         }
     }
     Ok(false)
-}
-
-/// Calls `each` with the text of every drop-in of a unit.
-pub fn drop_ins<'a>(
-    root: &Root<'a>,
-    name: &[u8],
-    each: &mut dyn FnMut(&'a [u8]),
-) -> Result<(), Reason> {
-    for folder in FOLDERS {
-        let directory = concat(root.arena(), &[folder, b"/", name, b".d"])?;
-        for file in root.list(directory)? {
-            if file.ends_with(b".conf")
-                && let Ok(found) = root.read(path(root, directory, file)?)
-            {
-                each(found.content);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn path<'a>(root: &Root<'a>, folder: &[u8], name: &[u8]) -> Result<&'a [u8], Reason> {
-    concat(root.arena(), &[folder, b"/", name])
 }

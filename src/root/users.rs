@@ -1,6 +1,4 @@
 //! The root's own users, as passwd(5) lists them.
-use rustix::io::Errno;
-
 use super::Root;
 use crate::text::{Reason, number};
 
@@ -21,30 +19,17 @@ pub struct User<'a> {
 
 /// All users.
 #[derive(Clone, Copy)]
-pub struct Users<'a> {
-    files: [&'a [u8]; 2],
-}
+pub struct Users<'a>(&'a [u8]);
 
 impl<'a> Users<'a> {
-    /// Reads `/etc/passwd`, and `/usr/lib/passwd`, where ostree's nss-altfiles
-    /// keeps what the image brings.
+    /// Reads `/etc/passwd`.
     pub fn read(root: &Root<'a>) -> Result<Self, Reason> {
-        let first = root.read(b"/etc/passwd");
-        let second = match root.read(b"/usr/lib/passwd") {
-            Err(Reason::Os(Errno::NOENT | Errno::NOTDIR)) => first.map(|_| b"".as_slice())?,
-            other => other?.content,
-        };
-        Ok(Self {
-            files: [first.map_or(b"", |found| found.content), second],
-        })
+        Ok(Self(root.read(b"/etc/passwd")?.content))
     }
 
-    /// In the order of the files.
+    /// In the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = User<'a>> + use<'a> {
-        self.files
-            .into_iter()
-            .flat_map(|file| file.split(|byte| *byte == b'\n'))
-            .filter_map(user)
+        self.0.split(|byte| *byte == b'\n').filter_map(user)
     }
 
     /// The first with that name, as getpwnam(3).
@@ -53,12 +38,7 @@ impl<'a> Users<'a> {
     }
 }
 
-impl<'a> User<'a> {
-    /// The home directory without a slash at its end.
-    pub fn folder(&self) -> &'a [u8] {
-        self.home.strip_suffix(b"/").unwrap_or(self.home)
-    }
-
+impl User<'_> {
     /// Whether the shell lets anybody in; `nologin`, `false` and the like say
     /// no, and `sync`, `halt` and `shutdown` run that program and leave.
     pub fn has_shell(&self) -> bool {
@@ -97,12 +77,14 @@ fn user(line: &[u8]) -> Option<User<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::super::testing::Fixture;
     use super::*;
     use crate::memory::Arena;
 
     #[test]
-    fn users_of_both_files() {
+    fn users_as_the_file_lists_them() {
         let fixture = Fixture::new();
         fixture.file(
             "etc/passwd",
@@ -110,20 +92,12 @@ mod tests {
              alice:x:1000:100:A:/home/alice:/bin/sh\nalice:x:7:7::/elsewhere:/bin/sh\n\
              git:x:998:998::/srv/git:/usr/sbin/nologin\nlast:x:5:5::/last:",
         );
-        fixture.file("usr/lib/passwd", "core:x:1001:1001::/home/core:/bin/bash\n");
         let arena = Arena::new();
         let users = Users::read(&fixture.root(&arena)).unwrap();
         let names: Vec<_> = users.iter().map(|user| user.name).collect();
         assert_eq!(
             names,
-            [
-                b"root".as_slice(),
-                b"alice",
-                b"alice",
-                b"git",
-                b"last",
-                b"core"
-            ]
+            [b"root".as_slice(), b"alice", b"alice", b"git", b"last",]
         );
         let alice = users.find(b"alice").unwrap();
         assert_eq!((alice.uid, alice.gid), (1000, 100));
