@@ -15,6 +15,9 @@ const SIGNS: [&[u8]; 5] = [b"IP", b"IP6", b"IPV6", b"METHOD", b"IP6_METHOD"];
 /// The variables of an IPv6 address, the newer name first.
 const IP6: [&[u8]; 2] = [b"IP6", b"IPV6"];
 
+/// The variables that give a NIC IPv6.
+const ANY_IP6: [&[u8]; 3] = [b"IP6", b"IPV6", b"IP6_ULA"];
+
 const NOT_V4: &str = "not an IPv4 address";
 const NOT_V6: &str = "not an IPv6 address";
 const NOT_USABLE: &str = "not an address that a machine can have";
@@ -127,8 +130,9 @@ pub fn ipv4<'a>(
     let length = match mask {
         None => USUAL,
         Some(mask) => match netmask(mask.value) {
-            Some(length) => length,
-            None => return context.complain(mask, "not a netmask"),
+            // With /0 every address of the world would be on this link.
+            Some(length) if length > 0 => length,
+            _ => return context.complain(mask, "not a netmask"),
         },
     };
     network.address(context, variable, Prefix { address, length })
@@ -168,6 +172,14 @@ impl<'a> Reader<'a, '_> {
         };
         let ipv4 = self.ipv4_method(nic)?;
         let ipv6 = self.ipv6_method(nic)?;
+        if let Some(variable) = own.get(b"METHOD")
+            && ipv4 == Some(Ipv4Method::Static)
+            && !addressed(nic, &[b"IP"])
+            && !addressed(nic, &ANY_IP6)
+        {
+            self.context
+                .complain(variable, "there is no address for it")?;
+        }
         let mtu = self.number(
             own.get(b"MTU"),
             68..=65_535,
@@ -280,8 +292,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn ipv4_method(&mut self, nic: &Nic<'a>) -> Result<Option<Ipv4Method>, NoMemory> {
-        let addressed =
-            nic.own.get(b"IP").is_some() || active(nic).any(|alias| alias.get(b"IP").is_some());
+        let addressed = addressed(nic, &[b"IP"]);
         let by_address = if addressed {
             Ipv4Method::Static
         } else {
@@ -306,9 +317,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn ipv6_method(&mut self, nic: &Nic<'a>) -> Result<Option<Ipv6Method>, NoMemory> {
-        const FIELDS: [&[u8]; 3] = [b"IP6", b"IPV6", b"IP6_ULA"];
-        let addressed = nic.own.first(&FIELDS).is_some()
-            || active(nic).any(|alias| alias.first(&FIELDS).is_some());
+        let addressed = addressed(nic, &ANY_IP6);
         let by_address = if addressed {
             Ipv6Method::Static
         } else {
@@ -502,6 +511,11 @@ impl<'a> Reader<'a, '_> {
         }
         Ok(number)
     }
+}
+
+/// Whether a NIC or an alias of it has one of these addresses.
+fn addressed(nic: &Nic, fields: &[&[u8]]) -> bool {
+    nic.own.first(fields).is_some() || active(nic).any(|alias| alias.first(fields).is_some())
 }
 
 /// The aliases that are the guest's business.

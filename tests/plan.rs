@@ -1,0 +1,66 @@
+//! Each folder of tests/fixtures is a context disk and the plan it stands
+//! for: `context.sh`, what may lie beside it, and `plan`, the text form.
+//!
+//! `BLESS=1 cargo test --test plan` writes the plans anew; read what changed.
+#[path = "support/release.rs"]
+mod release;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Fewer folders than this means that some were lost.
+const LEAST: usize = 80;
+
+#[test]
+fn every_fixture_has_its_plan() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut names: Vec<_> = fs::read_dir(&fixtures)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert!(names.len() >= LEAST, "{} fixtures", names.len());
+    let mut wrong = Vec::new();
+    for name in &names {
+        let run = |command: &str| {
+            Command::new(release::binary())
+                .args([command, name])
+                .current_dir(&fixtures)
+                .output()
+                .unwrap()
+        };
+        let output = run("plan");
+        let found = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(
+            (output.status.code(), output.stderr),
+            (Some(0), vec![]),
+            "{name}"
+        );
+        let file = fixtures.join(name).join("plan");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&file, &found).unwrap();
+        }
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        if found != expected {
+            wrong.push(format!(
+                "--- {name}, expected:\n{expected}--- found:\n{found}"
+            ));
+        }
+        // `check` says the warnings and nothing else.
+        let output = run("check");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let warnings: String = found
+            .lines()
+            .filter_map(|line| line.strip_prefix("warning "))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(said, warnings, "{name}");
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(!warnings.is_empty())),
+            "{name}"
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
