@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::root::Policy;
-use crate::root::testing::{EMPTY, Fixture, is_root};
+use crate::root::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 
 const RESOLV_CONF: &str = "# Made by onecontext from the context of this machine.\n\
     nameserver 9.9.9.9\nnameserver 2001:db8::1\nsearch example.org b.example.org\n";
@@ -77,6 +77,32 @@ fn a_hostname_that_differs_is_replaced() {
     fs::remove_file(fixture.host("etc/hostname")).unwrap();
     assert!(named(&fixture, Policy::Auto).is_empty());
     assert!(!fixture.has("etc/hostname"));
+}
+
+#[test]
+fn a_root_that_must_not_be_written_is_covered() {
+    if !is_root("a_root_that_must_not_be_written_is_covered") {
+        return;
+    }
+    let fixture = Fixture::new();
+    fixture.file("etc/hostname", "old\n");
+    fixture.access("etc/hostname", 0o640, 3, 4);
+    fixture.file("etc/resolv.conf", "nameserver 1.1.1.1\n");
+    in_own_mounts(|| {
+        assert_eq!(
+            named(&fixture, Policy::ReadOnly),
+            [
+                "wrote /run/onecontext/copies/etc/hostname",
+                "mounted over /etc/hostname"
+            ]
+        );
+        assert_eq!(fixture.text("etc/hostname"), "web1.example.org\n");
+        assert_eq!(fixture.stat("etc/hostname"), (0o640, 3, 4));
+        resolvers(&fixture, Policy::ReadOnly);
+        assert_eq!(fixture.text("etc/resolv.conf"), RESOLV_CONF);
+    });
+    assert_eq!(fixture.text("etc/hostname"), "old\n");
+    assert_eq!(fixture.text("etc/resolv.conf"), "nameserver 1.1.1.1\n");
 }
 
 #[test]

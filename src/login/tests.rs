@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::plan::Key;
 use crate::root::Policy;
-use crate::root::testing::{EMPTY, Fixture, is_root};
+use crate::root::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
     daemon:x:1:1::/usr/sbin:/usr/sbin/nologin\n\
@@ -365,6 +365,89 @@ fn a_root_that_must_not_be_written_gets_tmpfiles_lines() {
             assert_eq!(fixture.stat("/home/alice"), (0o755, 1000, 100));
         }
     }
+}
+
+#[test]
+fn without_systemd_the_keys_are_mounted_over() {
+    if !is_root("without_systemd_the_keys_are_mounted_over") {
+        return;
+    }
+    let fixture = debian();
+    fs::remove_file(fixture.host("/sbin/init")).unwrap();
+    fixture.file("sbin/init", "");
+    fixture.file(ALICE_KEYS, "image\n");
+    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+    in_own_mounts(|| {
+        let keys = [("root", "k1"), ("alice", "k2")];
+        let said = run(&fixture, Policy::ReadOnly, &keys);
+        assert_eq!(
+            said,
+            [
+                "wrote /run/onecontext/copies/home/alice/.ssh/authorized_keys",
+                "alice: 1 key in /home/alice/.ssh/authorized_keys",
+                "!keys for user: root: the root is not to be written now, and its init takes \
+                 nothing from /run",
+            ]
+        );
+        assert_eq!(
+            fixture.text(ALICE_KEYS),
+            "image\n".to_owned() + &block("k2\n")
+        );
+        assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
+        assert_idempotent(&fixture, Policy::ReadOnly, &keys);
+    });
+    // What is below the mount is as it was.
+    assert_eq!(fixture.text(ALICE_KEYS), "image\n");
+    assert!(!fixture.has("/root/.ssh"));
+}
+
+#[test]
+fn a_sealed_root_gets_both() {
+    if !is_root("a_sealed_root_gets_both") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(ALICE_KEYS, "image\n");
+    in_own_mounts(|| {
+        use nix::mount::{MsFlags, mount};
+        let none = None::<&str>;
+        let root = fixture.top().join("root");
+        mount(Some(&root), &root, none, MsFlags::MS_BIND, none).unwrap();
+        // Its own read-only flag is lifted by our remount; that of the mount
+        // above it, a file system without writing, would not be. A swap of the
+        // root by a read-only overlay shows that.
+        let overlay = MsFlags::MS_RDONLY;
+        let layers = format!("lowerdir={}:{}", root.display(), fixture.top().display());
+        if let Err(error) = mount(
+            Some("overlay"),
+            &root,
+            Some("overlay"),
+            overlay,
+            Some(layers.as_str()),
+        ) {
+            eprintln!("a_sealed_root_gets_both: skipped: no overlay: {error}");
+            return;
+        }
+        let said = auto(&fixture, &[("root", "k1"), ("alice", "k2")]);
+        assert!(said[0].starts_with("remount read-write: "), "{said:?}");
+        assert!(said.contains(&"alice: 1 key in /home/alice/.ssh/authorized_keys".into()));
+        assert_eq!(
+            fixture.text(ALICE_KEYS),
+            "image\n".to_owned() + &block("k2\n")
+        );
+        assert!(
+            fixture
+                .text(TMPFILES)
+                .contains("f+ /home/alice/.ssh/authorized_keys ")
+        );
+        assert!(
+            fixture
+                .text(TMPFILES)
+                .contains("f+ /root/.ssh/authorized_keys ")
+        );
+        let root_s = "!keys for user: root: the root is read-only, without an authorized_keys";
+        assert!(said.iter().any(|line| line.starts_with(root_s)), "{said:?}");
+    });
 }
 
 #[test]

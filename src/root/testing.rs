@@ -4,6 +4,10 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use super::{Policy, Root, Writer};
 use crate::memory::Arena;
@@ -176,6 +180,21 @@ pub fn is_root(test: &str) -> bool {
         eprintln!("{test}: skipped: needs root");
     }
     root
+}
+
+/// Runs `test` in a mount namespace of its own.
+pub fn in_own_mounts(test: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS).unwrap();
+                let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
+                mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+                test();
+            })
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
 }
 
 /// A plan with nothing in it.

@@ -2,32 +2,15 @@ use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::thread;
 
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::testing::{Fixture, is_root, lines};
+use super::testing::{Fixture, in_own_mounts, is_root, lines};
 use super::*;
 use crate::report::{Console, Report};
 
 const NONE: Option<&str> = None;
-
-/// Runs `test` in a mount namespace of its own.
-fn in_own_mounts(test: impl FnOnce() + Send) {
-    thread::scope(|scope| {
-        scope
-            .spawn(|| {
-                unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS).unwrap();
-                let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
-                mount(NONE, "/", NONE, private, NONE).unwrap();
-                test();
-            })
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    });
-}
 
 fn remount(path: &Path, flags: MsFlags) {
     mount(NONE, path, NONE, flags | MsFlags::MS_REMOUNT, NONE).unwrap();
