@@ -8,7 +8,8 @@ use crate::plan::Plan;
 use crate::root::{Changes, Column, Root, concat};
 use crate::text::Reason;
 
-const PATH: &[u8] = b"/etc/hostname";
+/// The file, as the booted system names it.
+pub const PATH: &[u8] = b"/etc/hostname";
 
 /// Without a file in the root, or with one that names nothing, nothing is
 /// written: the kernel's name then stands.

@@ -8,11 +8,11 @@ use crate::report::Report;
 use crate::root::{Access, Changes, Column, File, Folder, Found, Root, Spot, Writer};
 use crate::text::Reason;
 
-/// Each file and the name by which its failure is reported.
 type Decide = for<'a> fn(&Plan, &Root<'a>, Column, &mut Changes<'a>) -> Result<(), Reason>;
-const FILES: [(&str, Decide); 2] = [
-    ("hand over the hostname", hostname::decide),
-    ("hand over the name servers", resolv_conf::decide),
+/// Each file, as a failure names it.
+const FILES: [(&[u8], Decide); 2] = [
+    (hostname::PATH, hostname::decide),
+    (resolv_conf::PATH, resolv_conf::decide),
 ];
 
 /// Writes what the root's own tools read.
@@ -29,9 +29,9 @@ pub fn apply<'a>(
 
 /// What is to be written, and what cannot be. Writes nothing.
 pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Changes<'a>) {
-    for (step, decide) in FILES {
+    for (path, decide) in FILES {
         if let Err(reason) = decide(plan, root, column, changes) {
-            changes.problem(step, b"", reason);
+            changes.problem("hand over", path, reason);
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::plan::Plan;
 use crate::root::{Changes, Column, Root, units};
 use crate::text::{Ip, Reason, Text};
 
-const PATH: &[u8] = b"/etc/resolv.conf";
+/// The file, as the booted system names it.
+pub const PATH: &[u8] = b"/etc/resolv.conf";
 const RESOLVED: &[u8] = b"/run/systemd/resolved.conf.d/50-onecontext.conf";
 const HEAD: &[u8] = b"# Made by onecontext from the context of this machine.\n";
 /// Name servers that the C library asks (MAXNS, resolv.conf(5)). All are
@@ -40,20 +41,14 @@ pub fn decide<'a>(
     }
     lines(&mut text, plan, "nameserver ", "search ")?;
     if spot.is_hidden() {
-        changes.problem("write", PATH, "leads to a file system of the kernel");
-        return Ok(());
+        return Err("leads to a file system of the kernel".into());
     }
     let old = match root.read_spot(spot) {
         Ok(old) => Some(old),
         Err(Reason::Os(Errno::NOENT)) => None,
-        Err(reason) => {
-            changes.problem("read", PATH, reason);
-            return Ok(());
-        }
+        Err(reason) => return Err(reason),
     };
-    if let Err(reason) = replace(root, spot, old, text.finish(), column, changes) {
-        changes.problem("write", spot.path(), reason);
-    }
+    replace(root, spot, old, text.finish(), column, changes)?;
     if count(plan).0 > ASKED {
         changes.note(&[PATH, b": most programs ask only the first 3 name servers"]);
     }

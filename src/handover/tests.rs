@@ -187,11 +187,11 @@ fn links_elsewhere() {
     for (link, reason) in [
         (
             "/proc/net/pnp",
-            "!write: /etc/resolv.conf: leads to a file system of the kernel",
+            "!hand over: /etc/resolv.conf: leads to a file system of the kernel",
         ),
         (
             "resolv.conf",
-            "!hand over the name servers: : Too many levels of symbolic links",
+            "!hand over: /etc/resolv.conf: Too many levels of symbolic links",
         ),
     ] {
         let fixture = Fixture::new();
@@ -206,7 +206,7 @@ fn what_may_not_be_written_and_is_not_there_is_told() {
     fixture.directory("etc");
     assert_eq!(
         resolvers(&fixture, Policy::ReadOnly),
-        ["!write: /etc/resolv.conf: the root is read-only and has no such file to mount over"]
+        ["!hand over: /etc/resolv.conf: the root is read-only and has no such file to mount over"]
     );
 }
 

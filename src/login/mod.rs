@@ -49,19 +49,19 @@ pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Ch
         }
     };
     if let Err(reason) = keys(plan, root, &users, column, changes) {
-        changes.problem("SSH keys", b"", reason);
+        changes.problem(STEP, b"authorized_keys", reason);
     }
     if plan.keys.is_empty() {
         return;
     }
     let facts = sshd::inspect(root);
     let decided = facts.and_then(|facts| {
-        sshd::decide(root, &facts, changes)?;
+        sshd::decide(root, &facts, column, changes)?;
         check_config(plan, root, &users, &facts, changes);
         Ok(())
     });
     if let Err(reason) = decided {
-        changes.problem("SSH server", b"", reason);
+        changes.problem("SSH server", b"sshd", reason);
     }
 }
 
@@ -170,6 +170,10 @@ fn one_file<'a>(
         visible,
     } = *login;
     let old = match root.read_spot(spot) {
+        // Such as a link to /etc/shadow: its text would become the user's.
+        Ok(found) if found.is_shared && user.uid != 0 => {
+            return Err("authorized_keys has other names, hard links: not trusted".into());
+        }
         Ok(found) => Some(found),
         Err(Reason::Os(Errno::NOENT)) => None,
         Err(Reason::Os(Errno::LOOP)) => {

@@ -2,7 +2,7 @@
 //! keys. What is missing is given for this boot through /run/systemd/system.
 use super::sshd_config::Config;
 use crate::root::units::{self, Unit};
-use crate::root::{Changes, Root, concat};
+use crate::root::{Changes, Column, Root, concat};
 use crate::text::Reason;
 
 /// What is known of the SSH server of a root.
@@ -185,6 +185,7 @@ fn mentions_a_maker(unit: &[u8]) -> bool {
 pub fn decide<'a>(
     root: &Root<'a>,
     facts: &Facts<'a>,
+    column: Column,
     changes: &mut Changes<'a>,
 ) -> Result<(), Reason> {
     const STEP: &str = "SSH server";
@@ -220,6 +221,13 @@ pub fn decide<'a>(
     match facts.host_keys {
         HostKeys::Present | HostKeys::Made => {}
         HostKeys::Missing(keygen) if facts.systemd => {
+            if column == Column::Sealed {
+                changes.problem(
+                    "SSH host keys",
+                    b"/etc/ssh",
+                    "none, and the root is read-only: unless that changes, sshd cannot start",
+                );
+            }
             make_host_keys(root, keygen, changes)?;
             changes.note(&[b"SSH host keys: none in this image: made before the server starts"]);
         }

@@ -246,6 +246,26 @@ fn no_link_below_a_home_is_followed() {
 }
 
 #[test]
+fn no_hard_link_is_trusted() {
+    if !is_root("no_hard_link_is_trusted") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file("etc/shadow", "secret");
+    fixture.access("etc/shadow", 0o600, 0, 0);
+    fixture.directory("home/alice/.ssh");
+    fs::hard_link(fixture.host("etc/shadow"), fixture.host(ALICE_KEYS)).unwrap();
+    for policy in [Policy::Auto, Policy::ReadOnly] {
+        assert_eq!(
+            run(&fixture, policy, &[("alice", "k")]),
+            ["!keys for user: alice: authorized_keys has other names, hard links: not trusted"]
+        );
+    }
+    assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 0, 0));
+    assert_eq!(fixture.text("etc/shadow"), "secret");
+}
+
+#[test]
 fn root_s_own_links_stay_inside_the_root() {
     if !is_root("root_s_own_links_stay_inside_the_root") {
         return;
@@ -410,21 +430,14 @@ fn a_sealed_root_gets_both() {
     fixture.file(ALICE_KEYS, "image\n");
     in_own_mounts(|| {
         use nix::mount::{MsFlags, mount};
-        let none = None::<&str>;
+        // An overlay without an upper layer is as read-only as squashfs.
         let root = fixture.top().join("root");
-        mount(Some(&root), &root, none, MsFlags::MS_BIND, none).unwrap();
-        // Its own read-only flag is lifted by our remount; that of the mount
-        // above it, a file system without writing, would not be. A swap of the
-        // root by a read-only overlay shows that.
-        let overlay = MsFlags::MS_RDONLY;
-        let layers = format!("lowerdir={}:{}", root.display(), fixture.top().display());
-        if let Err(error) = mount(
-            Some("overlay"),
-            &root,
-            Some("overlay"),
-            overlay,
-            Some(layers.as_str()),
-        ) {
+        let empty = fixture.top().join("empty");
+        fs::create_dir(&empty).unwrap();
+        let layers = format!("lowerdir={}:{}", root.display(), empty.display());
+        let kind = Some("overlay");
+        let flags = MsFlags::MS_RDONLY;
+        if let Err(error) = mount(kind, &root, kind, flags, Some(layers.as_str())) {
             eprintln!("a_sealed_root_gets_both: skipped: no overlay: {error}");
             return;
         }

@@ -64,6 +64,8 @@ pub struct Found<'a> {
     pub uid: u32,
     /// The owning group's number.
     pub gid: u32,
+    /// It has more than one name: hard links.
+    pub is_shared: bool,
 }
 
 impl<'a> Spot<'a> {
@@ -324,6 +326,7 @@ impl<'a> Root<'a> {
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
+            is_shared: stat.st_nlink > 1,
         })
     }
 
@@ -338,7 +341,8 @@ impl<'a> Root<'a> {
 
     /// Whether `path` leads to anything.
     pub fn exists(&self, path: &[u8]) -> bool {
-        self.locate(path).is_ok_and(|spot| self.stat(spot).is_ok())
+        let stat = |path| self.stat(Spot(c_str(self.arena, &[path]).ok()?)).ok();
+        stat(path).is_some() || self.locate(path).is_ok_and(|spot| self.stat(spot).is_ok())
     }
 
     /// Whether anything is at `path` itself, a dangling link included.
