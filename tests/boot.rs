@@ -48,7 +48,7 @@ fn one_nic(key: &str) -> String {
         // What looks like a second NIC is text.
         (
             "NOTE",
-            "it's\nETH1_MAC='02:00:0a:12:01:01'\nETH1_IP='10.18.9.9'\n",
+            "it's\nETH1_MAC=02:00:0a:12:01:01\nETH1_IP=10.18.9.9\n",
         ),
     ])
 }
@@ -525,9 +525,15 @@ fn the_initramfs_holds_what_is_needed() {
     ];
     for (image, hook) in [
         (Image::InitramfsTools, "scripts/init-bottom/onecontext"),
-        (Image::InitramfsToolsFewDrivers, "scripts/init-bottom/onecontext"),
+        (
+            Image::InitramfsToolsFewDrivers,
+            "scripts/init-bottom/onecontext",
+        ),
         (Image::Dracut, "/initrd.target.wants/onecontext.service"),
-        (Image::DracutWithoutSystemd, "hooks/pre-pivot/20-onecontext.sh"),
+        (
+            Image::DracutWithoutSystemd,
+            "hooks/pre-pivot/20-onecontext.sh",
+        ),
     ] {
         let list = image.list();
         for name in always.iter().chain([&hook]) {
@@ -536,6 +542,11 @@ fn the_initramfs_holds_what_is_needed() {
     }
 }
 
+const DRIVERS: &str = "cdrom sr_mod sd_mod ata_piix ata_generic ahci uas \
+    usb-storage virtio_pci virtio_blk virtio_scsi xen-blkfront vmw_pvscsi \
+    hv_storvsc virtio_net e1000 e1000e 8139cp 8139too vmxnet3 xen-netfront \
+    hv_netvsc ne2k-pci pcnet32";
+
 /// The drivers are there although the generator was told to bring none that
 /// its own host does not need.
 #[test]
@@ -543,16 +554,9 @@ fn the_initramfs_holds_the_drivers() {
     if !can_boot() {
         return;
     }
-    for image in [Image::InitramfsToolsFewDrivers, Image::DracutWithoutSystemd]
-    {
+    for image in [Image::InitramfsToolsFewDrivers, Image::DracutWithoutSystemd] {
         let list = image.list();
-        for driver in [
-            "cdrom", "sr_mod", "sd_mod", "ata_piix", "ata_generic", "ahci",
-            "virtio_pci", "virtio_blk", "virtio_scsi", "xen-blkfront",
-            "vmw_pvscsi", "hv_storvsc", "usb-storage", "uas", "virtio_net",
-            "e1000", "e1000e", "8139cp", "8139too", "vmxnet3", "xen-netfront",
-            "hv_netvsc", "ne2k-pci", "pcnet32",
-        ] {
+        for driver in DRIVERS.split_whitespace() {
             let file = format!("/{driver}.ko");
             assert!(list.contains(&file), "no {file} in {list}");
         }
@@ -577,13 +581,23 @@ fn demo() {
     Image::InitramfsTools.make();
     let made = begin.elapsed();
 
-    let how = if accelerator() == "kvm" { "" } else { ", emulated" };
+    let how = if accelerator() == "kvm" {
+        ""
+    } else {
+        ", emulated"
+    };
     progress(&format!("booting it{how}; waiting for SSH at 10.18.1.1"));
     let mut running = machine.start();
     let mut login = running.login("root", 1, &key);
-    progress(&format!("logged in as root with the key {}", key.file.display()));
+    progress(&format!(
+        "logged in as root with the key {}",
+        key.file.display()
+    ));
 
-    println!("\nWhat the machine was told, in context.sh:\n{}", indent(&told));
+    println!(
+        "\nWhat the machine was told, in context.sh:\n{}",
+        indent(&told)
+    );
     println!("What it said while it booted:");
     println!("{}", indent(&login.run("dmesg | grep onecontext:")));
     println!("What it has:");
@@ -600,7 +614,10 @@ fn demo() {
     }
     println!("How long each took:");
     println!("  {:6.1} s  image and context disk", made.as_secs_f64());
-    println!("  {:6.1} s  power-on to SSH login", login.took.as_secs_f64());
+    println!(
+        "  {:6.1} s  power-on to SSH login",
+        login.took.as_secs_f64()
+    );
 
     assert_one_nic(&mut login, "ens3");
 }
@@ -650,7 +667,9 @@ fn addresses(inside: &mut impl Inside, family: &str, nic: &str) -> Vec<String> {
         format!("{}/{}", text(&address["local"]), address["prefixlen"])
     });
     // ip leaves an empty object for every address of another scope.
-    all.into_iter().filter(|address| address != "/null").collect()
+    all.into_iter()
+        .filter(|address| address != "/null")
+        .collect()
 }
 
 /// All IPv4 routes, sorted.
