@@ -338,7 +338,7 @@ impl<'a> Tmpfiles<'a> {
         // Not public: it holds what a private file of a user holds.
         let file = File {
             content: text,
-            access: Access::root(0o600),
+            access: Access::ours(0o600),
             folder: Folder::Made(Access::FOLDER),
         };
         changes.file(root, root.locate(TMPFILES)?, file, b"")?;

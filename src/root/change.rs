@@ -67,15 +67,15 @@ pub struct Access {
 
 impl Access {
     /// For configuration that everybody may read.
-    pub const PUBLIC: Self = Self::root(0o644);
+    pub const PUBLIC: Self = Self::ours(0o644);
     /// For a directory that everybody may read.
-    pub const FOLDER: Self = Self::root(0o755);
+    pub const FOLDER: Self = Self::ours(0o755);
 
-    /// Owned by root.
-    pub const fn root(mode: u32) -> Self {
+    /// Owned by whoever makes it: root, in an initramfs.
+    pub const fn ours(mode: u32) -> Self {
         Self {
             mode,
-            owner: Some((0, 0)),
+            owner: None,
             label: Label::Neighbour,
         }
     }

@@ -20,14 +20,8 @@ fn remount(path: &Path, flags: MsFlags) {
 fn file<'a>(root: &Root<'a>, path: &[u8], content: &'a [u8], changes: &mut Changes<'a>) {
     let file = File {
         content,
-        access: Access {
-            owner: None,
-            ..Access::PUBLIC
-        },
-        folder: Folder::Made(Access {
-            owner: None,
-            ..Access::FOLDER
-        }),
+        access: Access::PUBLIC,
+        folder: Folder::Made(Access::FOLDER),
     };
     let spot = root.locate(path).unwrap();
     changes.file(root, spot, file, b"").unwrap();
