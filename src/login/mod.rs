@@ -305,18 +305,15 @@ impl<'a> Tmpfiles<'a> {
         suffix: &[u8],
         content: &[u8],
     ) -> Result<(), Reason> {
-        // Not `contains`: core's search for a byte keeps a panic.
-        if content.split(|byte| *byte == 0).nth(1).is_some() {
+        if content.contains(&0) {
             return Err("authorized_keys holds a NUL byte, which systemd-tmpfiles refuses".into());
         }
         let owner = (user.uid, user.gid);
-        let folder = spot.path().strip_suffix(b"/authorized_keys");
-        if let Some(folder) = folder
-            && let Some(home) = folder.strip_suffix(b"/.ssh")
-        {
+        let folder = spot.cut().0;
+        if let Some(home) = folder.strip_suffix(b"/.ssh") {
             // Without a mode and on an existing home this changes nothing but
             // the owner; made by the next line, it would be root's.
-            if user.uid != 0 {
+            if user.uid != 0 && !home.is_empty() {
                 tmpfiles::line(&mut self.0, "d", &[home], None, owner, None)?;
             }
             tmpfiles::line(&mut self.0, "d", &[folder], Some(0o700), owner, None)?;

@@ -119,7 +119,7 @@ impl<'a> Spot<'a> {
     }
 
     /// What stands before and after the last slash.
-    fn cut(self) -> (&'a [u8], &'a [u8]) {
+    pub fn cut(self) -> (&'a [u8], &'a [u8]) {
         let path = self.path();
         let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let (above, name) = path.split_at_checked(slash).unwrap_or_default();
