@@ -19,6 +19,8 @@ missing=$(
 		mmdebstrap mmdebstrap
 		qemu-system-x86_64 qemu-system-x86
 		shellcheck shellcheck
+		prlimit util-linux
+		valgrind valgrind
 		xorriso xorriso
 	END
 )
