@@ -179,6 +179,63 @@ fn opennebula_two_nics_in_another_order() {
     assert_eq!(first.run("cat /proc/sys/kernel/hostname"), "image\n");
 }
 
+/// A device passed through, whose addresses belong to a VLAN on it.
+fn vlan_of_a_passed_through_device(image: Image) {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(image);
+    let text = opennebula(&[
+        ("ETH0_IP", "10.18.1.1"),
+        ("ETH0_MAC", MAC1),
+        ("PCI1_ADDRESS", "00:04.0"),
+        ("PCI1_IP", "10.30.1.1"),
+        ("PCI1_IP6", "2001:db8:30::1"),
+        ("PCI1_GATEWAY", "10.30.1.254"),
+        ("PCI1_MAC", MAC3),
+        ("PCI1_VLAN_ID", "30"),
+        ("SSH_PUBLIC_KEY", &key.public),
+    ]);
+    let disk = disk(&machine, Writer::Xorriso, &text);
+    // The second NIC has another MAC than the context says: it is found by
+    // its place on the bus, and then gets that MAC.
+    let mut running = machine
+        .nic(MAC1, 1)
+        .nic(MAC2, 2)
+        .disk(&disk, Drive::Cdrom)
+        .start();
+    let mut inside = running.login("root", 1, &key);
+
+    assert_eq!(addresses(&mut inside, "-4", "ens3"), ["10.18.1.1/24"]);
+    assert!(addresses(&mut inside, "-4", "ens4").is_empty());
+    assert_eq!(link(&mut inside, "ens4")["address"], MAC3);
+    let vlan = inside.json("ip -json -details link show dev ens4.30");
+    assert_eq!(vlan[0]["linkinfo"]["info_kind"], "vlan");
+    assert_eq!(vlan[0]["linkinfo"]["info_data"]["id"], 30);
+    assert_eq!(vlan[0]["link"], "ens4");
+    assert_eq!(addresses(&mut inside, "-4", "ens4.30"), ["10.30.1.1/24"]);
+    let all = addresses(&mut inside, "-6", "ens4.30");
+    assert!(all.contains(&"2001:db8:30::1/64".to_string()), "{all:?}");
+    assert_eq!(
+        routes(&mut inside),
+        [
+            "10.18.1.0/24 dev ens3",
+            "10.30.1.0/24 dev ens4.30",
+            "default via 10.30.1.254 dev ens4.30",
+        ]
+    );
+}
+
+#[test]
+fn vlan_initramfs_tools() {
+    vlan_of_a_passed_through_device(Image::InitramfsTools);
+}
+
+#[test]
+fn vlan_dracut() {
+    vlan_of_a_passed_through_device(Image::Dracut);
+}
+
 // ---------------------------------------------------------------------------
 // StratusLab
 

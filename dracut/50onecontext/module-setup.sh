@@ -31,6 +31,8 @@ installkernel() {
     # the NICs that hypervisors emulate
     hostonly='' instmods virtio_net e1000 e1000e 8139cp 8139too \
         vmxnet3 xen-netfront hv_netvsc ne2k-pci pcnet32
+    # the VLAN devices of PCIn_VLAN_ID; the kernel asks for it by itself
+    hostonly='' instmods 8021q
 }
 
 install() {

@@ -131,25 +131,24 @@ fn by_name_or_number<'a>(
     }
 }
 
-/// A device whose `device` link in sysfs ends in the link's PCI address.
+/// A device on the bus at the link's PCI address: a part of the path that its
+/// link in sysfs leads to, as in
+/// `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`.
 fn on_bus<'a>(link: &Link<'a>, physical: &[Device<'a>], sys_net: Option<BorrowedFd>) -> Match<'a> {
     const NONE: &str = "no network device has its MAC or its PCI address";
+    const LONGEST: usize = 1024;
     let (Some(address), Some(sys_net)) = (link.pci, sys_net) else {
         return Match::none(link, NONE);
     };
     let mut on_bus = physical.iter().filter(|device| {
-        let mut path = heapless::Vec::<u8, 32>::new();
-        let fits = path.extend_from_slice(device.name).is_ok()
-            && path.extend_from_slice(b"/device").is_ok();
-        let mut target = [0; 256];
-        let Ok(length) = readlinkat_raw(sys_net, path.as_slice(), &mut target) else {
-            return false;
-        };
-        let rest = target
-            .get(..length)
-            .and_then(|target| target.strip_suffix(address));
-        // `01:01.0` is not `101:01.0`.
-        fits && rest.is_some_and(|rest| matches!(rest.last(), None | Some(b'/' | b':')))
+        let mut path = [0; LONGEST];
+        let length = readlinkat_raw(sys_net, device.name, &mut path).unwrap_or(0);
+        let path = path.get(..length).unwrap_or_default();
+        path.split(|byte| *byte == b'/').any(|part| {
+            // `01:01.0` is `0000:01:01.0` and not `0000:101:01.0`.
+            part.strip_suffix(address)
+                .is_some_and(|domain| matches!(domain.last(), None | Some(b':')))
+        })
     });
     match (on_bus.next(), on_bus.next()) {
         (Some(device), None) => Match {
