@@ -9,6 +9,7 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -128,6 +129,37 @@ impl Guest {
         )
     }
 
+    /// Applies whatever context disk is found: there is none, for there is no
+    /// block device. Says also how long that took.
+    fn apply_found(&mut self) -> (i32, String, Duration) {
+        let none = self.top.join("no-block-devices");
+        fs::create_dir_all(&none).unwrap();
+        bind(&none, "/sys/class/block");
+        let _ = self.log.read_to_end(&mut Vec::new());
+        let start = Instant::now();
+        let status = Command::new(release::binary())
+            .args(["apply", "--root"])
+            .arg(self.top.join("root"))
+            .arg("--run")
+            .arg(self.top.join("run"))
+            .status()
+            .unwrap();
+        let mut log = Vec::new();
+        let _ = self.log.read_to_end(&mut log);
+        (
+            status.code().expect("an exit status"),
+            String::from_utf8(log).unwrap(),
+            start.elapsed(),
+        )
+    }
+
+    /// Gives the kernel this command line.
+    fn kernel_line(&self, line: &str) {
+        let file = self.top.join("cmdline");
+        fs::write(&file, line).unwrap();
+        bind(&file, "/proc/cmdline");
+    }
+
     /// Applies a context that nothing is wrong with.
     #[track_caller]
     fn apply_well(&mut self, context: &str) {
@@ -135,6 +167,11 @@ impl Guest {
         assert_eq!(status, 0, "{log}");
         assert!(!log.contains("<3>"), "{log}");
     }
+}
+
+fn bind(source: &Path, target: &str) {
+    let none = None::<&str>;
+    mount(Some(source), target, none, MsFlags::MS_BIND, none).unwrap();
 }
 
 fn output(command: &mut Command) -> Output {
@@ -558,4 +595,125 @@ fn exit_statuses() {
     );
     assert!(addresses("ens3").is_empty(), "a dry run changed something");
     guest.apply_well(&fs::read_to_string(good).unwrap());
+}
+
+#[test]
+fn a_late_nic_is_waited_for_while_udev_is_busy() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    let context = format!("ETH0_IP=10.0.0.1\nETH0_MAC=02:00:00:00:00:01\nSSH_PUBLIC_KEY='{KEY}'");
+    // udev's directory, as in an initramfs.
+    let udev = guest.top.join("udev");
+    fs::create_dir(&udev).unwrap();
+    fs::create_dir_all("/run/udev").unwrap();
+    bind(&udev, "/run/udev");
+    fs::write(udev.join("queue"), "").unwrap();
+    // A child of this thread, so that it is in the same namespaces.
+    let mut late = Command::new("sh")
+        .args([
+            "-c",
+            "sleep 1; ip link add ens3 address 02:00:00:00:00:01 type veth peer name far",
+        ])
+        .spawn()
+        .unwrap();
+    guest.apply_well(&context);
+    assert!(late.wait().unwrap().success());
+    assert_eq!(addresses("ens3"), ["10.0.0.1/24"]);
+
+    // udev never ends, the NIC never comes: the wait ends all the same.
+    guest.kernel_line("onecontext.wait=1");
+    let start = Instant::now();
+    let (status, log) = guest.apply(&context.replace("00:01", "00:99"));
+    assert_eq!(status, 1);
+    assert!(log.contains("no network device has its MAC"), "{log}");
+    assert!((Duration::from_secs(1)..Duration::from_secs(5)).contains(&start.elapsed()));
+
+    // udev is done: no wait at all.
+    fs::remove_file(udev.join("queue")).unwrap();
+    guest.kernel_line("onecontext.wait=60");
+    let start = Instant::now();
+    let (status, _) = guest.apply(&context.replace("00:01", "00:99"));
+    assert_eq!(status, 1);
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn kernel_parameters() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    guest.nic("ens3", "02:00:00:00:00:01");
+    let context = format!(
+        "ETH0_IP=10.0.0.1\nETH0_MAC=02:00:00:00:00:01\nDNS=9.9.9.9\nSSH_PUBLIC_KEY='{KEY}'"
+    );
+    let keys = guest.top.join("root/root/.ssh/authorized_keys");
+
+    guest.kernel_line("quiet onecontext=off");
+    assert_eq!(guest.apply(&context), (0, String::new()));
+    assert!(addresses("ens3").is_empty() && !keys.exists());
+
+    guest.kernel_line("onecontext.network=off");
+    guest.apply_well(&context);
+    assert!(addresses("ens3").is_empty() && keys.exists());
+    fs::remove_file(&keys).unwrap();
+    let _ = fs::remove_file(guest.top.join("root/etc/resolv.conf"));
+
+    guest.kernel_line("onecontext.root=ro onecontext.debug");
+    let (status, log) = guest.apply(&context);
+    assert!(!keys.exists() && !guest.top.join("root/etc/resolv.conf").exists());
+    let lines = fs::read_to_string(guest.top.join("run/tmpfiles.d/50-onecontext.conf")).unwrap();
+    assert!(
+        lines.contains("/root/.ssh/authorized_keys") && lines.contains("AAAAC3"),
+        "{lines}"
+    );
+    assert_eq!(addresses("ens3"), ["10.0.0.1/24"]);
+    // There is no file to mount the resolvers over: that is said.
+    assert!(status == 1 && log.contains("resolv.conf"), "{log}");
+    // Everything is loud.
+    assert!(
+        log.contains("<3>onecontext: ETH0 is ens3: 10.0.0.1/24"),
+        "{log}"
+    );
+    assert!(!log.contains("<6>"), "{log}");
+
+    guest.kernel_line("onecontext.netwrok=off onecontext.wait=soon");
+    let (status, log) = guest.apply(&context);
+    assert_eq!(status, 1);
+    assert!(
+        log.contains("<3>onecontext: read the kernel parameter: onecontext.netwrok=off: not known")
+    );
+    assert!(log.contains("onecontext.wait=soon"), "{log}");
+    assert!(keys.exists());
+}
+
+#[test]
+fn a_machine_without_context() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    guest.kernel_line("quiet");
+    let (status, log, took) = guest.apply_found();
+    assert_eq!(
+        (status, log.as_str()),
+        (0, "<6>onecontext: no context disk, nothing to do\n")
+    );
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(!guest.top.join("root/root/.ssh").exists());
+
+    guest.kernel_line("onecontext=require onecontext.wait=1");
+    let (status, log, took) = guest.apply_found();
+    assert_eq!(status, 3);
+    assert!(log.contains("<3>onecontext: "), "{log}");
+    assert!(
+        (Duration::from_secs(1)..Duration::from_secs(6)).contains(&took),
+        "{took:?}"
+    );
+    let banner = fs::read_to_string(guest.top.join("run/issue.d/50-onecontext.issue")).unwrap();
+    assert!(banner.contains("onecontext: "), "{banner}");
+
+    guest.kernel_line("onecontext.device=/dev/nonexistent onecontext.wait=1");
+    let (status, log, _) = guest.apply_found();
+    assert_eq!(status, 3);
+    assert!(log.contains("/dev/nonexistent"), "{log}");
 }
