@@ -39,8 +39,8 @@ test: test-fast ## everything
 	CI=true $(CARGO) test --release --test boot -- --test-threads=2
 
 test-fast: setup all lint ## all but the boots
-	$(CARGO) test --release --lib --bins
-	$(CARGO) test --release $(FAST_TESTS:%=--test %)
+	CI=true $(CARGO) test --release --lib --bins
+	CI=true $(CARGO) test --release $(FAST_TESTS:%=--test %)
 
 # Every integration test but the one that boots machines.
 FAST_TESTS = $(filter-out boot,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))
@@ -50,10 +50,19 @@ lint: setup ## format, clippy, shellcheck
 	$(CARGO) clippy --all-targets -- -D warnings
 	shellcheck $(SHELL_SCRIPTS)
 
+# Seconds for each target; more by hand: make fuzz FUZZ_SECONDS=1200
+FUZZ_SECONDS = 60
+
+fuzz: ## fuzz each reader for FUZZ_SECONDS (needs nightly and cargo-fuzz)
+	for target in assignments plan iso9660 netlink; do \
+		$(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target \
+			-- -max_total_time=$(FUZZ_SECONDS) -timeout=20 || exit 1; \
+	done
+
 clean: ## remove what was built
 	$(CARGO) clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-.PHONY: all install setup demo test test-fast lint clean help
+.PHONY: all install setup demo test test-fast lint fuzz clean help

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
@@ -166,6 +166,14 @@ impl Guest {
         let (status, log) = self.apply(context);
         assert_eq!(status, 0, "{log}");
         assert!(!log.contains("<3>"), "{log}");
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // What is mounted elsewhere goes with the namespace.
+        let _ = umount2(&self.top, MntFlags::MNT_DETACH);
+        let _ = fs::remove_dir(&self.top);
     }
 }
 

@@ -1,0 +1,228 @@
+//! Our rtnetlink requests, read back by somebody else's reader.
+use std::net::IpAddr;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::address::AddressAttribute;
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use onecontext::kernel::wire::Message;
+use onecontext::plan::{Prefix, Route};
+use onecontext::text::Mac;
+
+/// The request, its flags checked to contain `flags`.
+fn read(mut message: Message, flags: u16) -> RouteNetlinkMessage {
+    let bytes = message.bytes(7).to_vec();
+    let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).unwrap();
+    assert_eq!(message.header.length as usize, bytes.len());
+    assert_eq!(message.header.sequence_number, 7);
+    assert_eq!(message.header.flags & flags, flags);
+    match message.payload {
+        NetlinkPayload::InnerMessage(message) => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn prefix(address: &str, length: u8) -> Prefix {
+    Prefix {
+        address: address.parse().unwrap(),
+        length,
+    }
+}
+
+#[test]
+fn dumps() {
+    assert!(matches!(
+        read(Message::links(), NLM_F_DUMP),
+        RouteNetlinkMessage::GetLink(_)
+    ));
+    assert!(matches!(
+        read(Message::addresses(), NLM_F_DUMP),
+        RouteNetlinkMessage::GetAddress(_)
+    ));
+    assert!(matches!(
+        read(Message::routes(), NLM_F_DUMP),
+        RouteNetlinkMessage::GetRoute(_)
+    ));
+}
+
+#[test]
+fn links() {
+    let mac = Mac([2, 0, 10, 18, 1, 1]);
+    let RouteNetlinkMessage::NewLink(link) =
+        read(Message::set_link(5, true, Some(1450), Some(mac)), NLM_F_ACK)
+    else {
+        panic!("not a link")
+    };
+    assert_eq!(link.header.index, 5);
+    assert_eq!(
+        (link.header.flags, link.header.change_mask),
+        (LinkFlags::Up, LinkFlags::Up)
+    );
+    assert!(link.attributes.contains(&LinkAttribute::Mtu(1450)));
+    assert!(
+        link.attributes
+            .contains(&LinkAttribute::Address(mac.0.to_vec()))
+    );
+
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    let RouteNetlinkMessage::NewLink(link) = read(Message::new_vlan(5, b"ens4.30", 30), flags)
+    else {
+        panic!("not a link")
+    };
+    assert!(
+        link.attributes
+            .contains(&LinkAttribute::IfName("ens4.30".into()))
+    );
+    assert!(link.attributes.contains(&LinkAttribute::Link(5)));
+    let info = vec![
+        LinkInfo::Kind(InfoKind::Vlan),
+        LinkInfo::Data(InfoData::Vlan(vec![InfoVlan::Id(30)])),
+    ];
+    assert!(
+        link.attributes.contains(&LinkAttribute::LinkInfo(info)),
+        "{link:?}"
+    );
+}
+
+#[test]
+fn addresses() {
+    let RouteNetlinkMessage::NewAddress(address) = read(
+        Message::new_address(5, prefix("10.18.1.1", 20)),
+        NLM_F_CREATE,
+    ) else {
+        panic!("not an address")
+    };
+    assert_eq!(
+        (
+            address.header.family,
+            address.header.prefix_len,
+            address.header.index
+        ),
+        (AddressFamily::Inet, 20, 5)
+    );
+    let ip: IpAddr = "10.18.1.1".parse().unwrap();
+    let broadcast = "10.18.15.255".parse().unwrap();
+    for attribute in [
+        AddressAttribute::Local(ip),
+        AddressAttribute::Address(ip),
+        AddressAttribute::Broadcast(broadcast),
+    ] {
+        assert!(address.attributes.contains(&attribute), "{address:?}");
+    }
+    for (text, length) in [("10.18.1.1", 31), ("10.18.1.1", 32), ("2001:db8::a", 64)] {
+        let RouteNetlinkMessage::NewAddress(address) =
+            read(Message::new_address(6, prefix(text, length)), NLM_F_CREATE)
+        else {
+            panic!("not an address")
+        };
+        assert_eq!(address.header.prefix_len, length);
+        assert!(
+            address
+                .attributes
+                .contains(&AddressAttribute::Local(text.parse().unwrap()))
+        );
+        assert!(
+            !address
+                .attributes
+                .iter()
+                .any(|one| matches!(one, AddressAttribute::Broadcast(_)))
+        );
+    }
+}
+
+#[test]
+fn routes() {
+    let route = |destination, gateway: Option<&str>, onlink, metric| Route {
+        destination,
+        gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+        onlink,
+        metric,
+    };
+    for (route, family, to, via, scope) in [
+        (
+            route(Prefix::DEFAULT_V4, Some("10.18.1.254"), true, 100),
+            AddressFamily::Inet,
+            None,
+            true,
+            RouteScope::Universe,
+        ),
+        (
+            route(prefix("10.0.0.0", 8), None, false, 0),
+            AddressFamily::Inet,
+            Some("10.0.0.0"),
+            false,
+            RouteScope::Link,
+        ),
+        (
+            route(Prefix::DEFAULT_V6, Some("fe80::1"), false, 1024),
+            AddressFamily::Inet6,
+            None,
+            true,
+            RouteScope::Universe,
+        ),
+        (
+            route(prefix("2001:db8::", 32), Some("fe80::1"), false, 7),
+            AddressFamily::Inet6,
+            Some("2001:db8::"),
+            true,
+            RouteScope::Universe,
+        ),
+    ] {
+        let RouteNetlinkMessage::NewRoute(found) =
+            read(Message::new_route(9, &route), NLM_F_ACK | NLM_F_CREATE)
+        else {
+            panic!("not a route")
+        };
+        let header = &found.header;
+        assert_eq!(
+            (header.address_family, header.destination_prefix_length),
+            (family, route.destination.length)
+        );
+        assert_eq!(
+            (header.table, header.protocol),
+            (254, RouteProtocol::Static)
+        );
+        assert_eq!((header.scope, header.kind), (scope, RouteType::Unicast));
+        assert_eq!(header.flags.contains(RouteFlags::Onlink), route.onlink);
+        let address = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => RouteAddress::Inet(ip),
+            IpAddr::V6(ip) => RouteAddress::Inet6(ip),
+        };
+        let has = |attribute| found.attributes.contains(&attribute);
+        assert!(
+            has(RouteAttribute::Oif(9)) && has(RouteAttribute::Priority(route.metric)),
+            "{found:?}"
+        );
+        match to {
+            Some(to) => assert!(has(RouteAttribute::Destination(address(
+                to.parse().unwrap()
+            )))),
+            None => assert!(
+                !found
+                    .attributes
+                    .iter()
+                    .any(|one| matches!(one, RouteAttribute::Destination(_)))
+            ),
+        }
+        if via {
+            assert!(
+                has(RouteAttribute::Gateway(address(route.gateway.unwrap()))),
+                "{found:?}"
+            );
+        } else {
+            assert!(
+                !found
+                    .attributes
+                    .iter()
+                    .any(|one| matches!(one, RouteAttribute::Gateway(_)))
+            );
+        }
+    }
+}
