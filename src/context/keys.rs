@@ -378,7 +378,7 @@ mod tests {
         let rsa = blob("ssh-rsa", &[&[1, 0, 1], &[7; 257]]);
         let future = blob("sk-new-type@example.org", &[&[9; 31]]);
         for line in [
-            format!("{ED25519}"),
+            ED25519.to_string(),
             format!("ssh-rsa {rsa} a comment with blanks"),
             format!("from=\"10.0.0.0/8\",command=\"echo \\\"a b\\\"\" {ED25519} x"),
             format!("no-pty,restrict  {ED25519}"),
