@@ -1,0 +1,158 @@
+//! `onecontext check --root`: each thing in an image that would keep somebody
+//! out is named, in one line, and nothing is written.
+#[path = "support/release.rs"]
+mod release;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const CONTEXT: &str = "ETH0_MAC='02:00:0a:12:01:01'\nETH0_IP='10.0.0.1'\n\
+    SSH_PUBLIC_KEY='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl a'\n";
+
+/// An image that nothing is wrong with.
+struct Image(PathBuf);
+
+impl Image {
+    fn new() -> Self {
+        let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
+        let image = Self(top);
+        image.write("context.sh", CONTEXT);
+        image.write("root/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
+        image.write("root/etc/ssh/ssh_host_ed25519_key", "a key");
+        image.write(
+            "root/etc/ssh/sshd_config",
+            "PermitRootLogin prohibit-password\n",
+        );
+        image.write("root/root/.profile", "");
+        image.write("root/usr/bin/ssh-keygen", "");
+        image.write("root/usr/lib/systemd/systemd", "");
+        image.write(
+            "root/usr/lib/systemd/system/ssh.service",
+            "[Service]\nExecStart=/usr/sbin/sshd -D\n",
+        );
+        image.write("root/usr/sbin/sshd", "");
+        fs::create_dir(image.path("root/sbin")).unwrap();
+        std::os::unix::fs::symlink("/usr/lib/systemd/systemd", image.path("root/sbin/init"))
+            .unwrap();
+        image
+    }
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.join(path)
+    }
+    fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    fn remove(&self, path: &str) {
+        fs::remove_file(self.path(path)).unwrap();
+    }
+    /// The lines of `check`, after a look that nothing was made or changed.
+    fn check(&self) -> Vec<String> {
+        let before = listing(&self.0);
+        let output = Command::new(release::binary())
+            .arg("check")
+            .arg(self.path("context.sh"))
+            .arg("--root")
+            .arg(self.path("root"))
+            .output()
+            .unwrap();
+        assert_eq!(listing(&self.0), before);
+        let lines: Vec<String> = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(String::from)
+            .collect();
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(!lines.is_empty())),
+            "{lines:?}"
+        );
+        lines
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn listing(top: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
+    let mut found = vec![];
+    for entry in fs::read_dir(top).unwrap().map(Result::unwrap) {
+        let data = entry.path().symlink_metadata().unwrap();
+        found.push((entry.path(), data.modified().unwrap()));
+        if data.is_dir() {
+            found.extend(listing(&entry.path()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_good_image_is_not_complained_about() {
+    assert_eq!(Image::new().check(), [""; 0]);
+}
+
+#[test]
+fn what_keeps_somebody_out_is_named() {
+    type Break = fn(&Image);
+    let cases: [(Break, &str); 8] = [
+        (
+            |image| image.remove("root/usr/sbin/sshd"),
+            "SSH server: sshd: not installed in this image",
+        ),
+        (
+            |image| image.write("root/etc/ssh/sshd_config", "PermitRootLogin no\n"),
+            "PermitRootLogin no",
+        ),
+        (
+            |image| {
+                image.write(
+                    "root/etc/ssh/sshd_config",
+                    "AuthorizedKeysFile /etc/keys/%u\n",
+                )
+            },
+            "AuthorizedKeysFile does not name .ssh/authorized_keys",
+        ),
+        (
+            |image| {
+                image.remove("root/etc/ssh/ssh_host_ed25519_key");
+                image.remove("root/usr/bin/ssh-keygen");
+            },
+            "SSH host keys: /etc/ssh: none, and no ssh-keygen to make them",
+        ),
+        (
+            |image| {
+                fs::create_dir_all(image.path("root/etc/systemd/system")).unwrap();
+                let mask = image.path("root/etc/systemd/system/ssh.service");
+                std::os::unix::fs::symlink("/dev/null", mask).unwrap();
+            },
+            "ssh.service: the image switches it off on purpose",
+        ),
+        (
+            |image| image.write("context.sh", &format!("USERNAME=alice\n{CONTEXT}")),
+            "alice: no such user in /etc/passwd",
+        ),
+        (
+            |image| image.remove("root/etc/passwd"),
+            "/etc/passwd: No such file or directory",
+        ),
+        (
+            |image| image.write("context.sh", &CONTEXT.replace("10.0.0.1", "10.0.0.x")),
+            "context.sh:2 ETH0_IP: not an IPv4",
+        ),
+    ];
+    for (spoil, expected) in cases {
+        let image = Image::new();
+        spoil(&image);
+        let lines = image.check();
+        assert!(
+            lines.iter().any(|line| line.contains(expected)),
+            "{expected}: {lines:?}"
+        );
+    }
+}
