@@ -11,7 +11,7 @@ use crate::context::{self, Files};
 use crate::disk::wait::Wait;
 use crate::disk::{Disk, Places, Search, search};
 use crate::kernel::{self, Machine};
-use crate::memory::{Arena, NoMemory};
+use crate::memory::Arena;
 use crate::parameters::{Mode, Parameters};
 use crate::plan::Plan;
 use crate::report::{Console, Level, Report, banner};
@@ -38,31 +38,26 @@ pub struct Streams {
 pub fn run(command: Result<Command<'_>, Misuse<'_>>, streams: Streams) -> i32 {
     let arena = Arena::new();
     let mut out = arena.table();
-    let done = match command {
-        Ok(Command::Help) => out.extend(USAGE.as_bytes()).map(|()| DONE),
+    let status = match command {
+        Ok(Command::Help) => {
+            out.extend(USAGE.as_bytes());
+            DONE
+        }
         Ok(Command::Version) => {
-            uwrite!(out, "onecontext {}\n", env!("CARGO_PKG_VERSION")).map(|()| DONE)
+            uwrite!(out, "onecontext {}\n", env!("CARGO_PKG_VERSION"));
+            DONE
         }
         Ok(Command::Apply(options)) => apply(&arena, &options, streams, &mut out),
         Ok(Command::Plan(operands)) => inspect(&arena, &operands, false, streams, &mut out),
         Ok(Command::Check(operands)) => inspect(&arena, &operands, true, streams, &mut out),
         Err(misuse) => {
+            let argument = Shown(misuse.argument.to_bytes());
             let mut text = arena.table();
-            let written = uwrite!(
-                text,
-                "onecontext: {} {}\n{}",
-                misuse.what,
-                Shown(misuse.argument.to_bytes()),
-                USAGE
-            );
-            let _ = written.map(|()| print(streams.errors, &text));
-            Ok(MISUSED)
+            uwrite!(text, "onecontext: {} {}\n{}", misuse.what, argument, USAGE);
+            let _ = print(streams.errors, &text);
+            MISUSED
         }
     };
-    let status = done.unwrap_or_else(|NoMemory| {
-        let _ = print(streams.errors, b"onecontext: out of memory\n");
-        WRONG
-    });
     match print(streams.output, &out) {
         Ok(()) => status,
         Err(errno) => {
@@ -102,7 +97,7 @@ fn inspect<'a>(
     only_problems: bool,
     streams: Streams,
     out: &mut Text<'a>,
-) -> Result<i32, NoMemory> {
+) -> i32 {
     let mut report = Report::new(arena, Console::File(streams.errors));
     let options = Search {
         device: None,
@@ -110,46 +105,41 @@ fn inspect<'a>(
         required: true,
         places: Places::SYSTEM,
     };
-    let Some(plan) = read(arena, operands.context, &options, &mut report)? else {
-        return Ok(UNREADABLE);
+    let Some(plan) = read(arena, operands.context, &options, &mut report) else {
+        return UNREADABLE;
     };
     let root = match operands.root.map(|root| Root::open(arena, root, c"/run")) {
         None => None,
         Some(Ok(root)) => Some(root),
         Some(Err((path, errno))) => {
             report.problem("open the root", path, errno);
-            return Ok(UNREADABLE);
+            return UNREADABLE;
         }
     };
+    let changes = root.as_ref().map(|root| decide(&plan, root));
     if !only_problems {
-        write(&plan, root.as_ref(), out)?;
-        return Ok(DONE);
+        write(&plan, changes.as_ref(), arena, out);
+        return DONE;
     }
-    let mut clean = plan.warnings.is_empty();
     for warning in plan.warnings {
-        uwrite!(out, "{}\n", *warning)?;
+        uwrite!(out, "{}\n", *warning);
     }
-    if let Some(root) = &root {
-        let changes = decide(&plan, root);
-        for (_, line) in changes
-            .remarks()
-            .iter()
-            .filter(|(level, _)| *level == Level::Problem)
-        {
-            clean = false;
-            out.extend(line)?;
-            out.push(b'\n')?;
+    for (level, line) in changes.iter().flat_map(Changes::remarks) {
+        if *level == Level::Problem {
+            out.extend(line);
+            out.push(b'\n');
         }
     }
-    Ok(if clean { DONE } else { WRONG })
+    if out.is_empty() { DONE } else { WRONG }
 }
 
-/// The text form of a plan, with the files it means for `root`.
-fn write(plan: &Plan, root: Option<&Root>, out: &mut Text) -> Result<(), NoMemory> {
-    plan.write(out, |out| match root {
-        Some(root) => decide(plan, root).write(out),
-        None => Ok(()),
-    })
+/// The text form of a plan, with the files that it means for a root.
+fn write(plan: &Plan, changes: Option<&Changes>, arena: &Arena, out: &mut Text) {
+    let mut files = arena.table();
+    if let Some(changes) = changes {
+        changes.write(&mut files);
+    }
+    plan.write(out, &files);
 }
 
 /// What would be written into a root that can be.
@@ -167,95 +157,77 @@ fn read<'a>(
     path: Option<&CStr>,
     options: &Search,
     report: &mut Report<'a>,
-) -> Result<Option<Plan<'a>>, NoMemory> {
+) -> Option<Plan<'a>> {
     let disk = match path {
         Some(path) => Disk::open(arena, path).map(Some),
         None => search(arena, report, options),
     };
     let disk = match disk {
-        Ok(Some(disk)) => disk,
-        Ok(None) => return Ok(None),
+        Ok(disk) => disk?,
         Err(reason) => {
             let named = path
                 .or(options.device)
                 .map_or(&b"context disk"[..], CStr::to_bytes);
             report.problem("open", named, reason);
-            return Ok(None);
+            return None;
         }
     };
     match context::read(arena, disk.source(), &disk) {
-        Ok(plan) => Ok(Some(plan)),
+        Ok(plan) => Some(plan),
         Err(context::Unreadable { file, reason }) => {
-            report.line(Level::Problem, |text| {
-                uwrite!(
-                    text,
-                    "read {} of {}: {}",
-                    file,
-                    Shown(disk.source()),
-                    reason
-                )
-            });
-            Ok(None)
+            let mut line = report.line();
+            let source = Shown(disk.source());
+            uwrite!(line, "read {} of {}: {}", file, source, reason);
+            report.say(Level::Problem, line);
+            None
         }
     }
 }
 
 /// `onecontext apply`.
-fn apply<'a>(
-    arena: &'a Arena,
-    options: &Apply<'a>,
-    streams: Streams,
-    out: &mut Text<'a>,
-) -> Result<i32, NoMemory> {
+fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut Text<'a>) -> i32 {
     let console = match options.dry_run {
         true => Console::File(streams.errors),
         false => Console::kmsg(streams.errors),
     };
     let mut report = Report::new(arena, console);
-    let line = command_line(arena, &mut report)?;
-    let parameters = Parameters::read(arena, line, &mut report)?;
+    let line = command_line(arena, &mut report);
+    let parameters = Parameters::read(arena, line, &mut report);
     if parameters.mode == Mode::Off {
-        return Ok(DONE);
+        return DONE;
     }
     report.all = parameters.debug;
     let required = parameters.mode == Mode::Require;
     let device = parameters.device;
-    let wait = parameters.wait;
     let search = Search {
         device,
-        wait,
+        wait: parameters.wait,
         required,
         places: Places::SYSTEM,
     };
-    let plan = read(arena, options.context, &search, &mut report)?;
+    let mut plan = read(arena, options.context, &search, &mut report);
     if plan.is_none() && report.problems() == 0 {
-        report.line(Level::Note, |text| {
-            uwrite!(text, "no context disk, nothing to do")
-        });
-        return Ok(DONE);
+        let mut line = report.line();
+        uwrite!(line, "no context disk, nothing to do");
+        report.say(Level::Note, line);
+        return DONE;
     }
     let named = options.context.is_some() || device.is_some() || required;
-    let mut plan = plan;
-    if let Some(plan) = &plan {
-        for warning in plan.warnings {
-            report.line(Level::Problem, |text| uwrite!(text, "{}", *warning));
-        }
-    }
     if let Some(plan) = &mut plan {
+        for warning in plan.warnings {
+            let mut line = report.line();
+            uwrite!(line, "{}", *warning);
+            report.say(Level::Problem, line);
+        }
         let machine = machine();
         if options.dry_run {
-            plan.links = kernel::find(arena, plan, &machine, &mut report)?;
+            plan.links = kernel::find(arena, plan, &machine, &mut report);
         } else {
             kernel::set_hostname(plan, &mut report);
             if parameters.network.kernel() {
-                let mut wait = Wait::seconds(wait);
-                plan.links = kernel::apply(
-                    arena,
-                    plan,
-                    &machine,
-                    || udev_is_busy() && wait.sleep(),
-                    &mut report,
-                )?;
+                let mut wait = Wait::seconds(parameters.wait);
+                let mut wait = || udev_is_busy() && wait.sleep();
+                plan.links = kernel::apply(arena, plan, &machine, &mut wait, &mut report);
             }
         }
     }
@@ -263,14 +235,14 @@ fn apply<'a>(
         Ok(root) => root,
         Err((path, errno)) => {
             report.problem("open", path, errno);
-            return Ok(WRONG);
+            return WRONG;
         }
     };
     if options.dry_run {
         if let Some(plan) = &plan {
-            write(plan, Some(&root), out)?;
+            write(plan, Some(&decide(plan, &root)), arena, out);
         }
-        return Ok(status(plan.is_some(), named, &report));
+        return status(plan.is_some(), named, &report);
     }
     let mut writer = Writer::new(&root, parameters.root);
     if let Some(plan) = &plan {
@@ -278,7 +250,7 @@ fn apply<'a>(
         handover::apply(plan, &root, &mut writer, &mut report);
     }
     writer.finish(&mut report);
-    let files = banner::files(arena, plan.as_ref(), &report)?;
+    let files = banner::files(arena, plan.as_ref(), &report);
     Writer::new(&root, parameters.root).apply(&mut report, |_, changes| {
         for (path, content) in files {
             if let Err(reason) = changes.run_file(&root, path, content) {
@@ -286,7 +258,7 @@ fn apply<'a>(
             }
         }
     });
-    Ok(status(plan.is_some(), named, &report))
+    status(plan.is_some(), named, &report)
 }
 
 fn status(read: bool, named: bool, report: &Report) -> i32 {
@@ -299,7 +271,7 @@ fn status(read: bool, named: bool, report: &Report) -> i32 {
 
 /// The kernel's command line. It has at most 4096 bytes on most
 /// architectures (`COMMAND_LINE_SIZE`), but that is not ours to know.
-fn command_line<'a>(arena: &'a Arena, report: &mut Report) -> Result<&'a [u8], NoMemory> {
+fn command_line<'a>(arena: &'a Arena, report: &mut Report) -> &'a [u8] {
     const PATH: &CStr = c"/proc/cmdline";
     let mut line = arena.table();
     let read =
@@ -307,17 +279,16 @@ fn command_line<'a>(arena: &'a Arena, report: &mut Report) -> Result<&'a [u8], N
             let mut part = [0; 1024];
             loop {
                 let length = rustix::io::read(&file, &mut part)?;
-                let part = part.get(..length).unwrap_or_default();
-                if part.is_empty() {
-                    return Ok(());
+                match part.get(..length) {
+                    Some(part @ [_, ..]) => line.extend(part),
+                    _ => return Ok(()),
                 }
-                line.extend(part).map_err(|NoMemory| Errno::NOMEM)?;
             }
         });
     if let Err(errno) = read {
         report.problem("read the kernel parameters", PATH.to_bytes(), errno);
     }
-    Ok(line.finish())
+    line.finish()
 }
 
 /// The running system, as far as it is there.

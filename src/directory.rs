@@ -1,14 +1,10 @@
-//! The names in a directory, by getdents64(2).
-//!
-//! rustix's `RawDir` does the same with bounds checks that leave a panic in
-//! the binary; its safe interface needs an allocator.
-use core::arch::asm;
+//! The names in a directory.
 use core::ffi::CStr;
 use core::mem::offset_of;
 
-use rustix::fd::{AsRawFd, BorrowedFd};
-use rustix::io::{self, Errno};
+use rustix::fd::BorrowedFd;
 
+use crate::syscall::getdents;
 use crate::text::Reason;
 
 /// Room for some dozens of entries at a time, in bytes. One needs at most
@@ -25,22 +21,18 @@ struct Entry {
     name: [u8; 1],
 }
 
-/// Aligned as the kernel aligns entries.
-#[repr(C, align(8))]
-struct Room([u8; ROOM]);
-
 /// Calls `each` with every name but `.` and `..`, in no order.
 pub fn names(
     directory: BorrowedFd,
     each: &mut dyn FnMut(&[u8]) -> Result<(), Reason>,
 ) -> Result<(), Reason> {
-    let mut room = Room([0; ROOM]);
+    // Aligned as the kernel aligns entries.
+    let mut room = [0u64; ROOM / size_of::<u64>()];
     loop {
-        let length = getdents(directory, &mut room)?;
-        if length == 0 {
+        let mut rest = getdents(directory, &mut room)?;
+        if rest.is_empty() {
             return Ok(());
         }
-        let mut rest = room.0.get(..length).unwrap_or(&[]);
         while !rest.is_empty() {
             // SAFETY: the kernel fills the room with whole entries, each
             // aligned and each with a NUL after its name.
@@ -58,38 +50,6 @@ pub fn names(
     }
 }
 
-/// `getdents64(fd, room, sizeof room)`: the number of bytes filled, 0 at the
-/// end.
-fn getdents(directory: BorrowedFd, room: &mut Room) -> io::Result<usize> {
-    let answer: isize;
-    // SAFETY: the kernel writes to the room alone, at most its size.
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") 217isize => answer,
-            in("rdi") directory.as_raw_fd(),
-            in("rsi") room,
-            in("rdx") ROOM,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack)
-        );
-    }
-    #[cfg(target_arch = "aarch64")]
-    unsafe {
-        asm!(
-            "svc 0",
-            in("x8") 61,
-            inlateout("x0") directory.as_raw_fd() as isize => answer,
-            in("x1") room,
-            in("x2") ROOM,
-            options(nostack)
-        );
-    }
-    usize::try_from(answer).map_err(|_| Errno::from_raw_os_error(answer.wrapping_neg() as i32))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -100,6 +60,7 @@ mod tests {
 
     use rustix::fd::{AsFd, OwnedFd};
     use rustix::fs::{CWD, Mode, OFlags, openat};
+    use rustix::io::Errno;
 
     use super::*;
 

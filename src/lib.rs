@@ -28,4 +28,5 @@ pub mod parameters;
 pub mod plan;
 pub mod report;
 pub mod root;
+pub mod syscall;
 pub mod text;

@@ -4,17 +4,19 @@
 //! back when it is dropped; a [`Table`] is a list in it. One small mapping
 //! serves an ordinary context, and nothing has a fixed capacity: a table that
 //! is full moves to a place of twice the size.
+//!
+//! Memory that the kernel does not give ends the program ([`exhausted`]), so
+//! that nobody else has to think of it. What depends on no type is written
+//! once for all of them: it would be in the program again for each.
 use core::cell::Cell;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 use core::slice;
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use static_assertions::const_assert;
-
-/// The kernel gave no memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoMemory;
 
 /// Size of the first mapping, in bytes. Untouched pages cost nothing.
 const FIRST_CHUNK: usize = 256 << 10;
@@ -22,6 +24,8 @@ const FIRST_CHUNK: usize = 256 << 10;
 const LARGEST_CHUNK: usize = 64 << 20;
 /// Sizes are multiples of this; the kernel rounds up where its page is larger.
 const PAGE: usize = 4096;
+/// What tables align their items to; no type here needs more.
+const ALIGN: usize = align_of::<u64>();
 
 /// What stands at the start of each mapping.
 struct Chunk {
@@ -29,6 +33,22 @@ struct Chunk {
     size: usize,
 }
 const_assert!(size_of::<Chunk>() < FIRST_CHUNK);
+
+/// Ends the program: the kernel gives no memory. Says so on standard error
+/// and, where that may be written, in the kernel log.
+#[cold]
+#[inline(never)]
+pub fn exhausted() -> ! {
+    // The priority at its start is for the kernel log.
+    const LINE: &[u8] = b"<3>onecontext: out of memory\n";
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    if let Ok(kmsg) = openat(CWD, c"/dev/kmsg", flags, Mode::empty()) {
+        let _ = rustix::io::write(kmsg, LINE);
+    }
+    // SAFETY: nothing in this program closes standard error.
+    let _ = rustix::io::write(unsafe { rustix::stdio::stderr() }, &LINE[3..]);
+    crate::syscall::exit(1)
+}
 
 /// Memory that lives until the arena is dropped.
 pub struct Arena {
@@ -49,86 +69,75 @@ impl Arena {
     }
 
     /// `length` zero bytes.
-    pub fn bytes(&self, length: usize) -> Result<&mut [u8], NoMemory> {
-        let place = self.take(length, 1)?;
+    pub fn bytes(&self, length: usize) -> &mut [u8] {
+        let place = self.take(length, 1);
         // SAFETY: `take` hands out each byte once, zeroed by the kernel, valid
         // as long as `self`.
-        Ok(unsafe { slice::from_raw_parts_mut(place.as_ptr(), length) })
+        unsafe { slice::from_raw_parts_mut(place.as_ptr(), length) }
     }
 
     /// A copy of `text`.
-    pub fn copy(&self, text: &[u8]) -> Result<&mut [u8], NoMemory> {
-        let copy = self.bytes(text.len())?;
+    pub fn copy(&self, text: &[u8]) -> &mut [u8] {
+        let copy = self.bytes(text.len());
         // SAFETY: both have this length, and one of them is new.
         unsafe { ptr::copy_nonoverlapping(text.as_ptr(), copy.as_mut_ptr(), text.len()) };
-        Ok(copy)
+        copy
+    }
+
+    /// The concatenation of `parts`.
+    pub fn concat(&self, parts: &[&[u8]]) -> &[u8] {
+        let mut text = self.table();
+        for part in parts {
+            text.extend(part);
+        }
+        text.finish()
     }
 
     /// An empty table.
     pub const fn table<T: Copy>(&self) -> Table<'_, T> {
+        const {
+            assert!(align_of::<T>() <= ALIGN);
+        }
         Table {
-            arena: self,
-            items: NonNull::dangling(),
-            capacity: 0,
-            length: 0,
+            raw: Raw {
+                arena: self,
+                items: NonNull::<u64>::dangling().cast(),
+                capacity: 0,
+                length: 0,
+            },
+            items: PhantomData,
         }
     }
 
     #[inline(never)]
-    fn take(&self, size: usize, align: usize) -> Result<NonNull<u8>, NoMemory> {
+    fn take(&self, size: usize, align: usize) -> NonNull<u8> {
         let mut start = round_up(self.free.get(), align);
         if self.newest.get().is_null() || size > self.end.get().saturating_sub(start) {
-            self.map(size.checked_add(align).ok_or(NoMemory)?)?;
+            self.map(size);
             start = round_up(self.free.get(), align);
         }
         self.free.set(start + size);
-        NonNull::new(start as *mut u8).ok_or(NoMemory)
+        NonNull::new(start as *mut u8).unwrap_or_else(|| exhausted())
     }
 
-    /// A place for `new` bytes that starts with the `old` ones at `items`.
-    /// What every [`Table`] grows by, so that there is one for all types.
-    #[inline(never)]
-    fn larger(
-        &self,
-        items: NonNull<u8>,
-        old: usize,
-        new: usize,
-        align: usize,
-    ) -> Result<NonNull<u8>, NoMemory> {
-        let place = self.take(new, align)?;
-        // SAFETY: `old` bytes are there, `new` is no less, and the place is new.
-        unsafe { ptr::copy_nonoverlapping(items.as_ptr(), place.as_ptr(), old) };
-        Ok(place)
-    }
-
-    /// Maps a chunk with at least `size` free bytes.
-    fn map(&self, size: usize) -> Result<(), NoMemory> {
+    /// Maps a chunk with at least `size` free bytes, however aligned.
+    fn map(&self, size: usize) {
         let previous = self.newest.get();
         // SAFETY: a chunk's header stays as `map` wrote it.
         let double =
             unsafe { previous.as_ref() }.map_or(FIRST_CHUNK, |chunk| chunk.size.saturating_mul(2));
-        let least = size
-            .checked_add(size_of::<Chunk>() + PAGE)
-            .ok_or(NoMemory)?;
-        let size = round_up(least, PAGE).max(double.min(LARGEST_CHUNK));
-        let flags = MapFlags::PRIVATE;
+        // A size that cannot be is one that the kernel refuses.
+        let least = size.saturating_add(size_of::<Chunk>() + PAGE);
+        let size = (least & !(PAGE - 1)).max(double.min(LARGEST_CHUNK));
+        let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at a place of the kernel's choice.
-        let place = unsafe {
-            mmap_anonymous(
-                ptr::null_mut(),
-                size,
-                ProtFlags::READ | ProtFlags::WRITE,
-                flags,
-            )
-        }
-        .map_err(|_| NoMemory)?
-        .cast::<Chunk>();
+        let place = unsafe { mmap_anonymous(ptr::null_mut(), size, access, MapFlags::PRIVATE) };
+        let place = place.unwrap_or_else(|_| exhausted()).cast::<Chunk>();
         // SAFETY: the mapping is page-aligned and larger than a header.
         unsafe { place.write(Chunk { previous, size }) };
         self.newest.set(place);
         self.free.set(place as usize + size_of::<Chunk>());
         self.end.set(place as usize + size);
-        Ok(())
     }
 }
 
@@ -153,76 +162,73 @@ impl Drop for Arena {
 
 /// A growing list of plain values.
 pub struct Table<'a, T: Copy> {
+    raw: Raw<'a>,
+    items: PhantomData<T>,
+}
+
+/// A table of items of any one size, which its callers know.
+struct Raw<'a> {
     arena: &'a Arena,
-    items: NonNull<T>,
+    items: NonNull<u8>,
     /// Items that have room at `items`, and those of them that were written.
     capacity: usize,
     length: usize,
 }
 
+impl Raw<'_> {
+    /// The place of `count` new items of `size` bytes, for the caller to write
+    /// at once.
+    #[inline(never)]
+    fn add(&mut self, count: usize, size: usize) -> *mut u8 {
+        /// Bytes that a table begins with.
+        const FIRST: usize = 64;
+        let old = self.length * size;
+        if count > self.capacity - self.length {
+            let least = self.length.saturating_add(count).max(self.capacity * 2);
+            let bytes = least.saturating_mul(size).max(FIRST);
+            let place = self.arena.take(bytes, ALIGN);
+            // SAFETY: `old` bytes were written, `bytes` is more, and the place
+            // is new.
+            unsafe { ptr::copy_nonoverlapping(self.items.as_ptr(), place.as_ptr(), old) };
+            self.items = place;
+            self.capacity = least.max(FIRST / size.max(1));
+        }
+        self.length += count;
+        // SAFETY: there is room behind the old items.
+        unsafe { self.items.as_ptr().add(old) }
+    }
+}
+
 impl<'a, T: Copy> Table<'a, T> {
     /// Adds one value.
-    pub fn push(&mut self, item: T) -> Result<(), NoMemory> {
-        if self.length == self.capacity {
-            self.grow(1)?;
-        }
-        // SAFETY: there is room for it.
-        unsafe { self.items.add(self.length).write(item) };
-        self.length += 1;
-        Ok(())
+    pub fn push(&mut self, item: T) {
+        let place = self.raw.add(1, size_of::<T>()).cast::<T>();
+        // SAFETY: it is this table's alone, and aligned.
+        unsafe { place.write(item) };
     }
 
     /// Adds all of `items`.
-    pub fn extend(&mut self, items: &[T]) -> Result<(), NoMemory> {
-        if items.len() > self.capacity - self.length {
-            self.grow(items.len())?;
-        }
-        // SAFETY: there is room for them, and it is this table's alone.
-        unsafe {
-            ptr::copy_nonoverlapping(
-                items.as_ptr(),
-                self.items.add(self.length).as_ptr(),
-                items.len(),
-            )
-        };
-        self.length += items.len();
-        Ok(())
+    pub fn extend(&mut self, items: &[T]) {
+        let place = self.raw.add(items.len(), size_of::<T>()).cast::<T>();
+        // SAFETY: as above, and there is room for all.
+        unsafe { ptr::copy_nonoverlapping(items.as_ptr(), place, items.len()) };
     }
 
     /// Forgets everything, keeps the room.
     pub fn clear(&mut self) {
-        self.length = 0;
+        self.raw.length = 0;
     }
 
     /// Keeps the first `length` values.
     pub fn truncate(&mut self, length: usize) {
-        self.length = self.length.min(length);
+        self.raw.length = self.raw.length.min(length);
     }
 
     /// The finished list.
     pub fn finish(self) -> &'a mut [T] {
         // SAFETY: the first `length` items were written, live as long as the
         // arena, and nobody else knows of them.
-        unsafe { slice::from_raw_parts_mut(self.items.as_ptr(), self.length) }
-    }
-
-    /// Makes room for `more` items, and for as many again as there are.
-    #[inline(never)]
-    fn grow(&mut self, more: usize) -> Result<(), NoMemory> {
-        const FIRST: usize = 64;
-        let least = self.length.checked_add(more).ok_or(NoMemory)?;
-        let capacity = least.max(self.capacity * 2);
-        let size = capacity
-            .checked_mul(size_of::<T>())
-            .ok_or(NoMemory)?
-            .max(FIRST);
-        let old = self.length * size_of::<T>();
-        self.items = self
-            .arena
-            .larger(self.items.cast(), old, size, align_of::<T>())?
-            .cast();
-        self.capacity = capacity.max(FIRST / size_of::<T>().max(1));
-        Ok(())
+        unsafe { slice::from_raw_parts_mut(self.raw.items.as_ptr().cast(), self.raw.length) }
     }
 }
 
@@ -230,14 +236,14 @@ impl<T: Copy> Deref for Table<'_, T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         // SAFETY: the first `length` items were written.
-        unsafe { slice::from_raw_parts(self.items.as_ptr(), self.length) }
+        unsafe { slice::from_raw_parts(self.raw.items.as_ptr().cast(), self.raw.length) }
     }
 }
 
 impl<T: Copy> DerefMut for Table<'_, T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as above; the table is borrowed alone.
-        unsafe { slice::from_raw_parts_mut(self.items.as_ptr(), self.length) }
+        unsafe { slice::from_raw_parts_mut(self.raw.items.as_ptr().cast(), self.raw.length) }
     }
 }
 
@@ -246,134 +252,68 @@ const fn round_up(size: usize, unit: usize) -> usize {
     size.wrapping_add(unit - 1) & !(unit - 1)
 }
 
-/// Sorts in place by `less`, in O(n log n) whatever the input (heapsort).
-/// Not core's: its merge keeps a panic for orders that contradict themselves.
-/// Equal items keep no order; let `less` tell all apart.
+/// Sorts in place by `less`, in O(n log n) whatever the input. Equal items
+/// keep no order; let `less` tell all apart.
 pub fn sort<T: Copy>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
-    /// Lets the item at `parent` sink in the heap of the first `end` items.
-    fn sink<T: Copy>(
-        items: &mut [T],
-        mut parent: usize,
-        end: usize,
-        less: &impl Fn(&T, &T) -> bool,
-    ) -> Option<()> {
+    let items = Cell::from_mut(items).as_slice_of_cells();
+    let less = |one: usize, other: usize| match (items.get(one), items.get(other)) {
+        (Some(one), Some(other)) => less(&one.get(), &other.get()),
+        _ => false,
+    };
+    let swap = |one: usize, other: usize| {
+        if let (Some(one), Some(other)) = (items.get(one), items.get(other)) {
+            let item = one.get();
+            one.set(other.replace(item));
+        }
+    };
+    heapsort(items.len(), &less, &swap);
+}
+
+/// Sorts `count` items that are told by their positions. Not core's sort: its
+/// merge keeps a panic for orders that contradict themselves.
+fn heapsort(count: usize, less: &dyn Fn(usize, usize) -> bool, swap: &dyn Fn(usize, usize)) {
+    // Servers write sorted files; then there is nothing to do.
+    if (1..count).all(|position| !less(position, position - 1)) {
+        return;
+    }
+    // First the items become a heap, its largest in front; then the largest
+    // goes behind what is left of the heap, again and again.
+    for step in (1..count + count / 2).rev() {
+        let end = step.min(count);
+        let mut parent = step.saturating_sub(count);
+        if step < count {
+            swap(0, step);
+        }
+        // The item at `parent` sinks.
         loop {
-            let left = 2 * parent + 1;
-            if left >= end {
-                return None;
+            let mut child = 2 * parent + 1;
+            if child >= end {
+                break;
             }
-            let right = left + 1;
-            let child = if right < end && less(items.get(left)?, items.get(right)?) {
-                right
-            } else {
-                left
-            };
-            let (up, down) = (*items.get(parent)?, *items.get(child)?);
-            if !less(&up, &down) {
-                return None;
+            if child + 1 < end && less(child, child + 1) {
+                child += 1;
             }
-            *items.get_mut(parent)? = down;
-            *items.get_mut(child)? = up;
+            if !less(parent, child) {
+                break;
+            }
+            swap(parent, child);
             parent = child;
         }
     }
-    // Servers write sorted files; then there is nothing to do.
-    if items
-        .windows(2)
-        .all(|pair| matches!(pair, [one, other] if !less(other, one)))
-    {
-        return;
-    }
-    for parent in (0..items.len() / 2).rev() {
-        sink(items, parent, items.len(), &less);
-    }
-    for end in (1..items.len()).rev() {
-        if let (Some(&first), Some(&last)) = (items.first(), items.get(end))
-            && let Some(slot) = items.first_mut()
-        {
-            *slot = last;
-            if let Some(slot) = items.get_mut(end) {
-                *slot = first;
-            }
-        }
-        sink(items, 0, end, &less);
-    }
 }
 
-/// What a [`Set`] can hold.
-pub trait Member: Copy + Eq {
-    /// The bytes that tell members apart.
-    fn feed(&self, hash: &mut Hash);
-}
-
-impl Member for &[u8] {
-    fn feed(&self, hash: &mut Hash) {
-        hash.bytes(self);
-    }
-}
-
-impl Member for u32 {
-    fn feed(&self, hash: &mut Hash) {
-        hash.bytes(&self.to_ne_bytes());
-    }
-}
-
-impl Member for core::net::IpAddr {
-    fn feed(&self, hash: &mut Hash) {
-        match self {
-            Self::V4(address) => hash.bytes(&address.octets()),
-            Self::V6(address) => hash.bytes(&address.octets()),
-        }
-    }
-}
-
-impl<A: Member, B: Member> Member for (A, B) {
-    fn feed(&self, hash: &mut Hash) {
-        self.0.feed(hash);
-        self.1.feed(hash);
-    }
-}
-
-impl Member for crate::plan::Prefix {
-    fn feed(&self, hash: &mut Hash) {
-        self.address.feed(hash);
-        hash.bytes(&[self.length]);
-    }
-}
-
-impl Member for crate::plan::Route {
-    fn feed(&self, hash: &mut Hash) {
-        self.destination.feed(hash);
-        self.metric.feed(hash);
-    }
-}
-
-/// FNV-1a, 64 bits.
-pub struct Hash(u64);
-
-impl Hash {
-    fn of(member: &impl Member) -> usize {
-        let mut hash = Self(0xcbf2_9ce4_8422_2325);
-        member.feed(&mut hash);
-        // The low bits alone would cluster.
-        (hash.0 ^ hash.0 >> 32) as usize
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-}
+/// What a [`Set`] tells apart: a number with a text, either of them perhaps
+/// always the same.
+pub type Member<'a> = (u32, &'a [u8]);
 
 /// What was seen before: a hash table that grows.
-pub struct Set<'a, T: Member> {
+pub struct Set<'a> {
     arena: &'a Arena,
-    slots: &'a mut [Option<T>],
+    slots: &'a mut [Option<Member<'a>>],
     count: usize,
 }
 
-impl<'a, T: Member> Set<'a, T> {
+impl<'a> Set<'a> {
     /// An empty set.
     pub fn new(arena: &'a Arena) -> Self {
         Self {
@@ -383,59 +323,62 @@ impl<'a, T: Member> Set<'a, T> {
         }
     }
 
-    /// Adds `member`. `false`: it was there.
-    pub fn insert(&mut self, member: T) -> Result<bool, NoMemory> {
+    /// Adds a member. `false`: it was there.
+    pub fn insert(&mut self, number: u32, text: &'a [u8]) -> bool {
         if self.count * 2 >= self.slots.len() {
-            self.grow()?;
+            self.grow();
         }
-        let new = put(self.slots, member);
+        let new = match self.slots.get_mut(self.position((number, text))) {
+            Some(slot @ None) => {
+                *slot = Some((number, text));
+                true
+            }
+            _ => false,
+        };
         self.count += usize::from(new);
-        Ok(new)
+        new
     }
 
-    /// Whether `member` was added before.
-    pub fn contains(&self, member: &T) -> bool {
-        let mut position = Hash::of(member);
+    /// Whether this was added before.
+    pub fn contains(&self, number: u32, text: &[u8]) -> bool {
+        let position = self.position((number, text));
+        matches!(self.slots.get(position), Some(Some(_)))
+    }
+
+    /// The slot where `member` is, or the free one where it belongs.
+    fn position(&self, member: Member) -> usize {
+        let mut position = hash(member);
         loop {
+            // The number of slots is a power of two, and some are free.
             position &= self.slots.len().wrapping_sub(1);
             match self.slots.get(position) {
-                Some(Some(other)) if other == member => return true,
-                Some(Some(_)) => position = position.wrapping_add(1),
-                _ => return false,
+                Some(Some(other)) if *other != member => position += 1,
+                _ => return position,
             }
         }
     }
 
-    fn grow(&mut self) -> Result<(), NoMemory> {
-        let mut table = self.arena.table::<Option<T>>();
+    fn grow(&mut self) {
+        let mut slots = self.arena.table();
         for _ in 0..(self.slots.len() * 2).max(16) {
-            table.push(None)?;
+            slots.push(None);
         }
-        let slots = table.finish();
-        for member in self.slots.iter().flatten() {
-            put(slots, *member);
+        let old = core::mem::replace(&mut self.slots, slots.finish());
+        self.count = 0;
+        for (number, text) in old.iter().flatten() {
+            self.insert(*number, text);
         }
-        self.slots = slots;
-        Ok(())
     }
 }
 
-/// Puts `member` into the first free slot from its own on; `slots` has free
-/// ones, and their number is a power of two.
-fn put<T: Member>(slots: &mut [Option<T>], member: T) -> bool {
-    let mut position = Hash::of(&member);
-    loop {
-        position &= slots.len().wrapping_sub(1);
-        match slots.get_mut(position) {
-            Some(Some(other)) if *other == member => return false,
-            Some(Some(_)) => position = position.wrapping_add(1),
-            Some(free) => {
-                *free = Some(member);
-                return true;
-            }
-            None => return false,
-        }
+/// FNV-1a, 64 bits.
+fn hash((number, text): Member) -> usize {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for byte in number.to_ne_bytes().iter().chain(text) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
+    // The low bits alone would cluster.
+    (hash ^ hash >> 32) as usize
 }
 
 #[cfg(test)]
@@ -448,27 +391,18 @@ mod tests {
         let mut odd = arena.table::<u8>();
         let mut numbers = arena.table::<u64>();
         for n in 0..1_000_000u64 {
-            numbers.push(n).unwrap();
-            odd.push(n as u8).unwrap();
+            numbers.push(n);
+            odd.push(n as u8);
         }
         assert!(numbers.iter().copied().eq(0..1_000_000));
         assert_eq!(odd.finish().len(), 1_000_000);
     }
 
     #[test]
-    fn an_impossible_size_is_an_error() {
-        let arena = Arena::new();
-        assert_eq!(arena.bytes(usize::MAX).err(), Some(NoMemory));
-        assert_eq!(arena.bytes(usize::MAX / 2).err(), Some(NoMemory));
-        assert_eq!(arena.bytes(1 << 46).err(), Some(NoMemory));
-        assert_eq!(arena.bytes(16).map(|bytes| bytes.len()), Ok(16));
-    }
-
-    #[test]
     fn bytes_start_as_zeros_and_do_not_overlap() {
         let arena = Arena::new();
-        let one = arena.bytes(300_000).unwrap();
-        let two = arena.bytes(5).unwrap();
+        let one = arena.bytes(300_000);
+        let two = arena.bytes(5);
         assert!(one.iter().chain(two.iter()).all(|byte| *byte == 0));
         one.fill(1);
         assert_eq!(two, [0; 5]);
@@ -498,10 +432,13 @@ mod tests {
         let arena = Arena::new();
         let mut set = Set::new(&arena);
         for n in 0..10_000u32 {
-            assert_eq!(set.insert(n * 4096), Ok(true));
+            assert!(!set.contains(n * 4096, b"a"));
+            assert!(set.insert(n * 4096, b"a"));
         }
         for n in 0..10_000u32 {
-            assert_eq!(set.insert(n * 4096), Ok(false));
+            assert!(!set.insert(n * 4096, b"a"));
+            assert!(set.contains(n * 4096, b"a"));
+            assert!(!set.contains(n * 4096, b""));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The kernel parameters, from /proc/cmdline.
 use core::ffi::CStr;
 
-use crate::memory::{Arena, NoMemory};
+use crate::memory::Arena;
 use crate::report::Report;
 use crate::root::Policy;
 
@@ -74,7 +74,7 @@ impl Default for Parameters<'_> {
 impl<'a> Parameters<'a> {
     /// Reads the kernel's command line; the last of several counts. A value
     /// that is not known is reported, and the default used.
-    pub fn read(arena: &'a Arena, line: &[u8], report: &mut Report) -> Result<Self, NoMemory> {
+    pub fn read(arena: &'a Arena, line: &[u8], report: &mut Report) -> Self {
         let mut parameters = Self::default();
         let usual = Self::default();
         for word in Words(line) {
@@ -134,7 +134,7 @@ impl<'a> Parameters<'a> {
                 );
             }
         }
-        Ok(parameters)
+        parameters
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
 
     fn read<'a>(arena: &'a Arena, line: &str) -> (Parameters<'a>, usize) {
         let mut report = Report::new(arena, Console::Silent);
-        let parameters = Parameters::read(arena, line.as_bytes(), &mut report).unwrap();
+        let parameters = Parameters::read(arena, line.as_bytes(), &mut report);
         (parameters, report.problems())
     }
 

@@ -3,22 +3,36 @@
 //! Everything that is written goes into a `Table<u8>`; what came from a disk
 //! is written through [`Shown`], so that no control character of a context
 //! reaches a terminal.
+use core::convert::Infallible;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rustix::io::Errno;
-use ufmt::{Formatter, uDisplay, uWrite};
+use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
-use crate::memory::{NoMemory, Table};
+use crate::memory::Table;
 
 /// A growing text.
 pub type Text<'a> = Table<'a, u8>;
 
 impl uWrite for Table<'_, u8> {
-    type Error = NoMemory;
+    type Error = Infallible;
     // Called in a thousand places.
     #[inline(never)]
-    fn write_str(&mut self, text: &str) -> Result<(), NoMemory> {
-        self.extend(text.as_bytes())
+    fn write_str(&mut self, text: &str) -> Result<(), Infallible> {
+        self.extend(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// What can be written, behind a pointer that does not say what it is.
+pub trait Show {
+    /// Appends it.
+    fn show(&self, text: &mut Text);
+}
+
+impl<T: uDisplay> Show for T {
+    fn show(&self, text: &mut Text) {
+        uwrite!(text, "{}", *self);
     }
 }
 
@@ -40,12 +54,6 @@ impl From<Errno> for Reason {
 impl From<&'static str> for Reason {
     fn from(found: &'static str) -> Self {
         Self::Found(found)
-    }
-}
-
-impl From<NoMemory> for Reason {
-    fn from(_: NoMemory) -> Self {
-        Self::Os(Errno::NOMEM)
     }
 }
 
@@ -316,7 +324,7 @@ mod tests {
     fn shown(value: &impl uDisplay) -> String {
         let arena = Arena::new();
         let mut text = arena.table();
-        ufmt::uwrite!(text, "{}", value).unwrap();
+        ufmt::uwrite!(text, "{}", value);
         String::from_utf8(text.to_vec()).unwrap()
     }
 

@@ -34,12 +34,7 @@ fn ours(text: &[u8]) -> (Values, Vec<u32>) {
     let arena = Arena::new();
     let mut list = arena.table();
     let mut warnings = Warnings(arena.table());
-    let _ = assignments::read(
-        b"context.sh",
-        arena.copy(text).unwrap(),
-        &mut list,
-        &mut warnings,
-    );
+    assignments::read(b"context.sh", arena.copy(text), &mut list, &mut warnings);
     let values = list.iter().map(|found| {
         (
             String::from_utf8(found.name.into()).unwrap(),

@@ -13,11 +13,17 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use onecontext::kernel::wire::Message;
+use onecontext::memory::Arena;
 use onecontext::plan::{Prefix, Route};
 use onecontext::text::Mac;
 
-/// The request, its flags checked to contain `flags`.
-fn read(mut message: Message, flags: u16) -> RouteNetlinkMessage {
+/// The request that `fill` makes, its flags checked to contain `flags`.
+fn read(fill: impl FnOnce(&mut Message), flags: u16) -> RouteNetlinkMessage {
+    let arena = Arena::new();
+    let mut message = Message::new(&arena);
+    // What an earlier request left is gone.
+    message.raise(1);
+    fill(&mut message);
     let bytes = message.bytes(7).to_vec();
     let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).unwrap();
     assert_eq!(message.header.length as usize, bytes.len());
@@ -39,15 +45,15 @@ fn prefix(address: &str, length: u8) -> Prefix {
 #[test]
 fn dumps() {
     assert!(matches!(
-        read(Message::links(), NLM_F_DUMP),
+        read(|message| message.links(), NLM_F_DUMP),
         RouteNetlinkMessage::GetLink(_)
     ));
     assert!(matches!(
-        read(Message::addresses(), NLM_F_DUMP),
+        read(|message| message.addresses(), NLM_F_DUMP),
         RouteNetlinkMessage::GetAddress(_)
     ));
     assert!(matches!(
-        read(Message::routes(), NLM_F_DUMP),
+        read(|message| message.routes(), NLM_F_DUMP),
         RouteNetlinkMessage::GetRoute(_)
     ));
 }
@@ -55,27 +61,33 @@ fn dumps() {
 #[test]
 fn links() {
     let mac = Mac([2, 0, 10, 18, 1, 1]);
-    let RouteNetlinkMessage::NewLink(link) =
-        read(Message::set_link(5, true, Some(1450), Some(mac)), NLM_F_ACK)
-    else {
-        panic!("not a link")
+    let link = |fill: &dyn Fn(&mut Message), flags| match read(fill, flags) {
+        RouteNetlinkMessage::NewLink(link) => link,
+        other => panic!("{other:?}"),
     };
-    assert_eq!(link.header.index, 5);
+    let raised = link(&|message| message.raise(5), NLM_F_ACK);
+    assert_eq!(raised.header.index, 5);
     assert_eq!(
-        (link.header.flags, link.header.change_mask),
+        (raised.header.flags, raised.header.change_mask),
         (LinkFlags::Up, LinkFlags::Up)
     );
-    assert!(link.attributes.contains(&LinkAttribute::Mtu(1450)));
-    assert!(
-        link.attributes
-            .contains(&LinkAttribute::Address(mac.0.to_vec()))
-    );
+    for (changed, attribute) in [
+        (
+            link(&|message| message.set_mtu(5, 1450), NLM_F_ACK),
+            LinkAttribute::Mtu(1450),
+        ),
+        (
+            link(&|message| message.set_mac(5, mac), NLM_F_ACK),
+            LinkAttribute::Address(mac.0.to_vec()),
+        ),
+    ] {
+        assert_eq!(changed.header.index, 5);
+        assert!(changed.header.change_mask.is_empty());
+        assert_eq!(changed.attributes, [attribute]);
+    }
 
     let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
-    let RouteNetlinkMessage::NewLink(link) = read(Message::new_vlan(5, b"ens4.30", 30), flags)
-    else {
-        panic!("not a link")
-    };
+    let link = link(&|message| message.new_vlan(5, b"ens4.30", 30), flags);
     assert!(
         link.attributes
             .contains(&LinkAttribute::IfName("ens4.30".into()))
@@ -94,7 +106,7 @@ fn links() {
 #[test]
 fn addresses() {
     let RouteNetlinkMessage::NewAddress(address) = read(
-        Message::new_address(5, prefix("10.18.1.1", 20)),
+        |message| message.new_address(5, prefix("10.18.1.1", 20)),
         NLM_F_CREATE,
     ) else {
         panic!("not an address")
@@ -117,9 +129,10 @@ fn addresses() {
         assert!(address.attributes.contains(&attribute), "{address:?}");
     }
     for (text, length) in [("10.18.1.1", 31), ("10.18.1.1", 32), ("2001:db8::a", 64)] {
-        let RouteNetlinkMessage::NewAddress(address) =
-            read(Message::new_address(6, prefix(text, length)), NLM_F_CREATE)
-        else {
+        let RouteNetlinkMessage::NewAddress(address) = read(
+            |message| message.new_address(6, prefix(text, length)),
+            NLM_F_CREATE,
+        ) else {
             panic!("not an address")
         };
         assert_eq!(address.header.prefix_len, length);
@@ -175,9 +188,10 @@ fn routes() {
             RouteScope::Universe,
         ),
     ] {
-        let RouteNetlinkMessage::NewRoute(found) =
-            read(Message::new_route(9, &route), NLM_F_ACK | NLM_F_CREATE)
-        else {
+        let RouteNetlinkMessage::NewRoute(found) = read(
+            |message| message.new_route(9, &route),
+            NLM_F_ACK | NLM_F_CREATE,
+        ) else {
             panic!("not a route")
         };
         let header = &found.header;

@@ -8,7 +8,7 @@
 //! 2.9.1). What a shell would expand stays literal text and is reported.
 use core::mem;
 
-use crate::memory::{NoMemory, Table};
+use crate::memory::Table;
 use crate::plan::{Place, Warnings};
 
 /// `NAME=value`, unquoted.
@@ -29,7 +29,7 @@ pub fn read<'a>(
     text: &'a mut [u8],
     out: &mut Table<'a, Assignment<'a>>,
     warnings: &mut Warnings<'a>,
-) -> Result<(), NoMemory> {
+) {
     const BYTE_ORDER_MARK: usize = 3;
     let text = match text.starts_with(b"\xef\xbb\xbf") {
         true => text.get_mut(BYTE_ORDER_MARK..).unwrap_or_default(),
@@ -43,8 +43,7 @@ pub fn read<'a>(
         out,
         warnings,
     };
-    while reader.command()? {}
-    Ok(())
+    while reader.command() {}
 }
 
 /// What may stand in a name, and where one may begin.
@@ -77,24 +76,24 @@ struct Reader<'a, 't, 'w> {
 
 impl<'a> Reader<'a, '_, '_> {
     /// Reads one command, up to a newline or semicolon. `false`: the end.
-    fn command(&mut self) -> Result<bool, NoMemory> {
+    fn command(&mut self) -> bool {
         self.blanks();
         let line = self.line;
         let before = self.out.len();
         match self.byte(0) {
-            None => return Ok(false),
+            None => return false,
             Some(b'\n') => {
                 self.newline();
-                return Ok(true);
+                return true;
             }
             Some(b';') => {
                 self.at += 1;
-                return Ok(true);
+                return true;
             }
             // The blank lines of a file with CR LF.
             Some(b'\r') if matches!(self.byte(1), Some(b'\n') | None) => {
                 self.at += 1;
-                return Ok(true);
+                return true;
             }
             Some(_) => {}
         }
@@ -103,12 +102,12 @@ impl<'a> Reader<'a, '_, '_> {
         loop {
             self.blanks();
             match self.byte(0) {
-                None | Some(b'\n' | b';') => return Ok(true),
+                None | Some(b'\n' | b';') => return true,
                 Some(b'#') => {
                     while self.byte(0).is_some_and(|byte| byte != b'\n') {
                         self.at += 1;
                     }
-                    return Ok(true);
+                    return true;
                 }
                 Some(_) => {}
             }
@@ -119,7 +118,7 @@ impl<'a> Reader<'a, '_, '_> {
                 && name > 0
                 && matches!(self.byte(name), None | Some(b' ' | b'\t' | b'\n' | b';'));
             if assigns {
-                match self.assignment(name)? {
+                match self.assignment(name) {
                     Word::Whole => continue,
                     Word::Operator => {}
                     Word::Unterminated => return self.unterminated(line),
@@ -135,7 +134,7 @@ impl<'a> Reader<'a, '_, '_> {
     }
 
     /// Skips a command that assigns nothing here, quotes and all.
-    fn skip(&mut self, line: u32) -> Result<bool, NoMemory> {
+    fn skip(&mut self, line: u32) -> bool {
         let word = loop {
             match self.word(|_| {}).0 {
                 Word::Whole => match self.byte(0) {
@@ -156,14 +155,14 @@ impl<'a> Reader<'a, '_, '_> {
             b"",
             "not an assignment, skipped",
             crate::text::trim(text),
-        )?;
+        );
         match word {
             Word::Unterminated => self.unterminated(line),
-            _ => Ok(true),
+            _ => true,
         }
     }
 
-    fn unterminated(&mut self, line: u32) -> Result<bool, NoMemory> {
+    fn unterminated(&mut self, line: u32) -> bool {
         let place = Place {
             file: self.file,
             line,
@@ -173,12 +172,12 @@ impl<'a> Reader<'a, '_, '_> {
         let text = self.cut();
         let subject = text.get(..name).unwrap_or_default();
         let what = "a quote that is opened here is never closed, nothing after this line is read";
-        self.warnings.at(place, subject, what, b"")?;
-        Ok(false)
+        self.warnings.at(place, subject, what, b"");
+        false
     }
 
     /// Reads `NAME=word` with a name of `name` bytes at the current place.
-    fn assignment(&mut self, name: usize) -> Result<Word, NoMemory> {
+    fn assignment(&mut self, name: usize) -> Word {
         self.cut();
         let place = Place {
             file: self.file,
@@ -189,22 +188,22 @@ impl<'a> Reader<'a, '_, '_> {
         let (word, value) = self.word(|warn| expands |= warn);
         match word {
             Word::Whole => {}
-            Word::Operator => return Ok(word),
+            Word::Operator => return word,
             Word::Unterminated => {
                 // Leave the name at hand for the report.
                 self.at = 0;
-                return Ok(word);
+                return word;
             }
         }
         let text = self.cut();
         let value = text.get(value.0..value.1).unwrap_or_default();
         let name = text.get(..name).unwrap_or_default();
-        self.out.push(Assignment { name, value, place })?;
+        self.out.push(Assignment { name, value, place });
         if expands {
             let what = "a shell would expand this, it is taken as literal text";
-            self.warnings.at(place, name, what, value)?;
+            self.warnings.at(place, name, what, value);
         }
-        Ok(Word::Whole)
+        Word::Whole
     }
 
     /// Unquotes one word in place and stops behind it. Gives the range of the
@@ -442,11 +441,10 @@ mod tests {
         let mut warnings = Warnings(arena.table());
         read(
             b"context.sh",
-            arena.copy(text.as_bytes()).unwrap(),
+            arena.copy(text.as_bytes()),
             &mut out,
             &mut warnings,
-        )
-        .unwrap();
+        );
         let values = out
             .iter()
             .map(|found| (lossy(found.name), lossy(found.value)))

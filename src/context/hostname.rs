@@ -1,20 +1,14 @@
 //! The host name of SET_HOSTNAME or HOSTNAME.
 use super::Context;
-use crate::memory::NoMemory;
 
 /// Longest name the kernel takes (`__NEW_UTS_LEN` of linux/utsname.h).
 const LONGEST: usize = 64;
 
 /// The host name, made valid: bad characters become `-`, labels lose the
 /// dashes around them, empty labels vanish. What was changed is reported.
-pub fn read<'a>(context: &mut Context<'a>) -> Result<Option<&'a [u8]>, NoMemory> {
-    let Some(variable) = context
-        .variables
-        .machine()
-        .first(&[b"SET_HOSTNAME", b"HOSTNAME"])
-    else {
-        return Ok(None);
-    };
+pub fn read<'a>(context: &mut Context<'a>) -> Option<&'a [u8]> {
+    let machine = context.variables.machine();
+    let variable = machine.first(&[b"SET_HOSTNAME", b"HOSTNAME"])?;
     let mut name = context.arena.table();
     for label in variable.value.split(|byte| *byte == b'.') {
         let valid = |byte: &u8| byte.is_ascii_alphanumeric();
@@ -24,10 +18,10 @@ pub fn read<'a>(context: &mut Context<'a>) -> Result<Option<&'a [u8]>, NoMemory>
         };
         let last = label.iter().rposition(valid).unwrap_or(first);
         if !name.is_empty() {
-            name.push(b'.')?;
+            name.push(b'.');
         }
         for byte in label.get(first..=last).unwrap_or_default() {
-            name.push(if valid(byte) { *byte } else { b'-' })?;
+            name.push(if valid(byte) { *byte } else { b'-' });
         }
     }
     let whole = name.len();
@@ -46,9 +40,9 @@ pub fn read<'a>(context: &mut Context<'a>) -> Result<Option<&'a [u8]>, NoMemory>
         ""
     };
     if !what.is_empty() {
-        context.complain(variable, what)?;
+        context.complain(variable, what);
     }
-    Ok((!name.is_empty()).then_some(name.finish()))
+    (!name.is_empty()).then_some(name.finish())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 use super::Context;
 use super::values::is_user;
 use super::variables::Variable;
-use crate::memory::{NoMemory, Set, Table};
+use crate::memory::{Set, Table};
 use crate::plan::{Dialect, Key};
 use crate::text::trim;
 
@@ -28,7 +28,7 @@ pub fn read<'a>(
     context: &mut Context<'a>,
     dialect: Dialect,
     file: &impl super::Files<'a>,
-) -> Result<Logins<'a>, NoMemory> {
+) -> Logins<'a> {
     let machine = context.variables.machine();
     let mut keys = Keys {
         list: context.arena.table(),
@@ -41,14 +41,14 @@ pub fn read<'a>(
     };
     let user = match named {
         Some(variable) if !is_user(variable.value) => {
-            context.complain(variable, "not a login name, the keys are given to nobody")?;
+            context.complain(variable, "not a login name, the keys are given to nobody");
             None
         }
         Some(variable) => Some(variable.value),
         None => Some(&b"root"[..]),
     };
     for variable in VARIABLES.iter().filter_map(|name| machine.get(name)) {
-        keys.add_lines(context, user, variable, variable.value)?;
+        keys.add_lines(context, user, variable, variable.value);
     }
     // OpenNebula's first sample scripts: variables name files on the disk.
     for (name, user) in [
@@ -59,7 +59,7 @@ pub fn read<'a>(
             continue;
         };
         if user.is_none() && named.is_none() {
-            context.complain(variable, "no USERNAME says whose keys these are")?;
+            context.complain(variable, "no USERNAME says whose keys these are");
             continue;
         }
         // A name with a directory could leave the disk.
@@ -69,8 +69,8 @@ pub fn read<'a>(
             file.read(variable.value)
         };
         match content {
-            Ok(Some(text)) => keys.add_lines(context, user, variable, text)?,
-            Ok(None) => context.complain(variable, "no such key file on the disk")?,
+            Ok(Some(text)) => keys.add_lines(context, user, variable, text),
+            Ok(None) => context.complain(variable, "no such key file on the disk"),
             Err(reason) => {
                 let reason = crate::report::shown(context.arena, &reason);
                 context.warnings.at(
@@ -78,20 +78,21 @@ pub fn read<'a>(
                     variable.name,
                     "cannot read the key file",
                     reason,
-                )?;
+                );
             }
         }
     }
     let user = if named.is_some() { user } else { None };
-    Ok(Logins {
+    Logins {
         user,
         keys: keys.list.finish(),
-    })
+    }
 }
 
 struct Keys<'a> {
     list: Table<'a, Key<'a>>,
-    seen: Set<'a, (&'a [u8], &'a [u8])>,
+    /// A number for each user, with its lines.
+    seen: Set<'a>,
 }
 
 impl<'a> Keys<'a> {
@@ -102,27 +103,26 @@ impl<'a> Keys<'a> {
         user: Option<&'a [u8]>,
         variable: &Variable<'a>,
         text: &'a [u8],
-    ) -> Result<(), NoMemory> {
+    ) {
         for line in text.split(|byte| matches!(byte, b'\n' | b'\r')).map(trim) {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
             let line = match parse(line) {
-                Ok(found) => found.repaired(context, line)?,
+                Ok(found) => found.repaired(context, line),
                 Err(what) => {
                     context
                         .warnings
-                        .at(variable.place, variable.name, what, line)?;
+                        .at(variable.place, variable.name, what, line);
                     continue;
                 }
             };
             if let Some(user) = user
-                && self.seen.insert((user, line))?
+                && self.seen.insert(u32::from(user != b"root"), line)
             {
-                self.list.push(Key { user, line })?;
+                self.list.push(Key { user, line });
             }
         }
-        Ok(())
     }
 }
 
@@ -138,20 +138,20 @@ struct Found {
 
 impl Found {
     /// The line with its padding as it should be.
-    fn repaired<'a>(&self, context: &Context<'a>, line: &'a [u8]) -> Result<&'a [u8], NoMemory> {
+    fn repaired<'a>(&self, context: &Context<'a>, line: &'a [u8]) -> &'a [u8] {
         let padding: &[u8] = match self.padding {
             0 => b"",
             1 => b"=",
             _ => b"==",
         };
         if line.get(self.end..self.padded) == Some(padding) {
-            return Ok(line);
+            return line;
         }
         let mut fixed = context.arena.table();
-        fixed.extend(line.get(..self.end).unwrap_or_default())?;
-        fixed.extend(padding)?;
-        fixed.extend(line.get(self.padded..).unwrap_or_default())?;
-        Ok(fixed.finish())
+        fixed.extend(line.get(..self.end).unwrap_or_default());
+        fixed.extend(padding);
+        fixed.extend(line.get(self.padded..).unwrap_or_default());
+        fixed.finish()
     }
 }
 

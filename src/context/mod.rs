@@ -12,7 +12,7 @@ mod stratuslab;
 mod values;
 mod variables;
 
-use crate::memory::{Arena, NoMemory, sort};
+use crate::memory::{Arena, sort};
 use crate::plan::{Dialect, Plan, Warning, Warnings};
 use crate::text::Reason;
 use network::Network;
@@ -48,13 +48,13 @@ struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// Says what is wrong with a variable's value.
-    fn complain(&mut self, variable: &Variable<'a>, what: &'static str) -> Result<(), NoMemory> {
+    fn complain(&mut self, variable: &Variable<'a>, what: &'static str) {
         self.warnings
             .at(variable.place, variable.name, what, variable.value)
     }
 
     /// Says something about a variable whatever its value.
-    fn remark(&mut self, variable: &Variable<'a>, what: &'static str) -> Result<(), NoMemory> {
+    fn remark(&mut self, variable: &Variable<'a>, what: &'static str) {
         self.warnings.at(variable.place, variable.name, what, b"")
     }
 }
@@ -75,10 +75,7 @@ pub fn read<'a>(
     let configuration = files
         .read(CONFIGURATION.as_bytes())
         .map_err(unreadable(CONFIGURATION))?;
-    plan(arena, source, text, configuration, files).map_err(|reason| Unreadable {
-        file: CONTEXT,
-        reason: reason.into(),
-    })
+    Ok(plan(arena, source, text, configuration, files))
 }
 
 fn plan<'a>(
@@ -87,20 +84,20 @@ fn plan<'a>(
     text: &'a mut [u8],
     configuration: Option<&'a mut [u8]>,
     files: &impl Files<'a>,
-) -> Result<Plan<'a>, NoMemory> {
+) -> Plan<'a> {
     let mut assignments = arena.table();
     let mut warnings = Warnings(arena.table());
     let configured = configuration.is_some();
-    assignments::read(CONTEXT.as_bytes(), text, &mut assignments, &mut warnings)?;
+    assignments::read(CONTEXT.as_bytes(), text, &mut assignments, &mut warnings);
     if let Some(text) = configuration {
         assignments::read(
             CONFIGURATION.as_bytes(),
             text,
             &mut assignments,
             &mut warnings,
-        )?;
+        );
     }
-    let variables = Variables::new(arena, &assignments)?;
+    let variables = Variables::new(arena, &assignments);
     let mut context = Context {
         arena,
         variables,
@@ -110,31 +107,31 @@ fn plan<'a>(
         true => Dialect::StratusLab,
         false => Dialect::OpenNebula,
     };
-    let hostname = hostname::read(&mut context)?;
+    let hostname = hostname::read(&mut context);
     let mut network = Network::new(arena);
     if dialect == Dialect::StratusLab && stratuslab::has_nics(&context.variables) {
-        stratuslab::network(&mut context, &mut network)?;
+        stratuslab::network(&mut context, &mut network);
     } else {
-        opennebula::network(&mut context, &mut network)?;
+        opennebula::network(&mut context, &mut network);
     }
-    let network = network.finish(&mut context)?;
-    let logins = keys::read(&mut context, dialect, files)?;
-    scripts(&mut context, files)?;
+    let network = network.finish(&mut context);
+    let logins = keys::read(&mut context, dialect, files);
+    scripts(&mut context, files);
     if network.links.is_empty() {
         context
             .warnings
-            .general(b"", "no NIC in the context, the network is left alone", b"")?;
+            .general(b"", "no NIC in the context, the network is left alone", b"");
     }
     if logins.keys.is_empty() {
         context.warnings.general(
             b"",
             "no SSH key in the context, nobody is let in by this program",
             b"",
-        )?;
+        );
     }
     let warnings = context.warnings.0.finish();
-    sort_by_place(arena, warnings)?;
-    Ok(Plan {
+    sort_by_place(arena, warnings);
+    Plan {
         dialect,
         source,
         hostname,
@@ -144,11 +141,11 @@ fn plan<'a>(
         user: logins.user,
         keys: logins.keys,
         warnings,
-    })
+    }
 }
 
 /// Names what a server wanted to be run: nothing is.
-fn scripts<'a>(context: &mut Context<'a>, files: &impl Files<'a>) -> Result<(), NoMemory> {
+fn scripts<'a>(context: &mut Context<'a>, files: &impl Files<'a>) {
     let machine = context.variables.machine();
     for name in [
         &b"INIT_SCRIPTS"[..],
@@ -163,21 +160,20 @@ fn scripts<'a>(context: &mut Context<'a>, files: &impl Files<'a>) -> Result<(), 
             context.remark(
                 variable,
                 "is there and was not run: onecontext runs nothing of a context",
-            )?;
+            );
         }
     }
     for name in ["init.sh", "prolog.sh", "epilog.sh"] {
         // A disk that cannot be read has failed already, at context.sh.
         if files.has(name.as_bytes()) == Ok(true) {
             let what = "is on the disk and was not run: onecontext runs nothing of a context";
-            context.warnings.general(name.as_bytes(), what, b"")?;
+            context.warnings.general(name.as_bytes(), what, b"");
         }
     }
-    Ok(())
 }
 
 /// Puts the warnings in the order of the files' lines, the general ones last.
-fn sort_by_place<'a>(arena: &'a Arena, warnings: &mut [Warning<'a>]) -> Result<(), NoMemory> {
+fn sort_by_place<'a>(arena: &'a Arena, warnings: &mut [Warning<'a>]) {
     let mut numbered = arena.table();
     for (number, warning) in (0u32..).zip(warnings.iter()) {
         let key = match warning.place {
@@ -188,13 +184,12 @@ fn sort_by_place<'a>(arena: &'a Arena, warnings: &mut [Warning<'a>]) -> Result<(
             ),
             None => (2, 0, number),
         };
-        numbered.push((key, *warning))?;
+        numbered.push((key, *warning));
     }
     sort(&mut numbered, |one, other| one.0 < other.0);
     for (slot, (_, warning)) in warnings.iter_mut().zip(numbered.iter()) {
         *slot = *warning;
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -210,7 +205,7 @@ pub(crate) mod tests {
     impl<'a> Files<'a> for Memory<'a> {
         fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason> {
             let file = self.files.iter().find(|file| file.0.as_bytes() == name);
-            Ok(file.map(|file| self.arena.copy(&file.1)).transpose()?)
+            Ok(file.map(|file| self.arena.copy(&file.1)))
         }
         fn has(&self, name: &[u8]) -> Result<bool, Reason> {
             Ok(self.files.iter().any(|file| file.0.as_bytes() == name))
@@ -230,7 +225,7 @@ pub(crate) mod tests {
         };
         let plan = read(&arena, b"context.sh", &disk).ok().unwrap();
         let mut text = arena.table();
-        plan.write(&mut text, |_| Ok(())).unwrap();
+        plan.write(&mut text, b"");
         String::from_utf8(text.to_vec()).unwrap()
     }
 

@@ -4,9 +4,10 @@ use core::net::IpAddr;
 
 use super::values::is_domain;
 use super::{Context, Variable};
-use crate::memory::{Arena, NoMemory, Set, Table};
+use crate::memory::{Arena, Set, Table};
 use crate::plan::{Link, Prefix, Route};
-use crate::text::{ip, words};
+use crate::report::shown;
+use crate::text::{Ip, ip, words};
 
 /// The network part of a plan in the making. Lists of all links stand behind
 /// each other in one table, so that many links cost no more than few.
@@ -21,9 +22,10 @@ pub struct Network<'a> {
     search: Table<'a, &'a [u8]>,
     /// How many of `dns` and `search` are the machine's own.
     machine: (usize, usize),
-    known_addresses: Set<'a, (u32, IpAddr)>,
-    known_servers: Set<'a, IpAddr>,
-    known_domains: Set<'a, &'a [u8]>,
+    /// Each link's number with its addresses as text.
+    known_addresses: Set<'a>,
+    known_servers: Set<'a>,
+    known_domains: Set<'a>,
 }
 
 /// A link, and where its lists begin in the tables.
@@ -62,7 +64,7 @@ impl<'a> Network<'a> {
 
     /// Begins a link: what is added from now on is its own. What was added
     /// before the first link is the machine's.
-    pub fn link(&mut self, link: Link<'a>) -> Result<(), NoMemory> {
+    pub fn link(&mut self, link: Link<'a>) {
         if self.links.is_empty() {
             self.machine = (self.dns.len(), self.search.len());
         }
@@ -82,17 +84,11 @@ impl<'a> Network<'a> {
     }
 
     /// Adds an address to the current link.
-    pub fn address(
-        &mut self,
-        context: &mut Context<'a>,
-        variable: &Variable<'a>,
-        prefix: Prefix,
-    ) -> Result<(), NoMemory> {
-        if self
-            .known_addresses
-            .insert((self.links.len() as u32, prefix.address))?
-        {
-            self.addresses.push(prefix)
+    pub fn address(&mut self, context: &mut Context<'a>, variable: &Variable<'a>, prefix: Prefix) {
+        let link = self.links.len() as u32;
+        let address = shown(self.arena, &Ip(prefix.address));
+        if self.known_addresses.insert(link, address) {
+            self.addresses.push(prefix);
         } else {
             context.complain(variable, "this NIC has that address already")
         }
@@ -100,14 +96,9 @@ impl<'a> Network<'a> {
 
     /// Adds a route to the current link; a default route without a metric
     /// gets one at the end.
-    pub fn route(
-        &mut self,
-        destination: Prefix,
-        gateway: Option<IpAddr>,
-        metric: Option<u32>,
-    ) -> Result<(), NoMemory> {
+    pub fn route(&mut self, destination: Prefix, gateway: Option<IpAddr>, metric: Option<u32>) {
         if destination.is_default() && metric.is_none() {
-            self.automatic.push(self.routes.len())?;
+            self.automatic.push(self.routes.len());
         }
         let usual = Route::usual_metric(destination.address.is_ipv4());
         // IPv6 has no metric 0: the kernel reads it as 1024 (net/ipv6/route.c,
@@ -122,62 +113,51 @@ impl<'a> Network<'a> {
     }
 
     /// Adds name servers to the current link, or to the machine.
-    pub fn servers(
-        &mut self,
-        context: &mut Context<'a>,
-        variable: Option<&Variable<'a>>,
-    ) -> Result<(), NoMemory> {
+    pub fn servers(&mut self, context: &mut Context<'a>, variable: Option<&Variable<'a>>) {
         let Some(variable) = variable else {
-            return Ok(());
+            return;
         };
         for word in words(variable.value) {
             match ip(word) {
-                Some(server) => self.server(server)?,
+                Some(server) => self.server(server),
                 None => {
                     context
                         .warnings
-                        .at(variable.place, variable.name, "not an IP address", word)?
+                        .at(variable.place, variable.name, "not an IP address", word)
                 }
             }
         }
-        Ok(())
     }
 
     /// Adds one name server.
-    pub fn server(&mut self, server: IpAddr) -> Result<(), NoMemory> {
-        if self.known_servers.insert(server)? {
-            self.dns.push(server)?;
+    pub fn server(&mut self, server: IpAddr) {
+        if self.known_servers.insert(0, shown(self.arena, &Ip(server))) {
+            self.dns.push(server);
         }
-        Ok(())
     }
 
     /// Adds search domains to the current link, or to the machine.
-    pub fn domains(
-        &mut self,
-        context: &mut Context<'a>,
-        variable: Option<&Variable<'a>>,
-    ) -> Result<(), NoMemory> {
+    pub fn domains(&mut self, context: &mut Context<'a>, variable: Option<&Variable<'a>>) {
         let Some(variable) = variable else {
-            return Ok(());
+            return;
         };
         for word in words(variable.value) {
             if !is_domain(word) {
                 context
                     .warnings
-                    .at(variable.place, variable.name, "not a domain name", word)?;
-            } else if self.known_domains.insert(word)? {
-                self.search.push(word)?;
+                    .at(variable.place, variable.name, "not a domain name", word);
+            } else if self.known_domains.insert(0, word) {
+                self.search.push(word);
             }
         }
-        Ok(())
     }
 
     /// Settles metrics and next hops, and gives each link its lists.
-    pub fn finish(mut self, context: &mut Context<'a>) -> Result<Finished<'a>, NoMemory> {
+    pub fn finish(mut self, context: &mut Context<'a>) -> Finished<'a> {
         if self.links.is_empty() {
             self.machine = (self.dns.len(), self.search.len());
         }
-        self.settle_metrics(context)?;
+        self.settle_metrics(context);
         let mut links = self.arena.table();
         let mut tails = Tails {
             addresses: self.addresses.finish(),
@@ -209,18 +189,18 @@ impl<'a> Network<'a> {
             link.search = tails
                 .search
                 .first_part(count(draft.search, next.map(|next| next.search)));
-            links.push(link)?;
+            links.push(link);
         }
-        Ok(Finished {
+        Finished {
             links: links.finish(),
             dns,
             search,
-        })
+        }
     }
 
     /// Default routes get metrics in their order from the usual one on,
     /// stepping over those that somebody named.
-    fn settle_metrics(&mut self, context: &mut Context<'a>) -> Result<(), NoMemory> {
+    fn settle_metrics(&mut self, context: &mut Context<'a>) {
         let mut taken = Set::new(self.arena);
         let mut automatic = self.automatic.iter().peekable();
         let mut drafts = self.links.iter().peekable();
@@ -234,13 +214,13 @@ impl<'a> Network<'a> {
             {
                 continue;
             }
-            if !taken.insert((u32::from(route.destination.address.is_ipv4()), route.metric))?
+            if !taken.insert(route.metric, family(route.destination))
                 && let Some(name) = name
             {
                 let what = "another default route has the same metric, which of them is used is up to the kernel";
                 context
                     .warnings
-                    .general(crate::report::shown(self.arena, &name), what, b"")?;
+                    .general(shown(self.arena, &name), what, b"");
             }
         }
         let mut next = [Route::usual_metric(false), Route::usual_metric(true)];
@@ -248,15 +228,24 @@ impl<'a> Network<'a> {
             let Some(route) = self.routes.get_mut(*position) else {
                 continue;
             };
-            let v4 = route.destination.address.is_ipv4();
             let [v6_next, v4_next] = &mut next;
-            let next = if v4 { v4_next } else { v6_next };
-            while !taken.insert((u32::from(v4), *next))? {
+            let next = match route.destination.address.is_ipv4() {
+                true => v4_next,
+                false => v6_next,
+            };
+            while !taken.insert(*next, family(route.destination)) {
                 *next = next.saturating_add(1);
             }
             route.metric = *next;
         }
-        Ok(())
+    }
+}
+
+fn family(destination: Prefix) -> &'static [u8] {
+    if destination.address.is_ipv4() {
+        b"IPv4"
+    } else {
+        b"IPv6"
     }
 }
 

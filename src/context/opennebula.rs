@@ -6,7 +6,6 @@ use super::Context;
 use super::network::Network;
 use super::values::{destination, is_no, is_yes, length, netmask, usable};
 use super::variables::{Group, Nic, Variable};
-use crate::memory::NoMemory;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 use crate::text::{Mac, ip, number};
 
@@ -24,52 +23,49 @@ const NOT_USABLE: &str = "not an address that a machine can have";
 const NOT_A_NUMBER: &str = "not a number";
 
 /// Reads every NIC and the resolvers of the machine.
-pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) -> Result<(), NoMemory> {
+pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     let machine = context.variables.machine();
-    network.servers(context, machine.get(b"DNS"))?;
-    network.domains(context, machine.get(b"SEARCH_DOMAIN"))?;
+    network.servers(context, machine.get(b"DNS"));
+    network.domains(context, machine.get(b"SEARCH_DOMAIN"));
     let is_eth = |nic: &Nic| matches!(nic.name, LinkName::Eth(_));
     let nics = context.variables.nics();
     let macs = nics
         .filter(is_eth)
         .any(|nic| nic.own.named(b"MAC").is_some());
     let mut reader = Reader {
-        gateways: gateway_link(context)?,
+        gateways: gateway_link(context),
         endpoint: endpoint(machine.get(b"ONEGATE_ENDPOINT")),
         context,
         network,
     };
     for nic in reader.context.variables.nics() {
-        reader.nic(&nic, macs)?;
+        reader.nic(&nic, macs);
     }
     let Reader {
         context, network, ..
     } = reader;
     if !context.variables.nics().any(|nic| is_eth(&nic)) {
-        first_sample(context, network)?;
+        first_sample(context, network);
     }
-    Ok(())
 }
 
 /// OpenNebula 1.4's sample: one address, for the first NIC
 /// (share/scripts/*/context/init.sh).
-fn first_sample<'a>(context: &mut Context<'a>, network: &mut Network<'a>) -> Result<(), NoMemory> {
+fn first_sample<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     let machine = context.variables.machine();
     let Some(variable) = machine.get(b"IP_PUBLIC") else {
-        return Ok(());
+        return;
     };
     network.link(Link {
         ipv4: Some(Ipv4Method::Static),
         ..empty(LinkName::Eth(0))
-    })?;
+    });
     ipv4(context, network, variable, machine.get(b"NETMASK"))
 }
 
 /// The link that GATEWAY_IFACE limits default routes to.
-fn gateway_link(context: &mut Context<'_>) -> Result<Option<LinkName>, NoMemory> {
-    let Some(variable) = context.variables.machine().get(b"GATEWAY_IFACE") else {
-        return Ok(None);
-    };
+fn gateway_link(context: &mut Context<'_>) -> Option<LinkName> {
+    let variable = context.variables.machine().get(b"GATEWAY_IFACE")?;
     let digits = match variable.value.split_at_checked(3) {
         Some((kind, digits)) if kind.eq_ignore_ascii_case(b"ETH") => digits,
         _ => variable.value,
@@ -80,9 +76,9 @@ fn gateway_link(context: &mut Context<'_>) -> Result<Option<LinkName>, NoMemory>
         context.complain(
             variable,
             "no such NIC in the context, every NIC may have its default route",
-        )?;
+        );
     }
-    Ok(known)
+    known
 }
 
 /// The link-local address in the URL of ONEGATE_ENDPOINT.
@@ -119,7 +115,7 @@ pub fn ipv4<'a>(
     network: &mut Network<'a>,
     variable: &Variable<'a>,
     mask: Option<&Variable<'a>>,
-) -> Result<(), NoMemory> {
+) {
     const USUAL: u8 = 24;
     let Some(address) = ip(variable.value).filter(IpAddr::is_ipv4) else {
         return context.complain(variable, NOT_V4);
@@ -155,43 +151,43 @@ enum Identity<'a> {
 }
 
 impl<'a> Reader<'a, '_> {
-    fn nic(&mut self, nic: &Nic<'a>, macs: bool) -> Result<(), NoMemory> {
+    fn nic(&mut self, nic: &Nic<'a>, macs: bool) {
         let own = nic.own;
         let identity = match nic.name {
-            LinkName::Eth(_) => self.eth(own, macs)?,
-            LinkName::Pci(_) => self.pci(own)?,
+            LinkName::Eth(_) => self.eth(own, macs),
+            LinkName::Pci(_) => self.pci(own),
         };
         let Identity::Known(mac, pci) = identity else {
             for alias in nic.aliases() {
                 if let Some(variable) = alias.first(&[b"IP", b"IP6", b"IPV6", b"IP6_ULA"]) {
                     self.context
-                        .complain(variable, "alias of a NIC that the context does not have")?;
+                        .complain(variable, "alias of a NIC that the context does not have");
                 }
             }
-            return Ok(());
+            return;
         };
-        let ipv4 = self.ipv4_method(nic)?;
-        let ipv6 = self.ipv6_method(nic)?;
+        let ipv4 = self.ipv4_method(nic);
+        let ipv6 = self.ipv6_method(nic);
         if let Some(variable) = own.get(b"METHOD")
             && ipv4 == Some(Ipv4Method::Static)
             && !addressed(nic, &[b"IP"])
             && !addressed(nic, &ANY_IP6)
         {
             self.context
-                .complain(variable, "there is no address for it")?;
+                .complain(variable, "there is no address for it");
         }
         let mtu = self.number(
             own.get(b"MTU"),
             68..=65_535,
             "not an MTU between 68 and 65535",
-        )?;
+        );
         let vlan = match nic.name {
             LinkName::Eth(_) => None,
             LinkName::Pci(_) => self.number(
                 own.get(b"VLAN_ID"),
                 1..=4094,
                 "not a VLAN id between 1 and 4094",
-            )?,
+            ),
         };
         let vlan = vlan.map(|vlan| vlan as u16);
         self.network.link(Link {
@@ -202,68 +198,68 @@ impl<'a> Reader<'a, '_> {
             ipv4,
             ipv6,
             ..empty(nic.name)
-        })?;
-        let metric = self.number(own.get(b"METRIC"), 0..=u32::MAX, NOT_A_NUMBER)?;
+        });
+        let metric = self.number(own.get(b"METRIC"), 0..=u32::MAX, NOT_A_NUMBER);
         let defaults = self.gateways.is_none_or(|only| only == nic.name);
 
-        self.ipv4(nic, ipv4)?;
+        self.ipv4(nic, ipv4);
         let first_v6 = self.network.addresses().len();
         if ipv4 == Some(Ipv4Method::Static) && first_v6 > 0 {
             if defaults {
-                self.gateway(own.get(b"GATEWAY"), true, metric)?;
+                self.gateway(own.get(b"GATEWAY"), true, metric);
             }
             if let Some(endpoint) = self.endpoint.take() {
-                self.network.route(Prefix::host(endpoint), None, None)?;
+                self.network.route(Prefix::host(endpoint), None, None);
             }
         }
-        self.routes(own.get(b"ROUTES"), true, ipv4 == Some(Ipv4Method::Skip))?;
+        self.routes(own.get(b"ROUTES"), true, ipv4 == Some(Ipv4Method::Skip));
 
-        self.ipv6(nic, ipv6)?;
+        self.ipv6(nic, ipv6);
         if defaults && ipv6 == Some(Ipv6Method::Static) && self.network.addresses().len() > first_v6
         {
             let own_metric = own.first(&[b"IP6_METRIC", b"METRIC6"]);
             let metric = self
-                .number(own_metric, 0..=u32::MAX, NOT_A_NUMBER)?
+                .number(own_metric, 0..=u32::MAX, NOT_A_NUMBER)
                 .or(metric);
-            self.gateway(own.first(&[b"IP6_GATEWAY", b"GATEWAY6"]), false, metric)?;
+            self.gateway(own.first(&[b"IP6_GATEWAY", b"GATEWAY6"]), false, metric);
         }
         let refused = matches!(ipv6, Some(Ipv6Method::Skip | Ipv6Method::Disable));
-        self.routes(own.get(b"ROUTES"), false, refused)?;
+        self.routes(own.get(b"ROUTES"), false, refused);
 
-        self.network.servers(self.context, own.get(b"DNS"))?;
+        self.network.servers(self.context, own.get(b"DNS"));
         self.network
             .domains(self.context, own.get(b"SEARCH_DOMAIN"))
     }
 
     /// Which device an `ETHn` is, and whether it exists.
-    fn eth(&mut self, own: Group<'a>, macs: bool) -> Result<Identity<'a>, NoMemory> {
+    fn eth(&mut self, own: Group<'a>, macs: bool) -> Identity<'a> {
         if let Some(variable) = own.get(b"MAC") {
             return match Mac::parse(variable.value) {
-                Some(mac) => Ok(Identity::Known(Some(mac), None)),
+                Some(mac) => Identity::Known(Some(mac), None),
                 None => {
                     self.context
-                        .complain(variable, "not a MAC address, this NIC is left alone")?;
-                    Ok(Identity::Absent)
+                        .complain(variable, "not a MAC address, this NIC is left alone");
+                    Identity::Absent
                 }
             };
         }
         let Some(sign) = own.first(&SIGNS) else {
-            return Ok(Identity::Absent);
+            return Identity::Absent;
         };
         if macs && own.named(b"MAC").is_none() {
             let what = "of a NIC without MAC beside others that have one, it is found by its name or position";
-            self.context.complain(sign, what)?;
+            self.context.complain(sign, what);
         }
-        Ok(Identity::Known(None, None))
+        Identity::Known(None, None)
     }
 
     /// Which device a `PCIn` is, and whether it exists.
-    fn pci(&mut self, own: Group<'a>) -> Result<Identity<'a>, NoMemory> {
+    fn pci(&mut self, own: Group<'a>) -> Identity<'a> {
         let mac = match own.get(b"MAC") {
             Some(variable) => {
                 let mac = Mac::parse(variable.value);
                 if mac.is_none() {
-                    self.context.complain(variable, "not a MAC address")?;
+                    self.context.complain(variable, "not a MAC address");
                 }
                 mac
             }
@@ -274,7 +270,7 @@ impl<'a> Reader<'a, '_> {
             Some(variable) if variable.value.iter().all(in_address) => Some(variable.value),
             Some(variable) => {
                 self.context
-                    .complain(variable, "not a PCI address such as 01:01.0")?;
+                    .complain(variable, "not a PCI address such as 01:01.0");
                 None
             }
             None => None,
@@ -284,14 +280,14 @@ impl<'a> Reader<'a, '_> {
                 self.context.complain(
                     sign,
                     "of a PCI device without MAC and ADDRESS, it is left alone",
-                )?;
+                );
             }
-            return Ok(Identity::Absent);
+            return Identity::Absent;
         }
-        Ok(Identity::Known(mac, pci))
+        Identity::Known(mac, pci)
     }
 
-    fn ipv4_method(&mut self, nic: &Nic<'a>) -> Result<Option<Ipv4Method>, NoMemory> {
+    fn ipv4_method(&mut self, nic: &Nic<'a>) -> Option<Ipv4Method> {
         let addressed = addressed(nic, &[b"IP"]);
         let by_address = if addressed {
             Ipv4Method::Static
@@ -299,9 +295,9 @@ impl<'a> Reader<'a, '_> {
             Ipv4Method::Skip
         };
         let Some(variable) = nic.own.get(b"METHOD") else {
-            return Ok(addressed.then_some(by_address));
+            return addressed.then_some(by_address);
         };
-        Ok(Some(match variable.value {
+        Some(match variable.value {
             method if method.eq_ignore_ascii_case(b"static") => Ipv4Method::Static,
             method if method.eq_ignore_ascii_case(b"dhcp") => Ipv4Method::Dhcp,
             method if method.eq_ignore_ascii_case(b"skip") => Ipv4Method::Skip,
@@ -310,13 +306,13 @@ impl<'a> Reader<'a, '_> {
                     Ipv4Method::Static => "not an IPv4 method (static, dhcp, skip), read as static",
                     _ => "not an IPv4 method (static, dhcp, skip), read as skip",
                 };
-                self.context.complain(variable, what)?;
+                self.context.complain(variable, what);
                 by_address
             }
-        }))
+        })
     }
 
-    fn ipv6_method(&mut self, nic: &Nic<'a>) -> Result<Option<Ipv6Method>, NoMemory> {
+    fn ipv6_method(&mut self, nic: &Nic<'a>) -> Option<Ipv6Method> {
         let addressed = addressed(nic, &ANY_IP6);
         let by_address = if addressed {
             Ipv6Method::Static
@@ -330,10 +326,10 @@ impl<'a> Reader<'a, '_> {
                 .get(b"METHOD")
                 .and_then(|variable| v6_word(variable.value));
             let inherited = inherited.filter(|method| *method != Ipv6Method::Static);
-            return Ok(inherited.or(addressed.then_some(by_address)));
+            return inherited.or(addressed.then_some(by_address));
         };
         if let Some(method) = v6_word(variable.value) {
-            return Ok(Some(method));
+            return Some(method);
         }
         let what = match by_address {
             Ipv6Method::Static => {
@@ -341,22 +337,22 @@ impl<'a> Reader<'a, '_> {
             }
             _ => "not an IPv6 method (static, auto, dhcp, disable, skip), read as skip",
         };
-        self.context.complain(variable, what)?;
-        Ok(Some(by_address))
+        self.context.complain(variable, what);
+        Some(by_address)
     }
 
     /// The IPv4 addresses of a NIC and its aliases.
-    fn ipv4(&mut self, nic: &Nic<'a>, method: Option<Ipv4Method>) -> Result<(), NoMemory> {
+    fn ipv4(&mut self, nic: &Nic<'a>, method: Option<Ipv4Method>) {
         let own = nic.own;
         if let Some(variable) = own.get(b"IP") {
             match method {
                 Some(Ipv4Method::Dhcp) => self
                     .context
-                    .complain(variable, "not applied, the method is dhcp")?,
+                    .complain(variable, "not applied, the method is dhcp"),
                 Some(Ipv4Method::Skip) => self
                     .context
-                    .complain(variable, "not applied, the method is skip")?,
-                _ => ipv4(self.context, self.network, variable, own.get(b"MASK"))?,
+                    .complain(variable, "not applied, the method is skip"),
+                _ => ipv4(self.context, self.network, variable, own.get(b"MASK")),
             }
         }
         for alias in active(nic) {
@@ -365,16 +361,15 @@ impl<'a> Reader<'a, '_> {
             };
             if method == Some(Ipv4Method::Skip) {
                 self.context
-                    .complain(variable, "not applied, the method of its NIC is skip")?;
+                    .complain(variable, "not applied, the method of its NIC is skip");
             } else {
-                ipv4(self.context, self.network, variable, alias.get(b"MASK"))?;
+                ipv4(self.context, self.network, variable, alias.get(b"MASK"));
             }
         }
-        Ok(())
     }
 
     /// The IPv6 addresses of a NIC and its aliases.
-    fn ipv6(&mut self, nic: &Nic<'a>, method: Option<Ipv6Method>) -> Result<(), NoMemory> {
+    fn ipv6(&mut self, nic: &Nic<'a>, method: Option<Ipv6Method>) {
         let moot = match method {
             Some(Ipv6Method::Auto) => Some("not applied, the IPv6 method is auto"),
             Some(Ipv6Method::Dhcp) => Some("not applied, the IPv6 method is dhcp"),
@@ -382,38 +377,36 @@ impl<'a> Reader<'a, '_> {
             Some(Ipv6Method::Skip) => Some("not applied, the IPv6 method is skip"),
             Some(Ipv6Method::Static) | None => None,
         };
-        self.ipv6_of(nic.own, moot)?;
+        self.ipv6_of(nic.own, moot);
         let covers_aliases = matches!(method, Some(Ipv6Method::Disable | Ipv6Method::Skip));
         for alias in active(nic) {
-            self.ipv6_of(alias, moot.filter(|_| covers_aliases))?;
+            self.ipv6_of(alias, moot.filter(|_| covers_aliases));
         }
-        Ok(())
     }
 
-    fn ipv6_of(&mut self, group: Group<'a>, moot: Option<&'static str>) -> Result<(), NoMemory> {
+    fn ipv6_of(&mut self, group: Group<'a>, moot: Option<&'static str>) {
         const USUAL: u8 = 64;
         if let Some(variable) = group.first(&IP6) {
             match (moot, group.get(b"IP6_PREFIX_LENGTH")) {
-                (Some(what), _) => self.context.complain(variable, what)?,
-                (None, None) => self.ipv6_address(variable, USUAL)?,
+                (Some(what), _) => self.context.complain(variable, what),
+                (None, None) => self.ipv6_address(variable, USUAL),
                 (None, Some(bits)) => match length(bits.value, false) {
-                    Some(length) => self.ipv6_address(variable, length)?,
+                    Some(length) => self.ipv6_address(variable, length),
                     None => self
                         .context
-                        .complain(bits, "not a prefix length between 0 and 128")?,
+                        .complain(bits, "not a prefix length between 0 and 128"),
                 },
             }
         }
         if let Some(variable) = group.get(b"IP6_ULA") {
             match moot {
-                Some(what) => self.context.complain(variable, what)?,
-                None => self.ipv6_address(variable, USUAL)?,
+                Some(what) => self.context.complain(variable, what),
+                None => self.ipv6_address(variable, USUAL),
             }
         }
-        Ok(())
     }
 
-    fn ipv6_address(&mut self, variable: &Variable<'a>, length: u8) -> Result<(), NoMemory> {
+    fn ipv6_address(&mut self, variable: &Variable<'a>, length: u8) {
         match ip(variable.value).filter(IpAddr::is_ipv6) {
             Some(address) if usable(address) => {
                 self.network
@@ -425,14 +418,9 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// A default route by `variable`.
-    fn gateway(
-        &mut self,
-        variable: Option<&Variable<'a>>,
-        v4: bool,
-        metric: Option<u32>,
-    ) -> Result<(), NoMemory> {
+    fn gateway(&mut self, variable: Option<&Variable<'a>>, v4: bool, metric: Option<u32>) {
         let Some(variable) = variable else {
-            return Ok(());
+            return;
         };
         match ip(variable.value) {
             Some(gateway) if gateway.is_ipv4() == v4 => {
@@ -461,14 +449,9 @@ impl<'a> Reader<'a, '_> {
 
     /// The entries of ROUTES that are of one family. What is of neither is
     /// reported with IPv4.
-    fn routes(
-        &mut self,
-        variable: Option<&Variable<'a>>,
-        v4: bool,
-        refused: bool,
-    ) -> Result<(), NoMemory> {
+    fn routes(&mut self, variable: Option<&Variable<'a>>, v4: bool, refused: bool) {
         let Some(variable) = variable else {
-            return Ok(());
+            return;
         };
         for entry in variable
             .value
@@ -481,7 +464,7 @@ impl<'a> Reader<'a, '_> {
             let what = match parse_route(entry) {
                 Some((destination, gateway, metric)) if gateway.is_ipv4() == v4 => {
                     if !refused {
-                        self.network.route(destination, Some(gateway), metric)?;
+                        self.network.route(destination, Some(gateway), metric);
                         continue;
                     }
                     "not applied, the method of its NIC leaves this family alone"
@@ -491,9 +474,8 @@ impl<'a> Reader<'a, '_> {
             };
             self.context
                 .warnings
-                .at(variable.place, variable.name, what, entry)?;
+                .at(variable.place, variable.name, what, entry);
         }
-        Ok(())
     }
 
     fn number(
@@ -501,15 +483,13 @@ impl<'a> Reader<'a, '_> {
         variable: Option<&Variable<'a>>,
         range: core::ops::RangeInclusive<u32>,
         what: &'static str,
-    ) -> Result<Option<u32>, NoMemory> {
-        let Some(variable) = variable else {
-            return Ok(None);
-        };
+    ) -> Option<u32> {
+        let variable = variable?;
         let number = number(variable.value).filter(|number| range.contains(number));
         if number.is_none() {
-            self.context.complain(variable, what)?;
+            self.context.complain(variable, what);
         }
-        Ok(number)
+        number
     }
 }
 

@@ -8,7 +8,6 @@ use super::network::Network;
 use super::opennebula::{empty, ipv4};
 use super::values::netmask;
 use super::variables::{Variable, Variables};
-use crate::memory::NoMemory;
 use crate::plan::{Ipv4Method, Link, LinkName, Prefix};
 use crate::text::ip;
 
@@ -38,21 +37,22 @@ pub fn has_nics(variables: &Variables) -> bool {
 }
 
 /// Reads its NICs.
-pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) -> Result<(), NoMemory> {
+pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     let machine = context.variables.machine();
     for server in RESOLVERS {
-        network.server(server)?;
+        network.server(server);
     }
-    let gateway = gateway(context)?;
-    let global = global_network(context)?;
+    let gateway = gateway(context);
+    let global = global_network(context);
     let covers = |prefix: &Prefix| gateway.is_some_and(|gateway| prefix.covers(gateway));
     // Where the gateway can be reached from: its address's network, or, for
     // eth0, the network of the whole site.
     let addresses = NICS.map(|[address, mask]| {
         let address = ip(machine.get(address)?.value).filter(IpAddr::is_ipv4)?;
-        let length = machine
-            .get(mask)
-            .map_or(Some(24), |mask| netmask(mask.value))?;
+        let length = match machine.get(mask) {
+            Some(mask) => netmask(mask.value)?,
+            None => 24,
+        };
         Some(Prefix { address, length })
     });
     let mut number = 0;
@@ -77,8 +77,8 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) -> Resu
         network.link(Link {
             ipv4: Some(Ipv4Method::Static),
             ..empty(name)
-        })?;
-        ipv4(context, network, variable, machine.get(mask))?;
+        });
+        ipv4(context, network, variable, machine.get(mask));
         if network.addresses().is_empty() {
             continue;
         }
@@ -88,20 +88,19 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) -> Resu
             let better = (position + 1..NICS.len())
                 .filter(|later| carries(*later))
                 .count();
-            network.route(Prefix::DEFAULT_V4, Some(gateway), Some(better as u32))?;
+            network.route(Prefix::DEFAULT_V4, Some(gateway), Some(better as u32));
         }
         if let Some(global) = global
             && position == 0
         {
-            network.route(global, None, None)?;
+            network.route(global, None, None);
         }
     }
-    Ok(())
 }
 
 /// DEFAULT_GATEWAY. For some hours of August 2010 the mask of the site was
 /// written as a second one behind the first: the last address counts.
-fn gateway<'a>(context: &mut Context<'a>) -> Result<Option<IpAddr>, NoMemory> {
+fn gateway<'a>(context: &mut Context<'a>) -> Option<IpAddr> {
     let all = context.variables.machine().all(b"DEFAULT_GATEWAY");
     let parse = |variable: &Variable<'a>| ip(variable.value).filter(IpAddr::is_ipv4);
     let found = all.iter().rev().find_map(parse);
@@ -109,31 +108,29 @@ fn gateway<'a>(context: &mut Context<'a>) -> Result<Option<IpAddr>, NoMemory> {
         .iter()
         .filter(|variable| !variable.value.is_empty() && parse(variable).is_none())
     {
-        context.complain(variable, "not an IPv4 address")?;
+        context.complain(variable, "not an IPv4 address");
     }
-    Ok(found)
+    found
 }
 
 /// The network of the whole site, on the link of eth0.
-fn global_network<'a>(context: &mut Context<'a>) -> Result<Option<Prefix>, NoMemory> {
+fn global_network<'a>(context: &mut Context<'a>) -> Option<Prefix> {
     let machine = context.variables.machine();
-    let Some(network) = machine.get(b"GLOBAL_NETWORK") else {
-        return Ok(None);
-    };
+    let network = machine.get(b"GLOBAL_NETWORK")?;
     let Some(address) = ip(network.value).filter(IpAddr::is_ipv4) else {
-        context.complain(network, "not an IPv4 address")?;
-        return Ok(None);
+        context.complain(network, "not an IPv4 address");
+        return None;
     };
     let Some(mask) = machine.get(b"GLOBAL_NETMASK") else {
         context.complain(
             network,
             "no GLOBAL_NETMASK belongs to it, there is no route to it",
-        )?;
-        return Ok(None);
+        );
+        return None;
     };
     let Some(length) = netmask(mask.value) else {
-        context.complain(mask, "not a netmask")?;
-        return Ok(None);
+        context.complain(mask, "not a netmask");
+        return None;
     };
-    Ok(Some(Prefix { address, length }.network()))
+    Some(Prefix { address, length }.network())
 }

@@ -2,7 +2,7 @@
 use core::cmp::Ordering;
 
 use super::assignments::Assignment;
-use crate::memory::{Arena, NoMemory};
+use crate::memory::Arena;
 use crate::plan::{LinkName, Place};
 use crate::text::trim;
 
@@ -148,20 +148,20 @@ pub struct Variables<'a> {
 
 impl<'a> Variables<'a> {
     /// Sorts the assignments out.
-    pub fn new(arena: &'a Arena, assignments: &[Assignment<'a>]) -> Result<Self, NoMemory> {
+    pub fn new(arena: &'a Arena, assignments: &[Assignment<'a>]) -> Self {
         let mut variables = arena.table();
         for (order, assignment) in (0..).zip(assignments) {
-            variables.push(Variable::new(assignment, order))?;
+            variables.push(Variable::new(assignment, order));
         }
         let variables = variables.finish();
         crate::memory::sort(variables, |one, other| one.cmp(other).is_lt());
         let variables = &*variables;
         let machine = variables.partition_point(|variable| variable.scope == Scope::Machine);
         let (machine, links) = variables.split_at_checked(machine).unwrap_or_default();
-        Ok(Self {
+        Self {
             machine: Group(machine),
             links,
-        })
+        }
     }
 
     /// The variables of no NIC.
@@ -262,7 +262,7 @@ mod tests {
             place,
         })
         .into();
-        let variables = Variables::new(&arena, &assignments).unwrap();
+        let variables = Variables::new(&arena, &assignments);
         assert!(variables.machine().get(b"DNS").is_none());
         assert!(variables.machine().named(b"DNS").is_some());
         assert_eq!(variables.machine().all(b"DNS").len(), 2);

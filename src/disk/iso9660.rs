@@ -346,7 +346,7 @@ impl<S: ReadAt> Iso<S> {
                     return Err(super::TOO_LARGE);
                 }
                 if extent.length > 0 {
-                    sections.push(extent)?;
+                    sections.push(extent);
                 }
                 if !more && best == Match::Exact {
                     break 'directory;
@@ -558,7 +558,7 @@ impl<'a> File<'a> {
         sections.push(Extent {
             start: 0,
             length: length as u32,
-        })?;
+        });
         Ok(Self {
             sections: sections.finish(),
             length,
@@ -567,7 +567,7 @@ impl<'a> File<'a> {
 
     /// The bytes of the file.
     pub fn read<'b>(&self, arena: &'b Arena, source: &impl ReadAt) -> Result<&'b mut [u8], Reason> {
-        let bytes = arena.bytes(self.length)?;
+        let bytes = arena.bytes(self.length);
         let mut rest = &mut *bytes;
         for section in self.sections {
             let Some((place, after)) = rest.split_at_mut_checked(section.length as usize) else {

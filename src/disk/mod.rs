@@ -52,7 +52,7 @@ impl<'a> Disk<'a> {
     /// What the kernel answers; `NOMEDIUM` for an empty drive; an image that
     /// is damaged before any of its files is looked for.
     pub fn open(arena: &'a Arena, path: &CStr) -> Result<Self, Reason> {
-        let source = arena.copy(path.to_bytes())?;
+        let source = arena.copy(path.to_bytes());
         // Not blocking: an open drive is not closed, a FIFO is not waited for.
         let file = open(CWD, path)?;
         let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);

@@ -156,9 +156,9 @@ fn any<'a>(
         };
         if !wait.sleep() {
             let level = if found { Level::Note } else { Level::Problem };
-            report.line(level, |text| {
-                uwrite!(text, "{}: waited {} s: {}", STEP, options.wait, pending)
-            });
+            let mut line = report.line();
+            uwrite!(line, "{}: waited {} s: {}", STEP, options.wait, pending);
+            report.say(level, line);
             break;
         }
     }
@@ -310,18 +310,18 @@ impl<'a> Hunt<'a, '_> {
                 return Ok(());
             }
             // sysfs writes the slash of a name such as cciss/c0d0 as `!`.
-            let node = self.arena.copy(name)?;
+            let node = self.arena.copy(name);
             for byte in node.iter_mut().filter(|byte| **byte == b'!') {
                 *byte = b'/';
             }
             self.candidates.push(Candidate {
                 path: c_str(self.arena, &[self.places.dev.to_bytes(), b"/", node])?,
-                name: self.arena.copy(name)?,
+                name: self.arena.copy(name),
                 optical: is_optical(name),
                 listed: self.pass,
                 examined: last,
                 state: State::Empty,
-            })?;
+            });
             Ok(())
         })
     }

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::replace;
 use crate::plan::Plan;
-use crate::root::{Changes, Column, Root, concat};
+use crate::root::{Changes, Column, Root};
 use crate::text::Reason;
 
 /// The file, as the booted system names it.
@@ -33,7 +33,7 @@ pub fn decide<'a>(
         Some(name) if name == hostname => return Ok(()),
         Some(_) => {}
     }
-    let content = concat(root.arena(), &[hostname, b"\n"])?;
+    let content = root.arena().concat(&[hostname, b"\n"]);
     replace(root, spot, Some(old), content, column, changes)
 }
 

@@ -1,12 +1,9 @@
 //! `/etc/resolv.conf` (resolv.conf(5)), where no manager of the root owns it,
 //! and systemd-resolved's drop-in where that does.
-use core::net::IpAddr;
-
 use rustix::io::Errno;
-use ufmt::{uWrite, uwrite};
+use ufmt::uwrite;
 
 use super::replace;
-use crate::memory::NoMemory;
 use crate::plan::Plan;
 use crate::root::{Changes, Column, Root, units};
 use crate::text::{Ip, Reason, Text};
@@ -30,16 +27,16 @@ pub fn decide<'a>(
         return Ok(());
     }
     let mut text = root.arena().table();
-    text.extend(HEAD)?;
+    text.extend(HEAD);
     let spot = root.locate(PATH)?;
     if spot.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)? {
         // resolved.conf(5).
-        text.extend(b"[Resolve]\n")?;
-        lines(&mut text, plan, "DNS=", "Domains=")?;
+        text.extend(b"[Resolve]\n");
+        lines(&mut text, plan, "DNS=", "Domains=");
         changes.run_file(root, RESOLVED, text.finish())?;
         return Ok(());
     }
-    lines(&mut text, plan, "nameserver ", "search ")?;
+    lines(&mut text, plan, "nameserver ", "search ");
     if spot.is_hidden() {
         return Err("leads to a file system of the kernel".into());
     }
@@ -74,29 +71,17 @@ fn count(plan: &Plan) -> (usize, usize) {
 
 /// One line for each server, and one for all domains: of several `search`
 /// lines the last one counts. The plan's own come before those of its links.
-fn lines(text: &mut Text, plan: &Plan, server: &str, search: &str) -> Result<(), NoMemory> {
-    let mut add = |servers: &[IpAddr]| {
-        servers
-            .iter()
-            .try_for_each(|address| uwrite!(text, "{}{}\n", server, Ip(*address)))
-    };
-    add(plan.dns)?;
-    for link in plan.links {
-        add(link.dns)?;
+fn lines(text: &mut Text, plan: &Plan, server: &str, search: &str) {
+    for address in plan.name_servers() {
+        uwrite!(text, "{}{}\n", server, Ip(address));
     }
     let mut before = search;
-    let mut add = |domains: &[&[u8]]| {
-        domains.iter().try_for_each(|domain| {
-            text.write_str(core::mem::replace(&mut before, " "))?;
-            text.extend(domain)
-        })
-    };
-    add(plan.search)?;
-    for link in plan.links {
-        add(link.search)?;
+    for domain in plan.search_domains() {
+        uwrite!(text, "{}", before);
+        text.extend(domain);
+        before = " ";
     }
     if before == " " {
-        text.push(b'\n')?;
+        text.push(b'\n');
     }
-    Ok(())
 }

@@ -3,7 +3,7 @@ use rustix::fd::BorrowedFd;
 use rustix::fs::readlinkat_raw;
 
 use super::wire::Device;
-use crate::memory::{Arena, NoMemory, Table, sort};
+use crate::memory::{Arena, Set, Table, sort};
 use crate::plan::{Link, LinkName};
 use crate::report::shown;
 use crate::text::Mac;
@@ -55,21 +55,21 @@ pub fn assign<'a>(
     links: &[Link<'a>],
     devices: &[Device<'a>],
     sys_net: Option<BorrowedFd>,
-) -> Result<Table<'a, Match<'a>>, NoMemory> {
+) -> Table<'a, Match<'a>> {
     let mut physical = arena.table();
     for device in devices.iter().filter(|device| device.physical) {
-        physical.push(*device)?;
+        physical.push(*device);
     }
     let mut by_mac = arena.table();
     for device in physical.iter() {
         if let Some(mac) = device.mac {
-            by_mac.push((mac.0, *device))?;
+            by_mac.push((mac.0, *device));
         }
     }
     sort(&mut by_mac, |one, other| {
         (one.0, one.1.name) < (other.0, other.1.name)
     });
-    let mut taken = crate::memory::Set::new(arena);
+    let mut taken = Set::new(arena);
     let mut matches = arena.table();
     for link in links {
         let mut found = match (link.mac, link.name) {
@@ -84,16 +84,16 @@ pub fn assign<'a>(
             }
         };
         if let Some(device) = found.found
-            && !taken.insert(device.index)?
+            && !taken.insert(device.index, b"")
         {
             found = Match::none(
                 link,
                 "its device belongs to another NIC of the context already",
             );
         }
-        matches.push(found)?;
+        matches.push(found);
     }
-    Ok(matches)
+    matches
 }
 
 fn with_mac<'a>(link: &Link<'a>, mac: Mac, by_mac: &[([u8; 6], Device<'a>)]) -> Match<'a> {

@@ -8,15 +8,15 @@ pub mod wire;
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use ufmt::{uDisplay, uwrite};
+use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
-use crate::memory::{Arena, NoMemory, Set, Table};
+use crate::memory::{Arena, Set, Table};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Prefix, Route};
-use crate::report::{Level, Report};
-use crate::text::{Shown, Text};
+use crate::report::{Level, Report, shown};
+use crate::text::{Mac, Reason, Show, Shown};
 use devices::{Match, assign};
-use socket::{Refusal, Socket};
-use wire::{Device, Message};
+use socket::Socket;
+use wire::{Answer, Device, Message};
 
 /// What this room touches beside its own socket.
 pub struct Machine {
@@ -35,36 +35,24 @@ pub fn apply<'a>(
     arena: &'a Arena,
     plan: &Plan<'a>,
     machine: &Machine,
-    wait: impl FnMut() -> bool,
+    wait: &mut dyn FnMut() -> bool,
     report: &mut Report<'a>,
-) -> Result<&'a [Link<'a>], NoMemory> {
+) -> &'a [Link<'a>] {
     if plan.links.is_empty() {
-        return Ok(plan.links);
+        return plan.links;
     }
-    let socket = match Socket::open(arena) {
-        Ok(socket) => socket,
-        Err(errno) => {
-            report.problem("open a netlink socket", b"NETLINK_ROUTE", errno);
-            return Ok(plan.links);
-        }
+    let Some(mut kernel) = Kernel::open(arena, machine, report) else {
+        return plan.links;
     };
-    let mut kernel = Kernel {
-        arena,
-        socket,
-        machine,
-        report,
-    };
-    let matches = kernel.find(plan.links, wait)?;
-    let mut links = arena.table();
+    let matches = kernel.find(plan.links, wait);
     let mut applied = arena.table();
     for found in matches.iter() {
-        links.push(found.link)?;
-        if let Some(device) = kernel.link(found)? {
-            applied.push((found.link, device))?;
+        if let Some(device) = kernel.link(found) {
+            applied.push((found.link, device));
         }
     }
-    kernel.read_back(&applied)?;
-    Ok(links.finish())
+    kernel.read_back(&applied);
+    links(arena, &matches)
 }
 
 /// Finds the devices of the links and applies nothing.
@@ -73,25 +61,19 @@ pub fn find<'a>(
     plan: &Plan<'a>,
     machine: &Machine,
     report: &mut Report<'a>,
-) -> Result<&'a [Link<'a>], NoMemory> {
-    let socket = match Socket::open(arena) {
-        Ok(socket) => socket,
-        Err(errno) => {
-            report.problem("open a netlink socket", b"NETLINK_ROUTE", errno);
-            return Ok(plan.links);
-        }
-    };
-    let mut kernel = Kernel {
-        arena,
-        socket,
-        machine,
-        report,
-    };
-    let mut links = arena.table();
-    for found in kernel.find(plan.links, || false)?.iter() {
-        links.push(found.link)?;
+) -> &'a [Link<'a>] {
+    match Kernel::open(arena, machine, report) {
+        Some(mut kernel) => links(arena, &kernel.find(plan.links, &mut || false)),
+        None => plan.links,
     }
-    Ok(links.finish())
+}
+
+fn links<'a>(arena: &'a Arena, matches: &[Match<'a>]) -> &'a [Link<'a>] {
+    let mut links = arena.table();
+    for found in matches {
+        links.push(found.link);
+    }
+    links.finish()
 }
 
 /// Sets the host name (sethostname(2)), if it differs.
@@ -108,147 +90,145 @@ pub fn set_hostname(plan: &Plan, report: &mut Report) {
 struct Kernel<'a, 'k> {
     arena: &'a Arena,
     socket: Socket<'a>,
+    message: Message<'a>,
     machine: &'k Machine,
     report: &'k mut Report<'a>,
 }
 
-impl<'a> Kernel<'a, '_> {
+impl<'a, 'k> Kernel<'a, 'k> {
+    fn open(arena: &'a Arena, machine: &'k Machine, report: &'k mut Report<'a>) -> Option<Self> {
+        match Socket::open(arena) {
+            Ok(socket) => Some(Self {
+                arena,
+                socket,
+                message: Message::new(arena),
+                machine,
+                report,
+            }),
+            Err(errno) => {
+                report.problem("open a netlink socket", b"NETLINK_ROUTE", errno);
+                None
+            }
+        }
+    }
+
     /// Matches links and devices, again and again while some may come late.
-    fn find(
-        &mut self,
-        links: &[Link<'a>],
-        mut wait: impl FnMut() -> bool,
-    ) -> Result<Table<'a, Match<'a>>, NoMemory> {
+    fn find(&mut self, links: &[Link<'a>], wait: &mut dyn FnMut() -> bool) -> Table<'a, Match<'a>> {
         loop {
-            let devices = self.devices()?;
+            let devices = self.devices();
             let sys_net = self.machine.sys_net.as_ref().map(AsFd::as_fd);
-            let matches = assign(self.arena, links, &devices, sys_net)?;
+            let matches = assign(self.arena, links, &devices, sys_net);
             if matches.iter().all(|found| found.found.is_some()) || !wait() {
                 for found in matches.iter().filter(|found| !found.problem.is_empty()) {
                     self.mismatch(found, &devices);
                 }
-                return Ok(matches);
+                return matches;
             }
         }
     }
 
     fn mismatch(&mut self, found: &Match<'a>, devices: &[Device<'a>]) {
-        self.report.line(Level::Problem, |text| {
-            uwrite!(text, "find the device of {}", found.link.name)?;
-            if let Some(mac) = found.link.mac {
-                uwrite!(text, " ({})", mac)?;
+        let mut line = self.report.line();
+        uwrite!(line, "find the device of {}", found.link.name);
+        if let Some(mac) = found.link.mac {
+            uwrite!(line, " ({})", mac);
+        }
+        if let Some(pci) = found.link.pci {
+            uwrite!(line, " at {}", Shown(pci));
+        }
+        uwrite!(line, ": {}", found.problem);
+        let mut separator = "; there are: ";
+        for device in devices.iter().filter(|device| device.physical) {
+            uwrite!(line, "{}{}", separator, Shown(device.name));
+            if let Some(mac) = device.mac {
+                uwrite!(line, " {}", mac);
             }
-            if let Some(pci) = found.link.pci {
-                uwrite!(text, " at {}", Shown(pci))?;
-            }
-            uwrite!(text, ": {}", found.problem)?;
-            let mut separator = "; there are: ";
-            for device in devices.iter().filter(|device| device.physical) {
-                uwrite!(text, "{}{}", separator, Shown(device.name))?;
-                if let Some(mac) = device.mac {
-                    uwrite!(text, " {}", mac)?;
-                }
-                separator = ", ";
-            }
-            if separator != ", " {
-                uwrite!(
-                    text,
-                    "; there is no network card: is its driver in the initramfs?"
-                )?;
-            }
-            Ok(())
-        });
-    }
-
-    fn devices(&mut self) -> Result<Table<'a, Device<'a>>, NoMemory> {
-        let arena = self.arena;
-        let mut devices = arena.table();
-        let mut memory = Ok(());
-        let end = self.socket.dump(&mut Message::links(), |answer| {
-            if let Some(device) = answer.link() {
-                let kept = arena
-                    .copy(device.name)
-                    .and_then(|name| devices.push(Device { name, ..device }));
-                memory = memory.and(kept);
-            }
-        });
-        if let Err(refusal) = end {
-            refused(
-                self.report,
-                "list the network devices",
-                &"RTM_GETLINK",
-                &refusal,
+            separator = ", ";
+        }
+        if separator != ", " {
+            uwrite!(
+                line,
+                "; there is no network card: is its driver in the initramfs?"
             );
         }
-        memory.map(|()| devices)
+        self.report.say(Level::Problem, line);
+    }
+
+    fn devices(&mut self) -> Table<'a, Device<'a>> {
+        let arena = self.arena;
+        let mut devices = arena.table();
+        self.message.links();
+        self.list("list the network devices: RTM_GETLINK", &mut |answer| {
+            if let Some(device) = answer.link() {
+                let name = arena.copy(device.name);
+                devices.push(Device { name, ..device });
+            }
+        });
+        devices
+    }
+
+    /// Sends the message, which asks for a list. `false`: it was refused.
+    fn list(&mut self, step: &str, each: &mut dyn FnMut(&Answer)) -> bool {
+        match self.socket.request(&mut self.message, each) {
+            Ok(()) => true,
+            Err(refusal) => {
+                let mut line = self.report.line();
+                uwrite!(line, "{}: {}", step, refusal);
+                self.report.say(Level::Problem, line);
+                false
+            }
+        }
     }
 
     /// Applies one link. Gives the device that has its addresses.
-    fn link(&mut self, found: &Match<'a>) -> Result<Option<Device<'a>>, NoMemory> {
+    fn link(&mut self, found: &Match<'a>) -> Option<Device<'a>> {
         let link = &found.link;
-        let Some(mut device) = found.found else {
-            return Ok(None);
-        };
+        let mut device = found.found?;
         if link.ipv4 == Some(Ipv4Method::Dhcp) {
-            let name = link.name;
-            self.report.line(Level::Problem, |text| {
-                uwrite!(
-                    text,
-                    "{}: DHCP is not done here, a network manager in the root must do it",
-                    name
-                )
-            });
+            let mut line = self.report.line();
+            uwrite!(
+                line,
+                "{}: DHCP is not done here, a network manager in the root must do it",
+                link.name
+            );
+            self.report.say(Level::Problem, line);
         }
         let by_router = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
         let needed = by_router || !link.addresses.is_empty() || !link.routes.is_empty();
-        self.ipv6(link, device.name);
-        let mac = link.mac.filter(|_| found.set_mac);
-        self.raise(link, &mut device, needed, mac);
+        self.raise(link, &device, needed, link.mac.filter(|_| found.set_mac));
         if !needed {
-            return Ok(None);
+            return None;
         }
         if let Some(id) = link.vlan {
-            let Some(vlan) = self.vlan(link, &device, id)? else {
-                return Ok(None);
-            };
-            device = vlan;
-            self.ipv6(link, device.name);
-            self.raise(link, &mut device, true, None);
+            device = self.vlan(link, &device, id)?;
+            self.raise(link, &device, true, None);
         }
         for prefix in link.addresses {
-            let message = Message::new_address(device.index, *prefix);
-            self.request("add an address", link, device.name, prefix, message);
+            self.message.new_address(device.index, *prefix);
+            self.request("add an address", link, &device, prefix);
         }
         // Next hops need the networks on the link to be there.
-        let (on_link, by_gateway) = (
-            |route: &&Route| route.gateway.is_none(),
-            |route: &&Route| route.gateway.is_some(),
-        );
-        let routes = link
-            .routes
-            .iter()
-            .filter(on_link)
-            .chain(link.routes.iter().filter(by_gateway));
-        for route in routes.filter(|route| !connected(link, route)) {
-            self.request(
-                "add a route",
-                link,
-                device.name,
-                route,
-                Message::new_route(device.index, route),
-            );
+        for by_gateway in [false, true] {
+            for route in link.routes {
+                if route.gateway.is_some() == by_gateway && !connected(link, route) {
+                    self.message.new_route(device.index, route);
+                    self.request("add a route", link, &device, route);
+                }
+            }
         }
-        Ok(Some(device))
+        Some(device)
     }
 
     /// Sets what IPv6 does by itself, before the link goes up.
     fn ipv6(&mut self, link: &Link, device: &[u8]) {
-        let values: &[(&str, u8)] = match link.ipv6 {
-            Some(Ipv6Method::Static) => &[("disable_ipv6", 0), ("accept_ra", 0), ("autoconf", 0)],
-            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => {
-                &[("disable_ipv6", 0), ("accept_ra", 1), ("autoconf", 1)]
+        let values: &[(&[u8], u8)] = match link.ipv6 {
+            Some(Ipv6Method::Static) => {
+                &[(b"disable_ipv6", 0), (b"accept_ra", 0), (b"autoconf", 0)]
             }
-            Some(Ipv6Method::Disable) => &[("disable_ipv6", 1)],
+            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => {
+                &[(b"disable_ipv6", 0), (b"accept_ra", 1), (b"autoconf", 1)]
+            }
+            Some(Ipv6Method::Disable) => &[(b"disable_ipv6", 1)],
             Some(Ipv6Method::Skip) | None => &[],
         };
         for (name, value) in values {
@@ -259,219 +239,152 @@ impl<'a> Kernel<'a, '_> {
                 None => Err(Errno::AFNOSUPPORT),
             };
             if let Err(errno) = result {
-                let link_name = link.name;
-                self.report.line(Level::Problem, |text| {
-                    let reason = crate::text::Reason::Os(errno);
-                    uwrite!(
-                        text,
-                        "set {} of {} ({}): {}",
-                        *name,
-                        link_name,
-                        Shown(device),
-                        reason
-                    )
-                });
+                let mut line = self.report.line();
+                let (link, reason) = (On { link, device }, Reason::Os(errno));
+                uwrite!(line, "set {} of {}: {}", Shown(name), link, reason);
+                self.report.say(Level::Problem, line);
                 return;
             }
         }
     }
 
-    /// Sets MTU and MAC and raises the link, as far as that is not so yet.
-    fn raise(
-        &mut self,
-        link: &Link,
-        device: &mut Device,
-        needed: bool,
-        mac: Option<crate::text::Mac>,
-    ) {
+    /// Sets the IPv6 parameters, MAC and MTU and raises the link, as far as
+    /// that is not so yet.
+    fn raise(&mut self, link: &Link, device: &Device, needed: bool, mac: Option<Mac>) {
+        self.ipv6(link, device.name);
         if let Some(mac) = mac {
-            let message = Message::set_link(device.index, false, None, Some(mac));
-            self.request("set the MAC", link, device.name, &mac, message);
+            self.message.set_mac(device.index, mac);
+            self.request("set the MAC", link, device, &mac);
         }
         if let Some(mtu) = link.mtu.filter(|mtu| *mtu != device.mtu) {
-            let message = Message::set_link(device.index, false, Some(mtu), None);
-            self.request("set the MTU", link, device.name, &mtu, message);
+            self.message.set_mtu(device.index, mtu);
+            self.request("set the MTU", link, device, &mtu);
         }
         if needed && !device.up {
-            let message = Message::set_link(device.index, true, None, None);
-            self.request("raise the link", link, device.name, &"up", message);
+            self.message.raise(device.index);
+            self.request("raise the link", link, device, &"up");
         }
     }
 
     /// The 802.1Q device of a PCI link; made if it is not there.
-    fn vlan(
-        &mut self,
-        link: &Link,
-        parent: &Device<'a>,
-        id: u16,
-    ) -> Result<Option<Device<'a>>, NoMemory> {
+    fn vlan(&mut self, link: &Link, parent: &Device<'a>, id: u16) -> Option<Device<'a>> {
         const LONGEST: usize = 15; // IFNAMSIZ of linux/if.h, without the NUL
         let mut name = self.arena.table();
-        uwrite!(name, "{}.{}", Shown(parent.name), id)?;
+        uwrite!(name, "{}.{}", Shown(parent.name), id);
         if name.len() > LONGEST {
             name.clear();
-            uwrite!(name, "vlan{}", id)?;
+            uwrite!(name, "vlan{}", id);
         }
         let name: &[u8] = name.finish();
         for attempt in 0..2 {
-            let devices = self.devices()?;
+            let devices = self.devices();
             let made = devices.iter().find(|device| device.name == name);
             if made.is_some() || attempt > 0 {
-                return Ok(made.copied());
+                return made.copied();
             }
-            self.request(
-                "make a VLAN device",
-                link,
-                parent.name,
-                &Shown(name),
-                Message::new_vlan(parent.index, name, id),
-            );
+            self.message.new_vlan(parent.index, name, id);
+            self.request("make a VLAN device", link, parent, &Shown(name));
         }
-        Ok(None)
+        None
     }
 
-    fn request(
-        &mut self,
-        step: &str,
-        link: &Link,
-        device: &[u8],
-        operand: &impl uDisplay,
-        mut message: Message,
-    ) {
-        match self.socket.request(&mut message) {
+    /// Sends the message, which changes something of `operand`.
+    fn request(&mut self, step: &str, link: &Link, device: &Device, operand: &dyn Show) {
+        match self.socket.request(&mut self.message, &mut |_| {}) {
+            Ok(()) => {}
             // It is there already.
-            Err(Refusal {
-                errno: Errno::EXIST,
-                ..
-            })
-            | Ok(()) => {}
+            Err(refusal) if refusal.errno == Errno::EXIST => {}
             Err(refusal) => {
-                let of = Of {
-                    operand,
-                    link,
-                    device,
-                };
-                refused(self.report, step, &of, &refusal);
+                let device = device.name;
+                let mut line = self.report.line();
+                uwrite!(line, "{}: ", step);
+                operand.show(&mut line);
+                uwrite!(line, " of {}: {}", On { link, device }, refusal);
+                self.report.say(Level::Problem, line);
             }
         }
     }
 
     /// Compares what the kernel has now with the plan, and says it.
-    fn read_back(&mut self, applied: &[(Link<'a>, Device<'a>)]) -> Result<(), NoMemory> {
-        let mut addresses = Set::new(self.arena);
-        let mut routes = Set::new(self.arena);
-        let mut memory = Ok(());
-        let listed = self.socket.dump(&mut Message::addresses(), |answer| {
+    fn read_back(&mut self, applied: &[(Link<'a>, Device<'a>)]) {
+        let arena = self.arena;
+        let mut addresses = Set::new(arena);
+        let mut routes = Set::new(arena);
+        self.message.addresses();
+        let listed = self.list("list the addresses: RTM_GETADDR", &mut |answer| {
             if let Some((index, prefix)) = answer.address() {
-                memory = memory.and(addresses.insert((index, prefix)).map(drop));
+                addresses.insert(index, shown(arena, &prefix));
             }
         });
-        if let Err(refusal) = listed {
-            refused(self.report, "list the addresses", &"RTM_GETADDR", &refusal);
-            return memory;
+        if !listed {
+            return;
         }
-        let listed = self.socket.dump(&mut Message::routes(), |answer| {
+        self.message.routes();
+        let listed = self.list("list the routes: RTM_GETROUTE", &mut |answer| {
             if let Some((index, route)) = answer.route() {
-                memory = memory.and(routes.insert((index, route)).map(drop));
+                routes.insert(index, shown(arena, &by_itself(&route)));
             }
         });
-        if let Err(refusal) = listed {
-            refused(self.report, "list the routes", &"RTM_GETROUTE", &refusal);
-            return memory;
+        if !listed {
+            return;
         }
-        memory?;
         for (link, device) in applied {
-            let has_address = |prefix: &&Prefix| addresses.contains(&(device.index, **prefix));
-            let has_route =
-                |route: &&Route| connected(link, route) || has_route(&routes, device.index, route);
-            let name = link.name;
-            for prefix in link.addresses.iter().filter(|prefix| !has_address(prefix)) {
-                self.report.line(Level::Problem, |text| {
-                    uwrite!(
-                        text,
-                        "{} ({}): the kernel does not have the address {}",
-                        name,
-                        Shown(device.name),
-                        *prefix
-                    )
-                });
-            }
-            for route in link.routes.iter().filter(|route| !has_route(route)) {
-                self.report.line(Level::Problem, |text| {
-                    uwrite!(
-                        text,
-                        "{} ({}): the kernel does not have the route {}",
-                        name,
-                        Shown(device.name),
-                        *route
-                    )
-                });
-            }
-            self.report.line(Level::Note, |text| {
-                uwrite!(text, "{} is {}:", name, Shown(device.name))?;
-                for prefix in link.addresses.iter().filter(has_address) {
-                    uwrite!(text, " {}", *prefix)?;
+            let (index, device) = (device.index, device.name);
+            let mut has = self.report.line();
+            uwrite!(has, "{} is {}:", link.name, Shown(device));
+            for prefix in link.addresses {
+                if addresses.contains(index, shown(arena, prefix)) {
+                    uwrite!(has, " {}", *prefix);
+                } else {
+                    self.lacks(&On { link, device }, "address", prefix);
                 }
-                for route in link.routes.iter().filter(has_route) {
-                    uwrite!(text, ", {}", *route)?;
+            }
+            for route in link.routes {
+                if connected(link, route) || routes.contains(index, shown(arena, &by_itself(route)))
+                {
+                    uwrite!(has, ", {}", *route);
+                } else {
+                    self.lacks(&On { link, device }, "route", route);
                 }
-                Ok(())
-            });
+            }
+            self.report.say(Level::Note, has);
         }
-        Ok(())
+    }
+
+    fn lacks(&mut self, link: &On, kind: &str, missing: &dyn Show) {
+        let mut line = self.report.line();
+        uwrite!(line, "{}: the kernel does not have the {} ", *link, kind);
+        missing.show(&mut line);
+        self.report.say(Level::Problem, line);
     }
 }
 
 /// Whether an address of the link brings this route along.
 fn connected(link: &Link, route: &Route) -> bool {
-    route.gateway.is_none()
-        && link
-            .addresses
-            .iter()
-            .any(|prefix| prefix.network() == route.destination)
+    let brings = |prefix: &Prefix| prefix.network() == route.destination;
+    route.gateway.is_none() && link.addresses.iter().any(brings)
 }
 
-/// Whether the kernel has the route; it may call its next hop on the link
-/// although it need not, and in IPv6 it drops the word.
-fn has_route(routes: &Set<(u32, Route)>, index: u32, route: &Route) -> bool {
-    routes.contains(&(index, *route))
-        || routes.contains(&(
-            index,
-            Route {
-                onlink: !route.onlink,
-                ..*route
-            },
-        ))
-}
-
-/// An operand with the link it belongs to: `10.0.0.1/8 of ETH0 (ens3)`.
-struct Of<'o, 'a, T> {
-    operand: &'o T,
-    link: &'o Link<'a>,
-    device: &'o [u8],
-}
-
-impl<T: uDisplay> uDisplay for Of<'_, '_, T> {
-    fn fmt<W: ufmt::uWrite + ?Sized>(
-        &self,
-        f: &mut ufmt::Formatter<'_, W>,
-    ) -> Result<(), W::Error> {
-        self.operand.fmt(f)?;
-        f.write_str(" of ")?;
-        self.link.name.fmt(f)?;
-        f.write_str(" (")?;
-        Shown(self.device).fmt(f)?;
-        f.write_char(')')
+/// The route without a word on its next hop: the kernel may call that on the
+/// link although it need not, and in IPv6 it drops the word.
+fn by_itself(route: &Route) -> Route {
+    Route {
+        onlink: false,
+        ..*route
     }
 }
 
-fn refused(report: &mut Report, step: &str, operand: &impl uDisplay, refusal: &Refusal) {
-    let reason = crate::text::Reason::Os(refusal.errno);
-    report.line(Level::Problem, |text: &mut Text| {
-        uwrite!(text, "{}: {}: {}", step, *operand, reason)?;
-        if !refusal.words.is_empty() {
-            uwrite!(text, " ({})", Shown(refusal.words))?;
-        }
-        Ok(())
-    });
+/// A link with its device: `ETH0 (ens3)`.
+struct On<'o> {
+    link: &'o Link<'o>,
+    device: &'o [u8],
+}
+
+impl uDisplay for On<'_> {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        self.link.name.fmt(f)?;
+        f.write_str(" (")?;
+        Shown(self.device).fmt(f)?;
+        f.write_str(")")
+    }
 }

@@ -1,18 +1,22 @@
 //! A conversation with rtnetlink.
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
 };
+use ufmt::{Formatter, uDisplay, uWrite};
 
 use super::wire::{Answer, End, Message, answers};
-use crate::memory::{Arena, NoMemory};
+use crate::memory::Arena;
+use crate::syscall::setsockopt;
+use crate::text::{Reason, Shown};
 
 /// Room for one answer; the kernel fills at most 32 KiB of a dump at once
 /// (net/netlink/af_netlink.c, `netlink_dump`).
 const BUFFER: usize = 32 << 10;
 
 /// Why a request failed.
+#[derive(Clone, Copy)]
 pub struct Refusal<'b> {
     /// The error's number.
     pub errno: Errno,
@@ -23,6 +27,18 @@ pub struct Refusal<'b> {
 impl From<Errno> for Refusal<'_> {
     fn from(errno: Errno) -> Self {
         Self { errno, words: b"" }
+    }
+}
+
+impl uDisplay for Refusal<'_> {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        Reason::Os(self.errno).fmt(f)?;
+        if !self.words.is_empty() {
+            f.write_str(" (")?;
+            Shown(self.words).fmt(f)?;
+            f.write_str(")")?;
+        }
+        Ok(())
     }
 }
 
@@ -37,48 +53,38 @@ pub struct Socket<'a> {
 impl<'a> Socket<'a> {
     /// Opens one.
     pub fn open(arena: &'a Arena) -> Result<Self, Errno> {
-        let buffer = arena.bytes(BUFFER).map_err(|NoMemory| Errno::NOMEM)?;
-        let flags = SocketFlags::CLOEXEC;
+        const SOL_NETLINK: u32 = 270; // linux/socket.h
         // NETLINK_ROUTE is protocol 0, the default.
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+        let (family, flags) = (AddressFamily::NETLINK, SocketFlags::CLOEXEC);
+        let socket = socket_with(family, SocketType::RAW, flags, None)?;
         // Kernels before 4.12 have no words for their errors.
-        let _ = ask_for_words(socket.as_fd());
+        let words = linux_raw_sys::netlink::NETLINK_EXT_ACK;
+        let _ = setsockopt(socket.as_fd(), SOL_NETLINK, words, 1);
         Ok(Self {
             socket,
             sequence: 0,
-            buffer,
+            buffer: arena.bytes(BUFFER),
         })
     }
 
-    /// Sends a request and waits for its end.
-    pub fn request(&mut self, message: &mut Message) -> Result<(), Refusal<'_>> {
-        self.dump(message, |_| {})
-    }
-
-    /// Sends a request and gives each answer to `each`.
-    pub fn dump(
+    /// Sends a request and gives each answer to `each`, up to the last.
+    pub fn request(
         &mut self,
         message: &mut Message,
-        mut each: impl FnMut(Answer),
+        each: &mut dyn FnMut(&Answer),
     ) -> Result<(), Refusal<'_>> {
         self.sequence = self.sequence.wrapping_add(1);
-        send(
-            &self.socket,
-            message.bytes(self.sequence),
-            SendFlags::empty(),
-        )?;
+        let request = message.bytes(self.sequence);
+        send(&self.socket, request, SendFlags::empty())?;
         // Where the refusal's words stand in the buffer: the borrow checker
         // cannot follow them out of the loop.
         let (errno, words) = 'end: loop {
-            let (_, length) = recv(
-                &self.socket,
-                &mut *self.buffer,
-                RecvFlags::DONTWAIT | RecvFlags::TRUNC,
-            )?;
+            let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+            let (_, length) = recv(&self.socket, &mut *self.buffer, flags)?;
             let bytes = self.buffer.get(..length).ok_or(Errno::NOBUFS)?;
             for answer in answers(bytes).filter(|answer| answer.sequence == self.sequence) {
                 match answer.end() {
-                    None => each(answer),
+                    None => each(&answer),
                     Some(End::Done) => return Ok(()),
                     Some(End::Refused(errno, words)) => {
                         let start = (words.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
@@ -92,39 +98,5 @@ impl<'a> Socket<'a> {
             errno: Errno::from_raw_os_error(errno),
             words,
         })
-    }
-}
-
-/// Sets NETLINK_EXT_ACK. rustix has no setsockopt(2) for it.
-fn ask_for_words(socket: BorrowedFd) -> Result<(), Errno> {
-    const SOL_NETLINK: usize = 270; // linux/socket.h
-    let (socket, on) = (socket.as_raw_fd() as usize, 1u32);
-    let option = linux_raw_sys::netlink::NETLINK_EXT_ACK as usize;
-    let result: isize;
-    // SAFETY: the system call reads the four bytes of `on` and writes nothing.
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        core::arch::asm!(
-            "syscall",
-            inlateout("rax") linux_raw_sys::general::__NR_setsockopt as usize => result,
-            in("rdi") socket, in("rsi") SOL_NETLINK, in("rdx") option, in("r10") &on, in("r8") size_of_val(&on),
-            lateout("rcx") _, lateout("r11") _, options(nostack, readonly),
-        );
-    }
-    // SAFETY: as above.
-    #[cfg(target_arch = "aarch64")]
-    unsafe {
-        core::arch::asm!(
-            "svc 0",
-            in("x8") linux_raw_sys::general::__NR_setsockopt as usize,
-            inlateout("x0") socket => result,
-            in("x1") SOL_NETLINK, in("x2") option, in("x3") &on, in("x4") size_of_val(&on),
-            options(nostack, readonly),
-        );
-    }
-    if result < 0 {
-        Err(Errno::from_raw_os_error(result.wrapping_neg() as i32))
-    } else {
-        Ok(())
     }
 }

@@ -4,7 +4,6 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pwrite, read};
 
 use crate::memory::Arena;
-use crate::text::Text;
 
 /// Gives `net/ipv6/conf/DEVICE/NAME` below the directory `conf` a value, if
 /// it has another one.
@@ -12,16 +11,11 @@ pub fn set_ipv6(
     arena: &Arena,
     conf: BorrowedFd,
     device: &[u8],
-    name: &str,
+    name: &[u8],
     value: u8,
 ) -> Result<(), Errno> {
-    let path = path(arena, device, name).map_err(|_| Errno::NOMEM)?;
-    let file = openat(
-        conf,
-        &path[..],
-        OFlags::RDWR | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
+    let path = arena.concat(&[device, b"/", name]);
+    let file = openat(conf, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let mut old = [0; 8];
     let length = read(&file, &mut old)?;
     let digit = [b'0'.wrapping_add(value)];
@@ -31,16 +25,4 @@ pub fn set_ipv6(
         pwrite(&file, &digit, 0)?;
     }
     Ok(())
-}
-
-fn path<'a>(
-    arena: &'a Arena,
-    device: &[u8],
-    name: &str,
-) -> Result<Text<'a>, crate::memory::NoMemory> {
-    let mut path = arena.table();
-    path.extend(device)?;
-    path.push(b'/')?;
-    path.extend(name.as_bytes())?;
-    Ok(path)
 }

@@ -3,10 +3,10 @@
 //! is checked against what is there.
 use core::net::IpAddr;
 
-use heapless::Vec;
 use linux_raw_sys::netlink as nl;
 use static_assertions::const_assert_eq;
 
+use crate::memory::{Arena, Table};
 use crate::plan::{Prefix, Route};
 use crate::text::Mac;
 
@@ -43,11 +43,16 @@ pub enum Mode {
     Append,
 }
 
-/// A request. The largest, for a VLAN device, has some 120 bytes.
-pub struct Message(Vec<u8, 256>);
+/// A request, written anew for each: whoever asks for one fills it first.
+pub struct Message<'a>(Table<'a, u8>);
 
-impl Message {
-    fn new(kind: u32, mode: Mode) -> Self {
+impl<'a> Message<'a> {
+    /// One that asks for nothing yet.
+    pub fn new(arena: &'a Arena) -> Self {
+        Self(arena.table())
+    }
+
+    fn begin(&mut self, kind: u32, mode: Mode) {
         let mode = match mode {
             Mode::Dump => nl::NLM_F_DUMP,
             Mode::Change => nl::NLM_F_ACK,
@@ -55,41 +60,46 @@ impl Message {
             Mode::Replace => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_REPLACE,
             Mode::Append => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_APPEND,
         };
-        let mut message = Self(Vec::new());
-        message.put(&[0; 4]); // length, see `bytes`
-        message.put(&(kind as u16).to_ne_bytes());
-        message.put(&((nl::NLM_F_REQUEST | mode) as u16).to_ne_bytes());
-        message.put(&[0; 8]); // sequence number, see `bytes`, and port
-        message
+        self.0.clear();
+        self.number(0); // length, see `bytes`
+        self.pair(kind, nl::NLM_F_REQUEST | mode);
+        self.number(0); // sequence number, see `bytes`
+        self.number(0); // port
     }
 
     /// The finished request with its sequence number.
     pub fn bytes(&mut self, sequence: u32) -> &[u8] {
-        let length = self.0.len() as u32;
-        for (to, from) in self.0.iter_mut().zip(length.to_ne_bytes()) {
-            *to = from;
-        }
-        for (to, from) in self.0.iter_mut().skip(8).zip(sequence.to_ne_bytes()) {
-            *to = from;
-        }
+        self.overwrite(0, &(self.0.len() as u32).to_ne_bytes());
+        self.overwrite(8, &sequence.to_ne_bytes());
         &self.0
     }
 
-    fn put(&mut self, bytes: &[u8]) {
-        // The capacity covers the largest request: tests/wire.rs builds it.
-        let _ = self.0.extend_from_slice(bytes);
+    fn overwrite(&mut self, start: usize, bytes: &[u8]) {
+        for (to, from) in self.0.iter_mut().skip(start).zip(bytes) {
+            *to = *from;
+        }
+    }
+
+    fn number(&mut self, number: u32) {
+        self.0.extend(&number.to_ne_bytes());
+    }
+
+    /// Two numbers of 16 bits.
+    fn pair(&mut self, first: u32, second: u32) {
+        const { assert!(cfg!(target_endian = "little")) }
+        self.number(first & 0xffff | second << 16);
     }
 
     fn attribute(&mut self, kind: u32, payload: &[u8]) {
-        const PADDING: [u8; 3] = [0; 3];
-        self.put(&(payload.len() as u16 + 4).to_ne_bytes());
-        self.put(&(kind as u16).to_ne_bytes());
-        self.put(payload);
-        self.put(
-            PADDING
-                .get(..payload.len().wrapping_neg() & 3)
-                .unwrap_or_default(),
-        );
+        self.pair(payload.len() as u32 + 4, kind);
+        self.0.extend(payload);
+        while self.0.len() & 3 != 0 {
+            self.0.push(0);
+        }
+    }
+
+    fn attribute_number(&mut self, kind: u32, number: u32) {
+        self.attribute(kind, &number.to_ne_bytes());
     }
 
     /// An attribute that holds attributes.
@@ -98,9 +108,7 @@ impl Message {
         self.attribute(kind, &[]);
         inside(self);
         let length = (self.0.len() - start) as u16;
-        for (to, from) in self.0.iter_mut().skip(start).zip(length.to_ne_bytes()) {
-            *to = from;
-        }
+        self.overwrite(start, &length.to_ne_bytes());
     }
 
     fn ip(&mut self, kind: u32, address: IpAddr) {
@@ -110,120 +118,110 @@ impl Message {
         }
     }
 
-    fn interface(kind: u32, mode: Mode, index: u32, up: bool) -> Self {
-        let mut message = Self::new(kind, mode);
+    fn interface(&mut self, kind: u32, mode: Mode, index: u32, up: bool) {
         let flags = if up { UP } else { 0 };
-        message.put(&[0; 4]); // family, padding, type
-        message.put(&index.to_ne_bytes());
-        message.put(&flags.to_ne_bytes());
-        message.put(&flags.to_ne_bytes()); // change no other flag
-        message
+        self.begin(kind, mode);
+        self.number(0); // family, padding, type
+        self.number(index);
+        self.number(flags);
+        self.number(flags); // change no other flag
     }
 
     /// Asks for all links.
-    pub fn links() -> Self {
-        let mut message = Self::interface(nl::RTM_GETLINK as u32, Mode::Dump, 0, false);
-        message.attribute(nl::IFLA_EXT_MASK as u32, &SKIP_STATS.to_ne_bytes());
-        message
+    pub fn links(&mut self) {
+        self.interface(nl::RTM_GETLINK as u32, Mode::Dump, 0, false);
+        self.attribute_number(nl::IFLA_EXT_MASK as u32, SKIP_STATS);
     }
 
     /// Asks for all addresses.
-    pub fn addresses() -> Self {
-        let mut message = Self::new(nl::RTM_GETADDR as u32, Mode::Dump);
-        message.put(&[0; 8]);
-        message
+    pub fn addresses(&mut self) {
+        self.begin(nl::RTM_GETADDR as u32, Mode::Dump);
+        self.0.extend(&[0; size_of::<nl::ifaddrmsg>()]);
     }
 
     /// Asks for all routes.
-    pub fn routes() -> Self {
-        let mut message = Self::new(nl::RTM_GETROUTE as u32, Mode::Dump);
-        message.put(&[0; 12]);
-        message
+    pub fn routes(&mut self) {
+        self.begin(nl::RTM_GETROUTE as u32, Mode::Dump);
+        self.0.extend(&[0; size_of::<nl::rtmsg>()]);
     }
 
-    /// Raises a link, and sets what is given.
-    pub fn set_link(index: u32, up: bool, mtu: Option<u32>, mac: Option<Mac>) -> Self {
-        let mut message = Self::interface(nl::RTM_NEWLINK as u32, Mode::Change, index, up);
-        if let Some(mtu) = mtu {
-            message.attribute(nl::IFLA_MTU as u32, &mtu.to_ne_bytes());
-        }
-        if let Some(mac) = mac {
-            message.attribute(nl::IFLA_ADDRESS as u32, &mac.0);
-        }
-        message
+    /// Raises a link.
+    pub fn raise(&mut self, index: u32) {
+        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, index, true);
+    }
+
+    /// Gives a link its MTU.
+    pub fn set_mtu(&mut self, index: u32, mtu: u32) {
+        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, index, false);
+        self.attribute_number(nl::IFLA_MTU as u32, mtu);
+    }
+
+    /// Gives a link its MAC.
+    pub fn set_mac(&mut self, index: u32, mac: Mac) {
+        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, index, false);
+        self.attribute(nl::IFLA_ADDRESS as u32, &mac.0);
     }
 
     /// Makes an 802.1Q device on the link `parent`.
-    pub fn new_vlan(parent: u32, name: &[u8], id: u16) -> Self {
-        let mut message = Self::interface(nl::RTM_NEWLINK as u32, Mode::Create, 0, true);
-        message.attribute(nl::IFLA_IFNAME as u32, name);
-        message.attribute(nl::IFLA_LINK as u32, &parent.to_ne_bytes());
-        message.nest(nl::IFLA_LINKINFO as u32, |message| {
+    pub fn new_vlan(&mut self, parent: u32, name: &[u8], id: u16) {
+        self.interface(nl::RTM_NEWLINK as u32, Mode::Create, 0, true);
+        self.attribute(nl::IFLA_IFNAME as u32, name);
+        self.attribute_number(nl::IFLA_LINK as u32, parent);
+        self.nest(nl::IFLA_LINKINFO as u32, |message| {
             message.attribute(nl::IFLA_INFO_KIND as u32, b"vlan");
             message.nest(nl::IFLA_INFO_DATA as u32, |message| {
                 message.attribute(nl::IFLA_VLAN_ID as u32, &id.to_ne_bytes());
             });
         });
-        message
     }
 
     /// Gives a link an address.
-    pub fn new_address(index: u32, prefix: Prefix) -> Self {
-        let mut message = Self::new(nl::RTM_NEWADDR as u32, Mode::Replace);
-        message.put(&[family(prefix.address), prefix.length, 0, 0]);
-        message.put(&index.to_ne_bytes());
-        message.ip(nl::IFA_LOCAL as u32, prefix.address);
-        message.ip(nl::IFA_ADDRESS as u32, prefix.address);
+    pub fn new_address(&mut self, index: u32, prefix: Prefix) {
+        self.begin(nl::RTM_NEWADDR as u32, Mode::Replace);
+        let family = family(prefix.address);
+        self.0.extend(&[family, prefix.length, 0, 0]);
+        self.number(index);
+        self.ip(nl::IFA_LOCAL as u32, prefix.address);
+        self.ip(nl::IFA_ADDRESS as u32, prefix.address);
         if let IpAddr::V4(address) = prefix.address
             && prefix.length <= 30
         {
             let hosts = u32::MAX.checked_shr(prefix.length.into()).unwrap_or(0);
-            message.attribute(
-                nl::IFA_BROADCAST as u32,
-                &(u32::from(address) | hosts).to_be_bytes(),
-            );
+            let broadcast = u32::from(address) | hosts;
+            self.attribute(nl::IFA_BROADCAST as u32, &broadcast.to_be_bytes());
         }
-        message
     }
 
     /// Gives a link a route, in the main table.
-    pub fn new_route(index: u32, route: &Route) -> Self {
+    pub fn new_route(&mut self, index: u32, route: &Route) {
         let v4 = route.destination.address.is_ipv4();
         // IPv6 makes a route of the same metric a further next hop by itself.
-        let mut message = Self::new(
-            nl::RTM_NEWROUTE as u32,
-            if v4 { Mode::Append } else { Mode::Create },
-        );
+        let mode = if v4 { Mode::Append } else { Mode::Create };
         let scope = match route.gateway {
             None if v4 => nl::rt_scope_t::RT_SCOPE_LINK,
             _ => nl::rt_scope_t::RT_SCOPE_UNIVERSE,
         };
         let flags = if route.onlink { nl::RTNH_F_ONLINK } else { 0 };
-        message.put(&[
+        self.begin(nl::RTM_NEWROUTE as u32, mode);
+        self.0.extend(&[
             family(route.destination.address),
             route.destination.length,
             0,
             0,
-        ]);
-        message.put(&[
             nl::rt_class_t::RT_TABLE_MAIN as u8,
             nl::RTPROT_STATIC as u8,
             scope as u8,
             nl::RTN_UNICAST as u8,
         ]);
-        message.put(&flags.to_ne_bytes());
+        self.number(flags);
         if !route.destination.is_default() {
-            message.ip(nl::rtattr_type_t::RTA_DST as u32, route.destination.address);
+            self.ip(nl::rtattr_type_t::RTA_DST as u32, route.destination.address);
         }
         if let Some(gateway) = route.gateway {
-            message.ip(nl::rtattr_type_t::RTA_GATEWAY as u32, gateway);
+            self.ip(nl::rtattr_type_t::RTA_GATEWAY as u32, gateway);
         }
-        message.attribute(nl::rtattr_type_t::RTA_OIF as u32, &index.to_ne_bytes());
-        message.attribute(
-            nl::rtattr_type_t::RTA_PRIORITY as u32,
-            &route.metric.to_ne_bytes(),
-        );
-        message
+        self.attribute_number(nl::rtattr_type_t::RTA_OIF as u32, index);
+        self.attribute_number(nl::rtattr_type_t::RTA_PRIORITY as u32, route.metric);
     }
 }
 

@@ -4,7 +4,7 @@
 //! outside of it already: sshd minds no repetition, and whoever takes a key
 //! out of either place takes out that one only. What is outside stays byte
 //! for byte. A context without keys leaves the block empty.
-use crate::memory::{Arena, NoMemory};
+use crate::memory::Arena;
 
 /// The block's first line; only its start counts, what follows is for people.
 const BEGIN: &[u8] = b"# onecontext: begin";
@@ -49,16 +49,16 @@ pub fn is_marked(text: &[u8]) -> bool {
 
 /// `text` with `keys` in the block. A block is replaced where it stands, a
 /// second one is removed; without one it is added at the end.
-pub fn merge<'a>(arena: &'a Arena, text: &[u8], keys: &[&[u8]]) -> Result<Merged<'a>, NoMemory> {
+pub fn merge<'a>(arena: &'a Arena, text: &[u8], keys: &[&[u8]]) -> Merged<'a> {
     let mut block = arena.table();
-    block.extend(BEGIN)?;
-    block.extend(BEGIN_REST)?;
+    block.extend(BEGIN);
+    block.extend(BEGIN_REST);
     for key in keys {
-        block.extend(key)?;
-        block.push(b'\n')?;
+        block.extend(key);
+        block.push(b'\n');
     }
-    block.extend(END)?;
-    block.push(b'\n')?;
+    block.extend(END);
+    block.push(b'\n');
 
     let mut out = arena.table();
     let (mut placed, mut broken) = (false, false);
@@ -74,27 +74,27 @@ pub fn merge<'a>(arena: &'a Arena, text: &[u8], keys: &[&[u8]]) -> Result<Merged
                 Some(start) => {
                     out.truncate(start);
                     if !placed {
-                        out.extend(&block)?;
+                        out.extend(&block);
                         placed = true;
                     }
                 }
                 None => broken = true,
             }
         } else {
-            out.extend(line)?;
+            out.extend(line);
         }
     }
     broken |= open.is_some();
     if !placed {
         if out.last().is_some_and(|byte| *byte != b'\n') {
-            out.push(b'\n')?;
+            out.push(b'\n');
         }
-        out.extend(&block)?;
+        out.extend(&block);
     }
-    Ok(Merged {
+    Merged {
         content: out.finish(),
         broken,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -112,8 +112,8 @@ mod tests {
     fn merged(text: &[u8], keys: &[&str]) -> (Vec<u8>, bool) {
         let arena = Arena::new();
         let keys: Vec<_> = keys.iter().map(|key| key.as_bytes()).collect();
-        let once = merge(&arena, text, &keys).unwrap();
-        let twice = merge(&arena, once.content, &keys).unwrap();
+        let once = merge(&arena, text, &keys);
+        let twice = merge(&arena, once.content, &keys);
         assert_eq!(twice.content, once.content);
         assert!(!twice.broken);
         (once.content.to_vec(), once.broken)

@@ -96,7 +96,7 @@ fn keys<'a>(
         };
         let mut keys = arena.table();
         for key in plan.keys.iter().filter(|key| key.user == name) {
-            keys.push(key.line)?;
+            keys.push(key.line);
         }
         let done = login(root, user).and_then(|login| {
             // Such as toor beside root: the keys of the one would go with
@@ -104,7 +104,7 @@ fn keys<'a>(
             if written.contains(&login.spot) {
                 return Err("its home is that of another user of this context".into());
             }
-            written.push(login.spot)?;
+            written.push(login.spot);
             one_file(root, &login, &keys, column, &mut lines, changes)
         });
         if let Err(reason) = done {
@@ -181,7 +181,7 @@ fn one_file<'a>(
         }
         Err(reason) => return Err(reason),
     };
-    let merged = authorized_keys::merge(arena, old.map_or(b"", |found| found.content), keys)?;
+    let merged = authorized_keys::merge(arena, old.map_or(b"", |found| found.content), keys);
     if merged.broken {
         changes.problem(
             "onecontext's block in",
@@ -210,7 +210,7 @@ fn one_file<'a>(
     let mut done = arena.table();
     let unit = if keys.len() == 1 { "key" } else { "keys" };
     let (name, path) = (Shown(user.name), Shown(spot.path()));
-    uwrite!(done, "{}: {} {} in {}", name, keys.len(), unit, path)?;
+    uwrite!(done, "{}: {} {} in {}", name, keys.len(), unit, path);
     let done = done.finish();
     if old.is_some_and(|found| is_done(root, &found, &file, spot)) {
         if !keys.is_empty() {
@@ -223,7 +223,7 @@ fn one_file<'a>(
             spot,
             what: What::File(file),
             done,
-        })?;
+        });
         return Ok(());
     }
     let systemd = units::is_init(root);
@@ -314,13 +314,13 @@ impl<'a> Tmpfiles<'a> {
             // Without a mode and on an existing home this changes nothing but
             // the owner; made by the next line, it would be root's.
             if user.uid != 0 && !home.is_empty() {
-                tmpfiles::line(&mut self.0, "d", &[home], None, owner, None)?;
+                tmpfiles::line(&mut self.0, "d", &[home], None, owner, None);
             }
-            tmpfiles::line(&mut self.0, "d", &[folder], Some(0o700), owner, None)?;
+            tmpfiles::line(&mut self.0, "d", &[folder], Some(0o700), owner, None);
         }
         let start = self.0.len();
         let path = [spot.path(), suffix];
-        tmpfiles::line(&mut self.0, kind, &path, Some(0o600), owner, Some(content))?;
+        tmpfiles::line(&mut self.0, kind, &path, Some(0o600), owner, Some(content));
         if self.0.len().saturating_sub(start) > tmpfiles::LONGEST_LINE {
             self.0.truncate(start);
             return Err("more keys than a line for systemd-tmpfiles holds, 1 MiB".into());

@@ -2,7 +2,7 @@
 //! keys. What is missing is given for this boot through /run/systemd/system.
 use super::sshd_config::Config;
 use crate::root::units::{self, Unit};
-use crate::root::{Changes, Column, Root, concat};
+use crate::root::{Changes, Column, Root};
 use crate::text::Reason;
 
 /// What is known of the SSH server of a root.
@@ -201,7 +201,7 @@ pub fn decide<'a>(
         Start::Enabled => {}
         Start::Disabled { name, path } => {
             let wants = b"/run/systemd/system/multi-user.target.wants/";
-            let entry = concat(root.arena(), &[wants, name])?;
+            let entry = root.arena().concat(&[wants, name]);
             if changes.link(root, root.locate(entry)?, path)? {
                 let what = b" is not enabled in this image: enabled for this boot";
                 changes.note(&[b"SSH server: ", name, what]);
@@ -276,11 +276,11 @@ Wants=onecontext-hostkeys.service
 After=onecontext-hostkeys.service
 ";
     let arena = root.arena();
-    changes.run_file(root, UNIT, concat(arena, &[HEAD, keygen, b" -A\n"])?)?;
+    changes.run_file(root, UNIT, arena.concat(&[HEAD, keygen, b" -A\n"]))?;
     for name in OPENSSH_SERVICES {
         if let Unit::Found { .. } = units::find(root, name)? {
             let path = [b"/run/systemd/system/", name, b".d/50-onecontext.conf"];
-            changes.run_file(root, concat(arena, &path)?, DROP_IN)?;
+            changes.run_file(root, arena.concat(&path), DROP_IN)?;
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! What the root's sshd_config(5) says in general, outside of Match blocks:
 //! enough to warn of keys that sshd will not look at.
 use crate::memory::Table;
-use crate::root::{Root, concat};
+use crate::root::Root;
 use crate::text::Reason;
 
 /// Files included in files, at most (SERVCONF_MAX_DEPTH, openssh:servconf.h).
@@ -88,7 +88,7 @@ impl<'a> Config<'a> {
             }
             if same(keyword, b"HostKey") {
                 for path in words(value).take(1) {
-                    self.host_keys.push(path)?;
+                    self.host_keys.push(path);
                 }
             }
             for (name, known) in KEYWORDS.iter().zip(&mut self.values) {
@@ -112,7 +112,7 @@ impl<'a> Config<'a> {
         } else {
             b"/etc/ssh/"
         };
-        let path = concat(arena, &[base, pattern])?;
+        let path = arena.concat(&[base, pattern]);
         let cut = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let (folder, name) = path.split_at_checked(cut + 1).unwrap_or_default();
         let star = name.iter().position(|byte| *byte == b'*');
@@ -127,7 +127,7 @@ impl<'a> Config<'a> {
                 Some(rest) => rest.is_empty(),
                 None => false,
             };
-            if fits && let Ok(found) = root.read(concat(arena, &[folder, entry])?) {
+            if fits && let Ok(found) = root.read(arena.concat(&[folder, entry])) {
                 self.text(root, found.content, depth + 1)?;
             }
         }

@@ -1,7 +1,6 @@
 //! Lines for systemd-tmpfiles (tmpfiles.d(5)), which the booted system applies
 //! once its own file systems are mounted: it labels for SELinux and follows
 //! the root's own layout.
-use crate::memory::NoMemory;
 use crate::root::Octal;
 use crate::text::Text;
 use ufmt::uwrite;
@@ -19,40 +18,41 @@ pub fn line(
     mode: Option<u32>,
     owner: (u32, u32),
     argument: Option<&[u8]>,
-) -> Result<(), NoMemory> {
-    uwrite!(out, "{} ", kind)?;
+) {
+    uwrite!(out, "{} ", kind);
     for part in path {
-        escape(out, part)?;
+        escape(out, part);
     }
     match mode {
-        Some(mode) => uwrite!(out, " {}", Octal(mode))?,
-        None => out.extend(b" -")?,
+        Some(mode) => {
+            uwrite!(out, " {}", Octal(mode));
+        }
+        None => out.extend(b" -"),
     }
-    uwrite!(out, " {} {} -", owner.0, owner.1)?;
+    uwrite!(out, " {} {} -", owner.0, owner.1);
     if let Some(argument) = argument {
-        out.push(b' ')?;
-        escape(out, argument)?;
+        out.push(b' ');
+        escape(out, argument);
     }
     out.push(b'\n')
 }
 
 /// C escapes, and `%` doubled, since specifiers are expanded. What could end
 /// a field, be trimmed or be unquoted is escaped.
-fn escape(out: &mut Text, text: &[u8]) -> Result<(), NoMemory> {
+fn escape(out: &mut Text, text: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     for byte in text {
         match byte {
-            b'%' => out.extend(b"%%")?,
-            b'+' | b'-'..=b'9' | b'=' | b'@'..=b'Z' | b'_' | b'a'..=b'z' => out.push(*byte)?,
+            b'%' => out.extend(b"%%"),
+            b'+' | b'-'..=b'9' | b'=' | b'@'..=b'Z' | b'_' | b'a'..=b'z' => out.push(*byte),
             _ => {
-                out.extend(b"\\x")?;
+                out.extend(b"\\x");
                 for digit in [byte >> 4, byte & 15] {
-                    out.push(HEX.get(usize::from(digit)).copied().unwrap_or(b'0'))?;
+                    out.push(HEX.get(usize::from(digit)).copied().unwrap_or(b'0'));
                 }
             }
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -70,8 +70,7 @@ mod tests {
             Some(0o600),
             (7, 8),
             argument,
-        )
-        .unwrap();
+        );
         String::from_utf8(out.to_vec()).unwrap()
     }
 

@@ -4,88 +4,81 @@
 use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
 use super::{Dialect, Ipv4Method, Ipv6Method, Key, Link, LinkName, Plan, Prefix, Route};
-use crate::memory::NoMemory;
 use crate::text::{Ip, Text};
 
 impl Plan<'_> {
-    /// Appends the whole plan. `files` is called between the keys and the
-    /// warnings, where the files of the handover stand.
-    pub fn write(
-        &self,
-        out: &mut Text,
-        files: impl FnOnce(&mut Text) -> Result<(), NoMemory>,
-    ) -> Result<(), NoMemory> {
+    /// Appends the whole plan. `files` are the lines on files of the handover,
+    /// which stand between the keys and the warnings.
+    pub fn write(&self, out: &mut Text, files: &[u8]) {
         let dialect = match self.dialect {
             Dialect::OpenNebula => "opennebula",
             Dialect::StratusLab => "stratuslab",
         };
-        uwrite!(out, "context {} ", dialect)?;
-        field(out, self.source)?;
-        out.push(b'\n')?;
+        uwrite!(out, "context {} ", dialect);
+        field(out, self.source);
+        out.push(b'\n');
         if let Some(hostname) = self.hostname {
-            line(out, "hostname", &[hostname])?;
+            line(out, "hostname", &[hostname]);
         }
         for link in self.links {
-            uwrite!(out, "{}", LinkLine(link))?;
+            uwrite!(out, "{}", LinkLine(link));
             for address in link.addresses {
-                uwrite!(out, "address {} {}\n", link.name, *address)?;
+                uwrite!(out, "address {} {}\n", link.name, *address);
             }
             for route in link.routes {
-                uwrite!(out, "route {} {}\n", link.name, *route)?;
+                uwrite!(out, "route {} {}\n", link.name, *route);
             }
         }
         for server in self.dns {
-            uwrite!(out, "dns - {}\n", Ip(*server))?;
+            uwrite!(out, "dns - {}\n", Ip(*server));
         }
         for link in self.links {
             for server in link.dns {
-                uwrite!(out, "dns {} {}\n", link.name, Ip(*server))?;
+                uwrite!(out, "dns {} {}\n", link.name, Ip(*server));
             }
         }
         for domain in self.search {
-            line(out, "search -", &[domain])?;
+            line(out, "search -", &[domain]);
         }
         for link in self.links {
             for domain in link.search {
-                uwrite!(out, "search {} ", link.name)?;
-                out.extend(domain)?;
-                out.push(b'\n')?;
+                uwrite!(out, "search {} ", link.name);
+                out.extend(domain);
+                out.push(b'\n');
             }
         }
         if let Some(user) = self.user {
-            line(out, "user", &[user])?;
+            line(out, "user", &[user]);
         }
         for Key { user, line: key } in self.keys {
-            line(out, "key", &[user, key])?;
+            line(out, "key", &[user, key]);
         }
-        files(out)?;
+        out.extend(files);
         for warning in self.warnings {
-            uwrite!(out, "warning {}\n", *warning)?;
+            uwrite!(out, "warning {}\n", *warning);
         }
-        Ok(())
     }
 }
 
 /// One directive; every field is known to hold no newline.
-fn line(out: &mut Text, directive: &str, fields: &[&[u8]]) -> Result<(), NoMemory> {
-    out.write_str(directive)?;
+fn line(out: &mut Text, directive: &str, fields: &[&[u8]]) {
+    out.write_str(directive);
     for field in fields {
-        out.push(b' ')?;
-        out.extend(field)?;
+        out.push(b' ');
+        out.extend(field);
     }
     out.push(b'\n')
 }
 
 /// A path as it was given, but always one line.
-fn field(out: &mut Text, text: &[u8]) -> Result<(), NoMemory> {
+fn field(out: &mut Text, text: &[u8]) {
     for byte in text {
         if byte.is_ascii_control() {
-            out.push(b'?')?;
+            out.push(b'?');
         } else {
-            out.push(*byte)?;
+            out.push(*byte);
         }
     }
-    Ok(())
 }
 
 impl uDisplay for LinkName {

@@ -1,7 +1,7 @@
 //! What was wrong with the input, one line each.
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use crate::memory::{NoMemory, Table};
+use crate::memory::Table;
 use crate::text::Shown;
 
 /// A line of a file of the context.
@@ -55,13 +55,7 @@ pub struct Warnings<'a>(pub Table<'a, Warning<'a>>);
 
 impl<'a> Warnings<'a> {
     /// About a line of a file.
-    pub fn at(
-        &mut self,
-        place: Place<'a>,
-        subject: &'a [u8],
-        what: &'static str,
-        found: &'a [u8],
-    ) -> Result<(), NoMemory> {
+    pub fn at(&mut self, place: Place<'a>, subject: &'a [u8], what: &'static str, found: &'a [u8]) {
         self.0.push(Warning {
             place: Some(place),
             subject,
@@ -71,12 +65,7 @@ impl<'a> Warnings<'a> {
     }
 
     /// About the context as a whole.
-    pub fn general(
-        &mut self,
-        subject: &'a [u8],
-        what: &'static str,
-        found: &'a [u8],
-    ) -> Result<(), NoMemory> {
+    pub fn general(&mut self, subject: &'a [u8], what: &'static str, found: &'a [u8]) {
         self.0.push(Warning {
             place: None,
             subject,

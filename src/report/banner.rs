@@ -4,7 +4,7 @@
 use ufmt::uwrite;
 
 use super::{Level, Report};
-use crate::memory::{Arena, NoMemory};
+use crate::memory::Arena;
 use crate::plan::Plan;
 use crate::text::Text;
 
@@ -16,55 +16,48 @@ const ISSUE: &[u8] = b"/run/issue.d/50-onecontext.issue";
 pub type File<'a> = (&'static [u8], &'a [u8]);
 
 /// Both files. `plan` is `None` if there was none to apply.
-pub fn files<'a>(
-    arena: &'a Arena,
-    plan: Option<&Plan<'a>>,
-    report: &Report<'a>,
-) -> Result<[File<'a>; 2], NoMemory> {
+pub fn files<'a>(arena: &'a Arena, plan: Option<&Plan<'a>>, report: &Report<'a>) -> [File<'a>; 2] {
     let mut lines = arena.table();
     for (level, line) in report.lines() {
         let kind = match level {
             Level::Problem => "problem: ",
             Level::Note => "",
         };
-        uwrite!(lines, "{}", kind)?;
-        lines.extend(line)?;
-        lines.push(b'\n')?;
+        uwrite!(lines, "{}", kind);
+        lines.extend(line);
+        lines.push(b'\n');
     }
     let mut text = arena.table();
-    issue(&mut text, plan, report)?;
-    Ok([(REPORT, lines.finish()), (ISSUE, text.finish())])
+    issue(&mut text, plan, report);
+    [(REPORT, lines.finish()), (ISSUE, text.finish())]
 }
 
-fn issue(out: &mut Text, plan: Option<&Plan>, report: &Report) -> Result<(), NoMemory> {
+fn issue(out: &mut Text, plan: Option<&Plan>, report: &Report) {
     if let Some(plan) = plan {
-        uwrite!(out, "onecontext: {}", Issue(plan.source))?;
+        uwrite!(out, "onecontext: {}", Issue(plan.source));
         for link in plan.links {
-            match link.device {
-                Some(device) => uwrite!(out, "\n  {} {}:", link.name, Issue(device))?,
-                None => uwrite!(out, "\n  {} no device:", link.name)?,
-            }
+            let device = link.device.unwrap_or(b"no device");
+            uwrite!(out, "\n  {} {}:", link.name, Issue(device));
             for prefix in link.addresses {
-                uwrite!(out, " {}", *prefix)?;
+                uwrite!(out, " {}", *prefix);
             }
         }
         for user in plan.users() {
             let count = plan.keys.iter().filter(|key| key.user == user).count();
-            uwrite!(out, "\n  {} SSH key(s) for {}", count, Issue(user))?;
+            uwrite!(out, "\n  {} SSH key(s) for {}", count, Issue(user));
         }
         if plan.keys.is_empty() {
-            uwrite!(out, "\n  no SSH key")?;
+            uwrite!(out, "\n  no SSH key");
         }
-        out.push(b'\n')?;
+        out.push(b'\n');
     }
     for (_, line) in report
         .lines()
         .iter()
         .filter(|(level, _)| *level == Level::Problem)
     {
-        uwrite!(out, "onecontext: {}\n", Issue(line))?;
+        uwrite!(out, "onecontext: {}\n", Issue(line));
     }
-    Ok(())
 }
 
 /// Text in an issue file, where a backslash begins an escape (agetty(8)).

@@ -7,7 +7,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use ufmt::{uDisplay, uwrite};
 
-use crate::memory::{Arena, NoMemory, Table};
+use crate::memory::{Arena, Table};
 use crate::text::{Reason, Shown, Text};
 
 /// Who should see a line.
@@ -74,24 +74,20 @@ impl<'a> Report<'a> {
 
     /// A step failed: the step, its operand, the reason.
     pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Reason>) {
-        let reason = reason.into();
-        self.line(Level::Problem, |text| {
-            uwrite!(text, "{}: {}: {}", step, Shown(operand), reason)
-        });
+        let text = failure(self.arena, step, operand, reason.into());
+        self.say(Level::Problem, text);
+    }
+
+    /// An empty text, to be filled and then said.
+    pub fn line(&self) -> Text<'a> {
+        self.arena.table()
     }
 
     /// One line of free form.
-    pub fn line(
-        &mut self,
-        level: Level,
-        write: impl FnOnce(&mut Text<'a>) -> Result<(), NoMemory>,
-    ) {
-        let mut text = self.arena.table();
-        // Without memory a shortened line is better than none.
-        let _ = write(&mut text);
-        let text = text.finish();
-        self.print(level, text);
-        let _ = self.lines.push((level, text));
+    pub fn say(&mut self, level: Level, line: Text<'a>) {
+        let line = line.finish();
+        self.print(level, line);
+        self.lines.push((level, line));
     }
 
     /// All lines, oldest first.
@@ -115,19 +111,13 @@ impl<'a> Report<'a> {
             (Console::Kmsg, Level::Note) => "<6>",
             _ => "",
         };
-        if uwrite!(text, "{}onecontext: ", priority).is_err() || text.extend(line).is_err() {
-            return;
-        }
-        let _ = text.push(b'\n');
+        uwrite!(text, "{}onecontext: ", priority);
+        text.extend(line);
+        text.push(b'\n');
         // A console that cannot be written leaves nobody to tell it.
         match &self.console {
             Console::Kmsg => {
-                if let Ok(kmsg) = openat(
-                    CWD,
-                    c"/dev/kmsg",
-                    OFlags::WRONLY | OFlags::CLOEXEC,
-                    Mode::empty(),
-                ) {
+                if let Ok(kmsg) = open_kmsg() {
                     let _ = rustix::io::write(kmsg, &text);
                 }
             }
@@ -139,9 +129,16 @@ impl<'a> Report<'a> {
     }
 }
 
+/// The text of a step that failed: the step, its operand, the reason.
+pub fn failure<'a>(arena: &'a Arena, step: &str, operand: &[u8], reason: Reason) -> Text<'a> {
+    let mut text = arena.table();
+    uwrite!(text, "{}: {}: {}", step, Shown(operand), reason);
+    text
+}
+
 /// `value`, as bytes.
 pub fn shown<'a>(arena: &'a Arena, value: &impl uDisplay) -> &'a [u8] {
     let mut text = arena.table();
-    let _ = uwrite!(text, "{}", *value);
+    uwrite!(text, "{}", *value);
     text.finish()
 }

@@ -2,9 +2,9 @@
 //! shown, and decided anew when the root turns out to be read-only.
 use ufmt::{uDisplay, uWrite, uwrite};
 
-use super::{Found, Root, Spot, concat};
-use crate::memory::{Arena, NoMemory, Table};
-use crate::report::Level;
+use super::{Found, Root, Spot};
+use crate::memory::{Arena, Table};
+use crate::report::{Level, failure};
 use crate::text::{Reason, Shown, Text};
 
 /// One thing to be made.
@@ -143,7 +143,7 @@ impl<'a> Changes<'a> {
     }
 
     /// Adds a change.
-    pub fn push(&mut self, change: Change<'a>) -> Result<(), NoMemory> {
+    pub fn push(&mut self, change: Change<'a>) {
         self.list.push(change)
     }
 
@@ -166,7 +166,7 @@ impl<'a> Changes<'a> {
             spot,
             what: What::File(file),
             done,
-        })?;
+        });
         Ok(true)
     }
 
@@ -196,14 +196,14 @@ impl<'a> Changes<'a> {
         done: &'a [u8],
     ) -> Result<(), Reason> {
         const COPIES: &[u8] = b"/run/onecontext/copies";
-        let source = root.locate(concat(self.arena, &[COPIES, spot.path()])?)?;
+        let source = root.locate(self.arena.concat(&[COPIES, spot.path()]))?;
         let folder = Folder::Made(Access::FOLDER);
         self.file(root, source, File { folder, ..file }, b"")?;
         self.list.push(Change {
             spot,
             what: What::Bind(Bind { source }),
             done,
-        })?;
+        });
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl<'a> Changes<'a> {
             spot,
             what: What::Link(Link { target }),
             done: b"",
-        })?;
+        });
         Ok(true)
     }
 
@@ -234,44 +234,37 @@ impl<'a> Changes<'a> {
 
     /// A step cannot be done: the step, its operand, the reason.
     pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Reason>) {
-        self.problem_because(step, operand, reason.into());
-    }
-
-    fn problem_because(&mut self, step: &str, operand: &[u8], reason: Reason) {
-        let mut text = self.arena.table();
-        // Without memory a shortened line is better than none.
-        let _ = uwrite!(text, "{}: {}: {}", step, Shown(operand), reason);
-        let _ = self.remarks.push((Level::Problem, text.finish()));
+        let text = failure(self.arena, step, operand, reason.into());
+        self.remarks.push((Level::Problem, text.finish()));
     }
 
     /// One line of free form, in parts.
     pub fn note(&mut self, parts: &[&[u8]]) {
         let mut text = self.arena.table();
         for part in parts {
-            let _ = uwrite!(text, "{}", Shown(part));
+            uwrite!(text, "{}", Shown(part));
         }
-        let _ = self.remarks.push((Level::Note, text.finish()));
+        self.remarks.push((Level::Note, text.finish()));
     }
 
     /// The text form of the files: `file PATH MODE`, `link PATH TARGET`,
     /// `bind PATH SOURCE`, one a line.
-    pub fn write(&self, out: &mut Text) -> Result<(), NoMemory> {
+    pub fn write(&self, out: &mut Text) {
         for change in self.list.iter() {
             let (kind, second) = match &change.what {
                 What::File(_) => ("file ", b"".as_slice()),
                 What::Link(link) => ("link ", link.target),
                 What::Bind(bind) => ("bind ", bind.source.path()),
             };
-            out.write_str(kind)?;
-            out.extend(change.spot.path())?;
-            out.push(b' ')?;
-            out.extend(second)?;
+            out.write_str(kind);
+            out.extend(change.spot.path());
+            out.push(b' ');
+            out.extend(second);
             if let What::File(file) = &change.what {
-                uwrite!(out, "{}", Octal(file.access.mode))?;
+                uwrite!(out, "{}", Octal(file.access.mode));
             }
-            out.push(b'\n')?;
+            out.push(b'\n');
         }
-        Ok(())
     }
 }
 

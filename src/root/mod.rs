@@ -28,7 +28,7 @@ pub use change::{Access, Bind, Change, Changes, File, Folder, Label, Link, Octal
 pub use mounts::{Column, Policy, Writer, mounted_later};
 
 use crate::directory;
-use crate::memory::{Arena, NoMemory, sort};
+use crate::memory::{Arena, sort};
 use crate::text::Reason;
 
 /// A file larger than this many bytes is none that we should read.
@@ -129,28 +129,17 @@ impl<'a> Spot<'a> {
 
 /// The concatenation of `parts`, for a system call. A NUL in it is an error:
 /// no path has one.
-pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Reason> {
+pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
     let mut text = arena.table();
     for part in parts {
-        for byte in *part {
-            if *byte == 0 {
-                return Err(Errno::INVAL.into());
-            }
-            text.push(*byte)?;
-        }
+        text.extend(part);
     }
-    text.push(0)?;
+    if text.contains(&0) {
+        return Err(Errno::INVAL);
+    }
+    text.push(0);
     // SAFETY: the only NUL is at the end.
     Ok(unsafe { CStr::from_bytes_with_nul_unchecked(text.finish()) })
-}
-
-/// The concatenation of `parts`.
-pub fn concat<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a [u8], Reason> {
-    let mut text = arena.table();
-    for part in parts {
-        text.extend(part)?;
-    }
-    Ok(text.finish())
 }
 
 impl<'a> Root<'a> {
@@ -202,7 +191,7 @@ impl<'a> Root<'a> {
     fn walk(&self, path: &[u8]) -> Result<Spot<'a>, Reason> {
         // The part that is done, `` for the root itself, and what remains.
         let mut done = self.arena.table::<u8>();
-        let mut rest: &[u8] = concat(self.arena, &[path, b"/"])?;
+        let mut rest: &[u8] = self.arena.concat(&[path, b"/"]);
         let mut links = 0;
         while let Some(end) = rest.iter().position(|byte| *byte == b'/') {
             let (name, tail) = rest.split_at_checked(end).unwrap_or_default();
@@ -216,8 +205,8 @@ impl<'a> Root<'a> {
             if matches!(name, b"" | b"." | b"..") {
                 continue;
             }
-            done.push(b'/')?;
-            done.extend(name)?;
+            done.push(b'/');
+            done.extend(name);
             if let Some(target) = self.link_at(c_str(self.arena, &[&done])?)? {
                 links += 1;
                 if links > MOST_LINKS {
@@ -225,11 +214,11 @@ impl<'a> Root<'a> {
                 }
                 let absolute = target.starts_with(b"/");
                 done.truncate(if absolute { 0 } else { before });
-                rest = concat(self.arena, &[target, tail])?;
+                rest = self.arena.concat(&[target, tail]);
             }
         }
         if done.is_empty() {
-            done.push(b'/')?;
+            done.push(b'/');
         }
         Ok(Spot(c_str(self.arena, &[&done])?))
     }
@@ -246,7 +235,7 @@ impl<'a> Root<'a> {
         match readlinkat_raw(base, name, &mut buffer) {
             Ok(length) => {
                 let text = buffer.get(..length).unwrap_or(&buffer);
-                Ok(Some(self.arena.copy(text)?))
+                Ok(Some(self.arena.copy(text)))
             }
             // EINVAL: it is something else.
             Err(Errno::INVAL | Errno::NOENT) => Ok(None),
@@ -308,9 +297,7 @@ impl<'a> Root<'a> {
         if size > LARGEST_FILE {
             return Err(Errno::FBIG.into());
         }
-        let buffer = self
-            .arena
-            .bytes(usize::try_from(size).map_err(|_| NoMemory)?)?;
+        let buffer = self.arena.bytes(size as usize);
         let mut length = 0;
         while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
             match io::read(&file, rest) {
@@ -364,7 +351,8 @@ impl<'a> Root<'a> {
         let mut names = self.arena.table::<&'a [u8]>();
         match self.open_spot(self.locate(path)?, OFlags::RDONLY | OFlags::DIRECTORY) {
             Ok(opened) => directory::names(opened.as_fd(), &mut |name| {
-                Ok(names.push(self.arena.copy(name)?)?)
+                names.push(self.arena.copy(name));
+                Ok(())
             })?,
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => return Err(errno.into()),

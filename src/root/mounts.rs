@@ -75,9 +75,9 @@ impl<'r, 'a> Writer<'r, 'a> {
                 Err(errno) => {
                     // No problem yet: an image on squashfs is made so.
                     let path = Shown(self.root.path.to_bytes());
-                    report.line(Level::Note, |text| {
-                        uwrite!(text, "remount read-write: {}: {}", path, Reason::Os(errno))
-                    });
+                    let mut line = report.line();
+                    uwrite!(line, "remount read-write: {}: {}", path, Reason::Os(errno));
+                    report.say(Level::Note, line);
                     State::Sealed
                 }
             };

@@ -1,5 +1,5 @@
 //! What the root's systemd has installed, enabled or masked (systemd.unit(5)).
-use super::{Root, concat};
+use super::Root;
 use crate::text::Reason;
 
 /// Where units are found, the strongest first. `/lib` is a link to `/usr/lib`
@@ -40,7 +40,7 @@ pub fn is_init(root: &Root) -> bool {
 /// Looks a unit up.
 pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Reason> {
     for folder in FOLDERS {
-        let path = concat(root.arena(), &[folder, b"/", name])?;
+        let path = root.arena().concat(&[folder, b"/", name]);
         if root.link(path) == Some(b"/dev/null") {
             return Ok(Unit::Masked);
         }
@@ -71,7 +71,7 @@ pub fn is_enabled(root: &Root, name: &[u8]) -> Result<bool, Reason> {
     ];
     for folder in FOLDERS {
         for target in TARGETS {
-            let entry = concat(root.arena(), &[folder, target, b"/", name])?;
+            let entry = root.arena().concat(&[folder, target, b"/", name]);
             if root.link(entry).is_some_and(|text| text != b"/dev/null") {
                 return Ok(true);
             }

@@ -11,9 +11,7 @@ use rustix::io::{self, Errno};
 use rustix::mount::mount_bind;
 use ufmt::uwrite;
 
-use super::{
-    Access, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, c_str, concat,
-};
+use super::{Access, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, c_str};
 use crate::memory::Arena;
 use crate::report::{Level, Report};
 use crate::text::{Reason, Shown};
@@ -45,7 +43,9 @@ impl<'a> Writer<'_, 'a> {
                 || self.carry_out(&changes, written, true, report);
             if !(written && sealed) {
                 for (level, line) in changes.remarks() {
-                    report.line(*level, |text| text.extend(line));
+                    let mut copy = report.line();
+                    copy.extend(line);
+                    report.say(*level, copy);
                 }
                 return;
             }
@@ -82,10 +82,15 @@ impl<'a> Writer<'_, 'a> {
             };
             match result {
                 Ok(()) if !notes => {}
-                Ok(()) if change.done.is_empty() => {
-                    report.line(Level::Note, |text| uwrite!(text, "{}{}", said, Shown(path)));
+                Ok(()) => {
+                    let mut line = report.line();
+                    if change.done.is_empty() {
+                        uwrite!(line, "{}{}", said, Shown(path));
+                    } else {
+                        line.extend(change.done);
+                    }
+                    report.say(Level::Note, line);
                 }
-                Ok(()) => report.line(Level::Note, |text| text.extend(change.done)),
                 Err(Reason::Os(Errno::ROFS)) if again => sealed = true,
                 Err(reason) => report.problem(step, path, reason),
             }
@@ -117,7 +122,8 @@ impl<'a> Root<'a> {
         let made = match what {
             What::File(file) => self.fill(&directory, name, other, file, lasting),
             What::Link(link) => c_str(self.arena, &[link.target])
-                .and_then(|target| Ok(symlinkat(target, &directory, other)?)),
+                .and_then(|target| symlinkat(target, &directory, other))
+                .map_err(Reason::Os),
             What::Bind(_) => Ok(()),
         };
         let made = made.and_then(|()| Ok(renameat(&directory, other, &directory, name)?));
@@ -218,7 +224,7 @@ impl<'a> Root<'a> {
         let mut room = [0; LONGEST_LABEL];
         let length = fgetxattr(file, SELINUX, &mut room[..]).unwrap_or(0);
         let label = room.get(..length).unwrap_or(b"");
-        self.arena.copy(label).map_or(b"", |copy| copy)
+        self.arena.copy(label)
     }
 
     /// Mounts a file over another.
@@ -234,8 +240,8 @@ impl<'a> Root<'a> {
 
     fn proc_path(&self, file: BorrowedFd) -> Result<&'a CStr, Reason> {
         let mut text = self.arena.table();
-        uwrite!(text, "/proc/self/fd/{}", file.as_raw_fd())?;
-        c_str(self.arena, &[&text])
+        uwrite!(text, "/proc/self/fd/{}", file.as_raw_fd());
+        Ok(c_str(self.arena, &[&text])?)
     }
 }
 
@@ -268,5 +274,5 @@ fn ssh_home<'a>(arena: &'a Arena, label: &'a [u8]) -> &'a [u8] {
         // The NUL that xattrs of SELinux end with.
         None => (b"", b"\0".as_slice()),
     };
-    concat(arena, &[user, b":", role, b":ssh_home_t", colon, level]).unwrap_or(b"")
+    arena.concat(&[user, b":", role, b":ssh_home_t", colon, level])
 }

@@ -8,6 +8,7 @@ mod mem;
 use core::ffi::{CStr, c_char};
 
 use onecontext::commands::Streams;
+use onecontext::syscall::exit;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_getfd};
 use rustix::stdio::{stderr, stdin, stdout};
@@ -57,13 +58,13 @@ unsafe extern "C" fn entry(sp: *const usize) -> ! {
             left: *sp,
             next: sp.add(1).cast(),
         };
-        arch::exit(crate::main(arguments))
+        exit(crate::main(arguments))
     }
 }
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    arch::exit(101)
+    exit(101)
 }
 
 /// Named by the prebuilt core's .eh_frame; kept only in a dev build.

@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let arena = Arena::new();
     let mut list = arena.table();
     let mut warnings = Warnings(arena.table());
-    let _ = read(b"context.sh", arena.copy(bytes).unwrap(), &mut list, &mut warnings);
+    read(b"context.sh", arena.copy(bytes), &mut list, &mut warnings);
     let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u32 + 1;
     for found in list.iter() {
         assert!(!found.name.is_empty() && found.name.len() + found.value.len() < bytes.len());

@@ -9,7 +9,7 @@ const SYSTEM_AREA: usize = 16 * 2048;
 
 fuzz_target!(|bytes: &[u8]| {
     let arena = Arena::new();
-    let image = arena.bytes(SYSTEM_AREA + bytes.len()).unwrap();
+    let image = arena.bytes(SYSTEM_AREA + bytes.len());
     image[SYSTEM_AREA..].copy_from_slice(bytes);
     let image: &[u8] = image;
     let mut descriptor = Descriptor::empty();

@@ -1,0 +1,72 @@
+//! The system calls that rustix has not, or not without more.
+use core::arch::asm;
+use core::slice;
+
+use linux_raw_sys::general::{__NR_exit_group, __NR_getdents64, __NR_setsockopt};
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::io::{self, Errno};
+
+/// `exit_group(2)`: ends the program with this status.
+pub fn exit(status: i32) -> ! {
+    loop {
+        // SAFETY: it touches no memory, and does not return.
+        unsafe { call(__NR_exit_group, [status as usize, 0, 0, 0, 0]) };
+    }
+}
+
+/// `getdents64(2)`: directory entries, as many as fit into the room; none at
+/// the end. rustix' `RawDir` does the same with bounds checks that leave a
+/// panic in the program.
+pub fn getdents<'r>(directory: BorrowedFd, room: &'r mut [u64]) -> io::Result<&'r [u8]> {
+    let directory = directory.as_raw_fd() as usize;
+    let (place, size) = (room.as_mut_ptr() as usize, size_of_val(room));
+    // SAFETY: the kernel writes to the room alone, at most its size.
+    let filled = answer(unsafe { call(__NR_getdents64, [directory, place, size, 0, 0]) })?;
+    // SAFETY: so many bytes of the room are entries now.
+    Ok(unsafe { slice::from_raw_parts(room.as_ptr().cast(), filled) })
+}
+
+/// `setsockopt(2)` for an option that is a number. rustix knows only some.
+pub fn setsockopt(socket: BorrowedFd, level: u32, option: u32, value: u32) -> io::Result<usize> {
+    let socket = socket.as_raw_fd() as usize;
+    let (level, option) = (level as usize, option as usize);
+    let (place, length) = (&raw const value as usize, size_of_val(&value));
+    // SAFETY: the kernel reads the bytes of `value`.
+    answer(unsafe { call(__NR_setsockopt, [socket, level, option, place, length]) })
+}
+
+/// Negative answers down to -4095 are errors; none of these calls gives
+/// another negative one.
+fn answer(answer: isize) -> io::Result<usize> {
+    usize::try_from(answer).map_err(|_| Errno::from_raw_os_error(answer.wrapping_neg() as i32))
+}
+
+/// One system call with up to five arguments.
+///
+/// # Safety
+/// What the call itself demands of them.
+#[inline(never)]
+unsafe fn call(number: u32, [a, b, c, d, e]: [usize; 5]) -> isize {
+    let answer;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the caller's; the kernel changes these registers alone.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as usize => answer,
+            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e,
+            lateout("rcx") _, lateout("r11") _, options(nostack),
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number as usize,
+            inlateout("x0") a => answer,
+            in("x1") b, in("x2") c, in("x3") d, in("x4") e, options(nostack),
+        );
+    }
+    answer
+}
