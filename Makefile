@@ -39,7 +39,7 @@ test: test-fast ## everything
 	CI=true $(CARGO) test --release --test boot -- --test-threads=2
 
 test-fast: setup all lint ## all but the boots
-	CI=true $(CARGO) test --release --lib --bins
+	CI=true $(CARGO) test --release --lib
 	CI=true $(CARGO) test --release $(FAST_TESTS:%=--test %)
 
 # Every integration test but the one that boots machines.
