@@ -10,6 +10,7 @@ use core::mem;
 
 use crate::memory::Table;
 use crate::plan::{Place, Warnings};
+use crate::text::span;
 
 /// `NAME=value`, unquoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -370,10 +371,7 @@ impl<'a> Reader<'a, '_, '_> {
     fn name(&self) -> usize {
         let text = self.rest.get(self.at..).unwrap_or_default();
         match text.first() {
-            Some(first) if starts_name(*first) => text
-                .iter()
-                .position(|byte| !continues_name(*byte))
-                .unwrap_or(text.len()),
+            Some(first) if starts_name(*first) => span(text, continues_name).0.len(),
             _ => 0,
         }
     }

@@ -1,5 +1,6 @@
 //! The host name of SET_HOSTNAME or HOSTNAME.
 use super::Context;
+use crate::text::split;
 
 /// Longest name the kernel takes (`__NEW_UTS_LEN` of linux/utsname.h).
 const LONGEST: usize = 64;
@@ -10,7 +11,7 @@ pub fn read<'a>(context: &mut Context<'a>) -> Option<&'a [u8]> {
     let machine = context.variables.machine();
     let variable = machine.first(&[b"SET_HOSTNAME", b"HOSTNAME"])?;
     let mut name = context.arena.table();
-    for label in variable.value.split(|byte| *byte == b'.') {
+    for label in split(variable.value, |byte| byte == b'.') {
         let valid = |byte: &u8| byte.is_ascii_alphanumeric();
         // What is no letter or digit becomes a dash, and those are trimmed.
         let Some(first) = label.iter().position(valid) else {

@@ -4,7 +4,7 @@ use super::values::is_user;
 use super::variables::Variable;
 use crate::memory::{Set, Table};
 use crate::plan::{Dialect, Key};
-use crate::text::trim;
+use crate::text::{span, split, trim};
 
 /// Where keys may stand, in the order in which they are listed.
 const VARIABLES: [&[u8]; 5] = [
@@ -104,7 +104,7 @@ impl<'a> Keys<'a> {
         variable: &Variable<'a>,
         text: &'a [u8],
     ) {
-        for line in text.split(|byte| matches!(byte, b'\n' | b'\r')).map(trim) {
+        for line in split(text, |byte| matches!(byte, b'\n' | b'\r')).map(trim) {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
@@ -182,48 +182,32 @@ fn options(line: &[u8]) -> usize {
         let literal = escaped;
         escaped = *byte == b'\\' && !literal;
         quoted ^= *byte == b'"' && !literal;
-        is_blank(byte) && !quoted
+        is_blank(*byte) && !quoted
     });
     let end = end.unwrap_or(line.len());
-    end + blanks(line.get(end..).unwrap_or_default())
+    end + span(line.get(end..).unwrap_or_default(), is_blank).0.len()
 }
 
-fn is_blank(byte: &u8) -> bool {
+fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
-}
-
-fn blanks(text: &[u8]) -> usize {
-    text.iter()
-        .position(|byte| !is_blank(byte))
-        .unwrap_or(text.len())
 }
 
 /// A key whose type stands at `start`.
 fn key_at(line: &[u8], start: usize) -> Result<Found, &'static str> {
     let text = line.get(start..).unwrap_or_default();
-    let kind = text.iter().position(is_blank).ok_or(NOT_A_KEY)?;
-    let (kind, rest) = text.split_at_checked(kind).ok_or(NOT_A_KEY)?;
-    let blob = rest.get(blanks(rest)..).unwrap_or_default();
-    let begin = line.len() - blob.len();
-    let digits = blob
-        .iter()
-        .position(|byte| digit(*byte).is_none())
-        .unwrap_or(blob.len());
-    let tail = blob.get(digits..).unwrap_or_default();
-    let marks = tail
-        .iter()
-        .position(|byte| !matches!(byte, b'=' | b'#'))
-        .unwrap_or(tail.len());
+    let (kind, rest) = span(text, |byte| !is_blank(byte));
+    let (_, blob) = span(rest, is_blank);
+    let (digits, tail) = span(blob, |byte| digit(byte).is_some());
+    let (marks, tail) = span(tail, |byte| matches!(byte, b'=' | b'#'));
     // Padding, then a blank or the end: anything else is no base64.
-    let ends = tail.get(marks).is_none_or(is_blank);
-    let decode = || Decoder::new(blob.get(..digits).unwrap_or_default());
-    let mut bytes = decode();
+    let ends = tail.first().is_none_or(|byte| is_blank(*byte));
+    let mut bytes = Decoder::new(digits);
     let same_type =
         bytes.length() == Some(kind.len()) && kind.iter().all(|byte| bytes.next() == Some(*byte));
     if !same_type || kind.is_empty() {
         return Err(NOT_A_KEY);
     }
-    let padding = match digits % 4 {
+    let padding = match digits.len() % 4 {
         0 => 0,
         2 => 2,
         3 => 1,
@@ -231,12 +215,12 @@ fn key_at(line: &[u8], start: usize) -> Result<Found, &'static str> {
     };
     let plain = [&b"ssh-ed25519"[..], b"ssh-rsa", b"ssh-dss"].contains(&kind)
         || kind.starts_with(b"ecdsa-sha2-") && !kind.ends_with(b"-cert-v01@openssh.com");
-    if !ends || plain && !decode().only_strings() {
+    if !ends || plain && !Decoder::new(digits).only_strings() {
         return Err(DAMAGED);
     }
     Ok(Found {
-        end: begin + digits,
-        padded: begin + digits + marks,
+        end: line.len() - tail.len() - marks.len(),
+        padded: line.len() - tail.len(),
         padding,
     })
 }

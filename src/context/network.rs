@@ -7,7 +7,7 @@ use super::{Context, Variable};
 use crate::memory::{Arena, Set, Table};
 use crate::plan::{Link, Prefix, Route};
 use crate::report::shown;
-use crate::text::{Ip, ip, words};
+use crate::text::{Ip, ip, list};
 
 /// The network part of a plan in the making. Lists of all links stand behind
 /// each other in one table, so that many links cost no more than few.
@@ -117,7 +117,7 @@ impl<'a> Network<'a> {
         let Some(variable) = variable else {
             return;
         };
-        for word in words(variable.value) {
+        for word in list(variable.value) {
             match ip(word) {
                 Some(server) => self.server(server),
                 None => {
@@ -141,7 +141,7 @@ impl<'a> Network<'a> {
         let Some(variable) = variable else {
             return;
         };
-        for word in words(variable.value) {
+        for word in list(variable.value) {
             if !is_domain(word) {
                 context
                     .warnings

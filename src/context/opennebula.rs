@@ -7,7 +7,7 @@ use super::network::Network;
 use super::values::{destination, is_no, is_yes, length, netmask, usable};
 use super::variables::{Group, Nic, Variable};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
-use crate::text::{Mac, ip, number};
+use crate::text::{Mac, choice, ip, number, same, split, trim, words};
 
 /// What says that a NIC exists where its MAC does not.
 const SIGNS: [&[u8]; 5] = [b"IP", b"IP6", b"IPV6", b"METHOD", b"IP6_METHOD"];
@@ -67,7 +67,7 @@ fn first_sample<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
 fn gateway_link(context: &mut Context<'_>) -> Option<LinkName> {
     let variable = context.variables.machine().get(b"GATEWAY_IFACE")?;
     let digits = match variable.value.split_at_checked(3) {
-        Some((kind, digits)) if kind.eq_ignore_ascii_case(b"ETH") => digits,
+        Some((kind, digits)) if same(kind, b"ETH") => digits,
         _ => variable.value,
     };
     let name = number(digits).map(LinkName::Eth);
@@ -83,8 +83,7 @@ fn gateway_link(context: &mut Context<'_>) -> Option<LinkName> {
 
 /// The link-local address in the URL of ONEGATE_ENDPOINT.
 fn endpoint(variable: Option<&Variable>) -> Option<IpAddr> {
-    let in_address = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
-    let parts = variable?.value.split(|byte| !in_address(byte));
+    let parts = split(variable?.value, |byte| !matches!(byte, b'0'..=b'9' | b'.'));
     parts
         .filter_map(ip)
         .find(IpAddr::is_ipv4)
@@ -297,11 +296,11 @@ impl<'a> Reader<'a, '_> {
         let Some(variable) = nic.own.get(b"METHOD") else {
             return addressed.then_some(by_address);
         };
-        Some(match variable.value {
-            method if method.eq_ignore_ascii_case(b"static") => Ipv4Method::Static,
-            method if method.eq_ignore_ascii_case(b"dhcp") => Ipv4Method::Dhcp,
-            method if method.eq_ignore_ascii_case(b"skip") => Ipv4Method::Skip,
-            _ => {
+        Some(match choice("static dhcp skip", variable.value, same) {
+            Some(0) => Ipv4Method::Static,
+            Some(1) => Ipv4Method::Dhcp,
+            Some(_) => Ipv4Method::Skip,
+            None => {
                 let what = match by_address {
                     Ipv4Method::Static => "not an IPv4 method (static, dhcp, skip), read as static",
                     _ => "not an IPv4 method (static, dhcp, skip), read as skip",
@@ -453,11 +452,7 @@ impl<'a> Reader<'a, '_> {
         let Some(variable) = variable else {
             return;
         };
-        for entry in variable
-            .value
-            .split(|byte| *byte == b',')
-            .map(crate::text::trim)
-        {
+        for entry in split(variable.value, |byte| byte == b',').map(trim) {
             if entry.is_empty() {
                 continue;
             }
@@ -512,28 +507,22 @@ fn active<'a>(nic: &Nic<'a>) -> impl Iterator<Item = Group<'a>> + use<'a> {
 }
 
 fn v6_word(word: &[u8]) -> Option<Ipv6Method> {
-    let words = [
-        (&b"static"[..], Ipv6Method::Static),
-        (b"auto", Ipv6Method::Auto),
-        (b"dhcp", Ipv6Method::Dhcp),
-        (b"disable", Ipv6Method::Disable),
-        (b"skip", Ipv6Method::Skip),
-    ];
-    words
-        .iter()
-        .find(|(name, _)| word.eq_ignore_ascii_case(name))
-        .map(|(_, method)| *method)
+    Some(match choice("static auto dhcp disable skip", word, same)? {
+        0 => Ipv6Method::Static,
+        1 => Ipv6Method::Auto,
+        2 => Ipv6Method::Dhcp,
+        3 => Ipv6Method::Disable,
+        _ => Ipv6Method::Skip,
+    })
 }
 
 /// `NET/PREFIX via GW [dev X] [metric N] [onlink]`, or `NET MASK GW [METRIC]`.
 fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
-    let mut words = entry
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty());
+    let mut words = words(entry);
     let (net, second, third) = (words.next()?, words.next()?, words.next()?);
     let gateway = ip(third)?;
     let mut metric = None;
-    let destination = if second.eq_ignore_ascii_case(b"via") {
+    let destination = if same(second, b"via") {
         while let Some(word) = words.next() {
             match word {
                 // The route is its NIC's whatever name that has.

@@ -2,7 +2,7 @@
 use core::net::IpAddr;
 
 use crate::plan::Prefix;
-use crate::text::{ip, number};
+use crate::text::{choice, cut, ip, number, same, split};
 
 /// Length of the network part from `255.255.254.0`, `23` or `/23`.
 pub fn netmask(text: &[u8]) -> Option<u8> {
@@ -31,11 +31,10 @@ pub fn destination(text: &[u8], like: IpAddr) -> Option<Prefix> {
             Prefix::DEFAULT_V6
         });
     }
-    let Some(slash) = text.iter().position(|byte| *byte == b'/') else {
+    let Some((address, bits)) = cut(text, b'/') else {
         return ip(text).map(Prefix::host);
     };
-    let address = ip(text.get(..slash)?)?;
-    let bits = text.get(slash + 1..)?;
+    let address = ip(address)?;
     let length = if address.is_ipv4() {
         netmask(bits)?
     } else {
@@ -52,16 +51,12 @@ pub fn usable(address: IpAddr) -> bool {
 
 /// `1`, `true`, `yes`, `y`, `on` in any letter case.
 pub fn is_yes(text: &[u8]) -> bool {
-    among(text, &[b"1", b"true", b"yes", b"y", b"on"])
+    choice("1 true yes y on", text, same).is_some()
 }
 
 /// `0`, `false`, `no`, `n`, `off` in any letter case.
 pub fn is_no(text: &[u8]) -> bool {
-    among(text, &[b"0", b"false", b"no", b"n", b"off"])
-}
-
-fn among(text: &[u8], words: &[&[u8]]) -> bool {
-    words.iter().any(|word| text.eq_ignore_ascii_case(word))
+    choice("0 false no n off", text, same).is_some()
 }
 
 /// Whether this can stand in a `search` list: labels of letters, digits, `-`
@@ -76,7 +71,7 @@ pub fn is_domain(text: &[u8]) -> bool {
             && !label.starts_with(b"-")
             && !label.ends_with(b"-")
     };
-    text.len() <= 253 && text.split(|byte| *byte == b'.').all(label)
+    text.len() <= 253 && split(text, |byte| byte == b'.').all(label)
 }
 
 /// Whether this can be a login name: what useradd(8) lets pass, capitals and

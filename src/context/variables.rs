@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 use super::assignments::Assignment;
 use crate::memory::Arena;
 use crate::plan::{LinkName, Place};
-use crate::text::trim;
+use crate::text::{number, span, trim};
 
 /// What a variable is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,15 +74,11 @@ fn parse(name: &[u8]) -> Option<(Scope, &[u8])> {
 
 /// A decimal number in its only form, without leading zeros.
 fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
-    let digits = text
-        .iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, rest) = text.split_at_checked(digits)?;
+    let (digits, rest) = span(text, |byte| byte.is_ascii_digit());
     if digits.len() > 1 && digits.first() == Some(&b'0') {
         return None;
     }
-    Some((crate::text::number(digits)?, rest))
+    Some((number(digits)?, rest))
 }
 
 /// Variables of one scope: of the machine, of a NIC, or of an alias.

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::LARGEST;
 use crate::memory::Arena;
-use crate::text::Reason;
+use crate::text::{Reason, cut, same};
 
 /// Bytes of a logical sector (ECMA-119, 6.1.2). No directory record crosses
 /// one (6.8.1.1), also where the logical blocks are smaller.
@@ -500,7 +500,7 @@ impl<'n> Comparison<'n> {
                 self.rest = rest;
                 if head == part {
                     Match::Exact
-                } else if head.eq_ignore_ascii_case(part) {
+                } else if same(head, part) {
                     Match::Nearly
                 } else {
                     Match::No
@@ -523,8 +523,7 @@ impl<'n> Comparison<'n> {
 /// `CONTEXT.SH;1` (ECMA-119, 7.5.1): without version and without the dot that
 /// a name without extension has.
 fn compare_plain(record: &[u8], name: &[u8]) -> Match {
-    let end = record.iter().position(|byte| *byte == b';');
-    let record = end.and_then(|end| record.get(..end)).unwrap_or(record);
+    let record = cut(record, b';').map_or(record, |(record, _)| record);
     let mut comparison = Comparison::with(name);
     comparison.take(record.strip_suffix(b".").unwrap_or(record));
     comparison.end()

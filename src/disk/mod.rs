@@ -15,7 +15,7 @@ use rustix::io::{Errno, pread};
 
 use crate::memory::Arena;
 use crate::root::c_str;
-use crate::text::Reason;
+use crate::text::{Reason, base_name};
 pub use drive::Status;
 use iso9660::{Descriptor, File, Iso, ReadAt};
 pub use search::{Places, Search, search};
@@ -101,11 +101,7 @@ impl<'a> Disk<'a> {
         'a: 'n,
     {
         match self.carrier {
-            Carrier::Lone(_) => self
-                .source
-                .rsplit(|byte| *byte == b'/')
-                .next()
-                .unwrap_or(name),
+            Carrier::Lone(_) => base_name(self.source).1,
             _ => name,
         }
     }

@@ -17,7 +17,7 @@ use crate::directory::names;
 use crate::memory::{Arena, Table};
 use crate::report::{Level, Report};
 use crate::root::c_str;
-use crate::text::Reason;
+use crate::text::{Reason, choice, same, words};
 
 /// What the lines of the report begin with.
 const STEP: &str = "context disk";
@@ -234,11 +234,8 @@ impl Label {
     fn of(label: &[u8], name: &[u8]) -> Option<Self> {
         // mkisofs names a volume CDROM when it is given no name, as up to
         // OpenNebula 4.0; _STRATUSLAB is StratusLab's own.
-        let known = ["CONTEXT", "_STRATUSLAB", "CDROM"];
-        (0..)
-            .zip(known)
-            .find(|(_, known)| label.eq_ignore_ascii_case(known.as_bytes()))
-            .map(|(position, _)| Self(position))
+        choice("CONTEXT _STRATUSLAB CDROM", label, same)
+            .map(|position| Self(position as u8))
             // Where the sample scripts of OpenNebula up to 4.0 and of
             // StratusLab look, whatever the label.
             .or(matches!(name, b"hdc" | b"sr0").then_some(Self(3)))
@@ -263,9 +260,7 @@ fn is_optical(name: &[u8]) -> bool {
 /// or of a network (`nbd`, `drbd`) can block its readers without limit, while
 /// the devices below are read themselves.
 fn is_skipped(name: &[u8]) -> bool {
-    b"loop ram zram fd mtd dm- md nbd drbd"
-        .split(|byte| *byte == b' ')
-        .any(|prefix| name.starts_with(prefix))
+    words(b"loop ram zram fd mtd dm- md nbd drbd").any(|prefix| name.starts_with(prefix))
 }
 
 impl<'a> Hunt<'a, '_> {

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use super::replace;
 use crate::plan::Plan;
 use crate::root::{Changes, Column, Root};
-use crate::text::Reason;
+use crate::text::{Reason, lines};
 
 /// The file, as the booted system names it.
 pub const PATH: &[u8] = b"/etc/hostname";
@@ -39,7 +39,7 @@ pub fn decide<'a>(
 
 /// The first line that is no comment.
 fn name(text: &[u8]) -> Option<&[u8]> {
-    text.split(|byte| *byte == b'\n')
+    lines(text)
         .map(<[u8]>::trim_ascii)
         .find(|line| !line.is_empty() && !line.starts_with(b"#"))
 }

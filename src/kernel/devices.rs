@@ -6,7 +6,7 @@ use super::wire::Device;
 use crate::memory::{Arena, Set, Table, sort};
 use crate::plan::{Link, LinkName};
 use crate::report::shown;
-use crate::text::Mac;
+use crate::text::{Mac, same, split};
 
 /// What became of one link of the plan.
 #[derive(Clone, Copy)]
@@ -119,9 +119,7 @@ fn by_name_or_number<'a>(
     physical: &[Device<'a>],
 ) -> Match<'a> {
     let name = shown(arena, &link.name);
-    let named = physical
-        .iter()
-        .find(|device| device.name.eq_ignore_ascii_case(name));
+    let named = physical.iter().find(|device| same(device.name, name));
     match named.or_else(|| physical.get(usize::try_from(number).unwrap_or(usize::MAX))) {
         Some(device) => Match::of(link, *device),
         None => Match::none(
@@ -144,7 +142,7 @@ fn on_bus<'a>(link: &Link<'a>, physical: &[Device<'a>], sys_net: Option<Borrowed
         let mut path = [0; LONGEST];
         let length = readlinkat_raw(sys_net, device.name, &mut path).unwrap_or(0);
         let path = path.get(..length).unwrap_or_default();
-        path.split(|byte| *byte == b'/').any(|part| {
+        split(path, |byte| byte == b'/').any(|part| {
             // `01:01.0` is `0000:01:01.0` and not `0000:101:01.0`.
             part.strip_suffix(address)
                 .is_some_and(|domain| matches!(domain.last(), None | Some(b':')))

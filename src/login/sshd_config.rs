@@ -2,7 +2,7 @@
 //! enough to warn of keys that sshd will not look at.
 use crate::memory::Table;
 use crate::root::Root;
-use crate::text::Reason;
+use crate::text::{self, Reason, base_name, cut, lines, same, span};
 
 /// Files included in files, at most (SERVCONF_MAX_DEPTH, openssh:servconf.h).
 const DEEPEST: u32 = 16;
@@ -67,14 +67,12 @@ impl<'a> Config<'a> {
     }
 
     fn text(&mut self, root: &Root<'a>, text: &'a [u8], depth: u32) -> Result<(), Reason> {
-        for line in text.split(|byte| *byte == b'\n') {
-            let line = line.trim_ascii();
-            let end = line
-                .iter()
-                .position(|byte| matches!(byte, b' ' | b'\t' | b'='));
-            let Some((keyword, value)) = end.and_then(|end| line.split_at_checked(end)) else {
+        for line in lines(text) {
+            let in_keyword = |byte| !matches!(byte, b' ' | b'\t' | b'=');
+            let (keyword, value) = span(line.trim_ascii(), in_keyword);
+            if value.is_empty() {
                 continue;
-            };
+            }
             let value = value.trim_ascii_start();
             let value = value.strip_prefix(b"=").unwrap_or(value);
             if same(keyword, b"Match") {
@@ -113,13 +111,9 @@ impl<'a> Config<'a> {
             b"/etc/ssh/"
         };
         let path = arena.concat(&[base, pattern]);
-        let cut = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let (folder, name) = path.split_at_checked(cut + 1).unwrap_or_default();
-        let star = name.iter().position(|byte| *byte == b'*');
-        let (start, end) = match star.and_then(|star| name.split_at_checked(star)) {
-            Some((start, end)) => (start, end.get(1..).unwrap_or_default()),
-            None => (name, b"".as_slice()),
-        };
+        let (folder, name) = base_name(path);
+        let star = cut(name, b'*');
+        let (start, end) = star.unwrap_or((name, b""));
         for entry in root.list(folder)? {
             let fits = match entry.strip_prefix(start) {
                 // glob(3) leaves hidden files out.
@@ -127,18 +121,12 @@ impl<'a> Config<'a> {
                 Some(rest) => rest.is_empty(),
                 None => false,
             };
-            if fits && let Ok(found) = root.read(arena.concat(&[folder, entry])) {
+            if fits && let Ok(found) = root.read(arena.concat(&[folder, b"/", entry])) {
                 self.text(root, found.content, depth + 1)?;
             }
         }
         Ok(())
     }
-}
-
-/// Without regard to the case of letters.
-fn same(text: &[u8], word: &[u8]) -> bool {
-    let lower = u8::to_ascii_lowercase;
-    text.len() == word.len() && text.iter().map(lower).eq(word.iter().map(lower))
 }
 
 /// Whether the first word of a value is `word`.
@@ -151,9 +139,7 @@ fn is(value: Option<&[u8]>, word: &[u8]) -> bool {
 /// Arguments: separated by blanks, perhaps in double quotes; a `#` starts a
 /// comment.
 fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty())
+    text::words(value)
         .take_while(|word| !word.starts_with(b"#"))
         .map(|word| {
             let word = word.strip_prefix(b"\"").unwrap_or(word);

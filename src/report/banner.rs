@@ -6,7 +6,7 @@ use ufmt::uwrite;
 use super::{Level, Report};
 use crate::memory::Arena;
 use crate::plan::Plan;
-use crate::text::Text;
+use crate::text::{Text, split};
 
 /// The paths in the booted system.
 const REPORT: &[u8] = b"/run/onecontext/report";
@@ -68,7 +68,7 @@ impl ufmt::uDisplay for Issue<'_> {
         &self,
         f: &mut ufmt::Formatter<'_, W>,
     ) -> Result<(), W::Error> {
-        for (position, part) in self.0.split(|byte| *byte == b'\\').enumerate() {
+        for (position, part) in split(self.0, |byte| byte == b'\\').enumerate() {
             if position > 0 {
                 f.write_str("\\\\")?;
             }

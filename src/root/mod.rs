@@ -29,7 +29,7 @@ pub use mounts::{Column, Policy, Writer, mounted_later};
 
 use crate::directory;
 use crate::memory::{Arena, sort};
-use crate::text::Reason;
+use crate::text::{Reason, base_name, cut, split};
 
 /// A file larger than this many bytes is none that we should read.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -120,10 +120,7 @@ impl<'a> Spot<'a> {
 
     /// What stands before and after the last slash.
     pub fn cut(self) -> (&'a [u8], &'a [u8]) {
-        let path = self.path();
-        let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let (above, name) = path.split_at_checked(slash).unwrap_or_default();
-        (above, name.strip_prefix(b"/").unwrap_or(name))
+        base_name(self.path())
     }
 }
 
@@ -171,7 +168,7 @@ impl<'a> Root<'a> {
     /// Where `path` leads, all symbolic links followed. Missing parts are
     /// taken as they stand; a file where a directory is needed is ENOTDIR.
     pub fn locate(&self, path: &[u8]) -> Result<Spot<'a>, Reason> {
-        let mut names = path.split(|byte| *byte == b'/');
+        let mut names = split(path, |byte| byte == b'/');
         let plain = path.len() > 1
             && names.next() == Some(b"")
             && names.all(|name| !matches!(name, b"" | b"." | b".."));
@@ -193,14 +190,12 @@ impl<'a> Root<'a> {
         let mut done = self.arena.table::<u8>();
         let mut rest: &[u8] = self.arena.concat(&[path, b"/"]);
         let mut links = 0;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'/') {
-            let (name, tail) = rest.split_at_checked(end).unwrap_or_default();
-            rest = tail.get(1..).unwrap_or_default();
+        while let Some((name, tail)) = cut(rest, b'/') {
+            rest = tail;
             let before = done.len();
             if name == b".." {
                 // Above the root is the root.
-                let slash = done.iter().rposition(|byte| *byte == b'/');
-                done.truncate(slash.unwrap_or(0));
+                done.truncate(base_name(&done).0.len());
             }
             if matches!(name, b"" | b"." | b"..") {
                 continue;
@@ -214,7 +209,7 @@ impl<'a> Root<'a> {
                 }
                 let absolute = target.starts_with(b"/");
                 done.truncate(if absolute { 0 } else { before });
-                rest = self.arena.concat(&[target, tail]);
+                rest = self.arena.concat(&[target, b"/", tail]);
             }
         }
         if done.is_empty() {

@@ -6,7 +6,7 @@ use ufmt::uwrite;
 
 use super::{Root, Spot};
 use crate::report::{Level, Report};
-use crate::text::{Reason, Shown};
+use crate::text::{Reason, Shown, lines, words};
 
 /// `onecontext.root=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,10 +166,8 @@ pub fn mounted_later(root: &Root, spot: Spot) -> bool {
     let Ok(top) = fs::fstat(&root.root) else {
         return false;
     };
-    fstab.content.split(|byte| *byte == b'\n').any(|line| {
-        let mut fields = line
-            .split(u8::is_ascii_whitespace)
-            .filter(|field| !field.is_empty());
+    lines(fstab.content).any(|line| {
+        let mut fields = words(line);
         let device = fields.next().unwrap_or(b"#");
         let point = fields.next().unwrap_or(b"");
         if device.starts_with(b"#") || !point.starts_with(b"/") {

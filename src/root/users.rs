@@ -1,6 +1,6 @@
 //! The root's own users, as passwd(5) lists them.
 use super::Root;
-use crate::text::{Reason, number};
+use crate::text::{Reason, lines, number, split};
 
 /// One line of passwd(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl<'a> Users<'a> {
 
     /// In the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = User<'a>> + use<'a> {
-        self.0.split(|byte| *byte == b'\n').filter_map(user)
+        lines(self.0).filter_map(user)
     }
 
     /// The first with that name, as getpwnam(3).
@@ -57,7 +57,7 @@ impl User<'_> {
 /// `name:password:uid:gid:comment:home:shell`. Lines of NIS (`+`, `-`),
 /// comments and broken lines are none.
 fn user(line: &[u8]) -> Option<User<'_>> {
-    let mut fields = line.split(|byte| *byte == b':');
+    let mut fields = split(line, |byte| byte == b':');
     let name = fields.next()?;
     if name.is_empty() || matches!(name.first(), Some(b'+' | b'-' | b'#')) {
         return None;

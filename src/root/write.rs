@@ -14,7 +14,7 @@ use ufmt::uwrite;
 use super::{Access, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, c_str};
 use crate::memory::Arena;
 use crate::report::{Level, Report};
-use crate::text::{Reason, Shown};
+use crate::text::{Reason, Shown, cut};
 
 /// Where SELinux keeps a label (xattr(7)).
 const SELINUX: &CStr = c"security.selinux";
@@ -265,14 +265,14 @@ fn set_access(file: BorrowedFd, access: &Access, label: &[u8]) -> io::Result<()>
 
 /// `user:role:type[:level]` with `ssh_home_t` for its type.
 fn ssh_home<'a>(arena: &'a Arena, label: &'a [u8]) -> &'a [u8] {
-    let mut parts = label.splitn(4, |byte| *byte == b':');
-    let (Some(user), Some(role), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
+    let Some((user, (role, kind))) =
+        cut(label, b':').and_then(|(user, rest)| Some((user, cut(rest, b':')?)))
+    else {
         return b"";
     };
-    let (colon, level): (&[u8], _) = match parts.next() {
-        Some(level) => (b":", level),
+    match cut(kind, b':') {
+        Some((_, level)) => arena.concat(&[user, b":", role, b":ssh_home_t:", level]),
         // The NUL that xattrs of SELinux end with.
-        None => (b"", b"\0".as_slice()),
-    };
-    arena.concat(&[user, b":", role, b":ssh_home_t", colon, level])
+        None => arena.concat(&[user, b":", role, b":ssh_home_t\0"]),
+    }
 }

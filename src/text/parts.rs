@@ -1,0 +1,164 @@
+//! Texts taken apart. The standard library's ways are compiled anew for every
+//! closure; here a kind of bytes is a plain function, and each way of taking
+//! apart is in the program once.
+
+/// Tells the bytes of one kind from all others.
+pub type Kind = fn(u8) -> bool;
+
+/// The parts of a text between the bytes of one kind.
+pub struct Split<'t> {
+    rest: Option<&'t [u8]>,
+    separator: Kind,
+}
+
+/// The parts of `text` between separators; one at least, and some perhaps
+/// empty.
+pub fn split(text: &[u8], separator: Kind) -> Split<'_> {
+    Split {
+        rest: Some(text),
+        separator,
+    }
+}
+
+impl<'t> Iterator for Split<'t> {
+    type Item = &'t [u8];
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'t [u8]> {
+        let rest = self.rest.take()?;
+        let end = find(rest, self.separator);
+        self.rest = end.and_then(|end| rest.get(end + 1..));
+        rest.get(..end.unwrap_or(rest.len()))
+    }
+}
+
+/// The lines of a text, without their newlines.
+pub fn lines(text: &[u8]) -> Split<'_> {
+    split(text, |byte| byte == b'\n')
+}
+
+/// Parts that are not empty.
+pub struct Words<'t>(Split<'t>);
+
+impl<'t> Iterator for Words<'t> {
+    type Item = &'t [u8];
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'t [u8]> {
+        self.0.find(|word| !word.is_empty())
+    }
+}
+
+/// The words between blanks or newlines.
+pub fn words(text: &[u8]) -> Words<'_> {
+    Words(split(text, |byte| byte.is_ascii_whitespace()))
+}
+
+/// The words of a list separated by blanks or newlines; servers and users
+/// also write commas.
+pub fn list(text: &[u8]) -> Words<'_> {
+    Words(split(text, |byte| {
+        byte.is_ascii_whitespace() || byte == b','
+    }))
+}
+
+/// The position of the first byte of a kind.
+#[inline(never)]
+pub fn find(text: &[u8], kind: Kind) -> Option<usize> {
+    text.iter().position(|byte| kind(*byte))
+}
+
+/// What stands before and after the first byte `at`.
+pub fn cut(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let position = text.iter().position(|byte| *byte == at)?;
+    Some((text.get(..position)?, text.get(position + 1..)?))
+}
+
+/// What stands before and after the last slash of a path; without one the
+/// first is empty.
+pub fn base_name(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (
+            path.get(..slash).unwrap_or_default(),
+            path.get(slash + 1..).unwrap_or_default(),
+        ),
+        None => (b"", path),
+    }
+}
+
+/// The bytes of a kind that the text begins with, and the rest.
+#[inline(never)]
+pub fn span(text: &[u8], kind: Kind) -> (&[u8], &[u8]) {
+    let end = text.iter().position(|byte| !kind(*byte));
+    text.split_at_checked(end.unwrap_or(text.len()))
+        .unwrap_or_default()
+}
+
+/// Whether two words are the same but for the case of their letters.
+#[inline(never)]
+pub fn same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len()
+        && one
+            .iter()
+            .zip(other)
+            .all(|(one, other)| one.eq_ignore_ascii_case(other))
+}
+
+/// The position of `word` in a list of words with a blank between each two.
+/// `equal` is [`same`], or stricter.
+#[inline(never)]
+pub fn choice(list: &str, word: &[u8], equal: fn(&[u8], &[u8]) -> bool) -> Option<usize> {
+    words(list.as_bytes()).position(|other| equal(word, other))
+}
+
+/// Without the blanks, tabs and carriage returns around it.
+pub fn trim(text: &[u8]) -> &[u8] {
+    text.trim_ascii()
+}
+
+/// A decimal number without sign or blank.
+pub fn number(text: &[u8]) -> Option<u32> {
+    digits(text, 10)
+}
+
+/// A number without sign or blank, with digits of this radix.
+#[inline(never)]
+pub fn digits(text: &[u8], radix: u32) -> Option<u32> {
+    let mut number = 0u32;
+    for byte in text {
+        let digit = char::from(*byte).to_digit(radix)?;
+        number = number.checked_mul(radix)?.checked_add(digit)?;
+    }
+    (!text.is_empty()).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_plain_decimals() {
+        assert_eq!(number(b"0"), Some(0));
+        assert_eq!(number(b"4294967295"), Some(u32::MAX));
+        for bad in ["", "4294967296", "-1", "+1", " 1", "0x1", "1 "] {
+            assert_eq!(number(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn parts_are_those_of_the_standard_library() {
+        for text in ["", ",", "a", "a,b", ",a,,b,", "a,b,"] {
+            let text = text.as_bytes();
+            assert!(split(text, |byte| byte == b',').eq(text.split(|byte| *byte == b',')));
+        }
+        assert!(list(b" a, b\n\tc,").eq([b"a", b"b", b"c"]));
+        assert_eq!(cut(b"a=b=c", b'='), Some((&b"a"[..], &b"b=c"[..])));
+        assert_eq!(cut(b"a", b'='), None);
+        assert_eq!(base_name(b"/a/b"), (&b"/a"[..], &b"b"[..]));
+        assert_eq!(base_name(b"a"), (&b""[..], &b"a"[..]));
+        assert_eq!(
+            span(b"12a3", |byte| byte.is_ascii_digit()),
+            (&b"12"[..], &b"a3"[..])
+        );
+        assert_eq!(choice("auto off", b"OFF", same), Some(1));
+        assert_eq!(choice("auto off", b"of", same), None);
+    }
+}
