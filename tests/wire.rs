@@ -13,14 +13,12 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use onecontext::kernel::wire::Message;
-use onecontext::memory::Arena;
 use onecontext::plan::{Prefix, Route};
 use onecontext::text::Mac;
 
 /// The request that `fill` makes, its flags checked to contain `flags`.
 fn read(fill: impl FnOnce(&mut Message), flags: u16) -> RouteNetlinkMessage {
-    let arena = Arena::new();
-    let mut message = Message::new(&arena);
+    let mut message = Message::new();
     // What an earlier request left is gone.
     message.raise(1);
     fill(&mut message);

@@ -90,7 +90,7 @@ pub fn set_hostname(plan: &Plan, report: &mut Report) {
 struct Kernel<'a, 'k> {
     arena: &'a Arena,
     socket: Socket<'a>,
-    message: Message<'a>,
+    message: Message,
     machine: &'k Machine,
     report: &'k mut Report<'a>,
 }
@@ -101,7 +101,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
             Ok(socket) => Some(Self {
                 arena,
                 socket,
-                message: Message::new(arena),
+                message: Message::new(),
                 machine,
                 report,
             }),

@@ -3,10 +3,10 @@
 //! is checked against what is there.
 use core::net::IpAddr;
 
+use heapless::Vec;
 use linux_raw_sys::netlink as nl;
 use static_assertions::const_assert_eq;
 
-use crate::memory::{Arena, Table};
 use crate::plan::{Prefix, Route};
 use crate::text::Mac;
 
@@ -43,13 +43,21 @@ pub enum Mode {
     Append,
 }
 
-/// A request, written anew for each: whoever asks for one fills it first.
-pub struct Message<'a>(Table<'a, u8>);
+/// A request, written anew for each: whoever asks for one fills it first. The
+/// largest, for a VLAN device, has some 120 bytes.
+#[derive(Default)]
+pub struct Message(Vec<u8, 256>);
 
-impl<'a> Message<'a> {
+impl Message {
     /// One that asks for nothing yet.
-    pub fn new(arena: &'a Arena) -> Self {
-        Self(arena.table())
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    #[inline(never)]
+    fn put(&mut self, bytes: &[u8]) {
+        // It fits: tests/wire.rs builds the largest there is.
+        let _ = self.0.extend_from_slice(bytes);
     }
 
     fn begin(&mut self, kind: u32, mode: Mode) {
@@ -81,7 +89,7 @@ impl<'a> Message<'a> {
     }
 
     fn number(&mut self, number: u32) {
-        self.0.extend(&number.to_ne_bytes());
+        self.put(&number.to_ne_bytes());
     }
 
     /// Two numbers of 16 bits.
@@ -92,9 +100,9 @@ impl<'a> Message<'a> {
 
     fn attribute(&mut self, kind: u32, payload: &[u8]) {
         self.pair(payload.len() as u32 + 4, kind);
-        self.0.extend(payload);
+        self.put(payload);
         while self.0.len() & 3 != 0 {
-            self.0.push(0);
+            self.put(&[0]);
         }
     }
 
@@ -136,13 +144,13 @@ impl<'a> Message<'a> {
     /// Asks for all addresses.
     pub fn addresses(&mut self) {
         self.begin(nl::RTM_GETADDR as u32, Mode::Dump);
-        self.0.extend(&[0; size_of::<nl::ifaddrmsg>()]);
+        self.put(&[0; size_of::<nl::ifaddrmsg>()]);
     }
 
     /// Asks for all routes.
     pub fn routes(&mut self) {
         self.begin(nl::RTM_GETROUTE as u32, Mode::Dump);
-        self.0.extend(&[0; size_of::<nl::rtmsg>()]);
+        self.put(&[0; size_of::<nl::rtmsg>()]);
     }
 
     /// Raises a link.
@@ -179,7 +187,7 @@ impl<'a> Message<'a> {
     pub fn new_address(&mut self, index: u32, prefix: Prefix) {
         self.begin(nl::RTM_NEWADDR as u32, Mode::Replace);
         let family = family(prefix.address);
-        self.0.extend(&[family, prefix.length, 0, 0]);
+        self.put(&[family, prefix.length, 0, 0]);
         self.number(index);
         self.ip(nl::IFA_LOCAL as u32, prefix.address);
         self.ip(nl::IFA_ADDRESS as u32, prefix.address);
@@ -203,7 +211,7 @@ impl<'a> Message<'a> {
         };
         let flags = if route.onlink { nl::RTNH_F_ONLINK } else { 0 };
         self.begin(nl::RTM_NEWROUTE as u32, mode);
-        self.0.extend(&[
+        self.put(&[
             family(route.destination.address),
             route.destination.length,
             0,
