@@ -1,6 +1,8 @@
 //! The command line.
 use core::ffi::CStr;
 
+use crate::text::{choice, equal};
+
 /// What `--help` prints, and, to standard error, every wrong usage.
 pub const USAGE: &str = "\
 usage: onecontext apply --root DIR [--run DIR] [--context PATH] [--dry-run]
@@ -77,26 +79,29 @@ pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Comman
     let Some(command) = arguments.next() else {
         return misuse("a command is missing", c"");
     };
-    let kind = command.to_bytes();
+    const COMMANDS: &str = "apply plan check --help -h help --version -V";
+    let kind = choice(COMMANDS, command.to_bytes(), equal);
     match kind {
-        b"--help" | b"-h" | b"help" => return Ok(Command::Help),
-        b"--version" | b"-V" => return Ok(Command::Version),
-        b"apply" | b"plan" | b"check" => {}
-        _ => return misuse("not a command", command),
+        Some(0..=2) => {}
+        Some(3..=5) => return Ok(Command::Help),
+        Some(_) => return Ok(Command::Version),
+        None => return misuse("not a command", command),
     }
-    let apply = kind == b"apply";
+    let apply = kind == Some(0);
     let (mut root, mut run, mut context, mut dry_run) = (None, None, None, false);
     while let Some(argument) = arguments.next() {
-        let slot = match argument.to_bytes() {
-            b"--help" | b"-h" => return Ok(Command::Help),
-            b"--root" => &mut root,
-            b"--run" if apply => &mut run,
-            b"--context" if apply => &mut context,
-            b"--dry-run" if apply => {
+        const OPTIONS: &str = "--help -h --root --run --context --dry-run";
+        let text = argument.to_bytes();
+        let slot = match choice(OPTIONS, text, equal) {
+            Some(0 | 1) => return Ok(Command::Help),
+            Some(2) => &mut root,
+            Some(3) if apply => &mut run,
+            Some(4) if apply => &mut context,
+            Some(_) if apply => {
                 dry_run = true;
                 continue;
             }
-            text if text.starts_with(b"-") && text.len() > 1 => {
+            _ if text.starts_with(b"-") && text.len() > 1 => {
                 return misuse("not an option of this command", argument);
             }
             _ if apply => return misuse("not an argument of apply", argument),
@@ -112,7 +117,7 @@ pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Comman
         }
     }
     match kind {
-        b"apply" => match root {
+        Some(0) => match root {
             Some(root) => Ok(Command::Apply(Apply {
                 root,
                 run: run.unwrap_or(c"/run"),
@@ -121,7 +126,7 @@ pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Comman
             })),
             None => misuse("apply needs --root", c""),
         },
-        b"plan" => Ok(Command::Plan(Inspect { context, root })),
+        Some(1) => Ok(Command::Plan(Inspect { context, root })),
         _ => Ok(Command::Check(Inspect { context, root })),
     }
 }

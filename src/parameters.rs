@@ -3,7 +3,8 @@ use core::ffi::CStr;
 
 use crate::memory::Arena;
 use crate::report::Report;
-use crate::root::Policy;
+use crate::root::{Policy, c_str};
+use crate::text::{choice, cut, equal, number};
 
 /// What `onecontext=` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,10 @@ impl Default for Parameters<'_> {
     }
 }
 
+/// The names, in the order of the fields that they fill.
+const NAMES: &str = "onecontext onecontext.network onecontext.root onecontext.wait \
+                     onecontext.device onecontext.debug";
+
 impl<'a> Parameters<'a> {
     /// Reads the kernel's command line; the last of several counts. A value
     /// that is not known is reported, and the default used.
@@ -78,70 +83,62 @@ impl<'a> Parameters<'a> {
         let mut parameters = Self::default();
         let usual = Self::default();
         for word in Words(line) {
-            let (name, value) = match word.iter().position(|byte| *byte == b'=') {
-                Some(equals) => (word.get(..equals), word.get(equals + 1..)),
-                None => (Some(word), None),
+            let (name, value) = match cut(word, b'=') {
+                Some((name, value)) => (name, Some(unquote(value))),
+                None => (word, None),
             };
-            let (Some(name), value) = (name, value.map(unquote)) else {
-                continue;
-            };
-            let known = match (name, value) {
-                (b"onecontext", value) => {
-                    let words = [
-                        (&b"auto"[..], Mode::Auto),
-                        (b"off", Mode::Off),
-                        (b"require", Mode::Require),
-                    ];
-                    choose(value, &words, &mut parameters.mode, usual.mode)
+            let among = |list| choice(list, value?, equal);
+            let known = match choice(NAMES, name, equal) {
+                Some(0) => {
+                    let mode = among("auto off require");
+                    parameters.mode = match mode {
+                        Some(1) => Mode::Off,
+                        Some(2) => Mode::Require,
+                        _ => usual.mode,
+                    };
+                    mode.is_some()
                 }
-                (b"onecontext.network", value) => {
-                    let words = [
-                        (&b"auto"[..], Network::Auto),
-                        (b"kernel", Network::Kernel),
-                        (b"handover", Network::Handover),
-                        (b"off", Network::Off),
-                    ];
-                    choose(value, &words, &mut parameters.network, usual.network)
+                Some(1) => {
+                    let network = among("auto kernel handover off");
+                    parameters.network = match network {
+                        Some(1) => Network::Kernel,
+                        Some(2) => Network::Handover,
+                        Some(3) => Network::Off,
+                        _ => usual.network,
+                    };
+                    network.is_some()
                 }
-                (b"onecontext.root", value) => {
-                    let words = [(&b"auto"[..], Policy::Auto), (b"ro", Policy::ReadOnly)];
-                    choose(value, &words, &mut parameters.root, usual.root)
+                Some(2) => {
+                    let root = among("auto ro");
+                    parameters.root = match root {
+                        Some(1) => Policy::ReadOnly,
+                        _ => usual.root,
+                    };
+                    root.is_some()
                 }
-                (b"onecontext.wait", value) => {
-                    let seconds = value.and_then(crate::text::number);
+                Some(3) => {
+                    let seconds = value.and_then(number);
                     parameters.wait = seconds.unwrap_or(usual.wait);
                     seconds.is_some()
                 }
-                (b"onecontext.device", value) => {
+                Some(4) => {
                     let path = value.filter(|path| !path.is_empty());
-                    parameters.device = match path.map(|path| crate::root::c_str(arena, &[path])) {
-                        Some(Ok(path)) => Some(path),
-                        Some(Err(_)) | None => None,
-                    };
+                    parameters.device = path.and_then(|path| c_str(arena, &[path]).ok());
                     parameters.device.is_some()
                 }
-                (b"onecontext.debug", None) => {
-                    parameters.debug = true;
-                    true
+                Some(_) => {
+                    parameters.debug |= value.is_none();
+                    value.is_none()
                 }
-                (name, _) => !name.starts_with(b"onecontext."),
+                None => !name.starts_with(b"onecontext."),
             };
             if !known {
-                report.problem(
-                    "read the kernel parameter",
-                    word,
-                    "not known, the default is used",
-                );
+                let what = "not known, the default is used";
+                report.problem("read the kernel parameter", word, what);
             }
         }
         parameters
     }
-}
-
-fn choose<T: Copy>(value: Option<&[u8]>, words: &[(&[u8], T)], slot: &mut T, usual: T) -> bool {
-    let found = words.iter().find(|(word, _)| Some(*word) == value);
-    *slot = found.map_or(usual, |(_, choice)| *choice);
-    found.is_some()
 }
 
 /// The words of a command line: separated by blanks, but not inside double
@@ -151,8 +148,10 @@ struct Words<'l>(&'l [u8]);
 impl<'l> Iterator for Words<'l> {
     type Item = &'l [u8];
     fn next(&mut self) -> Option<&'l [u8]> {
-        let start = self.0.iter().position(|byte| !byte.is_ascii_whitespace())?;
-        let text = self.0.get(start..)?;
+        let text = self.0.trim_ascii_start();
+        if text.is_empty() {
+            return None;
+        }
         let mut quoted = false;
         let end = text.iter().position(|byte| {
             quoted ^= *byte == b'"';

@@ -14,7 +14,8 @@ use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 use crate::memory::Table;
 pub use address::{Ip, Mac, ip};
 pub use parts::{
-    Split, Words, base_name, choice, cut, find, lines, list, number, same, span, split, trim, words,
+    Split, Words, base_name, choice, cut, equal, find, lines, list, number, same, span, split,
+    trim, words,
 };
 pub use reason::Reason;
 

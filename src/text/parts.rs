@@ -102,11 +102,16 @@ pub fn same(one: &[u8], other: &[u8]) -> bool {
             .all(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
-/// The position of `word` in a list of words with a blank between each two.
-/// `equal` is [`same`], or stricter.
+/// Whether two words are the same, byte for byte.
+pub fn equal(one: &[u8], other: &[u8]) -> bool {
+    one == other
+}
+
+/// The position of `word` in a list of words with a blank between each two;
+/// `alike` is [`same`] or [`equal`].
 #[inline(never)]
-pub fn choice(list: &str, word: &[u8], equal: fn(&[u8], &[u8]) -> bool) -> Option<usize> {
-    words(list.as_bytes()).position(|other| equal(word, other))
+pub fn choice(list: &str, word: &[u8], alike: fn(&[u8], &[u8]) -> bool) -> Option<usize> {
+    words(list.as_bytes()).position(|other| alike(word, other))
 }
 
 /// Without the blanks, tabs and carriage returns around it.
