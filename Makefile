@@ -8,7 +8,7 @@ BINARY = target/release/onecontext
 SHELL_SCRIPTS = dracut/50onecontext/*.sh \
 	initramfs-tools/hooks/* initramfs-tools/scripts/*/* \
 	tests/setup.sh tests/images/build tests/images/bake \
-	tests/images/customize tests/images/pack .ci/run
+	tests/images/customize tests/images/manager tests/images/pack .ci/run
 
 all: ## build the release binary (default)
 	$(CARGO) build --release
@@ -36,14 +36,14 @@ demo: setup all ## boot an image with a context, log in, show the proof
 	@CI=true $(CARGO) test -q --release --test boot -- --exact demo --nocapture
 
 test: test-fast ## everything
-	CI=true $(CARGO) test --release --test boot -- --test-threads=2
+	CI=true $(CARGO) test --release --test boot --test handover -- --test-threads=2
 
 test-fast: setup all lint ## all but the boots
 	CI=true $(CARGO) test --release --lib
 	CI=true $(CARGO) test --release $(FAST_TESTS:%=--test %)
 
-# Every integration test but the one that boots machines.
-FAST_TESTS = $(filter-out boot,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))
+# Every integration test but those that boot machines.
+FAST_TESTS = $(filter-out boot handover,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))
 
 lint: setup ## format, clippy, shellcheck
 	$(CARGO) fmt --check

@@ -116,7 +116,7 @@ fn inspect<'a>(
             return UNREADABLE;
         }
     };
-    let changes = root.as_ref().map(|root| decide(&plan, root));
+    let changes = root.as_ref().map(|root| decide(&plan, root, true));
     if !only_problems {
         write(&plan, changes.as_ref(), arena, out);
         return DONE;
@@ -143,10 +143,10 @@ fn write(plan: &Plan, changes: Option<&Changes>, arena: &Arena, out: &mut Text) 
 }
 
 /// What would be written into a root that can be.
-fn decide<'a>(plan: &Plan, root: &Root<'a>) -> Changes<'a> {
+fn decide<'a>(plan: &Plan, root: &Root<'a>, network: bool) -> Changes<'a> {
     let mut changes = Changes::new(root.arena());
     login::decide(plan, root, Column::Written, &mut changes);
-    handover::decide(plan, root, Column::Written, &mut changes);
+    handover::decide(plan, root, network, Column::Written, &mut changes);
     changes
 }
 
@@ -213,25 +213,30 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
         return DONE;
     }
     let named = options.context.is_some() || device.is_some() || required;
+    let root = Root::open(arena, options.root, options.run);
+    let network = parameters.network;
     if let Some(plan) = &mut plan {
         for warning in plan.warnings {
             let mut line = report.line();
             uwrite!(line, "{}", *warning);
             report.say(Level::Problem, line);
         }
-        let machine = machine();
+        let managed = network.handover() && root.as_ref().is_ok_and(handover::any_enabled);
+        let machine = machine(managed);
         if options.dry_run {
             plan.links = kernel::find(arena, plan, &machine, &mut report);
         } else {
             kernel::set_hostname(plan, &mut report);
-            if parameters.network.kernel() {
+            if network.kernel() {
                 let mut wait = Wait::seconds(parameters.wait);
                 let mut wait = || udev_is_busy() && wait.sleep();
                 plan.links = kernel::apply(arena, plan, &machine, &mut wait, &mut report);
+            } else if managed {
+                plan.links = kernel::find(arena, plan, &machine, &mut report);
             }
         }
     }
-    let root = match Root::open(arena, options.root, options.run) {
+    let root = match root {
         Ok(root) => root,
         Err((path, errno)) => {
             report.problem("open", path, errno);
@@ -240,14 +245,15 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
     };
     if options.dry_run {
         if let Some(plan) = &plan {
-            write(plan, Some(&decide(plan, &root)), arena, out);
+            let changes = decide(plan, &root, network.handover());
+            write(plan, Some(&changes), arena, out);
         }
         return status(plan.is_some(), named, &report);
     }
     let mut writer = Writer::new(&root, parameters.root);
     if let Some(plan) = &plan {
         login::apply(plan, &root, &mut writer, &mut report);
-        handover::apply(plan, &root, &mut writer, &mut report);
+        handover::apply(plan, &root, network.handover(), &mut writer, &mut report);
     }
     writer.finish(&mut report);
     let files = banner::files(arena, plan.as_ref(), &report);
@@ -292,7 +298,7 @@ fn command_line<'a>(arena: &'a Arena, report: &mut Report) -> &'a [u8] {
 }
 
 /// The running system, as far as it is there.
-fn machine() -> Machine {
+fn machine(managed: bool) -> Machine {
     let open = |path: &CStr| -> Option<OwnedFd> {
         openat(
             CWD,
@@ -305,6 +311,7 @@ fn machine() -> Machine {
     Machine {
         ipv6_conf: open(c"/proc/sys/net/ipv6/conf"),
         sys_net: open(c"/sys/class/net"),
+        managed,
     }
 }
 

@@ -1,37 +1,68 @@
 //! What the root's own tools read, one small file each: a pure function from
 //! the plan to text, and where that text belongs.
 mod hostname;
+mod ifupdown;
+mod managers;
+mod networkd;
 mod resolv_conf;
+
+pub use managers::any_enabled;
 
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::root::{Access, Changes, Column, File, Folder, Found, Root, Spot, Writer};
-use crate::text::Reason;
+use crate::text::{Reason, Text};
 
 type Decide = for<'a> fn(&Plan, &Root<'a>, Column, &mut Changes<'a>) -> Result<(), Reason>;
-/// Each file, as a failure names it.
-const FILES: [(&[u8], Decide); 2] = [
-    (hostname::PATH, hostname::decide),
-    (resolv_conf::PATH, resolv_conf::decide),
-];
 
-/// Writes what the root's own tools read.
+/// What our files start with.
+const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
+
+/// Writes what the root's own tools read; without `network` only its name.
 pub fn apply<'a>(
     plan: &Plan,
     root: &Root<'a>,
+    network: bool,
     writer: &mut Writer<'_, 'a>,
     report: &mut Report<'a>,
 ) {
     writer.apply(report, |column, changes| {
-        decide(plan, root, column, changes)
+        decide(plan, root, network, column, changes)
     });
 }
 
 /// What is to be written, and what cannot be. Writes nothing.
-pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Changes<'a>) {
-    for (path, decide) in FILES {
+pub fn decide<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    network: bool,
+    column: Column,
+    changes: &mut Changes<'a>,
+) {
+    let mut hand_over = |to: &[u8], decide: Decide| {
         if let Err(reason) = decide(plan, root, column, changes) {
-            changes.problem("hand over", path, reason);
+            changes.problem("hand over", to, reason);
+        }
+    };
+    hand_over(hostname::PATH, hostname::decide);
+    if !network {
+        return;
+    }
+    hand_over(resolv_conf::PATH, resolv_conf::decide);
+    for manager in managers::ALL {
+        if manager.is_enabled(root) {
+            hand_over(manager.name, manager.decide);
+        }
+    }
+}
+
+/// Appends `template`, each `@` in it replaced by the next of `values`.
+fn fill(text: &mut Text, template: &str, values: &[&[u8]]) {
+    let mut values = values.iter();
+    for byte in template.as_bytes() {
+        match byte {
+            b'@' => text.extend(values.next().unwrap_or(&&b""[..])),
+            byte => text.push(*byte),
         }
     }
 }
@@ -65,5 +96,7 @@ fn replace<'a>(
     changes.cover(root, spot, file, b"")
 }
 
+#[cfg(test)]
+mod managers_tests;
 #[cfg(test)]
 mod tests;

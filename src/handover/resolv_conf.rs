@@ -3,7 +3,8 @@
 use rustix::io::Errno;
 use ufmt::uwrite;
 
-use super::replace;
+use super::managers::NETWORKD;
+use super::{HEAD, replace};
 use crate::plan::Plan;
 use crate::root::{Changes, Column, Root, units};
 use crate::text::{Ip, Reason, Text};
@@ -11,7 +12,6 @@ use crate::text::{Ip, Reason, Text};
 /// The file, as the booted system names it.
 pub const PATH: &[u8] = b"/etc/resolv.conf";
 const RESOLVED: &[u8] = b"/run/systemd/resolved.conf.d/50-onecontext.conf";
-const HEAD: &[u8] = b"# Made by onecontext from the context of this machine.\n";
 /// Name servers that the C library asks (MAXNS, resolv.conf(5)). All are
 /// written: it skips the others, and those who ask more of them have them.
 const ASKED: usize = 3;
@@ -27,10 +27,19 @@ pub fn decide<'a>(
         return Ok(());
     }
     let mut text = root.arena().table();
-    text.extend(HEAD);
+    text.extend(HEAD.as_bytes());
     let spot = root.locate(PATH)?;
     if spot.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)? {
-        // resolved.conf(5).
+        // resolved.conf(5). networkd tells it those of the links.
+        let links = if NETWORKD.is_enabled(root) {
+            &[]
+        } else {
+            plan.links
+        };
+        let plan = &Plan { links, ..*plan };
+        if count(plan) == (0, 0) {
+            return Ok(());
+        }
         text.extend(b"[Resolve]\n");
         lines(&mut text, plan, "DNS=", "Domains=");
         changes.run_file(root, RESOLVED, text.finish())?;

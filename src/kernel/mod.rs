@@ -24,6 +24,8 @@ pub struct Machine {
     pub ipv6_conf: Option<OwnedFd>,
     /// /sys/class/net; `None` where it cannot be read.
     pub sys_net: Option<OwnedFd>,
+    /// What comes by DHCP and from routers is somebody else's work.
+    pub managed: bool,
 }
 
 /// Applies the network part of a plan and says what the kernel then has.
@@ -184,7 +186,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
     fn link(&mut self, found: &Match<'a>) -> Option<Device<'a>> {
         let link = &found.link;
         let mut device = found.found?;
-        if link.ipv4 == Some(Ipv4Method::Dhcp) {
+        if link.ipv4 == Some(Ipv4Method::Dhcp) && !self.machine.managed {
             let mut line = self.report.line();
             uwrite!(
                 line,
@@ -193,7 +195,8 @@ impl<'a, 'k> Kernel<'a, 'k> {
             );
             self.report.say(Level::Problem, line);
         }
-        let by_router = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
+        let by_router =
+            matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp)) && !self.machine.managed;
         let needed = by_router || !link.addresses.is_empty() || !link.routes.is_empty();
         self.raise(link, &device, needed, link.mac.filter(|_| found.set_mac));
         if !needed {
@@ -222,11 +225,11 @@ impl<'a, 'k> Kernel<'a, 'k> {
     /// Sets what IPv6 does by itself, before the link goes up.
     fn ipv6(&mut self, link: &Link, device: &[u8]) {
         let values: &[(&[u8], u8)] = match link.ipv6 {
-            Some(Ipv6Method::Static) => {
-                &[(b"disable_ipv6", 0), (b"accept_ra", 0), (b"autoconf", 0)]
-            }
-            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => {
+            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) if !self.machine.managed => {
                 &[(b"disable_ipv6", 0), (b"accept_ra", 1), (b"autoconf", 1)]
+            }
+            Some(Ipv6Method::Static | Ipv6Method::Auto | Ipv6Method::Dhcp) => {
+                &[(b"disable_ipv6", 0), (b"accept_ra", 0), (b"autoconf", 0)]
             }
             Some(Ipv6Method::Disable) => &[(b"disable_ipv6", 1)],
             Some(Ipv6Method::Skip) | None => &[],

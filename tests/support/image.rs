@@ -3,7 +3,7 @@
 use super::top;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// A Debian 12 machine, by what made its initramfs.
 #[derive(Clone, Copy)]
@@ -14,6 +14,9 @@ pub enum Image {
     Dracut,
     /// Made for a single host, and so with few drivers, too.
     DracutWithoutSystemd,
+    /// With initramfs-tools, and a network manager in the root: its kind.
+    #[allow(dead_code, reason = "tests/handover.rs alone uses it")]
+    With(&'static str),
 }
 
 use Image::*;
@@ -26,12 +29,17 @@ impl Image {
 
     /// The folder that holds it, made first if need be, once in a run.
     fn folder(self) -> PathBuf {
-        static DONE: [OnceLock<()>; 2] = [const { OnceLock::new() }; 2];
-        let (done, kind) = match self {
-            InitramfsTools | InitramfsToolsFewDrivers => (&DONE[0], "initramfs-tools"),
-            Dracut | DracutWithoutSystemd => (&DONE[1], "dracut"),
+        static DONE: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+        let kind = match self {
+            InitramfsTools | InitramfsToolsFewDrivers => "initramfs-tools",
+            Dracut | DracutWithoutSystemd => "dracut",
+            With(kind) => kind,
         };
-        done.get_or_init(|| build(kind));
+        let mut done = DONE.lock().unwrap();
+        if !done.contains(&kind) {
+            build(kind);
+            done.push(kind);
+        }
         images().join(kind)
     }
 
@@ -45,7 +53,7 @@ impl Image {
 
     pub fn initrd(self) -> PathBuf {
         self.folder().join(match self {
-            InitramfsTools | Dracut => "initrd",
+            InitramfsTools | Dracut | With(_) => "initrd",
             InitramfsToolsFewDrivers | DracutWithoutSystemd => "initrd-2",
         })
     }

@@ -1,0 +1,246 @@
+//! ifupdown (interfaces(5), Debian). It knows NICs by name only, and all
+//! stanzas for one name add up, so those of the root for our NICs must go:
+//! every file of the root that has one is covered by a copy without it. Ours
+//! stand in a directory below `/run` if interfaces names one as source, as in
+//! Debian's cloud images, else at the end of the copy of interfaces itself.
+//!
+//! `inet static` fails on a NIC that is set up already; `inet manual` and
+//! "replace" do not (tried with 0.8.41). Not seen: what patterns name, and what
+//! sourced files source.
+use super::managers::{is_v4, links};
+use super::{HEAD, fill};
+use crate::memory::Arena;
+use crate::plan::{Endpoint, Ipv4Method, Ipv6Method, Link, Plan};
+use crate::report::shown;
+use crate::root::{Access, Changes, Column, File, Folder, Found, Root, Spot};
+use crate::text::{Ip, Reason, Text};
+
+const INTERFACES: &[u8] = b"/etc/network/interfaces";
+
+/// Our stanzas, and copies of the root's files without theirs.
+pub fn decide<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    _column: Column,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    let arena = root.arena();
+    let mut devices = arena.table::<&[u8]>();
+    let mut ours = arena.table();
+    for link in links(plan) {
+        match link.device {
+            Some(device) => {
+                devices.push(device);
+                stanzas(&mut ours, arena, link, device);
+            }
+            None => changes.note(&[
+                b"ifupdown goes by names, and no device was found for ",
+                shown(arena, &link.name),
+            ]),
+        }
+    }
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let ours = arena.concat(&[HEAD.as_bytes(), &ours]);
+
+    let spot = root.locate(INTERFACES)?;
+    let main = root.read_spot(spot)?;
+    let mut door = None;
+    for line in main.content.split(|byte| *byte == b'\n') {
+        let [word, patterns @ ..] = words(arena, line) else {
+            continue;
+        };
+        if !matches!(*word, b"source" | b"source-directory") {
+            continue;
+        }
+        for pattern in patterns {
+            // Relative to the file that has it.
+            let path = match pattern.first() {
+                Some(b'/') => pattern,
+                _ => arena.concat(&[b"/etc/network/", pattern]),
+            };
+            let folder = path.strip_suffix(b"/*");
+            if folder.is_none() && *word == b"source" {
+                without(root, root.locate(path)?, &devices, changes)?;
+                continue;
+            }
+            let folder = folder.unwrap_or(path);
+            let place = root.locate(arena.concat(&[folder, b"/onecontext"]))?;
+            for name in root.list(folder)? {
+                let other = root.locate(arena.concat(&[folder, b"/", name]))?;
+                if other != place {
+                    without(root, other, &devices, changes)?;
+                }
+            }
+            if place.in_run() {
+                door = Some(place);
+            }
+        }
+    }
+    if let Some(door) = door {
+        let file = File {
+            content: ours,
+            access: Access::PUBLIC,
+            folder: Folder::Made(Access::FOLDER),
+        };
+        changes.file(root, door, file, b"")?;
+        return without(root, spot, &devices, changes);
+    }
+    // What an earlier run has put at the end is not counted.
+    let head = HEAD.as_bytes();
+    let mut ends = main.content.windows(head.len());
+    let end = ends.position(|part| part == head);
+    let theirs = main.content.get(..end.unwrap_or(usize::MAX));
+    let mut text = arena.table();
+    copy_without(arena, &mut text, theirs.unwrap_or(main.content), &devices);
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    text.extend(ours);
+    cover(root, spot, &main, text.finish(), changes)
+}
+
+/// Covers a file that names one of our devices by a copy that does not.
+fn without<'a>(
+    root: &Root<'a>,
+    spot: Spot<'a>,
+    devices: &[&[u8]],
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    // Not there, or a directory: ifupdown does not read it either.
+    let Ok(found) = root.read_spot(spot) else {
+        return Ok(());
+    };
+    let mut text = root.arena().table();
+    copy_without(root.arena(), &mut text, found.content, devices);
+    cover(root, spot, &found, text.finish(), changes)
+}
+
+fn cover<'a>(
+    root: &Root<'a>,
+    spot: Spot<'a>,
+    found: &Found<'a>,
+    content: &'a [u8],
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    if found.content == content {
+        return Ok(());
+    }
+    let file = File {
+        content,
+        access: Access::of(found),
+        folder: Folder::Made(Access::FOLDER),
+    };
+    changes.cover(root, spot, file, b"")
+}
+
+/// All lines of `theirs` but those that are about one of `devices`.
+fn copy_without(arena: &Arena, text: &mut Text, theirs: &[u8], devices: &[&[u8]]) {
+    // `eth0`, `eth0:1`, an old way to write a second address, and `eth0=home`.
+    let is_ours = |word: &[u8]| {
+        let name = word.split(|byte| matches!(byte, b':' | b'=')).next();
+        devices.iter().any(|device| Some(*device) == name)
+    };
+    let mut drop_stanza = false;
+    let mut drop_line = false;
+    let mut continues = false;
+    for line in theirs.split_inclusive(|byte| *byte == b'\n') {
+        let words = words(arena, line);
+        let next = words.last().is_some_and(|word| word.ends_with(b"\\"));
+        // More of the line before goes the way of that.
+        if !core::mem::replace(&mut continues, next) {
+            drop_line = match words {
+                [] => false,
+                [word, ..] if word.starts_with(b"#") => false,
+                [b"iface" | b"mapping", name, ..] => {
+                    drop_stanza = is_ours(name);
+                    drop_stanza
+                }
+                [word, names @ ..] if *word == b"auto" || word.starts_with(b"allow-") => {
+                    drop_stanza = false;
+                    let others = names.iter().filter(|name| !is_ours(name));
+                    for other in others.filter(|_| names.iter().any(|name| is_ours(name))) {
+                        fill(text, "@ @\n", &[word, other]);
+                    }
+                    names.iter().any(|name| is_ours(name))
+                }
+                [
+                    b"source" | b"source-directory" | b"template" | b"rename" | b"no-auto-down"
+                    | b"no-scripts",
+                    ..,
+                ] => {
+                    drop_stanza = false;
+                    false
+                }
+                // An option of the stanza.
+                _ => drop_stanza,
+            };
+        }
+        if !drop_line {
+            text.extend(line);
+        }
+    }
+}
+
+fn words<'a>(arena: &'a Arena, line: &'a [u8]) -> &'a [&'a [u8]] {
+    let mut words = arena.table();
+    for word in line.split(u8::is_ascii_whitespace) {
+        if !word.is_empty() {
+            words.push(word);
+        }
+    }
+    words.finish()
+}
+
+/// What one link is to become. DHCP comes last: nothing waits for it.
+fn stanzas(text: &mut Text, arena: &Arena, link: &Link, device: &[u8]) {
+    fill(text, "\nauto @\n", &[device]);
+    let ipv6 = match link.ipv6 {
+        None | Some(Ipv6Method::Skip) => "",
+        Some(Ipv6Method::Auto) => "iface @ inet6 auto\n",
+        Some(Ipv6Method::Dhcp) => "iface @ inet6 dhcp\n\taccept_ra 1\n",
+        Some(Ipv6Method::Static) => {
+            "iface @ inet6 manual\n\
+             \tpre-up cd /proc/sys/net/ipv6/conf/@ && echo 0 >accept_ra || :\n\
+             \tpre-up cd /proc/sys/net/ipv6/conf/@ && echo 0 >autoconf || :\n"
+        }
+        Some(Ipv6Method::Disable) => {
+            "iface @ inet6 manual\n\
+             \tpre-up cd /proc/sys/net/ipv6/conf/@ && echo 1 >disable_ipv6 || :\n"
+        }
+    };
+    if !ipv6.is_empty() {
+        fill(text, ipv6, &[device; 3]);
+        replace(text, arena, link, device, false);
+    }
+    let ipv4 = match link.ipv4 {
+        Some(Ipv4Method::Dhcp) => "iface @ inet dhcp\n",
+        _ => "iface @ inet manual\n",
+    };
+    fill(text, ipv4, &[device]);
+    if let Some(mtu) = link.mtu {
+        fill(text, "\tmtu @\n", &[shown(arena, &mtu)]);
+    }
+    replace(text, arena, link, device, true);
+}
+
+/// The addresses and routes of a family, with the kernel room's values.
+fn replace(text: &mut Text, arena: &Arena, link: &Link, device: &[u8], v4: bool) {
+    for address in link.addresses.iter().filter(|prefix| is_v4(prefix) == v4) {
+        let values = [shown(arena, address), device];
+        fill(text, "\tup ip address replace @ dev @\n", &values);
+    }
+    let routes = link.routes.iter();
+    for route in routes.filter(|route| is_v4(&route.destination) == v4) {
+        let family: &[u8] = if v4 { b"4" } else { b"6" };
+        let to = shown(arena, &Endpoint(route.destination));
+        fill(text, "\tup ip -@ route replace @", &[family, to]);
+        if let Some(gateway) = route.gateway {
+            fill(text, " via @", &[shown(arena, &Ip(gateway))]);
+        }
+        let onlink: &[u8] = if route.onlink { b" onlink" } else { b"" };
+        let values = [device, onlink, shown(arena, &route.metric)];
+        fill(text, " dev @@ metric @ proto static\n", &values);
+    }
+}

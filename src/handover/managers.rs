@@ -1,0 +1,83 @@
+//! The network managers that can be told, and which of them a root enables.
+use ufmt::{Formatter, uDisplay, uWrite};
+
+use super::{Decide, ifupdown, networkd};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
+use crate::root::{Root, units};
+
+/// A program of the root that configures its NICs.
+pub struct Manager {
+    /// As people know it.
+    pub name: &'static [u8],
+    /// What starts it.
+    unit: &'static [u8],
+    /// What it is told.
+    pub decide: Decide,
+}
+
+/// All that are known. Several may be enabled; each then gets its own files.
+pub const ALL: [&Manager; 2] = [&NETWORKD, &IFUPDOWN];
+
+/// systemd-networkd.service(8)
+pub const NETWORKD: Manager = Manager {
+    name: b"systemd-networkd",
+    unit: b"systemd-networkd.service",
+    decide: networkd::decide,
+};
+
+/// ifup(8), as Debian has it.
+pub const IFUPDOWN: Manager = Manager {
+    name: b"ifupdown",
+    unit: b"networking.service",
+    decide: ifupdown::decide,
+};
+
+impl Manager {
+    /// Whether the booted system will start it: its unit is there, not masked,
+    /// and a target wants it.
+    pub fn is_enabled(&self, root: &Root) -> bool {
+        units::is_init(root)
+            && matches!(units::find(root, self.unit), Ok(units::Unit::Found { .. }))
+            && units::is_enabled(root, self.unit) == Ok(true)
+    }
+}
+
+/// Whether a manager of the root will do what only a manager can: DHCP, and
+/// what routers advertise.
+pub fn any_enabled(root: &Root) -> bool {
+    ALL.iter().any(|manager| manager.is_enabled(root))
+}
+
+/// The links that managers are told of, in the plan's order.
+pub fn links<'a>(plan: &Plan<'a>) -> impl Iterator<Item = &'a Link<'a>> {
+    plan.links.iter().filter(|link| is_told(link))
+}
+
+/// Where the context says to skip a NIC, it stays with the root's own
+/// configuration. A NIC that it names without saying more is told of, so that
+/// nobody waits for DHCP on it. The addresses of a VLAN are not its parent's.
+pub fn is_told(link: &Link) -> bool {
+    let is_skipped = link.ipv4 == Some(Ipv4Method::Skip) || link.ipv6 == Some(Ipv6Method::Skip);
+    let is_said = matches!(link.ipv4, Some(Ipv4Method::Static | Ipv4Method::Dhcp))
+        || !matches!(link.ipv6, None | Some(Ipv6Method::Skip));
+    link.vlan.is_none() && (is_said || !is_skipped)
+}
+
+/// Whether a prefix is of IPv4.
+pub fn is_v4(prefix: &Prefix) -> bool {
+    prefix.address.is_ipv4()
+}
+
+/// What our files of a link are called: `onecontext-eth0`.
+pub struct Id(pub LinkName);
+
+impl uDisplay for Id {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        let (kind, number) = match self.0 {
+            LinkName::Eth(number) => ("onecontext-eth", number),
+            LinkName::Pci(number) => ("onecontext-pci", number),
+        };
+        f.write_str(kind)?;
+        number.fmt(f)
+    }
+}

@@ -1,0 +1,314 @@
+//! The text for each manager, and what becomes of a root's own files.
+use std::net::IpAddr;
+
+use super::*;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
+use crate::root::Policy;
+use crate::root::testing::{EMPTY, Fixture, in_own_mounts, is_root};
+use crate::text::Mac;
+
+const NETWORKD: &str = "systemd-networkd.service";
+const IFUPDOWN: &str = "networking.service";
+
+/// A root with systemd that wants this unit.
+fn root_with(unit: &str) -> Fixture {
+    let fixture = Fixture::new();
+    fixture.file("usr/lib/systemd/systemd", "");
+    fixture.link("sbin/init", "/lib/systemd/systemd");
+    let path = format!("/usr/lib/systemd/system/{unit}");
+    fixture.file(&path, "[Service]\n");
+    fixture.link(
+        &format!("etc/systemd/system/multi-user.target.wants/{unit}"),
+        &path,
+    );
+    fixture
+}
+
+/// Hands over twice; the second time nothing is left to do.
+fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
+    let run = || {
+        fixture.apply(Policy::Auto, |root, writer, report| {
+            apply(plan, root, true, writer, report);
+        })
+    };
+    let said = run();
+    let before = fixture.picture();
+    run();
+    assert_eq!(fixture.picture(), before, "the second run changes nothing");
+    said
+}
+
+const LINK: Link = Link {
+    name: LinkName::Eth(0),
+    mac: Some(Mac([2, 0, 0x0a, 0x12, 1, 1])),
+    pci: None,
+    device: Some(b"ens3"),
+    mtu: None,
+    vlan: None,
+    ipv4: None,
+    ipv6: None,
+    addresses: &[],
+    routes: &[],
+    dns: &[],
+    search: &[],
+};
+
+fn prefix(text: &str) -> Prefix {
+    let (address, length) = text.split_once('/').unwrap();
+    Prefix {
+        address: address.parse().unwrap(),
+        length: length.parse().unwrap(),
+    }
+}
+
+fn route(to: &str, gateway: &str, onlink: bool, metric: u32) -> crate::plan::Route {
+    crate::plan::Route {
+        destination: prefix(to),
+        gateway: gateway.parse().ok(),
+        onlink,
+        metric,
+    }
+}
+
+/// Calls `test` with a plan that has everything: a full link, one by DHCP and
+/// router, one without a word.
+fn with_plan(test: impl Fn(&Plan)) {
+    let addresses = ["10.18.1.1/24", "10.18.1.7/24", "2001:db8:1::a/64"].map(prefix);
+    let routes = [
+        route("0.0.0.0/0", "10.18.1.254", false, 100),
+        route("10.98.0.0/16", "172.16.0.1", true, 0),
+        route("169.254.16.9/32", "-", false, 0),
+        route("::/0", "2001:db8:1::ff", false, 1024),
+    ];
+    let global: [IpAddr; 1] = ["9.9.9.9".parse().unwrap()];
+    let own: [IpAddr; 2] = ["10.18.1.253", "2001:db8::53"].map(|ip| ip.parse().unwrap());
+    let links = [
+        Link {
+            mtu: Some(1450),
+            ipv4: Some(Ipv4Method::Static),
+            ipv6: Some(Ipv6Method::Static),
+            addresses: &addresses,
+            routes: &routes,
+            dns: &own,
+            search: &[b"example.org"],
+            ..LINK
+        },
+        Link {
+            name: LinkName::Eth(1),
+            mac: Some(Mac([2, 0, 0x0a, 0x12, 2, 1])),
+            device: Some(b"ens4"),
+            ipv4: Some(Ipv4Method::Dhcp),
+            ipv6: Some(Ipv6Method::Auto),
+            ..LINK
+        },
+        Link {
+            name: LinkName::Eth(2),
+            mac: None,
+            device: Some(b"ens5"),
+            ..LINK
+        },
+        Link {
+            name: LinkName::Eth(3),
+            mac: Some(Mac([2, 0, 0x0a, 0x12, 4, 1])),
+            device: Some(b"ens6"),
+            ipv4: Some(Ipv4Method::Skip),
+            ..LINK
+        },
+    ];
+    test(&Plan {
+        links: &links,
+        dns: &global,
+        search: &[b"example.net"],
+        ..EMPTY
+    });
+}
+
+#[test]
+fn networkd() {
+    let fixture = root_with(NETWORKD);
+    with_plan(|plan| {
+        hand_over(&fixture, plan);
+    });
+    let folder = "/run/systemd/network/05-onecontext-";
+    let file = |name| format!("{folder}{name}.network");
+    assert_eq!(fixture.stat(&file("eth0")).0, 0o644);
+    assert_eq!(
+        fixture.text(&file("eth0")),
+        "# Made by onecontext from the context of this machine.\n\
+         [Match]\nMACAddress=02:00:0a:12:01:01\nType=ether\nKind=!*\n\n\
+         [Link]\nMTUBytes=1450\n\n\
+         [Network]\nKeepConfiguration=static\nDHCP=no\nIPv6AcceptRA=no\n\
+         Address=10.18.1.1/24\nAddress=10.18.1.7/24\nAddress=2001:db8:1::a/64\n\
+         DNS=10.18.1.253\nDNS=2001:db8::53\nDomains=example.org\n\n\
+         [Route]\nDestination=0.0.0.0/0\nGateway=10.18.1.254\nMetric=100\n\n\
+         [Route]\nDestination=10.98.0.0/16\nGateway=172.16.0.1\nGatewayOnLink=yes\n\n\
+         [Route]\nDestination=169.254.16.9/32\nScope=link\n\n\
+         [Route]\nDestination=::/0\nGateway=2001:db8:1::ff\n"
+    );
+    assert_eq!(
+        fixture.text(&file("eth1")),
+        "# Made by onecontext from the context of this machine.\n\
+         [Match]\nMACAddress=02:00:0a:12:02:01\nType=ether\nKind=!*\n\n\
+         [Link]\n\n\
+         [Network]\nKeepConfiguration=static\nDHCP=ipv4\nIPv6AcceptRA=yes\n"
+    );
+    assert_eq!(
+        fixture.text(&file("eth2")),
+        "# Made by onecontext from the context of this machine.\n\
+         [Match]\nName=ens5\n\n\
+         [Link]\nRequiredForOnline=no\n\n\
+         [Network]\nKeepConfiguration=static\nDHCP=no\n"
+    );
+    assert!(!fixture.has(&file("eth3")), "skipped");
+}
+
+const STANZAS: &str = "# Made by onecontext from the context of this machine.\n\n\
+    auto ens3\n\
+    iface ens3 inet6 manual\n\
+    \tpre-up cd /proc/sys/net/ipv6/conf/ens3 && echo 0 >accept_ra || :\n\
+    \tpre-up cd /proc/sys/net/ipv6/conf/ens3 && echo 0 >autoconf || :\n\
+    \tup ip address replace 2001:db8:1::a/64 dev ens3\n\
+    \tup ip -6 route replace default via 2001:db8:1::ff dev ens3 metric 1024 proto static\n\
+    iface ens3 inet manual\n\
+    \tmtu 1450\n\
+    \tup ip address replace 10.18.1.1/24 dev ens3\n\
+    \tup ip address replace 10.18.1.7/24 dev ens3\n\
+    \tup ip -4 route replace default via 10.18.1.254 dev ens3 metric 100 proto static\n\
+    \tup ip -4 route replace 10.98.0.0/16 via 172.16.0.1 dev ens3 onlink metric 0 proto static\n\
+    \tup ip -4 route replace 169.254.16.9/32 dev ens3 metric 0 proto static\n\n\
+    auto ens4\n\
+    iface ens4 inet6 auto\n\
+    iface ens4 inet dhcp\n\n\
+    auto ens5\n\
+    iface ens5 inet manual\n";
+
+#[test]
+fn ifupdown_with_a_folder_in_run() {
+    let fixture = root_with(IFUPDOWN);
+    let interfaces =
+        "auto lo\niface lo inet loopback\nsource-directory /run/network/interfaces.d\n";
+    fixture.file("etc/network/interfaces", interfaces);
+    with_plan(|plan| {
+        hand_over(&fixture, plan);
+    });
+    assert_eq!(
+        fixture.text("/run/network/interfaces.d/onecontext"),
+        STANZAS
+    );
+    assert_eq!(fixture.text("etc/network/interfaces"), interfaces);
+}
+
+#[test]
+fn ifupdown_with_stanzas_of_the_root() {
+    if !is_root("ifupdown_with_stanzas_of_the_root") {
+        return;
+    }
+    let fixture = root_with(IFUPDOWN);
+    let interfaces = "source interfaces.d/*\n\
+        # the first\n\
+        auto lo ens3\n\
+        iface lo inet loopback\n\
+        allow-hotplug ens3\n\
+        iface ens3 inet static\n    address 10.0.0.1/24\n    # a note\n    up echo \\\n  auto\n\n\
+        iface ens3:1 inet dhcp\n\
+        iface ens30 inet dhcp\n    metric 5";
+    fixture.file("etc/network/interfaces", interfaces);
+    let second = "auto ens4\niface ens4 inet dhcp\nauto ens7\niface ens7 inet dhcp\n";
+    fixture.file("etc/network/interfaces.d/second", second);
+    fixture.file("etc/network/interfaces.d/third", "auto ens9\n");
+    in_own_mounts(|| {
+        with_plan(|plan| {
+            let said = hand_over(&fixture, plan);
+            assert_eq!(
+                said.iter()
+                    .filter(|line| line.starts_with("mounted"))
+                    .collect::<Vec<_>>(),
+                [
+                    "mounted over /etc/network/interfaces.d/second",
+                    "mounted over /etc/network/interfaces"
+                ]
+            );
+        });
+        assert_eq!(
+            fixture.text("etc/network/interfaces"),
+            format!(
+                "source interfaces.d/*\n# the first\nauto lo\niface lo inet loopback\n    \
+                 # a note\n\niface ens30 inet dhcp\n    metric 5\n{STANZAS}"
+            )
+        );
+        assert_eq!(
+            fixture.text("etc/network/interfaces.d/second"),
+            "auto ens7\niface ens7 inet dhcp\n"
+        );
+    });
+    assert_eq!(fixture.text("etc/network/interfaces"), interfaces);
+    assert_eq!(fixture.text("etc/network/interfaces.d/second"), second);
+}
+
+#[test]
+fn ifupdown_does_not_know_a_device_that_was_not_found() {
+    let fixture = root_with(IFUPDOWN);
+    fixture.file("etc/network/interfaces", "auto lo\n");
+    let links = [Link {
+        device: None,
+        ipv4: Some(Ipv4Method::Dhcp),
+        ..LINK
+    }];
+    let plan = Plan {
+        links: &links,
+        ..EMPTY
+    };
+    assert_eq!(
+        hand_over(&fixture, &plan),
+        ["ifupdown goes by names, and no device was found for ETH0"]
+    );
+}
+
+#[test]
+fn only_what_is_enabled_is_told() {
+    with_plan(|plan| {
+        // Not wanted, masked, not there, another init.
+        let not_wanted = root_with(NETWORKD);
+        std::fs::remove_file(
+            not_wanted.host("etc/systemd/system/multi-user.target.wants/systemd-networkd.service"),
+        )
+        .unwrap();
+        let masked = root_with(NETWORKD);
+        masked.link("etc/systemd/system/systemd-networkd.service", "/dev/null");
+        let gone = root_with(NETWORKD);
+        std::fs::remove_file(gone.host("usr/lib/systemd/system/systemd-networkd.service")).unwrap();
+        let other_init = root_with(NETWORKD);
+        std::fs::remove_file(other_init.host("sbin/init")).unwrap();
+        other_init.link("sbin/init", "busybox");
+        for fixture in [not_wanted, masked, gone, other_init] {
+            hand_over(&fixture, plan);
+            assert!(!fixture.has("/run/systemd/network"));
+        }
+        // Neither: the name alone.
+        let fixture = root_with(NETWORKD);
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            apply(plan, root, false, writer, report);
+        });
+        assert!(said.is_empty(), "{said:?}");
+    });
+}
+
+#[test]
+fn resolved_gets_from_networkd_what_belongs_to_links() {
+    let fixture = root_with(NETWORKD);
+    fixture.link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf");
+    let unit = "/usr/lib/systemd/system/systemd-resolved.service";
+    fixture.file(unit, "[Service]\n");
+    fixture.link(
+        "etc/systemd/system/sysinit.target.wants/systemd-resolved.service",
+        unit,
+    );
+    with_plan(|plan| {
+        hand_over(&fixture, plan);
+    });
+    assert_eq!(
+        fixture.text("/run/systemd/resolved.conf.d/50-onecontext.conf"),
+        "# Made by onecontext from the context of this machine.\n\
+         [Resolve]\nDNS=9.9.9.9\nDomains=example.net\n"
+    );
+}

@@ -1,0 +1,109 @@
+//! systemd-networkd: a file for each link in `/run/systemd/network`
+//! (systemd.network(5)). The first file by name that matches a NIC is the one
+//! that counts, wherever it is; `05-` is before what distributions, netplan and
+//! cloud-init write.
+
+use super::managers::{Id, is_v4, links};
+use super::{HEAD, fill};
+use crate::memory::Arena;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
+use crate::report::shown;
+use crate::root::{Changes, Column, Root};
+use crate::text::{Ip, Reason, Text};
+
+const FOLDER: &[u8] = b"/run/systemd/network/05-";
+
+/// A file for each link, for everybody to read: networkd is not root.
+pub fn decide<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    _column: Column,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    for link in links(plan) {
+        let id = shown(root.arena(), &Id(link.name));
+        let path = root.arena().concat(&[FOLDER, id, b".network"]);
+        let mut text = root.arena().table();
+        write(&mut text, root.arena(), link);
+        changes.run_file(root, path, text.finish())?;
+    }
+    Ok(())
+}
+
+/// The same as the kernel room gives to the link, so that networkd finds
+/// everything done (tried with 252): its routes are of the protocol "static",
+/// and without Metric= it takes the metrics that the plan calls usual.
+fn write(text: &mut Text, arena: &Arena, link: &Link) {
+    fill(text, HEAD, &[]);
+    match (link.mac, link.device) {
+        // VLANs and bridges have the MAC of a NIC below them; NICs alone have
+        // no kind (systemd: network/80-ethernet.network.example).
+        (Some(mac), _) => fill(
+            text,
+            "[Match]\nMACAddress=@\nType=ether\nKind=!*\n",
+            &[shown(arena, &mac)],
+        ),
+        // "!*" matches nothing.
+        (None, device) => fill(text, "[Match]\nName=@\n", &[device.unwrap_or(b"!*")]),
+    }
+    let by_dhcp: &[u8] = match (
+        link.ipv4 == Some(Ipv4Method::Dhcp),
+        link.ipv6 == Some(Ipv6Method::Dhcp),
+    ) {
+        (true, true) => b"yes",
+        (true, false) => b"ipv4",
+        (false, true) => b"ipv6",
+        (false, false) => b"no",
+    };
+    let by_router: &[u8] = match link.ipv6 {
+        Some(Ipv6Method::Static) => b"IPv6AcceptRA=no\n",
+        Some(Ipv6Method::Disable) => b"IPv6AcceptRA=no\nLinkLocalAddressing=no\n",
+        Some(Ipv6Method::Auto) => b"IPv6AcceptRA=yes\n",
+        // Also where the router does not ask for it.
+        Some(Ipv6Method::Dhcp) => {
+            b"IPv6AcceptRA=yes\n\n[IPv6AcceptRA]\nDHCPv6Client=always\n\n[Network]\n"
+        }
+        None | Some(Ipv6Method::Skip) => b"",
+    };
+    fill(text, "\n[Link]\n", &[]);
+    if let Some(mtu) = link.mtu {
+        fill(text, "MTUBytes=@\n", &[shown(arena, &mtu)]);
+    }
+    let waits = link.ipv4 == Some(Ipv4Method::Dhcp)
+        || matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
+    if !waits && link.addresses.is_empty() {
+        // systemd-networkd-wait-online.service(8) would wait two minutes.
+        fill(text, "RequiredForOnline=no\n", &[]);
+    }
+    // "static": what the kernel has already is not taken away in between.
+    fill(
+        text,
+        "\n[Network]\nKeepConfiguration=static\nDHCP=@\n@",
+        &[by_dhcp, by_router],
+    );
+    for address in link.addresses {
+        fill(text, "Address=@\n", &[shown(arena, address)]);
+    }
+    for server in link.dns {
+        fill(text, "DNS=@\n", &[shown(arena, &Ip(*server))]);
+    }
+    for domain in link.search {
+        fill(text, "Domains=@\n", &[domain]);
+    }
+    for route in link.routes {
+        let v4 = is_v4(&route.destination);
+        let to = shown(arena, &route.destination);
+        fill(text, "\n[Route]\nDestination=@\n", &[to]);
+        match route.gateway {
+            Some(gateway) => fill(text, "Gateway=@\n", &[shown(arena, &Ip(gateway))]),
+            None if v4 => fill(text, "Scope=link\n", &[]),
+            None => {}
+        }
+        if route.onlink {
+            fill(text, "GatewayOnLink=yes\n", &[]);
+        }
+        if route.metric != Route::usual_metric(v4) {
+            fill(text, "Metric=@\n", &[shown(arena, &route.metric)]);
+        }
+    }
+}
