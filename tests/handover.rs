@@ -119,6 +119,35 @@ fn networkd_with_resolved() {
     assert_quiet(&mut login);
 }
 
+#[test]
+fn network_manager() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine("network-manager", &TWO_NICS);
+    let mut running = machine.start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_online(&mut login, "NetworkManager-wait-online.service");
+    assert_looks_now_and_later(&mut login);
+    let folder = "/run/NetworkManager/system-connections";
+    let active = login.run(
+        "nmcli -t -f TYPE,DEVICE,NAME,FILENAME connection show --active | \
+         grep -v ^loopback | sort",
+    );
+    assert_eq!(
+        active,
+        format!(
+            "802-3-ethernet:ens3:onecontext-eth0:{folder}/onecontext-eth0.nmconnection\n\
+             802-3-ethernet:ens4:onecontext-eth1:{folder}/onecontext-eth1.nmconnection\n"
+        )
+    );
+    let all = login.run("nmcli -t -f TYPE connection show | grep -c ethernet");
+    assert_eq!(all, "2\n");
+    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
+    assert_quiet(&mut login);
+}
+
 /// As Debian's installer leaves it: both NICs are named, in two files.
 #[test]
 fn ifupdown() {
@@ -301,12 +330,15 @@ fn addresses(login: &mut Login) -> Vec<String> {
     all
 }
 
-/// All routes of a family, sorted, but those to link-local addresses.
+/// All routes of a family, sorted, but those to link-local addresses, which
+/// NetworkManager gives another metric; and each once, as NetworkManager makes
+/// one for every address in a network, by its source.
 fn routes(login: &mut Login, family: u8) -> Vec<String> {
     let routes = login.json(&format!("ip -{family} -json route"));
     let mut all: Vec<_> = routes.as_array().unwrap().iter().map(route).collect();
     all.retain(|line| !line.contains("dev lo") && !line.starts_with("fe80:"));
     all.sort();
+    all.dedup();
     all
 }
 

@@ -97,6 +97,7 @@ pub fn empty<'a>(name: LinkName) -> Link<'a> {
         mac: None,
         pci: None,
         device: None,
+        index: 0,
         mtu: None,
         vlan: None,
         ipv4: None,

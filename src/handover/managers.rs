@@ -1,7 +1,7 @@
 //! The network managers that can be told, and which of them a root enables.
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use super::{Decide, ifupdown, networkd};
+use super::{Decide, ifupdown, network_manager, networkd};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 use crate::root::{Root, units};
 
@@ -16,13 +16,20 @@ pub struct Manager {
 }
 
 /// All that are known. Several may be enabled; each then gets its own files.
-pub const ALL: [&Manager; 2] = [&NETWORKD, &IFUPDOWN];
+pub const ALL: [&Manager; 3] = [&NETWORKD, &NETWORK_MANAGER, &IFUPDOWN];
 
 /// systemd-networkd.service(8)
 pub const NETWORKD: Manager = Manager {
     name: b"systemd-networkd",
     unit: b"systemd-networkd.service",
     decide: networkd::decide,
+};
+
+/// NetworkManager(8)
+pub const NETWORK_MANAGER: Manager = Manager {
+    name: b"NetworkManager",
+    unit: b"NetworkManager.service",
+    decide: network_manager::decide,
 };
 
 /// ifup(8), as Debian has it.

@@ -8,6 +8,7 @@ use crate::root::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 use crate::text::Mac;
 
 const NETWORKD: &str = "systemd-networkd.service";
+const NETWORK_MANAGER: &str = "NetworkManager.service";
 const IFUPDOWN: &str = "networking.service";
 
 /// A root with systemd that wants this unit.
@@ -43,6 +44,7 @@ const LINK: Link = Link {
     mac: Some(Mac([2, 0, 0x0a, 0x12, 1, 1])),
     pci: None,
     device: Some(b"ens3"),
+    index: 0,
     mtu: None,
     vlan: None,
     ipv4: None,
@@ -84,6 +86,7 @@ fn with_plan(test: impl Fn(&Plan)) {
     let own: [IpAddr; 2] = ["10.18.1.253", "2001:db8::53"].map(|ip| ip.parse().unwrap());
     let links = [
         Link {
+            index: 2,
             mtu: Some(1450),
             ipv4: Some(Ipv4Method::Static),
             ipv6: Some(Ipv6Method::Static),
@@ -160,6 +163,50 @@ fn networkd() {
          [Network]\nKeepConfiguration=static\nDHCP=no\n"
     );
     assert!(!fixture.has(&file("eth3")), "skipped");
+}
+
+#[test]
+fn network_manager() {
+    let fixture = root_with(NETWORK_MANAGER);
+    with_plan(|plan| {
+        hand_over(&fixture, plan);
+    });
+    let folder = "/run/NetworkManager/system-connections/onecontext-";
+    let file = |name| format!("{folder}{name}.nmconnection");
+    assert_eq!(fixture.stat(&file("eth0")).0, 0o600);
+    assert_eq!(
+        fixture.text(&file("eth0")),
+        "# Made by onecontext from the context of this machine.\n\
+         [connection]\nid=onecontext-eth0\nuuid=6f6e6563-6f6e-8465-b874-02000a120101\n\
+         type=ethernet\nautoconnect-priority=900\n\n\
+         [ethernet]\nmac-address=02:00:0a:12:01:01\nmtu=1450\n\n\
+         [ipv4]\nmethod=manual\nroute-metric=0\n\
+         address1=10.18.1.1/24\naddress2=10.18.1.7/24\n\
+         route1=0.0.0.0/0,10.18.1.254,100\n\
+         route2=10.98.0.0/16,172.16.0.1,0\nroute2_options=onlink=true\n\
+         route3=169.254.16.9/32,0.0.0.0,0\n\
+         dns=9.9.9.9;10.18.1.253;\ndns-search=example.net;example.org;\n\n\
+         [ipv6]\naddr-gen-mode=eui64\nmethod=manual\nroute-metric=256\n\
+         address1=2001:db8:1::a/64\nroute1=::/0,2001:db8:1::ff,1024\n\
+         dns=2001:db8::53;\n\n\
+         [user]\norg.freedesktop.NetworkManager.origin=onecontext\n"
+    );
+    let second = fixture.text(&file("eth1"));
+    let methods = "[ipv4]\nmethod=auto\n\n[ipv6]\naddr-gen-mode=eui64\nmethod=auto\n\n";
+    assert!(second.contains(methods), "{second}");
+    let third = fixture.text(&file("eth2"));
+    let methods = "[ipv4]\nmethod=disabled\n\n[ipv6]\naddr-gen-mode=eui64\nmethod=ignore\n\n";
+    assert!(third.contains(methods), "{third}");
+    let by_name = "uuid=6f6e6563-6f6e-8465-b874-000000000002\ntype=ethernet\n\
+        autoconnect-priority=900\ninterface-name=ens5\n\n[ethernet]\n";
+    assert!(third.contains(by_name), "{third}");
+    assert!(!fixture.has(&file("eth3")), "skipped");
+    assert_eq!(
+        fixture.text("/run/NetworkManager/devices/2"),
+        "[device]\nmanaged=true\nconnection-uuid=6f6e6563-6f6e-8465-b874-02000a120101\n"
+    );
+    // It makes resolv.conf itself.
+    assert!(!fixture.has("etc/resolv.conf"));
 }
 
 const STANZAS: &str = "# Made by onecontext from the context of this machine.\n\n\

@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 use ufmt::uwrite;
 
-use super::managers::NETWORKD;
+use super::managers::{NETWORK_MANAGER, NETWORKD};
 use super::{HEAD, replace};
 use crate::plan::Plan;
 use crate::root::{Changes, Column, Root, units};
@@ -23,7 +23,8 @@ pub fn decide<'a>(
     column: Column,
     changes: &mut Changes<'a>,
 ) -> Result<(), Reason> {
-    if count(plan) == (0, 0) {
+    // NetworkManager makes the file, or tells resolved, from its own profiles.
+    if count(plan) == (0, 0) || NETWORK_MANAGER.is_enabled(root) {
         return Ok(());
     }
     let mut text = root.arena().table();

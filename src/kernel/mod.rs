@@ -54,7 +54,7 @@ pub fn apply<'a>(
         }
     }
     kernel.read_back(&applied);
-    links(arena, &matches)
+    links(arena, &matches, true)
 }
 
 /// Finds the devices of the links and applies nothing.
@@ -65,15 +65,20 @@ pub fn find<'a>(
     report: &mut Report<'a>,
 ) -> &'a [Link<'a>] {
     match Kernel::open(arena, machine, report) {
-        Some(mut kernel) => links(arena, &kernel.find(plan.links, &mut || false)),
+        Some(mut kernel) => links(arena, &kernel.find(plan.links, &mut || false), false),
         None => plan.links,
     }
 }
 
-fn links<'a>(arena: &'a Arena, matches: &[Match<'a>]) -> &'a [Link<'a>] {
+fn links<'a>(arena: &'a Arena, matches: &[Match<'a>], applied: bool) -> &'a [Link<'a>] {
     let mut links = arena.table();
     for found in matches {
-        links.push(found.link);
+        let device = found.found.filter(|_| applied);
+        let index = device.map_or(0, |device| device.index);
+        links.push(Link {
+            index,
+            ..found.link
+        });
     }
     links.finish()
 }

@@ -91,6 +91,9 @@ pub struct Link<'a> {
     pub pci: Option<&'a [u8]>,
     /// The kernel's name of the matched device.
     pub device: Option<&'a [u8]>,
+    /// The kernel's number of that device, if the kernel has been told of all
+    /// this; else 0.
+    pub index: u32,
     /// In bytes.
     pub mtu: Option<u32>,
     /// The 802.1Q tag of a PCI link; its addresses belong to the VLAN device.

@@ -1,0 +1,232 @@
+//! NetworkManager: a keyfile for each link in
+//! `/run/NetworkManager/system-connections` (nm-settings-keyfile(5)), where
+//! 1.20 and later look. A NIC that a profile fits gets no "Wired connection"
+//! with DHCP of NetworkManager's own.
+use core::net::IpAddr;
+
+use super::managers::{Id, is_told, is_v4, links};
+use super::{HEAD, fill};
+use crate::memory::Arena;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
+use crate::report::shown;
+use crate::root::{Access, Changes, Column, File, Folder, Root};
+use crate::text::{Ip, Mac, Reason, Text};
+
+const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
+
+/// What NetworkManager keeps of a device for its own next start, by the
+/// device's number (NetworkManager: src/core/nm-config.c).
+const STATES: &[u8] = b"/run/NetworkManager/devices/";
+
+/// A keyfile for each link; NetworkManager refuses what others may read.
+pub fn decide<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    _column: Column,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    let arena = root.arena();
+    for link in links(plan) {
+        let id = shown(arena, &Id(link.name));
+        let path = arena.concat(&[FOLDER, id, b".nmconnection"]);
+        let uuid = uuid(arena, link);
+        let mut text = arena.table();
+        write(&mut text, arena, plan, link, uuid);
+        let file = File {
+            content: text.finish(),
+            access: Access::ours(0o600),
+            folder: Folder::Made(Access::FOLDER),
+        };
+        changes.file(root, root.locate(path)?, file, b"")?;
+        if link.index == 0 || link.addresses.is_empty() {
+            continue;
+        }
+        // A NIC that is set up gets a connection made after what is found
+        // there, unless a profile has the same values, the order of addresses
+        // included (src/core/nm-manager.c, get_existing_connection). To start
+        // the profile afresh would take the addresses away for a moment. But
+        // a profile that was there before a restart is taken as it stands.
+        let path = arena.concat(&[STATES, shown(arena, &link.index)]);
+        let mut text = arena.table();
+        fill(
+            &mut text,
+            "[device]\nmanaged=true\nconnection-uuid=@\n",
+            &[uuid],
+        );
+        changes.run_file(root, path, text.finish())?;
+    }
+    Ok(())
+}
+
+/// What NetworkManager calls the way a link gets addresses of one family.
+fn method(link: &Link, v4: bool) -> &'static str {
+    let has_addresses = link.addresses.iter().any(|prefix| is_v4(prefix) == v4);
+    match (link.ipv4, link.ipv6) {
+        (Some(Ipv4Method::Dhcp), _) if v4 => "auto",
+        (_, Some(Ipv6Method::Auto | Ipv6Method::Dhcp)) if !v4 => "auto",
+        _ if has_addresses => "manual",
+        _ if v4 => "disabled",
+        (_, Some(Ipv6Method::Disable)) => "disabled",
+        (_, Some(Ipv6Method::Static)) => "link-local",
+        // NetworkManager leaves the kernel's own ways alone.
+        _ => "ignore",
+    }
+}
+
+/// Whether a profile may have anything but the method.
+fn is_set_up(link: &Link, v4: bool) -> bool {
+    matches!(method(link, v4), "auto" | "manual")
+}
+
+/// The same at every boot: version 8 of RFC 9562, that is of our own making,
+/// the letters "onecontext" and the MAC, else the number.
+fn uuid<'a>(arena: &'a Arena, link: &Link) -> &'a [u8] {
+    let node = link.mac.unwrap_or_else(|| number(link.name));
+    let mut uuid = arena.table();
+    uuid.extend(b"6f6e6563-6f6e-8465-b874-");
+    for byte in shown(arena, &node).split(|byte| *byte == b':') {
+        uuid.extend(byte);
+    }
+    uuid.finish()
+}
+
+fn write(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, uuid: &[u8]) {
+    // The priority is above that of other profiles for this NIC, mostly 0.
+    fill(text, HEAD, &[]);
+    fill(
+        text,
+        "[connection]\nid=@\nuuid=@\n\
+         type=ethernet\nautoconnect-priority=900\n",
+        &[shown(arena, &Id(link.name)), uuid],
+    );
+    match key(link) {
+        Key::Mac(mac) => fill(text, "\n[ethernet]\nmac-address=@\n", &[shown(arena, &mac)]),
+        Key::Device(device) => fill(text, "interface-name=@\n\n[ethernet]\n", &[device]),
+    }
+    if let Some(mtu) = link.mtu {
+        fill(text, "mtu=@\n", &[shown(arena, &mtu)]);
+    }
+    family(text, arena, plan, link, true);
+    family(text, arena, plan, link, false);
+    fill(
+        text,
+        "\n[user]\norg.freedesktop.NetworkManager.origin=onecontext\n",
+        &[],
+    );
+}
+
+/// `[ipv4]` or `[ipv6]`
+fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
+    // The link-local address has to be as the kernel makes it, or there would
+    // be two.
+    let head = if v4 {
+        "\n[ipv4]\nmethod=@\n"
+    } else {
+        "\n[ipv6]\naddr-gen-mode=eui64\nmethod=@\n"
+    };
+    let method = method(link, v4);
+    fill(text, head, &[method.as_bytes()]);
+    if !is_set_up(link, v4) {
+        return;
+    }
+    if method == "manual" {
+        // The kernel's own metric for the network of an address.
+        let metric: &[u8] = if v4 { b"0" } else { b"256" };
+        fill(text, "route-metric=@\n", &[metric]);
+    }
+    let mut number = 0u32;
+    let mut add = |address: &Prefix| {
+        if is_v4(address) == v4 {
+            number += 1;
+            let values = [shown(arena, &number), shown(arena, address)];
+            fill(text, "address@=@\n", &values);
+        }
+    };
+    // In IPv6 the kernel prefers what came last. In another order than its own
+    // NetworkManager would take them away and add them anew.
+    if v4 {
+        link.addresses.iter().for_each(&mut add);
+    } else {
+        link.addresses.iter().rev().for_each(&mut add);
+    }
+    let routes = link.routes.iter();
+    let routes = routes.filter(|route| is_v4(&route.destination) == v4);
+    for (route, number) in routes.zip(1u32..) {
+        let number = shown(arena, &number);
+        let to = shown(arena, &route.destination);
+        let gateway = match route.gateway {
+            Some(gateway) => shown(arena, &Ip(gateway)),
+            None if v4 => b"0.0.0.0",
+            None => b"::",
+        };
+        let metric = shown(arena, &route.metric);
+        fill(text, "route@=@,@,@\n", &[number, to, gateway, metric]);
+        if route.onlink {
+            fill(text, "route@_options=onlink=true\n", &[number]);
+        }
+    }
+    servers(text, arena, plan, link, v4);
+}
+
+/// The name servers and search domains of a link. The first link also takes
+/// those of the machine, and of the links that cannot have any.
+fn servers(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
+    let is_set_up = |link: &Link, v4| is_told(link) && is_set_up(link, v4);
+    let first = plan.links.iter().find(|link| is_set_up(link, v4));
+    let is_first = first.is_some_and(|first| first.name == link.name);
+    let mut list = arena.table::<u8>();
+    let mut add = |servers: &[IpAddr]| {
+        for server in servers.iter().filter(|server| server.is_ipv4() == v4) {
+            fill(&mut list, "@;", &[shown(arena, &Ip(*server))]);
+        }
+    };
+    if is_first {
+        add(plan.dns);
+        for other in plan.links.iter().filter(|other| !is_set_up(other, v4)) {
+            add(other.dns);
+        }
+    }
+    add(link.dns);
+    if !list.is_empty() {
+        fill(text, "dns=@\n", &[&list]);
+    }
+    // Domains have no family: they stand where the link has one.
+    if !v4 && is_set_up(link, true) {
+        return;
+    }
+    list.clear();
+    let common = if is_first { plan.search } else { &[] };
+    for domain in common.iter().chain(link.search) {
+        fill(&mut list, "@;", &[domain]);
+    }
+    if !list.is_empty() {
+        fill(text, "dns-search=@\n", &[&list]);
+    }
+}
+
+/// What NetworkManager knows a NIC by.
+enum Key<'a> {
+    Mac(Mac),
+    Device(&'a [u8]),
+}
+
+/// It compares permanent MACs; a PCI link may have been given another one.
+fn key<'a>(link: &Link<'a>) -> Key<'a> {
+    let is_pci = matches!(link.name, LinkName::Pci(_));
+    match (link.mac, link.device) {
+        (Some(mac), None) => Key::Mac(mac),
+        (Some(mac), _) if !is_pci => Key::Mac(mac),
+        // No NIC has the empty name.
+        (_, device) => Key::Device(device.unwrap_or(b"")),
+    }
+}
+
+/// What stands for the MAC of a link that has none.
+fn number(name: LinkName) -> Mac {
+    let (kind, number) = match name {
+        LinkName::Eth(number) => (0, number),
+        LinkName::Pci(number) => (1, number),
+    };
+    let [a, b, c, d] = number.to_be_bytes();
+    Mac([kind, 0, a, b, c, d])
+}
