@@ -664,8 +664,8 @@ fn kernel_parameters() {
     guest.kernel_line("onecontext.network=off");
     guest.apply_well(&context);
     assert!(addresses("ens3").is_empty() && keys.exists());
+    assert!(!guest.top.join("root/etc/resolv.conf").exists());
     fs::remove_file(&keys).unwrap();
-    let _ = fs::remove_file(guest.top.join("root/etc/resolv.conf"));
 
     guest.kernel_line("onecontext.root=ro onecontext.debug");
     let (status, log) = guest.apply(&context);
