@@ -3,18 +3,17 @@ use rustix::fd::BorrowedFd;
 use rustix::fs::readlinkat_raw;
 
 use super::wire::Device;
-use crate::memory::{Arena, Set, Table, sort};
+use crate::memory::{Arena, Set, Table};
 use crate::plan::{Link, LinkName};
 use crate::report::shown;
-use crate::text::{Mac, same, split};
+use crate::root::c_str;
+use crate::text::{same, split};
 
 /// What became of one link of the plan.
 #[derive(Clone, Copy)]
 pub struct Match<'a> {
-    /// The link; its `device` is set if one was found.
-    pub link: Link<'a>,
-    /// The device as it was when it was found.
-    pub found: Option<Device<'a>>,
+    /// Its device as it was when it was found.
+    pub device: Option<&'a Device<'a>>,
     /// The device's MAC must become that of the link.
     pub set_mac: bool,
     /// Why there is no device, or what is odd about it; may be empty.
@@ -22,25 +21,12 @@ pub struct Match<'a> {
 }
 
 impl<'a> Match<'a> {
-    fn none(link: &Link<'a>, problem: &'static str) -> Self {
+    /// The device if there is one, else the problem.
+    fn of(device: Option<&'a Device<'a>>, problem: &'static str) -> Self {
         Self {
-            link: *link,
-            found: None,
+            device,
             set_mac: false,
-            problem,
-        }
-    }
-
-    fn of(link: &Link<'a>, device: Device<'a>) -> Self {
-        let link = Link {
-            device: Some(device.name),
-            ..*link
-        };
-        Self {
-            link,
-            found: Some(device),
-            set_mac: false,
-            problem: "",
+            problem: if device.is_some() { "" } else { problem },
         }
     }
 }
@@ -49,111 +35,103 @@ impl<'a> Match<'a> {
 /// link also by its bus address, a link without MAC by its kernel name or its
 /// number among the physical devices. No device is given twice.
 ///
-/// `sys_net` is /sys/class/net; `devices` come in the kernel's order.
+/// `sys_net` is /sys/class/net; the physical devices come in the kernel's
+/// order.
 pub fn assign<'a>(
     arena: &'a Arena,
     links: &[Link<'a>],
-    devices: &[Device<'a>],
+    physical: &'a [Device<'a>],
     sys_net: Option<BorrowedFd>,
 ) -> Table<'a, Match<'a>> {
-    let mut physical = arena.table();
-    for device in devices.iter().filter(|device| device.physical) {
-        physical.push(*device);
-    }
-    let mut by_mac = arena.table();
-    for device in physical.iter() {
-        if let Some(mac) = device.mac {
-            by_mac.push((mac.0, *device));
-        }
-    }
-    sort(&mut by_mac, |one, other| {
-        (one.0, one.1.name) < (other.0, other.1.name)
-    });
     let mut taken = Set::new(arena);
     let mut matches = arena.table();
     for link in links {
-        let mut found = match (link.mac, link.name) {
-            (Some(mac), LinkName::Eth(_)) => with_mac(link, mac, &by_mac),
-            (_, LinkName::Eth(number)) => by_name_or_number(arena, link, number, &physical),
-            (mac, LinkName::Pci(_)) => {
-                let found = mac.map(|mac| with_mac(link, mac, &by_mac));
-                match found.filter(|found| found.found.is_some()) {
-                    Some(found) => found,
-                    None => on_bus(link, &physical, sys_net),
-                }
-            }
-        };
-        if let Some(device) = found.found
+        let mut found = assign_one(arena, link, physical, sys_net);
+        if let Some(device) = found.device
             && !taken.insert(device.index, b"")
         {
-            found = Match::none(
-                link,
-                "its device belongs to another NIC of the context already",
-            );
+            let problem = "its device belongs to another NIC of the context already";
+            found = Match::of(None, problem);
         }
         matches.push(found);
     }
     matches
 }
 
-fn with_mac<'a>(link: &Link<'a>, mac: Mac, by_mac: &[([u8; 6], Device<'a>)]) -> Match<'a> {
-    let first = by_mac.partition_point(|(other, _)| *other < mac.0);
-    let mut same = by_mac
-        .iter()
-        .skip(first)
-        .take_while(|(other, _)| *other == mac.0);
-    let Some((_, device)) = same.next() else {
-        return Match::none(link, "no network device has its MAC");
-    };
-    let mut found = Match::of(link, *device);
-    if same.next().is_some() {
-        found.problem = "several network devices have its MAC, the first by name is used";
+fn assign_one<'a>(
+    arena: &'a Arena,
+    link: &Link<'a>,
+    physical: &'a [Device<'a>],
+    sys_net: Option<BorrowedFd>,
+) -> Match<'a> {
+    let with_mac = with_mac(link, physical);
+    match link.name {
+        LinkName::Eth(number) if link.mac.is_none() => {
+            let name = shown(arena, &link.name);
+            let named = physical.iter().find(|device| same(device.name, name));
+            Match::of(
+                named.or_else(|| physical.get(number as usize)),
+                "it has no MAC, and there is no network device of its name or number",
+            )
+        }
+        LinkName::Pci(_) if with_mac.device.is_none() => on_bus(arena, link, physical, sys_net),
+        _ => with_mac,
+    }
+}
+
+fn with_mac<'a>(link: &Link<'a>, physical: &'a [Device<'a>]) -> Match<'a> {
+    let mut found = Match::of(None, "no network device has its MAC");
+    for device in physical {
+        if device.mac.is_none() || device.mac != link.mac {
+            continue;
+        }
+        let problem = match found.device {
+            None => "",
+            Some(_) => "several network devices have its MAC, the first by name is used",
+        };
+        if found.device.is_none_or(|first| device.name < first.name) {
+            found.device = Some(device);
+        }
+        found.problem = problem;
     }
     found
 }
 
-fn by_name_or_number<'a>(
-    arena: &'a Arena,
+/// The device on the bus at the link's PCI address.
+fn on_bus<'a>(
+    arena: &Arena,
     link: &Link<'a>,
-    number: u32,
-    physical: &[Device<'a>],
+    physical: &'a [Device<'a>],
+    sys_net: Option<BorrowedFd>,
 ) -> Match<'a> {
-    let name = shown(arena, &link.name);
-    let named = physical.iter().find(|device| same(device.name, name));
-    match named.or_else(|| physical.get(usize::try_from(number).unwrap_or(usize::MAX))) {
-        Some(device) => Match::of(link, *device),
-        None => Match::none(
-            link,
-            "it has no MAC, and there is no network device of its name or number",
-        ),
+    let mut found = Match::of(None, "no network device has its MAC or its PCI address");
+    if let (Some(address), Some(sys_net)) = (link.pci, sys_net) {
+        for device in physical {
+            if !is_at(arena, device, address, sys_net) {
+                continue;
+            }
+            if found.device.is_some() {
+                return Match::of(None, "several network devices have its PCI address");
+            }
+            found = Match::of(Some(device), "");
+            found.set_mac = link.mac.is_some();
+        }
     }
+    found
 }
 
-/// A device on the bus at the link's PCI address: a part of the path that its
-/// link in sysfs leads to, as in
-/// `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`.
-fn on_bus<'a>(link: &Link<'a>, physical: &[Device<'a>], sys_net: Option<BorrowedFd>) -> Match<'a> {
-    const NONE: &str = "no network device has its MAC or its PCI address";
+/// Whether the address is a part of the path that the device's link in sysfs
+/// leads to, as in `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`.
+fn is_at(arena: &Arena, device: &Device, address: &[u8], sys_net: BorrowedFd) -> bool {
     const LONGEST: usize = 1024;
-    let (Some(address), Some(sys_net)) = (link.pci, sys_net) else {
-        return Match::none(link, NONE);
-    };
-    let mut on_bus = physical.iter().filter(|device| {
-        let mut path = [0; LONGEST];
-        let length = readlinkat_raw(sys_net, device.name, &mut path).unwrap_or(0);
-        let path = path.get(..length).unwrap_or_default();
-        split(path, |byte| byte == b'/').any(|part| {
-            // `01:01.0` is `0000:01:01.0` and not `0000:101:01.0`.
-            part.strip_suffix(address)
-                .is_some_and(|domain| matches!(domain.last(), None | Some(b':')))
-        })
-    });
-    match (on_bus.next(), on_bus.next()) {
-        (Some(device), None) => Match {
-            set_mac: link.mac.is_some(),
-            ..Match::of(link, *device)
-        },
-        (Some(_), Some(_)) => Match::none(link, "several network devices have its PCI address"),
-        (None, _) => Match::none(link, NONE),
-    }
+    let mut path = [0; LONGEST];
+    let length = c_str(arena, &[device.name])
+        .and_then(|name| readlinkat_raw(sys_net, name, &mut path))
+        .unwrap_or(0);
+    let path = path.get(..length).unwrap_or_default();
+    split(path, |byte| byte == b'/').any(|part| {
+        // `01:01.0` is `0000:01:01.0` and not `0000:101:01.0`.
+        part.strip_suffix(address)
+            .is_some_and(|domain| matches!(domain.last(), None | Some(b':')))
+    })
 }

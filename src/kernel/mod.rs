@@ -48,13 +48,15 @@ pub fn apply<'a>(
     };
     let matches = kernel.find(plan.links, wait);
     let mut applied = arena.table();
-    for found in matches.iter() {
-        if let Some(device) = kernel.link(found) {
-            applied.push((found.link, device));
+    for (link, found) in plan.links.iter().zip(matches.iter()) {
+        if let Some(device) = found.device
+            && let Some(on) = kernel.link(On { link, device }, found.set_mac)
+        {
+            applied.push(on);
         }
     }
     kernel.read_back(&applied);
-    links(arena, &matches, true)
+    links(arena, plan, &matches, true)
 }
 
 /// Finds the devices of the links and applies nothing.
@@ -65,19 +67,28 @@ pub fn find<'a>(
     report: &mut Report<'a>,
 ) -> &'a [Link<'a>] {
     match Kernel::open(arena, machine, report) {
-        Some(mut kernel) => links(arena, &kernel.find(plan.links, &mut || false), false),
+        Some(mut kernel) => {
+            let matches = kernel.find(plan.links, &mut || false);
+            links(arena, plan, &matches, false)
+        }
         None => plan.links,
     }
 }
 
-fn links<'a>(arena: &'a Arena, matches: &[Match<'a>], applied: bool) -> &'a [Link<'a>] {
+/// The links with what is known of their devices.
+fn links<'a>(
+    arena: &'a Arena,
+    plan: &Plan<'a>,
+    matches: &[Match<'a>],
+    applied: bool,
+) -> &'a [Link<'a>] {
     let mut links = arena.table();
-    for found in matches {
-        let device = found.found.filter(|_| applied);
-        let index = device.map_or(0, |device| device.index);
+    for (link, found) in plan.links.iter().zip(matches) {
+        let index = found.device.filter(|_| applied);
         links.push(Link {
-            index,
-            ..found.link
+            device: found.device.map(|device| device.name),
+            index: index.map_or(0, |device| device.index),
+            ..*link
         });
     }
     links.finish()
@@ -122,37 +133,39 @@ impl<'a, 'k> Kernel<'a, 'k> {
     /// Matches links and devices, again and again while some may come late.
     fn find(&mut self, links: &[Link<'a>], wait: &mut dyn FnMut() -> bool) -> Table<'a, Match<'a>> {
         loop {
-            let devices = self.devices();
+            let physical = self.devices(|device| device.physical);
             let sys_net = self.machine.sys_net.as_ref().map(AsFd::as_fd);
-            let matches = assign(self.arena, links, &devices, sys_net);
-            if matches.iter().all(|found| found.found.is_some()) || !wait() {
-                for found in matches.iter().filter(|found| !found.problem.is_empty()) {
-                    self.mismatch(found, &devices);
+            let matches = assign(self.arena, links, physical, sys_net);
+            if matches.iter().all(|found| found.device.is_some()) || !wait() {
+                for (link, found) in links.iter().zip(matches.iter()) {
+                    if !found.problem.is_empty() {
+                        self.mismatch(link, found.problem, physical);
+                    }
                 }
                 return matches;
             }
         }
     }
 
-    fn mismatch(&mut self, found: &Match<'a>, devices: &[Device<'a>]) {
+    fn mismatch(&mut self, link: &Link<'a>, problem: &str, physical: &[Device<'a>]) {
         let mut line = self.report.line();
-        uwrite!(line, "find the device of {}", found.link.name);
-        if let Some(mac) = found.link.mac {
+        uwrite!(line, "find the device of {}", link.name);
+        if let Some(mac) = link.mac {
             uwrite!(line, " ({})", mac);
         }
-        if let Some(pci) = found.link.pci {
+        if let Some(pci) = link.pci {
             uwrite!(line, " at {}", Shown(pci));
         }
-        uwrite!(line, ": {}", found.problem);
+        uwrite!(line, ": {}", problem);
         let mut separator = "; there are: ";
-        for device in devices.iter().filter(|device| device.physical) {
+        for device in physical {
             uwrite!(line, "{}{}", separator, Shown(device.name));
             if let Some(mac) = device.mac {
                 uwrite!(line, " {}", mac);
             }
             separator = ", ";
         }
-        if separator != ", " {
+        if physical.is_empty() {
             uwrite!(
                 line,
                 "; there is no network card: is its driver in the initramfs?"
@@ -161,17 +174,18 @@ impl<'a, 'k> Kernel<'a, 'k> {
         self.report.say(Level::Problem, line);
     }
 
-    fn devices(&mut self) -> Table<'a, Device<'a>> {
+    /// The devices that are `wanted`.
+    fn devices(&mut self, wanted: fn(&Device) -> bool) -> &'a [Device<'a>] {
         let arena = self.arena;
         let mut devices = arena.table();
         self.message.links();
         self.list("list the network devices: RTM_GETLINK", &mut |answer| {
-            if let Some(device) = answer.link() {
+            if let Some(device) = answer.link().filter(wanted) {
                 let name = arena.copy(device.name);
                 devices.push(Device { name, ..device });
             }
         });
-        devices
+        devices.finish()
     }
 
     /// Sends the message, which asks for a list. `false`: it was refused.
@@ -187,10 +201,9 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
     }
 
-    /// Applies one link. Gives the device that has its addresses.
-    fn link(&mut self, found: &Match<'a>) -> Option<Device<'a>> {
-        let link = &found.link;
-        let mut device = found.found?;
+    /// Applies one link. Gives it with the device that has its addresses.
+    fn link(&mut self, on: On<'a>, set_mac: bool) -> Option<On<'a>> {
+        let link = on.link;
         if link.ipv4 == Some(Ipv4Method::Dhcp) && !self.machine.managed {
             let mut line = self.report.line();
             uwrite!(
@@ -203,118 +216,119 @@ impl<'a, 'k> Kernel<'a, 'k> {
         let by_router =
             matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp)) && !self.machine.managed;
         let needed = by_router || !link.addresses.is_empty() || !link.routes.is_empty();
-        self.raise(link, &device, needed, link.mac.filter(|_| found.set_mac));
+        self.raise(on, needed, link.mac.filter(|_| set_mac));
         if !needed {
             return None;
         }
-        if let Some(id) = link.vlan {
-            device = self.vlan(link, &device, id)?;
-            self.raise(link, &device, true, None);
-        }
+        let on = match link.vlan {
+            Some(id) => {
+                let device = self.vlan(on, id)?;
+                self.raise(On { link, device }, true, None);
+                On { link, device }
+            }
+            None => on,
+        };
+        let index = on.device.index;
         for prefix in link.addresses {
-            self.message.new_address(device.index, *prefix);
-            self.request("add an address", link, &device, prefix);
+            self.message.new_address(index, *prefix);
+            self.request("add an address", on, prefix);
         }
         // Next hops need the networks on the link to be there.
         for by_gateway in [false, true] {
             for route in link.routes {
                 if route.gateway.is_some() == by_gateway && !connected(link, route) {
-                    self.message.new_route(device.index, route);
-                    self.request("add a route", link, &device, route);
+                    self.message.new_route(index, route);
+                    self.request("add a route", on, route);
                 }
             }
         }
-        Some(device)
+        Some(on)
     }
 
-    /// Sets what IPv6 does by itself, before the link goes up.
-    fn ipv6(&mut self, link: &Link, device: &[u8]) {
-        let values: &[(&[u8], u8)] = match link.ipv6 {
-            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) if !self.machine.managed => {
-                &[(b"disable_ipv6", 0), (b"accept_ra", 1), (b"autoconf", 1)]
-            }
-            Some(Ipv6Method::Static | Ipv6Method::Auto | Ipv6Method::Dhcp) => {
-                &[(b"disable_ipv6", 0), (b"accept_ra", 0), (b"autoconf", 0)]
-            }
-            Some(Ipv6Method::Disable) => &[(b"disable_ipv6", 1)],
+    /// Sets the IPv6 parameters, MAC and MTU and raises the link, as far as
+    /// that is not so yet.
+    fn raise(&mut self, on: On, needed: bool, mac: Option<Mac>) {
+        let On { link, device } = on;
+        // Before the link goes up.
+        self.ipv6(on);
+        if let Some(mac) = mac {
+            self.message.set_mac(device.index, mac);
+            self.request("set the MAC", on, &mac);
+        }
+        if let Some(mtu) = link.mtu.filter(|mtu| *mtu != device.mtu) {
+            self.message.set_mtu(device.index, mtu);
+            self.request("set the MTU", on, &mtu);
+        }
+        if needed && !device.up {
+            self.message.raise(device.index);
+            self.request("raise the link", on, &"up");
+        }
+    }
+
+    /// Sets what IPv6 does by itself.
+    fn ipv6(&mut self, on: On) {
+        const NAMES: [&str; 3] = ["disable_ipv6", "accept_ra", "autoconf"];
+        let values: &[u8] = match on.link.ipv6 {
+            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) if !self.machine.managed => &[0, 1, 1],
+            Some(Ipv6Method::Static | Ipv6Method::Auto | Ipv6Method::Dhcp) => &[0, 0, 0],
+            Some(Ipv6Method::Disable) => &[1],
             Some(Ipv6Method::Skip) | None => &[],
         };
-        for (name, value) in values {
+        for (name, value) in NAMES.iter().zip(values) {
             let result = match &self.machine.ipv6_conf {
-                Some(conf) => sysctl::set_ipv6(self.arena, conf.as_fd(), device, name, *value),
+                Some(conf) => sysctl::set_ipv6(self.arena, conf, on.device.name, name, *value),
                 // Without IPv6 it is disabled already.
-                None if link.ipv6 == Some(Ipv6Method::Disable) => Ok(()),
+                None if on.link.ipv6 == Some(Ipv6Method::Disable) => Ok(()),
                 None => Err(Errno::AFNOSUPPORT),
             };
             if let Err(errno) = result {
                 let mut line = self.report.line();
-                let (link, reason) = (On { link, device }, Reason::Os(errno));
-                uwrite!(line, "set {} of {}: {}", Shown(name), link, reason);
+                uwrite!(line, "set {} of {}: {}", *name, on, Reason::Os(errno));
                 self.report.say(Level::Problem, line);
                 return;
             }
         }
     }
 
-    /// Sets the IPv6 parameters, MAC and MTU and raises the link, as far as
-    /// that is not so yet.
-    fn raise(&mut self, link: &Link, device: &Device, needed: bool, mac: Option<Mac>) {
-        self.ipv6(link, device.name);
-        if let Some(mac) = mac {
-            self.message.set_mac(device.index, mac);
-            self.request("set the MAC", link, device, &mac);
-        }
-        if let Some(mtu) = link.mtu.filter(|mtu| *mtu != device.mtu) {
-            self.message.set_mtu(device.index, mtu);
-            self.request("set the MTU", link, device, &mtu);
-        }
-        if needed && !device.up {
-            self.message.raise(device.index);
-            self.request("raise the link", link, device, &"up");
-        }
-    }
-
     /// The 802.1Q device of a PCI link; made if it is not there.
-    fn vlan(&mut self, link: &Link, parent: &Device<'a>, id: u16) -> Option<Device<'a>> {
+    fn vlan(&mut self, on: On, id: u16) -> Option<&'a Device<'a>> {
         const LONGEST: usize = 15; // IFNAMSIZ of linux/if.h, without the NUL
         let mut name = self.arena.table();
-        uwrite!(name, "{}.{}", Shown(parent.name), id);
+        uwrite!(name, "{}.{}", Shown(on.device.name), id);
         if name.len() > LONGEST {
             name.clear();
             uwrite!(name, "vlan{}", id);
         }
-        let name: &[u8] = name.finish();
         for attempt in 0..2 {
-            let devices = self.devices();
-            let made = devices.iter().find(|device| device.name == name);
+            let devices = self.devices(|_| true);
+            let made = devices.iter().find(|device| *device.name == *name);
             if made.is_some() || attempt > 0 {
-                return made.copied();
+                return made;
             }
-            self.message.new_vlan(parent.index, name, id);
-            self.request("make a VLAN device", link, parent, &Shown(name));
+            self.message.new_vlan(on.device.index, &name, id);
+            self.request("make a VLAN device", on, &Shown(&name));
         }
         None
     }
 
     /// Sends the message, which changes something of `operand`.
-    fn request(&mut self, step: &str, link: &Link, device: &Device, operand: &dyn Show) {
+    fn request(&mut self, step: &str, on: On, operand: &dyn Show) {
         match self.socket.request(&mut self.message, &mut |_| {}) {
             Ok(()) => {}
             // It is there already.
             Err(refusal) if refusal.errno == Errno::EXIST => {}
             Err(refusal) => {
-                let device = device.name;
                 let mut line = self.report.line();
                 uwrite!(line, "{}: ", step);
                 operand.show(&mut line);
-                uwrite!(line, " of {}: {}", On { link, device }, refusal);
+                uwrite!(line, " of {}: {}", on, refusal);
                 self.report.say(Level::Problem, line);
             }
         }
     }
 
     /// Compares what the kernel has now with the plan, and says it.
-    fn read_back(&mut self, applied: &[(Link<'a>, Device<'a>)]) {
+    fn read_back(&mut self, applied: &[On<'a>]) {
         let arena = self.arena;
         let mut addresses = Set::new(arena);
         let mut routes = Set::new(arena);
@@ -336,15 +350,15 @@ impl<'a, 'k> Kernel<'a, 'k> {
         if !listed {
             return;
         }
-        for (link, device) in applied {
-            let (index, device) = (device.index, device.name);
+        for on in applied {
+            let (link, index) = (on.link, on.device.index);
             let mut has = self.report.line();
-            uwrite!(has, "{} is {}:", link.name, Shown(device));
+            uwrite!(has, "{} is {}:", link.name, Shown(on.device.name));
             for prefix in link.addresses {
                 if addresses.contains(index, shown(arena, prefix)) {
                     uwrite!(has, " {}", *prefix);
                 } else {
-                    self.lacks(&On { link, device }, "address", prefix);
+                    self.lacks(*on, "address", prefix);
                 }
             }
             for route in link.routes {
@@ -352,16 +366,16 @@ impl<'a, 'k> Kernel<'a, 'k> {
                 {
                     uwrite!(has, ", {}", *route);
                 } else {
-                    self.lacks(&On { link, device }, "route", route);
+                    self.lacks(*on, "route", route);
                 }
             }
             self.report.say(Level::Note, has);
         }
     }
 
-    fn lacks(&mut self, link: &On, kind: &str, missing: &dyn Show) {
+    fn lacks(&mut self, on: On, kind: &str, missing: &dyn Show) {
         let mut line = self.report.line();
-        uwrite!(line, "{}: the kernel does not have the {} ", *link, kind);
+        uwrite!(line, "{}: the kernel does not have the {} ", on, kind);
         missing.show(&mut line);
         self.report.say(Level::Problem, line);
     }
@@ -383,16 +397,17 @@ fn by_itself(route: &Route) -> Route {
 }
 
 /// A link with its device: `ETH0 (ens3)`.
+#[derive(Clone, Copy)]
 struct On<'o> {
     link: &'o Link<'o>,
-    device: &'o [u8],
+    device: &'o Device<'o>,
 }
 
 impl uDisplay for On<'_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         self.link.name.fmt(f)?;
         f.write_str(" (")?;
-        Shown(self.device).fmt(f)?;
+        Shown(self.device.name).fmt(f)?;
         f.write_str(")")
     }
 }

@@ -1,20 +1,21 @@
 //! Kernel parameters below /proc/sys.
-use rustix::fd::BorrowedFd;
+use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pwrite, read};
 
 use crate::memory::Arena;
+use crate::root::c_str;
 
 /// Gives `net/ipv6/conf/DEVICE/NAME` below the directory `conf` a value, if
 /// it has another one.
 pub fn set_ipv6(
     arena: &Arena,
-    conf: BorrowedFd,
+    conf: &OwnedFd,
     device: &[u8],
-    name: &[u8],
+    name: &str,
     value: u8,
 ) -> Result<(), Errno> {
-    let path = arena.concat(&[device, b"/", name]);
+    let path = c_str(arena, &[device, b"/", name.as_bytes()])?;
     let file = openat(conf, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let mut old = [0; 8];
     let length = read(&file, &mut old)?;

@@ -8,7 +8,7 @@ use linux_raw_sys::netlink as nl;
 use static_assertions::const_assert_eq;
 
 use crate::plan::{Prefix, Route};
-use crate::text::Mac;
+use crate::text::{Mac, choice, equal};
 
 const HEADER: usize = size_of::<nl::nlmsghdr>();
 const_assert_eq!(HEADER, 16);
@@ -331,7 +331,8 @@ impl<'b> Answer<'b> {
         let info = attribute(attributes, nl::IFLA_LINKINFO as u32).unwrap_or_default();
         let driver = attribute(info, nl::IFLA_INFO_KIND as u32).unwrap_or_default();
         let driver = driver.strip_suffix(b"\0").unwrap_or(driver);
-        let physical = kind == ETHERNET && flags & LOOPBACK == 0 && !VIRTUAL.contains(&driver);
+        let physical =
+            kind == ETHERNET && flags & LOOPBACK == 0 && choice(VIRTUAL, driver, equal).is_none();
         Some(Device {
             index,
             name,
@@ -400,30 +401,9 @@ impl<'b> Answer<'b> {
 /// Kinds of links that share or make up their addresses (the `kind` of each
 /// driver's rtnl_link_ops). `veth` is not among them: it is what the network
 /// card of a container or of a test is.
-const VIRTUAL: [&[u8]; 22] = [
-    b"bridge",
-    b"bond",
-    b"team",
-    b"vlan",
-    b"macvlan",
-    b"macvtap",
-    b"ipvlan",
-    b"ipvtap",
-    b"vxlan",
-    b"geneve",
-    b"gretap",
-    b"ip6gretap",
-    b"erspan",
-    b"dummy",
-    b"ifb",
-    b"tun",
-    b"vrf",
-    b"macsec",
-    b"hsr",
-    b"batadv",
-    b"nlmon",
-    b"openvswitch",
-];
+const VIRTUAL: &str = "bridge bond team vlan macvlan macvtap ipvlan ipvtap vxlan \
+                       geneve gretap ip6gretap erspan dummy ifb tun vrf \
+                       macsec hsr batadv nlmon openvswitch";
 
 /// A link of the kernel.
 #[derive(Clone, Copy)]

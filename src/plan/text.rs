@@ -4,7 +4,7 @@
 use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
 use super::{Dialect, Ipv4Method, Ipv6Method, Key, Link, LinkName, Plan, Prefix, Route};
-use crate::text::{Ip, Text};
+use crate::text::{Ip, Show, Text};
 
 impl Plan<'_> {
     /// Appends the whole plan. `files` are the lines on files of the handover,
@@ -18,56 +18,71 @@ impl Plan<'_> {
         field(out, self.source);
         out.push(b'\n');
         if let Some(hostname) = self.hostname {
-            line(out, "hostname", &[hostname]);
+            line(out, "hostname", None, &Plain(hostname));
         }
         for link in self.links {
             uwrite!(out, "{}", LinkLine(link));
             for address in link.addresses {
-                uwrite!(out, "address {} {}\n", link.name, *address);
+                line(out, "address", Some(link), address);
             }
             for route in link.routes {
-                uwrite!(out, "route {} {}\n", link.name, *route);
+                line(out, "route", Some(link), route);
             }
         }
         for server in self.dns {
-            uwrite!(out, "dns - {}\n", Ip(*server));
+            line(out, "dns -", None, &Ip(*server));
         }
         for link in self.links {
             for server in link.dns {
-                uwrite!(out, "dns {} {}\n", link.name, Ip(*server));
+                line(out, "dns", Some(link), &Ip(*server));
             }
         }
         for domain in self.search {
-            line(out, "search -", &[domain]);
+            line(out, "search -", None, &Plain(domain));
         }
         for link in self.links {
             for domain in link.search {
-                uwrite!(out, "search {} ", link.name);
-                out.extend(domain);
-                out.push(b'\n');
+                line(out, "search", Some(link), &Plain(domain));
             }
         }
         if let Some(user) = self.user {
-            line(out, "user", &[user]);
+            line(out, "user", None, &Plain(user));
         }
-        for Key { user, line: key } in self.keys {
-            line(out, "key", &[user, key]);
+        for key in self.keys {
+            line(out, "key", None, key);
         }
         out.extend(files);
         for warning in self.warnings {
-            uwrite!(out, "warning {}\n", *warning);
+            line(out, "warning", None, warning);
         }
     }
 }
 
-/// One directive; every field is known to hold no newline.
-fn line(out: &mut Text, directive: &str, fields: &[&[u8]]) {
-    out.write_str(directive);
-    for field in fields {
-        out.push(b' ');
-        out.extend(field);
+/// One directive, perhaps of a link. No value holds a newline.
+fn line(out: &mut Text, directive: &str, link: Option<&Link>, value: &dyn Show) {
+    uwrite!(out, "{} ", directive);
+    if let Some(link) = link {
+        uwrite!(out, "{} ", link.name);
     }
-    out.push(b'\n')
+    value.show(out);
+    out.push(b'\n');
+}
+
+/// Bytes of the context, as they are.
+struct Plain<'t>(&'t [u8]);
+
+impl Show for Plain<'_> {
+    fn show(&self, text: &mut Text) {
+        text.extend(self.0);
+    }
+}
+
+impl Show for Key<'_> {
+    fn show(&self, text: &mut Text) {
+        text.extend(self.user);
+        text.push(b' ');
+        text.extend(self.line);
+    }
 }
 
 /// A path as it was given, but always one line.
