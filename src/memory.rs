@@ -202,9 +202,17 @@ impl Raw<'_> {
 impl<'a, T: Copy> Table<'a, T> {
     /// Adds one value.
     pub fn push(&mut self, item: T) {
+        self.put(item);
+    }
+
+    /// Adds one value and gives its place, for what is not known yet.
+    pub fn put(&mut self, item: T) -> &mut T {
         let place = self.raw.add(1, size_of::<T>()).cast::<T>();
-        // SAFETY: it is this table's alone, and aligned.
-        unsafe { place.write(item) };
+        // SAFETY: it is this table's alone, aligned, and written at once.
+        unsafe {
+            place.write(item);
+            &mut *place
+        }
     }
 
     /// Adds all of `items`.

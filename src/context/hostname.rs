@@ -9,7 +9,7 @@ const LONGEST: usize = 64;
 /// dashes around them, empty labels vanish. What was changed is reported.
 pub fn read<'a>(context: &mut Context<'a>) -> Option<&'a [u8]> {
     let machine = context.variables.machine();
-    let variable = machine.first(&[b"SET_HOSTNAME", b"HOSTNAME"])?;
+    let variable = machine.get("SET_HOSTNAME HOSTNAME")?;
     let mut name = context.arena.table();
     for label in split(variable.value, |byte| byte == b'.') {
         let valid = |byte: &u8| byte.is_ascii_alphanumeric();

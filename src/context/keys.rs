@@ -7,13 +7,7 @@ use crate::plan::{Dialect, Key};
 use crate::text::{span, split, trim};
 
 /// Where keys may stand, in the order in which they are listed.
-const VARIABLES: [&[u8]; 5] = [
-    b"SSH_PUBLIC_KEY",
-    b"EC2_PUBLIC_KEY",
-    b"SSH_KEY",
-    b"PUBLIC_KEY",
-    b"STRATUSLAB_REMOTE_KEY",
-];
+const VARIABLES: &str = "SSH_PUBLIC_KEY EC2_PUBLIC_KEY SSH_KEY PUBLIC_KEY STRATUSLAB_REMOTE_KEY";
 
 /// What the context says about logins.
 pub struct Logins<'a> {
@@ -35,7 +29,7 @@ pub fn read<'a>(
         seen: Set::new(context.arena),
     };
     let named = match dialect {
-        Dialect::OpenNebula => machine.get(b"USERNAME"),
+        Dialect::OpenNebula => machine.get("USERNAME"),
         // Its scripts know root alone.
         Dialect::StratusLab => None,
     };
@@ -47,13 +41,13 @@ pub fn read<'a>(
         Some(variable) => Some(variable.value),
         None => Some(&b"root"[..]),
     };
-    for variable in VARIABLES.iter().filter_map(|name| machine.get(name)) {
+    for variable in machine.each(VARIABLES) {
         keys.add_lines(context, user, variable, variable.value);
     }
     // OpenNebula's first sample scripts: variables name files on the disk.
     for (name, user) in [
-        (&b"ROOT_PUBKEY"[..], Some(&b"root"[..])),
-        (b"USER_PUBKEY", named.and(user)),
+        ("ROOT_PUBKEY", Some(&b"root"[..])),
+        ("USER_PUBKEY", named.and(user)),
     ] {
         let Some(variable) = machine.get(name) else {
             continue;

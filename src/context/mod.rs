@@ -14,7 +14,7 @@ mod variables;
 
 use crate::memory::{Arena, sort};
 use crate::plan::{Dialect, Plan, Warning, Warnings};
-use crate::text::Reason;
+use crate::text::{Reason, words};
 use network::Network;
 use variables::{Variable, Variables};
 
@@ -147,27 +147,18 @@ fn plan<'a>(
 /// Names what a server wanted to be run: nothing is.
 fn scripts<'a>(context: &mut Context<'a>, files: &impl Files<'a>) {
     let machine = context.variables.machine();
-    for name in [
-        &b"INIT_SCRIPTS"[..],
-        b"START_SCRIPT",
-        b"START_SCRIPT_BASE64",
-        b"USER_DATA",
-        b"USERDATA",
-        b"SCRIPT_EXEC",
-        b"CLOUD_INIT_USER_DATA",
-    ] {
-        if let Some(variable) = machine.get(name) {
-            context.remark(
-                variable,
-                "is there and was not run: onecontext runs nothing of a context",
-            );
-        }
+    for variable in machine.each(
+        "INIT_SCRIPTS START_SCRIPT START_SCRIPT_BASE64 USER_DATA USERDATA SCRIPT_EXEC \
+         CLOUD_INIT_USER_DATA",
+    ) {
+        let what = "is there and was not run: onecontext runs nothing of a context";
+        context.remark(variable, what);
     }
-    for name in ["init.sh", "prolog.sh", "epilog.sh"] {
+    for name in words(b"init.sh prolog.sh epilog.sh") {
         // A disk that cannot be read has failed already, at context.sh.
-        if files.has(name.as_bytes()) == Ok(true) {
+        if files.has(name) == Ok(true) {
             let what = "is on the disk and was not run: onecontext runs nothing of a context";
-            context.warnings.general(name.as_bytes(), what, b"");
+            context.warnings.general(name, what, b"");
         }
     }
 }

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use super::values::is_domain;
 use super::{Context, Variable};
 use crate::memory::{Arena, Set, Table};
-use crate::plan::{Link, Prefix, Route};
+use crate::plan::{Link, LinkName, Prefix, Route};
 use crate::report::shown;
 use crate::text::{Ip, ip, list};
 
@@ -62,19 +62,20 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Begins a link: what is added from now on is its own. What was added
-    /// before the first link is the machine's.
-    pub fn link(&mut self, link: Link<'a>) {
+    /// Begins a link, of which nothing is known yet: what is added from now on
+    /// is its own. What was added before the first link is the machine's.
+    pub fn link(&mut self, name: LinkName) -> &mut Link<'a> {
         if self.links.is_empty() {
             self.machine = (self.dns.len(), self.search.len());
         }
-        self.links.push(Draft {
-            link,
+        let draft = self.links.put(Draft {
+            link: Link::new(name),
             addresses: self.addresses.len(),
             routes: self.routes.len(),
             dns: self.dns.len(),
             search: self.search.len(),
-        })
+        });
+        &mut draft.link
     }
 
     /// The addresses of the current link.

@@ -6,16 +6,16 @@ use super::Context;
 use super::network::Network;
 use super::values::{destination, is_no, is_yes, length, netmask, usable};
 use super::variables::{Group, Nic, Variable};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
+use crate::plan::{Ipv4Method, Ipv6Method, LinkName, Prefix};
 use crate::text::{Mac, choice, ip, number, same, split, trim, words};
 
 /// What says that a NIC exists where its MAC does not.
-const SIGNS: [&[u8]; 5] = [b"IP", b"IP6", b"IPV6", b"METHOD", b"IP6_METHOD"];
+const SIGNS: &str = "IP IP6 IPV6 METHOD IP6_METHOD";
 /// The variables of an IPv6 address, the newer name first.
-const IP6: [&[u8]; 2] = [b"IP6", b"IPV6"];
+const IP6: &str = "IP6 IPV6";
 
 /// The variables that give a NIC IPv6.
-const ANY_IP6: [&[u8]; 3] = [b"IP6", b"IPV6", b"IP6_ULA"];
+const ANY_IP6: &str = "IP6 IPV6 IP6_ULA";
 
 const NOT_V4: &str = "not an IPv4 address";
 const NOT_V6: &str = "not an IPv6 address";
@@ -25,8 +25,8 @@ const NOT_A_NUMBER: &str = "not a number";
 /// Reads every NIC and the resolvers of the machine.
 pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     let machine = context.variables.machine();
-    network.servers(context, machine.get(b"DNS"));
-    network.domains(context, machine.get(b"SEARCH_DOMAIN"));
+    network.servers(context, machine.get("DNS"));
+    network.domains(context, machine.get("SEARCH_DOMAIN"));
     let is_eth = |nic: &Nic| matches!(nic.name, LinkName::Eth(_));
     let nics = context.variables.nics();
     let macs = nics
@@ -34,7 +34,7 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
         .any(|nic| nic.own.named(b"MAC").is_some());
     let mut reader = Reader {
         gateways: gateway_link(context),
-        endpoint: endpoint(machine.get(b"ONEGATE_ENDPOINT")),
+        endpoint: endpoint(machine.get("ONEGATE_ENDPOINT")),
         context,
         network,
     };
@@ -53,19 +53,16 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
 /// (share/scripts/*/context/init.sh).
 fn first_sample<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     let machine = context.variables.machine();
-    let Some(variable) = machine.get(b"IP_PUBLIC") else {
+    let Some(variable) = machine.get("IP_PUBLIC") else {
         return;
     };
-    network.link(Link {
-        ipv4: Some(Ipv4Method::Static),
-        ..empty(LinkName::Eth(0))
-    });
-    ipv4(context, network, variable, machine.get(b"NETMASK"))
+    network.link(LinkName::Eth(0)).ipv4 = Some(Ipv4Method::Static);
+    ipv4(context, network, variable, machine.get("NETMASK"))
 }
 
 /// The link that GATEWAY_IFACE limits default routes to.
 fn gateway_link(context: &mut Context<'_>) -> Option<LinkName> {
-    let variable = context.variables.machine().get(b"GATEWAY_IFACE")?;
+    let variable = context.variables.machine().get("GATEWAY_IFACE")?;
     let digits = match variable.value.split_at_checked(3) {
         Some((kind, digits)) if same(kind, b"ETH") => digits,
         _ => variable.value,
@@ -88,25 +85,6 @@ fn endpoint(variable: Option<&Variable>) -> Option<IpAddr> {
         .filter_map(ip)
         .find(IpAddr::is_ipv4)
         .filter(|address| matches!(address, IpAddr::V4(v4) if v4.is_link_local()))
-}
-
-/// A link that nothing is known of.
-pub fn empty<'a>(name: LinkName) -> Link<'a> {
-    Link {
-        name,
-        mac: None,
-        pci: None,
-        device: None,
-        index: 0,
-        mtu: None,
-        vlan: None,
-        ipv4: None,
-        ipv6: None,
-        addresses: &[],
-        routes: &[],
-        dns: &[],
-        search: &[],
-    }
 }
 
 /// Adds an IPv4 address with its mask to the current link.
@@ -159,7 +137,7 @@ impl<'a> Reader<'a, '_> {
         };
         let Identity::Known(mac, pci) = identity else {
             for alias in nic.aliases() {
-                if let Some(variable) = alias.first(&[b"IP", b"IP6", b"IPV6", b"IP6_ULA"]) {
+                if let Some(variable) = alias.get("IP IP6 IPV6 IP6_ULA") {
                     self.context
                         .complain(variable, "alias of a NIC that the context does not have");
                 }
@@ -168,72 +146,65 @@ impl<'a> Reader<'a, '_> {
         };
         let ipv4 = self.ipv4_method(nic);
         let ipv6 = self.ipv6_method(nic);
-        if let Some(variable) = own.get(b"METHOD")
+        if let Some(variable) = own.get("METHOD")
             && ipv4 == Some(Ipv4Method::Static)
-            && !addressed(nic, &[b"IP"])
-            && !addressed(nic, &ANY_IP6)
+            && !addressed(nic, "IP")
+            && !addressed(nic, ANY_IP6)
         {
             self.context
                 .complain(variable, "there is no address for it");
         }
         let mtu = self.number(
-            own.get(b"MTU"),
+            own.get("MTU"),
             68..=65_535,
             "not an MTU between 68 and 65535",
         );
         let vlan = match nic.name {
             LinkName::Eth(_) => None,
             LinkName::Pci(_) => self.number(
-                own.get(b"VLAN_ID"),
+                own.get("VLAN_ID"),
                 1..=4094,
                 "not a VLAN id between 1 and 4094",
             ),
         };
-        let vlan = vlan.map(|vlan| vlan as u16);
-        self.network.link(Link {
-            mac,
-            pci,
-            mtu,
-            vlan,
-            ipv4,
-            ipv6,
-            ..empty(nic.name)
-        });
-        let metric = self.number(own.get(b"METRIC"), 0..=u32::MAX, NOT_A_NUMBER);
+        let link = self.network.link(nic.name);
+        (link.mac, link.pci, link.mtu) = (mac, pci, mtu);
+        (link.ipv4, link.ipv6) = (ipv4, ipv6);
+        link.vlan = vlan.map(|vlan| vlan as u16);
+        let metric = self.number(own.get("METRIC"), 0..=u32::MAX, NOT_A_NUMBER);
         let defaults = self.gateways.is_none_or(|only| only == nic.name);
 
         self.ipv4(nic, ipv4);
         let first_v6 = self.network.addresses().len();
         if ipv4 == Some(Ipv4Method::Static) && first_v6 > 0 {
             if defaults {
-                self.gateway(own.get(b"GATEWAY"), true, metric);
+                self.gateway(own.get("GATEWAY"), true, metric);
             }
             if let Some(endpoint) = self.endpoint.take() {
                 self.network.route(Prefix::host(endpoint), None, None);
             }
         }
-        self.routes(own.get(b"ROUTES"), true, ipv4 == Some(Ipv4Method::Skip));
+        self.routes(own.get("ROUTES"), true, ipv4 == Some(Ipv4Method::Skip));
 
         self.ipv6(nic, ipv6);
         if defaults && ipv6 == Some(Ipv6Method::Static) && self.network.addresses().len() > first_v6
         {
-            let own_metric = own.first(&[b"IP6_METRIC", b"METRIC6"]);
+            let own_metric = own.get("IP6_METRIC METRIC6");
             let metric = self
                 .number(own_metric, 0..=u32::MAX, NOT_A_NUMBER)
                 .or(metric);
-            self.gateway(own.first(&[b"IP6_GATEWAY", b"GATEWAY6"]), false, metric);
+            self.gateway(own.get("IP6_GATEWAY GATEWAY6"), false, metric);
         }
         let refused = matches!(ipv6, Some(Ipv6Method::Skip | Ipv6Method::Disable));
-        self.routes(own.get(b"ROUTES"), false, refused);
+        self.routes(own.get("ROUTES"), false, refused);
 
-        self.network.servers(self.context, own.get(b"DNS"));
-        self.network
-            .domains(self.context, own.get(b"SEARCH_DOMAIN"))
+        self.network.servers(self.context, own.get("DNS"));
+        self.network.domains(self.context, own.get("SEARCH_DOMAIN"))
     }
 
     /// Which device an `ETHn` is, and whether it exists.
     fn eth(&mut self, own: Group<'a>, macs: bool) -> Identity<'a> {
-        if let Some(variable) = own.get(b"MAC") {
+        if let Some(variable) = own.get("MAC") {
             return match Mac::parse(variable.value) {
                 Some(mac) => Identity::Known(Some(mac), None),
                 None => {
@@ -243,7 +214,7 @@ impl<'a> Reader<'a, '_> {
                 }
             };
         }
-        let Some(sign) = own.first(&SIGNS) else {
+        let Some(sign) = own.get(SIGNS) else {
             return Identity::Absent;
         };
         if macs && own.named(b"MAC").is_none() {
@@ -255,7 +226,7 @@ impl<'a> Reader<'a, '_> {
 
     /// Which device a `PCIn` is, and whether it exists.
     fn pci(&mut self, own: Group<'a>) -> Identity<'a> {
-        let mac = match own.get(b"MAC") {
+        let mac = match own.get("MAC") {
             Some(variable) => {
                 let mac = Mac::parse(variable.value);
                 if mac.is_none() {
@@ -266,7 +237,7 @@ impl<'a> Reader<'a, '_> {
             None => None,
         };
         let in_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-        let pci = match own.get(b"ADDRESS") {
+        let pci = match own.get("ADDRESS") {
             Some(variable) if variable.value.iter().all(in_address) => Some(variable.value),
             Some(variable) => {
                 self.context
@@ -276,7 +247,7 @@ impl<'a> Reader<'a, '_> {
             None => None,
         };
         if mac.is_none() && pci.is_none() {
-            if let Some(sign) = own.first(&SIGNS) {
+            if let Some(sign) = own.get(SIGNS) {
                 self.context.complain(
                     sign,
                     "of a PCI device without MAC and ADDRESS, it is left alone",
@@ -288,13 +259,13 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn ipv4_method(&mut self, nic: &Nic<'a>) -> Option<Ipv4Method> {
-        let addressed = addressed(nic, &[b"IP"]);
+        let addressed = addressed(nic, "IP");
         let by_address = if addressed {
             Ipv4Method::Static
         } else {
             Ipv4Method::Skip
         };
-        let Some(variable) = nic.own.get(b"METHOD") else {
+        let Some(variable) = nic.own.get("METHOD") else {
             return addressed.then_some(by_address);
         };
         Some(match choice("static dhcp skip", variable.value, same) {
@@ -313,17 +284,17 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn ipv6_method(&mut self, nic: &Nic<'a>) -> Option<Ipv6Method> {
-        let addressed = addressed(nic, &ANY_IP6);
+        let addressed = addressed(nic, ANY_IP6);
         let by_address = if addressed {
             Ipv6Method::Static
         } else {
             Ipv6Method::Skip
         };
-        let Some(variable) = nic.own.get(b"IP6_METHOD") else {
+        let Some(variable) = nic.own.get("IP6_METHOD") else {
             // METHOD speaks for IPv6 too, where it names an IPv6 method.
             let inherited = nic
                 .own
-                .get(b"METHOD")
+                .get("METHOD")
                 .and_then(|variable| v6_word(variable.value));
             let inherited = inherited.filter(|method| *method != Ipv6Method::Static);
             return inherited.or(addressed.then_some(by_address));
@@ -344,7 +315,7 @@ impl<'a> Reader<'a, '_> {
     /// The IPv4 addresses of a NIC and its aliases.
     fn ipv4(&mut self, nic: &Nic<'a>, method: Option<Ipv4Method>) {
         let own = nic.own;
-        if let Some(variable) = own.get(b"IP") {
+        if let Some(variable) = own.get("IP") {
             match method {
                 Some(Ipv4Method::Dhcp) => self
                     .context
@@ -352,18 +323,18 @@ impl<'a> Reader<'a, '_> {
                 Some(Ipv4Method::Skip) => self
                     .context
                     .complain(variable, "not applied, the method is skip"),
-                _ => ipv4(self.context, self.network, variable, own.get(b"MASK")),
+                _ => ipv4(self.context, self.network, variable, own.get("MASK")),
             }
         }
         for alias in active(nic) {
-            let Some(variable) = alias.get(b"IP") else {
+            let Some(variable) = alias.get("IP") else {
                 continue;
             };
             if method == Some(Ipv4Method::Skip) {
                 self.context
                     .complain(variable, "not applied, the method of its NIC is skip");
             } else {
-                ipv4(self.context, self.network, variable, alias.get(b"MASK"));
+                ipv4(self.context, self.network, variable, alias.get("MASK"));
             }
         }
     }
@@ -386,8 +357,8 @@ impl<'a> Reader<'a, '_> {
 
     fn ipv6_of(&mut self, group: Group<'a>, moot: Option<&'static str>) {
         const USUAL: u8 = 64;
-        if let Some(variable) = group.first(&IP6) {
-            match (moot, group.get(b"IP6_PREFIX_LENGTH")) {
+        if let Some(variable) = group.get(IP6) {
+            match (moot, group.get("IP6_PREFIX_LENGTH")) {
                 (Some(what), _) => self.context.complain(variable, what),
                 (None, None) => self.ipv6_address(variable, USUAL),
                 (None, Some(bits)) => match length(bits.value, false) {
@@ -398,7 +369,7 @@ impl<'a> Reader<'a, '_> {
                 },
             }
         }
-        if let Some(variable) = group.get(b"IP6_ULA") {
+        if let Some(variable) = group.get("IP6_ULA") {
             match moot {
                 Some(what) => self.context.complain(variable, what),
                 None => self.ipv6_address(variable, USUAL),
@@ -490,18 +461,18 @@ impl<'a> Reader<'a, '_> {
 }
 
 /// Whether a NIC or an alias of it has one of these addresses.
-fn addressed(nic: &Nic, fields: &[&[u8]]) -> bool {
-    nic.own.first(fields).is_some() || active(nic).any(|alias| alias.first(fields).is_some())
+fn addressed(nic: &Nic, fields: &str) -> bool {
+    nic.own.get(fields).is_some() || active(nic).any(|alias| alias.get(fields).is_some())
 }
 
 /// The aliases that are the guest's business.
 fn active<'a>(nic: &Nic<'a>) -> impl Iterator<Item = Group<'a>> + use<'a> {
     nic.aliases().filter(|alias| {
         let external = alias
-            .get(b"EXTERNAL")
+            .get("EXTERNAL")
             .is_some_and(|variable| is_yes(variable.value));
         let detached = alias
-            .get(b"DETACH")
+            .get("DETACH")
             .is_some_and(|variable| !is_no(variable.value));
         !external && !detached
     })

@@ -5,17 +5,17 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use super::Context;
 use super::network::Network;
-use super::opennebula::{empty, ipv4};
+use super::opennebula::ipv4;
 use super::values::netmask;
-use super::variables::{Variable, Variables};
-use crate::plan::{Ipv4Method, Link, LinkName, Prefix};
+use super::variables::{Group, Variable, Variables};
+use crate::plan::{Ipv4Method, LinkName, Prefix};
 use crate::text::ip;
 
 /// Address and mask of eth0, eth1, eth2.
-const NICS: [[&[u8]; 2]; 3] = [
-    [b"IP_PRIVATE", b"NETMASK_PRIVATE"],
-    [b"IP_PUBLIC", b"NETMASK_PUBLIC"],
-    [b"IP_EXTRA", b"NETMASK_EXTRA"],
+const NICS: [(&str, &str); 3] = [
+    ("IP_PRIVATE", "NETMASK_PRIVATE"),
+    ("IP_PUBLIC", "NETMASK_PUBLIC"),
+    ("IP_EXTRA", "NETMASK_EXTRA"),
 ];
 
 /// The resolvers of OpenDNS, which its init.sh sets.
@@ -27,13 +27,14 @@ const RESOLVERS: [IpAddr; 2] = [
 /// Whether the variables alone show StratusLab's hand.
 pub fn wrote(variables: &Variables) -> bool {
     let machine = variables.machine();
-    machine.get(b"IP_PRIVATE").is_some() || machine.has_prefix(b"STRATUSLAB_")
+    machine.get("IP_PRIVATE").is_some() || machine.has_prefix(b"STRATUSLAB_")
 }
 
 /// Whether any of its NICs has an address; it had none after October 2010.
 pub fn has_nics(variables: &Variables) -> bool {
+    let machine = variables.machine();
     NICS.iter()
-        .any(|[address, _]| variables.machine().get(address).is_some())
+        .any(|(address, _)| machine.get(address).is_some())
 }
 
 /// Reads its NICs.
@@ -44,51 +45,36 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     }
     let gateway = gateway(context);
     let global = global_network(context);
+    // Where the gateway can be reached from, a bit for each NIC: its address's
+    // network, or, for eth0, the network of the whole site.
     let covers = |prefix: &Prefix| gateway.is_some_and(|gateway| prefix.covers(gateway));
-    // Where the gateway can be reached from: its address's network, or, for
-    // eth0, the network of the whole site.
-    let addresses = NICS.map(|[address, mask]| {
-        let address = ip(machine.get(address)?.value).filter(IpAddr::is_ipv4)?;
-        let length = match machine.get(mask) {
-            Some(mask) => netmask(mask.value)?,
-            None => 24,
-        };
-        Some(Prefix { address, length })
-    });
-    let mut number = 0;
-    let reaches = addresses.map(|address| {
-        let first = number == 0;
-        number += 1;
-        address.is_some_and(|address| {
-            covers(&address) || first && global.is_some_and(|global| covers(&global))
-        })
-    });
+    let (mut reaches, mut last) = (0u32, 0);
+    for (position, (address, mask)) in NICS.iter().enumerate() {
+        if let Some(prefix) = prefix(machine, address, mask) {
+            last = 1 << position;
+            if covers(&prefix) || position == 0 && global.as_ref().is_some_and(covers) {
+                reaches |= last;
+            }
+        }
+    }
     // Later `route add`s of its init.sh win, and fail where nothing covers the
     // gateway; if nothing does at all, the last NIC gets it on the link.
-    let last = addresses.iter().rposition(Option::is_some);
-    let none = !reaches.contains(&true);
-    let carries =
-        |position: usize| reaches.get(position) == Some(&true) || none && last == Some(position);
-    for (position, [address, mask]) in NICS.iter().enumerate() {
+    if reaches == 0 {
+        reaches = last;
+    }
+    for (position, (address, mask)) in NICS.iter().enumerate() {
         let Some(variable) = machine.get(address) else {
             continue;
         };
-        let name = LinkName::Eth(position as u32);
-        network.link(Link {
-            ipv4: Some(Ipv4Method::Static),
-            ..empty(name)
-        });
+        network.link(LinkName::Eth(position as u32)).ipv4 = Some(Ipv4Method::Static);
         ipv4(context, network, variable, machine.get(mask));
         if network.addresses().is_empty() {
             continue;
         }
-        if let Some(gateway) = gateway
-            && carries(position)
-        {
-            let better = (position + 1..NICS.len())
-                .filter(|later| carries(*later))
-                .count();
-            network.route(Prefix::DEFAULT_V4, Some(gateway), Some(better as u32));
+        let rest = reaches >> position;
+        if rest & 1 == 1 && gateway.is_some() {
+            let better = (rest >> 1).count_ones();
+            network.route(Prefix::DEFAULT_V4, gateway, Some(better));
         }
         if let Some(global) = global
             && position == 0
@@ -96,6 +82,16 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
             network.route(global, None, None);
         }
     }
+}
+
+/// The network of a NIC, if address and mask are good.
+fn prefix(machine: Group, address: &str, mask: &str) -> Option<Prefix> {
+    let address = ip(machine.get(address)?.value).filter(IpAddr::is_ipv4)?;
+    let length = match machine.get(mask) {
+        Some(mask) => netmask(mask.value)?,
+        None => 24,
+    };
+    Some(Prefix { address, length })
 }
 
 /// DEFAULT_GATEWAY. For some hours of August 2010 the mask of the site was
@@ -116,12 +112,12 @@ fn gateway<'a>(context: &mut Context<'a>) -> Option<IpAddr> {
 /// The network of the whole site, on the link of eth0.
 fn global_network<'a>(context: &mut Context<'a>) -> Option<Prefix> {
     let machine = context.variables.machine();
-    let network = machine.get(b"GLOBAL_NETWORK")?;
+    let network = machine.get("GLOBAL_NETWORK")?;
     let Some(address) = ip(network.value).filter(IpAddr::is_ipv4) else {
         context.complain(network, "not an IPv4 address");
         return None;
     };
-    let Some(mask) = machine.get(b"GLOBAL_NETMASK") else {
+    let Some(mask) = machine.get("GLOBAL_NETMASK") else {
         context.complain(
             network,
             "no GLOBAL_NETMASK belongs to it, there is no route to it",

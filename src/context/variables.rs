@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 use super::assignments::Assignment;
 use crate::memory::Arena;
 use crate::plan::{LinkName, Place};
-use crate::text::{number, span, trim};
+use crate::text::{number, span, trim, words};
 
 /// What a variable is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,10 +86,22 @@ fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
 pub struct Group<'a>(&'a [Variable<'a>]);
 
 impl<'a> Group<'a> {
-    /// The last assignment of `field`, unless it is empty: empty is unset.
-    pub fn get(&self, field: &[u8]) -> Option<&'a Variable<'a>> {
-        self.named(field)
+    /// Those of `fields`, a list with a blank between each two, that are set:
+    /// the last assignment of each, unless it is empty.
+    pub fn each<'f>(
+        &self,
+        fields: &'f str,
+    ) -> impl Iterator<Item = &'a Variable<'a>> + use<'f, 'a> {
+        let group = *self;
+        words(fields.as_bytes())
+            .filter_map(move |field| group.named(field))
             .filter(|variable| !variable.value.is_empty())
+    }
+
+    /// The first of `fields` that is set.
+    #[inline(never)]
+    pub fn get(&self, fields: &str) -> Option<&'a Variable<'a>> {
+        self.each(fields).next()
     }
 
     /// The last assignment of `field`, empty or not.
@@ -103,11 +115,6 @@ impl<'a> Group<'a> {
         let rest = self.0.get(first..).unwrap_or_default();
         let count = rest.partition_point(|variable| variable.field == field);
         rest.get(..count).unwrap_or_default()
-    }
-
-    /// The first of `fields` that is set.
-    pub fn first(&self, fields: &[&[u8]]) -> Option<&'a Variable<'a>> {
-        fields.iter().find_map(|field| self.get(field))
     }
 
     /// Whether a variable begins with `prefix`.
@@ -259,7 +266,7 @@ mod tests {
         })
         .into();
         let variables = Variables::new(&arena, &assignments);
-        assert!(variables.machine().get(b"DNS").is_none());
+        assert!(variables.machine().get("DNS").is_none());
         assert!(variables.machine().named(b"DNS").is_some());
         assert_eq!(variables.machine().all(b"DNS").len(), 2);
         let nics: Vec<_> = variables.nics().collect();
@@ -268,10 +275,10 @@ mod tests {
             names,
             [LinkName::Eth(2), LinkName::Eth(10), LinkName::Pci(0)]
         );
-        assert_eq!(nics[0].own.get(b"IP").unwrap().value, b"g");
+        assert_eq!(nics[0].own.get("IP").unwrap().value, b"g");
         let aliases: Vec<_> = nics[0]
             .aliases()
-            .map(|alias| alias.get(b"IP").unwrap().value)
+            .map(|alias| alias.get("IP").unwrap().value)
             .collect();
         assert_eq!(aliases, [b"c", b"b"]);
         assert_eq!(nics[1].aliases().count(), 0);

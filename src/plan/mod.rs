@@ -112,6 +112,27 @@ pub struct Link<'a> {
     pub search: &'a [&'a [u8]],
 }
 
+impl Link<'_> {
+    /// One that nothing is known of but its name.
+    pub const fn new(name: LinkName) -> Self {
+        Link {
+            name,
+            mac: None,
+            pci: None,
+            device: None,
+            index: 0,
+            mtu: None,
+            vlan: None,
+            ipv4: None,
+            ipv6: None,
+            addresses: &[],
+            routes: &[],
+            dns: &[],
+            search: &[],
+        }
+    }
+}
+
 /// How a link gets its IPv4 configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ipv4Method {
