@@ -188,7 +188,7 @@ fn read<'a>(
 fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut Text<'a>) -> i32 {
     let console = match options.dry_run {
         true => Console::File(streams.errors),
-        false => Console::kmsg(streams.errors),
+        false => Console::Kmsg(streams.errors),
     };
     let mut report = Report::new(arena, console);
     let line = command_line(arena, &mut report);

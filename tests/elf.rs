@@ -11,7 +11,7 @@ use goblin::elf::program_header::{
 
 /// The size that was reached, rounded up to a KiB. The aim is 64 KiB: lower it
 /// with every win, raise it only with a reason.
-const LARGEST: usize = 118 << 10;
+const LARGEST: usize = 117 << 10;
 
 /// Functions of core that only a panic calls. These are called by rustix
 /// alone, where it looks whether a file descriptor or an error number is one.

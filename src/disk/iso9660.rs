@@ -156,13 +156,16 @@ enum Names {
 }
 
 /// An image.
-pub struct Iso<S> {
+pub struct Iso<'a, S> {
+    arena: &'a Arena,
     /// Where its bytes are.
     pub source: S,
     /// Bytes of the image.
     size: u64,
     tree: Tree,
     names: Names,
+    /// The records of the root directory, all of them.
+    directory: &'a [u8],
 }
 
 /// A root directory, and how its records count.
@@ -191,13 +194,14 @@ pub struct File<'a> {
     length: usize,
 }
 
-impl<S: ReadAt> Iso<S> {
+impl<'a, S: ReadAt> Iso<'a, S> {
     /// Opens the image whose sector 16 was read into `descriptor`.
     ///
     /// Rock Ridge names are preferred, as in isofs: they are the server's own,
     /// while Joliet shortens long ones.
-    pub fn open(source: S, descriptor: &mut Descriptor) -> Result<Self, Reason> {
+    pub fn open(arena: &'a Arena, source: S, descriptor: &mut Descriptor) -> Result<Self, Reason> {
         let mut iso = Self {
+            arena,
             size: source.size()?,
             source,
             tree: Tree {
@@ -208,6 +212,7 @@ impl<S: ReadAt> Iso<S> {
                 },
             },
             names: Names::Plain,
+            directory: &[],
         };
         let mut joliet = None;
         let mut sector = FIRST_DESCRIPTOR;
@@ -215,7 +220,7 @@ impl<S: ReadAt> Iso<S> {
             match descriptor.kind() {
                 // No tree has blocks of nothing.
                 Descriptor::PRIMARY if iso.tree.block == 0 => {
-                    iso.tree = iso.tree_of(descriptor)?;
+                    iso.read_root(iso.tree_of(descriptor)?)?;
                     if let Some(skip) = iso.system_use()? {
                         iso.names = Names::RockRidge(skip);
                         return Ok(iso);
@@ -237,7 +242,7 @@ impl<S: ReadAt> Iso<S> {
             return Err(Reason::Found("the image has no primary volume descriptor"));
         }
         if let Some(joliet) = joliet {
-            iso.tree = joliet;
+            iso.read_root(joliet)?;
             iso.names = Names::Joliet;
         }
         Ok(iso)
@@ -282,8 +287,7 @@ impl<S: ReadAt> Iso<S> {
     /// use area: the entry `SP` in the first record of the root says so
     /// (SUSP, 5.3). On CD-ROM XA it comes behind 14 other bytes.
     fn system_use(&self) -> Result<Option<u8>, Reason> {
-        let mut buffer = [0; SECTOR];
-        let mut sector = self.directory_sector(&mut buffer, 0)?;
+        let mut sector = self.directory;
         let area = Record::split(&mut sector)?.map_or(&[][..], |record| record.system_use);
         Ok([0, 14].into_iter().find_map(|skip| {
             let [sp @ .., skip] = array::<7>(area, skip);
@@ -291,34 +295,27 @@ impl<S: ReadAt> Iso<S> {
         }))
     }
 
-    /// The bytes of the root directory from `offset` to the sector's end.
-    fn directory_sector<'b>(
-        &self,
-        buffer: &'b mut [u8; SECTOR],
-        offset: u32,
-    ) -> Result<&'b [u8], Reason> {
-        let rest = self.tree.root.length.saturating_sub(offset) as usize;
-        let sector = buffer.get_mut(..rest.min(SECTOR)).unwrap_or_default();
-        let place = self.tree.root.start + u64::from(offset);
-        read_exact(&self.source, sector, place)?;
-        Ok(sector)
+    /// Reads the root directory, once for all files.
+    fn read_root(&mut self, tree: Tree) -> Result<(), Reason> {
+        let directory = self.arena.bytes(tree.root.length as usize);
+        read_exact(&self.source, directory, tree.root.start)?;
+        self.tree = tree;
+        self.directory = directory;
+        Ok(())
     }
 
     /// Looks for a file in the root directory: the exact name, else the first
     /// that differs only in case. `None`: there is none.
-    pub fn find<'a>(&self, arena: &'a Arena, name: &[u8]) -> Result<Option<File<'a>>, Reason> {
-        let mut sections = arena.table();
+    pub fn find(&self, name: &[u8]) -> Result<Option<File<'a>>, Reason> {
+        let mut sections = self.arena.table();
         let mut length = 0usize;
         let mut best = Match::No;
         // Whether the last record has more sections to come, and is wanted.
         let mut more = false;
         let mut wanted = false;
         let mut continuations = CONTINUATIONS;
-        let mut offset = 0;
-        let mut buffer = [0; SECTOR];
-        'directory: while offset < self.tree.root.length {
-            let mut sector = self.directory_sector(&mut buffer, offset)?;
-            offset += SECTOR as u32;
+        'directory: for sector in self.directory.chunks(SECTOR) {
+            let mut sector = sector;
             while let Some(record) = Record::split(&mut sector)? {
                 if record.flags & (DIRECTORY | ASSOCIATED) != 0 {
                     continue;

@@ -33,11 +33,11 @@ const CONTEXT: &[u8] = b"context.sh";
 pub struct Disk<'a> {
     arena: &'a Arena,
     source: &'a [u8],
-    carrier: Carrier,
+    carrier: Carrier<'a>,
 }
 
-enum Carrier {
-    Iso(Iso<Device>),
+enum Carrier<'a> {
+    Iso(Iso<'a, Device>),
     Directory(OwnedFd),
     /// The text of context.sh itself.
     Lone(Device),
@@ -63,7 +63,7 @@ impl<'a> Disk<'a> {
                 let device = Device(file);
                 let mut descriptor = Descriptor::empty();
                 if descriptor.read_first(&device)? {
-                    Carrier::Iso(Iso::open(device, &mut descriptor)?)
+                    Carrier::Iso(Iso::open(arena, device, &mut descriptor)?)
                 } else if kind == FileType::BlockDevice {
                     return Err(Reason::Found("no ISO 9660 file system is on it"));
                 } else {
@@ -123,7 +123,7 @@ impl<'a> Disk<'a> {
     pub fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason> {
         let beside;
         let (device, file) = match &self.carrier {
-            Carrier::Iso(iso) => (&iso.source, iso.find(self.arena, name)?),
+            Carrier::Iso(iso) => (&iso.source, iso.find(name)?),
             Carrier::Directory(directory) => match self.open_beside(directory, name)? {
                 Some(device) => {
                     beside = device;

@@ -385,8 +385,8 @@ impl<'a> Hunt<'a, '_> {
         if matches!(&self.best, Some((best, _)) if *best < key) {
             return Ok(State::Done);
         }
-        let iso = Iso::open(device, &mut descriptor)?;
-        if iso.find(self.arena, CONTEXT)?.is_some() {
+        let iso = Iso::open(self.arena, device, &mut descriptor)?;
+        if iso.find(CONTEXT)?.is_some() {
             let disk = Disk {
                 arena: self.arena,
                 source: candidate.path.to_bytes(),

@@ -5,7 +5,7 @@ pub mod sshd;
 mod sshd_config;
 mod tmpfiles;
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
@@ -115,7 +115,11 @@ fn keys<'a>(
         }
     }
     // Who had keys of an earlier context loses them with it.
+    let has_keys = |user: &User| plan.users().any(|name| name == user.name);
     for user in users.iter().filter(User::has_shell) {
+        if has_keys(&user) {
+            continue;
+        }
         // Where nobody can look there are no keys of ours.
         if let Ok(login) = login(root, user)
             && login.visible
@@ -135,8 +139,8 @@ fn login<'a>(root: &Root<'a>, user: User<'a>) -> Result<Login<'a>, Reason> {
     if !user.home.starts_with(b"/") {
         return Err("no home directory in /etc/passwd".into());
     }
-    let home = root.locate(user.home)?;
-    let visible = match root.stat(home) {
+    let (home, stat) = root.look(user.home)?;
+    let visible = match stat {
         Ok(stat) => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
         Err(Errno::NOENT) => false,
         Err(errno) => return Err(errno.into()),
@@ -379,8 +383,9 @@ fn check_config<'a>(
             problem("sshd_config says PermitRootLogin forced-commands-only: no shell for root");
         }
         // sshd refuses keys that others could have put there (sshd(8), FILES).
-        let home = root.locate(user.home).and_then(|home| Ok(root.stat(home)?));
-        if !config.is_lax() && home.is_ok_and(|home| home.st_mode & 0o022 != 0) {
+        let is_open = |stat: Stat| stat.st_mode & 0o022 != 0;
+        let home = || root.look(user.home).and_then(|(_, stat)| Ok(stat?));
+        if !config.is_lax() && home().is_ok_and(is_open) {
             problem("its home can be written by others, so sshd ignores its keys: chmod go-w");
         }
     }

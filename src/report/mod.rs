@@ -2,9 +2,8 @@
 //! console, `/run/onecontext/report`, and the banner above the login prompt.
 pub mod banner;
 
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
 use ufmt::{uDisplay, uwrite};
 
 use crate::memory::{Arena, Table};
@@ -34,31 +33,12 @@ pub struct Report<'a> {
 pub enum Console {
     /// A kernel log device, opened anew for each line: the kernel limits the
     /// lines of one open file to ten in five seconds (printk.c,
-    /// `devkmsg_write`).
-    Kmsg,
+    /// `devkmsg_write`). Where there is none, this file descriptor.
+    Kmsg(BorrowedFd<'static>),
     /// A file descriptor, such as standard error.
     File(BorrowedFd<'static>),
     /// Nowhere; the lines are only kept.
     Silent,
-}
-
-impl Console {
-    /// The kernel log, or `errors` where there is none.
-    pub fn kmsg(errors: BorrowedFd<'static>) -> Self {
-        match open_kmsg() {
-            Ok(_) => Self::Kmsg,
-            Err(_) => Self::File(errors),
-        }
-    }
-}
-
-fn open_kmsg() -> Result<OwnedFd, Errno> {
-    openat(
-        CWD,
-        c"/dev/kmsg",
-        OFlags::WRONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
 }
 
 impl<'a> Report<'a> {
@@ -104,28 +84,25 @@ impl<'a> Report<'a> {
     }
 
     fn print(&self, level: Level, line: &[u8]) {
-        let mut text = self.arena.table();
-        let priority = match (&self.console, level) {
-            (Console::Kmsg, Level::Problem) => "<3>",
-            (Console::Kmsg, Level::Note) if self.all => "<3>",
-            (Console::Kmsg, Level::Note) => "<6>",
-            _ => "",
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let kmsg = match &self.console {
+            Console::Kmsg(_) => openat(CWD, c"/dev/kmsg", flags, Mode::empty()).ok(),
+            _ => None,
         };
+        let (priority, file) = match (&self.console, &kmsg) {
+            (Console::Silent, _) => return,
+            (Console::Kmsg(_), Some(kmsg)) if level == Level::Problem || self.all => {
+                ("<3>", kmsg.as_fd())
+            }
+            (Console::Kmsg(_), Some(kmsg)) => ("<6>", kmsg.as_fd()),
+            (Console::Kmsg(file) | Console::File(file), _) => ("", *file),
+        };
+        let mut text = self.arena.table();
         uwrite!(text, "{}onecontext: ", priority);
         text.extend(line);
         text.push(b'\n');
         // A console that cannot be written leaves nobody to tell it.
-        match &self.console {
-            Console::Kmsg => {
-                if let Ok(kmsg) = open_kmsg() {
-                    let _ = rustix::io::write(kmsg, &text);
-                }
-            }
-            Console::File(file) => {
-                let _ = rustix::io::write(file, &text);
-            }
-            Console::Silent => {}
-        }
+        let _ = rustix::io::write(file, &text);
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Root<'a> {
     path: &'a CStr,
     /// Whether the kernel has openat2(2), Linux 5.6; EL8 has not.
     openat2: Cell<bool>,
+    /// The text of fstab(5), once it was read.
+    fstab: Cell<Option<&'a [u8]>>,
 }
 
 /// A place in the booted system: an absolute path without symbolic links,
@@ -139,6 +141,14 @@ pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
     Ok(unsafe { CStr::from_bytes_with_nul_unchecked(text.finish()) })
 }
 
+/// Whether a path is absolute and has a name between each two slashes.
+fn is_plain(path: &[u8]) -> bool {
+    let mut names = split(path, |byte| byte == b'/');
+    path.len() > 1
+        && names.next() == Some(b"")
+        && names.all(|name| !matches!(name, b"" | b"." | b".."))
+}
+
 impl<'a> Root<'a> {
     /// Opens the root at `root` and the run directory at `run`; the error
     /// comes with the path to blame.
@@ -157,6 +167,7 @@ impl<'a> Root<'a> {
             run: open(run)?,
             path: root,
             openat2: Cell::new(true),
+            fstab: Cell::new(None),
         })
     }
 
@@ -165,17 +176,32 @@ impl<'a> Root<'a> {
         self.arena
     }
 
+    /// The place with this path; a symbolic link in it is an error later.
+    pub fn at(&self, path: &[u8]) -> Result<Spot<'a>, Errno> {
+        c_str(self.arena, &[path]).map(Spot)
+    }
+
+    /// Where `path` leads, and what is there.
+    pub fn look(&self, path: &[u8]) -> Result<(Spot<'a>, io::Result<Stat>), Reason> {
+        let spot = self.at(path)?;
+        match self.stat(spot) {
+            answer @ (Ok(_) | Err(Errno::NOENT)) if is_plain(path) && self.openat2.get() => {
+                Ok((spot, answer))
+            }
+            _ => {
+                let spot = self.walk(path)?;
+                Ok((spot, self.stat(spot)))
+            }
+        }
+    }
+
     /// Where `path` leads, all symbolic links followed. Missing parts are
     /// taken as they stand; a file where a directory is needed is ENOTDIR.
     pub fn locate(&self, path: &[u8]) -> Result<Spot<'a>, Reason> {
-        let mut names = split(path, |byte| byte == b'/');
-        let plain = path.len() > 1
-            && names.next() == Some(b"")
-            && names.all(|name| !matches!(name, b"" | b"." | b".."));
-        if plain && self.openat2.get() {
+        if is_plain(path) && self.openat2.get() {
             // One system call decides the usual case: no link on the way.
             // ENOENT says so too: the links before the gap would have been met.
-            let spot = Spot(c_str(self.arena, &[path])?);
+            let spot = self.at(path)?;
             match self.open_spot(spot, OFlags::PATH) {
                 Ok(_) | Err(Errno::NOENT) => return Ok(spot),
                 _ => {}
@@ -314,17 +340,26 @@ impl<'a> Root<'a> {
 
     /// Reads the regular file that `path` leads to.
     pub fn read(&self, path: &[u8]) -> Result<Found<'a>, Reason> {
-        let spot = Spot(c_str(self.arena, &[path])?);
-        match self.read_spot(spot) {
+        match self.read_spot(self.at(path)?) {
             Err(Reason::Os(Errno::LOOP | Errno::XDEV)) => self.read_spot(self.walk(path)?),
             answer => answer,
         }
     }
 
+    /// The text of `/etc/fstab`, empty where there is none.
+    fn fstab(&self) -> &'a [u8] {
+        let read = || {
+            self.read(b"/etc/fstab")
+                .map_or(&b""[..], |found| found.content)
+        };
+        let text = self.fstab.get().unwrap_or_else(read);
+        self.fstab.set(Some(text));
+        text
+    }
+
     /// Whether `path` leads to anything.
     pub fn exists(&self, path: &[u8]) -> bool {
-        let stat = |path| self.stat(Spot(c_str(self.arena, &[path]).ok()?)).ok();
-        stat(path).is_some() || self.locate(path).is_ok_and(|spot| self.stat(spot).is_ok())
+        self.look(path).is_ok_and(|(_, stat)| stat.is_ok())
     }
 
     /// Whether anything is at `path` itself, a dangling link included.
@@ -335,7 +370,7 @@ impl<'a> Root<'a> {
     /// The text of the symbolic link at `path`; links before its last part
     /// are followed.
     pub fn link(&self, path: &[u8]) -> Option<&'a [u8]> {
-        let (above, name) = Spot(c_str(self.arena, &[path]).ok()?).cut();
+        let (above, name) = base_name(path);
         let spot = self.locate(above).ok()?.join(self.arena, name).ok()?;
         self.link_at(spot.0).ok()?
     }

@@ -160,13 +160,7 @@ impl Drop for Writer<'_, '_> {
 /// Whether the root's fstab(5) mounts something at or above `spot` that is
 /// not mounted yet: what we would write there is hidden later.
 pub fn mounted_later(root: &Root, spot: Spot) -> bool {
-    let Ok(fstab) = root.read(b"/etc/fstab") else {
-        return false;
-    };
-    let Ok(top) = fs::fstat(&root.root) else {
-        return false;
-    };
-    lines(fstab.content).any(|line| {
+    lines(root.fstab()).any(|line| {
         let mut fields = words(line);
         let device = fields.next().unwrap_or(b"#");
         let point = fields.next().unwrap_or(b"");
@@ -180,8 +174,9 @@ pub fn mounted_later(root: &Root, spot: Spot) -> bool {
         // itself looks the same, and is treated as if it were missing.
         point.path() != b"/"
             && spot.is_below(point.path())
-            && root
-                .stat(point)
-                .map_or(true, |stat| stat.st_dev == top.st_dev)
+            && match (root.stat(point), fs::fstat(&root.root)) {
+                (Ok(there), Ok(top)) => there.st_dev == top.st_dev,
+                (there, _) => there.is_err(),
+            }
     })
 }

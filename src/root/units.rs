@@ -1,4 +1,6 @@
 //! What the root's systemd has installed, enabled or masked (systemd.unit(5)).
+use rustix::io::Errno;
+
 use super::Root;
 use crate::text::Reason;
 
@@ -41,19 +43,20 @@ pub fn is_init(root: &Root) -> bool {
 pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Reason> {
     for folder in FOLDERS {
         let path = root.arena().concat(&[folder, b"/", name]);
-        if root.link(path) == Some(b"/dev/null") {
-            return Ok(Unit::Masked);
-        }
-        if let Ok(found) = root.read(path) {
-            return Ok(if found.content.is_empty() {
-                Unit::Masked
-            } else {
-                Unit::Found {
-                    path,
-                    text: found.content,
-                }
-            });
-        }
+        let text = match root.read_spot(root.at(path)?) {
+            Ok(found) => found.content,
+            Err(Reason::Os(Errno::NOENT)) => continue,
+            // A link, at the end or on the way.
+            Err(_) if root.link(path) == Some(b"/dev/null") => return Ok(Unit::Masked),
+            Err(_) => match root.read(path) {
+                Ok(found) => found.content,
+                Err(_) => continue,
+            },
+        };
+        return Ok(match text {
+            b"" => Unit::Masked,
+            text => Unit::Found { path, text },
+        });
     }
     Ok(Unit::Missing)
 }

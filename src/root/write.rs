@@ -117,14 +117,21 @@ impl<'a> Root<'a> {
         // next attempt, and the initramfs runs one of us at a time.
         let other = c_str(self.arena, &[b".", name.to_bytes(), b".onecontext"])?;
         let remove = || unlinkat(&directory, other, AtFlags::empty());
-        let _ = remove();
         let lasting = !spot.in_run();
-        let made = match what {
-            What::File(file) => self.fill(&directory, name, other, file, lasting),
-            What::Link(link) => c_str(self.arena, &[link.target])
-                .and_then(|target| symlinkat(target, &directory, other))
-                .map_err(Reason::Os),
-            What::Bind(_) => Ok(()),
+        let mut swept = false;
+        let made = loop {
+            let made = match what {
+                What::File(file) => self.fill(&directory, name, other, file, lasting),
+                What::Link(link) => c_str(self.arena, &[link.target])
+                    .and_then(|target| symlinkat(target, &directory, other))
+                    .map_err(Reason::Os),
+                What::Bind(_) => Ok(()),
+            };
+            if swept || made != Err(Reason::Os(Errno::EXIST)) {
+                break made;
+            }
+            let _ = remove();
+            swept = true;
         };
         let made = made.and_then(|()| Ok(renameat(&directory, other, &directory, name)?));
         if made.is_err() {

@@ -16,9 +16,9 @@ fuzz_target!(|bytes: &[u8]| {
     if !descriptor.read_first(&image).unwrap_or(false) {
         return;
     }
-    let Ok(iso) = Iso::open(image, &mut descriptor) else { return };
+    let Ok(iso) = Iso::open(&arena, image, &mut descriptor) else { return };
     for name in [&b"context.sh"[..], b"configuration.sh", b"init.sh"] {
-        if let Ok(Some(file)) = iso.find(&arena, name)
+        if let Ok(Some(file)) = iso.find(name)
             && let Ok(content) = file.read(&arena, &iso.source)
         {
             // Extents may overlap, but no file is larger than the limit.
