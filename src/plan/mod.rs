@@ -37,16 +37,11 @@ pub struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// The users that have keys, each once, in order.
-    pub fn users(&self) -> impl Iterator<Item = &'a [u8]> {
-        let keys = self.keys;
-        keys.iter().enumerate().filter_map(move |(position, key)| {
-            let seen = keys
-                .get(..position)?
-                .iter()
-                .rev()
-                .any(|other| other.user == key.user);
-            (!seen).then_some(key.user)
-        })
+    pub fn users(&self) -> KeyUsers<'a> {
+        KeyUsers {
+            keys: self.keys,
+            seen: 0,
+        }
     }
 
     /// Every name server, the machine's own first, each once.
@@ -59,6 +54,28 @@ impl<'a> Plan<'a> {
     pub fn search_domains(&self) -> impl Iterator<Item = &'a [u8]> {
         let per_link = self.links.iter().flat_map(|link| link.search.iter());
         self.search.iter().chain(per_link).copied()
+    }
+}
+
+/// The users of keys, each once.
+pub struct KeyUsers<'a> {
+    keys: &'a [Key<'a>],
+    /// Keys that were looked at.
+    seen: usize,
+}
+
+impl<'a> Iterator for KeyUsers<'a> {
+    type Item = &'a [u8];
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let (seen, rest) = self.keys.split_at_checked(self.seen)?;
+            let user = rest.first()?.user;
+            self.seen += 1;
+            if !seen.iter().rev().any(|key| key.user == user) {
+                return Some(user);
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The root's own users, as passwd(5) lists them.
 use super::Root;
-use crate::text::{Reason, lines, number, split};
+use crate::text::{Reason, Split, lines, number, split};
 
 /// One line of passwd(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +28,24 @@ impl<'a> Users<'a> {
     }
 
     /// In the order of the file.
-    pub fn iter(&self) -> impl Iterator<Item = User<'a>> + use<'a> {
-        lines(self.0).filter_map(user)
+    pub fn iter(&self) -> Iter<'a> {
+        Iter(lines(self.0))
     }
 
     /// The first with that name, as getpwnam(3).
     pub fn find(&self, name: &[u8]) -> Option<User<'a>> {
         self.iter().find(|user| user.name == name)
+    }
+}
+
+/// The users in the order of the file.
+pub struct Iter<'a>(Split<'a>);
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = User<'a>;
+    #[inline(never)]
+    fn next(&mut self) -> Option<User<'a>> {
+        self.0.find_map(user)
     }
 }
 
