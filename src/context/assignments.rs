@@ -41,6 +41,7 @@ pub fn read<'a>(
         rest: text,
         at: 0,
         line: 1,
+        expanded: false,
         out,
         warnings,
     };
@@ -71,6 +72,8 @@ struct Reader<'a, 't, 'w> {
     rest: &'a mut [u8],
     at: usize,
     line: u32,
+    /// A shell would have expanded something of the current word.
+    expanded: bool,
     out: &'t mut Table<'a, Assignment<'a>>,
     warnings: &'w mut Warnings<'a>,
 }
@@ -137,7 +140,7 @@ impl<'a> Reader<'a, '_, '_> {
     /// Skips a command that assigns nothing here, quotes and all.
     fn skip(&mut self, line: u32) -> bool {
         let word = loop {
-            match self.word(|_| {}).0 {
+            match self.word().0 {
                 Word::Whole => match self.byte(0) {
                     None | Some(b'\n') => break Word::Whole,
                     Some(_) => self.at += 1,
@@ -185,8 +188,8 @@ impl<'a> Reader<'a, '_, '_> {
             line: self.line,
         };
         self.at = name + 1;
-        let mut expands = false;
-        let (word, value) = self.word(|warn| expands |= warn);
+        self.expanded = false;
+        let (word, value) = self.word();
         match word {
             Word::Whole => {}
             Word::Operator => return word,
@@ -200,7 +203,7 @@ impl<'a> Reader<'a, '_, '_> {
         let value = text.get(value.0..value.1).unwrap_or_default();
         let name = text.get(..name).unwrap_or_default();
         self.out.push(Assignment { name, value, place });
-        if expands {
+        if self.expanded {
             let what = "a shell would expand this, it is taken as literal text";
             self.warnings.at(place, name, what, value);
         }
@@ -208,8 +211,8 @@ impl<'a> Reader<'a, '_, '_> {
     }
 
     /// Unquotes one word in place and stops behind it. Gives the range of the
-    /// value, and tells `expands` whether a shell would have expanded it.
-    fn word(&mut self, mut expands: impl FnMut(bool)) -> (Word, (usize, usize)) {
+    /// value, and marks what a shell would have expanded.
+    fn word(&mut self) -> (Word, (usize, usize)) {
         let start = self.at;
         let mut end = start;
         // A tilde counts at the start and behind a bare colon.
@@ -223,13 +226,13 @@ impl<'a> Reader<'a, '_, '_> {
                 b' ' | b'\t' | b'\n' | b';' => return (Word::Whole, (start, end)),
                 b'&' | b'|' | b'<' | b'>' | b'(' | b')' => return (Word::Operator, (start, end)),
                 b'\'' => self.single(&mut end),
-                b'"' => self.double(&mut end, &mut expands),
+                b'"' => self.double(&mut end),
                 b'\\' => {
                     self.escaped(&mut end);
                     true
                 }
                 b'$' => {
-                    expands(self.expands() || matches!(self.byte(1), Some(b'\'' | b'"')));
+                    self.expanded |= self.expands() || matches!(self.byte(1), Some(b'\'' | b'"'));
                     match self.byte(1) {
                         Some(b'(') => self.nested(&mut end, b'(', b')'),
                         Some(b'{') => self.nested(&mut end, b'{', b'}'),
@@ -237,12 +240,12 @@ impl<'a> Reader<'a, '_, '_> {
                     }
                 }
                 b'`' => {
-                    expands(true);
+                    self.expanded = true;
                     self.keep(&mut end);
                     self.until(&mut end, b'`', true)
                 }
                 b'~' => {
-                    expands(first);
+                    self.expanded |= first;
                     self.keep(&mut end)
                 }
                 _ => self.keep(&mut end),
@@ -260,7 +263,7 @@ impl<'a> Reader<'a, '_, '_> {
     }
 
     /// `"…"`: a backslash escapes `$`, a back-tick, `"`, itself and a newline.
-    fn double(&mut self, end: &mut usize, expands: &mut impl FnMut(bool)) -> bool {
+    fn double(&mut self, end: &mut usize) -> bool {
         self.at += 1;
         loop {
             let Some(byte) = self.byte(0) else {
@@ -273,11 +276,11 @@ impl<'a> Reader<'a, '_, '_> {
                 }
                 (b'\\', Some(b'$' | b'`' | b'"' | b'\\' | b'\n')) => self.escaped(end),
                 (b'$', _) => {
-                    expands(self.expands());
+                    self.expanded |= self.expands();
                     self.keep(end);
                 }
                 (b'`', _) => {
-                    expands(true);
+                    self.expanded = true;
                     self.keep(end);
                 }
                 _ => {

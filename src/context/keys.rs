@@ -4,6 +4,7 @@ use super::values::is_user;
 use super::variables::Variable;
 use crate::memory::{Set, Table};
 use crate::plan::{Dialect, Key};
+use crate::report::shown;
 use crate::text::{span, split, trim};
 
 /// Where keys may stand, in the order in which they are listed.
@@ -21,7 +22,7 @@ pub struct Logins<'a> {
 pub fn read<'a>(
     context: &mut Context<'a>,
     dialect: Dialect,
-    file: &impl super::Files<'a>,
+    files: &impl super::Files<'a>,
 ) -> Logins<'a> {
     let machine = context.variables.machine();
     let mut keys = Keys {
@@ -45,35 +46,13 @@ pub fn read<'a>(
         keys.add_lines(context, user, variable, variable.value);
     }
     // OpenNebula's first sample scripts: variables name files on the disk.
-    for (name, user) in [
-        ("ROOT_PUBKEY", Some(&b"root"[..])),
-        ("USER_PUBKEY", named.and(user)),
-    ] {
-        let Some(variable) = machine.get(name) else {
-            continue;
-        };
-        if user.is_none() && named.is_none() {
-            context.complain(variable, "no USERNAME says whose keys these are");
-            continue;
-        }
-        // A name with a directory could leave the disk.
-        let content = if variable.value.contains(&b'/') {
-            Ok(None)
-        } else {
-            file.read(variable.value)
-        };
-        match content {
-            Ok(Some(text)) => keys.add_lines(context, user, variable, text),
-            Ok(None) => context.complain(variable, "no such key file on the disk"),
-            Err(reason) => {
-                let reason = crate::report::shown(context.arena, &reason);
-                context.warnings.at(
-                    variable.place,
-                    variable.name,
-                    "cannot read the key file",
-                    reason,
-                );
-            }
+    if let Some(variable) = machine.get("ROOT_PUBKEY") {
+        keys.add_file(context, Some(b"root"), variable, files);
+    }
+    if let Some(variable) = machine.get("USER_PUBKEY") {
+        match named {
+            Some(_) => keys.add_file(context, user, variable, files),
+            None => context.complain(variable, "no USERNAME says whose keys these are"),
         }
     }
     let user = if named.is_some() { user } else { None };
@@ -90,6 +69,31 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
+    /// Adds the keys of the file on the disk that the variable names.
+    fn add_file(
+        &mut self,
+        context: &mut Context<'a>,
+        user: Option<&'a [u8]>,
+        variable: &Variable<'a>,
+        files: &impl super::Files<'a>,
+    ) {
+        // A name with a directory could leave the disk.
+        let content = match variable.value.contains(&b'/') {
+            true => Ok(None),
+            false => files.read(variable.value),
+        };
+        match content {
+            Ok(Some(text)) => self.add_lines(context, user, variable, text),
+            Ok(None) => context.complain(variable, "no such key file on the disk"),
+            Err(reason) => {
+                let (place, name) = (variable.place, variable.name);
+                let reason = shown(context.arena, &reason);
+                let what = "cannot read the key file";
+                context.warnings.at(place, name, what, reason);
+            }
+        }
+    }
+
     /// Adds the lines of `text` that are keys, reports the others.
     fn add_lines(
         &mut self,

@@ -4,10 +4,10 @@ use core::net::IpAddr;
 
 use super::Context;
 use super::network::Network;
-use super::values::{destination, is_no, is_yes, length, netmask, usable};
+use super::values::{destination, is_no, is_yes, length, netmask, subnet, usable};
 use super::variables::{Group, Nic, Variable};
 use crate::plan::{Ipv4Method, Ipv6Method, LinkName, Prefix};
-use crate::text::{Mac, choice, ip, number, same, split, trim, words};
+use crate::text::{Mac, choice, equal, ip, number, same, split, trim, words};
 
 /// What says that a NIC exists where its MAC does not.
 const SIGNS: &str = "IP IP6 IPV6 METHOD IP6_METHOD";
@@ -405,11 +405,7 @@ impl<'a> Reader<'a, '_> {
                         .context
                         .complain(variable, "is this machine's own address, no default route");
                 }
-                let everything = if v4 {
-                    Prefix::DEFAULT_V4
-                } else {
-                    Prefix::DEFAULT_V6
-                };
+                let everything = Prefix::everything(gateway);
                 self.network.route(everything, Some(gateway), metric)
             }
             _ => self
@@ -496,27 +492,19 @@ fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
     let mut metric = None;
     let destination = if same(second, b"via") {
         while let Some(word) = words.next() {
-            match word {
+            match choice("onlink dev metric", word, equal)? {
+                0 => {}
                 // The route is its NIC's whatever name that has.
-                b"dev" => drop(words.next()?),
-                b"metric" => metric = Some(number(words.next()?)?),
-                b"onlink" => {}
-                _ => return None,
+                1 => drop(words.next()?),
+                _ => metric = Some(number(words.next()?)?),
             }
         }
         destination(net, gateway)?
     } else {
-        metric = words
-            .next()
-            .map(number)
-            .map_or(Some(None), |metric| metric.map(Some))?;
-        let address = ip(net)?;
-        let length = if address.is_ipv4() {
-            netmask(second)?
-        } else {
-            length(second, false)?
-        };
-        Prefix { address, length }.network()
+        if let Some(word) = words.next() {
+            metric = Some(number(word)?);
+        }
+        subnet(net, second)?
     };
     let same_family = destination.address.is_ipv4() == gateway.is_ipv4();
     (same_family && words.next().is_none()).then_some((destination, gateway, metric))

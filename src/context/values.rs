@@ -25,21 +25,22 @@ pub fn length(text: &[u8], v4: bool) -> Option<u8> {
 /// family of `like`.
 pub fn destination(text: &[u8], like: IpAddr) -> Option<Prefix> {
     if text == b"default" {
-        return Some(if like.is_ipv4() {
-            Prefix::DEFAULT_V4
-        } else {
-            Prefix::DEFAULT_V6
-        });
+        return Some(Prefix::everything(like));
     }
-    let Some((address, bits)) = cut(text, b'/') else {
-        return ip(text).map(Prefix::host);
-    };
+    match cut(text, b'/') {
+        Some((address, bits)) => subnet(address, bits),
+        None => ip(text).map(Prefix::host),
+    }
+}
+
+/// The network of an address, from its mask or the length of its part in
+/// `bits`.
+pub fn subnet(address: &[u8], bits: &[u8]) -> Option<Prefix> {
     let address = ip(address)?;
-    let length = if address.is_ipv4() {
-        netmask(bits)?
-    } else {
-        length(bits, false)?
-    };
+    let length = match address {
+        IpAddr::V4(_) => netmask(bits),
+        IpAddr::V6(_) => length(bits, false),
+    }?;
     Some(Prefix { address, length }.network())
 }
 

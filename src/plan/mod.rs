@@ -197,6 +197,14 @@ impl Prefix {
         length: 0,
     };
 
+    /// The destination of a default route, in the family of `like`.
+    pub const fn everything(like: IpAddr) -> Self {
+        match like {
+            IpAddr::V4(_) => Self::DEFAULT_V4,
+            IpAddr::V6(_) => Self::DEFAULT_V6,
+        }
+    }
+
     /// A single host.
     pub const fn host(address: IpAddr) -> Self {
         Self {
