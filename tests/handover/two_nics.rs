@@ -1,23 +1,16 @@
-//! Real Debian machines whose roots have a network manager that would ask for
-//! DHCP on every NIC, boot with a context disk: the manager takes over what
-//! the kernel has, and nothing else ever stands there.
-//!
-//! `make test` runs these; plain `cargo test` does where it can.
+//! A machine with two NICs, the context that says everything of them, and what
+//! the machine then looks like.
 
-#[allow(dead_code, reason = "tests/boot.rs uses the rest")]
-mod support;
-
+use crate::support::context::{Key, Writer, iso, opennebula};
+use crate::support::image::Image;
+use crate::support::machine::{Drive, Inside, Login, Machine};
 use serde_json::Value;
-use support::can_boot;
-use support::context::{Key, Writer, iso, opennebula};
-use support::image::Image;
-use support::machine::{Drive, Inside, Login, Machine};
 
-const MAC1: &str = "02:00:0a:12:01:01";
-const MAC2: &str = "02:00:0a:12:02:01";
+pub const MAC1: &str = "02:00:0a:12:01:01";
+pub const MAC2: &str = "02:00:0a:12:02:01";
 
 /// Two NICs with all that a context may say of them.
-const TWO_NICS: [(&str, &str); 22] = [
+pub const TWO_NICS: [(&str, &str); 22] = [
     ("DNS", "9.9.9.9"),
     ("ETH0_ALIAS0_IP", "10.18.1.7"),
     ("ETH0_ALIAS0_MASK", "255.255.255.0"),
@@ -46,7 +39,7 @@ const TWO_NICS: [(&str, &str); 22] = [
 ];
 
 /// What the kernel has with `TWO_NICS`: addresses, IPv4 routes, IPv6 routes.
-const LOOKS: [&[&str]; 3] = [
+pub const LOOKS: [&[&str]; 3] = [
     &[
         "ens3 10.18.1.1/24",
         "ens3 10.18.1.7/24",
@@ -71,139 +64,7 @@ const LOOKS: [&[&str]; 3] = [
     ],
 ];
 
-#[test]
-fn networkd() {
-    if !can_boot() {
-        return;
-    }
-    let (machine, key) = machine("networkd", &TWO_NICS);
-    // Debian 12 has no resolved unless asked to.
-    let mut running = machine
-        .edit("rm /etc/systemd/system/sysinit.target.wants/systemd-resolved.service")
-        .start();
-    let mut login = running.login("root", 1, &key);
-
-    assert_online(&mut login, "systemd-networkd-wait-online.service");
-    assert_looks_now_and_later(&mut login);
-    for (nic, file) in [("ens3", "eth0"), ("ens4", "eth1")] {
-        assert_networkd_uses(&mut login, nic, file);
-    }
-    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
-    assert_quiet(&mut login);
-}
-
-#[test]
-fn networkd_with_resolved() {
-    if !can_boot() {
-        return;
-    }
-    let (machine, key) = machine("networkd", &TWO_NICS);
-    let mut running = machine
-        .edit("symlink /etc/resolv.conf ../run/systemd/resolve/stub-resolv.conf")
-        .start();
-    let mut login = running.login("root", 1, &key);
-
-    assert_online(&mut login, "systemd-networkd-wait-online.service");
-    assert_looks_now_and_later(&mut login);
-    assert_networkd_uses(&mut login, "ens3", "eth0");
-    assert_eq!(
-        login.run("resolvectl dns"),
-        "Global: 9.9.9.9\nLink 2 (ens3): 10.18.1.253 2001:db8:1::fd\n\
-         Link 3 (ens4): 10.18.2.253\n"
-    );
-    assert_eq!(
-        login.run("resolvectl domain"),
-        "Global:\nLink 2 (ens3): example.org\nLink 3 (ens4): b.example.org\n"
-    );
-    assert_eq!(resolv_conf(&mut login)[0], "nameserver 127.0.0.53");
-    assert_quiet(&mut login);
-}
-
-#[test]
-fn network_manager() {
-    if !can_boot() {
-        return;
-    }
-    let (machine, key) = machine("network-manager", &TWO_NICS);
-    let mut running = machine.start();
-    let mut login = running.login("root", 1, &key);
-
-    assert_online(&mut login, "NetworkManager-wait-online.service");
-    assert_looks_now_and_later(&mut login);
-    let folder = "/run/NetworkManager/system-connections";
-    let active = login.run(
-        "nmcli -t -f TYPE,DEVICE,NAME,FILENAME connection show --active | \
-         grep -v ^loopback | sort",
-    );
-    assert_eq!(
-        active,
-        format!(
-            "802-3-ethernet:ens3:onecontext-eth0:{folder}/onecontext-eth0.nmconnection\n\
-             802-3-ethernet:ens4:onecontext-eth1:{folder}/onecontext-eth1.nmconnection\n"
-        )
-    );
-    let all = login.run("nmcli -t -f TYPE connection show | grep -c ethernet");
-    assert_eq!(all, "2\n");
-    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
-    assert_quiet(&mut login);
-}
-
-/// As Debian's installer leaves it: both NICs are named, in two files.
-#[test]
-fn ifupdown() {
-    if !can_boot() {
-        return;
-    }
-    let (machine, key) = machine("ifupdown", &TWO_NICS);
-    let mut running = machine.start();
-    let mut login = running.login("root", 1, &key);
-
-    assert_online(&mut login, "networking.service");
-    assert_looks_now_and_later(&mut login);
-    assert_ifupdown(&mut login);
-    assert_quiet(&mut login);
-    // Both ways once more: ifupdown finds its way back.
-    login.run("ifdown ens4 && ifup ens4");
-    assert_looks(&mut login);
-    assert_eq!(
-        login.run("findmnt -n -o TARGET -T /etc/network/interfaces.d/second"),
-        "/etc/network/interfaces.d/second\n"
-    );
-    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
-}
-
-/// As in Debian's cloud images: nothing is named, and a folder in /run is read.
-#[test]
-fn ifupdown_with_a_folder_in_run() {
-    if !can_boot() {
-        return;
-    }
-    let (machine, key) = machine("ifupdown", &TWO_NICS);
-    let mut running = machine
-        .edit("rm /etc/network/interfaces")
-        .edit("rm /etc/network/interfaces.d/second")
-        .write(
-            "/etc/network/interfaces",
-            "auto lo\niface lo inet loopback\n\
-             source-directory /run/network/interfaces.d\n",
-        )
-        .start();
-    let mut login = running.login("root", 1, &key);
-
-    assert_online(&mut login, "networking.service");
-    assert_looks_now_and_later(&mut login);
-    assert_ifupdown(&mut login);
-    assert_eq!(
-        login.run("ls /run/network/interfaces.d; findmnt -n -o TARGET -T /etc/network/interfaces"),
-        "onecontext\n/\n"
-    );
-    assert_quiet(&mut login);
-}
-
-// ---------------------------------------------------------------------------
-// Helpers
-
-const RESOLV_CONF: [&str; 5] = [
+pub const RESOLV_CONF: [&str; 5] = [
     "nameserver 9.9.9.9",
     "nameserver 10.18.1.253",
     "nameserver 2001:db8:1::fd",
@@ -213,12 +74,12 @@ const RESOLV_CONF: [&str; 5] = [
 
 /// Everything that the kernel says of addresses and routes, from the start of
 /// the root on.
-const MONITOR: &str = "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n\
+pub const MONITOR: &str = "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n\
     [Service]\nExecStart=ip monitor address route\n\
     StandardOutput=file:/run/monitor\n";
 
 /// A machine with two NICs and this context, that waits for its network.
-fn machine(manager: &'static str, variables: &[(&str, &str)]) -> (Machine, Key) {
+pub fn machine(manager: &'static str, variables: &[(&str, &str)]) -> (Machine, Key) {
     let machine = Machine::new(Image::With(manager));
     let key = Key::new(machine.folder().join("key"));
     let mut variables = variables.to_vec();
@@ -245,7 +106,7 @@ fn machine(manager: &'static str, variables: &[(&str, &str)]) -> (Machine, Key) 
 }
 
 /// The machine is online, and `unit` has not waited for it in vain.
-fn assert_online(login: &mut Login, unit: &str) {
+pub fn assert_online(login: &mut Login, unit: &str) {
     let state = login.run("systemctl is-system-running --wait || true");
     let failed = login.run("systemctl --failed --plain --no-legend");
     assert_eq!(failed, "");
@@ -262,13 +123,13 @@ fn assert_online(login: &mut Login, unit: &str) {
     assert!(seconds < 20, "{unit} took {seconds} s");
 }
 
-fn assert_looks_now_and_later(login: &mut Login) {
+pub fn assert_looks_now_and_later(login: &mut Login) {
     assert_looks(login);
     login.run("sleep 30");
     assert_looks(login);
 }
 
-fn assert_looks(login: &mut Login) {
+pub fn assert_looks(login: &mut Login) {
     assert_eq!(
         [addresses(login), routes(login, 4), routes(login, 6)],
         LOOKS
@@ -277,25 +138,9 @@ fn assert_looks(login: &mut Login) {
     assert_eq!(mtu, "1500\n1450\n");
 }
 
-fn assert_networkd_uses(login: &mut Login, nic: &str, file: &str) {
-    let status = login.run(&format!("networkctl status {nic}"));
-    let file = format!("Network File: /run/systemd/network/05-onecontext-{file}.network");
-    assert!(status.contains(&file), "{status}");
-    assert!(status.contains("(configured)"), "{status}");
-}
-
-fn assert_ifupdown(login: &mut Login) {
-    assert_eq!(
-        login.run("ifquery --state | sort"),
-        "ens3=ens3\nens4=ens4\nlo=lo\n"
-    );
-    let clients = login.run("pgrep -c dhclient || true");
-    assert_eq!(clients, "0\n");
-}
-
 /// From the start of the root on none of the first NIC's addresses and routes
 /// by a gateway, and none of the second's static addresses, was ever away.
-fn assert_quiet(login: &mut Login) {
+pub fn assert_quiet(login: &mut Login) {
     let monitor = login.run("cat /run/monitor");
     let lost: Vec<_> = monitor
         .lines()
@@ -315,7 +160,7 @@ fn assert_quiet(login: &mut Login) {
 }
 
 /// All addresses but those of `lo`, each with its NIC, sorted.
-fn addresses(login: &mut Login) -> Vec<String> {
+pub fn addresses(login: &mut Login) -> Vec<String> {
     let links = login.json("ip -json address");
     let mut all = Vec::new();
     for link in links.as_array().unwrap() {
@@ -333,7 +178,7 @@ fn addresses(login: &mut Login) -> Vec<String> {
 /// All routes of a family, sorted, but those to link-local addresses, which
 /// NetworkManager gives another metric; and each once, as NetworkManager makes
 /// one for every address in a network, by its source.
-fn routes(login: &mut Login, family: u8) -> Vec<String> {
+pub fn routes(login: &mut Login, family: u8) -> Vec<String> {
     let routes = login.json(&format!("ip -{family} -json route"));
     let mut all: Vec<_> = routes.as_array().unwrap().iter().map(route).collect();
     all.retain(|line| !line.contains("dev lo") && !line.starts_with("fe80:"));
@@ -342,7 +187,7 @@ fn routes(login: &mut Login, family: u8) -> Vec<String> {
     all
 }
 
-fn route(route: &Value) -> String {
+pub fn route(route: &Value) -> String {
     let mut line = text(&route["dst"]);
     for (word, field) in [("via", "gateway"), ("dev", "dev")] {
         if let Some(value) = route[field].as_str() {
@@ -358,12 +203,12 @@ fn route(route: &Value) -> String {
     line
 }
 
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_string()
 }
 
 /// The lines of /etc/resolv.conf that count, the servers first.
-fn resolv_conf(login: &mut Login) -> Vec<String> {
+pub fn resolv_conf(login: &mut Login) -> Vec<String> {
     let text = login.run("cat /etc/resolv.conf");
     let lines = text.lines().map(str::to_string);
     let mut lines: Vec<_> = lines

@@ -1,0 +1,72 @@
+//! ifupdown.
+
+use crate::dhcp::by_dhcp;
+use crate::support::can_boot;
+use crate::support::machine::{Inside, Login};
+use crate::two_nics::*;
+
+/// As Debian's installer leaves it: both NICs are named, in two files.
+#[test]
+fn stanzas_of_the_root() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine("ifupdown", &TWO_NICS);
+    let mut running = machine.start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_online(&mut login, "networking.service");
+    assert_looks_now_and_later(&mut login);
+    assert_ifupdown(&mut login);
+    assert_quiet(&mut login);
+    // Both ways once more: ifupdown finds its way back.
+    login.run("ifdown ens4 && ifup ens4");
+    assert_looks(&mut login);
+    assert_eq!(
+        login.run("findmnt -n -o TARGET -T /etc/network/interfaces.d/second"),
+        "/etc/network/interfaces.d/second\n"
+    );
+    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
+}
+
+/// As in Debian's cloud images: nothing is named, and a folder in /run is read.
+#[test]
+fn folder_in_run() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine("ifupdown", &TWO_NICS);
+    let mut running = machine
+        .edit("rm /etc/network/interfaces")
+        .edit("rm /etc/network/interfaces.d/second")
+        .write(
+            "/etc/network/interfaces",
+            "auto lo\niface lo inet loopback\n\
+             source-directory /run/network/interfaces.d\n",
+        )
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_online(&mut login, "networking.service");
+    assert_looks_now_and_later(&mut login);
+    assert_ifupdown(&mut login);
+    assert_eq!(
+        login.run("ls /run/network/interfaces.d; findmnt -n -o TARGET -T /etc/network/interfaces"),
+        "onecontext\n/\n"
+    );
+    assert_quiet(&mut login);
+}
+
+#[test]
+fn dhcp() {
+    by_dhcp("ifupdown");
+}
+
+fn assert_ifupdown(login: &mut Login) {
+    assert_eq!(
+        login.run("ifquery --state | sort"),
+        "ens3=ens3\nens4=ens4\nlo=lo\n"
+    );
+    let clients = login.run("pgrep -c dhclient || true");
+    assert_eq!(clients, "0\n");
+}

@@ -1,0 +1,16 @@
+//! Real Debian machines whose roots have a network manager that would ask for
+//! DHCP on every NIC, boot with a context disk: the manager takes over what
+//! the kernel has, and nothing else ever stands there. A file for each
+//! manager, named as in `src/handover`.
+//!
+//! `make test` runs these; plain `cargo test` does where it can.
+
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "tests/boot.rs uses the rest")]
+mod support;
+
+mod dhcp;
+mod ifupdown;
+mod network_manager;
+mod networkd;
+mod two_nics;

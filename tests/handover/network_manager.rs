@@ -1,0 +1,40 @@
+//! NetworkManager.
+
+use crate::dhcp::by_dhcp;
+use crate::support::can_boot;
+use crate::support::machine::Inside;
+use crate::two_nics::*;
+
+#[test]
+fn alone() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine("network-manager", &TWO_NICS);
+    let mut running = machine.start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_online(&mut login, "NetworkManager-wait-online.service");
+    assert_looks_now_and_later(&mut login);
+    let folder = "/run/NetworkManager/system-connections";
+    let active = login.run(
+        "nmcli -t -f TYPE,DEVICE,NAME,FILENAME connection show --active | \
+         grep -v ^loopback | sort",
+    );
+    assert_eq!(
+        active,
+        format!(
+            "802-3-ethernet:ens3:onecontext-eth0:{folder}/onecontext-eth0.nmconnection\n\
+             802-3-ethernet:ens4:onecontext-eth1:{folder}/onecontext-eth1.nmconnection\n"
+        )
+    );
+    let all = login.run("nmcli -t -f TYPE connection show | grep -c ethernet");
+    assert_eq!(all, "2\n");
+    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
+    assert_quiet(&mut login);
+}
+
+#[test]
+fn dhcp() {
+    by_dhcp("network-manager");
+}

@@ -1,0 +1,66 @@
+//! systemd-networkd, alone and with systemd-resolved.
+
+use crate::dhcp::by_dhcp;
+use crate::support::can_boot;
+use crate::support::machine::{Inside, Login};
+use crate::two_nics::*;
+
+#[test]
+fn alone() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine("networkd", &TWO_NICS);
+    // Debian 12 has no resolved unless asked to.
+    let mut running = machine
+        .edit("rm /etc/systemd/system/sysinit.target.wants/systemd-resolved.service")
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_online(&mut login, "systemd-networkd-wait-online.service");
+    assert_looks_now_and_later(&mut login);
+    for (nic, file) in [("ens3", "eth0"), ("ens4", "eth1")] {
+        assert_networkd_uses(&mut login, nic, file);
+    }
+    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
+    assert_quiet(&mut login);
+}
+
+#[test]
+fn with_resolved() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine("networkd", &TWO_NICS);
+    let mut running = machine
+        .edit("symlink /etc/resolv.conf ../run/systemd/resolve/stub-resolv.conf")
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_online(&mut login, "systemd-networkd-wait-online.service");
+    assert_looks_now_and_later(&mut login);
+    assert_networkd_uses(&mut login, "ens3", "eth0");
+    assert_eq!(
+        login.run("resolvectl dns"),
+        "Global: 9.9.9.9\nLink 2 (ens3): 10.18.1.253 2001:db8:1::fd\n\
+         Link 3 (ens4): 10.18.2.253\n"
+    );
+    assert_eq!(
+        login.run("resolvectl domain"),
+        "Global:\nLink 2 (ens3): example.org\nLink 3 (ens4): b.example.org\n"
+    );
+    assert_eq!(resolv_conf(&mut login)[0], "nameserver 127.0.0.53");
+    assert_quiet(&mut login);
+}
+
+#[test]
+fn dhcp() {
+    by_dhcp("networkd");
+}
+
+fn assert_networkd_uses(login: &mut Login, nic: &str, file: &str) {
+    let status = login.run(&format!("networkctl status {nic}"));
+    let file = format!("Network File: /run/systemd/network/05-onecontext-{file}.network");
+    assert!(status.contains(&file), "{status}");
+    assert!(status.contains("(configured)"), "{status}");
+}
