@@ -43,7 +43,12 @@ test-fast: setup all lint ## all but the boots
 	CI=true $(CARGO) test --release $(FAST_TESTS:%=--test %)
 
 # Every integration test but those that boot machines.
-FAST_TESTS = $(filter-out boot handover,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))
+FAST_TESTS = $(filter-out boot handover,$(patsubst tests/%.rs,%, \
+	$(patsubst %/main.rs,%.rs,$(wildcard tests/*.rs tests/*/main.rs))))
+
+bench: setup all ## what it costs: instructions, and CPU time beside the recipe's script
+	@$(CARGO) test -q --release --test scale -- --nocapture cost
+	@$(CARGO) test -q --release --test namespace -- --nocapture recipe
 
 lint: setup ## format, clippy, shellcheck
 	$(CARGO) fmt --check
@@ -54,8 +59,10 @@ lint: setup ## format, clippy, shellcheck
 FUZZ_SECONDS = 60
 
 fuzz: ## fuzz each reader for FUZZ_SECONDS (needs nightly and cargo-fuzz)
-	for target in assignments plan iso9660 netlink; do \
-		$(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target \
+	cd tests/fuzz; for target in assignments plan iso9660 netlink; do \
+		mkdir -p corpus/$$target; \
+		$(CARGO) +nightly fuzz run --fuzz-dir . $$target \
+			corpus/$$target inputs/$$target \
 			-- -max_total_time=$(FUZZ_SECONDS) -timeout=20 || exit 1; \
 	done
 
@@ -65,4 +72,4 @@ clean: ## remove what was built
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-.PHONY: all install setup demo test test-fast lint fuzz clean help
+.PHONY: all install setup demo test test-fast bench lint fuzz clean help

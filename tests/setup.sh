@@ -12,6 +12,7 @@ missing=$(
 			[ -x "/usr/sbin/$program" ] || echo "$package"
 	done <<-END
 		cc gcc
+		ifconfig net-tools
 		ip iproute2
 		ssh openssh-client
 		debugfs e2fsprogs
