@@ -1,0 +1,123 @@
+//! What must hold for any bytes: of each reader, that it neither panics nor
+//! runs for ever, and what is said here of what it gives.
+//!
+//! The fuzz targets try any bytes; `tests/inputs.rs`, those that they found.
+use onecontext::context::{self, Files, assignments};
+use onecontext::disk::iso9660::{Descriptor, Iso};
+use onecontext::kernel::wire::{End, answers};
+use onecontext::memory::Arena;
+use onecontext::plan::Warnings;
+use onecontext::text::Reason;
+
+/// The text of context.sh: what is read is part of it.
+pub fn assignments(bytes: &[u8]) {
+    let arena = Arena::new();
+    let mut list = arena.table();
+    let mut warnings = Warnings(arena.table());
+    let text = arena.copy(bytes);
+    assignments::read(b"context.sh", text, &mut list, &mut warnings);
+    let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u32 + 1;
+    for found in list.iter() {
+        assert!(!found.name.is_empty());
+        assert!(found.name.len() + found.value.len() < bytes.len());
+        assert!((1..=lines).contains(&found.place.line));
+    }
+}
+
+/// A disk image from its volume descriptors on, sector 16: nothing is read
+/// outside of it.
+pub fn iso9660(bytes: &[u8]) {
+    const SYSTEM_AREA: usize = 16 * 2048;
+    let arena = Arena::new();
+    let image = arena.bytes(SYSTEM_AREA + bytes.len());
+    image[SYSTEM_AREA..].copy_from_slice(bytes);
+    let image: &[u8] = image;
+    let mut descriptor = Descriptor::empty();
+    if !descriptor.read_first(&image).unwrap_or(false) {
+        return;
+    }
+    let Ok(iso) = Iso::open(&arena, image, &mut descriptor) else {
+        return;
+    };
+    for name in [&b"context.sh"[..], b"configuration.sh", b"init.sh"] {
+        if let Ok(Some(file)) = iso.find(name)
+            && let Ok(content) = file.read(&arena, &iso.source)
+        {
+            // Extents may overlap, but no file is larger than the limit.
+            assert!(content.len() <= 16 << 20);
+        }
+    }
+}
+
+/// What the kernel answered: every length is checked.
+pub fn netlink(bytes: &[u8]) {
+    for answer in answers(bytes) {
+        if let Some(End::Refused(_, words)) = answer.end() {
+            assert!(words.len() <= bytes.len());
+        }
+        if let Some(device) = answer.link() {
+            assert!(device.name.len() <= bytes.len());
+        }
+        let _ = (answer.address(), answer.route());
+    }
+}
+
+/// The files of a disk, split at the first NUL: the whole way to the plan and
+/// its text form, which stays one directive a line.
+pub fn plan(bytes: &[u8]) {
+    const DIRECTIVES: [&[u8]; 10] = [
+        b"context ",
+        b"hostname ",
+        b"link ",
+        b"address ",
+        b"route ",
+        b"dns ",
+        b"search ",
+        b"user ",
+        b"key ",
+        b"warning ",
+    ];
+    let arena = Arena::new();
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let disk = Disk {
+        arena: &arena,
+        context: parts.next().unwrap_or_default(),
+        configuration: parts.next(),
+    };
+    let Ok(plan) = context::read(&arena, b"fuzz", &disk) else {
+        panic!("refused");
+    };
+    let mut text = arena.table();
+    plan.write(&mut text, b"");
+    let text = text.strip_suffix(b"\n").expect("a last newline");
+    for line in text.split(|byte| *byte == b'\n') {
+        let shown = String::from_utf8_lossy(line);
+        assert!(
+            DIRECTIVES.iter().any(|word| line.starts_with(word)),
+            "{shown}"
+        );
+        let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+        assert!(!line.iter().any(is_control), "{shown}");
+    }
+}
+
+struct Disk<'a> {
+    arena: &'a Arena,
+    context: &'a [u8],
+    configuration: Option<&'a [u8]>,
+}
+
+impl<'a> Files<'a> for Disk<'a> {
+    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason> {
+        let file = match name {
+            b"context.sh" => Some(self.context),
+            // And key files, under any name.
+            _ => self.configuration,
+        };
+        Ok(file.map(|file| self.arena.copy(file)))
+    }
+
+    fn has(&self, _: &[u8]) -> Result<bool, Reason> {
+        Ok(self.configuration.is_some())
+    }
+}

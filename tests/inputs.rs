@@ -1,0 +1,43 @@
+//! What fuzzing has found to be of interest, `fuzz/inputs`: together these
+//! reach every line that it ever reached.
+#[path = "fuzz/checks.rs"]
+mod checks;
+
+use std::fs;
+use std::path::Path;
+
+/// Checks all inputs of one fuzz target.
+fn check(target: &str, check: fn(&[u8])) {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = top.join("tests/fuzz/inputs").join(target);
+    let mut count = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        if std::panic::catch_unwind(|| check(&bytes)).is_err() {
+            panic!("{}", path.display());
+        }
+        count += 1;
+    }
+    assert!(count > 30, "{count} inputs in {}", folder.display());
+}
+
+#[test]
+fn assignments() {
+    check("assignments", checks::assignments);
+}
+
+#[test]
+fn iso9660() {
+    check("iso9660", checks::iso9660);
+}
+
+#[test]
+fn netlink() {
+    check("netlink", checks::netlink);
+}
+
+#[test]
+fn plan() {
+    check("plan", checks::plan);
+}
