@@ -46,9 +46,10 @@ test-fast: setup all lint ## all but the boots
 FAST_TESTS = $(filter-out boot handover,$(patsubst tests/%.rs,%, \
 	$(patsubst %/main.rs,%.rs,$(wildcard tests/*.rs tests/*/main.rs))))
 
-bench: setup all ## what it costs: instructions, and CPU time beside the recipe's script
+bench: setup all ## what it costs: instructions, CPU time, time to the login
 	@$(CARGO) test -q --release --test scale -- --nocapture cost
 	@$(CARGO) test -q --release --test namespace -- --nocapture recipe
+	@CI=true $(CARGO) test -q --release --test handover -- --nocapture --ignored cost
 
 lint: setup ## format, clippy, shellcheck
 	$(CARGO) fmt --check

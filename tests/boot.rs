@@ -4,6 +4,7 @@
 //!
 //! `make test` runs these; plain `cargo test` does where it can.
 
+#[allow(dead_code, reason = "tests/handover uses the rest")]
 mod support;
 
 use serde_json::Value;
@@ -54,13 +55,14 @@ fn one_nic(key: &str) -> String {
 }
 
 /// Boots with `one_nic`, logs in as root, and checks all that it says.
-fn opennebula_one_nic(image: Image) {
+fn opennebula_one_nic(image: Image, change: impl FnOnce(Machine) -> Machine) {
     if !can_boot() {
         return;
     }
     let (machine, key) = machine(image);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
-    let mut running = machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom).start();
+    let machine = machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom);
+    let mut running = change(machine).start();
     let mut login = running.login("root", 1, &key);
 
     assert_one_nic(&mut login, "ens3");
@@ -97,22 +99,30 @@ fn assert_one_nic(inside: &mut impl Inside, nic: &str) {
     );
 }
 
+/// The image has no resolv.conf.
 #[test]
 fn opennebula_one_nic_initramfs_tools() {
-    opennebula_one_nic(Image::InitramfsTools);
+    opennebula_one_nic(Image::InitramfsTools, |machine| machine);
 }
 
+/// The image has a resolv.conf of its own.
 #[test]
 fn opennebula_one_nic_dracut() {
-    opennebula_one_nic(Image::Dracut);
+    opennebula_one_nic(Image::Dracut, |machine| {
+        machine.write("/etc/resolv.conf", "nameserver 192.0.2.1\n")
+    });
 }
 
+/// Its resolv.conf is a link to what nobody makes.
 #[test]
 fn opennebula_one_nic_dracut_without_systemd() {
-    opennebula_one_nic(Image::DracutWithoutSystemd);
+    opennebula_one_nic(Image::DracutWithoutSystemd, |machine| {
+        machine.edit("symlink /etc/resolv.conf ../run/resolvconf/resolv.conf")
+    });
 }
 
-/// A drive behind AHCI; and of drivers hardly more than our hook brings.
+/// A drive behind AHCI; and of drivers hardly more than our hook brings. The
+/// resolv.conf is made for systemd-resolved, which is not there.
 #[test]
 fn opennebula_on_q35() {
     if !can_boot() {
@@ -122,6 +132,7 @@ fn opennebula_on_q35() {
     let disk = disk(&machine, Writer::Xorriso, &one_nic(&key.public));
     let mut running = machine
         .chip_set("q35")
+        .edit("symlink /etc/resolv.conf ../run/systemd/resolve/stub-resolv.conf")
         .nic(MAC1, 1)
         .disk(&disk, Drive::Cdrom)
         .start();
@@ -386,6 +397,39 @@ fn read_only_root_with_host_keys() {
     assert!(options.starts_with("ro,"), "{options}");
     assert_eq!(login.run(&format!("cat {path}")), host_key);
     assert_eq!(login.run("ls /etc/ssh/ssh_host_*"), format!("{path}\n"));
+}
+
+/// A root on a drive that takes no writes, as immutable images have it, with
+/// files to mount over. Nothing of it is missed.
+#[test]
+fn root_that_cannot_be_written() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::InitramfsTools);
+    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let host_key = std::fs::read_to_string(&key.file).unwrap();
+    let mut running = machine
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Cdrom)
+        .read_only()
+        .write("/etc/ssh/ssh_host_ecdsa_key", &host_key)
+        .write("/etc/resolv.conf", "nameserver 192.0.2.1\n")
+        .write("/root/.ssh/authorized_keys", "# the image's own\n")
+        .edit("rm /etc/fstab")
+        .write("/etc/fstab", "LABEL=root / ext4 ro 0 0\n")
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_one_nic(&mut login, "ens3");
+    assert_eq!(root_keys(&mut login), [key.public.as_str()]);
+    assert_eq!(
+        login.run("findmnt -n -o TARGET -R / | grep -o '/\\(etc\\|root\\)/.*' | sort"),
+        // The second is systemd's own.
+        "/etc/hostname\n/etc/machine-id\n/etc/resolv.conf\n/root/.ssh/authorized_keys\n"
+    );
+    let options = login.run("findmnt -n -o OPTIONS /");
+    assert!(options.starts_with("ro,"), "{options}");
 }
 
 // ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 //! DHCP and routers: the manager's work.
 
 use crate::support::can_boot;
+use crate::support::image::Image;
 use crate::support::machine::Inside;
 use crate::two_nics::*;
 
@@ -21,7 +22,7 @@ pub fn by_dhcp(manager: &'static str) {
     if !can_boot() {
         return;
     }
-    let (machine, key) = machine(manager, &BY_DHCP);
+    let (machine, key) = machine(Image::With(manager), &BY_DHCP);
     let mut running = machine.start();
     let mut login = running.login("root", 1, &key);
 

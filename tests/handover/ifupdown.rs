@@ -2,6 +2,7 @@
 
 use crate::dhcp::by_dhcp;
 use crate::support::can_boot;
+use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
 use crate::two_nics::*;
 
@@ -11,7 +12,7 @@ fn stanzas_of_the_root() {
     if !can_boot() {
         return;
     }
-    let (machine, key) = machine("ifupdown", &TWO_NICS);
+    let (machine, key) = machine(Image::With("ifupdown"), &TWO_NICS);
     let mut running = machine.start();
     let mut login = running.login("root", 1, &key);
 
@@ -35,7 +36,7 @@ fn folder_in_run() {
     if !can_boot() {
         return;
     }
-    let (machine, key) = machine("ifupdown", &TWO_NICS);
+    let (machine, key) = machine(Image::With("ifupdown"), &TWO_NICS);
     let mut running = machine
         .edit("rm /etc/network/interfaces")
         .edit("rm /etc/network/interfaces.d/second")

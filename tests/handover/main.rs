@@ -9,8 +9,11 @@
 #[allow(dead_code, reason = "tests/boot.rs uses the rest")]
 mod support;
 
+mod cost;
 mod dhcp;
+mod driver;
 mod ifupdown;
 mod network_manager;
 mod networkd;
+mod parameters;
 mod two_nics;

@@ -2,6 +2,7 @@
 
 use crate::dhcp::by_dhcp;
 use crate::support::can_boot;
+use crate::support::image::Image;
 use crate::support::machine::Inside;
 use crate::two_nics::*;
 
@@ -10,7 +11,7 @@ fn alone() {
     if !can_boot() {
         return;
     }
-    let (machine, key) = machine("network-manager", &TWO_NICS);
+    let (machine, key) = machine(Image::With("network-manager"), &TWO_NICS);
     let mut running = machine.start();
     let mut login = running.login("root", 1, &key);
 

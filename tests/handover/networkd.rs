@@ -2,6 +2,7 @@
 
 use crate::dhcp::by_dhcp;
 use crate::support::can_boot;
+use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
 use crate::two_nics::*;
 
@@ -10,7 +11,7 @@ fn alone() {
     if !can_boot() {
         return;
     }
-    let (machine, key) = machine("networkd", &TWO_NICS);
+    let (machine, key) = machine(Image::With("networkd"), &TWO_NICS);
     // Debian 12 has no resolved unless asked to.
     let mut running = machine
         .edit("rm /etc/systemd/system/sysinit.target.wants/systemd-resolved.service")
@@ -31,7 +32,7 @@ fn with_resolved() {
     if !can_boot() {
         return;
     }
-    let (machine, key) = machine("networkd", &TWO_NICS);
+    let (machine, key) = machine(Image::With("networkd"), &TWO_NICS);
     let mut running = machine
         .edit("symlink /etc/resolv.conf ../run/systemd/resolve/stub-resolv.conf")
         .start();

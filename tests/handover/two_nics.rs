@@ -79,8 +79,8 @@ pub const MONITOR: &str = "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target
     StandardOutput=file:/run/monitor\n";
 
 /// A machine with two NICs and this context, that waits for its network.
-pub fn machine(manager: &'static str, variables: &[(&str, &str)]) -> (Machine, Key) {
-    let machine = Machine::new(Image::With(manager));
+pub fn machine(image: Image, variables: &[(&str, &str)]) -> (Machine, Key) {
+    let machine = Machine::new(image);
     let key = Key::new(machine.folder().join("key"));
     let mut variables = variables.to_vec();
     variables.push(("SSH_PUBLIC_KEY", &key.public));
@@ -160,8 +160,8 @@ pub fn assert_quiet(login: &mut Login) {
 }
 
 /// All addresses but those of `lo`, each with its NIC, sorted.
-pub fn addresses(login: &mut Login) -> Vec<String> {
-    let links = login.json("ip -json address");
+pub fn addresses(inside: &mut impl Inside) -> Vec<String> {
+    let links = inside.json("ip -json address");
     let mut all = Vec::new();
     for link in links.as_array().unwrap() {
         let nic = text(&link["ifname"]);
@@ -178,8 +178,8 @@ pub fn addresses(login: &mut Login) -> Vec<String> {
 /// All routes of a family, sorted, but those to link-local addresses, which
 /// NetworkManager gives another metric; and each once, as NetworkManager makes
 /// one for every address in a network, by its source.
-pub fn routes(login: &mut Login, family: u8) -> Vec<String> {
-    let routes = login.json(&format!("ip -{family} -json route"));
+pub fn routes(inside: &mut impl Inside, family: u8) -> Vec<String> {
+    let routes = inside.json(&format!("ip -{family} -json route"));
     let mut all: Vec<_> = routes.as_array().unwrap().iter().map(route).collect();
     all.retain(|line| !line.contains("dev lo") && !line.starts_with("fe80:"));
     all.sort();

@@ -15,7 +15,6 @@ pub enum Image {
     /// Made for a single host, and so with few drivers, too.
     DracutWithoutSystemd,
     /// With initramfs-tools, and a network manager in the root: its kind.
-    #[allow(dead_code, reason = "tests/handover alone uses it")]
     With(&'static str),
 }
 

@@ -42,6 +42,8 @@ pub struct Machine {
     folder: Folder,
     machine: &'static str,
     nics: Vec<(&'static str, u8)>,
+    first_nic: &'static str,
+    root: &'static str,
     disks: Vec<String>,
     kernel: String,
     edits: String,
@@ -55,6 +57,8 @@ impl Machine {
             folder: Folder::new(),
             machine: "pc",
             nics: Vec::new(),
+            first_nic: "virtio-net-pci",
+            root: "",
             disks: Vec::new(),
             kernel: String::new(),
             edits: String::new(),
@@ -77,6 +81,18 @@ impl Machine {
     /// its own: 10.18.NET.0/24, this host being .254, ours to log in to .1.
     pub fn nic(mut self, mac: &'static str, net: u8) -> Machine {
         self.nics.push((mac, net));
+        self
+    }
+
+    /// A model of QEMU's for the first NIC, other than virtio.
+    pub fn first_nic(mut self, model: &'static str) -> Machine {
+        self.first_nic = model;
+        self
+    }
+
+    /// The drive that the root is on takes no writes.
+    pub fn read_only(mut self) -> Machine {
+        self.root = ",readonly=on";
         self
     }
 
@@ -147,7 +163,11 @@ impl Machine {
         let qemu_log = File::create(self.folder().join("qemu")).unwrap();
         let mut qemu = command("qemu-system-x86_64");
         // cache=unsafe: nobody needs this disk after a power cut.
-        let root_drive = format!("file={},format=raw,if=virtio,cache=unsafe", root.display());
+        let root_drive = format!(
+            "file={},format=raw,if=virtio,cache=unsafe{}",
+            root.display(),
+            self.root
+        );
         qemu.args(["-nodefaults", "-no-reboot", "-display", "none"])
             .args(["-accel", accelerator(), "-machine", self.machine])
             .args(["-m", "512"])
@@ -170,6 +190,10 @@ impl Machine {
         for (index, (mac, net)) in self.nics.iter().enumerate() {
             let port = free_port();
             let slot = index + 3;
+            let model = match index {
+                0 => self.first_nic,
+                _ => "virtio-net-pci",
+            };
             qemu.arg("-netdev")
                 .arg(format!(
                     "user,id=net{net},restrict=on,net=10.18.{net}.0/24,\
@@ -181,7 +205,7 @@ impl Machine {
                 ))
                 .arg("-device")
                 .arg(format!(
-                    "virtio-net-pci,netdev=net{net},mac={mac},\
+                    "{model},netdev=net{net},mac={mac},\
                      bus={bus}.0,addr={slot},romfile="
                 ));
             ports.push((*net, port));

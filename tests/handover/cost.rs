@@ -1,0 +1,54 @@
+//! What a context costs at boot: from power-on to the SSH login, beside the
+//! same image with everything baked in.
+
+use crate::support::can_boot;
+use crate::support::image::Image;
+use crate::support::machine::Machine;
+use crate::two_nics::*;
+use std::fs;
+use std::time::Duration;
+
+/// Boots of each; the fastest counts.
+const BOOTS: usize = 3;
+
+/// The first NIC as `TWO_NICS` has it; of the second nobody waits.
+const BAKED: &str = "[Match]\nMACAddress=02:00:0a:12:01:01\n\
+    [Network]\nDHCP=no\nIPv6AcceptRA=no\nAddress=10.18.1.1/24\nGateway=10.18.1.254\n";
+
+/// Prints the table. `make bench` runs it, on a machine that does nothing else.
+#[test]
+#[ignore = "a benchmark"]
+fn power_on_to_login() {
+    if !can_boot() {
+        return;
+    }
+    let mut fastest = [Duration::MAX; 2];
+    for _ in 0..BOOTS {
+        for (fastest, change) in fastest.iter_mut().zip([told, baked]) {
+            let (machine, key) = machine(Image::With("networkd"), &TWO_NICS);
+            // Making host keys would cost more than all the rest.
+            let host_key = fs::read_to_string(&key.file).unwrap();
+            let machine = machine.write("/etc/ssh/ssh_host_ecdsa_key", &host_key);
+            let mut running = change(machine, &key.public).start();
+            *fastest = running.login("root", 1, &key).took.min(*fastest);
+        }
+    }
+    let [told, baked] = fastest.map(|time| time.as_secs_f64());
+    println!("power-on to login, told by a context: {told:.1} s");
+    println!("power-on to login, baked in:          {baked:.1} s");
+    println!("ratio:                                {:.2}", told / baked);
+}
+
+fn told(machine: Machine, _: &str) -> Machine {
+    machine
+}
+
+fn baked(machine: Machine, key: &str) -> Machine {
+    let file = "/etc/systemd/network/10-baked.network";
+    machine
+        .kernel("onecontext=off")
+        .write(file, BAKED)
+        // networkd is not root.
+        .edit(&format!("set_inode_field {file} mode 0100644"))
+        .write("/root/.ssh/authorized_keys", &format!("{key}\n"))
+}

@@ -1,0 +1,36 @@
+//! A NIC whose driver is not in the initramfs: the manager alone sets it up.
+
+use crate::support::can_boot;
+use crate::support::image::Image;
+use crate::support::machine::Inside;
+use crate::two_nics::*;
+
+#[test]
+fn missing_in_the_initramfs() {
+    if !can_boot() {
+        return;
+    }
+    let image = Image::With("networkd");
+    let (machine, key) = machine(image, &TWO_NICS);
+    let list = image.list();
+    let driver = list.lines().find(|line| line.ends_with("/e1000.ko"));
+    let mut running = machine
+        .first_nic("e1000")
+        .link_in_initramfs(driver.unwrap(), "missing")
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_eq!(
+        login.run("basename $(readlink /sys/class/net/ens3/device/driver)"),
+        "e1000\n"
+    );
+    assert_online(&mut login, "systemd-networkd-wait-online.service");
+    assert_looks_now_and_later(&mut login);
+    // The one that was there was set up before the root was entered.
+    let report = login.run("cat /run/onecontext/report");
+    assert!(report.contains("ens4: 10.18.2.1/24"), "{report}");
+    assert!(!report.contains("ens3: 10.18.1.1/24"), "{report}");
+    // And that the other was not there is said.
+    let missing = format!("ETH0 ({MAC1})");
+    assert!(report.contains(&missing), "{report}");
+}

@@ -1,0 +1,71 @@
+//! `onecontext.network=`: who sets the network up. `auto` is what the other
+//! files test.
+
+use crate::support::can_boot;
+use crate::support::image::Image;
+use crate::support::machine::{Inside, SHELL};
+use crate::two_nics::*;
+
+/// The kernel alone: the root's own tools are not told, its resolv.conf stays.
+/// The name counts also where the root has none.
+#[test]
+fn kernel() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::InitramfsTools, &TWO_NICS);
+    let mut running = machine
+        .kernel("onecontext.network=kernel")
+        .write("/etc/resolv.conf", "nameserver 192.0.2.1\n")
+        .edit("rm /etc/hostname")
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_looks(&mut login);
+    assert_eq!(resolv_conf(&mut login), ["nameserver 192.0.2.1"]);
+    let name = login.run("hostname; ls /etc/hostname 2>/dev/null || true");
+    assert_eq!(name, "web1\n");
+}
+
+/// The manager alone: the initramfs leaves the NICs as they are.
+#[test]
+fn handover() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::With("networkd"), &TWO_NICS);
+    let mut running = machine.kernel("onecontext.network=handover").start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_online(&mut login, "systemd-networkd-wait-online.service");
+    assert_looks(&mut login);
+    let report = login.run("cat /run/onecontext/report");
+    assert!(!report.contains("ens3"), "{report}");
+    let monitor = login.run("cat /run/monitor");
+    assert!(monitor.contains(" 10.18.1.1/24 "), "{monitor}");
+}
+
+/// Neither: the manager does what its own configuration says. Who may log in
+/// is another matter.
+#[test]
+fn off() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, _) = machine(Image::With("networkd"), &TWO_NICS);
+    let mut running = machine
+        .kernel("onecontext.network=off")
+        .kernel(SHELL)
+        .start();
+    let mut shell = running.shell();
+
+    let ipv4 = addresses(&mut shell);
+    for address in ["ens3 10.18.1.15/24", "ens4 10.18.2.15/24"] {
+        assert!(ipv4.iter().any(|one| one == address), "{ipv4:?}");
+    }
+    let ours = shell.run("ls -d /run/systemd/network/*onecontext* 2>/dev/null || true");
+    assert_eq!(ours, "");
+    let keys = shell.run("grep -c ecdsa-sha2 /root/.ssh/authorized_keys");
+    assert_eq!(keys, "1\n");
+    assert_eq!(shell.run("cat /proc/sys/kernel/hostname"), "web1\n");
+}
