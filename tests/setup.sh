@@ -16,8 +16,10 @@ missing=$(
 		ip iproute2
 		ssh openssh-client
 		debugfs e2fsprogs
+		dnsmasq dnsmasq-base
 		genisoimage genisoimage
 		mmdebstrap mmdebstrap
+		ping iputils-ping
 		qemu-system-x86_64 qemu-system-x86
 		shellcheck shellcheck
 		prlimit util-linux

@@ -3,6 +3,7 @@
 
 use super::context::Key;
 use super::image::Image;
+use super::network::{Namespace, Network, Ping};
 use super::{command, run};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -44,6 +45,7 @@ pub struct Machine {
     nics: Vec<(&'static str, u8)>,
     first_nic: &'static str,
     root: &'static str,
+    namespace: Option<Namespace>,
     disks: Vec<String>,
     kernel: String,
     edits: String,
@@ -59,6 +61,7 @@ impl Machine {
             nics: Vec::new(),
             first_nic: "virtio-net-pci",
             root: "",
+            namespace: None,
             disks: Vec::new(),
             kernel: String::new(),
             edits: String::new(),
@@ -93,6 +96,12 @@ impl Machine {
     /// The drive that the root is on takes no writes.
     pub fn read_only(mut self) -> Machine {
         self.root = ",readonly=on";
+        self
+    }
+
+    /// Its NICs are in these networks, not in QEMU's own.
+    pub fn in_network(mut self, network: &Network) -> Machine {
+        self.namespace = Some(network.namespace.clone());
         self
     }
 
@@ -186,29 +195,39 @@ impl Machine {
             qemu.args(["-drive", disk]);
         }
         let bus = if self.machine == "q35" { "pcie" } else { "pci" };
-        let mut ports = Vec::new();
+        let mut doors = Vec::new();
         for (index, (mac, net)) in self.nics.iter().enumerate() {
-            let port = free_port();
             let slot = index + 3;
             let model = match index {
                 0 => self.first_nic,
                 _ => "virtio-net-pci",
             };
-            qemu.arg("-netdev")
-                .arg(format!(
-                    "user,id=net{net},restrict=on,net=10.18.{net}.0/24,\
-                     host=10.18.{net}.254,dns=10.18.{net}.253,\
-                     ipv6-net=2001:db8:{net}::/64,\
-                     ipv6-host=2001:db8:{net}::ff,\
-                     ipv6-dns=2001:db8:{net}::fd,\
-                     hostfwd=tcp:127.0.0.1:{port}-10.18.{net}.1:22"
-                ))
-                .arg("-device")
-                .arg(format!(
-                    "{model},netdev=net{net},mac={mac},\
-                     bus={bus}.0,addr={slot},romfile="
-                ));
-            ports.push((*net, port));
+            let (netdev, host, port) = match &self.namespace {
+                None => {
+                    let port = free_port();
+                    let netdev = format!(
+                        "user,id=net{net},restrict=on,net=10.18.{net}.0/24,\
+                         host=10.18.{net}.254,dns=10.18.{net}.253,\
+                         ipv6-net=2001:db8:{net}::/64,\
+                         ipv6-host=2001:db8:{net}::ff,\
+                         ipv6-dns=2001:db8:{net}::fd,\
+                         hostfwd=tcp:127.0.0.1:{port}-10.18.{net}.1:22"
+                    );
+                    (netdev, "127.0.0.1".to_string(), port)
+                }
+                Some(_) => {
+                    let netdev = format!("tap,id=net{net},ifname=tap{net},script=no,downscript=no");
+                    (netdev, format!("10.18.{net}.1"), 22)
+                }
+            };
+            qemu.args(["-netdev", &netdev]).arg("-device").arg(format!(
+                "{model},netdev=net{net},mac={mac},\
+                 bus={bus}.0,addr={slot},romfile="
+            ));
+            doors.push((*net, host, port));
+        }
+        if let Some(namespace) = &self.namespace {
+            namespace.around(&mut qemu);
         }
 
         qemu.stdin(Stdio::piped())
@@ -224,7 +243,8 @@ impl Machine {
         Running {
             folder: self.folder,
             started: Instant::now(),
-            ports,
+            doors,
+            namespace: self.namespace,
             serial,
             qemu,
             shell_input,
@@ -237,7 +257,9 @@ impl Machine {
 pub struct Running {
     folder: Folder,
     started: Instant,
-    ports: Vec<(u8, u16)>,
+    /// Networks, and where their machine's SSH server is.
+    doors: Vec<(u8, String, u16)>,
+    namespace: Option<Namespace>,
     serial: PathBuf,
     qemu: Child,
     shell_input: ChildStdin,
@@ -247,10 +269,12 @@ pub struct Running {
 impl Running {
     /// Logs in by SSH, as soon as it lets us, at 10.18.NET.1.
     pub fn login(&mut self, user: &str, net: u8, key: &Key) -> Login {
-        let port = self.ports.iter().find(|(n, _)| *n == net).unwrap().1;
+        let (_, host, port) = self.doors.iter().find(|(n, ..)| *n == net).unwrap();
         let mut login = Login {
             user: user.to_string(),
-            port,
+            host: host.clone(),
+            port: *port,
+            namespace: self.namespace.clone(),
             key: key.file.clone(),
             control: self.folder.0.join(format!("ssh-{user}-{net}")),
             took: Duration::ZERO,
@@ -269,6 +293,12 @@ impl Running {
             self.assert_alive();
             sleep(Duration::from_millis(500));
         }
+    }
+
+    /// Asks one of its addresses from now on, in a network of the test's own.
+    #[allow(dead_code, reason = "tests/handover alone uses it")]
+    pub fn ping(&self, address: &str) -> Ping {
+        Ping::start(self.namespace.as_ref().unwrap(), self.qemu.id(), address)
     }
 
     /// The shell on the second serial port, where systemd starts one if it is
@@ -351,7 +381,9 @@ pub trait Inside {
 /// A login by SSH.
 pub struct Login {
     user: String,
+    host: String,
     port: u16,
+    namespace: Option<Namespace>,
     key: PathBuf,
     control: PathBuf,
     /// From power-on to this login.
@@ -362,6 +394,9 @@ impl Login {
     /// To be given the command. One connection carries them all.
     fn ssh(&self) -> Command {
         let mut ssh = command("timeout");
+        if let Some(namespace) = &self.namespace {
+            namespace.around(&mut ssh);
+        }
         ssh.arg(COMMAND.as_secs().to_string())
             .args(["ssh", "-F", "none", "-i"])
             .arg(&self.key)
@@ -373,7 +408,7 @@ impl Login {
             .arg("-o")
             .arg(format!("ControlPath={}", self.control.display()))
             .args(["-p", &self.port.to_string()])
-            .arg(format!("{}@127.0.0.1", self.user));
+            .arg(format!("{}@{}", self.user, self.host));
         ssh
     }
 }

@@ -4,15 +4,19 @@
 pub mod context;
 pub mod image;
 pub mod machine;
+#[allow(dead_code, reason = "tests/handover alone uses it")]
+pub mod network;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What `tests/setup.sh` installs, one program for each package.
-const PROGRAMS: [&str; 7] = [
+const PROGRAMS: [&str; 9] = [
     "debugfs",
+    "dnsmasq",
     "genisoimage",
     "mmdebstrap",
+    "ping",
     "qemu-system-x86_64",
     "ssh",
     "ssh-keygen",
