@@ -221,7 +221,10 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
             uwrite!(line, "{}", *warning);
             report.say(Level::Problem, line);
         }
-        let managed = network.handover() && root.as_ref().is_ok_and(handover::any_enabled);
+        let managed = match &root {
+            Ok(root) if network.handover() => handover::Managed::by(root),
+            _ => handover::Managed::default(),
+        };
         let machine = machine(managed);
         if options.dry_run {
             plan.links = kernel::find(arena, plan, &machine, &mut report);
@@ -231,7 +234,7 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
                 let mut wait = Wait::seconds(parameters.wait);
                 let mut wait = || udev_is_busy() && wait.sleep();
                 plan.links = kernel::apply(arena, plan, &machine, &mut wait, &mut report);
-            } else if managed {
+            } else if managed.dhcp {
                 plan.links = kernel::find(arena, plan, &machine, &mut report);
             }
         }
@@ -298,7 +301,7 @@ fn command_line<'a>(arena: &'a Arena, report: &mut Report) -> &'a [u8] {
 }
 
 /// The running system, as far as it is there.
-fn machine(managed: bool) -> Machine {
+fn machine(managed: handover::Managed) -> Machine {
     let open = |path: &CStr| -> Option<OwnedFd> {
         openat(
             CWD,
@@ -311,7 +314,8 @@ fn machine(managed: bool) -> Machine {
     Machine {
         ipv6_conf: open(c"/proc/sys/net/ipv6/conf"),
         sys_net: open(c"/sys/class/net"),
-        managed,
+        dhcp_managed: managed.dhcp,
+        routers_managed: managed.routers,
     }
 }
 

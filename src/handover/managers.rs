@@ -11,6 +11,8 @@ pub struct Manager {
     pub name: &'static [u8],
     /// What starts it.
     unit: &'static [u8],
+    /// Whether what routers advertise is its own work; if not, the kernel's.
+    hears_routers: bool,
     /// What it is told.
     pub decide: Decide,
 }
@@ -22,6 +24,7 @@ pub const ALL: [&Manager; 3] = [&NETWORKD, &NETWORK_MANAGER, &IFUPDOWN];
 pub const NETWORKD: Manager = Manager {
     name: b"systemd-networkd",
     unit: b"systemd-networkd.service",
+    hears_routers: true,
     decide: networkd::decide,
 };
 
@@ -29,6 +32,7 @@ pub const NETWORKD: Manager = Manager {
 pub const NETWORK_MANAGER: Manager = Manager {
     name: b"NetworkManager",
     unit: b"NetworkManager.service",
+    hears_routers: true,
     decide: network_manager::decide,
 };
 
@@ -36,6 +40,7 @@ pub const NETWORK_MANAGER: Manager = Manager {
 pub const IFUPDOWN: Manager = Manager {
     name: b"ifupdown",
     unit: b"networking.service",
+    hears_routers: false,
     decide: ifupdown::decide,
 };
 
@@ -49,10 +54,27 @@ impl Manager {
     }
 }
 
-/// Whether a manager of the root will do what only a manager can: DHCP, and
-/// what routers advertise.
-pub fn any_enabled(root: &Root) -> bool {
-    ALL.iter().any(|manager| manager.is_enabled(root))
+/// What the managers of the root will do, so that we need not.
+#[derive(Clone, Copy, Default)]
+pub struct Managed {
+    /// DHCP.
+    pub dhcp: bool,
+    /// What routers advertise.
+    pub routers: bool,
+}
+
+impl Managed {
+    /// By those that the root enables.
+    pub fn by(root: &Root) -> Self {
+        let mut managed = Self::default();
+        for manager in ALL {
+            if manager.is_enabled(root) {
+                managed.dhcp = true;
+                managed.routers |= manager.hears_routers;
+            }
+        }
+        managed
+    }
 }
 
 /// The links that managers are told of, in the plan's order.

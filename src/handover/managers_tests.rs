@@ -153,14 +153,16 @@ fn networkd() {
         "# Made by onecontext from the context of this machine.\n\
          [Match]\nMACAddress=02:00:0a:12:02:01\nType=ether\nKind=!*\n\n\
          [Link]\n\n\
-         [Network]\nKeepConfiguration=static\nDHCP=ipv4\nIPv6AcceptRA=yes\n"
+         [Network]\nKeepConfiguration=static\nDHCP=ipv4\nIPv6AcceptRA=yes\n\n\
+         [IPv6AcceptRA]\nRouteMetric=2049\n"
     );
     assert_eq!(
         fixture.text(&file("eth2")),
         "# Made by onecontext from the context of this machine.\n\
          [Match]\nName=ens5\n\n\
          [Link]\nRequiredForOnline=no\n\n\
-         [Network]\nKeepConfiguration=static\nDHCP=no\n"
+         [Network]\nKeepConfiguration=static\nDHCP=no\n\n\
+         [IPv6AcceptRA]\nRouteMetric=2050\n"
     );
     assert!(!fixture.has(&file("eth3")), "skipped");
 }
@@ -192,7 +194,8 @@ fn network_manager() {
          [user]\norg.freedesktop.NetworkManager.origin=onecontext\n"
     );
     let second = fixture.text(&file("eth1"));
-    let methods = "[ipv4]\nmethod=auto\n\n[ipv6]\naddr-gen-mode=eui64\nmethod=auto\n\n";
+    let methods = "[ipv4]\nmethod=auto\n\n[ipv6]\naddr-gen-mode=eui64\nmethod=auto\n\
+        route-metric=2049\n\n";
     assert!(second.contains(methods), "{second}");
     let third = fixture.text(&file("eth2"));
     let methods = "[ipv4]\nmethod=disabled\n\n[ipv6]\naddr-gen-mode=eui64\nmethod=ignore\n\n";

@@ -7,7 +7,7 @@ mod network_manager;
 mod networkd;
 mod resolv_conf;
 
-pub use managers::any_enabled;
+pub use managers::Managed;
 
 use crate::plan::Plan;
 use crate::report::Report;

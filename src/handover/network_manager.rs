@@ -129,10 +129,15 @@ fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
     if !is_set_up(link, v4) {
         return;
     }
-    if method == "manual" {
-        // The kernel's own metric for the network of an address.
-        let metric: &[u8] = if v4 { b"0" } else { b"256" };
-        fill(text, "route-metric=@\n", &[metric]);
+    let is_manual = method == "manual";
+    if is_manual || !v4 {
+        let metric = match is_manual {
+            // The kernel's own metric for the network of an address.
+            true if v4 => 0,
+            true => 256,
+            false => link.router_metric(),
+        };
+        fill(text, "route-metric=@\n", &[shown(arena, &metric)]);
     }
     let mut number = 0u32;
     let mut add = |address: &Prefix| {

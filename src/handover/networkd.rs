@@ -58,11 +58,7 @@ fn write(text: &mut Text, arena: &Arena, link: &Link) {
     let by_router: &[u8] = match link.ipv6 {
         Some(Ipv6Method::Static) => b"IPv6AcceptRA=no\n",
         Some(Ipv6Method::Disable) => b"IPv6AcceptRA=no\nLinkLocalAddressing=no\n",
-        Some(Ipv6Method::Auto) => b"IPv6AcceptRA=yes\n",
-        // Also where the router does not ask for it.
-        Some(Ipv6Method::Dhcp) => {
-            b"IPv6AcceptRA=yes\n\n[IPv6AcceptRA]\nDHCPv6Client=always\n\n[Network]\n"
-        }
+        Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => b"IPv6AcceptRA=yes\n",
         None | Some(Ipv6Method::Skip) => b"",
     };
     fill(text, "\n[Link]\n", &[]);
@@ -105,5 +101,14 @@ fn write(text: &mut Text, arena: &Arena, link: &Link) {
         if route.metric != Route::usual_metric(v4) {
             fill(text, "Metric=@\n", &[shown(arena, &route.metric)]);
         }
+    }
+    if matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)) {
+        return;
+    }
+    let metric = shown(arena, &link.router_metric());
+    fill(text, "\n[IPv6AcceptRA]\nRouteMetric=@\n", &[metric]);
+    if link.ipv6 == Some(Ipv6Method::Dhcp) {
+        // Also where the router does not ask for it.
+        fill(text, "DHCPv6Client=always\n", &[]);
     }
 }

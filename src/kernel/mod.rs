@@ -24,8 +24,10 @@ pub struct Machine {
     pub ipv6_conf: Option<OwnedFd>,
     /// /sys/class/net; `None` where it cannot be read.
     pub sys_net: Option<OwnedFd>,
-    /// What comes by DHCP and from routers is somebody else's work.
-    pub managed: bool,
+    /// DHCP is somebody else's work.
+    pub dhcp_managed: bool,
+    /// What routers advertise is somebody else's work.
+    pub routers_managed: bool,
 }
 
 /// Applies the network part of a plan and says what the kernel then has.
@@ -204,7 +206,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
     /// Applies one link. Gives it with the device that has its addresses.
     fn link(&mut self, on: On<'a>, set_mac: bool) -> Option<On<'a>> {
         let link = on.link;
-        if link.ipv4 == Some(Ipv4Method::Dhcp) && !self.machine.managed {
+        if link.ipv4 == Some(Ipv4Method::Dhcp) && !self.machine.dhcp_managed {
             let mut line = self.report.line();
             uwrite!(
                 line,
@@ -213,8 +215,8 @@ impl<'a, 'k> Kernel<'a, 'k> {
             );
             self.report.say(Level::Problem, line);
         }
-        let by_router =
-            matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp)) && !self.machine.managed;
+        let by_router = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
+            && !self.machine.routers_managed;
         let needed = by_router || !link.addresses.is_empty() || !link.routes.is_empty();
         self.raise(on, needed, link.mac.filter(|_| set_mac));
         if !needed {
@@ -267,21 +269,28 @@ impl<'a, 'k> Kernel<'a, 'k> {
 
     /// Sets what IPv6 does by itself.
     fn ipv6(&mut self, on: On) {
-        const NAMES: [&str; 3] = ["disable_ipv6", "accept_ra", "autoconf"];
-        let values: &[u8] = match on.link.ipv6 {
-            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) if !self.machine.managed => &[0, 1, 1],
-            Some(Ipv6Method::Static | Ipv6Method::Auto | Ipv6Method::Dhcp) => &[0, 0, 0],
-            Some(Ipv6Method::Disable) => &[1],
-            Some(Ipv6Method::Skip) | None => &[],
+        const NAMES: [&str; 4] = ["ra_defrtr_metric", "disable_ipv6", "accept_ra", "autoconf"];
+        let metric = on.link.router_metric();
+        let by_kernel = u32::from(!self.machine.routers_managed);
+        let values: &[u32] = match on.link.ipv6 {
+            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => &[metric, 0, by_kernel, by_kernel],
+            Some(Ipv6Method::Static) => &[metric, 0, 0, 0],
+            Some(Ipv6Method::Disable) => &[metric, 1],
+            Some(Ipv6Method::Skip) => &[],
+            None => &[metric],
         };
         for (name, value) in NAMES.iter().zip(values) {
             let result = match &self.machine.ipv6_conf {
                 Some(conf) => sysctl::set_ipv6(self.arena, conf, on.device.name, name, *value),
                 // Without IPv6 it is disabled already.
-                None if on.link.ipv6 == Some(Ipv6Method::Disable) => Ok(()),
+                None if values.len() <= 2 => Ok(()),
                 None => Err(Errno::AFNOSUPPORT),
             };
             if let Err(errno) = result {
+                // Before 5.12 a router's metric is not to be chosen.
+                if *value == metric && errno == Errno::NOENT {
+                    continue;
+                }
                 let mut line = self.report.line();
                 uwrite!(line, "set {} of {}: {}", *name, on, Reason::Os(errno));
                 self.report.say(Level::Problem, line);

@@ -4,6 +4,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pwrite, read};
 
 use crate::memory::Arena;
+use crate::report::shown;
 use crate::root::c_str;
 
 /// Gives `net/ipv6/conf/DEVICE/NAME` below the directory `conf` a value, if
@@ -13,17 +14,17 @@ pub fn set_ipv6(
     conf: &OwnedFd,
     device: &[u8],
     name: &str,
-    value: u8,
+    value: u32,
 ) -> Result<(), Errno> {
     let path = c_str(arena, &[device, b"/", name.as_bytes()])?;
     let file = openat(conf, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let mut old = [0; 8];
+    let mut old = [0; 16];
     let length = read(&file, &mut old)?;
-    let digit = [b'0'.wrapping_add(value)];
-    if old.get(..length).map(crate::text::trim) != Some(&digit[..]) {
+    let value = shown(arena, &value);
+    if old.get(..length).map(crate::text::trim) != Some(value) {
         // At the start: elsewhere a write changes nothing and is no error
         // (kernel/sysctl.c, SYSCTL_WRITES_STRICT).
-        pwrite(&file, &digit, 0)?;
+        pwrite(&file, value, 0)?;
     }
     Ok(())
 }

@@ -148,6 +148,15 @@ impl Link<'_> {
             search: &[],
         }
     }
+
+    /// The metric of the default routes that routers advertise on this link:
+    /// after those of the context, which are 1024, 1025 and so on. With an equal
+    /// one systemd-networkd's would become one route with theirs, and half of
+    /// the machine's answers would leave by the wrong link.
+    pub const fn router_metric(&self) -> u32 {
+        let (LinkName::Eth(number) | LinkName::Pci(number)) = self.name;
+        2048u32.saturating_add(number)
+    }
 }
 
 /// How a link gets its IPv4 configuration.

@@ -194,6 +194,7 @@ fn ipv6_methods_set_what_the_kernel_does_by_itself() {
     for (device, name, value) in [
         ("auto", "accept_ra", "1"),
         ("auto", "autoconf", "1"),
+        ("auto", "ra_defrtr_metric", "2048"),
         ("dhcp", "accept_ra", "1"),
         ("disable", "disable_ipv6", "1"),
         ("skip", "accept_ra", before.as_str()),
