@@ -1,9 +1,12 @@
 //! The network managers that can be told, and which of them a root enables.
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use super::{Decide, ifupdown, network_manager, networkd};
+use super::{Decide, ifupdown, netplan, network_manager, networkd};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 use crate::root::{Root, units};
+use crate::text::Reason;
+
+type Asks = fn(&Root) -> Result<bool, Reason>;
 
 /// A program of the root that configures its NICs.
 pub struct Manager {
@@ -13,6 +16,8 @@ pub struct Manager {
     unit: &'static [u8],
     /// Whether what routers advertise is its own work; if not, the kernel's.
     hears_routers: bool,
+    /// What else than a link may enable that.
+    enabled_by: Option<Asks>,
     /// What it is told.
     pub decide: Decide,
 }
@@ -25,6 +30,7 @@ pub const NETWORKD: Manager = Manager {
     name: b"systemd-networkd",
     unit: b"systemd-networkd.service",
     hears_routers: true,
+    enabled_by: Some(netplan::enables_networkd),
     decide: networkd::decide,
 };
 
@@ -33,6 +39,7 @@ pub const NETWORK_MANAGER: Manager = Manager {
     name: b"NetworkManager",
     unit: b"NetworkManager.service",
     hears_routers: true,
+    enabled_by: None,
     decide: network_manager::decide,
 };
 
@@ -41,16 +48,18 @@ pub const IFUPDOWN: Manager = Manager {
     name: b"ifupdown",
     unit: b"networking.service",
     hears_routers: false,
+    enabled_by: None,
     decide: ifupdown::decide,
 };
 
 impl Manager {
     /// Whether the booted system will start it: its unit is there, not masked,
-    /// and a target wants it.
+    /// and it is enabled one way or the other.
     pub fn is_enabled(&self, root: &Root) -> bool {
         units::is_init(root)
             && matches!(units::find(root, self.unit), Ok(units::Unit::Found { .. }))
-            && units::is_enabled(root, self.unit) == Ok(true)
+            && (units::is_enabled(root, self.unit) == Ok(true)
+                || self.enabled_by.is_some_and(|by| by(root) == Ok(true)))
     }
 }
 

@@ -315,6 +315,60 @@ fn ifupdown_does_not_know_a_device_that_was_not_found() {
 }
 
 #[test]
+fn netplan_enables_networkd() {
+    const UNIT: &str = "usr/lib/systemd/system/systemd-networkd.service";
+    const GENERATOR: &str = "usr/lib/systemd/system-generators/netplan";
+    let is_told = |files: &[(&str, &str)]| {
+        let fixture = Fixture::new();
+        fixture.link("sbin/init", "/lib/systemd/systemd");
+        fixture.file(UNIT, "[Service]\n");
+        fixture.file(GENERATOR, "");
+        for (path, text) in files {
+            fixture.file(path, text);
+        }
+        with_plan(|plan| {
+            hand_over(&fixture, plan);
+        });
+        fixture.has("/run/systemd/network")
+    };
+    // As cloud images have it, and as people write it.
+    const CLOUD: &str = "network:\n  version: 2\n  ethernets:\n    ens3:\n      dhcp4: true\n";
+    const NETWORKD: &str = "network:\n  renderer: \"networkd\"  # not NetworkManager\n";
+    const MANAGER: &str = "network:\n  # renderer: networkd\n  renderer: NetworkManager\n";
+    const FIRST: &str = "etc/netplan/01-netcfg.yaml";
+    const SECOND: &str = "lib/netplan/02.yaml";
+    assert!(!is_told(&[]), "nothing to do");
+    assert!(!is_told(&[("etc/netplan/old.yaml.save", CLOUD)]));
+    assert!(is_told(&[(FIRST, CLOUD)]));
+    assert!(is_told(&[(FIRST, NETWORKD)]));
+    assert!(!is_told(&[(FIRST, MANAGER)]));
+    assert!(!is_told(&[(FIRST, MANAGER), (SECOND, CLOUD)]));
+    assert!(is_told(&[(FIRST, MANAGER), (SECOND, NETWORKD)]));
+    // A file of the same name hides those of weaker folders.
+    assert!(!is_told(&[
+        (FIRST, MANAGER),
+        ("lib/netplan/01-netcfg.yaml", NETWORKD)
+    ]));
+    assert!(is_told(&[
+        (FIRST, MANAGER),
+        ("/run/netplan/01-netcfg.yaml", NETWORKD)
+    ]));
+    // Without its generator, and with it switched off.
+    let fixture = Fixture::new();
+    fixture.link("sbin/init", "/lib/systemd/systemd");
+    fixture.file(UNIT, "[Service]\n");
+    fixture.file(FIRST, CLOUD);
+    with_plan(|plan| {
+        hand_over(&fixture, plan);
+        assert!(!fixture.has("/run/systemd/network"));
+        fixture.file(GENERATOR, "");
+        fixture.link("etc/systemd/system-generators/netplan", "/dev/null");
+        hand_over(&fixture, plan);
+        assert!(!fixture.has("/run/systemd/network"));
+    });
+}
+
+#[test]
 fn only_what_is_enabled_is_told() {
     with_plan(|plan| {
         // Not wanted, masked, not there, another init.

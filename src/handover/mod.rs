@@ -3,6 +3,7 @@
 mod hostname;
 mod ifupdown;
 mod managers;
+mod netplan;
 mod network_manager;
 mod networkd;
 mod resolv_conf;

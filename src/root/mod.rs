@@ -141,6 +141,10 @@ pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
     Ok(unsafe { CStr::from_bytes_with_nul_unchecked(text.finish()) })
 }
 
+fn sort_by_name(paths: &mut [&[u8]]) {
+    sort(paths, |a, b| base_name(a).1 < base_name(b).1);
+}
+
 /// Whether a path is absolute and has a name between each two slashes.
 fn is_plain(path: &[u8]) -> bool {
     let mut names = split(path, |byte| byte == b'/');
@@ -387,8 +391,30 @@ impl<'a> Root<'a> {
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        sort(&mut names, |a, b| a < b);
+        sort_by_name(&mut names);
         Ok(names.finish())
+    }
+
+    /// The files with this ending in several folders, all `below` one of
+    /// `tops`, by name; of one name that of the first folder alone.
+    pub fn merged(
+        &self,
+        tops: &[&[u8]],
+        below: &[u8],
+        ending: &[u8],
+    ) -> Result<&'a [&'a [u8]], Reason> {
+        let mut paths = self.arena.table::<&'a [u8]>();
+        for top in tops {
+            let folder = self.arena.concat(&[top, below]);
+            for name in self.list(folder)? {
+                let is_new = |path: &&[u8]| base_name(path).1 != *name;
+                if name.ends_with(ending) && paths.iter().all(is_new) {
+                    paths.push(self.arena.concat(&[folder, b"/", name]));
+                }
+            }
+        }
+        sort_by_name(&mut paths);
+        Ok(paths.finish())
     }
 }
 

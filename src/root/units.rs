@@ -61,6 +61,18 @@ pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Reason> {
     Ok(Unit::Missing)
 }
 
+/// Whether a generator of this name runs at each boot
+/// (systemd.generator(7)); a link to /dev/null switches it off.
+pub fn has_generator(root: &Root, name: &[u8]) -> bool {
+    for folder in FOLDERS {
+        let path = root.arena().concat(&[folder, b"-generators/", name]);
+        if root.is_entry(path) {
+            return root.link(path) != Some(b"/dev/null");
+        }
+    }
+    false
+}
+
 /// Whether one of the usual targets wants `name`. A link that is elsewhere is
 /// not seen; then what is enabled is enabled again, which harms nothing.
 /// First-boot presets (systemd.preset(5)) may enable more later; they never

@@ -15,7 +15,7 @@ use crate::memory::Table;
 pub use address::{Ip, Mac, ip};
 pub use parts::{
     Split, Words, base_name, choice, cut, equal, find, lines, list, number, same, span, split,
-    trim, words,
+    trim, unquoted, words,
 };
 pub use reason::Reason;
 

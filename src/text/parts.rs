@@ -52,6 +52,13 @@ pub fn words(text: &[u8]) -> Words<'_> {
     Words(split(text, |byte| byte.is_ascii_whitespace()))
 }
 
+/// The words between blanks and quotes of any kind.
+pub fn unquoted(text: &[u8]) -> Words<'_> {
+    Words(split(text, |byte| {
+        byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'')
+    }))
+}
+
 /// The words of a list separated by blanks or newlines; servers and users
 /// also write commas.
 pub fn list(text: &[u8]) -> Words<'_> {

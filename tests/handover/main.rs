@@ -13,6 +13,7 @@ mod cost;
 mod dhcp;
 mod driver;
 mod ifupdown;
+mod netplan;
 mod network_manager;
 mod networkd;
 mod parameters;

@@ -3,7 +3,7 @@
 use crate::dhcp::by_dhcp;
 use crate::support::can_boot;
 use crate::support::image::Image;
-use crate::support::machine::Inside;
+use crate::support::machine::{Inside, Login};
 use crate::two_nics::*;
 
 #[test]
@@ -17,6 +17,20 @@ fn alone() {
 
     assert_online(&mut login, "NetworkManager-wait-online.service");
     assert_looks_now_and_later(&mut login);
+    assert_network_manager_uses_ours(&mut login);
+    let all = login.run("nmcli -t -f TYPE connection show | grep -c ethernet");
+    assert_eq!(all, "2\n");
+    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
+    assert_quiet(&mut login);
+}
+
+#[test]
+fn dhcp() {
+    by_dhcp("network-manager");
+}
+
+/// Both NICs have our profiles, and nothing else is active.
+pub fn assert_network_manager_uses_ours(login: &mut Login) {
     let folder = "/run/NetworkManager/system-connections";
     let active = login.run(
         "nmcli -t -f TYPE,DEVICE,NAME,FILENAME connection show --active | \
@@ -29,13 +43,4 @@ fn alone() {
              802-3-ethernet:ens4:onecontext-eth1:{folder}/onecontext-eth1.nmconnection\n"
         )
     );
-    let all = login.run("nmcli -t -f TYPE connection show | grep -c ethernet");
-    assert_eq!(all, "2\n");
-    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
-    assert_quiet(&mut login);
-}
-
-#[test]
-fn dhcp() {
-    by_dhcp("network-manager");
 }

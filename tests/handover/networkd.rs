@@ -59,7 +59,7 @@ fn dhcp() {
     by_dhcp("networkd");
 }
 
-fn assert_networkd_uses(login: &mut Login, nic: &str, file: &str) {
+pub fn assert_networkd_uses(login: &mut Login, nic: &str, file: &str) {
     let status = login.run(&format!("networkctl status {nic}"));
     let file = format!("Network File: /run/systemd/network/05-onecontext-{file}.network");
     assert!(status.contains(&file), "{status}");

@@ -1,0 +1,33 @@
+//! netplan (netplan-yaml(5)): its generator enables systemd-networkd at each
+//! boot, without a link in /etc, where a file in YAML leaves a NIC to networkd
+//! (netplan: src/generate.c). NetworkManager has a unit of its own. Either gets
+//! our files, which come before those that netplan makes from its own.
+use crate::root::{Root, units};
+use crate::text::{Reason, choice, equal, lines, unquoted};
+
+/// Whether networkd will be enabled. YAML is read as people write it, a
+/// `renderer:` on a line of its own; networkd is what counts without one.
+pub fn enables_networkd(root: &Root) -> Result<bool, Reason> {
+    // The strongest first (netplan-yaml(5)); `/usr/lib` is `/lib`.
+    const TOPS: [&[u8]; 3] = [b"/run", b"/etc", b"/lib"];
+    let files = root.merged(&TOPS, b"/netplan", b".yaml")?;
+    if files.is_empty() || !units::has_generator(root, b"netplan") {
+        return Ok(false);
+    }
+    let mut enables = true;
+    for path in files {
+        for line in lines(root.read(path)?.content) {
+            let mut words = unquoted(line);
+            if words.next() != Some(b"renderer:") {
+                continue;
+            }
+            let name = words.next().unwrap_or(b"");
+            match choice("networkd NetworkManager", name, equal) {
+                Some(0) => return Ok(true),
+                Some(_) => enables = false,
+                None => {}
+            }
+        }
+    }
+    Ok(enables)
+}

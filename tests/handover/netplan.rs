@@ -1,0 +1,95 @@
+//! netplan, which makes files for systemd-networkd or NetworkManager of its
+//! own, with DHCP on every NIC.
+
+use crate::dhcp::by_dhcp;
+use crate::network_manager::assert_network_manager_uses_ours;
+use crate::networkd::assert_networkd_uses;
+use crate::support::can_boot;
+use crate::support::image::Image;
+use crate::support::machine::{Inside, Login};
+use crate::two_nics::*;
+
+#[test]
+fn networkd() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::With("netplan-networkd"), &TWO_NICS);
+    let mut running = machine.start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_online(&mut login, "systemd-networkd-wait-online.service");
+    assert_looks_now_and_later(&mut login);
+    // It is netplan alone that starts networkd, and it has a file of its own.
+    assert_eq!(
+        login.run("systemctl is-enabled systemd-networkd; true"),
+        "enabled-runtime\n"
+    );
+    assert_eq!(
+        login.run("ls /run/systemd/network"),
+        "05-onecontext-eth0.network\n05-onecontext-eth1.network\n10-netplan-all-en.network\n"
+    );
+    for (nic, file) in [("ens3", "eth0"), ("ens4", "eth1")] {
+        assert_networkd_uses(&mut login, nic, file);
+    }
+    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
+    assert_quiet(&mut login);
+    // Later, too.
+    login.run("netplan apply");
+    assert_looks_now_and_later(&mut login);
+    assert_eq!(
+        would_write(&mut login, "/run/systemd/network/05-*"),
+        "file /run/systemd/network/05-onecontext-eth0.network 0644\n\
+         file /run/systemd/network/05-onecontext-eth1.network 0644\n"
+    );
+}
+
+#[test]
+fn network_manager() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(Image::With("netplan-network-manager"), &TWO_NICS);
+    let mut running = machine.start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_online(&mut login, "NetworkManager-wait-online.service");
+    assert_looks_now_and_later(&mut login);
+    assert_network_manager_uses_ours(&mut login);
+    // netplan's is there, for whoever has no better.
+    assert_eq!(
+        login.run("nmcli -t -f NAME,DEVICE connection show | grep netplan"),
+        "netplan-all-en:\n"
+    );
+    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
+    assert_quiet(&mut login);
+    // That forgets which profile a NIC has, and NetworkManager makes one of
+    // what it finds; but what it finds stays.
+    login.run("netplan apply");
+    assert_looks_now_and_later(&mut login);
+    let folder = "/run/NetworkManager/system-connections";
+    assert_eq!(
+        would_write(&mut login, &format!("{folder}/onecontext-*")),
+        format!(
+            "file {folder}/onecontext-eth0.nmconnection 0600\n\
+             file {folder}/onecontext-eth1.nmconnection 0600\n"
+        )
+    );
+}
+
+/// What `plan` says it would write, were these files not there.
+fn would_write(login: &mut Login, files: &str) -> String {
+    login.run(&format!(
+        "rm {files}; onecontext plan /dev/sr0 --root / | grep '^file .*onecontext-eth'"
+    ))
+}
+
+#[test]
+fn dhcp_of_networkd() {
+    by_dhcp("netplan-networkd");
+}
+
+#[test]
+fn dhcp_of_network_manager() {
+    by_dhcp("netplan-network-manager");
+}
