@@ -57,9 +57,9 @@ impl Manager {
     /// and it is enabled one way or the other.
     pub fn is_enabled(&self, root: &Root) -> bool {
         units::is_init(root)
-            && matches!(units::find(root, self.unit), Ok(units::Unit::Found { .. }))
-            && (units::is_enabled(root, self.unit) == Ok(true)
-                || self.enabled_by.is_some_and(|by| by(root) == Ok(true)))
+            && (units::will_be_enabled(root, self.unit) == Ok(true)
+                || self.enabled_by.is_some_and(|by| by(root) == Ok(true))
+                    && matches!(units::find(root, self.unit), Ok(units::Unit::Found { .. })))
     }
 }
 

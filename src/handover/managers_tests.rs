@@ -416,3 +416,19 @@ fn resolved_gets_from_networkd_what_belongs_to_links() {
          [Resolve]\nDNS=9.9.9.9\nDomains=example.net\n"
     );
 }
+
+#[test]
+fn a_preset_of_the_first_boot_enables() {
+    let fixture = Fixture::new();
+    fixture.link("sbin/init", "/lib/systemd/systemd");
+    let text = "[Service]\n\n[Install]\nWantedBy=multi-user.target\n";
+    fixture.file(&format!("usr/lib/systemd/system/{NETWORKD}"), text);
+    fixture.file("etc/machine-id", "");
+    with_plan(|plan| {
+        hand_over(&fixture, plan);
+        assert!(!fixture.has("/run/systemd/network"), "not the first");
+        fixture.file("etc/machine-id", "uninitialized\n");
+        hand_over(&fixture, plan);
+        assert!(fixture.has("/run/systemd/network"));
+    });
+}

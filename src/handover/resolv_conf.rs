@@ -64,9 +64,7 @@ pub fn decide<'a>(
 
 fn is_resolved_enabled(root: &Root) -> Result<bool, Reason> {
     const NAME: &[u8] = b"systemd-resolved.service";
-    Ok(units::is_init(root)
-        && matches!(units::find(root, NAME)?, units::Unit::Found { .. })
-        && units::is_enabled(root, NAME)?)
+    Ok(units::is_init(root) && units::will_be_enabled(root, NAME)?)
 }
 
 /// How many name servers and search domains there are.

@@ -10,6 +10,7 @@
 //! ([`Writer::carry_out`]), so that it can also be shown without doing it.
 mod change;
 mod mounts;
+mod presets;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod units;
@@ -20,8 +21,8 @@ use core::cell::Cell;
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
-use rustix::fs::{fstat, openat, openat2, readlinkat_raw};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{accessat, fstat, openat, openat2, readlinkat_raw};
 use rustix::io::{self, Errno};
 
 pub use change::{Access, Bind, Change, Changes, File, Folder, Label, Link, Octal, What};
@@ -44,6 +45,8 @@ pub struct Root<'a> {
     root: OwnedFd,
     run: OwnedFd,
     path: &'a CStr,
+    /// Whether it was mounted read-write, as the booted system then finds it.
+    was_writable: bool,
     /// Whether the kernel has openat2(2), Linux 5.6; EL8 has not.
     openat2: Cell<bool>,
     /// The text of fstab(5), once it was read.
@@ -165,10 +168,14 @@ impl<'a> Root<'a> {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             openat(CWD, path, flags, Mode::empty()).map_err(|errno| (path.to_bytes(), errno))
         };
+        let top = open(root)?;
+        let was_writable =
+            accessat(&top, c".", rustix::fs::Access::WRITE_OK, AtFlags::empty()).is_ok();
         Ok(Self {
             arena,
-            root: open(root)?,
+            root: top,
             run: open(run)?,
+            was_writable,
             path: root,
             openat2: Cell::new(true),
             fstab: Cell::new(None),

@@ -1,12 +1,12 @@
 //! What the root's systemd has installed, enabled or masked (systemd.unit(5)).
 use rustix::io::Errno;
 
-use super::Root;
+use super::{Root, presets};
 use crate::text::Reason;
 
 /// Where units are found, the strongest first. `/lib` is a link to `/usr/lib`
 /// today, and was a directory of its own before Debian 12.
-const FOLDERS: [&[u8]; 5] = [
+pub(super) const FOLDERS: [&[u8]; 5] = [
     b"/etc/systemd/system",
     b"/run/systemd/system",
     b"/usr/local/lib/systemd/system",
@@ -73,10 +73,18 @@ pub fn has_generator(root: &Root, name: &[u8]) -> bool {
     false
 }
 
+/// Whether the booted system will have `name`: there, not masked, and wanted
+/// now or by a preset of the first boot.
+pub fn will_be_enabled(root: &Root, name: &[u8]) -> Result<bool, Reason> {
+    let Unit::Found { text, .. } = find(root, name)? else {
+        return Ok(false);
+    };
+    Ok(is_enabled(root, name)? || presets::will_enable(root, name, text)?)
+}
+
 /// Whether one of the usual targets wants `name`. A link that is elsewhere is
 /// not seen; then what is enabled is enabled again, which harms nothing.
-/// First-boot presets (systemd.preset(5)) may enable more later; they never
-/// undo a link in /run.
+/// First-boot presets may enable more later; they never undo a link in /run.
 pub fn is_enabled(root: &Root, name: &[u8]) -> Result<bool, Reason> {
     const TARGETS: [&[u8]; 4] = [
         b"/multi-user.target.wants",

@@ -54,6 +54,32 @@ fn with_resolved() {
     assert_quiet(&mut login);
 }
 
+/// As images are published that were never started: no link enables it, but
+/// Debian's preset does at the first boot.
+#[test]
+fn by_preset() {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine("networkd", &TWO_NICS);
+    let mut running = machine
+        .edit("rm /etc/systemd/system/multi-user.target.wants/systemd-networkd.service")
+        .edit("rm /etc/systemd/system/sockets.target.wants/systemd-networkd.socket")
+        .edit("rm /etc/machine-id")
+        .kernel("rw")
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_online(&mut login, "systemd-networkd-wait-online.service");
+    assert_looks_now_and_later(&mut login);
+    for (nic, file) in [("ens3", "eth0"), ("ens4", "eth1")] {
+        assert_networkd_uses(&mut login, nic, file);
+    }
+    let links = "ls /etc/systemd/system/*.wants/systemd-networkd.*";
+    assert_eq!(login.run(links).lines().count(), 2);
+    assert_quiet(&mut login);
+}
+
 #[test]
 fn dhcp() {
     by_dhcp("networkd");

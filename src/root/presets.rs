@@ -1,0 +1,147 @@
+//! What systemd enables by itself at the first boot of an image, when no link
+//! says so yet (systemd.preset(5)).
+use rustix::io::Errno;
+
+use super::Root;
+use super::units::FOLDERS;
+use crate::text::{Reason, choice, equal, lines, words};
+
+/// Whether the booted system will enable this unit, whose text it is. PID 1
+/// does it before anything is mounted, so a root that is mounted read-only
+/// gets nothing (systemd: src/core/manager.c, manager_preset_all).
+pub fn will_enable(root: &Root, name: &[u8], text: &[u8]) -> Result<bool, Reason> {
+    // There is nothing to enable without that section.
+    let can_be = || lines(text).any(|line| line.trim_ascii() == b"[Install]");
+    Ok(root.was_writable && is_first_boot(root)? && can_be() && is_preset(root, name)?)
+}
+
+/// machine-id(5), "First Boot Semantics". An empty file is none of it.
+fn is_first_boot(root: &Root) -> Result<bool, Reason> {
+    match root.read(b"/etc/machine-id") {
+        Ok(found) => Ok(found.content.trim_ascii() == b"uninitialized"),
+        Err(Reason::Os(Errno::NOENT)) => Ok(true),
+        Err(reason) => Err(reason),
+    }
+}
+
+/// What the first line says that fits the name; without one it is enabled.
+fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Reason> {
+    for path in root.merged(&FOLDERS, b"-preset", b".preset")? {
+        for line in lines(root.read(path)?.content) {
+            let mut words = words(line);
+            let verb = choice("enable disable ignore", words.next().unwrap_or(b""), equal);
+            if verb.is_some() && words.next().is_some_and(|pattern| fits(pattern, name)) {
+                return Ok(verb == Some(0));
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// The pattern of a shell, `*` and `?`; nobody uses more here.
+fn fits(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern, name) {
+        ([], []) => true,
+        ([b'*', rest @ ..], _) => {
+            fits(rest, name)
+                || name
+                    .split_first()
+                    .is_some_and(|(_, tail)| fits(pattern, tail))
+        }
+        ([b'?', rest @ ..], [_, tail @ ..]) => fits(rest, tail),
+        ([one, rest @ ..], [other, tail @ ..]) => one == other && fits(rest, tail),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Arena;
+    use crate::root::testing::Fixture;
+
+    const UNIT: &str = "[Service]\n\n[Install]\nWantedBy=multi-user.target\n";
+    const SYSTEM: &str = "usr/lib/systemd/system-preset/90-systemd.preset";
+
+    fn ask(fixture: &Fixture, name: &str, text: &str) -> bool {
+        let arena = Arena::new();
+        will_enable(&fixture.root(&arena), name.as_bytes(), text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn only_at_the_first_boot() {
+        let fixture = Fixture::new();
+        assert!(ask(&fixture, "a.service", UNIT));
+        assert!(!ask(&fixture, "a.service", "[Service]\n"), "static");
+        for (id, is_first) in [
+            ("uninitialized\n", true),
+            ("", false),
+            ("0123456789abcdef0123456789abcdef\n", false),
+        ] {
+            fixture.file("etc/machine-id", id);
+            assert_eq!(ask(&fixture, "a.service", UNIT), is_first, "{id}");
+        }
+    }
+
+    #[test]
+    fn the_first_line_that_fits_counts() {
+        let fixture = Fixture::new();
+        fixture.file(
+            SYSTEM,
+            "# disable networking.service\n\
+             enable systemd-networkd.service\n\
+             disable systemd-networkd*\n\
+             enable   systemd-networkd-wait-online.service\n\
+             ignore ssh?.service\n\
+             disable serial@.service ttyS0\n",
+        );
+        for (name, wanted) in [
+            ("networking.service", true),
+            ("systemd-networkd.service", true),
+            ("systemd-networkd-wait-online.service", false),
+            ("ssh.service", true),
+            ("sshd.service", false),
+            ("serial@.service", false),
+        ] {
+            assert_eq!(ask(&fixture, name, UNIT), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_of_all_folders_by_name() {
+        let fixture = Fixture::new();
+        fixture.file(SYSTEM, "enable *\n");
+        fixture.file(
+            "/run/systemd/system-preset/99-default.preset",
+            "disable *\n",
+        );
+        assert!(ask(&fixture, "a.service", UNIT));
+        fixture.file("etc/systemd/system-preset/10-ours.preset", "disable a*\n");
+        assert!(!ask(&fixture, "a.service", UNIT));
+        assert!(ask(&fixture, "b.service", UNIT));
+        // Of one name that of the strongest folder.
+        fixture.file("etc/systemd/system-preset/90-systemd.preset", "");
+        assert!(!ask(&fixture, "b.service", UNIT));
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, wanted) in [
+            ("*", "", true),
+            ("a*", "abc", true),
+            ("*.service", "a.service", true),
+            ("a*b*c", "axxbxxc", true),
+            ("a*b*c", "axxbxxd", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("abc", "abcd", false),
+            ("abcd", "abc", false),
+        ] {
+            assert_eq!(
+                fits(pattern.as_bytes(), name.as_bytes()),
+                wanted,
+                "{pattern} {name}"
+            );
+        }
+    }
+}
