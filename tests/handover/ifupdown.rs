@@ -1,6 +1,6 @@
 //! ifupdown.
 
-use crate::dhcp::by_dhcp;
+use crate::reachability::watched;
 use crate::support::can_boot;
 use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
@@ -59,8 +59,8 @@ fn folder_in_run() {
 }
 
 #[test]
-fn dhcp() {
-    by_dhcp("ifupdown");
+fn between_routers() {
+    watched(Image::With("ifupdown"), "networking.service", true);
 }
 
 fn assert_ifupdown(login: &mut Login) {

@@ -10,11 +10,12 @@
 mod support;
 
 mod cost;
-mod dhcp;
 mod driver;
 mod ifupdown;
 mod netplan;
 mod network_manager;
 mod networkd;
+mod none;
 mod parameters;
+mod reachability;
 mod two_nics;

@@ -1,9 +1,9 @@
 //! netplan, which makes files for systemd-networkd or NetworkManager of its
 //! own, with DHCP on every NIC.
 
-use crate::dhcp::by_dhcp;
 use crate::network_manager::assert_network_manager_uses_ours;
 use crate::networkd::assert_networkd_uses;
+use crate::reachability::watched;
 use crate::support::can_boot;
 use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
@@ -85,11 +85,13 @@ fn would_write(login: &mut Login, files: &str) -> String {
 }
 
 #[test]
-fn dhcp_of_networkd() {
-    by_dhcp("netplan-networkd");
+fn networkd_between_routers() {
+    let image = Image::With("netplan-networkd");
+    watched(image, "systemd-networkd.service", true);
 }
 
 #[test]
-fn dhcp_of_network_manager() {
-    by_dhcp("netplan-network-manager");
+fn network_manager_between_routers() {
+    let image = Image::With("netplan-network-manager");
+    watched(image, "NetworkManager.service", true);
 }

@@ -1,6 +1,6 @@
 //! NetworkManager.
 
-use crate::dhcp::by_dhcp;
+use crate::reachability::watched;
 use crate::support::can_boot;
 use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
@@ -24,11 +24,6 @@ fn alone() {
     assert_quiet(&mut login);
 }
 
-#[test]
-fn dhcp() {
-    by_dhcp("network-manager");
-}
-
 /// Both NICs have our profiles, and nothing else is active.
 pub fn assert_network_manager_uses_ours(login: &mut Login) {
     let folder = "/run/NetworkManager/system-connections";
@@ -42,5 +37,14 @@ pub fn assert_network_manager_uses_ours(login: &mut Login) {
             "802-3-ethernet:ens3:onecontext-eth0:{folder}/onecontext-eth0.nmconnection\n\
              802-3-ethernet:ens4:onecontext-eth1:{folder}/onecontext-eth1.nmconnection\n"
         )
+    );
+}
+
+#[test]
+fn between_routers() {
+    watched(
+        Image::With("network-manager"),
+        "NetworkManager.service",
+        true,
     );
 }

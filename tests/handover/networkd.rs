@@ -1,6 +1,6 @@
 //! systemd-networkd, alone and with systemd-resolved.
 
-use crate::dhcp::by_dhcp;
+use crate::reachability::watched;
 use crate::support::can_boot;
 use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
@@ -61,7 +61,7 @@ fn by_preset() {
     if !can_boot() {
         return;
     }
-    let (machine, key) = machine("networkd", &TWO_NICS);
+    let (machine, key) = machine(Image::With("networkd"), &TWO_NICS);
     let mut running = machine
         .edit("rm /etc/systemd/system/multi-user.target.wants/systemd-networkd.service")
         .edit("rm /etc/systemd/system/sockets.target.wants/systemd-networkd.socket")
@@ -81,8 +81,8 @@ fn by_preset() {
 }
 
 #[test]
-fn dhcp() {
-    by_dhcp("networkd");
+fn between_routers() {
+    watched(Image::With("networkd"), "systemd-networkd.service", true);
 }
 
 pub fn assert_networkd_uses(login: &mut Login, nic: &str, file: &str) {

@@ -106,8 +106,9 @@ impl Network {
         let log = File::from(memfd_create(c"dnsmasq", MFdFlags::MFD_CLOEXEC).unwrap());
         let mut dnsmasq = self.namespace.command("dnsmasq");
         dnsmasq
-            .args(["--keep-in-foreground", "--conf-file=/dev/null"])
-            .args(["--user=root", "--pid-file=", "--leasefile-ro"])
+            // As another user or group it would outlive us: prctl(2),
+            // PR_SET_PDEATHSIG. "no-daemon" leaves it who it is.
+            .args(["--no-daemon", "--conf-file=/dev/null", "--leasefile-ro"])
             .args(["--port=0", "--no-ping", "--log-dhcp", "--log-facility=-"])
             .args(options)
             .stderr(log.try_clone().unwrap());

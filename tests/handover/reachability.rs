@@ -1,0 +1,172 @@
+//! A network as bad as it gets, and one as it should be, both of the test's
+//! own: on the first NIC's, whose addresses are in the context, a router and a
+//! DHCP server that nobody shall listen to; on the others' those that the
+//! context names. From outside the machine is watched without a break.
+
+use crate::support::can_boot;
+use crate::support::image::Image;
+use crate::support::machine::{Inside, Login, Running};
+use crate::support::network::Network;
+use crate::two_nics::*;
+use std::time::{Duration, Instant};
+
+const MAC3: &str = "02:00:0a:12:03:01";
+
+/// The first NIC as the context lists it, the second by DHCP of both kinds, the
+/// third by the router.
+const VARIABLES: [(&str, &str); 13] = [
+    ("ETH0_GATEWAY", "10.18.1.254"),
+    ("ETH0_IP", "10.18.1.1"),
+    ("ETH0_IP6", "2001:db8:1::a"),
+    ("ETH0_IP6_GATEWAY", "2001:db8:1::ff"),
+    ("ETH0_MAC", MAC1),
+    ("ETH0_MASK", "255.255.255.0"),
+    ("ETH1_IP6_METHOD", "dhcp"),
+    ("ETH1_MAC", MAC2),
+    ("ETH1_METHOD", "dhcp"),
+    ("ETH2_IP", "10.18.3.1"),
+    ("ETH2_IP6_METHOD", "auto"),
+    ("ETH2_MAC", MAC3),
+    ("ETH2_MASK", "255.255.255.0"),
+];
+
+/// What dnsmasq serves. In the first network whatever might do harm, every few
+/// seconds; in the second one address of each kind, of which the router alone
+/// tells nothing; in the third a prefix.
+const SERVED: [&str; 7] = [
+    "--dhcp-range=10.18.1.100,10.18.1.200",
+    "--dhcp-range=2001:db8:1::100,2001:db8:1::200,slaac",
+    "--ra-param=tap1,mtu:1280,high,4",
+    "--dhcp-range=10.18.2.50,10.18.2.50",
+    "--dhcp-range=2001:db8:2::50,2001:db8:2::50",
+    "--dhcp-range=2001:db8:3::,ra-only",
+    "--enable-ra",
+];
+
+/// The addresses; with a manager those by DHCP as well.
+const ADDRESSES: [&str; 7] = [
+    "ens3 10.18.1.1/24",
+    "ens3 2001:db8:1::a/64",
+    "ens3 fe80::aff:fe12:101/64",
+    "ens4 fe80::aff:fe12:201/64",
+    "ens5 10.18.3.1/24",
+    "ens5 2001:db8:3::aff:fe12:301/64",
+    "ens5 fe80::aff:fe12:301/64",
+];
+const LEASES: [&str; 2] = ["ens4 10.18.2.50/24", "ens4 2001:db8:2::50/128"];
+
+/// The default routes in IPv6: that of the context, then those of routers.
+const DEFAULTS: [&str; 3] = [
+    "default via 2001:db8:1::ff dev ens3 metric 1024",
+    "default via fe80::ff dev ens4 metric 2049",
+    "default via fe80::ff dev ens5 metric 2050",
+];
+
+/// The longest time without an answer.
+const GAP: Duration = Duration::from_secs(2);
+
+/// What is left of a machine that was looked at.
+pub struct Watched {
+    pub login: Login,
+    pub running: Running,
+    _network: Network,
+}
+
+/// Boots it and looks at all that; `unit` is what the machine must have
+/// answered before, and `leases` whether something in it does DHCP.
+pub fn watched(image: Image, unit: &str, leases: bool) -> Option<Watched> {
+    if !can_boot() {
+        return None;
+    }
+    let mut network = Network::new(&[1, 2, 3])?;
+    network.serve(&SERVED);
+    let (machine, key) = machine(image, &VARIABLES);
+    let mut running = machine.nic(MAC3, 3).in_network(&network).start();
+    let pings = ["10.18.1.1", "2001:db8:1::a"].map(|address| (address, running.ping(address)));
+    let mut login = running.login("root", 1, &key);
+
+    login.run("systemctl is-system-running --wait || true");
+    let failed = login.run("systemctl --failed --plain --no-legend");
+    assert_eq!(failed, "");
+    login.run("sleep 10");
+    for (address, ping) in pings {
+        let reached = ping.stop();
+        eprintln!("{unit}, {address}: {reached}");
+        assert!(reached.gap < GAP, "{address}: {reached}");
+        if address == "10.18.1.1" {
+            assert_before(&mut login, reached.first, unit);
+        }
+    }
+
+    let leases: &[&str] = if leases { &LEASES } else { &[] };
+    let mut expected = [&ADDRESSES, leases].concat();
+    expected.sort();
+    assert_eq!(addresses(&mut login), expected);
+    let of_first = |line: &String| line.contains("dev ens3");
+    let is_default = |line: &String| line.starts_with("default");
+    let ipv4 = routes(&mut login, 4);
+    let first: Vec<_> = ipv4.iter().filter(|line| of_first(line)).collect();
+    assert_eq!(
+        first,
+        ["10.18.1.0/24 dev ens3", "default via 10.18.1.254 dev ens3"]
+    );
+    // The other NIC's, if any, has a metric, and so comes after it.
+    let others = ipv4.iter().filter(|line| is_default(line));
+    let others: Vec<_> = others.filter(|line| !of_first(line)).collect();
+    let theirs = "default via 10.18.2.254 dev ens4 metric ";
+    assert!(others.len() <= leases.len() / 2, "{others:?}");
+    assert!(
+        others.iter().all(|line| line.starts_with(theirs)),
+        "{others:?}"
+    );
+    let ipv6 = routes(&mut login, 6);
+    let first: Vec<_> = ipv6.iter().filter(|line| of_first(line)).collect();
+    assert_eq!(first, ["2001:db8:1::/64 dev ens3 metric 256", DEFAULTS[0]]);
+    let defaults: Vec<_> = ipv6.iter().filter(|line| is_default(line)).collect();
+    assert_eq!(defaults, DEFAULTS);
+    let mtu = login.run("cat /proc/sys/net/ipv6/conf/ens3/mtu");
+    assert_eq!(mtu, "1500\n");
+    let report = login.run("cat /run/onecontext/report");
+    let said = report.contains("DHCP is not done");
+    assert_eq!(said, leases.is_empty(), "{report}");
+    assert_quiet(&mut login);
+
+    // The first network's router was there, and nobody has asked it anything.
+    let log = network.log();
+    let (told, asked): (Vec<_>, Vec<_>) = log
+        .lines()
+        .filter(|line| line.contains("(tap1)"))
+        .partition(|line| line.contains("RTR-ADVERT"));
+    assert!(told.len() > 5, "{told:#?}");
+    assert_eq!(asked, [""; 0]);
+    Some(Watched {
+        login,
+        running,
+        _network: network,
+    })
+}
+
+/// `moment` was before the machine started `unit`.
+fn assert_before(login: &mut Login, moment: Instant, unit: &str) {
+    let ago = moment.elapsed().as_secs_f64();
+    let uptime = login.run("cut -d ' ' -f 1 /proc/uptime");
+    let moment = uptime.trim().parse::<f64>().unwrap() - ago;
+    let start = login.run(&format!(
+        "systemctl show -P ExecMainStartTimestampMonotonic {unit}"
+    ));
+    let start = start.trim().parse::<f64>().unwrap() / 1e6;
+    eprintln!("the first answer at {moment:.1} s, {unit} at {start:.1} s");
+    assert!(moment < start, "{unit} at {start} s, {moment} s");
+}
+
+/// That a ping would have seen it, had the first NIC been away.
+pub fn assert_pings_see_a_gap(watched: &mut Watched) {
+    let ping = watched.running.ping("10.18.1.1");
+    watched
+        .login
+        .run("systemd-run --quiet sh -c 'ip link set ens3 down; sleep 4; ip link set ens3 up'");
+    watched.login.run("sleep 6");
+    let reached = ping.stop();
+    eprintln!("ens3 down for 4 s: {reached}");
+    assert!(reached.gap > Duration::from_secs(3), "{reached}");
+}
