@@ -206,11 +206,12 @@ impl<'a, 'k> Kernel<'a, 'k> {
     /// Applies one link. Gives it with the device that has its addresses.
     fn link(&mut self, on: On<'a>, set_mac: bool) -> Option<On<'a>> {
         let link = on.link;
-        if link.ipv4 == Some(Ipv4Method::Dhcp) && !self.machine.dhcp_managed {
+        let by_dhcp = link.ipv4 == Some(Ipv4Method::Dhcp) || link.ipv6 == Some(Ipv6Method::Dhcp);
+        if by_dhcp && !self.machine.dhcp_managed {
             let mut line = self.report.line();
             uwrite!(
                 line,
-                "{}: DHCP is not done here, a network manager in the root must do it",
+                "{}: DHCP is not done: enable a network manager in the image, or list addresses",
                 link.name
             );
             self.report.say(Level::Problem, line);

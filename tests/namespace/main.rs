@@ -190,7 +190,14 @@ fn ipv6_methods_set_what_the_kernel_does_by_itself() {
             )
         })
         .collect();
-    guest.apply_well(&format!("{context}SSH_PUBLIC_KEY='{KEY}'"));
+    let (status, log) = guest.apply(&format!("{context}SSH_PUBLIC_KEY='{KEY}'"));
+    // DHCPv6 is a manager's work, and there is none.
+    let problems: Vec<_> = log.lines().filter(|line| line.contains("<3>")).collect();
+    assert_eq!(status, 1);
+    assert!(
+        matches!(problems[..], [one] if one.contains("ETH1: DHCP is not done")),
+        "{log}"
+    );
     for (device, name, value) in [
         ("auto", "accept_ra", "1"),
         ("auto", "autoconf", "1"),
