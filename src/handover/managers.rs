@@ -3,7 +3,7 @@ use ufmt::{Formatter, uDisplay, uWrite};
 
 use super::{Decide, ifupdown, netplan, network_manager, networkd};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
-use crate::root::{Root, units};
+use crate::root::{Root, scripts, units};
 use crate::text::Reason;
 
 type Asks = fn(&Root) -> Result<bool, Reason>;
@@ -12,8 +12,10 @@ type Asks = fn(&Root) -> Result<bool, Reason>;
 pub struct Manager {
     /// As people know it.
     pub name: &'static [u8],
-    /// What starts it.
+    /// What starts it where systemd is init.
     unit: &'static [u8],
+    /// What starts it elsewhere, and where there is no such unit.
+    script: &'static [u8],
     /// Whether what routers advertise is its own work; if not, the kernel's.
     hears_routers: bool,
     /// What else than a link may enable that.
@@ -29,6 +31,7 @@ pub const ALL: [&Manager; 3] = [&NETWORKD, &NETWORK_MANAGER, &IFUPDOWN];
 pub const NETWORKD: Manager = Manager {
     name: b"systemd-networkd",
     unit: b"systemd-networkd.service",
+    script: b"-",
     hears_routers: true,
     enabled_by: Some(netplan::enables_networkd),
     decide: networkd::decide,
@@ -38,6 +41,7 @@ pub const NETWORKD: Manager = Manager {
 pub const NETWORK_MANAGER: Manager = Manager {
     name: b"NetworkManager",
     unit: b"NetworkManager.service",
+    script: b"network-manager",
     hears_routers: true,
     enabled_by: None,
     decide: network_manager::decide,
@@ -47,6 +51,7 @@ pub const NETWORK_MANAGER: Manager = Manager {
 pub const IFUPDOWN: Manager = Manager {
     name: b"ifupdown",
     unit: b"networking.service",
+    script: b"networking",
     hears_routers: false,
     enabled_by: None,
     decide: ifupdown::decide,
@@ -54,12 +59,20 @@ pub const IFUPDOWN: Manager = Manager {
 
 impl Manager {
     /// Whether the booted system will start it: its unit is there, not masked,
-    /// and it is enabled one way or the other.
+    /// and it is enabled one way or the other; or its script is, and a runlevel
+    /// starts it.
     pub fn is_enabled(&self, root: &Root) -> bool {
-        units::is_init(root)
-            && (units::will_be_enabled(root, self.unit) == Ok(true)
-                || self.enabled_by.is_some_and(|by| by(root) == Ok(true))
-                    && matches!(units::find(root, self.unit), Ok(units::Unit::Found { .. })))
+        if units::is_init(root) {
+            match units::find(root, self.unit) {
+                Ok(units::Unit::Missing) => {}
+                Ok(units::Unit::Found { text, .. }) => {
+                    return units::will_be_enabled(root, self.unit, text) == Ok(true)
+                        || self.enabled_by.is_some_and(|by| by(root) == Ok(true));
+                }
+                _ => return false,
+            }
+        }
+        scripts::is_enabled(root, self.script)
     }
 }
 

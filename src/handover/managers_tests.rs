@@ -212,6 +212,17 @@ fn network_manager() {
     assert!(!fixture.has("etc/resolv.conf"));
 }
 
+/// A root with another init, where this link starts the script.
+fn root_with_script(link: &str, script: &str) -> Fixture {
+    let fixture = Fixture::new();
+    // Installed, and not init.
+    fixture.file("usr/lib/systemd/systemd", "");
+    fixture.file("sbin/init", "");
+    fixture.file(&format!("etc/init.d/{script}"), "#!/bin/sh\n");
+    fixture.link(link, &format!("../init.d/{script}"));
+    fixture
+}
+
 const STANZAS: &str = "# Made by onecontext from the context of this machine.\n\n\
     auto ens3\n\
     iface ens3 inet6 manual\n\
@@ -395,6 +406,54 @@ fn only_what_is_enabled_is_told() {
         });
         assert!(said.is_empty(), "{said:?}");
     });
+}
+
+#[test]
+fn scripts_are_enabled_by_links_of_runlevels() {
+    let stanzas = |fixture: &Fixture| {
+        let interfaces = "source-directory /run/network/interfaces.d\n";
+        fixture.file("etc/network/interfaces", interfaces);
+        with_plan(|plan| {
+            hand_over(fixture, plan);
+        });
+        fixture.has("/run/network/interfaces.d/onecontext")
+    };
+    // sysvinit, OpenRC.
+    for link in [
+        "etc/rcS.d/S10networking",
+        "etc/rc2.d/S01networking",
+        "etc/runlevels/boot/networking",
+    ] {
+        let fixture = root_with_script(link, "networking");
+        assert!(stanzas(&fixture), "{link}");
+        assert_eq!(
+            fixture.text("/run/network/interfaces.d/onecontext"),
+            STANZAS
+        );
+    }
+    for link in ["etc/rc2.d/K01networking", "etc/rc0.d/S10networking"] {
+        assert!(!stanzas(&root_with_script(link, "networking")), "{link}");
+    }
+    // No script.
+    let fixture = root_with_script("etc/rcS.d/S10networking", "networking");
+    std::fs::remove_file(fixture.host("etc/init.d/networking")).unwrap();
+    assert!(!stanzas(&fixture));
+    // systemd starts a script that no unit stands for.
+    let with_systemd = |unit: Option<&str>| {
+        let fixture = root_with_script("etc/rc2.d/S10networking", "networking");
+        std::fs::remove_file(fixture.host("sbin/init")).unwrap();
+        fixture.link("sbin/init", "/lib/systemd/systemd");
+        if let Some(target) = unit {
+            fixture.link("etc/systemd/system/networking.service", target);
+        }
+        fixture
+    };
+    assert!(stanzas(&with_systemd(None)));
+    assert!(!stanzas(&with_systemd(Some("/dev/null"))));
+    // A unit counts for itself, and this one is not wanted.
+    let fixture = with_systemd(Some("/etc/mine"));
+    fixture.file("etc/mine", "[Service]\n");
+    assert!(!stanzas(&fixture));
 }
 
 #[test]

@@ -64,7 +64,12 @@ pub fn decide<'a>(
 
 fn is_resolved_enabled(root: &Root) -> Result<bool, Reason> {
     const NAME: &[u8] = b"systemd-resolved.service";
-    Ok(units::is_init(root) && units::will_be_enabled(root, NAME)?)
+    match units::find(root, NAME)? {
+        units::Unit::Found { text, .. } if units::is_init(root) => {
+            units::will_be_enabled(root, NAME, text)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// How many name servers and search domains there are.

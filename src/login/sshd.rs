@@ -86,6 +86,8 @@ const OPENSSH_SERVICES: [&[u8]; 4] = [
     b"ssh@.service",
     b"sshd@.service",
 ];
+/// What does so without systemd; those of RHEL 6 and Alpine make host keys.
+const OPENSSH_SCRIPTS: [&[u8]; 2] = [b"/etc/init.d/ssh", b"/etc/init.d/sshd"];
 
 /// What sshd tries without a HostKey line (sshd_config(5)).
 const HOST_KEYS: [&[u8]; 3] = [
@@ -165,6 +167,14 @@ fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Reaso
             return Ok(HostKeys::Made);
         }
     }
+    for script in OPENSSH_SCRIPTS {
+        if root
+            .read(script)
+            .is_ok_and(|found| mentions_a_maker(found.content))
+        {
+            return Ok(HostKeys::Made);
+        }
+    }
     let keygen = KEYGENS.into_iter().find(|path| root.exists(path));
     Ok(keygen.map_or(HostKeys::Impossible, HostKeys::Missing))
 }
@@ -234,7 +244,7 @@ pub fn decide<'a>(
         HostKeys::Missing(_) => changes.problem(
             "SSH host keys",
             b"/etc/ssh",
-            "none, and this image's init takes nothing from /run: run ssh-keygen -A there",
+            "none, and this image's init takes nothing from /run: have it run ssh-keygen -A at boot",
         ),
         HostKeys::Impossible => changes.problem(
             "SSH host keys",

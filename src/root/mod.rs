@@ -11,6 +11,7 @@
 mod change;
 mod mounts;
 mod presets;
+pub mod scripts;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod units;

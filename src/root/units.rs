@@ -73,12 +73,9 @@ pub fn has_generator(root: &Root, name: &[u8]) -> bool {
     false
 }
 
-/// Whether the booted system will have `name`: there, not masked, and wanted
-/// now or by a preset of the first boot.
-pub fn will_be_enabled(root: &Root, name: &[u8]) -> Result<bool, Reason> {
-    let Unit::Found { text, .. } = find(root, name)? else {
-        return Ok(false);
-    };
+/// Whether the booted system will want `name`, a unit of this text: now or by a
+/// preset of the first boot.
+pub fn will_be_enabled(root: &Root, name: &[u8], text: &[u8]) -> Result<bool, Reason> {
     Ok(is_enabled(root, name)? || presets::will_enable(root, name, text)?)
 }
 

@@ -18,4 +18,5 @@ mod networkd;
 mod none;
 mod parameters;
 mod reachability;
+mod sysvinit;
 mod two_nics;
