@@ -110,7 +110,7 @@ fn a_good_image_is_not_complained_about() {
 #[test]
 fn what_keeps_somebody_out_is_named() {
     type Break = fn(&Image);
-    let cases: [(Break, &str); 9] = [
+    let cases: [(Break, &str); 10] = [
         (
             |image| image.remove("root/usr/sbin/sshd"),
             "SSH server: sshd: not installed in this image",
@@ -141,6 +141,14 @@ fn what_keeps_somebody_out_is_named() {
                 image.remove("root/etc/ssh/ssh_host_ed25519_key");
             },
             "SSH host keys: /etc/ssh: none, and this image's init takes nothing from /run",
+        ),
+        (
+            |image| {
+                image.with_sysvinit();
+                image.write("root/etc/init.d/dhcpcd", "");
+                image.write("root/etc/rc2.d/S01dhcpcd", "");
+            },
+            "hand over: dhcpcd: its file cannot be read, so it asks for DHCP on every NIC",
         ),
         (
             |image| {

@@ -7,7 +7,7 @@
 //! `inet static` fails on a NIC that is set up already; `inet manual` and
 //! "replace" do not (tried with 0.8.41). Not seen: what patterns name, and what
 //! sourced files source.
-use super::managers::{is_v4, links};
+use super::managers::{device, is_v4, links};
 use super::{HEAD, fill};
 use crate::memory::Arena;
 use crate::plan::{Endpoint, Ipv4Method, Ipv6Method, Link, Plan};
@@ -28,15 +28,9 @@ pub fn decide<'a>(
     let mut devices = arena.table::<&[u8]>();
     let mut ours = arena.table();
     for link in links(plan) {
-        match link.device {
-            Some(device) => {
-                devices.push(device);
-                stanzas(&mut ours, arena, link, device);
-            }
-            None => changes.note(&[
-                b"ifupdown goes by names, and no device was found for ",
-                shown(arena, &link.name),
-            ]),
+        if let Some(device) = device(link, b"ifupdown", root, changes) {
+            devices.push(device);
+            stanzas(&mut ours, arena, link, device);
         }
     }
     if devices.is_empty() {
@@ -117,7 +111,8 @@ fn without<'a>(
     cover(root, spot, &found, text.finish(), changes)
 }
 
-fn cover<'a>(
+/// Covers a file, unless it is as it should be.
+pub(super) fn cover<'a>(
     root: &Root<'a>,
     spot: Spot<'a>,
     found: &Found<'a>,

@@ -1,9 +1,10 @@
 //! The network managers that can be told, and which of them a root enables.
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use super::{Decide, ifupdown, netplan, network_manager, networkd};
+use super::{Decide, deny, ifupdown, netplan, network_manager, networkd};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
-use crate::root::{Root, scripts, units};
+use crate::report::shown;
+use crate::root::{Changes, Root, scripts, units};
 use crate::text::Reason;
 
 type Asks = fn(&Root) -> Result<bool, Reason>;
@@ -25,7 +26,7 @@ pub struct Manager {
 }
 
 /// All that are known. Several may be enabled; each then gets its own files.
-pub const ALL: [&Manager; 3] = [&NETWORKD, &NETWORK_MANAGER, &IFUPDOWN];
+pub const ALL: [&Manager; 5] = [&NETWORKD, &NETWORK_MANAGER, &IFUPDOWN, &DHCPCD, &CONNMAN];
 
 /// systemd-networkd.service(8)
 pub const NETWORKD: Manager = Manager {
@@ -55,6 +56,26 @@ pub const IFUPDOWN: Manager = Manager {
     hears_routers: false,
     enabled_by: None,
     decide: ifupdown::decide,
+};
+
+/// dhcpcd(8)
+pub const DHCPCD: Manager = Manager {
+    name: b"dhcpcd",
+    unit: b"dhcpcd.service",
+    script: b"dhcpcd",
+    hears_routers: true,
+    enabled_by: None,
+    decide: deny::dhcpcd,
+};
+
+/// connman(8)
+pub const CONNMAN: Manager = Manager {
+    name: b"ConnMan",
+    unit: b"connman.service",
+    script: b"connman",
+    hears_routers: true,
+    enabled_by: None,
+    decide: deny::connman,
 };
 
 impl Manager {
@@ -112,6 +133,23 @@ pub fn is_told(link: &Link) -> bool {
     let is_said = matches!(link.ipv4, Some(Ipv4Method::Static | Ipv4Method::Dhcp))
         || !matches!(link.ipv6, None | Some(Ipv6Method::Skip));
     link.vlan.is_none() && (is_said || !is_skipped)
+}
+
+/// The kernel's name of a link's device, for what knows NICs by nothing else.
+pub fn device<'p>(
+    link: &Link<'p>,
+    manager: &[u8],
+    root: &Root,
+    changes: &mut Changes,
+) -> Option<&'p [u8]> {
+    if link.device.is_none() {
+        changes.note(&[
+            manager,
+            b" goes by names, and no device was found for ",
+            shown(root.arena(), &link.name),
+        ]);
+    }
+    link.device
 }
 
 /// Whether a prefix is of IPv4.

@@ -457,6 +457,119 @@ fn scripts_are_enabled_by_links_of_runlevels() {
 }
 
 #[test]
+fn dhcpcd_is_denied_what_is_set_up() {
+    if !is_root("dhcpcd_is_denied_what_is_set_up") {
+        return;
+    }
+    let fixture = root_with("dhcpcd.service");
+    fixture.file("etc/dhcpcd.conf", "duid\ninterface ens9\nipv4only");
+    assert_eq!(hand_over(&fixture, &EMPTY), [""; 0]);
+    in_own_mounts(|| {
+        with_plan(|plan| {
+            let said = hand_over(&fixture, plan);
+            assert!(said.contains(&"mounted over /etc/dhcpcd.conf".into()));
+            assert!(said.iter().all(|line| !line.starts_with('!')), "{said:?}");
+        });
+        assert_eq!(
+            fixture.text("etc/dhcpcd.conf"),
+            "# Made by onecontext from the context of this machine.\n\
+             denyinterfaces ens3 ens5\nnohook resolv.conf\n\n\
+             duid\ninterface ens9\nipv4only"
+        );
+    });
+    assert_eq!(
+        fixture.text("etc/dhcpcd.conf"),
+        "duid\ninterface ens9\nipv4only"
+    );
+}
+
+#[test]
+fn connman_is_denied_what_is_set_up() {
+    if !is_root("connman_is_denied_what_is_set_up") {
+        return;
+    }
+    for (theirs, list) in [
+        ("[General]\nx = y", "vmnet,vboxnet,virbr,ifb,ve-,vb-"),
+        ("[General]\nNetworkInterfaceBlacklist = usb,vir", "usb,vir"),
+    ] {
+        let fixture = root_with_script("etc/rc2.d/S01connman", "connman");
+        fixture.file("etc/connman/main.conf", theirs);
+        in_own_mounts(|| {
+            with_plan(|plan| {
+                hand_over(&fixture, plan);
+            });
+            assert_eq!(
+                fixture.text("etc/connman/main.conf"),
+                format!(
+                    "{theirs}\n# Made by onecontext from the context of this machine.\n\
+                     [General]\nNetworkInterfaceBlacklist={list},ens3,ens5\n\n"
+                )
+            );
+        });
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_connman_that_has_no_nic() {
+    if !is_root("nobody_waits_for_a_connman_that_has_no_nic") {
+        return;
+    }
+    let unit = "/run/systemd/system/connman-wait-online.service";
+    let waits = |fixture: Fixture, ipv4: Ipv4Method| {
+        fixture.file("etc/connman/main.conf", "");
+        let links = [Link {
+            ipv4: Some(ipv4),
+            ..LINK
+        }];
+        let plan = Plan {
+            links: &links,
+            ..EMPTY
+        };
+        in_own_mounts(|| {
+            hand_over(&fixture, &plan);
+        });
+        !fixture.has(unit)
+    };
+    assert!(!waits(root_with("connman.service"), Ipv4Method::Static));
+    assert!(waits(root_with("connman.service"), Ipv4Method::Dhcp));
+    // Without systemd that folder would say that systemd runs (sd_booted(3)).
+    let other_init = root_with_script("etc/rc2.d/S01connman", "connman");
+    assert!(waits(other_init, Ipv4Method::Static));
+}
+
+#[test]
+fn what_dhcpcd_and_connman_cannot_do_is_said() {
+    let fixture = root_with_script("etc/rc2.d/S01connman", "connman");
+    let links = [
+        Link {
+            ipv4: Some(Ipv4Method::Dhcp),
+            ipv6: Some(Ipv6Method::Static),
+            ..LINK
+        },
+        Link {
+            name: LinkName::Eth(1),
+            device: None,
+            ipv4: Some(Ipv4Method::Static),
+            ..LINK
+        },
+    ];
+    let plan = Plan {
+        links: &links,
+        ..EMPTY
+    };
+    assert_eq!(
+        hand_over(&fixture, &plan),
+        [
+            "!DHCP in one family alone: ETH0: dhcpcd and ConnMan do it in both or in none: \
+             use another network manager",
+            "ConnMan goes by names, and no device was found for ETH1",
+            "!hand over: ConnMan: its file cannot be read, so it asks for DHCP on every NIC: \
+             add that file to the image, or remove this network manager",
+        ]
+    );
+}
+
+#[test]
 fn resolved_gets_from_networkd_what_belongs_to_links() {
     let fixture = root_with(NETWORKD);
     fixture.link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf");

@@ -1,5 +1,6 @@
 //! What the root's own tools read, one small file each: a pure function from
 //! the plan to text, and where that text belongs.
+mod deny;
 mod hostname;
 mod ifupdown;
 mod managers;

@@ -9,7 +9,9 @@
 #[allow(dead_code, reason = "tests/boot.rs uses the rest")]
 mod support;
 
+mod connman;
 mod cost;
+mod dhcpcd;
 mod driver;
 mod ifupdown;
 mod netplan;

@@ -132,12 +132,13 @@ pub fn watched(image: Image, unit: &str, leases: bool) -> Option<Watched> {
     assert_quiet(&mut login);
 
     // The first network's router was there, and nobody has asked it anything.
+    // dnsmasq speaks every 5 to 20 seconds in its first minute.
     let log = network.log();
     let (told, asked): (Vec<_>, Vec<_>) = log
         .lines()
         .filter(|line| line.contains("(tap1)"))
         .partition(|line| line.contains("RTR-ADVERT"));
-    assert!(told.len() > 5, "{told:#?}");
+    assert!(told.len() > 1, "{told:#?}");
     assert_eq!(asked, [""; 0]);
     Some(Watched {
         login,

@@ -1,0 +1,153 @@
+//! dhcpcd (dhcpcd.conf(5)) and ConnMan (connman.conf(5)). They have no door in
+//! `/run`, and would ask for DHCP on a NIC that is set up. So their own file is
+//! covered by a copy that denies them our NICs, and what the kernel has stays.
+//! A NIC by DHCP is theirs, then in both families.
+use super::ifupdown::cover;
+use super::managers::{device, links};
+use super::{HEAD, fill};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
+use crate::report::shown;
+use crate::root::{Changes, Column, Found, Root, Spot, units};
+use crate::text::{Reason, lines};
+
+const DHCPCD: &[u8] = b"/etc/dhcpcd.conf";
+const CONNMAN: &[u8] = b"/etc/connman/main.conf";
+/// What it denies itself unless its file says otherwise (connman.conf(5)).
+const USUAL: &[u8] = b"vmnet,vboxnet,virbr,ifb,ve-,vb-";
+
+/// At the top: what comes after an "interface" counts for that one alone.
+pub fn dhcpcd<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    _column: Column,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    let arena = root.arena();
+    let devices = denied(plan, root, (b"dhcpcd", b' '), changes);
+    let mut text = arena.table();
+    fill(&mut text, HEAD, &[]);
+    if !devices.is_empty() {
+        fill(&mut text, "denyinterfaces@\n", &[devices]);
+    }
+    // resolv.conf is ours where the context names servers.
+    if plan.name_servers().next().is_some() {
+        fill(&mut text, "nohook resolv.conf\n", &[]);
+    }
+    let own = open(root, DHCPCD)?;
+    if text.len() == HEAD.len() {
+        return Ok(());
+    }
+    fill(&mut text, "\n@", &[own.theirs]);
+    cover(root, own.spot, &own.found, text.finish(), changes)
+}
+
+/// At the end: of two values the last one counts (GLib's key files).
+pub fn connman<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    _column: Column,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    let arena = root.arena();
+    let devices = denied(plan, root, (b"ConnMan", b','), changes);
+    let own = open(root, CONNMAN)?;
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let mut old = USUAL;
+    for line in lines(own.theirs) {
+        let mut parts = line.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+        if parts.next() == Some(b"NetworkInterfaceBlacklist") {
+            old = parts.next().unwrap_or(old);
+        }
+    }
+    let mut text = arena.table();
+    text.extend(own.theirs);
+    if !own.theirs.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    fill(
+        &mut text,
+        "@[General]\nNetworkInterfaceBlacklist=@@\n\n",
+        &[HEAD.as_bytes(), old, devices],
+    );
+    cover(root, own.spot, &own.found, text.finish(), changes)?;
+    if units::is_init(root) && !links(plan).any(by_dhcp) {
+        // It would wait two minutes for a NIC of ConnMan's.
+        let unit = root.locate(b"/run/systemd/system/connman-wait-online.service")?;
+        changes.link(root, unit, b"/dev/null")?;
+    }
+    Ok(())
+}
+
+fn by_dhcp(link: &Link) -> bool {
+    link.ipv4 == Some(Ipv4Method::Dhcp)
+}
+
+/// The devices that are not by DHCP, each after `before`.
+fn denied<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    (manager, before): (&[u8], u8),
+    changes: &mut Changes,
+) -> &'a [u8] {
+    let mut devices = root.arena().table();
+    for link in links(plan) {
+        let device = device(link, manager, root, changes);
+        let by_dhcp = by_dhcp(link);
+        if let Some(device) = device.filter(|_| !by_dhcp) {
+            devices.push(before);
+            devices.extend(device);
+        }
+        let differs = match link.ipv6 {
+            Some(Ipv6Method::Static | Ipv6Method::Disable) => by_dhcp,
+            Some(Ipv6Method::Dhcp) => !by_dhcp,
+            _ => false,
+        };
+        if differs {
+            changes.problem(
+                "DHCP in one family alone",
+                shown(root.arena(), &link.name),
+                "dhcpcd and ConnMan do it in both or in none: use another network manager",
+            );
+        }
+    }
+    devices.finish()
+}
+
+/// A file of the root, and what of it is not ours.
+struct Own<'a> {
+    spot: Spot<'a>,
+    found: Found<'a>,
+    theirs: &'a [u8],
+}
+
+/// What an earlier run has put there goes from our first line to the next
+/// empty one.
+#[inline(never)]
+fn open<'a>(root: &Root<'a>, path: &[u8]) -> Result<Own<'a>, Reason> {
+    let spot = root.locate(path)?;
+    let Ok(found) = root.read_spot(spot) else {
+        return Err(
+            "its file cannot be read, so it asks for DHCP on every NIC: \
+             add that file to the image, or remove this network manager"
+                .into(),
+        );
+    };
+    let mut theirs = found.content;
+    if let Some((before, rest)) = cut_at(theirs, HEAD.as_bytes()) {
+        let after = cut_at(rest, b"\n\n").map_or(&b""[..], |(_, after)| after);
+        theirs = root.arena().concat(&[before, after]);
+    }
+    Ok(Own {
+        spot,
+        found,
+        theirs,
+    })
+}
+
+/// What stands before and after the first `mark`.
+fn cut_at<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = text.windows(mark.len()).position(|part| part == mark)?;
+    Some((text.get(..at)?, text.get(at + mark.len()..)?))
+}
