@@ -7,7 +7,8 @@ use crate::report::shown;
 use crate::root::{Changes, Root, scripts, units};
 use crate::text::Reason;
 
-type Asks = fn(&Root) -> Result<bool, Reason>;
+/// Says what of a root enables something, if anything does.
+type Asks = for<'a> fn(&Root<'a>) -> Result<Option<&'a [u8]>, Reason>;
 
 /// A program of the root that configures its NICs.
 pub struct Manager {
@@ -79,21 +80,24 @@ pub const CONNMAN: Manager = Manager {
 };
 
 impl Manager {
-    /// Whether the booted system will start it: its unit is there, not masked,
-    /// and it is enabled one way or the other; or its script is, and a runlevel
-    /// starts it.
-    pub fn is_enabled(&self, root: &Root) -> bool {
+    /// What will make the booted system start it: its unit is there, not
+    /// masked, and it is enabled one way or the other; or its script is, and a
+    /// runlevel starts it.
+    pub fn enabled<'a>(&self, root: &Root<'a>) -> Result<Option<&'a [u8]>, Reason> {
         if units::is_init(root) {
-            match units::find(root, self.unit) {
-                Ok(units::Unit::Missing) => {}
-                Ok(units::Unit::Found { text, .. }) => {
-                    return units::will_be_enabled(root, self.unit, text) == Ok(true)
-                        || self.enabled_by.is_some_and(|by| by(root) == Ok(true));
+            match units::find(root, self.unit)? {
+                units::Unit::Missing => {}
+                units::Unit::Masked => return Ok(None),
+                units::Unit::Found { text, .. } => {
+                    let by = units::will_be_enabled(root, self.unit, text)?;
+                    return match self.enabled_by {
+                        Some(ask) if by.is_none() => ask(root),
+                        _ => Ok(by),
+                    };
                 }
-                _ => return false,
             }
         }
-        scripts::is_enabled(root, self.script)
+        scripts::enabled(root, self.script)
     }
 }
 
@@ -107,11 +111,12 @@ pub struct Managed {
 }
 
 impl Managed {
-    /// By those that the root enables.
+    /// By those that the root enables. What cannot be found out is told when
+    /// the network is handed over.
     pub fn by(root: &Root) -> Self {
         let mut managed = Self::default();
         for manager in ALL {
-            if manager.is_enabled(root) {
+            if let Ok(Some(_)) = manager.enabled(root) {
                 managed.dhcp = true;
                 managed.routers |= manager.hears_routers;
             }

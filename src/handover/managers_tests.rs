@@ -321,7 +321,11 @@ fn ifupdown_does_not_know_a_device_that_was_not_found() {
     };
     assert_eq!(
         hand_over(&fixture, &plan),
-        ["ifupdown goes by names, and no device was found for ETH0"]
+        [
+            "ifupdown is enabled by \
+             /etc/systemd/system/multi-user.target.wants/networking.service",
+            "ifupdown goes by names, and no device was found for ETH0"
+        ]
     );
 }
 
@@ -377,6 +381,57 @@ fn netplan_enables_networkd() {
         hand_over(&fixture, plan);
         assert!(!fixture.has("/run/systemd/network"));
     });
+}
+
+#[test]
+fn several_at_once_get_each_its_own() {
+    if !is_root("several_at_once_get_each_its_own") {
+        return;
+    }
+    const UNITS: &str = "usr/lib/systemd/system";
+    let fixture = root_with(IFUPDOWN);
+    fixture.file(
+        "etc/network/interfaces",
+        "source /run/network/interfaces.d/*\n",
+    );
+    // By a preset, by netplan, by the link of a runlevel.
+    let installed = "[Service]\n\n[Install]\nWantedBy=multi-user.target\n";
+    fixture.file(&format!("{UNITS}/{NETWORK_MANAGER}"), installed);
+    fixture.file(&format!("{UNITS}/{NETWORKD}"), "[Service]\n");
+    fixture.file("usr/lib/systemd/system-generators/netplan", "");
+    fixture.file("etc/netplan/01-netcfg.yaml", "network: {}\n");
+    fixture.file("etc/init.d/connman", "");
+    fixture.link("etc/rc5.d/S03connman", "../init.d/connman");
+    fixture.file("etc/connman/main.conf", "");
+    in_own_mounts(|| {
+        with_plan(|plan| {
+            let said = fixture.apply(Policy::Auto, |root, writer, report| {
+                apply(plan, root, true, writer, report);
+            });
+            let said: Vec<_> = said
+                .iter()
+                .filter(|line| line.contains("enabled"))
+                .collect();
+            assert_eq!(
+                said,
+                [
+                    "systemd-networkd is enabled by /etc/netplan/01-netcfg.yaml",
+                    "NetworkManager is enabled by systemd's presets, at the first boot",
+                    "ifupdown is enabled by \
+                 /etc/systemd/system/multi-user.target.wants/networking.service",
+                    "ConnMan is enabled by /etc/rc5.d/S03connman",
+                ]
+            );
+        })
+    });
+    for path in [
+        "/run/systemd/network/05-onecontext-eth0.network",
+        "/run/NetworkManager/system-connections/onecontext-eth0.nmconnection",
+        "/run/network/interfaces.d/onecontext",
+        "/run/onecontext/copies/etc/connman/main.conf",
+    ] {
+        assert!(fixture.has(path), "{path}");
+    }
 }
 
 #[test]
@@ -463,7 +518,10 @@ fn dhcpcd_is_denied_what_is_set_up() {
     }
     let fixture = root_with("dhcpcd.service");
     fixture.file("etc/dhcpcd.conf", "duid\ninterface ens9\nipv4only");
-    assert_eq!(hand_over(&fixture, &EMPTY), [""; 0]);
+    assert_eq!(
+        hand_over(&fixture, &EMPTY),
+        ["dhcpcd is enabled by /etc/systemd/system/multi-user.target.wants/dhcpcd.service"]
+    );
     in_own_mounts(|| {
         with_plan(|plan| {
             let said = hand_over(&fixture, plan);
@@ -560,6 +618,7 @@ fn what_dhcpcd_and_connman_cannot_do_is_said() {
     assert_eq!(
         hand_over(&fixture, &plan),
         [
+            "ConnMan is enabled by /etc/rc2.d/S01connman",
             "!DHCP in one family alone: ETH0: dhcpcd and ConnMan do it in both or in none: \
              use another network manager",
             "ConnMan goes by names, and no device was found for ETH1",

@@ -42,19 +42,24 @@ pub fn decide<'a>(
     column: Column,
     changes: &mut Changes<'a>,
 ) {
-    let mut hand_over = |to: &[u8], decide: Decide| {
+    let hand_over = |to: &[u8], decide: Decide, changes: &mut Changes<'a>| {
         if let Err(reason) = decide(plan, root, column, changes) {
             changes.problem("hand over", to, reason);
         }
     };
-    hand_over(hostname::PATH, hostname::decide);
+    hand_over(hostname::PATH, hostname::decide, changes);
     if !network {
         return;
     }
-    hand_over(resolv_conf::PATH, resolv_conf::decide);
+    hand_over(resolv_conf::PATH, resolv_conf::decide, changes);
     for manager in managers::ALL {
-        if manager.is_enabled(root) {
-            hand_over(manager.name, manager.decide);
+        match manager.enabled(root) {
+            Ok(None) => {}
+            Ok(Some(by)) => {
+                changes.note(&[manager.name, b" is enabled by ", by]);
+                hand_over(manager.name, manager.decide, changes);
+            }
+            Err(reason) => changes.problem("hand over", manager.name, reason),
         }
     }
 }

@@ -5,16 +5,16 @@
 use crate::root::{Root, units};
 use crate::text::{Reason, choice, equal, lines, unquoted};
 
-/// Whether networkd will be enabled. YAML is read as people write it, a
-/// `renderer:` on a line of its own; networkd is what counts without one.
-pub fn enables_networkd(root: &Root) -> Result<bool, Reason> {
+/// The file by which networkd will be enabled. YAML is read as people write it,
+/// a `renderer:` on a line of its own; networkd is what counts without one.
+pub fn enables_networkd<'a>(root: &Root<'a>) -> Result<Option<&'a [u8]>, Reason> {
     // The strongest first (netplan-yaml(5)); `/usr/lib` is `/lib`.
     const TOPS: [&[u8]; 3] = [b"/run", b"/etc", b"/lib"];
     let files = root.merged(&TOPS, b"/netplan", b".yaml")?;
-    if files.is_empty() || !units::has_generator(root, b"netplan") {
-        return Ok(false);
+    if !units::has_generator(root, b"netplan") {
+        return Ok(None);
     }
-    let mut enables = true;
+    let mut enables = files.last().copied();
     for path in files {
         for line in lines(root.read(path)?.content) {
             let mut words = unquoted(line);
@@ -23,8 +23,8 @@ pub fn enables_networkd(root: &Root) -> Result<bool, Reason> {
             }
             let name = words.next().unwrap_or(b"");
             match choice("networkd NetworkManager", name, equal) {
-                Some(0) => return Ok(true),
-                Some(_) => enables = false,
+                Some(0) => return Ok(Some(path)),
+                Some(_) => enables = None,
                 None => {}
             }
         }

@@ -24,7 +24,7 @@ pub fn decide<'a>(
     changes: &mut Changes<'a>,
 ) -> Result<(), Reason> {
     // NetworkManager makes the file, or tells resolved, from its own profiles.
-    if count(plan) == (0, 0) || NETWORK_MANAGER.is_enabled(root) {
+    if count(plan) == (0, 0) || NETWORK_MANAGER.enabled(root)?.is_some() {
         return Ok(());
     }
     let mut text = root.arena().table();
@@ -32,7 +32,7 @@ pub fn decide<'a>(
     let spot = root.locate(PATH)?;
     if spot.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)? {
         // resolved.conf(5). networkd tells it those of the links.
-        let links = if NETWORKD.is_enabled(root) {
+        let links = if NETWORKD.enabled(root)?.is_some() {
             &[]
         } else {
             plan.links
@@ -66,7 +66,7 @@ fn is_resolved_enabled(root: &Root) -> Result<bool, Reason> {
     const NAME: &[u8] = b"systemd-resolved.service";
     match units::find(root, NAME)? {
         units::Unit::Found { text, .. } if units::is_init(root) => {
-            units::will_be_enabled(root, NAME, text)
+            Ok(units::will_be_enabled(root, NAME, text)?.is_some())
         }
         _ => Ok(false),
     }

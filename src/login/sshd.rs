@@ -142,7 +142,7 @@ fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Reas
     for name in names {
         match units::find(root, name)? {
             Unit::Found { path, .. } => {
-                if units::is_enabled(root, name)? {
+                if units::enabled(root, name).is_some() {
                     return Ok(Start::Enabled);
                 }
                 candidate = candidate.or(Some(Start::Disabled { name, path }));

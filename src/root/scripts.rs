@@ -3,6 +3,7 @@
 //! or OpenRC's (rc-update(8)). systemd starts such scripts, too, where no unit
 //! has their name (systemd-sysv-generator(8)).
 use super::Root;
+use crate::text::Reason;
 
 /// Those that a boot passes. `/etc/rc3.d` is a link to `/etc/rc.d/rc3.d` on
 /// RHEL.
@@ -17,13 +18,19 @@ const RUNLEVELS: [&[u8]; 8] = [
     b"/etc/runlevels/default",
 ];
 
-/// Whether the script `name` is there and a runlevel starts it.
-pub fn is_enabled(root: &Root, name: &[u8]) -> bool {
-    root.exists(root.arena().concat(&[b"/etc/init.d/", name]))
-        && RUNLEVELS.iter().any(|runlevel| {
-            root.list(runlevel)
-                .is_ok_and(|entries| entries.iter().any(|entry| started(entry) == name))
-        })
+/// The link by which a runlevel starts the script `name`, if that is there.
+pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Reason> {
+    let arena = root.arena();
+    if root.exists(arena.concat(&[b"/etc/init.d/", name])) {
+        for runlevel in RUNLEVELS {
+            for entry in root.list(runlevel)? {
+                if started(entry) == name {
+                    return Ok(Some(arena.concat(&[runlevel, b"/", entry])));
+                }
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The script that a link starts: `S01ssh` in a runlevel of sysvinit (`K01ssh`

@@ -73,16 +73,25 @@ pub fn has_generator(root: &Root, name: &[u8]) -> bool {
     false
 }
 
-/// Whether the booted system will want `name`, a unit of this text: now or by a
-/// preset of the first boot.
-pub fn will_be_enabled(root: &Root, name: &[u8], text: &[u8]) -> Result<bool, Reason> {
-    Ok(is_enabled(root, name)? || presets::will_enable(root, name, text)?)
+/// What will make the booted system want `name`, a unit of this text: a link,
+/// or a preset of the first boot.
+pub fn will_be_enabled<'a>(
+    root: &Root<'a>,
+    name: &[u8],
+    text: &[u8],
+) -> Result<Option<&'a [u8]>, Reason> {
+    if let Some(link) = enabled(root, name) {
+        return Ok(Some(link));
+    }
+    let will = presets::will_enable(root, name, text)?;
+    Ok(will.then_some(b"systemd's presets, at the first boot"))
 }
 
-/// Whether one of the usual targets wants `name`. A link that is elsewhere is
-/// not seen; then what is enabled is enabled again, which harms nothing.
-/// First-boot presets may enable more later; they never undo a link in /run.
-pub fn is_enabled(root: &Root, name: &[u8]) -> Result<bool, Reason> {
+/// The link by which one of the usual targets wants `name`. One that is
+/// elsewhere is not seen; then what is enabled is enabled again, which harms
+/// nothing. First-boot presets may enable more later; they never undo a link
+/// in /run.
+pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Option<&'a [u8]> {
     const TARGETS: [&[u8]; 4] = [
         b"/multi-user.target.wants",
         b"/sockets.target.wants",
@@ -93,9 +102,9 @@ pub fn is_enabled(root: &Root, name: &[u8]) -> Result<bool, Reason> {
         for target in TARGETS {
             let entry = root.arena().concat(&[folder, target, b"/", name]);
             if root.link(entry).is_some_and(|text| text != b"/dev/null") {
-                return Ok(true);
+                return Some(entry);
             }
         }
     }
-    Ok(false)
+    None
 }

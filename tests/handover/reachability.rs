@@ -129,6 +129,8 @@ pub fn watched(image: Image, unit: &str, leases: bool) -> Option<Watched> {
     let report = login.run("cat /run/onecontext/report");
     let said = report.contains("DHCP is not done");
     assert_eq!(said, leases.is_empty(), "{report}");
+    let why = report.contains(" is enabled by /etc/");
+    assert_ne!(why, leases.is_empty(), "{report}");
     assert_quiet(&mut login);
 
     // The first network's router was there, and nobody has asked it anything.
