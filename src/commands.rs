@@ -10,14 +10,15 @@ use crate::cli::{Apply, Command, Inspect, Misuse, USAGE};
 use crate::context::{self, Files};
 use crate::disk::wait::Wait;
 use crate::disk::{Disk, Places, Search, search};
+use crate::handover::{self, Managers};
 use crate::kernel::{self, Machine};
+use crate::login;
 use crate::memory::Arena;
 use crate::parameters::{Mode, Parameters};
 use crate::plan::Plan;
 use crate::report::{Console, Level, Report, banner};
 use crate::root::{Changes, Column, Root, Writer};
 use crate::text::{Reason, Shown, Text};
-use crate::{handover, login};
 
 /// Exit statuses.
 const DONE: i32 = 0;
@@ -116,7 +117,9 @@ fn inspect<'a>(
             return UNREADABLE;
         }
     };
-    let changes = root.as_ref().map(|root| decide(&plan, root, true));
+    let changes = root
+        .as_ref()
+        .map(|root| decide(&plan, root, Some(&Managers::of(root))));
     if !only_problems {
         write(&plan, changes.as_ref(), arena, out);
         return DONE;
@@ -143,10 +146,10 @@ fn write(plan: &Plan, changes: Option<&Changes>, arena: &Arena, out: &mut Text) 
 }
 
 /// What would be written into a root that can be.
-fn decide<'a>(plan: &Plan, root: &Root<'a>, network: bool) -> Changes<'a> {
+fn decide<'a>(plan: &Plan, root: &Root<'a>, managers: Option<&Managers<'a>>) -> Changes<'a> {
     let mut changes = Changes::new(root.arena());
     login::decide(plan, root, Column::Written, &mut changes);
-    handover::decide(plan, root, network, Column::Written, &mut changes);
+    handover::decide(plan, root, managers, Column::Written, &mut changes);
     changes
 }
 
@@ -215,17 +218,17 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
     let named = options.context.is_some() || device.is_some() || required;
     let root = Root::open(arena, options.root, options.run);
     let network = parameters.network;
+    let managers = match &root {
+        Ok(root) if network.handover() => Some(Managers::of(root)),
+        _ => None,
+    };
     if let Some(plan) = &mut plan {
         for warning in plan.warnings {
             let mut line = report.line();
             uwrite!(line, "{}", *warning);
             report.say(Level::Problem, line);
         }
-        let managed = match &root {
-            Ok(root) if network.handover() => handover::Managed::by(root),
-            _ => handover::Managed::default(),
-        };
-        let machine = machine(managed);
+        let machine = machine(managers.as_ref());
         if options.dry_run {
             plan.links = kernel::find(arena, plan, &machine, &mut report);
         } else {
@@ -234,7 +237,7 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
                 let mut wait = Wait::seconds(parameters.wait);
                 let mut wait = || udev_is_busy() && wait.sleep();
                 plan.links = kernel::apply(arena, plan, &machine, &mut wait, &mut report);
-            } else if managed.dhcp {
+            } else if machine.dhcp_managed {
                 plan.links = kernel::find(arena, plan, &machine, &mut report);
             }
         }
@@ -248,7 +251,7 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
     };
     if options.dry_run {
         if let Some(plan) = &plan {
-            let changes = decide(plan, &root, network.handover());
+            let changes = decide(plan, &root, managers.as_ref());
             write(plan, Some(&changes), arena, out);
         }
         return status(plan.is_some(), named, &report);
@@ -256,7 +259,7 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
     let mut writer = Writer::new(&root, parameters.root);
     if let Some(plan) = &plan {
         login::apply(plan, &root, &mut writer, &mut report);
-        handover::apply(plan, &root, network.handover(), &mut writer, &mut report);
+        handover::apply(plan, &root, managers.as_ref(), &mut writer, &mut report);
     }
     writer.finish(&mut report);
     let files = banner::files(arena, plan.as_ref(), &report);
@@ -301,7 +304,7 @@ fn command_line<'a>(arena: &'a Arena, report: &mut Report) -> &'a [u8] {
 }
 
 /// The running system, as far as it is there.
-fn machine(managed: handover::Managed) -> Machine {
+fn machine(managers: Option<&Managers>) -> Machine {
     let open = |path: &CStr| -> Option<OwnedFd> {
         openat(
             CWD,
@@ -314,8 +317,8 @@ fn machine(managed: handover::Managed) -> Machine {
     Machine {
         ipv6_conf: open(c"/proc/sys/net/ipv6/conf"),
         sys_net: open(c"/sys/class/net"),
-        dhcp_managed: managed.dhcp,
-        routers_managed: managed.routers,
+        dhcp_managed: managers.is_some_and(Managers::do_dhcp),
+        routers_managed: managers.is_some_and(Managers::hear_routers),
     }
 }
 

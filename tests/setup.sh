@@ -22,6 +22,7 @@ missing=$(
 		ping iputils-ping
 		qemu-system-x86_64 qemu-system-x86
 		shellcheck shellcheck
+		strace strace
 		prlimit util-linux
 		valgrind valgrind
 		xorriso xorriso

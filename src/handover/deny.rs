@@ -15,7 +15,9 @@ const CONNMAN: &[u8] = b"/etc/connman/main.conf";
 /// What it denies itself unless its file says otherwise (connman.conf(5)).
 const USUAL: &[u8] = b"vmnet,vboxnet,virbr,ifb,ve-,vb-";
 
-/// At the top: what comes after an "interface" counts for that one alone.
+/// At the top, as what comes after an "interface" counts for that one alone;
+/// and at the end the metrics of those by DHCP, which would else be 1000 and
+/// the interface's index, and come before the context's in IPv6.
 pub fn dhcpcd<'a>(
     plan: &Plan,
     root: &Root<'a>,
@@ -24,20 +26,33 @@ pub fn dhcpcd<'a>(
 ) -> Result<(), Reason> {
     let arena = root.arena();
     let devices = denied(plan, root, (b"dhcpcd", b' '), changes);
-    let mut text = arena.table();
-    fill(&mut text, HEAD, &[]);
+    let mut top = arena.table();
     if !devices.is_empty() {
-        fill(&mut text, "denyinterfaces@\n", &[devices]);
+        fill(&mut top, "denyinterfaces@\n", &[devices]);
     }
     // resolv.conf is ours where the context names servers.
     if plan.name_servers().next().is_some() {
-        fill(&mut text, "nohook resolv.conf\n", &[]);
+        fill(&mut top, "nohook resolv.conf\n", &[]);
+    }
+    let mut end = arena.table();
+    for link in links(plan).filter(|link| by_dhcp(link)) {
+        if let Some(device) = link.device {
+            let metric = shown(arena, &link.router_metric());
+            fill(&mut end, "interface @\nmetric @\n", &[device, metric]);
+        }
     }
     let own = open(root, DHCPCD)?;
-    if text.len() == HEAD.len() {
+    if top.is_empty() && end.is_empty() {
         return Ok(());
     }
-    fill(&mut text, "\n@", &[own.theirs]);
+    let mut text = arena.table();
+    if !top.is_empty() {
+        fill(&mut text, "@@\n", &[HEAD.as_bytes(), &top]);
+    }
+    text.extend(own.theirs);
+    if !end.is_empty() {
+        fill(&mut text, "@@", &[HEAD.as_bytes(), &end]);
+    }
     cover(root, own.spot, &own.found, text.finish(), changes)
 }
 
@@ -63,9 +78,6 @@ pub fn connman<'a>(
     }
     let mut text = arena.table();
     text.extend(own.theirs);
-    if !own.theirs.ends_with(b"\n") {
-        text.push(b'\n');
-    }
     fill(
         &mut text,
         "@[General]\nNetworkInterfaceBlacklist=@@\n\n",
@@ -115,15 +127,16 @@ fn denied<'a>(
     devices.finish()
 }
 
-/// A file of the root, and what of it is not ours.
+/// A file of the root, and what of it is not ours, with the end of its last
+/// line.
 struct Own<'a> {
     spot: Spot<'a>,
     found: Found<'a>,
     theirs: &'a [u8],
 }
 
-/// What an earlier run has put there goes from our first line to the next
-/// empty one.
+/// What an earlier run has put there goes from a first line of ours to the next
+/// empty one, or to the end.
 #[inline(never)]
 fn open<'a>(root: &Root<'a>, path: &[u8]) -> Result<Own<'a>, Reason> {
     let spot = root.locate(path)?;
@@ -135,7 +148,10 @@ fn open<'a>(root: &Root<'a>, path: &[u8]) -> Result<Own<'a>, Reason> {
         );
     };
     let mut theirs = found.content;
-    if let Some((before, rest)) = cut_at(theirs, HEAD.as_bytes()) {
+    if !theirs.ends_with(b"\n") {
+        theirs = root.arena().concat(&[theirs, b"\n"]);
+    }
+    while let Some((before, rest)) = cut_at(theirs, HEAD.as_bytes()) {
         let after = cut_at(rest, b"\n\n").map_or(&b""[..], |(_, after)| after);
         theirs = root.arena().concat(&[before, after]);
     }

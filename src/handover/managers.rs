@@ -17,7 +17,7 @@ pub struct Manager {
     /// What starts it where systemd is init.
     unit: &'static [u8],
     /// What starts it elsewhere, and where there is no such unit.
-    script: &'static [u8],
+    script: Option<&'static [u8]>,
     /// Whether what routers advertise is its own work; if not, the kernel's.
     hears_routers: bool,
     /// What else than a link may enable that.
@@ -33,7 +33,7 @@ pub const ALL: [&Manager; 5] = [&NETWORKD, &NETWORK_MANAGER, &IFUPDOWN, &DHCPCD,
 pub const NETWORKD: Manager = Manager {
     name: b"systemd-networkd",
     unit: b"systemd-networkd.service",
-    script: b"-",
+    script: None,
     hears_routers: true,
     enabled_by: Some(netplan::enables_networkd),
     decide: networkd::decide,
@@ -43,7 +43,7 @@ pub const NETWORKD: Manager = Manager {
 pub const NETWORK_MANAGER: Manager = Manager {
     name: b"NetworkManager",
     unit: b"NetworkManager.service",
-    script: b"network-manager",
+    script: Some(b"network-manager"),
     hears_routers: true,
     enabled_by: None,
     decide: network_manager::decide,
@@ -53,7 +53,7 @@ pub const NETWORK_MANAGER: Manager = Manager {
 pub const IFUPDOWN: Manager = Manager {
     name: b"ifupdown",
     unit: b"networking.service",
-    script: b"networking",
+    script: Some(b"networking"),
     hears_routers: false,
     enabled_by: None,
     decide: ifupdown::decide,
@@ -63,7 +63,7 @@ pub const IFUPDOWN: Manager = Manager {
 pub const DHCPCD: Manager = Manager {
     name: b"dhcpcd",
     unit: b"dhcpcd.service",
-    script: b"dhcpcd",
+    script: Some(b"dhcpcd"),
     hears_routers: true,
     enabled_by: None,
     decide: deny::dhcpcd,
@@ -73,7 +73,7 @@ pub const DHCPCD: Manager = Manager {
 pub const CONNMAN: Manager = Manager {
     name: b"ConnMan",
     unit: b"connman.service",
-    script: b"connman",
+    script: Some(b"connman"),
     hears_routers: true,
     enabled_by: None,
     decide: deny::connman,
@@ -83,8 +83,8 @@ impl Manager {
     /// What will make the booted system start it: its unit is there, not
     /// masked, and it is enabled one way or the other; or its script is, and a
     /// runlevel starts it.
-    pub fn enabled<'a>(&self, root: &Root<'a>) -> Result<Option<&'a [u8]>, Reason> {
-        if units::is_init(root) {
+    fn enabled<'a>(&self, root: &Root<'a>, systemd: bool) -> Result<Option<&'a [u8]>, Reason> {
+        if systemd {
             match units::find(root, self.unit)? {
                 units::Unit::Missing => {}
                 units::Unit::Masked => return Ok(None),
@@ -97,31 +97,55 @@ impl Manager {
                 }
             }
         }
-        scripts::enabled(root, self.script)
+        match self.script {
+            Some(script) => scripts::enabled(root, script),
+            None => Ok(None),
+        }
     }
 }
 
-/// What the managers of the root will do, so that we need not.
-#[derive(Clone, Copy, Default)]
-pub struct Managed {
-    /// DHCP.
-    pub dhcp: bool,
-    /// What routers advertise.
-    pub routers: bool,
-}
+/// The managers that a root enables.
+pub struct Managers<'a>(&'a [Enabled<'a>]);
 
-impl Managed {
-    /// By those that the root enables. What cannot be found out is told when
-    /// the network is handed over.
-    pub fn by(root: &Root) -> Self {
-        let mut managed = Self::default();
+/// One of them, and by what, or why that could not be found out.
+type Enabled<'a> = (&'static Manager, Result<&'a [u8], Reason>);
+
+impl<'a> Managers<'a> {
+    /// Those of this root.
+    pub fn of(root: &Root<'a>) -> Self {
+        let systemd = units::is_init(root);
+        let mut list = root.arena().table();
         for manager in ALL {
-            if let Ok(Some(_)) = manager.enabled(root) {
-                managed.dhcp = true;
-                managed.routers |= manager.hears_routers;
+            if let Some(by) = manager.enabled(root, systemd).transpose() {
+                list.push((manager, by));
             }
         }
-        managed
+        Self(list.finish())
+    }
+
+    /// All, in the order of the table.
+    pub fn list(&self) -> &'a [Enabled<'a>] {
+        self.0
+    }
+
+    fn are(&self, is: fn(&Manager) -> bool) -> bool {
+        self.0.iter().any(|(manager, by)| by.is_ok() && is(manager))
+    }
+
+    /// Whether this one is among them.
+    pub fn has(&self, wanted: &Manager) -> bool {
+        let mut list = self.0.iter();
+        list.any(|(manager, by)| by.is_ok() && manager.name == wanted.name)
+    }
+
+    /// Whether they do DHCP, so that we need not.
+    pub fn do_dhcp(&self) -> bool {
+        self.are(|_| true)
+    }
+
+    /// Whether they hear what routers advertise, so that we need not.
+    pub fn hear_routers(&self) -> bool {
+        self.are(|manager| manager.hears_routers)
     }
 }
 

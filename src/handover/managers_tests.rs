@@ -29,7 +29,7 @@ fn root_with(unit: &str) -> Fixture {
 fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
     let run = || {
         fixture.apply(Policy::Auto, |root, writer, report| {
-            apply(plan, root, true, writer, report);
+            apply(plan, root, Some(&Managers::of(root)), writer, report);
         })
     };
     let said = run();
@@ -406,7 +406,7 @@ fn several_at_once_get_each_its_own() {
     in_own_mounts(|| {
         with_plan(|plan| {
             let said = fixture.apply(Policy::Auto, |root, writer, report| {
-                apply(plan, root, true, writer, report);
+                apply(plan, root, Some(&Managers::of(root)), writer, report);
             });
             let said: Vec<_> = said
                 .iter()
@@ -457,7 +457,7 @@ fn only_what_is_enabled_is_told() {
         // Neither: the name alone.
         let fixture = root_with(NETWORKD);
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            apply(plan, root, false, writer, report);
+            apply(plan, root, None, writer, report);
         });
         assert!(said.is_empty(), "{said:?}");
     });
@@ -532,7 +532,9 @@ fn dhcpcd_is_denied_what_is_set_up() {
             fixture.text("etc/dhcpcd.conf"),
             "# Made by onecontext from the context of this machine.\n\
              denyinterfaces ens3 ens5\nnohook resolv.conf\n\n\
-             duid\ninterface ens9\nipv4only"
+             duid\ninterface ens9\nipv4only\n\
+             # Made by onecontext from the context of this machine.\n\
+             interface ens4\nmetric 2049\n"
         );
     });
     assert_eq!(

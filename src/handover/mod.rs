@@ -9,7 +9,7 @@ mod network_manager;
 mod networkd;
 mod resolv_conf;
 
-pub use managers::Managed;
+pub use managers::Managers;
 
 use crate::plan::Plan;
 use crate::report::Report;
@@ -21,16 +21,16 @@ type Decide = for<'a> fn(&Plan, &Root<'a>, Column, &mut Changes<'a>) -> Result<(
 /// What our files start with.
 const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
 
-/// Writes what the root's own tools read; without `network` only its name.
+/// Writes what the root's own tools read; without managers only its name.
 pub fn apply<'a>(
     plan: &Plan,
     root: &Root<'a>,
-    network: bool,
+    managers: Option<&Managers<'a>>,
     writer: &mut Writer<'_, 'a>,
     report: &mut Report<'a>,
 ) {
     writer.apply(report, |column, changes| {
-        decide(plan, root, network, column, changes)
+        decide(plan, root, managers, column, changes)
     });
 }
 
@@ -38,29 +38,28 @@ pub fn apply<'a>(
 pub fn decide<'a>(
     plan: &Plan,
     root: &Root<'a>,
-    network: bool,
+    managers: Option<&Managers<'a>>,
     column: Column,
     changes: &mut Changes<'a>,
 ) {
-    let hand_over = |to: &[u8], decide: Decide, changes: &mut Changes<'a>| {
-        if let Err(reason) = decide(plan, root, column, changes) {
+    let said = |decided: Result<(), Reason>, to: &[u8], changes: &mut Changes<'a>| {
+        if let Err(reason) = decided {
             changes.problem("hand over", to, reason);
         }
     };
-    hand_over(hostname::PATH, hostname::decide, changes);
-    if !network {
+    let decided = hostname::decide(plan, root, column, changes);
+    said(decided, hostname::PATH, changes);
+    let Some(managers) = managers else {
         return;
-    }
-    hand_over(resolv_conf::PATH, resolv_conf::decide, changes);
-    for manager in managers::ALL {
-        match manager.enabled(root) {
-            Ok(None) => {}
-            Ok(Some(by)) => {
-                changes.note(&[manager.name, b" is enabled by ", by]);
-                hand_over(manager.name, manager.decide, changes);
-            }
-            Err(reason) => changes.problem("hand over", manager.name, reason),
-        }
+    };
+    let decided = resolv_conf::decide(plan, root, managers, column, changes);
+    said(decided, resolv_conf::PATH, changes);
+    for (manager, by) in managers.list() {
+        let decided = by.and_then(|by| {
+            changes.note(&[manager.name, b" is enabled by ", by]);
+            (manager.decide)(plan, root, column, changes)
+        });
+        said(decided, manager.name, changes);
     }
 }
 

@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 use ufmt::uwrite;
 
-use super::managers::{NETWORK_MANAGER, NETWORKD};
+use super::managers::{Managers, NETWORK_MANAGER, NETWORKD};
 use super::{HEAD, replace};
 use crate::plan::Plan;
 use crate::root::{Changes, Column, Root, units};
@@ -20,11 +20,12 @@ const ASKED: usize = 3;
 pub fn decide<'a>(
     plan: &Plan,
     root: &Root<'a>,
+    managers: &Managers,
     column: Column,
     changes: &mut Changes<'a>,
 ) -> Result<(), Reason> {
     // NetworkManager makes the file, or tells resolved, from its own profiles.
-    if count(plan) == (0, 0) || NETWORK_MANAGER.enabled(root)?.is_some() {
+    if count(plan) == (0, 0) || managers.has(&NETWORK_MANAGER) {
         return Ok(());
     }
     let mut text = root.arena().table();
@@ -32,7 +33,7 @@ pub fn decide<'a>(
     let spot = root.locate(PATH)?;
     if spot.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)? {
         // resolved.conf(5). networkd tells it those of the links.
-        let links = if NETWORKD.enabled(root)?.is_some() {
+        let links = if managers.has(&NETWORKD) {
             &[]
         } else {
             plan.links

@@ -10,7 +10,7 @@ const RESOLV_CONF: &str = "# Made by onecontext from the context of this machine
 
 fn run(fixture: &Fixture, policy: Policy, plan: &Plan) -> Vec<String> {
     fixture.apply(policy, |root, writer, report| {
-        apply(plan, root, true, writer, report);
+        apply(plan, root, Some(&Managers::of(root)), writer, report);
     })
 }
 

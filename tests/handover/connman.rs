@@ -1,5 +1,6 @@
 //! ConnMan, which would ask for DHCP on every NIC.
 
+use crate::reachability::watched;
 use crate::support::can_boot;
 use crate::support::image::Image;
 use crate::support::machine::Inside;
@@ -22,4 +23,9 @@ fn alone() {
     );
     assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
     assert_quiet(&mut login);
+}
+
+#[test]
+fn between_routers() {
+    watched(Image::With("connman"), "connman.service", true);
 }
