@@ -4,6 +4,7 @@
 //! A NIC by DHCP is theirs, then in both families.
 use super::ifupdown::cover;
 use super::managers::{device, links};
+use super::resolv_conf::count;
 use super::{HEAD, fill};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
 use crate::report::shown;
@@ -31,7 +32,7 @@ pub fn dhcpcd<'a>(
         fill(&mut top, "denyinterfaces@\n", &[devices]);
     }
     // resolv.conf is ours where the context names servers.
-    if plan.name_servers().next().is_some() {
+    if count(plan).0 > 0 {
         fill(&mut top, "nohook resolv.conf\n", &[]);
     }
     let mut end = arena.table();

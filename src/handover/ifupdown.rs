@@ -7,10 +7,17 @@
 //! `inet static` fails on a NIC that is set up already; `inet manual` and
 //! "replace" do not (tried with 0.8.41). Not seen: what patterns name, and what
 //! sourced files source.
+//!
+//! ifupdown-ng (its own interfaces(5); Alpine) reads the same (tried with
+//! 0.11.4): family and most methods are words without a meaning to it, all
+//! stanzas for one name are one, and the options do what they do in Debian's.
+//! But "dhcp" is DHCPv4 to it, in `inet6 dhcp` too, and a relative source is one
+//! of the directory that it runs in (libifupdown/interface-file.c). busybox's
+//! ifupdown was not tried.
 use super::managers::{device, is_v4, links};
 use super::{HEAD, fill};
 use crate::memory::Arena;
-use crate::plan::{Endpoint, Ipv4Method, Ipv6Method, Link, Plan};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
 use crate::report::shown;
 use crate::root::{Access, Changes, Column, File, Folder, Found, Root, Spot};
 use crate::text::{Ip, Reason, Text};
@@ -227,15 +234,27 @@ fn replace(text: &mut Text, arena: &Arena, link: &Link, device: &[u8], v4: bool)
         fill(text, "\tup ip address replace @ dev @\n", &values);
     }
     let routes = link.routes.iter();
-    for route in routes.filter(|route| is_v4(&route.destination) == v4) {
+    for one in routes.filter(|route| is_v4(&route.destination) == v4) {
         let family: &[u8] = if v4 { b"4" } else { b"6" };
-        let to = shown(arena, &Endpoint(route.destination));
-        fill(text, "\tup ip -@ route replace @", &[family, to]);
-        if let Some(gateway) = route.gateway {
-            fill(text, " via @", &[shown(arena, &Ip(gateway))]);
-        }
-        let onlink: &[u8] = if route.onlink { b" onlink" } else { b"" };
-        let values = [device, onlink, shown(arena, &route.metric)];
-        fill(text, " dev @@ metric @ proto static\n", &values);
+        fill(text, "\tup ip -@ route replace ", &[family]);
+        route(text, arena, one, device, false);
     }
+}
+
+/// A route as `ip route` takes it, or wicked, and a newline. wicked has a column
+/// for the gateway, too, but knows "onlink" of next hops alone
+/// (client/suse/compat-suse.c).
+pub(super) fn route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8], wicked: bool) {
+    let (template, via) = match wicked {
+        true => ("@ - - @ metric @ proto static", " nexthop via @"),
+        false => ("@ dev @ metric @ proto static", " via @"),
+    };
+    let to = shown(arena, &route.destination);
+    let metric = shown(arena, &route.metric);
+    fill(text, template, &[to, device, metric]);
+    if let Some(gateway) = route.gateway {
+        fill(text, via, &[shown(arena, &Ip(gateway))]);
+    }
+    let end = if route.onlink { " onlink\n" } else { "\n" };
+    fill(text, end, &[]);
 }

@@ -1,7 +1,7 @@
 //! The network managers that can be told, and which of them a root enables.
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use super::{Decide, deny, ifupdown, netplan, network_manager, networkd};
+use super::{Decide, deny, ifupdown, netplan, network_manager, networkd, sysconfig};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 use crate::report::shown;
 use crate::root::{Changes, Root, scripts, units};
@@ -27,7 +27,15 @@ pub struct Manager {
 }
 
 /// All that are known. Several may be enabled; each then gets its own files.
-pub const ALL: [&Manager; 5] = [&NETWORKD, &NETWORK_MANAGER, &IFUPDOWN, &DHCPCD, &CONNMAN];
+pub const ALL: [&Manager; 7] = [
+    &NETWORKD,
+    &NETWORK_MANAGER,
+    &IFUPDOWN,
+    &DHCPCD,
+    &CONNMAN,
+    &NETWORK_SCRIPTS,
+    &WICKED,
+];
 
 /// systemd-networkd.service(8)
 pub const NETWORKD: Manager = Manager {
@@ -49,7 +57,7 @@ pub const NETWORK_MANAGER: Manager = Manager {
     decide: network_manager::decide,
 };
 
-/// ifup(8), as Debian has it.
+/// ifup(8), as Debian and Alpine have it.
 pub const IFUPDOWN: Manager = Manager {
     name: b"ifupdown",
     unit: b"networking.service",
@@ -77,6 +85,26 @@ pub const CONNMAN: Manager = Manager {
     hears_routers: true,
     enabled_by: None,
     decide: deny::connman,
+};
+
+/// The script `network` of initscripts, on RHEL; systemd makes its unit.
+pub const NETWORK_SCRIPTS: Manager = Manager {
+    name: b"network-scripts",
+    unit: b"network.service",
+    script: Some(b"network"),
+    hears_routers: false,
+    enabled_by: None,
+    decide: sysconfig::network_scripts,
+};
+
+/// wicked(8), on SUSE.
+pub const WICKED: Manager = Manager {
+    name: b"wicked",
+    unit: b"wicked.service",
+    script: None,
+    hears_routers: false,
+    enabled_by: None,
+    decide: sysconfig::wicked,
 };
 
 impl Manager {

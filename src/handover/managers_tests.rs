@@ -12,7 +12,7 @@ const NETWORK_MANAGER: &str = "NetworkManager.service";
 const IFUPDOWN: &str = "networking.service";
 
 /// A root with systemd that wants this unit.
-fn root_with(unit: &str) -> Fixture {
+pub(super) fn root_with(unit: &str) -> Fixture {
     let fixture = Fixture::new();
     fixture.file("usr/lib/systemd/systemd", "");
     fixture.link("sbin/init", "/lib/systemd/systemd");
@@ -26,7 +26,7 @@ fn root_with(unit: &str) -> Fixture {
 }
 
 /// Hands over twice; the second time nothing is left to do.
-fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
+pub(super) fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
     let run = || {
         fixture.apply(Policy::Auto, |root, writer, report| {
             apply(plan, root, Some(&Managers::of(root)), writer, report);
@@ -39,7 +39,7 @@ fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
     said
 }
 
-const LINK: Link = Link {
+pub(super) const LINK: Link = Link {
     name: LinkName::Eth(0),
     mac: Some(Mac([2, 0, 0x0a, 0x12, 1, 1])),
     pci: None,
@@ -74,7 +74,7 @@ fn route(to: &str, gateway: &str, onlink: bool, metric: u32) -> crate::plan::Rou
 
 /// Calls `test` with a plan that has everything: a full link, one by DHCP and
 /// router, one without a word.
-fn with_plan(test: impl Fn(&Plan)) {
+pub(super) fn with_plan(test: impl Fn(&Plan)) {
     let addresses = ["10.18.1.1/24", "10.18.1.7/24", "2001:db8:1::a/64"].map(prefix);
     let routes = [
         route("0.0.0.0/0", "10.18.1.254", false, 100),
@@ -213,7 +213,7 @@ fn network_manager() {
 }
 
 /// A root with another init, where this link starts the script.
-fn root_with_script(link: &str, script: &str) -> Fixture {
+pub(super) fn root_with_script(link: &str, script: &str) -> Fixture {
     let fixture = Fixture::new();
     // Installed, and not init.
     fixture.file("usr/lib/systemd/systemd", "");
@@ -229,13 +229,13 @@ const STANZAS: &str = "# Made by onecontext from the context of this machine.\n\
     \tpre-up cd /proc/sys/net/ipv6/conf/ens3 && echo 0 >accept_ra || :\n\
     \tpre-up cd /proc/sys/net/ipv6/conf/ens3 && echo 0 >autoconf || :\n\
     \tup ip address replace 2001:db8:1::a/64 dev ens3\n\
-    \tup ip -6 route replace default via 2001:db8:1::ff dev ens3 metric 1024 proto static\n\
+    \tup ip -6 route replace ::/0 dev ens3 metric 1024 proto static via 2001:db8:1::ff\n\
     iface ens3 inet manual\n\
     \tmtu 1450\n\
     \tup ip address replace 10.18.1.1/24 dev ens3\n\
     \tup ip address replace 10.18.1.7/24 dev ens3\n\
-    \tup ip -4 route replace default via 10.18.1.254 dev ens3 metric 100 proto static\n\
-    \tup ip -4 route replace 10.98.0.0/16 via 172.16.0.1 dev ens3 onlink metric 0 proto static\n\
+    \tup ip -4 route replace 0.0.0.0/0 dev ens3 metric 100 proto static via 10.18.1.254\n\
+    \tup ip -4 route replace 10.98.0.0/16 dev ens3 metric 0 proto static via 172.16.0.1 onlink\n\
     \tup ip -4 route replace 169.254.16.9/32 dev ens3 metric 0 proto static\n\n\
     auto ens4\n\
     iface ens4 inet6 auto\n\
@@ -304,6 +304,38 @@ fn ifupdown_with_stanzas_of_the_root() {
     });
     assert_eq!(fixture.text("etc/network/interfaces"), interfaces);
     assert_eq!(fixture.text("etc/network/interfaces.d/second"), second);
+}
+
+/// Alpine's: OpenRC below busybox, ifupdown-ng, interfaces as its installer
+/// writes it.
+#[test]
+fn ifupdown_ng() {
+    if !is_root("ifupdown_ng") {
+        return;
+    }
+    let fixture = Fixture::new();
+    fixture.link("sbin/init", "/bin/busybox");
+    fixture.file("bin/busybox", "");
+    fixture.file("sbin/ifupdown", "");
+    fixture.file("etc/init.d/networking", "#!/sbin/openrc-run\n");
+    fixture.link("etc/runlevels/boot/networking", "/etc/init.d/networking");
+    let interfaces = "auto lo\niface lo inet loopback\n\n\
+        auto ens3\niface ens3 inet dhcp\n\n\
+        auto ens7\niface ens7\n\tuse dhcp\n";
+    fixture.file("etc/network/interfaces", interfaces);
+    in_own_mounts(|| {
+        with_plan(|plan| {
+            hand_over(&fixture, plan);
+        });
+        assert_eq!(
+            fixture.text("etc/network/interfaces"),
+            format!(
+                "auto lo\niface lo inet loopback\n\n\n\
+                 auto ens7\niface ens7\n\tuse dhcp\n{STANZAS}"
+            )
+        );
+    });
+    assert_eq!(fixture.text("etc/network/interfaces"), interfaces);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod netplan;
 mod network_manager;
 mod networkd;
 mod resolv_conf;
+mod sysconfig;
 
 pub use managers::Managers;
 
@@ -95,7 +96,9 @@ fn replace<'a>(
         return Ok(());
     }
     let Some(old) = old else {
-        return Err("the root is read-only and has no such file to mount over".into());
+        return Err("the root is read-only and has no such file to mount over: \
+                    add an empty one to the image"
+            .into());
     };
     if old.content == content {
         return Ok(());
@@ -105,5 +108,7 @@ fn replace<'a>(
 
 #[cfg(test)]
 mod managers_tests;
+#[cfg(test)]
+mod sysconfig_tests;
 #[cfg(test)]
 mod tests;

@@ -35,7 +35,7 @@ fn networkd() {
     assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
     assert_quiet(&mut login);
     // Later, too.
-    login.run("netplan apply");
+    apply_again(&mut login);
     assert_looks_now_and_later(&mut login);
     assert_eq!(
         would_write(&mut login, "/run/systemd/network/05-*"),
@@ -65,7 +65,7 @@ fn network_manager() {
     assert_quiet(&mut login);
     // That forgets which profile a NIC has, and NetworkManager makes one of
     // what it finds; but what it finds stays.
-    login.run("netplan apply");
+    apply_again(&mut login);
     assert_looks_now_and_later(&mut login);
     let folder = "/run/NetworkManager/system-connections";
     assert_eq!(
@@ -75,6 +75,20 @@ fn network_manager() {
              file {folder}/onecontext-eth1.nmconnection 0600\n"
         )
     );
+}
+
+/// What an administrator does; under emulation that takes up to a minute, and
+/// the manager some time more.
+fn apply_again(login: &mut Login) {
+    login.run("systemd-run --quiet --unit=again -p RemainAfterExit=yes netplan apply");
+    let state = "systemctl show -P SubState again";
+    for _ in 0..5 {
+        login.run(&format!(
+            "for i in $(seq 30); do [ $({state}) != running ] || sleep 1; done"
+        ));
+    }
+    assert_eq!(login.run(state), "exited\n");
+    login.run("sleep 10");
 }
 
 /// What `plan` says it would write, were these files not there.

@@ -1,0 +1,275 @@
+//! The files of two managers that have no door in `/run`: those of RHEL's
+//! network-scripts (initscripts: doc/sysconfig.txt, network-scripts/ifup-eth)
+//! in `/etc/sysconfig/network-scripts`, and those of wicked (ifcfg(5),
+//! ifroute(5), ifsysctl(5)) in `/etc/sysconfig/network`. They are written into
+//! the root, for each link with a device: one for the link, one or two for its
+//! routes, wicked's one for IPv6.
+//!
+//! Both add what a NIC lacks and leave what is there. Neither was booted: the
+//! script `network` of initscripts 10.27 was run in a network namespace, on a
+//! NIC that was set up and on an empty one; for wicked its source was read.
+//! With DHCP network-scripts add no IPv4 address of ours (ifup-eth).
+use rustix::io::Errno;
+
+use super::ifupdown::{cover, route};
+use super::managers::{device, is_v4, links};
+use super::resolv_conf::count;
+use super::{HEAD, fill, replace};
+use crate::memory::Arena;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
+use crate::report::shown;
+use crate::root::{Changes, Column, Root};
+use crate::text::{Ip, Reason, Text, cut, lines, same, unquoted};
+
+/// With HWADDR the root's udev gives the NIC that name again (initscripts:
+/// src/rename_device.c). NOZEROCONF and DEFROUTE: no routes but those of the
+/// context. Else dhclient would give up after a minute.
+const NETWORK_SCRIPTS: Dialect = Dialect {
+    is_wicked: false,
+    name: b"network-scripts",
+    folder: b"/etc/sysconfig/network-scripts/",
+    device: "DEVICE=@\nTYPE=Ethernet\nONBOOT=yes\nNM_CONTROLLED=no\nNOZEROCONF=yes\n",
+    mac: "HWADDR=@\n",
+    methods: [
+        "BOOTPROTO=none\nDEFROUTE=no\n",
+        "BOOTPROTO=dhcp\nPERSISTENT_DHCLIENT=yes\n",
+        "BOOTPROTO=none\nDEFROUTE=no\nDHCPV6C=yes\n",
+        "BOOTPROTO=dhcp\nPERSISTENT_DHCLIENT=yes\nDHCPV6C=yes\n",
+    ],
+    keep_dns: "PEERDNS=no\n",
+    address: "IPADDR@=@\nPREFIX@=@\n",
+    no_ipv6: "IPV6INIT=no\n",
+    ipv6: "IPV6INIT=yes\nIPV6_AUTOCONF=no\n",
+    ipv6_by_router: "IPV6INIT=yes\nIPV6_AUTOCONF=yes\n",
+    files: [b"ifcfg-", b"route-", b"route6-"],
+};
+
+/// Addresses and routes go with every BOOTPROTO; "dhcp" is content with one of
+/// both. What routers advertise is the kernel's work, as ifsysctl says; with
+/// slashes, since a dot may be part of the device's name.
+const WICKED: Dialect = Dialect {
+    is_wicked: true,
+    name: b"wicked",
+    folder: b"/etc/sysconfig/network/",
+    device: "STARTMODE=auto\n",
+    mac: "",
+    methods: [
+        "BOOTPROTO=static\n",
+        "BOOTPROTO=dhcp4\n",
+        "BOOTPROTO=dhcp6\n",
+        "BOOTPROTO=dhcp\n",
+    ],
+    keep_dns: "DHCLIENT_UPDATE=default,-dns\nDHCLIENT6_UPDATE=default,-dns\n",
+    address: "IPADDR@=@\nPREFIXLEN@=@\n",
+    no_ipv6: "net/ipv6/conf/@/disable_ipv6 = 1\n",
+    ipv6: "net/ipv6/conf/@/disable_ipv6 = 0\n\
+           net/ipv6/conf/@/accept_ra = 0\nnet/ipv6/conf/@/autoconf = 0\n",
+    ipv6_by_router: "net/ipv6/conf/@/disable_ipv6 = 0\n\
+           net/ipv6/conf/@/accept_ra = 1\nnet/ipv6/conf/@/autoconf = 1\n",
+    files: [b"ifcfg-", b"ifsysctl-", b"ifroute-"],
+};
+
+/// In place of a file that would set up one of our NICs a second time.
+const OFF: &str = "# Made by onecontext: another file is for this device.\nONBOOT=no\n";
+
+/// What the two call things.
+struct Dialect {
+    is_wicked: bool,
+    name: &'static [u8],
+    folder: &'static [u8],
+    device: &'static str,
+    mac: &'static str,
+    /// Without DHCP, DHCPv4, DHCPv6, both.
+    methods: [&'static str; 4],
+    /// resolv.conf is ours where the context names servers.
+    keep_dns: &'static str,
+    address: &'static str,
+    no_ipv6: &'static str,
+    ipv6: &'static str,
+    ipv6_by_router: &'static str,
+    /// What comes before the device's name.
+    files: [&'static [u8]; 3],
+}
+
+/// `ifcfg-DEVICE`, `route-DEVICE` and `route6-DEVICE`. A NIC may stand in a
+/// file of any name; such files are covered.
+pub fn network_scripts<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    column: Column,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    NETWORK_SCRIPTS.hand_over(plan, root, column, changes)?;
+    let arena = root.arena();
+    for name in root.list(NETWORK_SCRIPTS.folder)? {
+        let device = name.strip_prefix(b"ifcfg-").unwrap_or_default();
+        let spot = root.locate(arena.concat(&[NETWORK_SCRIPTS.folder, name]))?;
+        if let Ok(found) = root.read_spot(spot)
+            && !names_ours(b"DEVICE", device, plan, arena)
+            && !device.is_empty()
+            && lines(found.content).any(|line| {
+                let (key, value) = cut(line, b'=').unwrap_or_default();
+                let value = unquoted(value).next().unwrap_or_default();
+                names_ours(key.trim_ascii(), value, plan, arena)
+            })
+        {
+            cover(root, spot, &found, OFF.as_bytes(), changes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a value names one of our NICs.
+#[inline(never)]
+fn names_ours(key: &[u8], value: &[u8], plan: &Plan, arena: &Arena) -> bool {
+    links(plan).any(|link| match (key, link.device, link.mac) {
+        (b"DEVICE", device, _) => device == Some(value),
+        (b"HWADDR", Some(_), Some(mac)) => same(shown(arena, &mac), value),
+        _ => false,
+    })
+}
+
+/// `ifcfg-DEVICE`, `ifroute-DEVICE` and `ifsysctl-DEVICE`: wicked knows a NIC
+/// by these names alone.
+pub fn wicked<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    column: Column,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    WICKED.hand_over(plan, root, column, changes)
+}
+
+impl Dialect {
+    fn hand_over<'a>(
+        &self,
+        plan: &Plan,
+        root: &Root<'a>,
+        column: Column,
+        changes: &mut Changes<'a>,
+    ) -> Result<(), Reason> {
+        // On SUSE network.service is another name of wicked or NetworkManager.
+        if !root.exists(self.folder) {
+            return Ok(());
+        }
+        for link in links(plan) {
+            if let Some(device) = device(link, self.name, root, changes) {
+                let text = root.arena().table();
+                let mut pen = Pen {
+                    dialect: self,
+                    device,
+                    root,
+                    column,
+                    text,
+                };
+                pen.ifcfg(link, count(plan).0 > 0);
+                pen.files(link, changes);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the files of one link, one after the other.
+struct Pen<'p, 'a> {
+    dialect: &'p Dialect,
+    device: &'p [u8],
+    root: &'p Root<'a>,
+    column: Column,
+    text: Text<'a>,
+}
+
+impl<'a> Pen<'_, 'a> {
+    /// What ifcfg says of a link, but for the way of its IPv6.
+    #[inline(never)]
+    fn ifcfg(&mut self, link: &Link, has_servers: bool) {
+        let (dialect, text, arena) = (self.dialect, &mut self.text, self.root.arena());
+        fill(text, dialect.device, &[self.device]);
+        if let Some(mac) = link.mac {
+            fill(text, dialect.mac, &[shown(arena, &mac)]);
+        }
+        let method = usize::from(link.ipv4 == Some(Ipv4Method::Dhcp))
+            + 2 * usize::from(link.ipv6 == Some(Ipv6Method::Dhcp));
+        fill(text, dialect.methods.get(method).unwrap_or(&""), &[]);
+        if has_servers {
+            fill(text, dialect.keep_dns, &[]);
+        }
+        if let Some(mtu) = link.mtu {
+            fill(text, "MTU=@\n", &[shown(arena, &mtu)]);
+        }
+        let mut end = "";
+        for (prefix, count) in link.addresses.iter().zip(0u32..) {
+            // The first one has no number.
+            let number = match count {
+                0 => b"",
+                count => shown(arena, &count),
+            };
+            let address = shown(arena, &Ip(prefix.address));
+            let length = shown(arena, &u32::from(prefix.length));
+            let template = if dialect.is_wicked || is_v4(prefix) {
+                fill(text, dialect.address, &[number, address, number, length]);
+                continue;
+            } else if end.is_empty() {
+                "IPV6ADDR_SECONDARIES=\"@/@"
+            } else {
+                " @/@"
+            };
+            fill(text, template, &[address, length]);
+            end = "\"\n";
+        }
+        fill(text, end, &[]);
+    }
+
+    /// The files, the first of which has what ifcfg said.
+    #[inline(never)]
+    fn files(&mut self, link: &Link, changes: &mut Changes<'a>) {
+        let dialect = self.dialect;
+        let [mut kind, second, third] = dialect.files;
+        if dialect.is_wicked {
+            self.put(kind, changes);
+            kind = second;
+        }
+        let ipv6 = match link.ipv6 {
+            None | Some(Ipv6Method::Skip) => "",
+            Some(Ipv6Method::Disable) => dialect.no_ipv6,
+            Some(Ipv6Method::Static) => dialect.ipv6,
+            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => dialect.ipv6_by_router,
+        };
+        fill(&mut self.text, ipv6, &[self.device; 3]);
+        for v4 in [true, false] {
+            if v4 || !dialect.is_wicked {
+                self.put(kind, changes);
+                kind = second;
+            }
+            for one in link.routes {
+                if is_v4(&one.destination) == v4 {
+                    let arena = self.root.arena();
+                    route(&mut self.text, arena, one, self.device, dialect.is_wicked);
+                }
+            }
+        }
+        self.put(third, changes);
+    }
+
+    /// Ends a file. An empty one only replaces another.
+    #[inline(never)]
+    fn put(&mut self, kind: &[u8], changes: &mut Changes<'a>) {
+        let (root, arena) = (self.root, self.root.arena());
+        let path = arena.concat(&[self.dialect.folder, kind, self.device]);
+        let text = arena.concat(&[HEAD.as_bytes(), &self.text]);
+        let mut put = || {
+            let spot = root.locate(path)?;
+            let old = match root.read_spot(spot) {
+                Ok(old) => Some(old),
+                Err(Reason::Os(Errno::NOENT)) if self.text.is_empty() => return Ok(()),
+                Err(Reason::Os(Errno::NOENT)) => None,
+                Err(reason) => return Err(reason),
+            };
+            replace(root, spot, old, text, self.column, changes)
+        };
+        if let Err(reason) = put() {
+            changes.problem("hand over", path, reason);
+        }
+        self.text.clear();
+    }
+}
