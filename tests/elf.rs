@@ -18,13 +18,13 @@ use goblin::elf::program_header::{
 /// |---|---|---|---|
 /// | context | 20.8 | texts, memory | 6.0 |
 /// | root | 13.6 | report | 3.0 |
-/// | handover | 16.3 | plan | 3.1 |
+/// | handover | 17.4 | plan | 3.1 |
 /// | login | 10.5 | commands, parameters | 6.4 |
 /// | kernel | 10.3 | start-up, system calls | 1.2 |
 /// | disk | 9.7 | rustix, core, ufmt | 4.2 |
 ///
-/// 105.2 of code, 16.5 of constants (messages, the usage, paths), and headers.
-const LARGEST: usize = 129 << 10;
+/// 106.3 of code, 16.9 of constants (messages, the usage, paths), and headers.
+const LARGEST: usize = 130 << 10;
 
 /// Functions of core that only a panic calls. These are called by rustix
 /// alone, where it looks whether a file descriptor or an error number is one.

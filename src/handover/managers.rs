@@ -72,7 +72,7 @@ pub const DHCPCD: Manager = Manager {
     name: b"dhcpcd",
     unit: b"dhcpcd.service",
     script: Some(b"dhcpcd"),
-    hears_routers: true,
+    hears_routers: false,
     enabled_by: None,
     decide: deny::dhcpcd,
 };
@@ -82,7 +82,7 @@ pub const CONNMAN: Manager = Manager {
     name: b"ConnMan",
     unit: b"connman.service",
     script: Some(b"connman"),
-    hears_routers: true,
+    hears_routers: false,
     enabled_by: None,
     decide: deny::connman,
 };

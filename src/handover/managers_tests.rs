@@ -697,3 +697,127 @@ fn a_preset_of_the_first_boot_enables() {
         assert!(fixture.has("/run/systemd/network"));
     });
 }
+
+const CLOUD_INIT: &str = "cloud-init-local.service";
+const TOLD: [&str; 2] = [
+    "/run/onecontext/cloud-init.cfg",
+    "/run/systemd/system/cloud-.service.d/50-onecontext.conf",
+];
+
+/// What cloud-init is told with this name and these keys, beside `with_plan`.
+fn told(keys: &[(&str, &str)], hostname: Option<&[u8]>, network: bool) -> Option<String> {
+    // Its generator enables it, no link does.
+    let fixture = root_with(IFUPDOWN);
+    fixture.file(&format!("usr/lib/systemd/system/{CLOUD_INIT}"), "[Unit]\n");
+    let keys = keys.iter().map(|(user, line)| crate::plan::Key {
+        user: user.as_bytes(),
+        line: line.as_bytes(),
+    });
+    let keys: Vec<_> = keys.collect();
+    with_plan(|plan| {
+        let plan = Plan {
+            hostname,
+            keys: &keys,
+            ..*plan
+        };
+        fixture.apply(Policy::ReadOnly, |root, writer, report| {
+            let managers = network.then(|| Managers::of(root));
+            apply(&plan, root, managers.as_ref(), writer, report);
+        });
+    });
+    assert_eq!(fixture.has(TOLD[0]), fixture.has(TOLD[1]));
+    fixture.has(TOLD[0]).then(|| fixture.text(TOLD[0]))
+}
+
+#[test]
+fn cloud_init_is_told_what_the_plan_says() {
+    const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
+    const NETWORK: &str = "network: {config: disabled}\n";
+    const ROOT: &str = "disable_root: false\n";
+    const OPTIONS: &str = "allow_public_ssh_keys: false\n";
+    let key = ("root", "ssh-ed25519 AAAA a");
+    let told = |keys: &[_], hostname, network| {
+        let text = told(keys, hostname, network)?;
+        Some(text.strip_prefix(HEAD).unwrap().to_string())
+    };
+    assert_eq!(
+        told(&[key], Some(b"web1"), true),
+        Some(format!("{NETWORK}preserve_hostname: true\n{ROOT}"))
+    );
+    // Nothing of the network, or nothing else, or nothing at all.
+    assert_eq!(
+        told(&[key], Some(b"web1"), false),
+        Some(format!("preserve_hostname: true\n{ROOT}"))
+    );
+    assert_eq!(told(&[], None, true), Some(NETWORK.into()));
+    assert_eq!(told(&[], None, false), None);
+    // Whose keys, and with options, also behind one without.
+    assert_eq!(told(&[("alice", key.1)], None, false), None);
+    for line in [
+        "ecdsa-sha2-nistp256 AAAA",
+        "sk-ssh-ed25519@openssh.com AAAA",
+    ] {
+        assert_eq!(told(&[("root", line)], None, false), Some(ROOT.into()));
+    }
+    for line in [
+        "from=\"10.0.0.0/8\" ssh-rsa AAAA",
+        "expiry-time=\"2030\" ssh-rsa AAAA",
+    ] {
+        assert_eq!(
+            told(&[("alice", key.1), key, ("root", line)], None, false),
+            Some(format!("{ROOT}{OPTIONS}"))
+        );
+    }
+}
+
+#[test]
+fn cloud_init_is_told_through_its_environment() {
+    let fixture = root_with(CLOUD_INIT);
+    with_plan(|plan| {
+        hand_over(&fixture, plan);
+        assert_eq!(
+            fixture.text(TOLD[1]),
+            format!(
+                "# Made by onecontext from the context of this machine.\n\
+                 [Service]\nEnvironment=CLOUD_CFG={}\n",
+                TOLD[0]
+            )
+        );
+        // It asks nobody for an address.
+        let arena = crate::memory::Arena::new();
+        assert!(!Managers::of(&fixture.root(&arena)).do_dhcp());
+    });
+    // Where the context skips all NICs, they are cloud-init's.
+    let fixture = root_with(CLOUD_INIT);
+    let links = [Link {
+        ipv4: Some(Ipv4Method::Skip),
+        ..LINK
+    }];
+    let plan = Plan {
+        links: &links,
+        ..EMPTY
+    };
+    hand_over(&fixture, &plan);
+    assert!(!fixture.has("/run/onecontext/cloud-init.cfg"));
+}
+
+#[test]
+fn cloud_init_that_cannot_be_told_is_said() {
+    let fixture = root_with_script("etc/rc2.d/S01cloud-init-local", "cloud-init-local");
+    with_plan(|plan| {
+        let said = hand_over(&fixture, plan);
+        assert!(
+            said.contains(
+                &"!hand over: cloud-init: only systemd can tell it what the plan says: remove it"
+                    .into()
+            )
+        );
+    });
+    assert_eq!(hand_over(&fixture, &EMPTY), [""; 0]);
+    let masked = root_with(CLOUD_INIT);
+    masked.link(&format!("etc/systemd/system/{CLOUD_INIT}"), "/dev/null");
+    with_plan(|plan| {
+        hand_over(&masked, plan);
+    });
+    assert!(!masked.has("/run/systemd/system"));
+}

@@ -1,5 +1,6 @@
 //! What the root's own tools read, one small file each: a pure function from
 //! the plan to text, and where that text belongs.
+mod cloud_init;
 mod deny;
 mod hostname;
 mod ifupdown;
@@ -22,7 +23,8 @@ type Decide = for<'a> fn(&Plan, &Root<'a>, Column, &mut Changes<'a>) -> Result<(
 /// What our files start with.
 const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
 
-/// Writes what the root's own tools read; without managers only its name.
+/// Writes what the root's own tools read; without managers only what is not of
+/// the network.
 pub fn apply<'a>(
     plan: &Plan,
     root: &Root<'a>,
@@ -50,6 +52,8 @@ pub fn decide<'a>(
     };
     let decided = hostname::decide(plan, root, column, changes);
     said(decided, hostname::PATH, changes);
+    let decided = cloud_init::decide(plan, root, managers.is_some(), changes);
+    said(decided, cloud_init::NAME, changes);
     let Some(managers) = managers else {
         return;
     };

@@ -265,12 +265,15 @@ fn make_host_keys<'a>(
 ) -> Result<(), Reason> {
     const UNIT: &[u8] = b"/run/systemd/system/onecontext-hostkeys.service";
     // Sockets start before basic.target, hence no default dependencies.
+    // cloud-init removes all host keys at a first boot and makes others
+    // (cc_ssh.py); the second name is that of 24.3 and newer.
     const HEAD: &[u8] = b"\
 # Made by onecontext: this image has no SSH host keys.
 [Unit]
 Description=Make the SSH host keys that this image lacks
 DefaultDependencies=no
 After=systemd-remount-fs.service local-fs.target
+After=cloud-init.service cloud-init-network.service
 Before=ssh.service sshd.service ssh.socket sshd.socket
 Conflicts=shutdown.target
 Before=shutdown.target

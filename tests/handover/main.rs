@@ -9,6 +9,7 @@
 #[allow(dead_code, reason = "tests/boot.rs uses the rest")]
 mod support;
 
+mod cloud_init;
 mod connman;
 mod cost;
 mod dhcpcd;

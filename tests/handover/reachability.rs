@@ -86,8 +86,7 @@ pub fn watched(image: Image, unit: &str, leases: bool) -> Option<Watched> {
     let mut login = running.login("root", 1, &key);
 
     login.run("systemctl is-system-running --wait || true");
-    let failed = login.run("systemctl --failed --plain --no-legend");
-    assert_eq!(failed, "");
+    assert_no_failed_unit(&mut login);
     login.run("sleep 10");
     for (address, ping) in pings {
         let reached = ping.stop();

@@ -108,8 +108,7 @@ pub fn machine(image: Image, variables: &[(&str, &str)]) -> (Machine, Key) {
 /// The machine is online, and `unit` has not waited for it in vain.
 pub fn assert_online(login: &mut Login, unit: &str) {
     let state = login.run("systemctl is-system-running --wait || true");
-    let failed = login.run("systemctl --failed --plain --no-legend");
-    assert_eq!(failed, "");
+    assert_no_failed_unit(login);
     assert_eq!(state, "running\n");
     let active = login.run(&format!("systemctl is-active network-online.target {unit}"));
     assert_eq!(active, "active\nactive\n");
@@ -121,6 +120,15 @@ pub fn assert_online(login: &mut Login, unit: &str) {
     let end = property(login, "ExecMainExitTimestampMonotonic");
     let seconds = end.saturating_sub(start) / 1_000_000;
     assert!(seconds < 20, "{unit} took {seconds} s");
+}
+
+/// No unit has failed; if one has, what it said.
+pub fn assert_no_failed_unit(login: &mut Login) {
+    let failed = login.run("systemctl --failed --plain --no-legend");
+    if let Some(unit) = failed.split(' ').next().filter(|unit| !unit.is_empty()) {
+        let log = login.run(&format!("journalctl -b --no-pager -u {unit}"));
+        panic!("{failed}{log}");
+    }
 }
 
 pub fn assert_looks_now_and_later(login: &mut Login) {
