@@ -219,7 +219,7 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
     let root = Root::open(arena, options.root, options.run);
     let network = parameters.network;
     let managers = match &root {
-        Ok(root) if network.handover() => Some(Managers::of(root)),
+        Ok(root) if plan.is_some() && network.handover() => Some(Managers::of(root)),
         _ => None,
     };
     if let Some(plan) = &mut plan {

@@ -2,10 +2,8 @@
 //! `/run`, and would ask for DHCP on a NIC that is set up. So their own file is
 //! covered by a copy that denies them our NICs, and what the kernel has stays.
 //! A NIC by DHCP is theirs, then in both families.
-use super::ifupdown::cover;
 use super::managers::{device, links};
-use super::resolv_conf::count;
-use super::{HEAD, fill};
+use super::{HEAD, cover, fill};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
 use crate::report::shown;
 use crate::root::{Changes, Column, Found, Root, Spot, units};
@@ -32,7 +30,7 @@ pub fn dhcpcd<'a>(
         fill(&mut top, "denyinterfaces@\n", &[devices]);
     }
     // resolv.conf is ours where the context names servers.
-    if count(plan).0 > 0 {
+    if plan.has_name_servers() {
         fill(&mut top, "nohook resolv.conf\n", &[]);
     }
     let mut end = arena.table();

@@ -15,11 +15,11 @@
 //! of the directory that it runs in (libifupdown/interface-file.c). busybox's
 //! ifupdown was not tried.
 use super::managers::{device, is_v4, links};
-use super::{HEAD, fill};
+use super::{HEAD, cover, fill};
 use crate::memory::Arena;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
 use crate::report::shown;
-use crate::root::{Access, Changes, Column, File, Folder, Found, Root, Spot};
+use crate::root::{Access, Changes, Column, File, Folder, Root, Spot};
 use crate::text::{Ip, Reason, Text};
 
 const INTERFACES: &[u8] = b"/etc/network/interfaces";
@@ -116,25 +116,6 @@ fn without<'a>(
     let mut text = root.arena().table();
     copy_without(root.arena(), &mut text, found.content, devices);
     cover(root, spot, &found, text.finish(), changes)
-}
-
-/// Covers a file, unless it is as it should be.
-pub(super) fn cover<'a>(
-    root: &Root<'a>,
-    spot: Spot<'a>,
-    found: &Found<'a>,
-    content: &'a [u8],
-    changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
-    if found.content == content {
-        return Ok(());
-    }
-    let file = File {
-        content,
-        access: Access::of(found),
-        folder: Folder::Made(Access::FOLDER),
-    };
-    changes.cover(root, spot, file, b"")
 }
 
 /// All lines of `theirs` but those that are about one of `devices`.

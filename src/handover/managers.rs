@@ -67,7 +67,7 @@ pub const IFUPDOWN: Manager = Manager {
     decide: ifupdown::decide,
 };
 
-/// dhcpcd(8)
+/// dhcpcd(8). On the NICs that it is denied the kernel hears the routers.
 pub const DHCPCD: Manager = Manager {
     name: b"dhcpcd",
     unit: b"dhcpcd.service",
@@ -77,7 +77,7 @@ pub const DHCPCD: Manager = Manager {
     decide: deny::dhcpcd,
 };
 
-/// connman(8)
+/// connman(8), like dhcpcd.
 pub const CONNMAN: Manager = Manager {
     name: b"ConnMan",
     unit: b"connman.service",

@@ -104,9 +104,25 @@ fn replace<'a>(
                     add an empty one to the image"
             .into());
     };
-    if old.content == content {
+    cover(root, spot, &old, content, changes)
+}
+
+/// Covers a file, unless it is as it should be.
+fn cover<'a>(
+    root: &Root<'a>,
+    spot: Spot<'a>,
+    found: &Found<'a>,
+    content: &'a [u8],
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    if found.content == content {
         return Ok(());
     }
+    let file = File {
+        content,
+        access: Access::of(found),
+        folder: Folder::Made(Access::FOLDER),
+    };
     changes.cover(root, spot, file, b"")
 }
 

@@ -74,7 +74,7 @@ fn is_resolved_enabled(root: &Root) -> Result<bool, Reason> {
 }
 
 /// How many name servers and search domains there are.
-pub fn count(plan: &Plan) -> (usize, usize) {
+fn count(plan: &Plan) -> (usize, usize) {
     let mut count = (plan.dns.len(), plan.search.len());
     for link in plan.links {
         count.0 += link.dns.len();

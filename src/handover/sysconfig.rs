@@ -11,10 +11,9 @@
 //! With DHCP network-scripts add no IPv4 address of ours (ifup-eth).
 use rustix::io::Errno;
 
-use super::ifupdown::{cover, route};
+use super::ifupdown::route;
 use super::managers::{device, is_v4, links};
-use super::resolv_conf::count;
-use super::{HEAD, fill, replace};
+use super::{HEAD, cover, fill, replace};
 use crate::memory::Arena;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
 use crate::report::shown;
@@ -162,7 +161,7 @@ impl Dialect {
                     column,
                     text,
                 };
-                pen.ifcfg(link, count(plan).0 > 0);
+                pen.ifcfg(link, plan.has_name_servers());
                 pen.files(link, changes);
             }
         }

@@ -50,6 +50,11 @@ impl<'a> Plan<'a> {
         self.dns.iter().chain(per_link).copied()
     }
 
+    /// Whether there is any.
+    pub fn has_name_servers(&self) -> bool {
+        !self.dns.is_empty() || self.links.iter().any(|link| !link.dns.is_empty())
+    }
+
     /// Every search domain, the machine's own first, each once.
     pub fn search_domains(&self) -> impl Iterator<Item = &'a [u8]> {
         let per_link = self.links.iter().flat_map(|link| link.search.iter());
