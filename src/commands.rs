@@ -216,10 +216,17 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
         return DONE;
     }
     let named = options.context.is_some() || device.is_some() || required;
-    let root = Root::open(arena, options.root, options.run);
+    // Before the context's own problems, of which there may be very many.
+    let root = match Root::open(arena, options.root, options.run) {
+        Ok(root) => Some(root),
+        Err((path, errno)) => {
+            report.problem("open", path, errno);
+            None
+        }
+    };
     let network = parameters.network;
     let managers = match &root {
-        Ok(root) if plan.is_some() && network.handover() => Some(Managers::of(root)),
+        Some(root) if plan.is_some() && network.handover() => Some(Managers::of(root)),
         _ => None,
     };
     if let Some(plan) = &mut plan {
@@ -242,12 +249,8 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
             }
         }
     }
-    let root = match root {
-        Ok(root) => root,
-        Err((path, errno)) => {
-            report.problem("open", path, errno);
-            return WRONG;
-        }
+    let Some(root) = root else {
+        return WRONG;
     };
     if options.dry_run {
         if let Some(plan) = &plan {
@@ -270,6 +273,7 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
             }
         }
     });
+    report.finish();
     status(plan.is_some(), named, &report)
 }
 

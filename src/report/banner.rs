@@ -3,13 +3,13 @@
 //! agetty(8) prints above the login prompt.
 use ufmt::uwrite;
 
-use super::{Level, Report};
+use super::{Level, Report, SHOWN};
 use crate::memory::Arena;
 use crate::plan::Plan;
 use crate::text::{Text, split};
 
 /// The paths in the booted system.
-const REPORT: &[u8] = b"/run/onecontext/report";
+pub const REPORT: &str = "/run/onecontext/report";
 const ISSUE: &[u8] = b"/run/issue.d/50-onecontext.issue";
 
 /// A path in the booted system, and what belongs there.
@@ -27,9 +27,12 @@ pub fn files<'a>(arena: &'a Arena, plan: Option<&Plan<'a>>, report: &Report<'a>)
         lines.extend(line);
         lines.push(b'\n');
     }
+    if let more @ 1.. = report.problems().saturating_sub(super::KEPT) {
+        uwrite!(lines, "problem: {} more problems are left out here\n", more);
+    }
     let mut text = arena.table();
     issue(&mut text, plan, report);
-    [(REPORT, lines.finish()), (ISSUE, text.finish())]
+    [(REPORT.as_bytes(), lines.finish()), (ISSUE, text.finish())]
 }
 
 fn issue(out: &mut Text, plan: Option<&Plan>, report: &Report) {
@@ -55,8 +58,17 @@ fn issue(out: &mut Text, plan: Option<&Plan>, report: &Report) {
         .lines()
         .iter()
         .filter(|(level, _)| *level == Level::Problem)
+        .take(SHOWN)
     {
         uwrite!(out, "onecontext: {}\n", Issue(line));
+    }
+    if let more @ 1.. = report.problems().saturating_sub(SHOWN) {
+        uwrite!(
+            out,
+            "onecontext: {} more problems are in {}\n",
+            more,
+            REPORT
+        );
     }
 }
 

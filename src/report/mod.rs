@@ -2,12 +2,26 @@
 //! console, `/run/onecontext/report`, and the banner above the login prompt.
 pub mod banner;
 
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use ufmt::{uDisplay, uwrite};
 
 use crate::memory::{Arena, Table};
 use crate::text::{Reason, Shown, Text};
+
+/// The longest message that every kernel's log takes in one write, in bytes
+/// (kernel/printk/printk.c: `LOG_LINE_MAX` is 1024 less a prefix of 48; since
+/// 6.3 it is 1024). A longer one is refused as a whole.
+const LONGEST: usize = 976;
+/// Lines that one open file of the kernel log takes in five seconds; what is
+/// more is dropped (printk.c, `devkmsg_write`; linux/ratelimit_types.h).
+const BURST: u8 = 10;
+/// Problems that are shown to people on the console and above the login
+/// prompt. Some hundred lines there hide what comes first, and cost seconds on
+/// a serial line.
+const SHOWN: usize = 40;
+/// Problems that are kept for the report.
+const KEPT: usize = 1000;
 
 /// Who should see a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,16 +38,18 @@ pub enum Level {
 pub struct Report<'a> {
     arena: &'a Arena,
     lines: Table<'a, (Level, &'a [u8])>,
+    problems: usize,
     console: Console,
+    /// The open kernel log, and how many lines it has taken.
+    kmsg: Option<(OwnedFd, u8)>,
     /// Whether notes reach the console like problems.
     pub all: bool,
 }
 
 /// Where the lines go.
 pub enum Console {
-    /// A kernel log device, opened anew for each line: the kernel limits the
-    /// lines of one open file to ten in five seconds (printk.c,
-    /// `devkmsg_write`). Where there is none, this file descriptor.
+    /// The kernel log. Where there is none, or it refuses a line, this file
+    /// descriptor.
     Kmsg(BorrowedFd<'static>),
     /// A file descriptor, such as standard error.
     File(BorrowedFd<'static>),
@@ -47,7 +63,9 @@ impl<'a> Report<'a> {
         Self {
             arena,
             lines: arena.table(),
+            problems: 0,
             console,
+            kmsg: None,
             all: false,
         }
     }
@@ -63,47 +81,105 @@ impl<'a> Report<'a> {
         self.arena.table()
     }
 
-    /// One line of free form.
+    /// One line of free form. Of very many problems the first are printed, and
+    /// more of them are kept; all are counted.
     pub fn say(&mut self, level: Level, line: Text<'a>) {
         let line = line.finish();
-        self.print(level, line);
-        self.lines.push((level, line));
+        let (mut is_printed, mut is_kept) = (true, true);
+        if level == Level::Problem {
+            self.problems += 1;
+            // Standard error is read by whoever asked for it: nothing is left out.
+            is_printed = self.problems <= SHOWN || matches!(self.console, Console::File(_));
+            is_kept = self.problems <= KEPT;
+        }
+        if is_printed {
+            self.print(level, line);
+        }
+        if is_kept {
+            self.lines.push((level, line));
+        }
     }
 
-    /// All lines, oldest first.
+    /// Says how many problems the console was not told, in its last line.
+    pub fn finish(&mut self) {
+        if let (Some(more @ 1..), Console::Kmsg(_)) =
+            (self.problems.checked_sub(SHOWN), &self.console)
+        {
+            let mut line = self.line();
+            uwrite!(line, "{} more problems are in {}", more, banner::REPORT);
+            self.print(Level::Problem, line.finish());
+        }
+    }
+
+    /// All lines that were kept, oldest first.
     pub fn lines(&self) -> &[(Level, &'a [u8])] {
         &self.lines
     }
 
     /// How many problems there were.
     pub fn problems(&self) -> usize {
-        self.lines
-            .iter()
-            .filter(|(level, _)| *level == Level::Problem)
-            .count()
+        self.problems
     }
 
-    fn print(&self, level: Level, line: &[u8]) {
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let kmsg = match &self.console {
-            Console::Kmsg(_) => openat(CWD, c"/dev/kmsg", flags, Mode::empty()).ok(),
-            _ => None,
-        };
-        let (priority, file) = match (&self.console, &kmsg) {
-            (Console::Silent, _) => return,
-            (Console::Kmsg(_), Some(kmsg)) if level == Level::Problem || self.all => {
-                ("<3>", kmsg.as_fd())
+    fn print(&mut self, level: Level, line: &[u8]) {
+        let other = match self.console {
+            Console::Silent => return,
+            Console::File(file) => file,
+            Console::Kmsg(file) => {
+                let priority = match level {
+                    Level::Note if !self.all => "<6>",
+                    _ => "<3>",
+                };
+                if self.log(priority, line) {
+                    return;
+                }
+                file
             }
-            (Console::Kmsg(_), Some(kmsg)) => ("<6>", kmsg.as_fd()),
-            (Console::Kmsg(file) | Console::File(file), _) => ("", *file),
         };
-        let mut text = self.arena.table();
-        uwrite!(text, "{}onecontext: ", priority);
+        let mut text = self.line();
+        uwrite!(text, "onecontext: ");
         text.extend(line);
         text.push(b'\n');
         // A console that cannot be written leaves nobody to tell it.
-        let _ = rustix::io::write(file, &text);
+        let _ = rustix::io::write(other, &text);
     }
+
+    /// Writes a line to the kernel log. `false`: it could not be written.
+    fn log(&mut self, priority: &str, line: &[u8]) -> bool {
+        let (kmsg, lines) = match self.kmsg.take() {
+            Some((kmsg, lines)) if lines < BURST => (kmsg, lines),
+            _ => {
+                let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+                match openat(CWD, c"/dev/kmsg", flags, Mode::empty()) {
+                    Ok(kmsg) => (kmsg, 0),
+                    Err(_) => return false,
+                }
+            }
+        };
+        let record = record(self.arena, priority, line);
+        let is_written = rustix::io::write(&kmsg, &record).is_ok();
+        self.kmsg = Some((kmsg, lines + 1));
+        is_written
+    }
+}
+
+/// What is written to the kernel log for a line: cut to what that takes.
+fn record<'a>(arena: &'a Arena, priority: &str, line: &[u8]) -> Text<'a> {
+    const MORE: &str = "…";
+    let mut text = arena.table();
+    uwrite!(text, "{}onecontext: ", priority);
+    text.extend(line);
+    if text.len() >= LONGEST {
+        let mut end = LONGEST - MORE.len() - 1;
+        // Not within a character: its later bytes are 10xxxxxx (RFC 3629 3).
+        while text.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.extend(MORE.as_bytes());
+    }
+    text.push(b'\n');
+    text
 }
 
 /// The text of a step that failed: the step, its operand, the reason.
@@ -118,4 +194,48 @@ pub fn shown<'a>(arena: &'a Arena, value: &impl uDisplay) -> &'a [u8] {
     let mut text = arena.table();
     uwrite!(text, "{}", *value);
     text.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let arena = Arena::new();
+        let whole = "x".repeat(LONGEST - "<3>onecontext: \n".len());
+        let text = record(&arena, "<3>", whole.as_bytes());
+        assert_eq!(text.len(), LONGEST);
+        assert!(!text.ends_with("…\n".as_bytes()));
+        for character in ["x", "é", "€", "🦀"] {
+            let line = character.repeat(LONGEST);
+            let text = record(&arena, "<3>", line.as_bytes());
+            let text = std::str::from_utf8(&text).unwrap();
+            assert!(text.ends_with(&format!("{character}…\n")), "{text}");
+            assert!((LONGEST - 3..=LONGEST).contains(&text.len()));
+        }
+    }
+
+    #[test]
+    fn of_very_many_problems_a_thousand_are_kept_and_all_are_counted() {
+        let arena = Arena::new();
+        let mut report = Report::new(&arena, Console::Silent);
+        for _ in 0..40_000 {
+            report.problem("read", b"x", "not a number");
+        }
+        let mut note = report.line();
+        note.push(b'n');
+        report.say(Level::Note, note);
+        assert_eq!(report.problems(), 40_000);
+        assert_eq!(report.lines().len(), 1_001);
+        let [(_, text), (_, issue)] = banner::files(&arena, None, &report);
+        let text = std::str::from_utf8(text).unwrap();
+        assert_eq!(text.lines().count(), 1_002);
+        assert!(text.ends_with("\nproblem: 39000 more problems are left out here\n"));
+        let issue = std::str::from_utf8(issue).unwrap();
+        assert_eq!(issue.lines().count(), 41);
+        assert!(
+            issue.ends_with("\nonecontext: 39960 more problems are in /run/onecontext/report\n")
+        );
+    }
 }
