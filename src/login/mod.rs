@@ -1,11 +1,12 @@
 //! Who may log in: SSH keys, written where the root's sshd looks, and the SSH
 //! server itself.
 mod authorized_keys;
+mod key_file;
 pub mod sshd;
 mod sshd_config;
 mod tmpfiles;
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::Stat;
 use rustix::io::Errno;
 use ufmt::uwrite;
 
@@ -14,14 +15,18 @@ use crate::plan::Plan;
 use crate::report::Report;
 use crate::root::users::{User, Users};
 use crate::root::{
-    Access, Change, Changes, Column, File, Folder, Found, Label, Root, Spot, What, Writer,
-    mounted_later, units,
+    Access, Change, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, units,
 };
 use crate::text::{Reason, Shown};
+use key_file::{Existing, Home, KeyFile, NO_HOME, SHARED_HOME};
 
 /// Applied by systemd-tmpfiles-setup.service, before systemd's own
 /// provision.conf: of two lines for one path the first counts.
 const TMPFILES: &[u8] = b"/run/tmpfiles.d/50-onecontext.conf";
+/// Where sshd looks for keys of a root that never can be written, by the
+/// user's name; and how its configuration says so (sshd_config(5), TOKENS).
+const KEYS_IN_RUN: &[u8] = b"/run/onecontext/keys/";
+const KEY_FILE_IN_RUN: &[u8] = b"/run/onecontext/keys/%u";
 /// How a failure to give a user its keys is reported.
 const STEP: &str = "keys for user";
 
@@ -48,276 +53,374 @@ pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Ch
             return;
         }
     };
-    if let Err(reason) = keys(plan, root, &users, column, changes) {
-        changes.problem(STEP, b"authorized_keys", reason);
+    let sshd = match plan.keys.is_empty() {
+        true => None,
+        false => sshd::inspect(root)
+            .map_err(|reason| changes.problem("SSH server", b"sshd", reason))
+            .ok(),
+    };
+    let mut logins = Logins {
+        root,
+        column,
+        takes_keys_from_run: sshd.as_ref().is_some_and(sshd::Facts::is_openssh),
+        lines: Tmpfiles(root.arena().table()),
+        decided: root.arena().table(),
+        homes_of_root: homes_of_root(root, &users),
+        keys_in_run: false,
+    };
+    logins.grant(plan, &users, changes);
+    logins.revoke(plan, &users, changes);
+    let keys_in_run = logins.keys_in_run;
+    if let Err(reason) = logins.lines.finish(root, changes) {
+        changes.problem("write", TMPFILES, reason);
     }
-    if plan.keys.is_empty() {
-        return;
-    }
-    let facts = sshd::inspect(root);
-    let decided = facts.and_then(|facts| {
-        sshd::decide(root, &facts, column, changes)?;
-        check_config(plan, root, &users, &facts, changes);
-        Ok(())
-    });
-    if let Err(reason) = decided {
-        changes.problem("SSH server", b"sshd", reason);
-    }
-}
-
-/// A user's file.
-#[derive(Clone, Copy)]
-struct Login<'a> {
-    user: User<'a>,
-    /// Where the file is, or would be, links followed as far as they may be.
-    spot: Spot<'a>,
-    /// The home is there now, and nothing is mounted over it later.
-    visible: bool,
-}
-
-fn keys<'a>(
-    plan: &Plan,
-    root: &Root<'a>,
-    users: &Users<'a>,
-    column: Column,
-    changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
-    let arena = root.arena();
-    let mut lines = Tmpfiles(arena.table());
-    let mut written = arena.table();
-    for name in plan.users() {
-        let Some(user) = users.find(name) else {
-            changes.problem(
-                STEP,
-                name,
-                "no such user in /etc/passwd: make it in the image, or name another in USERNAME",
-            );
-            continue;
-        };
-        let mut keys = arena.table();
-        for key in plan.keys.iter().filter(|key| key.user == name) {
-            keys.push(key.line);
+    if let Some(facts) = &sshd {
+        if let Err(reason) = sshd::decide(root, facts, column, keys_in_run, changes) {
+            changes.problem("SSH server", b"sshd", reason);
         }
-        let done = login(root, user).and_then(|login| {
-            // Such as toor beside root: the keys of the one would go with
-            // those of the other.
-            if written.contains(&login.spot) {
-                return Err("its home is that of another user of this context".into());
+        check_config(plan, root, &users, facts, keys_in_run, changes);
+    }
+}
+
+/// The homes of the users with the number 0.
+fn homes_of_root<'a>(root: &Root<'a>, users: &Users<'a>) -> &'a [Spot<'a>] {
+    let mut homes = root.arena().table();
+    for user in users.iter().filter(|user| user.uid == 0) {
+        // Where that home cannot be found, nobody shares it.
+        if let Ok(home) = root.locate(user.home) {
+            homes.push(home);
+        }
+    }
+    homes.finish()
+}
+
+/// How the keys of a user reach sshd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The file is replaced.
+    Replace,
+    /// A copy in /run is mounted over the file.
+    BindOver,
+    /// A file in /run, where sshd is told to look as well.
+    Run,
+    /// systemd-tmpfiles writes the file in the booted system.
+    Tmpfiles,
+    /// None, for this reason.
+    Impossible(&'static str),
+}
+
+/// The decisions on the files of all users.
+struct Logins<'d, 'a> {
+    root: &'d Root<'a>,
+    column: Column,
+    /// The server can be told to look for keys in /run.
+    takes_keys_from_run: bool,
+    lines: Tmpfiles<'a>,
+    /// Files that a user of this context has.
+    decided: Table<'a, Spot<'a>>,
+    homes_of_root: &'a [Spot<'a>],
+    /// Some keys are in /run alone.
+    keys_in_run: bool,
+}
+
+impl<'a> Logins<'_, 'a> {
+    /// Gives the users of the plan their keys.
+    fn grant(&mut self, plan: &Plan, users: &Users<'a>, changes: &mut Changes<'a>) {
+        for name in plan.users() {
+            let Some(user) = users.find(name) else {
+                changes.problem(
+                    STEP,
+                    name,
+                    "no such user in /etc/passwd: make it in the image, or name another in USERNAME",
+                );
+                continue;
+            };
+            let mut keys = self.root.arena().table();
+            for key in plan.keys.iter().filter(|key| key.user == name) {
+                keys.push(key.line);
             }
-            written.push(login.spot);
-            one_file(root, &login, &keys, column, &mut lines, changes)
-        });
-        if let Err(reason) = done {
-            changes.problem(STEP, name, reason);
-        }
-        if !user.has_shell() {
-            changes.problem("login of user", name, "its shell lets nobody in");
+            if let Err(reason) = self.grant_one(user, &keys, users, changes) {
+                changes.problem(STEP, name, reason);
+            }
+            if !user.has_shell() {
+                changes.problem("login of user", name, "its shell lets nobody in");
+            }
         }
     }
-    // Who had keys of an earlier context loses them with it.
-    let has_keys = |user: &User| plan.users().any(|name| name == user.name);
-    for user in users.iter().filter(User::has_shell) {
-        if has_keys(&user) {
-            continue;
-        }
-        // Where nobody can look there are no keys of ours.
-        if let Ok(login) = login(root, user)
-            && login.visible
-            && !written.contains(&login.spot)
-            && let Ok(found) = root.read_spot(login.spot)
-            && authorized_keys::is_marked(found.content)
-            && let Err(reason) = one_file(root, &login, &[], column, &mut lines, changes)
+
+    fn grant_one(
+        &mut self,
+        user: User<'a>,
+        keys: &[&[u8]],
+        users: &Users<'a>,
+        changes: &mut Changes<'a>,
+    ) -> Result<(), Reason> {
+        let file = KeyFile::find(self.root, user, self.homes_of_root)?;
+        // Nobody owns a home that is not there: it is that of its first user.
+        let has_this_home = |other: &User| other.home == user.home;
+        if file.home != Home::Present
+            && let Some(first) = users.iter().find(has_this_home)
+            && first.uid != user.uid
         {
-            changes.problem("remove keys of user", user.name, reason);
+            return Err(SHARED_HOME);
+        }
+        // Such as toor beside root: the keys of the one would go with those of
+        // the other.
+        if self.decided.contains(&file.spot) {
+            return Err("its home is that of another user of this context".into());
+        }
+        self.decided.push(file.spot);
+        let existing = file.existing(self.root)?;
+        if existing.in_directory_of_root(&user) {
+            changes.problem(
+                "login of user",
+                user.name,
+                "its .ssh belongs to root, who must have left it there: it is left so, and sshd \
+                 takes it, but chown it to the user in the image",
+            );
+        }
+        self.bring(&file, &existing, keys, changes)
+    }
+
+    /// Who had keys of an earlier context loses them with it.
+    fn revoke(&mut self, plan: &Plan, users: &Users<'a>, changes: &mut Changes<'a>) {
+        let has_keys = |user: &User| plan.users().any(|name| name == user.name);
+        for user in users.iter().filter(User::has_shell) {
+            if has_keys(&user) {
+                continue;
+            }
+            match self.revoke_one(user, changes) {
+                // Nothing of ours is there, or it is the owner's turn.
+                Ok(()) | Err(NO_HOME | SHARED_HOME) => {}
+                Err(reason) => changes.problem("remove keys of user", user.name, reason),
+            }
         }
     }
-    lines.finish(root, changes)
+
+    fn revoke_one(&mut self, user: User<'a>, changes: &mut Changes<'a>) -> Result<(), Reason> {
+        let file = KeyFile::find(self.root, user, self.homes_of_root)?;
+        if file.home != Home::Present || self.decided.contains(&file.spot) {
+            return Ok(());
+        }
+        match self.root.read_spot(file.spot) {
+            Ok(found) if authorized_keys::is_marked(found.content) => {
+                let existing = file.existing(self.root)?;
+                self.bring(&file, &existing, &[], changes)
+            }
+            // No file, or what we never made.
+            Ok(_)
+            | Err(Reason::Os(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) | Reason::Found(_)) => {
+                self.sweep(file.spot, changes)
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    fn sweep(&self, spot: Spot<'a>, changes: &mut Changes<'a>) -> Result<(), Reason> {
+        match self.column {
+            Column::Written => changes.sweep(self.root, spot),
+            _ => Ok(()),
+        }
+    }
+
+    /// Brings the block of one file up to date.
+    fn bring(
+        &mut self,
+        file: &KeyFile<'a>,
+        existing: &Existing<'a>,
+        keys: &[&[u8]],
+        changes: &mut Changes<'a>,
+    ) -> Result<(), Reason> {
+        let arena = self.root.arena();
+        let KeyFile { user, spot, home } = *file;
+        let old = existing.file.map_or(&b""[..], |found| found.content);
+        let merged = authorized_keys::merge(arena, old, keys);
+        if merged.broken {
+            changes.problem(
+                "onecontext's block in",
+                spot.path(),
+                "a marker was missing, so lines that may be old keys of ours were kept",
+            );
+        }
+        let new = new_file(file, existing, merged.content);
+        let done = said(self.root, &user, keys.len(), spot.path());
+        if is_done(existing, &new) {
+            if !keys.is_empty() {
+                changes.note(&[done]);
+            }
+            return self.sweep(spot, changes);
+        }
+        match self.way(file, existing) {
+            Way::Replace => changes.push(Change {
+                spot,
+                what: What::File(new),
+                done,
+            }),
+            Way::BindOver => changes.cover(self.root, spot, new, done)?,
+            Way::Run => {
+                let path = arena.concat(&[KEYS_IN_RUN, user.name]);
+                let done = said(self.root, &user, keys.len(), path);
+                let folder = Folder::Made(Access::FOLDER);
+                let new = File { folder, ..new };
+                changes.file(self.root, self.root.locate(path)?, new, done)?;
+                self.keys_in_run = true;
+            }
+            Way::Tmpfiles => {
+                if existing.is_root_s(&user) {
+                    return Err(
+                        "its .ssh belongs to root: chown it to the user in the image".into(),
+                    );
+                }
+                match home {
+                    Home::MountedLater => {
+                        self.lines
+                            .keys_elsewhere(self.root, file, merged.content, changes)?;
+                    }
+                    _ => self.lines.keys(file, "f+", b"", merged.content)?,
+                }
+                changes.note(&[done, b", by systemd-tmpfiles"]);
+            }
+            Way::Impossible(why) => return Err(why.into()),
+        }
+        Ok(())
+    }
+
+    fn way(&self, file: &KeyFile, existing: &Existing) -> Way {
+        let is_present = file.home == Home::Present;
+        let may_be_written_later = self.column != Column::Sealed;
+        if file.spot.in_run() || self.column == Column::Written && is_present {
+            Way::Replace
+        } else if may_be_written_later && units::is_init(self.root) {
+            // A mount over the file would make later renames over it fail.
+            Way::Tmpfiles
+        } else if existing.file.is_some() {
+            Way::BindOver
+        } else if may_be_written_later {
+            Way::Impossible(match file.home {
+                Home::Present => {
+                    "the root is not to be written now, and its init takes nothing from /run"
+                }
+                _ => "its home is not there yet, and this init takes nothing from /run",
+            })
+        } else if self.takes_keys_from_run {
+            Way::Run
+        } else {
+            Way::Impossible(
+                "the root is read-only, without an authorized_keys to mount over: \
+                 make an empty one in the image",
+            )
+        }
+    }
 }
 
-fn login<'a>(root: &Root<'a>, user: User<'a>) -> Result<Login<'a>, Reason> {
-    let arena = root.arena();
-    if !user.home.starts_with(b"/") {
-        return Err("no home directory in /etc/passwd".into());
-    }
-    let (home, stat) = root.look(user.home)?;
-    let visible = match stat {
-        Ok(stat) => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
-        Err(Errno::NOENT) => false,
-        Err(errno) => return Err(errno.into()),
-    } && !mounted_later(root, home);
-    let spot = if user.uid == 0 {
-        root.locate(home.join(arena, b".ssh/authorized_keys")?.path())?
-    } else {
-        // The user made what is below the home: no link is followed there.
-        home.join(arena, b".ssh/authorized_keys")?
-    };
-    Ok(Login {
-        user,
-        spot,
-        visible,
-    })
+/// `alice: 2 keys in /home/alice/.ssh/authorized_keys`
+fn said<'a>(root: &Root<'a>, user: &User, count: usize, path: &[u8]) -> &'a [u8] {
+    let mut line = root.arena().table();
+    let unit = if count == 1 { "key" } else { "keys" };
+    uwrite!(
+        line,
+        "{}: {} {} in {}",
+        Shown(user.name),
+        count,
+        unit,
+        Shown(path)
+    );
+    line.finish()
 }
 
-/// Brings the block of one file up to date.
-fn one_file<'a>(
-    root: &Root<'a>,
-    login: &Login<'a>,
-    keys: &[&[u8]],
-    column: Column,
-    lines: &mut Tmpfiles<'a>,
-    changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
-    let arena = root.arena();
-    let Login {
-        user,
-        spot,
-        visible,
-    } = *login;
-    let old = match root.read_spot(spot) {
-        // Such as a link to /etc/shadow: its text would become the user's.
-        Ok(found) if found.is_shared && user.uid != 0 => {
-            return Err("authorized_keys has other names, hard links: not trusted".into());
-        }
-        Ok(found) => Some(found),
-        Err(Reason::Os(Errno::NOENT)) => None,
-        Err(Reason::Os(Errno::LOOP)) => {
-            return Err("a symbolic link below the home, which is not followed".into());
-        }
-        Err(reason) => return Err(reason),
-    };
-    let merged = authorized_keys::merge(arena, old.map_or(b"", |found| found.content), keys);
-    if merged.broken {
-        changes.problem(
-            "onecontext's block in",
-            spot.path(),
-            "a marker was missing, so lines that may be old keys of ours were kept",
-        );
-    }
-    let owner = (user.uid, user.gid);
+/// The file as it should be. What is root's stays root's.
+fn new_file<'a>(file: &KeyFile<'a>, existing: &Existing<'a>, content: &'a [u8]) -> File<'a> {
+    let user = &file.user;
     let access = |mode| Access {
         mode,
-        owner: Some(owner),
+        owner: Some((user.uid, user.gid)),
         label: Label::SshHome,
     };
-    let folder = if spot.path().ends_with(b"/.ssh/authorized_keys") {
-        Folder::Kept(access(0o700))
-    } else {
-        // A link of root's own leads to some other directory.
-        Folder::Made(access(0o700))
+    let own = match existing.file {
+        Some(found) if found.uid != user.uid => Access {
+            label: Label::SshHome,
+            ..Access::of(&found)
+        },
+        _ => access(0o600),
     };
-    let file = File {
-        content: merged.content,
-        access: access(0o600),
+    // A link of root's own leads to some other directory.
+    let is_usual = file.spot.path().ends_with(b"/.ssh/authorized_keys");
+    let folder = match is_usual && !existing.in_directory_of_root(user) {
+        true => Folder::Kept(access(0o700)),
+        false => Folder::Made(access(0o700)),
+    };
+    File {
+        content,
+        access: own,
         folder,
-    };
-    // `alice: 2 keys in /home/alice/.ssh/authorized_keys`
-    let mut done = arena.table();
-    let unit = if keys.len() == 1 { "key" } else { "keys" };
-    let (name, path) = (Shown(user.name), Shown(spot.path()));
-    uwrite!(done, "{}: {} {} in {}", name, keys.len(), unit, path);
-    let done = done.finish();
-    if old.is_some_and(|found| is_done(root, &found, &file, spot)) {
-        if !keys.is_empty() {
-            changes.note(&[done]);
-        }
-        return Ok(());
     }
-    if spot.in_run() || column == Column::Written && visible {
-        changes.push(Change {
-            spot,
-            what: What::File(file),
-            done,
-        });
-        return Ok(());
-    }
-    let systemd = units::is_init(root);
-    if systemd {
-        if visible {
-            lines.keys(&user, spot, "f+", b"", merged.content)?;
-        } else {
-            elsewhere(root, login, merged.content, lines, changes)?;
-        }
-    }
-    // What a file that cannot be written should be is mounted over it; where
-    // systemd-tmpfiles can still write it, that is better, since a mount makes
-    // later renames over the file fail.
-    let mounts = !(systemd && column == Column::Deferred) && visible && old.is_some();
-    if mounts {
-        changes.cover(root, spot, file, done)?;
-    } else if column == Column::Sealed && visible {
-        return Err(
-            "the root is read-only, without an authorized_keys to mount over: \
-             make an empty one in the image"
-                .into(),
-        );
-    } else if !systemd {
-        return Err(
-            "the root is not to be written now, and its init takes nothing from /run".into(),
-        );
-    } else {
-        changes.note(&[done, b", by systemd-tmpfiles"]);
-    }
-    Ok(())
 }
 
 /// Whether there is nothing to do for a file and its directory.
-fn is_done<'a>(root: &Root<'a>, found: &Found, file: &File, spot: Spot<'a>) -> bool {
-    let folder_is_kept = || match file.folder {
-        Folder::Made(_) => true,
-        Folder::Kept(access) => spot
-            .parent(root.arena())
-            .and_then(|above| Ok(root.stat(above)?))
-            .is_ok_and(|stat| access.is(stat.st_mode, stat.st_uid, stat.st_gid)),
+fn is_done(existing: &Existing, new: &File) -> bool {
+    let Existing {
+        file: Some(found),
+        directory: Some(directory),
+    } = existing
+    else {
+        return false;
     };
-    found.content == file.content
-        && file.access.is(found.mode, found.uid, found.gid)
-        && folder_is_kept()
-}
-
-/// Keys for a home that is not there yet: what its authorized_keys holds
-/// cannot be read, and must not be lost.
-fn elsewhere<'a>(
-    root: &Root<'a>,
-    login: &Login<'a>,
-    content: &'a [u8],
-    lines: &mut Tmpfiles<'a>,
-    changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
-    let Login { user, spot, .. } = *login;
-    if sshd_config::Config::read(root).looks_at(b"authorized_keys2") {
-        // sshd's own second file, which nobody else uses.
-        return lines.keys(&user, spot, "f+", b"2", content);
-    }
-    changes.problem(
-        STEP,
-        user.name,
-        "its home is mounted later: an authorized_keys that is there then is left as it is",
-    );
-    lines.keys(&user, spot, "f", b"", content)
+    found.content == new.content
+        && new.access.is(found.mode, found.uid, found.gid)
+        && match new.folder {
+            Folder::Made(_) => true,
+            Folder::Kept(access) => {
+                access.is(directory.st_mode, directory.st_uid, directory.st_gid)
+            }
+        }
 }
 
 /// The lines for systemd-tmpfiles so far.
 struct Tmpfiles<'a>(Table<'a, u8>);
 
 impl<'a> Tmpfiles<'a> {
-    /// The file at `spot`, its name ended by `suffix`, and its directory.
+    /// Keys for a home that is not there yet: what its authorized_keys holds
+    /// cannot be read, and must not be lost.
+    fn keys_elsewhere(
+        &mut self,
+        root: &Root<'a>,
+        file: &KeyFile<'a>,
+        content: &[u8],
+        changes: &mut Changes<'a>,
+    ) -> Result<(), Reason> {
+        if sshd_config::Config::read(root).looks_at(b"authorized_keys2") {
+            // sshd's own second file, which nobody else uses.
+            return self.keys(file, "f+", b"2", content);
+        }
+        changes.problem(
+            STEP,
+            file.user.name,
+            "its home is mounted later: an authorized_keys that is there then is left as it is",
+        );
+        self.keys(file, "f", b"", content)
+    }
+
+    /// The user's file, its name ended by `suffix`, and its directory.
     fn keys(
         &mut self,
-        user: &User,
-        spot: Spot<'a>,
+        file: &KeyFile<'a>,
         kind: &str,
         suffix: &[u8],
         content: &[u8],
     ) -> Result<(), Reason> {
+        let KeyFile {
+            user,
+            spot,
+            home: state,
+        } = *file;
         if content.contains(&0) {
             return Err("authorized_keys holds a NUL byte, which systemd-tmpfiles refuses".into());
         }
         let owner = (user.uid, user.gid);
         let folder = spot.cut().0;
         if let Some(home) = folder.strip_suffix(b"/.ssh") {
-            // Without a mode and on an existing home this changes nothing but
-            // the owner; made by the next line, it would be root's.
-            if user.uid != 0 && !home.is_empty() {
+            // Made by the next line alone, it would be root's.
+            if user.uid != 0 && state != Home::Present {
                 tmpfiles::line(&mut self.0, "d", &[home], None, owner, None);
             }
             tmpfiles::line(&mut self.0, "d", &[folder], Some(0o700), owner, None);
@@ -354,9 +457,10 @@ fn check_config<'a>(
     root: &Root<'a>,
     users: &Users<'a>,
     facts: &sshd::Facts<'a>,
+    keys_in_run: bool,
     changes: &mut Changes<'a>,
 ) {
-    if facts.server != Some(sshd::Server::OpenSsh) {
+    if !facts.is_openssh() {
         return;
     }
     let config = &facts.config;
@@ -367,7 +471,7 @@ fn check_config<'a>(
             "PubkeyAuthentication no: sshd takes no key at all",
         );
     }
-    if !config.looks_at(b"authorized_keys") {
+    if !keys_in_run && !config.looks_at(b"authorized_keys") {
         changes.problem(
             "SSH keys",
             b"sshd_config",

@@ -2,7 +2,7 @@
 //! keys. What is missing is given for this boot through /run/systemd/system.
 use super::sshd_config::Config;
 use crate::root::units::{self, Unit};
-use crate::root::{Changes, Column, Root};
+use crate::root::{Access, Changes, Column, File, Folder, Root};
 use crate::text::Reason;
 
 /// What is known of the SSH server of a root.
@@ -17,6 +17,13 @@ pub struct Facts<'a> {
     pub host_keys: HostKeys<'a>,
     /// What OpenSSH is told.
     pub config: Config<'a>,
+}
+
+impl Facts<'_> {
+    /// Whether OpenSSH's server is installed.
+    pub fn is_openssh(&self) -> bool {
+        self.server == Some(Server::OpenSsh)
+    }
 }
 
 /// The program.
@@ -191,11 +198,13 @@ fn mentions_a_maker(unit: &[u8]) -> bool {
 }
 
 /// What the root needs so that its SSH server runs after this boot, and what
-/// stands in the way.
+/// stands in the way. `keys_in_run`: keys are where sshd does not look by
+/// itself.
 pub fn decide<'a>(
     root: &Root<'a>,
     facts: &Facts<'a>,
     column: Column,
+    keys_in_run: bool,
     changes: &mut Changes<'a>,
 ) -> Result<(), Reason> {
     const STEP: &str = "SSH server";
@@ -228,16 +237,13 @@ pub fn decide<'a>(
             "installed, but no unit starts it: add ssh.service or sshd.service to the image",
         ),
     }
+    let makes_host_keys = matches!(facts.host_keys, HostKeys::Missing(_) | HostKeys::Made);
+    if keys_in_run || column == Column::Sealed && facts.is_openssh() && makes_host_keys {
+        copy_config(root, facts, changes)?;
+    }
     match facts.host_keys {
         HostKeys::Present | HostKeys::Made => {}
         HostKeys::Missing(keygen) if facts.systemd => {
-            if column == Column::Sealed {
-                changes.problem(
-                    "SSH host keys",
-                    b"/etc/ssh",
-                    "none, and the root is read-only: unless that changes, sshd cannot start",
-                );
-            }
             make_host_keys(root, keygen, changes)?;
             changes.note(&[b"SSH host keys: none in this image: made before the server starts"]);
         }
@@ -252,6 +258,57 @@ pub fn decide<'a>(
             "none, and no ssh-keygen to make them: install openssh-client in the image",
         ),
     }
+    Ok(())
+}
+
+/// A copy of /etc/ssh in /run, mounted over it: there host keys can be made,
+/// and its configuration names the keys in /run besides those of the homes.
+fn copy_config<'a>(
+    root: &Root<'a>,
+    facts: &Facts<'a>,
+    changes: &mut Changes<'a>,
+) -> Result<(), Reason> {
+    const MAIN: &[u8] = b"sshd_config";
+    let arena = root.arena();
+    let config = &facts.config;
+    if config.names(super::KEY_FILE_IN_RUN) {
+        return Ok(());
+    }
+    let spot = root.locate(b"/etc/ssh")?;
+    let copy = changes.copy_of(root, spot)?;
+    changes.copy_tree(root, spot, copy, MAIN)?;
+    // The first value counts, and a Match ends with the file that it is in
+    // (sshd_config(5)).
+    let mut text = arena.table();
+    text.extend(b"# Made by onecontext: the root is read-only, and keys are in /run as well.\n");
+    text.extend(b"AuthorizedKeysFile");
+    for pattern in config.key_files() {
+        text.push(b' ');
+        text.extend(pattern);
+    }
+    text.push(b' ');
+    text.extend(super::KEY_FILE_IN_RUN);
+    text.push(b'\n');
+    let mut access = Access::PUBLIC;
+    match &config.main {
+        Some((b"/etc/ssh/sshd_config", own)) => {
+            access = Access::of(own);
+            text.extend(own.content);
+        }
+        Some((path, _)) => {
+            text.extend(b"Include ");
+            text.extend(path);
+            text.push(b'\n');
+        }
+        None => {}
+    }
+    let file = File {
+        content: text.finish(),
+        access,
+        folder: Folder::Made(Access::FOLDER),
+    };
+    changes.file(root, copy.join(arena, MAIN)?, file, b"")?;
+    changes.bind(spot, copy, b"");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What the root's sshd_config(5) says in general, outside of Match blocks:
 //! enough to warn of keys that sshd will not look at.
 use crate::memory::Table;
-use crate::root::Root;
+use crate::root::{Found, Root};
 use crate::text::{self, Reason, base_name, cut, lines, same, span};
 
 /// Files included in files, at most (SERVCONF_MAX_DEPTH, openssh:servconf.h).
@@ -20,6 +20,8 @@ pub struct Config<'a> {
     values: [Option<&'a [u8]>; KEYWORDS.len()],
     /// Every `HostKey`.
     pub host_keys: Table<'a, &'a [u8]>,
+    /// The first file that is read, and its path.
+    pub main: Option<(&'static [u8], Found<'a>)>,
 }
 
 impl<'a> Config<'a> {
@@ -30,10 +32,15 @@ impl<'a> Config<'a> {
         let mut config = Self {
             values: [None; KEYWORDS.len()],
             host_keys: root.arena().table(),
+            main: None,
         };
         let main: [&[u8]; 2] = [b"/etc/ssh/sshd_config", b"/usr/etc/ssh/sshd_config"];
-        if let Some(found) = main.iter().find_map(|path| root.read(path).ok()) {
-            let _ = config.text(root, found.content, 0);
+        for path in main {
+            if let Ok(found) = root.read(path) {
+                config.main = Some((path, found));
+                let _ = config.text(root, found.content, 0);
+                break;
+            }
         }
         config
     }
@@ -57,11 +64,22 @@ impl<'a> Config<'a> {
         is(value, b"no")
     }
 
+    /// The patterns of `AuthorizedKeysFile`; none where it is `none`.
+    pub fn key_files(&self) -> impl Iterator<Item = &'a [u8]> {
+        let [.., patterns] = self.values;
+        words(patterns.unwrap_or(b".ssh/authorized_keys .ssh/authorized_keys2"))
+            .filter(|pattern| !same(pattern, b"none"))
+    }
+
+    /// Whether `AuthorizedKeysFile` has this pattern.
+    pub fn names(&self, pattern: &[u8]) -> bool {
+        self.key_files().any(|other| other == pattern)
+    }
+
     /// Whether sshd looks for keys in `.ssh/NAME` of a home. A path that says
     /// so in other words, such as `/home/%u/.ssh/NAME`, ends alike.
     pub fn looks_at(&self, name: &[u8]) -> bool {
-        let [.., patterns] = self.values;
-        words(patterns.unwrap_or(b".ssh/authorized_keys .ssh/authorized_keys2"))
+        self.key_files()
             .filter_map(|pattern| pattern.strip_suffix(name))
             .any(|folder| folder.ends_with(b".ssh/"))
     }

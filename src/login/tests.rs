@@ -110,7 +110,8 @@ fn what_the_image_brings_stays() {
     }
     let fixture = debian();
     fixture.file(ALICE_KEYS, b"image\r\n\0\xff last");
-    fixture.access("/home/alice/.ssh", 0o755, 0, 0);
+    fixture.access("/home/alice/.ssh", 0o755, 1000, 100);
+    fixture.access(ALICE_KEYS, 0o644, 1000, 100);
     auto(&fixture, &[("alice", "k")]);
     assert_eq!(
         fs::read(fixture.host(ALICE_KEYS)).unwrap(),
@@ -131,7 +132,7 @@ fn wrong_modes_alone_are_mended() {
     fixture.access("/home/alice/.ssh", 0o777, 1000, 100);
     auto(&fixture, &[("alice", "k")]);
     assert_eq!(fixture.stat("/home/alice/.ssh"), (0o700, 1000, 100));
-    fixture.access(ALICE_KEYS, 0o666, 0, 0);
+    fixture.access(ALICE_KEYS, 0o666, 1000, 100);
     auto(&fixture, &[("alice", "k")]);
     assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
 }
@@ -397,6 +398,7 @@ fn without_systemd_the_keys_are_mounted_over() {
     fixture.file("sbin/init", "");
     fixture.file(ALICE_KEYS, "image\n");
     fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+    fixture.access(ALICE_KEYS, 0o600, 1000, 100);
     in_own_mounts(|| {
         let keys = [("root", "k1"), ("alice", "k2")];
         let said = run(&fixture, Policy::ReadOnly, &keys);
@@ -421,46 +423,348 @@ fn without_systemd_the_keys_are_mounted_over() {
     assert!(!fixture.has("/root/.ssh"));
 }
 
+/// Mounts an overlay without an upper layer over the root: as read-only as
+/// squashfs. `false`, and why, where the kernel has no overlay.
+fn seal(fixture: &Fixture) -> bool {
+    use nix::mount::{MsFlags, mount};
+    let root = fixture.top().join("root");
+    let empty = fixture.top().join("empty");
+    fs::create_dir_all(&empty).unwrap();
+    let layers = format!("lowerdir={}:{}", root.display(), empty.display());
+    let kind = Some("overlay");
+    let mounted = mount(kind, &root, kind, MsFlags::MS_RDONLY, Some(layers.as_str()));
+    if let Err(error) = mounted {
+        assert!(std::env::var_os("CI").is_none(), "no overlay: {error}");
+        eprintln!("skipped: no overlay: {error}");
+    }
+    mounted.is_ok()
+}
+
 #[test]
-fn a_sealed_root_gets_both() {
-    if !is_root("a_sealed_root_gets_both") {
+fn on_a_sealed_root_keys_are_mounted_over_or_in_run() {
+    if !is_root("on_a_sealed_root_keys_are_mounted_over_or_in_run") {
         return;
     }
+    const MAIN: &str = "/etc/ssh/sshd_config";
     let fixture = debian();
     fixture.file(ALICE_KEYS, "image\n");
+    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+    fixture.access(ALICE_KEYS, 0o600, 1000, 100);
+    fixture.file(MAIN, "Include /etc/ssh/sshd_config.d/*.conf\nUseDNS no\n");
+    fixture.access(MAIN, 0o640, 0, 0);
+    fixture.file(
+        "etc/ssh/sshd_config.d/a.conf",
+        "AuthorizedKeysFile .ssh/a\n",
+    );
+    fixture.link("etc/ssh/moduli", "../moduli");
+    fixture.access("etc/ssh/ssh_host_ed25519_key", 0o600, 0, 0);
     in_own_mounts(|| {
-        use nix::mount::{MsFlags, mount};
-        // An overlay without an upper layer is as read-only as squashfs.
-        let root = fixture.top().join("root");
-        let empty = fixture.top().join("empty");
-        fs::create_dir(&empty).unwrap();
-        let layers = format!("lowerdir={}:{}", root.display(), empty.display());
-        let kind = Some("overlay");
-        let flags = MsFlags::MS_RDONLY;
-        if let Err(error) = mount(kind, &root, kind, flags, Some(layers.as_str())) {
-            eprintln!("a_sealed_root_gets_both: skipped: no overlay: {error}");
+        if !seal(&fixture) {
             return;
         }
-        let said = auto(&fixture, &[("root", "k1"), ("alice", "k2")]);
+        let keys = [("root", "k1"), ("alice", "k2"), ("bob", "k3")];
+        let said = auto(&fixture, &keys);
         assert!(said[0].starts_with("remount read-write: "), "{said:?}");
-        assert!(said.contains(&"alice: 1 key in /home/alice/.ssh/authorized_keys".into()));
+        assert!(said.iter().all(|line| !line.starts_with('!')), "{said:?}");
+        for line in [
+            "alice: 1 key in /home/alice/.ssh/authorized_keys",
+            "root: 1 key in /run/onecontext/keys/root",
+            "bob: 1 key in /run/onecontext/keys/bob",
+            "mounted over /etc/ssh",
+        ] {
+            assert!(said.contains(&line.into()), "{line}: {said:?}");
+        }
         assert_eq!(
             fixture.text(ALICE_KEYS),
             "image\n".to_owned() + &block("k2\n")
         );
-        assert!(
-            fixture
-                .text(TMPFILES)
-                .contains("f+ /home/alice/.ssh/authorized_keys ")
+        // As sshd wants them (sshd(8), StrictModes): also the directories.
+        assert_eq!(fixture.text("/run/onecontext/keys/bob"), block("k3\n"));
+        assert_eq!(fixture.stat("/run/onecontext/keys/bob"), (0o600, 1001, 101));
+        assert_eq!(fixture.stat("/run/onecontext/keys"), (0o755, 0, 0));
+        assert!(!fixture.has(TMPFILES));
+
+        assert_eq!(
+            fixture.text(MAIN),
+            "# Made by onecontext: the root is read-only, and keys are in /run as well.\n\
+             AuthorizedKeysFile .ssh/a /run/onecontext/keys/%u\n\
+             Include /etc/ssh/sshd_config.d/*.conf\nUseDNS no\n"
         );
-        assert!(
-            fixture
-                .text(TMPFILES)
-                .contains("f+ /root/.ssh/authorized_keys ")
+        assert_eq!(fixture.stat(MAIN), (0o640, 0, 0));
+        assert_eq!(fixture.text("etc/ssh/ssh_host_ed25519_key"), "secret");
+        assert_eq!(fixture.stat("etc/ssh/ssh_host_ed25519_key"), (0o600, 0, 0));
+        assert_eq!(
+            fs::read_link(fixture.host("etc/ssh/moduli"))
+                .unwrap()
+                .to_str(),
+            Some("../moduli")
         );
+        // The copy can be written, as ssh-keygen(1) will.
+        fixture.file("etc/ssh/new", "");
+        fs::remove_file(fixture.host("etc/ssh/new")).unwrap();
+        assert_idempotent(&fixture, Policy::Auto, &keys);
+    });
+    assert!(fixture.text(MAIN).starts_with("Include"));
+}
+
+#[test]
+fn host_keys_of_a_sealed_root_are_made_in_a_copy() {
+    if !is_root("host_keys_of_a_sealed_root_are_made_in_a_copy") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(ROOT_KEYS, "");
+    fixture.access(ROOT_KEYS, 0o600, 0, 0);
+    fs::remove_file(fixture.host("etc/ssh/ssh_host_ed25519_key")).unwrap();
+    // openSUSE's configuration is elsewhere.
+    fixture.file("usr/etc/ssh/sshd_config", "UseDNS no\n");
+    in_own_mounts(|| {
+        if !seal(&fixture) {
+            return;
+        }
+        let keys = [("root", "k")];
+        let said = auto(&fixture, &keys);
+        assert!(said.iter().all(|line| !line.starts_with('!')), "{said:?}");
+        assert_eq!(fixture.text(ROOT_KEYS), block("k\n"));
+        assert_eq!(
+            fixture.text("/etc/ssh/sshd_config"),
+            "# Made by onecontext: the root is read-only, and keys are in /run as well.\n\
+             AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 \
+             /run/onecontext/keys/%u\nInclude /usr/etc/ssh/sshd_config\n"
+        );
+        assert!(fixture.has("/run/systemd/system/onecontext-hostkeys.service"));
+        assert_idempotent(&fixture, Policy::Auto, &keys);
+    });
+}
+
+#[test]
+fn dropbear_on_a_sealed_root_needs_a_file_to_mount_over() {
+    if !is_root("dropbear_on_a_sealed_root_needs_a_file_to_mount_over") {
+        return;
+    }
+    let fixture = debian();
+    fs::rename(
+        fixture.host("usr/sbin/sshd"),
+        fixture.host("usr/sbin/dropbear"),
+    )
+    .unwrap();
+    in_own_mounts(|| {
+        if !seal(&fixture) {
+            return;
+        }
+        let said = auto(&fixture, &[("root", "k")]);
         let root_s = "!keys for user: root: the root is read-only, without an authorized_keys";
         assert!(said.iter().any(|line| line.starts_with(root_s)), "{said:?}");
     });
+}
+
+/// Everything that is not the user's own, and what is said of it. Nothing is
+/// touched, and nothing of it reaches anybody.
+#[test]
+fn ownership_is_neither_taken_nor_given() {
+    if !is_root("ownership_is_neither_taken_nor_given") {
+        return;
+    }
+    type Prepare = fn(&Fixture);
+    const PRIVATE: &str = "its authorized_keys belongs to root, and sshd would not take it: \
+                           chown it to the user in the image";
+    const LINK: &str = "a symbolic link leads there, in or to a directory that is not only \
+                        root's to write: not followed";
+    const SHARED: &str = "its home belongs to another user: give it one of its own in the image";
+    let cases: [(&str, Prepare, &str); 11] = [
+        (
+            "alice",
+            // A private file of root's, moved there by alice.
+            |fixture| {
+                fixture.file(ALICE_KEYS, "secret");
+                fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+                fixture.access(ALICE_KEYS, 0o600, 0, 0);
+            },
+            PRIVATE,
+        ),
+        (
+            "alice",
+            // sshd takes no file that its group can write.
+            |fixture| {
+                fixture.file(ALICE_KEYS, "secret");
+                fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+                fixture.access(ALICE_KEYS, 0o664, 0, 0);
+            },
+            PRIVATE,
+        ),
+        (
+            "alice",
+            |fixture| {
+                fixture.file(ALICE_KEYS, "secret");
+                fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+                fixture.access(ALICE_KEYS, 0o644, 1001, 101);
+            },
+            "its authorized_keys belongs to another user: chown it to the user in the image",
+        ),
+        (
+            "alice",
+            // A private directory of root's, renamed by alice.
+            |fixture| {
+                fixture.file(ALICE_KEYS, "secret");
+                fixture.access("/home/alice/.ssh", 0o700, 0, 0);
+            },
+            "its .ssh belongs to root, and the user cannot use it: chown it to the user in the \
+             image",
+        ),
+        (
+            "alice",
+            |fixture| {
+                fixture.directory("/home/alice/.ssh");
+                fixture.access("/home/alice/.ssh", 0o755, 1001, 101);
+            },
+            "its .ssh belongs to another user: chown it to the user in the image",
+        ),
+        ("operator", |_| {}, SHARED),
+        (
+            "alice",
+            |fixture| fixture.access("/home/alice", 0o755, 1001, 101),
+            SHARED,
+        ),
+        (
+            "root",
+            |fixture| fixture.access("/root", 0o755, 1000, 100),
+            SHARED,
+        ),
+        (
+            "guest",
+            // Its home is where alice can make a link.
+            |fixture| fixture.link("/home/alice/guest", "/root"),
+            LINK,
+        ),
+        (
+            "guest",
+            |fixture| {
+                fixture.link("/home/alice/guest", "../bob");
+                fixture.access("/home/bob", 0o755, 1002, 102);
+            },
+            LINK,
+        ),
+        (
+            "visitor",
+            |fixture| {
+                fixture.directory("tmp");
+                fixture.access("tmp", 0o1777, 0, 0);
+                fixture.link("/tmp/visitor", "/root");
+            },
+            LINK,
+        ),
+    ];
+    for (user, prepare, reason) in cases {
+        let fixture = debian();
+        fixture.file(
+            "etc/passwd",
+            format!(
+                "{PASSWD}operator:x:11:0::/root:/sbin/nologin\n\
+                 guest:x:1002:102::/home/alice/guest:/bin/sh\n\
+                 visitor:x:1003:103::/tmp/visitor:/bin/sh\n"
+            ),
+        );
+        fixture.file("/root/.ssh/id_rsa", "secret");
+        fixture.access("/root/.ssh/id_rsa", 0o600, 0, 0);
+        prepare(&fixture);
+        let before = fixture.picture();
+        for policy in [Policy::Auto, Policy::ReadOnly] {
+            let said = run(&fixture, policy, &[(user, "k")]);
+            let wanted = format!("!keys for user: {user}: {reason}");
+            assert!(said.contains(&wanted), "{wanted}: {said:?}");
+            assert_eq!(fixture.picture(), before, "{wanted}");
+        }
+    }
+}
+
+/// What sshd takes although it is root's is used, and stays root's.
+#[test]
+fn what_root_left_in_a_home_stays_root_s() {
+    if !is_root("what_root_left_in_a_home_stays_root_s") {
+        return;
+    }
+    for (mode, gid) in [(0o644, 0), (0o640, 100)] {
+        let fixture = debian();
+        fixture.file(ALICE_KEYS, "image\n");
+        fixture.access("/home/alice/.ssh", 0o755, 0, 0);
+        fixture.access(ALICE_KEYS, mode, 0, gid);
+        let said = auto(&fixture, &[("alice", "k")]);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[1].starts_with("!login of user: alice: its .ssh belongs to root"));
+        assert_eq!(
+            fixture.text(ALICE_KEYS),
+            "image\n".to_owned() + &block("k\n")
+        );
+        assert_eq!(fixture.stat("/home/alice/.ssh"), (0o755, 0, 0));
+        assert_eq!(fixture.stat(ALICE_KEYS), (mode, 0, gid));
+        assert_idempotent(&fixture, Policy::Auto, &[("alice", "k")]);
+        // And it is emptied again.
+        auto(&fixture, &[]);
+        assert_eq!(fixture.text(ALICE_KEYS), "image\n".to_owned() + &block(""));
+    }
+    // systemd-tmpfiles would refuse to, or chown what is root's.
+    let fixture = debian();
+    fixture.directory("/home/alice/.ssh");
+    let said = run(&fixture, Policy::ReadOnly, &[("alice", "k")]);
+    let wanted =
+        "!keys for user: alice: its .ssh belongs to root: chown it to the user in the image";
+    assert!(said.contains(&wanted.into()), "{said:?}");
+}
+
+#[test]
+fn what_stands_at_the_temporary_name_blocks_no_revocation() {
+    if !is_root("what_stands_at_the_temporary_name_blocks_no_revocation") {
+        return;
+    }
+    const TEMPORARY: &str = "/home/alice/.ssh/.authorized_keys.onecontext";
+    type Obstruct = fn(&Fixture);
+    let obstacles: [Obstruct; 5] = [
+        |fixture| fixture.file(TEMPORARY, "half"),
+        |fixture| fixture.link(TEMPORARY, "/etc/passwd"),
+        |fixture| fixture.directory(TEMPORARY),
+        |fixture| fixture.file(&format!("{TEMPORARY}/full"), ""),
+        |fixture| {
+            let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+            nix::unistd::mkfifo(&fixture.host(TEMPORARY), mode).unwrap();
+        },
+    ];
+    for (position, obstruct) in obstacles.into_iter().enumerate() {
+        let fixture = debian();
+        auto(&fixture, &[("alice", "k1")]);
+        obstruct(&fixture);
+        assert_eq!(
+            auto(&fixture, &[]),
+            ["alice: 0 keys in /home/alice/.ssh/authorized_keys"]
+        );
+        assert_eq!(fixture.text(ALICE_KEYS), block(""), "{position}");
+        assert_eq!(fixture.text("/etc/passwd"), PASSWD);
+        let left = fs::read_dir(fixture.host("/home/alice/.ssh"))
+            .unwrap()
+            .count();
+        // A directory with something in it is not ours to remove.
+        assert_eq!(left, if position == 3 { 2 } else { 1 }, "{position}");
+    }
+}
+
+#[test]
+fn what_a_killed_write_left_goes_though_nothing_is_to_be_written() {
+    if !is_root("what_a_killed_write_left_goes_though_nothing_is_to_be_written") {
+        return;
+    }
+    let keys = [("root", "k1"), ("alice", "k2")];
+    for now in [&keys[..], &keys[..1], &[]] {
+        let fixture = debian();
+        auto(&fixture, &keys);
+        auto(&fixture, now);
+        for home in ["root", "home/alice", "home/bob"] {
+            fixture.file(&format!("{home}/.ssh/.authorized_keys.onecontext"), "half");
+        }
+        auto(&fixture, now);
+        for home in ["root", "home/alice", "home/bob"] {
+            assert!(!fixture.has(&format!("{home}/.ssh/.authorized_keys.onecontext")));
+        }
+        assert_idempotent(&fixture, Policy::Auto, now);
+    }
 }
 
 #[test]

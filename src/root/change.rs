@@ -1,10 +1,12 @@
 //! What is to be written, described before anything is: so that it can be
 //! shown, and decided anew when the root turns out to be read-only.
+use rustix::fs::FileType;
+use rustix::io::Errno;
 use ufmt::{uDisplay, uWrite, uwrite};
 
 use super::{Found, Root, Spot};
 use crate::memory::{Arena, Table};
-use crate::report::{Level, failure};
+use crate::report::{Level, failure, shown};
 use crate::text::{Reason, Shown, Text};
 
 /// One thing to be made.
@@ -25,8 +27,10 @@ pub enum What<'a> {
     File(File<'a>),
     /// A symbolic link.
     Link(Link<'a>),
-    /// A file of the run directory mounted over one of the root.
+    /// A file or directory of the run directory mounted over one of the root.
     Bind(Bind<'a>),
+    /// Nothing: what is there is removed.
+    Removal,
 }
 
 /// A regular file.
@@ -160,6 +164,7 @@ impl<'a> Changes<'a> {
             && found.content == file.content
             && file.access.is(found.mode, found.uid, found.gid)
         {
+            self.sweep(root, spot)?;
             return Ok(false);
         }
         self.list.push(Change {
@@ -195,15 +200,64 @@ impl<'a> Changes<'a> {
         file: File<'a>,
         done: &'a [u8],
     ) -> Result<(), Reason> {
-        const COPIES: &[u8] = b"/run/onecontext/copies";
-        let source = root.locate(self.arena.concat(&[COPIES, spot.path()]))?;
+        let source = self.copy_of(root, spot)?;
         let folder = Folder::Made(Access::FOLDER);
         self.file(root, source, File { folder, ..file }, b"")?;
+        self.bind(spot, source, done);
+        Ok(())
+    }
+
+    /// Where the copy of something that cannot be written belongs.
+    pub fn copy_of(&self, root: &Root<'a>, spot: Spot<'a>) -> Result<Spot<'a>, Reason> {
+        const COPIES: &[u8] = b"/run/onecontext/copies";
+        root.locate(self.arena.concat(&[COPIES, spot.path()]))
+    }
+
+    /// A file or directory below `/run` mounted over another.
+    pub fn bind(&mut self, spot: Spot<'a>, source: Spot<'a>, done: &'a [u8]) {
         self.list.push(Change {
             spot,
             what: What::Bind(Bind { source }),
             done,
         });
+    }
+
+    /// Copies of all files and links in a directory, and in those below it.
+    /// Files that `skip` names, and what is neither, are left out.
+    pub fn copy_tree(
+        &mut self,
+        root: &Root<'a>,
+        from: Spot<'a>,
+        to: Spot<'a>,
+        skip: &[u8],
+    ) -> Result<(), Reason> {
+        let stat = root.stat(from)?;
+        let folder = Folder::Kept(Access {
+            mode: stat.st_mode & 0o7777,
+            owner: Some((stat.st_uid, stat.st_gid)),
+            label: Label::Neighbour,
+        });
+        for name in root.list(from.path())? {
+            let (from, to) = (from.join(self.arena, name)?, to.join(self.arena, name)?);
+            if let Some(target) = root.link(from.path()) {
+                self.link(root, to, target)?;
+                continue;
+            }
+            match FileType::from_raw_mode(root.stat(from)?.st_mode) {
+                FileType::Directory => self.copy_tree(root, from, to, b"")?,
+                FileType::RegularFile if *name != skip => {
+                    let found = root.read_spot(from)?;
+                    let (content, access) = (found.content, Access::of(&found));
+                    let file = File {
+                        content,
+                        access,
+                        folder,
+                    };
+                    self.file(root, to, file, b"")?;
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 
@@ -223,6 +277,27 @@ impl<'a> Changes<'a> {
             done: b"",
         });
         Ok(true)
+    }
+
+    /// Removes what a write of the file at `spot` left beside it when it was
+    /// killed. The next write of that file would do so, too.
+    pub fn sweep(&mut self, root: &Root<'a>, spot: Spot<'a>) -> Result<(), Reason> {
+        if spot.in_run() {
+            return Ok(());
+        }
+        let spot = spot.temporary(self.arena)?;
+        match root.stat(spot) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+                self.list.push(Change {
+                    spot,
+                    what: What::Removal,
+                    done: b"",
+                });
+                Ok(())
+            }
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Whether anything is to be written outside of the run directory.
@@ -248,20 +323,26 @@ impl<'a> Changes<'a> {
     }
 
     /// The text form of the files: `file PATH MODE`, `link PATH TARGET`,
-    /// `bind PATH SOURCE`, one a line.
+    /// `bind PATH SOURCE`, `remove PATH`, one a line.
     pub fn write(&self, out: &mut Text) {
         for change in self.list.iter() {
-            let (kind, second) = match &change.what {
-                What::File(_) => ("file ", b"".as_slice()),
-                What::Link(link) => ("link ", link.target),
-                What::Bind(bind) => ("bind ", bind.source.path()),
+            let kind = match &change.what {
+                What::File(_) => "file ",
+                What::Link(_) => "link ",
+                What::Bind(_) => "bind ",
+                What::Removal => "remove ",
             };
             out.write_str(kind);
             out.extend(change.spot.path());
-            out.push(b' ');
-            out.extend(second);
-            if let What::File(file) = &change.what {
-                uwrite!(out, "{}", Octal(file.access.mode));
+            let second: &[u8] = match &change.what {
+                What::File(file) => shown(self.arena, &Octal(file.access.mode)),
+                What::Link(link) => link.target,
+                What::Bind(bind) => bind.source.path(),
+                What::Removal => b"",
+            };
+            if !second.is_empty() {
+                out.push(b' ');
+                out.extend(second);
             }
             out.push(b'\n');
         }

@@ -117,6 +117,14 @@ impl<'a> Spot<'a> {
         Ok(Self(c_str(arena, &[above, b"/", name])?))
     }
 
+    /// Where the new content of this file is while it is written: beside it,
+    /// since only there it can take its place in one step. Always the same
+    /// name, so that what a power cut left is found again.
+    pub fn temporary(self, arena: &'a Arena) -> Result<Self, Reason> {
+        let (above, name) = self.cut();
+        Ok(Self(c_str(arena, &[above, b"/.", name, b".onecontext"])?))
+    }
+
     /// The directory that it is in; that of `/` is `/`.
     pub fn parent(self, arena: &'a Arena) -> Result<Self, Reason> {
         let above = self.cut().0;
@@ -222,12 +230,48 @@ impl<'a> Root<'a> {
         self.walk(path)
     }
 
+    /// [`Self::look`], but where a symbolic link is met every directory on the
+    /// way must be root's, and nobody else's to write: who can make the link
+    /// says where the path leads.
+    pub fn look_trusted(&self, path: &[u8]) -> Result<(Spot<'a>, io::Result<Stat>), Reason> {
+        let looked = self.look(path)?;
+        if looked.0.path() != path {
+            self.walk_through(path, &mut |directory| self.is_only_root_s(directory))?;
+        }
+        Ok(looked)
+    }
+
+    /// Whether nobody but root can put anything into a directory.
+    fn is_only_root_s(&self, directory: &[u8]) -> Result<bool, Reason> {
+        let directory = if directory.is_empty() {
+            b"/"
+        } else {
+            directory
+        };
+        match self.stat(self.at(directory)?) {
+            Ok(stat) => Ok(stat.st_uid == 0 && stat.st_mode & 0o022 == 0),
+            Err(Errno::NOENT) => Ok(true),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     /// [`Self::locate`], a component at a time.
     fn walk(&self, path: &[u8]) -> Result<Spot<'a>, Reason> {
+        self.walk_through(path, &mut |_| Ok(true))
+    }
+
+    /// [`Self::walk`], where `is_trusted` is asked of each directory on the way.
+    /// A link is an error if any of them is not.
+    fn walk_through(
+        &self,
+        path: &[u8],
+        is_trusted: &mut dyn FnMut(&[u8]) -> Result<bool, Reason>,
+    ) -> Result<Spot<'a>, Reason> {
         // The part that is done, `` for the root itself, and what remains.
         let mut done = self.arena.table::<u8>();
         let mut rest: &[u8] = self.arena.concat(&[path, b"/"]);
         let mut links = 0;
+        let mut trusted = true;
         while let Some((name, tail)) = cut(rest, b'/') {
             rest = tail;
             let before = done.len();
@@ -238,6 +282,7 @@ impl<'a> Root<'a> {
             if matches!(name, b"" | b"." | b"..") {
                 continue;
             }
+            trusted = trusted && is_trusted(&done)?;
             done.push(b'/');
             done.extend(name);
             if let Some(target) = self.link_at(c_str(self.arena, &[&done])?)? {
@@ -248,6 +293,11 @@ impl<'a> Root<'a> {
                 let absolute = target.starts_with(b"/");
                 done.truncate(if absolute { 0 } else { before });
                 rest = self.arena.concat(&[target, b"/", tail]);
+            }
+            if links > 0 && !trusted {
+                return Err("a symbolic link leads there, in or to a directory \
+                            that is not only root's to write: not followed"
+                    .into());
             }
         }
         if done.is_empty() {

@@ -60,6 +60,7 @@ impl<'r, 'a> Writer<'r, 'a> {
     /// What may be hoped for, as far as it is known.
     pub fn column(&self) -> Column {
         match (self.policy, &self.state) {
+            (Policy::ReadOnly, _) if self.root.is_never_written() => Column::Sealed,
             (Policy::ReadOnly, _) => Column::Deferred,
             (_, State::Sealed) => Column::Sealed,
             _ => Column::Written,
@@ -154,6 +155,19 @@ impl Drop for Writer<'_, '_> {
     fn drop(&mut self) {
         // The last resort of an early return; `finish` reports.
         let _ = self.put_back();
+    }
+}
+
+impl Root<'_> {
+    /// Whether its file system is of a kind that is made once and then only
+    /// read (linux/magic.h).
+    fn is_never_written(&self) -> bool {
+        const SQUASHFS: u32 = 0x7371_7368;
+        const EROFS: u32 = 0xe0f5_e1e2;
+        const ISOFS: u32 = 0x9660;
+        // Where the kernel does not say, a later write is tried.
+        fs::fstatfs(&self.root)
+            .is_ok_and(|stat| matches!(stat.f_type as u32, SQUASHFS | EROFS | ISOFS))
     }
 }
 

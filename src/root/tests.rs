@@ -170,6 +170,49 @@ fn what_an_interrupted_write_left_is_swept() {
     assert!(!fixture.has("etc/.a.onecontext"));
 }
 
+/// In an append-only directory a file can be made, and then neither renamed nor
+/// removed: nothing is begun there.
+#[test]
+fn nothing_is_left_in_an_append_only_directory() {
+    if !is_root("nothing_is_left_in_an_append_only_directory") {
+        return;
+    }
+    let fixture = Fixture::new();
+    fixture.file("etc/a", "old");
+    let directory = fixture.host("etc");
+    let chattr = |flag| {
+        let status = std::process::Command::new("chattr")
+            .arg(flag)
+            .arg(&directory)
+            .stderr(std::process::Stdio::null())
+            .status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !chattr("+a") {
+        eprintln!(
+            "skipped: no append-only directories in {}",
+            directory.display()
+        );
+        return;
+    }
+    let said = fixture.apply(Policy::Auto, |root, writer, report| {
+        writer.apply(report, |_, changes| {
+            file(root, b"/etc/a", b"new", changes);
+        });
+    });
+    let names: Vec<_> = fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(chattr("-a"));
+    assert_eq!(
+        said,
+        ["!write: /etc/a: its directory is append-only (chattr(1))"]
+    );
+    assert_eq!(names, ["a"]);
+    assert_eq!(fixture.text("etc/a"), "old");
+}
+
 #[test]
 fn a_read_only_root_is_written_and_put_back() {
     if !is_root("a_read_only_root_is_written_and_put_back") {

@@ -2,18 +2,18 @@
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::fs::{
-    fchmod, fchown, fgetxattr, fsetxattr, fstat, fsync, mkdirat, openat, renameat, symlinkat,
-    unlinkat,
+    AtFlags, Gid, Mode, OFlags, StatxAttributes, StatxFlags, Uid, XattrFlags, fchmod, fchown,
+    fgetxattr, fsetxattr, fstat, fsync, mkdirat, openat, renameat, statx, symlinkat, unlinkat,
 };
 use rustix::io::{self, Errno};
 use rustix::mount::mount_bind;
+use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
 use super::{Access, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, c_str};
 use crate::memory::Arena;
-use crate::report::{Level, Report};
+use crate::report::{Level, Report, shown};
 use crate::text::{Reason, Shown, cut};
 
 /// Where SELinux keeps a label (xattr(7)).
@@ -75,9 +75,11 @@ impl<'a> Writer<'_, 'a> {
                 What::File(_) => ("write", "wrote "),
                 What::Link(_) => ("link", "linked "),
                 What::Bind(_) => ("mount over", "mounted over "),
+                What::Removal => ("remove", "removed "),
             };
             let result = match &change.what {
                 What::Bind(bind) => self.root.bind(bind.source, change.spot),
+                What::Removal => self.root.remove(change.spot),
                 what => self.root.replace(change.spot, what),
             };
             match result {
@@ -113,33 +115,54 @@ impl<'a> Root<'a> {
         };
         let directory = self.open_folder(spot.parent(self.arena)?, &folder)?;
         let name = c_str(self.arena, &[spot.cut().1])?;
-        // Always the same other name: what a power cut left is swept by the
-        // next attempt, and the initramfs runs one of us at a time.
-        let other = c_str(self.arena, &[b".", name.to_bytes(), b".onecontext"])?;
-        let remove = || unlinkat(&directory, other, AtFlags::empty());
         let lasting = !spot.in_run();
-        let mut swept = false;
-        let made = loop {
-            let made = match what {
-                What::File(file) => self.fill(&directory, name, other, file, lasting),
-                What::Link(link) => c_str(self.arena, &[link.target])
-                    .and_then(|target| symlinkat(target, &directory, other))
-                    .map_err(Reason::Os),
-                What::Bind(_) => Ok(()),
-            };
-            if swept || made != Err(Reason::Os(Errno::EXIST)) {
-                break made;
-            }
-            let _ = remove();
-            swept = true;
+        if lasting && is_append_only(&directory) {
+            return Err("its directory is append-only (chattr(1))".into());
+        }
+        let mut temporary = c_str(self.arena, &[spot.temporary(self.arena)?.cut().1])?;
+        let make = |temporary: &CStr| match what {
+            What::File(file) => self.fill(&directory, name, temporary, file, lasting),
+            What::Link(link) => c_str(self.arena, &[link.target])
+                .and_then(|target| symlinkat(target, &directory, temporary))
+                .map_err(Reason::Os),
+            What::Bind(_) | What::Removal => Ok(()),
         };
-        let made = made.and_then(|()| Ok(renameat(&directory, other, &directory, name)?));
+        let mut made = make(temporary);
+        if made == Err(Reason::Os(Errno::EXIST)) {
+            // A leftover, or a user's way to keep us from writing; what cannot
+            // be removed stays, and nobody can have made the other name.
+            if remove_entry(&directory, temporary).is_err() {
+                temporary = self.unguessable(temporary)?;
+            }
+            made = make(temporary);
+        }
+        let made = made.and_then(|()| Ok(renameat(&directory, temporary, &directory, name)?));
         if made.is_err() {
-            let _ = remove();
+            // Why it could not be written is said; this is what can be done.
+            let _ = remove_entry(&directory, temporary);
         } else if lasting {
             fsync(&directory)?;
         }
         made
+    }
+
+    /// `name` with a random number behind it.
+    fn unguessable(&self, name: &CStr) -> Result<&'a CStr, Reason> {
+        let mut bytes = [0; 8];
+        // Never blocks; before the kernel has gathered enough randomness these
+        // bytes are weaker, but not weak enough for a user who is not running.
+        getrandom(&mut bytes[..], GetRandomFlags::INSECURE)
+            .or_else(|_| getrandom(&mut bytes[..], GetRandomFlags::NONBLOCK))?;
+        let number = shown(self.arena, &u64::from_ne_bytes(bytes));
+        Ok(c_str(self.arena, &[name.to_bytes(), b".", number])?)
+    }
+
+    /// Removes a file.
+    fn remove(&self, spot: Spot<'a>) -> Result<(), Reason> {
+        let directory = self.open_spot(spot.parent(self.arena)?, OFlags::RDONLY)?;
+        let name = c_str(self.arena, &[spot.cut().1])?;
+        unlinkat(&directory, name, AtFlags::empty())?;
+        Ok(fsync(&directory)?)
     }
 
     fn fill(
@@ -249,6 +272,21 @@ impl<'a> Root<'a> {
         let mut text = self.arena.table();
         uwrite!(text, "/proc/self/fd/{}", file.as_raw_fd());
         Ok(c_str(self.arena, &[&text])?)
+    }
+}
+
+/// Whether a rename in the directory is refused although a new file is not
+/// (ioctl_iflags(2), FS_APPEND_FL). Kernels before 4.11 do not say so.
+fn is_append_only(directory: &OwnedFd) -> bool {
+    statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::empty())
+        .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::APPEND))
+}
+
+/// Removes what has this name, unless it is a directory with something in it.
+fn remove_entry(directory: &OwnedFd, name: &CStr) -> io::Result<()> {
+    match unlinkat(directory, name, AtFlags::empty()) {
+        Err(Errno::ISDIR) => unlinkat(directory, name, AtFlags::REMOVEDIR),
+        answer => answer,
     }
 }
 

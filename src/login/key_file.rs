@@ -1,0 +1,185 @@
+//! The `authorized_keys` file of a user: where it is, and whether what is there
+//! is the user's own.
+//!
+//! Ownership is never taken and never given. Users can move what is root's into
+//! their homes, and make links on the way to the home of somebody else: what
+//! belongs to neither the user nor, as far as sshd accepts that, root is left
+//! alone, and its content reaches nobody.
+use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
+
+use crate::root::users::User;
+use crate::root::{Found, Root, Spot, mounted_later};
+use crate::text::Reason;
+
+/// passwd(5) names no place for the user's files.
+pub const NO_HOME: Reason = Reason::Found("no home directory in /etc/passwd");
+/// The files in that home are the business of its owner.
+pub const SHARED_HOME: Reason =
+    Reason::Found("its home belongs to another user: give it one of its own in the image");
+
+const ROOT: u32 = 0;
+
+/// A user's file.
+#[derive(Clone, Copy)]
+pub struct KeyFile<'a> {
+    pub user: User<'a>,
+    /// Where the file is, or would be, links followed as far as they may be.
+    pub spot: Spot<'a>,
+    pub home: Home,
+}
+
+/// Whether the home directory can be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// It is there.
+    Present,
+    /// Nobody has made it yet.
+    Missing,
+    /// fstab(5) mounts something over it.
+    MountedLater,
+}
+
+/// What is in the place of a file that may be written.
+#[derive(Clone, Copy)]
+pub struct Existing<'a> {
+    /// The file.
+    pub file: Option<Found<'a>>,
+    /// Its directory.
+    pub directory: Option<Stat>,
+}
+
+impl Existing<'_> {
+    /// Whether root owns the directory, in the home of a user.
+    pub fn in_directory_of_root(&self, user: &User) -> bool {
+        let owner = self.directory.map(|stat| stat.st_uid);
+        owner.is_some_and(|owner| owner != user.uid)
+    }
+
+    /// Whether root owns the directory or the file, in the home of a user.
+    pub fn is_root_s(&self, user: &User) -> bool {
+        let owner = self.file.map(|found| found.uid);
+        self.in_directory_of_root(user) || owner.is_some_and(|owner| owner != user.uid)
+    }
+}
+
+impl<'a> KeyFile<'a> {
+    /// The file of one user. `homes_of_root` are those of the users with the
+    /// number 0.
+    ///
+    /// # Errors
+    /// [`NO_HOME`], [`SHARED_HOME`], or why the home cannot be trusted.
+    pub fn find(
+        root: &Root<'a>,
+        user: User<'a>,
+        homes_of_root: &[Spot<'a>],
+    ) -> Result<Self, Reason> {
+        if !user.home.starts_with(b"/") {
+            return Err(NO_HOME);
+        }
+        let (directory, stat) = root.look_trusted(user.home)?;
+        let stat = match stat {
+            Ok(stat) => Some(stat),
+            Err(Errno::NOENT) => None,
+            Err(errno) => return Err(errno.into()),
+        };
+        let home = match stat {
+            _ if mounted_later(root, directory) => Home::MountedLater,
+            None => Home::Missing,
+            Some(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
+                return Err("its home is not a directory".into());
+            }
+            // Such as operator's, which is often root's.
+            Some(stat) if stat.st_uid == ROOT && user.uid != ROOT => {
+                if homes_of_root.contains(&directory) {
+                    return Err(SHARED_HOME);
+                }
+                Home::Present
+            }
+            Some(stat) if stat.st_uid != user.uid => return Err(SHARED_HOME),
+            Some(_) => Home::Present,
+        };
+        let spot = directory.join(root.arena(), b".ssh/authorized_keys")?;
+        let spot = match user.uid {
+            ROOT => root.look_trusted(spot.path())?.0,
+            // The user made what is below the home: no link is followed there.
+            _ => spot,
+        };
+        Ok(Self { user, spot, home })
+    }
+
+    /// What is there. Nothing of a home that is not there yet.
+    ///
+    /// # Errors
+    /// It is not the user's, or cannot be read.
+    pub fn existing(&self, root: &Root<'a>) -> Result<Existing<'a>, Reason> {
+        let mut existing = Existing {
+            file: None,
+            directory: None,
+        };
+        if self.home != Home::Present {
+            return Ok(existing);
+        }
+        let stat = match root.stat(self.spot.parent(root.arena())?) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(existing),
+            Err(errno) => return Err(below_home(errno.into())),
+        };
+        self.check_directory(&stat)?;
+        existing.directory = Some(stat);
+        existing.file = match root.read_spot(self.spot) {
+            Ok(found) => {
+                self.check_file(&found)?;
+                Some(found)
+            }
+            Err(Reason::Os(Errno::NOENT)) => None,
+            Err(reason) => return Err(below_home(reason)),
+        };
+        Ok(existing)
+    }
+
+    fn check_directory(&self, stat: &Stat) -> Result<(), Reason> {
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            return Err(Errno::NOTDIR.into());
+        }
+        match stat.st_uid {
+            owner if owner == self.user.uid => Ok(()),
+            // sshd reads the file as the user (openssh: auth2-pubkey.c).
+            ROOT if stat.st_mode & 0o023 == 0o001 => Ok(()),
+            ROOT => Err("its .ssh belongs to root, and the user cannot use it: \
+                         chown it to the user in the image"
+                .into()),
+            _ => Err("its .ssh belongs to another user: chown it to the user in the image".into()),
+        }
+    }
+
+    fn check_file(&self, found: &Found) -> Result<(), Reason> {
+        let user = &self.user;
+        // Such as a link to /etc/shadow: its text would become the user's.
+        if found.is_shared && user.uid != ROOT {
+            return Err("authorized_keys has other names, hard links: not trusted".into());
+        }
+        let is_readable =
+            found.mode & 0o004 != 0 || found.gid == user.gid && found.mode & 0o040 != 0;
+        match found.uid {
+            owner if owner == user.uid => Ok(()),
+            ROOT if is_readable && found.mode & 0o022 == 0 => Ok(()),
+            ROOT => Err(
+                "its authorized_keys belongs to root, and sshd would not take it: \
+                         chown it to the user in the image"
+                    .into(),
+            ),
+            _ => Err("its authorized_keys belongs to another user: \
+                      chown it to the user in the image"
+                .into()),
+        }
+    }
+}
+
+/// A link is met as ELOOP, since none is followed.
+fn below_home(reason: Reason) -> Reason {
+    match reason {
+        Reason::Os(Errno::LOOP) => "a symbolic link below the home, which is not followed".into(),
+        reason => reason,
+    }
+}
