@@ -22,8 +22,8 @@ const ROOT: u32 = 0;
 
 /// A user's file.
 #[derive(Clone, Copy)]
-pub struct KeyFile<'a> {
-    pub user: User<'a>,
+pub struct KeyFile<'u, 'a> {
+    pub user: &'u User<'a>,
     /// Where the file is, or would be, links followed as far as they may be.
     pub spot: Spot<'a>,
     pub home: Home,
@@ -45,15 +45,15 @@ pub enum Home {
 pub struct Existing<'a> {
     /// The file.
     pub file: Option<Found<'a>>,
-    /// Its directory.
-    pub directory: Option<Stat>,
+    /// Mode, user and group of its directory.
+    pub directory: Option<(u32, u32, u32)>,
 }
 
 impl Existing<'_> {
     /// Whether root owns the directory, in the home of a user.
     pub fn in_directory_of_root(&self, user: &User) -> bool {
-        let owner = self.directory.map(|stat| stat.st_uid);
-        owner.is_some_and(|owner| owner != user.uid)
+        self.directory
+            .is_some_and(|(_, owner, _)| owner != user.uid)
     }
 
     /// Whether root owns the directory or the file, in the home of a user.
@@ -63,7 +63,7 @@ impl Existing<'_> {
     }
 }
 
-impl<'a> KeyFile<'a> {
+impl<'u, 'a> KeyFile<'u, 'a> {
     /// The file of one user. `homes_of_root` are those of the users with the
     /// number 0.
     ///
@@ -71,7 +71,7 @@ impl<'a> KeyFile<'a> {
     /// [`NO_HOME`], [`SHARED_HOME`], or why the home cannot be trusted.
     pub fn find(
         root: &Root<'a>,
-        user: User<'a>,
+        user: &'u User<'a>,
         homes_of_root: &[Spot<'a>],
     ) -> Result<Self, Reason> {
         if !user.home.starts_with(b"/") {
@@ -126,7 +126,7 @@ impl<'a> KeyFile<'a> {
             Err(errno) => return Err(below_home(errno.into())),
         };
         self.check_directory(&stat)?;
-        existing.directory = Some(stat);
+        existing.directory = Some((stat.st_mode, stat.st_uid, stat.st_gid));
         existing.file = match root.read_spot(self.spot) {
             Ok(found) => {
                 self.check_file(&found)?;
@@ -154,7 +154,7 @@ impl<'a> KeyFile<'a> {
     }
 
     fn check_file(&self, found: &Found) -> Result<(), Reason> {
-        let user = &self.user;
+        let user = self.user;
         // Such as a link to /etc/shadow: its text would become the user's.
         if found.is_shared && user.uid != ROOT {
             return Err("authorized_keys has other names, hard links: not trusted".into());

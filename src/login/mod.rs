@@ -139,7 +139,7 @@ impl<'a> Logins<'_, 'a> {
             for key in plan.keys.iter().filter(|key| key.user == name) {
                 keys.push(key.line);
             }
-            if let Err(reason) = self.grant_one(user, &keys, users, changes) {
+            if let Err(reason) = self.grant_one(&user, &keys, users, changes) {
                 changes.problem(STEP, name, reason);
             }
             if !user.has_shell() {
@@ -150,7 +150,7 @@ impl<'a> Logins<'_, 'a> {
 
     fn grant_one(
         &mut self,
-        user: User<'a>,
+        user: &User<'a>,
         keys: &[&[u8]],
         users: &Users<'a>,
         changes: &mut Changes<'a>,
@@ -171,7 +171,7 @@ impl<'a> Logins<'_, 'a> {
         }
         self.decided.push(file.spot);
         let existing = file.existing(self.root)?;
-        if existing.in_directory_of_root(&user) {
+        if existing.in_directory_of_root(user) {
             changes.problem(
                 "login of user",
                 user.name,
@@ -189,7 +189,7 @@ impl<'a> Logins<'_, 'a> {
             if has_keys(&user) {
                 continue;
             }
-            match self.revoke_one(user, changes) {
+            match self.revoke_one(&user, changes) {
                 // Nothing of ours is there, or it is the owner's turn.
                 Ok(()) | Err(NO_HOME | SHARED_HOME) => {}
                 Err(reason) => changes.problem("remove keys of user", user.name, reason),
@@ -197,7 +197,7 @@ impl<'a> Logins<'_, 'a> {
         }
     }
 
-    fn revoke_one(&mut self, user: User<'a>, changes: &mut Changes<'a>) -> Result<(), Reason> {
+    fn revoke_one(&mut self, user: &User<'a>, changes: &mut Changes<'a>) -> Result<(), Reason> {
         let file = KeyFile::find(self.root, user, self.homes_of_root)?;
         if file.home != Home::Present || self.decided.contains(&file.spot) {
             return Ok(());
@@ -226,7 +226,7 @@ impl<'a> Logins<'_, 'a> {
     /// Brings the block of one file up to date.
     fn bring(
         &mut self,
-        file: &KeyFile<'a>,
+        file: &KeyFile<'_, 'a>,
         existing: &Existing<'a>,
         keys: &[&[u8]],
         changes: &mut Changes<'a>,
@@ -243,7 +243,7 @@ impl<'a> Logins<'_, 'a> {
             );
         }
         let new = new_file(file, existing, merged.content);
-        let done = said(self.root, &user, keys.len(), spot.path());
+        let done = said(self.root, user, keys.len(), spot.path());
         if is_done(existing, &new) {
             if !keys.is_empty() {
                 changes.note(&[done]);
@@ -259,14 +259,14 @@ impl<'a> Logins<'_, 'a> {
             Way::BindOver => changes.cover(self.root, spot, new, done)?,
             Way::Run => {
                 let path = arena.concat(&[KEYS_IN_RUN, user.name]);
-                let done = said(self.root, &user, keys.len(), path);
+                let done = said(self.root, user, keys.len(), path);
                 let folder = Folder::Made(Access::FOLDER);
                 let new = File { folder, ..new };
                 changes.file(self.root, self.root.locate(path)?, new, done)?;
                 self.keys_in_run = true;
             }
             Way::Tmpfiles => {
-                if existing.is_root_s(&user) {
+                if existing.is_root_s(user) {
                     return Err(
                         "its .ssh belongs to root: chown it to the user in the image".into(),
                     );
@@ -329,8 +329,8 @@ fn said<'a>(root: &Root<'a>, user: &User, count: usize, path: &[u8]) -> &'a [u8]
 }
 
 /// The file as it should be. What is root's stays root's.
-fn new_file<'a>(file: &KeyFile<'a>, existing: &Existing<'a>, content: &'a [u8]) -> File<'a> {
-    let user = &file.user;
+fn new_file<'a>(file: &KeyFile<'_, 'a>, existing: &Existing<'a>, content: &'a [u8]) -> File<'a> {
+    let user = file.user;
     let access = |mode| Access {
         mode,
         owner: Some((user.uid, user.gid)),
@@ -360,7 +360,7 @@ fn new_file<'a>(file: &KeyFile<'a>, existing: &Existing<'a>, content: &'a [u8]) 
 fn is_done(existing: &Existing, new: &File) -> bool {
     let Existing {
         file: Some(found),
-        directory: Some(directory),
+        directory: Some((mode, uid, gid)),
     } = existing
     else {
         return false;
@@ -369,9 +369,7 @@ fn is_done(existing: &Existing, new: &File) -> bool {
         && new.access.is(found.mode, found.uid, found.gid)
         && match new.folder {
             Folder::Made(_) => true,
-            Folder::Kept(access) => {
-                access.is(directory.st_mode, directory.st_uid, directory.st_gid)
-            }
+            Folder::Kept(access) => access.is(*mode, *uid, *gid),
         }
 }
 
@@ -384,7 +382,7 @@ impl<'a> Tmpfiles<'a> {
     fn keys_elsewhere(
         &mut self,
         root: &Root<'a>,
-        file: &KeyFile<'a>,
+        file: &KeyFile<'_, 'a>,
         content: &[u8],
         changes: &mut Changes<'a>,
     ) -> Result<(), Reason> {
@@ -403,7 +401,7 @@ impl<'a> Tmpfiles<'a> {
     /// The user's file, its name ended by `suffix`, and its directory.
     fn keys(
         &mut self,
-        file: &KeyFile<'a>,
+        file: &KeyFile<'_, 'a>,
         kind: &str,
         suffix: &[u8],
         content: &[u8],
