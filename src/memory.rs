@@ -150,10 +150,10 @@ impl Default for Arena {
 impl Drop for Arena {
     fn drop(&mut self) {
         let mut chunk = self.newest.get();
-        // SAFETY: the headers form a list of live mappings, and nothing
-        // borrows from the arena any more.
+        // SAFETY: the headers form a list of live mappings.
         while let Some(header) = unsafe { chunk.as_ref() } {
             let (previous, size) = (header.previous, header.size);
+            // SAFETY: nothing borrows from the arena any more.
             let _ = unsafe { munmap(chunk.cast(), size) };
             chunk = previous;
         }

@@ -37,7 +37,7 @@ impl Iterator for Arguments {
 /// descriptors closed, the next file opened would get its number and what is
 /// said would land in that file: /dev/null takes the place.
 pub fn streams() -> Streams {
-    // SAFETY: they are open from here on, and nothing closes them.
+    // SAFETY: they are open once this function is done, and nothing closes them.
     let standard = unsafe { [stdin(), stdout(), stderr()] };
     for stream in standard {
         if fcntl_getfd(stream) == Err(Errno::BADF)
@@ -51,15 +51,13 @@ pub fn streams() -> Streams {
     Streams { output, errors }
 }
 
-/// SAFETY: called once by `_start` with the initial stack pointer.
+/// # Safety
+/// Called once by `_start` with the initial stack pointer.
 unsafe extern "C" fn entry(sp: *const usize) -> ! {
-    unsafe {
-        let arguments = Arguments {
-            left: *sp,
-            next: sp.add(1).cast(),
-        };
-        exit(crate::main(arguments))
-    }
+    // SAFETY: the kernel puts the number of arguments there, and the pointers
+    // to them behind it (fs/binfmt_elf.c, `create_elf_tables`).
+    let (left, next) = unsafe { (*sp, sp.add(1).cast()) };
+    exit(crate::main(Arguments { left, next }))
 }
 
 #[panic_handler]
