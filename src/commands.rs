@@ -109,7 +109,7 @@ fn inspect<'a>(
     let Some(plan) = read(arena, operands.context, &options, &mut report) else {
         return UNREADABLE;
     };
-    let root = match operands.root.map(|root| Root::open(arena, root, c"/run")) {
+    let root = match operands.root.map(|root| Root::open(arena, root, None)) {
         None => None,
         Some(Ok(root)) => Some(root),
         Some(Err((path, errno))) => {
@@ -216,7 +216,7 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
         return DONE;
     }
     let named = options.context.is_some() || device.is_some() || required;
-    let root = Root::open(arena, options.root, options.run);
+    let root = Root::open(arena, options.root, Some(options.run));
     let network = parameters.network;
     let managers = match &root {
         Ok(root) if plan.is_some() && network.handover() => Some(Managers::of(root)),

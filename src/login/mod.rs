@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::root::users::{User, Users};
 use crate::root::{
     Access, Change, Changes, Column, File, Folder, Found, Label, Root, Spot, What, Writer,
-    mounted_later, units,
+    later_mounts, mounted_later, units,
 };
 use crate::text::{Reason, Shown};
 
@@ -48,6 +48,9 @@ pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Ch
             return;
         }
     };
+    if let Some(reason) = later_mounts(root).problem {
+        changes.problem("look for later mounts in", b"/etc/fstab", reason);
+    }
     if let Err(reason) = keys(plan, root, &users, column, changes) {
         changes.problem(STEP, b"authorized_keys", reason);
     }
@@ -230,7 +233,7 @@ fn one_file<'a>(
         });
         return Ok(());
     }
-    let systemd = units::is_init(root);
+    let systemd = units::is_init(root)?;
     if systemd {
         if visible {
             lines.keys(&user, spot, "f+", b"", merged.content)?;

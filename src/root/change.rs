@@ -214,7 +214,7 @@ impl<'a> Changes<'a> {
         spot: Spot<'a>,
         target: &'a [u8],
     ) -> Result<bool, Reason> {
-        if root.link(spot.path()) == Some(target) {
+        if root.link(spot.path())? == Some(target) {
             return Ok(false);
         }
         self.list.push(Change {
