@@ -168,7 +168,7 @@ fn the_builders_run_directory_does_not_count() {
 #[test]
 fn what_keeps_somebody_out_is_named() {
     type Break = fn(&Image);
-    let cases: [(Break, &str); 11] = [
+    let cases: [(Break, &str); 12] = [
         (
             |image| image.remove("root/usr/sbin/sshd"),
             "SSH server: sshd: not installed in this image",
@@ -226,6 +226,10 @@ fn what_keeps_somebody_out_is_named() {
                 std::os::unix::fs::symlink(long, image.path("root/etc/fstab")).unwrap();
             },
             "look for later mounts in: /etc/fstab: File name too long",
+        ),
+        (
+            |image| image.write("root/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config\n"),
+            "sshd configuration: /etc/ssh/sshd_config: includes itself, so sshd does not start",
         ),
         (
             |image| image.remove("root/etc/passwd"),

@@ -363,6 +363,9 @@ fn check_config<'a>(
         return;
     }
     let config = &facts.config;
+    if let Some((path, reason)) = config.problem {
+        changes.problem("sshd configuration", path, reason);
+    }
     if config.takes_no_key() {
         changes.problem(
             "SSH keys",
