@@ -1,11 +1,9 @@
 //! The names in a directory.
-use core::ffi::CStr;
-
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use crate::syscall::getdents;
-use crate::text::Reason;
+use crate::text::{Reason, cut};
 
 /// Room for some dozens of entries at a time, in bytes. One needs at most
 /// 280: a name has at most 255 bytes.
@@ -43,8 +41,8 @@ pub fn names(
 fn split(entries: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = u16::from_ne_bytes(*entries.get(LENGTH..)?.first_chunk()?);
     let (entry, rest) = entries.split_at_checked(length.into())?;
-    let name = CStr::from_bytes_until_nul(entry.get(NAME..)?).ok()?;
-    Some((name.to_bytes(), rest))
+    let (name, _) = cut(entry.get(NAME..)?, 0)?;
+    Some((name, rest))
 }
 
 #[cfg(test)]

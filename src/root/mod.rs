@@ -36,6 +36,9 @@ use crate::text::{Reason, base_name, cut, split};
 
 /// A file larger than this many bytes is none that we should read.
 const LARGEST_FILE: u64 = 64 << 20;
+/// How files are opened to be read. O_NONBLOCK: a FIFO would keep the boot
+/// waiting for a writer.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 /// Links followed in one path, as in the kernel (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
 /// The longest text of a symbolic link, in bytes (PATH_MAX).
@@ -344,16 +347,21 @@ impl<'a> Root<'a> {
         retry_on_intr(|| fstat(&opened))
     }
 
-    /// Reads a regular file at a spot, whole.
-    pub fn read_spot(&self, spot: Spot) -> Result<Found<'a>, Reason> {
-        self.read_within(spot, LARGEST_FILE)
+    /// Opens what `path` leads to.
+    fn open_path(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Reason> {
+        match self.open_spot(self.at(path)?, flags) {
+            Err(Errno::LOOP | Errno::XDEV) => Ok(self.open_spot(self.walk(path)?, flags)?),
+            opened => Ok(opened?),
+        }
     }
 
-    /// [`Self::read_spot`], for a file of at most so many bytes.
-    fn read_within(&self, spot: Spot, most: u64) -> Result<Found<'a>, Reason> {
-        // O_NONBLOCK: a FIFO would keep the boot waiting for a writer.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = self.open_spot(spot, flags)?;
+    /// Reads a regular file at a spot, whole.
+    pub fn read_spot(&self, spot: Spot) -> Result<Found<'a>, Reason> {
+        self.whole(self.open_spot(spot, READ)?, LARGEST_FILE)
+    }
+
+    /// All of a regular file of at most so many bytes.
+    fn whole(&self, file: OwnedFd, most: u64) -> Result<Found<'a>, Reason> {
         let stat = retry_on_intr(|| fstat(&file))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(NOT_REGULAR);
@@ -388,10 +396,7 @@ impl<'a> Root<'a> {
     /// [`Self::read`], for a file of at most so many bytes; of a larger one
     /// nothing is read, and that is EFBIG.
     pub fn read_at_most(&self, path: &[u8], most: u64) -> Result<Found<'a>, Reason> {
-        match self.read_within(self.at(path)?, most) {
-            Err(Reason::Os(Errno::LOOP | Errno::XDEV)) => self.read_within(self.walk(path)?, most),
-            answer => answer,
-        }
+        self.whole(self.open_path(path, READ)?, most)
     }
 
     /// [`Self::read`]; `None` if nothing is there, or a link to /dev/null,
@@ -405,8 +410,7 @@ impl<'a> Root<'a> {
 
     /// Whether `path` leads to anything.
     pub fn exists(&self, path: &[u8]) -> Result<bool, Reason> {
-        let stat = self.look(path).and_then(|(_, stat)| Ok(stat?));
-        Ok(if_there(stat)?.is_some())
+        Ok(if_there(self.open_path(path, OFlags::PATH))?.is_some())
     }
 
     /// The first of `paths` that leads to anything.
@@ -438,10 +442,7 @@ impl<'a> Root<'a> {
     /// out, sorted; none if there is no such directory.
     pub fn list(&self, path: &[u8]) -> Result<&'a [&'a [u8]], Reason> {
         let mut names = self.arena.table::<&'a [u8]>();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let opened = self
-            .locate(path)
-            .and_then(|spot| Ok(self.open_spot(spot, flags)?));
+        let opened = self.open_path(path, OFlags::RDONLY | OFlags::DIRECTORY);
         if let Some(opened) = if_there(opened)? {
             directory::names(opened.as_fd(), &mut |name| {
                 names.push(self.arena.copy(name));
