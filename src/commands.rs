@@ -109,7 +109,7 @@ fn inspect<'a>(
     let Some(plan) = read(arena, operands.context, &options, &mut report) else {
         return UNREADABLE;
     };
-    let root = match operands.root.map(|root| Root::open(arena, root, c"/run")) {
+    let root = match operands.root.map(|root| Root::open(arena, root, None)) {
         None => None,
         Some(Ok(root)) => Some(root),
         Some(Err((path, errno))) => {
@@ -217,7 +217,7 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
     }
     let named = options.context.is_some() || device.is_some() || required;
     // Before the context's own problems, of which there may be very many.
-    let root = match Root::open(arena, options.root, options.run) {
+    let root = match Root::open(arena, options.root, Some(options.run)) {
         Ok(root) => Some(root),
         Err((path, errno)) => {
             report.problem("open", path, errno);
@@ -235,7 +235,7 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
             uwrite!(line, "{}", *warning);
             report.say(Level::Problem, line);
         }
-        let machine = machine(managers.as_ref());
+        let machine = machine(managers.as_ref(), &mut report);
         if options.dry_run {
             plan.links = kernel::find(arena, plan, &machine, &mut report);
         } else {
@@ -308,15 +308,17 @@ fn command_line<'a>(arena: &'a Arena, report: &mut Report) -> &'a [u8] {
 }
 
 /// The running system, as far as it is there.
-fn machine(managers: Option<&Managers>) -> Machine {
-    let open = |path: &CStr| -> Option<OwnedFd> {
-        openat(
-            CWD,
-            path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Bits::empty(),
-        )
-        .ok()
+fn machine(managers: Option<&Managers>, report: &mut Report) -> Machine {
+    let mut open = |path: &CStr| -> Option<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match openat(CWD, path, flags, Bits::empty()) {
+            Ok(directory) => Some(directory),
+            Err(Errno::NOENT) => None,
+            Err(errno) => {
+                report.problem("open", path.to_bytes(), errno);
+                None
+            }
+        }
     };
     Machine {
         ipv6_conf: open(c"/proc/sys/net/ipv6/conf"),

@@ -1,25 +1,18 @@
 //! The names in a directory.
-use core::ffi::CStr;
-use core::mem::offset_of;
-
 use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
 
 use crate::syscall::getdents;
-use crate::text::Reason;
+use crate::text::{Reason, cut};
 
 /// Room for some dozens of entries at a time, in bytes. One needs at most
 /// 280: a name has at most 255 bytes.
 const ROOM: usize = 2048;
 
-/// `struct linux_dirent64` (linux/dirent.h); the name goes on to its NUL.
-#[repr(C)]
-struct Entry {
-    inode: u64,
-    offset: i64,
-    length: u16,
-    kind: u8,
-    name: [u8; 1],
-}
+/// Where the length of an entry and its name are (`struct linux_dirent64`,
+/// linux/dirent.h). The name goes on to its NUL.
+const LENGTH: usize = 16;
+const NAME: usize = 19;
 
 /// Calls `each` with every name but `.` and `..`, in no order.
 pub fn names(
@@ -34,20 +27,22 @@ pub fn names(
             return Ok(());
         }
         while !rest.is_empty() {
-            // SAFETY: the kernel fills the room with whole entries, each
-            // aligned and each with a NUL after its name.
-            let (step, name) = unsafe {
-                let entry = rest.as_ptr().cast::<Entry>();
-                let name = rest.as_ptr().add(offset_of!(Entry, name));
-                ((*entry).length, CStr::from_ptr(name.cast()))
-            };
-            let name = name.to_bytes();
+            let name;
+            (name, rest) = split(rest).ok_or(Errno::IO)?;
             if name != b"." && name != b".." {
                 each(name)?;
             }
-            rest = rest.get(step.into()..).unwrap_or(&[]);
         }
     }
+}
+
+/// The name of the first entry, and what is behind that entry. `None` for one
+/// that the kernel does not make: it ends nowhere, or outside of the room.
+fn split(entries: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = u16::from_ne_bytes(*entries.get(LENGTH..)?.first_chunk()?);
+    let (entry, rest) = entries.split_at_checked(length.into())?;
+    let (name, _) = cut(entry.get(NAME..)?, 0)?;
+    Some((name, rest))
 }
 
 #[cfg(test)]
@@ -60,13 +55,45 @@ mod tests {
 
     use rustix::fd::{AsFd, OwnedFd};
     use rustix::fs::{CWD, Mode, OFlags, openat};
-    use rustix::io::Errno;
 
     use super::*;
 
     fn open(path: &Path) -> OwnedFd {
         let path = CString::new(path.as_os_str().as_bytes()).unwrap();
         openat(CWD, path.as_c_str(), OFlags::RDONLY, Mode::empty()).unwrap()
+    }
+
+    /// An entry of this length with this name.
+    fn entry(length: u16, name: &[u8]) -> Vec<u8> {
+        let mut entry = vec![0xff; LENGTH];
+        entry.extend(length.to_ne_bytes());
+        entry.push(8);
+        entry.extend(name);
+        entry
+    }
+
+    #[test]
+    fn entries_end_where_they_say_or_nowhere() {
+        let two = [entry(24, b"ab\0\0\0"), entry(24, b"c\0\0\0\0")].concat();
+        let (name, rest) = split(&two).unwrap();
+        assert_eq!(
+            (name, split(rest)),
+            (&b"ab"[..], Some((&b"c"[..], &b""[..])))
+        );
+        for (length, name) in [
+            // It would never end.
+            (0, &b"ab\0\0\0"[..]),
+            (19, b"ab\0\0\0"),
+            // Beyond the room, and a name without an end.
+            (32, b"ab\0\0\0"),
+            (24, b"abcde"),
+        ] {
+            assert_eq!(split(&entry(length, name)), None, "{length}");
+        }
+        for length in 0..two.len() {
+            let _ = split(&two[..length]);
+        }
+        assert_eq!(split(&two[..17]), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use core::slice;
 
 use linux_raw_sys::general::{__NR_exit_group, __NR_getdents64, __NR_setsockopt};
 use rustix::fd::{AsRawFd, BorrowedFd};
-use rustix::io::{self, Errno};
+use rustix::io::{self, Errno, retry_on_intr};
 
 /// `exit_group(2)`: ends the program with this status.
 pub fn exit(status: i32) -> ! {
@@ -21,7 +21,8 @@ pub fn getdents<'r>(directory: BorrowedFd, room: &'r mut [u64]) -> io::Result<&'
     let directory = directory.as_raw_fd() as usize;
     let (place, size) = (room.as_mut_ptr() as usize, size_of_val(room));
     // SAFETY: the kernel writes to the room alone, at most its size.
-    let filled = answer(unsafe { call(__NR_getdents64, [directory, place, size, 0, 0]) })?;
+    let filled =
+        retry_on_intr(|| answer(unsafe { call(__NR_getdents64, [directory, place, size, 0, 0]) }))?;
     // SAFETY: so many bytes of the room are entries now.
     Ok(unsafe { slice::from_raw_parts(room.as_ptr().cast(), filled) })
 }
@@ -38,7 +39,29 @@ pub fn setsockopt(socket: BorrowedFd, level: u32, option: u32, value: u32) -> io
 /// Negative answers down to -4095 are errors; none of these calls gives
 /// another negative one.
 fn answer(answer: isize) -> io::Result<usize> {
-    usize::try_from(answer).map_err(|_| Errno::from_raw_os_error(answer.wrapping_neg() as i32))
+    usize::try_from(answer).map_err(|_| checked_errno(answer.wrapping_neg() as i32))
+}
+
+/// The error of this number, as errno(3) has it. A number that none has is
+/// EIO: rustix would panic.
+pub fn checked_errno(number: i32) -> Errno {
+    match number {
+        1..=4095 => Errno::from_raw_os_error(number),
+        _ => Errno::IO,
+    }
+}
+
+#[cfg(test)]
+#[test]
+fn every_number_is_some_error() {
+    assert_eq!(checked_errno(2), Errno::NOENT);
+    assert_eq!(checked_errno(4095).raw_os_error(), 4095);
+    for number in [0, -1, -2, 4096, 65_535, 1 << 16 | 2, i32::MAX, i32::MIN] {
+        assert_eq!(checked_errno(number), Errno::IO, "{number}");
+    }
+    assert_eq!(answer(-2), Err(Errno::NOENT));
+    assert_eq!(answer(isize::MIN), Err(Errno::IO));
+    assert_eq!(answer(7), Ok(7));
 }
 
 /// One system call with up to five arguments.

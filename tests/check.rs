@@ -107,10 +107,68 @@ fn a_good_image_is_not_complained_about() {
     assert_eq!(image.check(), [""; 0]);
 }
 
+/// The image is looked at as it will boot, with an empty /run: what the machine
+/// has there that looks at it does not count.
+#[test]
+fn the_builders_run_directory_does_not_count() {
+    let image = Image::new();
+    image.write("root/usr/lib/systemd/system-generators/netplan", "");
+    image.write(
+        "root/usr/lib/systemd/system/systemd-networkd.service",
+        "[Service]\n",
+    );
+    image.write("root/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    let plan = || {
+        let mut command = Command::new(release::binary());
+        command.arg("plan").arg(image.path("context.sh"));
+        command.arg("--root").arg(image.path("root"));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Enabled by nothing, so nothing of it is planned.
+    let lines = image.check();
+    let before = plan();
+    assert!(!before.contains("/run/systemd/network/"), "{before}");
+    let flags = nix::sched::CloneFlags::CLONE_NEWNS | nix::sched::CloneFlags::CLONE_FS;
+    if let Err(errno) = nix::sched::unshare(flags) {
+        assert!(std::env::var_os("CI").is_none(), "new namespace: {errno}");
+        eprintln!("skipped: new namespace: {errno}; run as root");
+        return;
+    }
+    let none = None::<&str>;
+    let private = nix::mount::MsFlags::MS_PRIVATE | nix::mount::MsFlags::MS_REC;
+    nix::mount::mount(none, "/", none, private, none).unwrap();
+    nix::mount::mount(
+        Some("tmpfs"),
+        "/run",
+        Some("tmpfs"),
+        nix::mount::MsFlags::empty(),
+        none,
+    )
+    .unwrap();
+    let write = |path: &str, text: &str| {
+        fs::create_dir_all(Path::new(path).parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write(
+        "/run/netplan/90-host.yaml",
+        "network:\n  renderer: networkd\n",
+    );
+    write("/run/systemd/system/ssh.service", "");
+    // What would be planned, if networkd counted, is there as well.
+    write("/run/systemd/network/05-onecontext-eth0.network", "");
+    let wants = "/run/systemd/system/multi-user.target.wants";
+    fs::create_dir_all(wants).unwrap();
+    let unit = "/usr/lib/systemd/system/systemd-networkd.service";
+    std::os::unix::fs::symlink(unit, format!("{wants}/systemd-networkd.service")).unwrap();
+    assert_eq!((image.check(), plan()), (lines, before));
+}
+
 #[test]
 fn what_keeps_somebody_out_is_named() {
     type Break = fn(&Image);
-    let cases: [(Break, &str); 10] = [
+    let cases: [(Break, &str); 12] = [
         (
             |image| image.remove("root/usr/sbin/sshd"),
             "SSH server: sshd: not installed in this image",
@@ -161,6 +219,17 @@ fn what_keeps_somebody_out_is_named() {
         (
             |image| image.write("context.sh", &format!("USERNAME=alice\n{CONTEXT}")),
             "alice: no such user in /etc/passwd",
+        ),
+        (
+            |image| {
+                let long = "x".repeat(300);
+                std::os::unix::fs::symlink(long, image.path("root/etc/fstab")).unwrap();
+            },
+            "look for later mounts in: /etc/fstab: File name too long",
+        ),
+        (
+            |image| image.write("root/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config\n"),
+            "sshd configuration: /etc/ssh/sshd_config: includes itself, so sshd does not start",
         ),
         (
             |image| image.remove("root/etc/passwd"),

@@ -190,7 +190,7 @@ struct Extent {
 pub struct File<'a> {
     /// Its sections in order (ECMA-119, 6.5.1).
     sections: &'a [Extent],
-    /// Bytes of all of them, at most [`LARGEST`].
+    /// Bytes of all of them.
     length: usize,
 }
 
@@ -339,9 +339,6 @@ impl<'a, S: ReadAt> Iso<'a, S> {
                 }
                 let extent = self.extent(self.tree.block, record.fixed)?;
                 length = length.saturating_add(extent.length as usize);
-                if length > LARGEST {
-                    return Err(super::TOO_LARGE);
-                }
                 if extent.length > 0 {
                     sections.push(extent);
                 }
@@ -547,9 +544,6 @@ impl<'a> File<'a> {
     pub fn whole(arena: &'a Arena, source: &impl ReadAt) -> Result<Self, Reason> {
         let size = source.size()?;
         let length = usize::try_from(size).unwrap_or(usize::MAX);
-        if length > LARGEST {
-            return Err(super::TOO_LARGE);
-        }
         let mut sections = arena.table();
         sections.push(Extent {
             start: 0,
@@ -561,8 +555,11 @@ impl<'a> File<'a> {
         })
     }
 
-    /// The bytes of the file.
+    /// The bytes of the file, if it is not larger than [`LARGEST`].
     pub fn read<'b>(&self, arena: &'b Arena, source: &impl ReadAt) -> Result<&'b mut [u8], Reason> {
+        if self.length > LARGEST {
+            return Err(super::TOO_LARGE);
+        }
         let bytes = arena.bytes(self.length);
         let mut rest = &mut *bytes;
         for section in self.sections {

@@ -11,7 +11,7 @@ use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, openat, seek};
-use rustix::io::{Errno, pread};
+use rustix::io::{Errno, pread, retry_on_intr};
 
 use crate::memory::Arena;
 use crate::root::c_str;
@@ -106,12 +106,17 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// Whether there is a file of that name. Directories do not count.
+    /// Whether there is a file of that name, however large; none of it is
+    /// read. Directories do not count.
     ///
     /// # Errors
-    /// As [`Disk::read`].
+    /// As [`Disk::read`], but for what only the file's own bytes tell.
     pub fn has(&self, name: &[u8]) -> Result<bool, Reason> {
-        self.read(name).map(|text| text.is_some())
+        Ok(match &self.carrier {
+            Carrier::Iso(iso) => iso.find(name)?.is_some(),
+            Carrier::Directory(directory) => self.open_beside(directory, name)?.is_some(),
+            Carrier::Lone(_) => name == CONTEXT,
+        })
     }
 
     /// The whole file, for its reader to change in place; `None` if there is
@@ -169,13 +174,13 @@ impl ReadAt for Device {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        pread(&self.0, buffer, offset)
+        retry_on_intr(|| pread(&self.0, &mut *buffer, offset))
     }
 }
 
 fn open(directory: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    openat(directory, path, flags, Mode::empty())
+    retry_on_intr(|| openat(directory, path, flags, Mode::empty()))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub fn decide<'a>(
     if config.len() == HEAD.len() {
         return Ok(());
     }
-    if !units::is_init(root) {
+    if !units::is_init(root)? {
         return match scripts::enabled(root, SCRIPT)? {
             Some(_) => Err("only systemd can tell it what the plan says: remove it".into()),
             None => Ok(()),

@@ -6,7 +6,7 @@ use super::managers::{device, links};
 use super::{HEAD, cover, fill};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
 use crate::report::shown;
-use crate::root::{Changes, Column, Found, Root, Spot, units};
+use crate::root::{Changes, Column, Found, Root, Spot, if_there, units};
 use crate::text::{Reason, lines};
 
 const DHCPCD: &[u8] = b"/etc/dhcpcd.conf";
@@ -83,7 +83,7 @@ pub fn connman<'a>(
         &[HEAD.as_bytes(), old, devices],
     );
     cover(root, own.spot, &own.found, text.finish(), changes)?;
-    if units::is_init(root) && !links(plan).any(by_dhcp) {
+    if units::is_init(root)? && !links(plan).any(by_dhcp) {
         // It would wait two minutes for a NIC of ConnMan's.
         let unit = root.locate(b"/run/systemd/system/connman-wait-online.service")?;
         changes.link(root, unit, b"/dev/null")?;
@@ -139,7 +139,7 @@ struct Own<'a> {
 #[inline(never)]
 fn open<'a>(root: &Root<'a>, path: &[u8]) -> Result<Own<'a>, Reason> {
     let spot = root.locate(path)?;
-    let Ok(found) = root.read_spot(spot) else {
+    let Some(found) = if_there(root.read_spot(spot))? else {
         return Err(
             "its file cannot be read, so it asks for DHCP on every NIC: \
              add that file to the image, or remove this network manager"

@@ -14,6 +14,8 @@
 //! But "dhcp" is DHCPv4 to it, in `inet6 dhcp` too, and a relative source is one
 //! of the directory that it runs in (libifupdown/interface-file.c). busybox's
 //! ifupdown was not tried.
+use rustix::io::Errno;
+
 use super::managers::{device, is_v4, links};
 use super::{HEAD, cover, fill};
 use crate::memory::Arena;
@@ -109,9 +111,10 @@ fn without<'a>(
     devices: &[&[u8]],
     changes: &mut Changes<'a>,
 ) -> Result<(), Reason> {
-    // Not there, or a directory: ifupdown does not read it either.
-    let Ok(found) = root.read_spot(spot) else {
-        return Ok(());
+    let found = match root.read_spot(spot) {
+        // Not there, or a directory: ifupdown does not read it either.
+        Err(Reason::Os(Errno::NOENT) | Reason::Found(_)) => return Ok(()),
+        found => found?,
     };
     let mut text = root.arena().table();
     copy_without(root.arena(), &mut text, found.content, devices);

@@ -133,37 +133,54 @@ impl Manager {
 }
 
 /// The managers that a root enables.
-pub struct Managers<'a>(&'a [Enabled<'a>]);
+pub struct Managers<'a> {
+    list: &'a [Enabled<'a>],
+    /// Of which that could not be found out, and the first reason.
+    pub unknown: Option<(&'a [u8], Reason)>,
+}
 
-/// One of them, and by what, or why that could not be found out.
-type Enabled<'a> = (&'static Manager, Result<&'a [u8], Reason>);
+/// One of them, and by what.
+type Enabled<'a> = (&'static Manager, &'a [u8]);
 
 impl<'a> Managers<'a> {
     /// Those of this root.
     pub fn of(root: &Root<'a>) -> Self {
-        let systemd = units::is_init(root);
         let mut list = root.arena().table();
+        let mut unknown = root.arena().table::<u8>();
+        let mut first = None;
         for manager in ALL {
-            if let Some(by) = manager.enabled(root, systemd).transpose() {
-                list.push((manager, by));
+            let by = units::is_init(root).and_then(|systemd| manager.enabled(root, systemd));
+            match by {
+                Ok(Some(by)) => list.push((manager, by)),
+                Ok(None) => {}
+                Err(reason) => {
+                    if !unknown.is_empty() {
+                        unknown.extend(b", ");
+                    }
+                    unknown.extend(manager.name);
+                    first = first.or(Some(reason));
+                }
             }
         }
-        Self(list.finish())
+        Self {
+            list: list.finish(),
+            unknown: first.map(|reason| (&*unknown.finish(), reason)),
+        }
     }
 
     /// All, in the order of the table.
     pub fn list(&self) -> &'a [Enabled<'a>] {
-        self.0
+        self.list
     }
 
     fn are(&self, is: fn(&Manager) -> bool) -> bool {
-        self.0.iter().any(|(manager, by)| by.is_ok() && is(manager))
+        self.list.iter().any(|(manager, _)| is(manager))
     }
 
     /// Whether this one is among them.
     pub fn has(&self, wanted: &Manager) -> bool {
-        let mut list = self.0.iter();
-        list.any(|(manager, by)| by.is_ok() && manager.name == wanted.name)
+        let mut list = self.list.iter();
+        list.any(|(manager, _)| manager.name == wanted.name)
     }
 
     /// Whether they do DHCP, so that we need not.

@@ -821,3 +821,75 @@ fn cloud_init_that_cannot_be_told_is_said() {
     });
     assert!(!masked.has("/run/systemd/system"));
 }
+
+/// A file that is larger than any that is read.
+fn huge(fixture: &Fixture, path: &str) {
+    fixture.file(path, "");
+    let file = std::fs::File::options()
+        .write(true)
+        .open(fixture.host(path));
+    file.unwrap().set_len(65 << 20).unwrap();
+}
+
+#[test]
+fn managers_that_nothing_is_known_of_are_named_in_one_line() {
+    let fixture = root_with(NETWORKD);
+    fixture.link("run/systemd/system", &"x".repeat(300));
+    with_plan(|plan| {
+        let said = hand_over(&fixture, plan);
+        assert!(
+            said.contains(
+                &"!find out whether the image enables: systemd-networkd, NetworkManager, \
+                  ifupdown, dhcpcd, ConnMan, network-scripts, wicked: File name too long"
+                    .into()
+            ),
+            "{said:?}"
+        );
+        let long = said.iter().filter(|line| line.contains("too long"));
+        assert!(long.count() <= 2, "{said:?}");
+    });
+}
+
+#[test]
+fn what_of_a_managers_files_cannot_be_read_is_a_problem() {
+    let fixture = root_with(IFUPDOWN);
+    fixture.file(
+        "etc/network/interfaces",
+        "source /etc/network/more\nsource /etc/network/none\nsource-directory /etc/network/d\n",
+    );
+    fixture.directory("etc/network/d/folder");
+    huge(&fixture, "etc/network/more");
+    with_plan(|plan| {
+        let said = hand_over(&fixture, plan);
+        assert!(
+            said.contains(&"!hand over: ifupdown: File too large".into()),
+            "{said:?}"
+        );
+    });
+
+    let fixture = root_with("network.service");
+    fixture.directory("etc/sysconfig/network-scripts/ifcfg-folder");
+    fixture.link("etc/sysconfig/network-scripts/ifcfg-gone", "/nowhere");
+    with_plan(|plan| {
+        let said = hand_over(&fixture, plan);
+        assert!(!said.iter().any(|line| line.starts_with('!')), "{said:?}");
+    });
+    huge(&fixture, "etc/sysconfig/network-scripts/ifcfg-lan");
+    with_plan(|plan| {
+        let said = hand_over(&fixture, plan);
+        assert!(
+            said.contains(&"!hand over: network-scripts: File too large".into()),
+            "{said:?}"
+        );
+    });
+
+    let fixture = root_with("dhcpcd.service");
+    huge(&fixture, "etc/dhcpcd.conf");
+    with_plan(|plan| {
+        let said = hand_over(&fixture, plan);
+        assert!(
+            said.contains(&"!hand over: dhcpcd: File too large".into()),
+            "{said:?}"
+        );
+    });
+}

@@ -59,11 +59,12 @@ pub fn decide<'a>(
     };
     let decided = resolv_conf::decide(plan, root, managers, column, changes);
     said(decided, resolv_conf::PATH, changes);
+    if let Some((names, reason)) = managers.unknown {
+        changes.problem("find out whether the image enables", names, reason);
+    }
     for (manager, by) in managers.list() {
-        let decided = by.and_then(|by| {
-            changes.note(&[manager.name, b" is enabled by ", by]);
-            (manager.decide)(plan, root, column, changes)
-        });
+        changes.note(&[manager.name, b" is enabled by ", by]);
+        let decided = (manager.decide)(plan, root, column, changes);
         said(decided, manager.name, changes);
     }
 }

@@ -11,12 +11,15 @@ pub fn enables_networkd<'a>(root: &Root<'a>) -> Result<Option<&'a [u8]>, Reason>
     // The strongest first (netplan-yaml(5)); `/usr/lib` is `/lib`.
     const TOPS: [&[u8]; 3] = [b"/run", b"/etc", b"/lib"];
     let files = root.merged(&TOPS, b"/netplan", b".yaml")?;
-    if !units::has_generator(root, b"netplan") {
+    if !units::has_generator(root, b"netplan")? {
         return Ok(None);
     }
     let mut enables = files.last().copied();
     for path in files {
-        for line in lines(root.read(path)?.content) {
+        let content = root
+            .read_if_there(path)?
+            .map_or(&b""[..], |found| found.content);
+        for line in lines(content) {
             let mut words = unquoted(line);
             if words.next() != Some(b"renderer:") {
                 continue;

@@ -66,7 +66,7 @@ pub fn decide<'a>(
 fn is_resolved_enabled(root: &Root) -> Result<bool, Reason> {
     const NAME: &[u8] = b"systemd-resolved.service";
     match units::find(root, NAME)? {
-        units::Unit::Found { text, .. } if units::is_init(root) => {
+        units::Unit::Found { text, .. } if units::is_init(root)? => {
             Ok(units::will_be_enabled(root, NAME, text)?.is_some())
         }
         _ => Ok(false),

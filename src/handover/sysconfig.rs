@@ -102,16 +102,20 @@ pub fn network_scripts<'a>(
     let arena = root.arena();
     for name in root.list(NETWORK_SCRIPTS.folder)? {
         let device = name.strip_prefix(b"ifcfg-").unwrap_or_default();
+        if device.is_empty() || names_ours(b"DEVICE", device, plan, arena) {
+            continue;
+        }
         let spot = root.locate(arena.concat(&[NETWORK_SCRIPTS.folder, name]))?;
-        if let Ok(found) = root.read_spot(spot)
-            && !names_ours(b"DEVICE", device, plan, arena)
-            && !device.is_empty()
-            && lines(found.content).any(|line| {
-                let (key, value) = cut(line, b'=').unwrap_or_default();
-                let value = unquoted(value).next().unwrap_or_default();
-                names_ours(key.trim_ascii(), value, plan, arena)
-            })
-        {
+        let found = match root.read_spot(spot) {
+            // A link that leads nowhere, or a directory.
+            Err(Reason::Os(Errno::NOENT) | Reason::Found(_)) => continue,
+            found => found?,
+        };
+        if lines(found.content).any(|line| {
+            let (key, value) = cut(line, b'=').unwrap_or_default();
+            let value = unquoted(value).next().unwrap_or_default();
+            names_ours(key.trim_ascii(), value, plan, arena)
+        }) {
             cover(root, spot, &found, OFF.as_bytes(), changes)?;
         }
     }
@@ -148,7 +152,7 @@ impl Dialect {
         changes: &mut Changes<'a>,
     ) -> Result<(), Reason> {
         // On SUSE network.service is another name of wicked or NetworkManager.
-        if !root.exists(self.folder) {
+        if !root.exists(self.folder)? {
             return Ok(());
         }
         for link in links(plan) {

@@ -1,6 +1,7 @@
 //! Which device is which NIC of the context.
 use rustix::fd::BorrowedFd;
 use rustix::fs::readlinkat_raw;
+use rustix::io::Errno;
 
 use super::wire::Device;
 use crate::memory::{Arena, Set, Table};
@@ -107,8 +108,12 @@ fn on_bus<'a>(
     let mut found = Match::of(None, "no network device has its MAC or its PCI address");
     if let (Some(address), Some(sys_net)) = (link.pci, sys_net) {
         for device in physical {
-            if !is_at(arena, device, address, sys_net) {
-                continue;
+            match is_at(arena, device, address, sys_net) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(_) => {
+                    return Match::of(None, "the PCI address of a network device cannot be read");
+                }
             }
             if found.device.is_some() {
                 return Match::of(None, "several network devices have its PCI address");
@@ -122,16 +127,24 @@ fn on_bus<'a>(
 
 /// Whether the address is a part of the path that the device's link in sysfs
 /// leads to, as in `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`.
-fn is_at(arena: &Arena, device: &Device, address: &[u8], sys_net: BorrowedFd) -> bool {
+fn is_at(
+    arena: &Arena,
+    device: &Device,
+    address: &[u8],
+    sys_net: BorrowedFd,
+) -> Result<bool, Errno> {
     const LONGEST: usize = 1024;
     let mut path = [0; LONGEST];
-    let length = c_str(arena, &[device.name])
-        .and_then(|name| readlinkat_raw(sys_net, name, &mut path))
-        .unwrap_or(0);
+    let length = match readlinkat_raw(sys_net, c_str(arena, &[device.name])?, &mut path) {
+        Ok(length) => length,
+        // Not a link, or gone: on no bus.
+        Err(Errno::INVAL | Errno::NOENT) => 0,
+        Err(errno) => return Err(errno),
+    };
     let path = path.get(..length).unwrap_or_default();
-    split(path, |byte| byte == b'/').any(|part| {
+    Ok(split(path, |byte| byte == b'/').any(|part| {
         // `01:01.0` is `0000:01:01.0` and not `0000:101:01.0`.
         part.strip_suffix(address)
             .is_some_and(|domain| matches!(domain.last(), None | Some(b':')))
-    })
+    }))
 }

@@ -8,7 +8,7 @@ use ufmt::{Formatter, uDisplay, uWrite};
 
 use super::wire::{Answer, End, Message, answers};
 use crate::memory::Arena;
-use crate::syscall::setsockopt;
+use crate::syscall::{checked_errno, setsockopt};
 use crate::text::{Reason, Shown};
 
 /// Room for one answer; the kernel fills at most 32 KiB of a dump at once
@@ -95,7 +95,7 @@ impl<'a> Socket<'a> {
         };
         let words = self.buffer.get(words).unwrap_or_default();
         Err(Refusal {
-            errno: Errno::from_raw_os_error(errno),
+            errno: checked_errno(errno),
             words,
         })
     }

@@ -6,7 +6,6 @@ pub mod sshd;
 mod sshd_config;
 mod tmpfiles;
 
-use rustix::fs::Stat;
 use rustix::io::Errno;
 use ufmt::uwrite;
 
@@ -15,7 +14,8 @@ use crate::plan::Plan;
 use crate::report::Report;
 use crate::root::users::{User, Users};
 use crate::root::{
-    Access, Change, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, units,
+    Access, Change, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, if_there,
+    later_mounts, units,
 };
 use crate::text::{Reason, Shown};
 use key_file::{Existing, Home, KeyFile, NO_HOME, SHARED_HOME};
@@ -53,6 +53,9 @@ pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Ch
             return;
         }
     };
+    if let Some(reason) = later_mounts(root).problem {
+        changes.problem("look for later mounts in", b"/etc/fstab", reason);
+    }
     let sshd = match plan.keys.is_empty() {
         true => None,
         false => sshd::inspect(root)
@@ -250,7 +253,7 @@ impl<'a> Logins<'_, 'a> {
             }
             return self.sweep(spot, changes);
         }
-        match self.way(file, existing) {
+        match self.way(file, existing)? {
             Way::Replace => changes.push(Change {
                 spot,
                 what: What::File(new),
@@ -285,12 +288,12 @@ impl<'a> Logins<'_, 'a> {
         Ok(())
     }
 
-    fn way(&self, file: &KeyFile, existing: &Existing) -> Way {
+    fn way(&self, file: &KeyFile, existing: &Existing) -> Result<Way, Reason> {
         let is_present = file.home == Home::Present;
         let may_be_written_later = self.column != Column::Sealed;
-        if file.spot.in_run() || self.column == Column::Written && is_present {
+        let way = if file.spot.in_run() || self.column == Column::Written && is_present {
             Way::Replace
-        } else if may_be_written_later && units::is_init(self.root) {
+        } else if may_be_written_later && units::is_init(self.root)? {
             // A mount over the file would make later renames over it fail.
             Way::Tmpfiles
         } else if existing.file.is_some() {
@@ -309,7 +312,8 @@ impl<'a> Logins<'_, 'a> {
                 "the root is read-only, without an authorized_keys to mount over: \
                  make an empty one in the image",
             )
-        }
+        };
+        Ok(way)
     }
 }
 
@@ -462,6 +466,9 @@ fn check_config<'a>(
         return;
     }
     let config = &facts.config;
+    if let Some((path, reason)) = config.problem {
+        changes.problem("sshd configuration", path, reason);
+    }
     if config.takes_no_key() {
         changes.problem(
             "SSH keys",
@@ -485,10 +492,16 @@ fn check_config<'a>(
             problem("sshd_config says PermitRootLogin forced-commands-only: no shell for root");
         }
         // sshd refuses keys that others could have put there (sshd(8), FILES).
-        let is_open = |stat: Stat| stat.st_mode & 0o022 != 0;
-        let home = || root.look(user.home).and_then(|(_, stat)| Ok(stat?));
-        if !config.is_lax() && home().is_ok_and(is_open) {
-            problem("its home can be written by others, so sshd ignores its keys: chmod go-w");
+        if config.is_lax() {
+            continue;
+        }
+        let home = root.look(user.home).and_then(|(_, stat)| Ok(stat?));
+        match if_there(home) {
+            Ok(Some(stat)) if stat.st_mode & 0o022 != 0 => {
+                problem("its home can be written by others, so sshd ignores its keys: chmod go-w");
+            }
+            Ok(_) => {}
+            Err(reason) => changes.problem("look at the home of user", user.name, reason),
         }
     }
 }

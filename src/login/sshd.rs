@@ -67,14 +67,16 @@ pub enum HostKeys<'a> {
     Impossible,
 }
 
-const SERVERS: [(&[u8], Server); 7] = [
-    (b"/usr/sbin/sshd", Server::OpenSsh),
-    (b"/usr/bin/sshd", Server::OpenSsh),
-    (b"/usr/local/sbin/sshd", Server::OpenSsh),
-    (b"/sbin/sshd", Server::OpenSsh),
-    (b"/usr/sbin/dropbear", Server::Dropbear),
-    (b"/usr/bin/dropbear", Server::Dropbear),
-    (b"/sbin/dropbear", Server::Dropbear),
+const OPENSSH: [&[u8]; 4] = [
+    b"/usr/sbin/sshd",
+    b"/usr/bin/sshd",
+    b"/usr/local/sbin/sshd",
+    b"/sbin/sshd",
+];
+const DROPBEAR: [&[u8]; 3] = [
+    b"/usr/sbin/dropbear",
+    b"/usr/bin/dropbear",
+    b"/sbin/dropbear",
 ];
 
 /// Debian says ssh, all others sshd. The one that starts the server for good
@@ -111,11 +113,12 @@ const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
 
 /// Looks at a root, and writes nothing.
 pub fn inspect<'a>(root: &Root<'a>) -> Result<Facts<'a>, Reason> {
-    let server = SERVERS
-        .into_iter()
-        .find(|(path, _)| root.exists(path))
-        .map(|(_, server)| server);
-    let systemd = units::is_init(root);
+    let server = if root.first(&OPENSSH)?.is_some() {
+        Some(Server::OpenSsh)
+    } else {
+        root.first(&DROPBEAR)?.map(|_| Server::Dropbear)
+    };
+    let systemd = units::is_init(root)?;
     let names: &[&[u8]] = match server {
         Some(Server::Dropbear) => &DROPBEAR_UNITS,
         _ => &OPENSSH_UNITS,
@@ -141,7 +144,7 @@ pub fn inspect<'a>(root: &Root<'a>) -> Result<Facts<'a>, Reason> {
 
 fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Reason> {
     const NOT_TO_BE_RUN: &[u8] = b"/etc/ssh/sshd_not_to_be_run";
-    if root.exists(NOT_TO_BE_RUN) {
+    if root.exists(NOT_TO_BE_RUN)? {
         return Ok(Start::Off(NOT_TO_BE_RUN));
     }
     let mut candidate = None;
@@ -149,7 +152,7 @@ fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Reas
     for name in names {
         match units::find(root, name)? {
             Unit::Found { path, .. } => {
-                if units::enabled(root, name).is_some() {
+                if units::enabled(root, name)?.is_some() {
                     return Ok(Start::Enabled);
                 }
                 candidate = candidate.or(Some(Start::Disabled { name, path }));
@@ -163,8 +166,11 @@ fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Reas
 }
 
 fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Reason> {
-    let named = config.host_keys.iter().any(|path| root.exists(path));
-    if named || HOST_KEYS.iter().any(|path| root.exists(path)) {
+    if root
+        .first(&config.host_keys)?
+        .or(root.first(&HOST_KEYS)?)
+        .is_some()
+    {
         return Ok(HostKeys::Present);
     }
     for name in OPENSSH_SERVICES {
@@ -176,13 +182,13 @@ fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Reaso
     }
     for script in OPENSSH_SCRIPTS {
         if root
-            .read(script)
-            .is_ok_and(|found| mentions_a_maker(found.content))
+            .read_if_there(script)?
+            .is_some_and(|found| mentions_a_maker(found.content))
         {
             return Ok(HostKeys::Made);
         }
     }
-    let keygen = KEYGENS.into_iter().find(|path| root.exists(path));
+    let keygen = root.first(&KEYGENS)?;
     Ok(keygen.map_or(HostKeys::Impossible, HostKeys::Missing))
 }
 

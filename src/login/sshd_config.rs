@@ -1,11 +1,17 @@
 //! What the root's sshd_config(5) says in general, outside of Match blocks:
 //! enough to warn of keys that sshd will not look at.
 use crate::memory::Table;
-use crate::root::{Found, Root};
-use crate::text::{self, Reason, base_name, cut, lines, same, span};
+use crate::root::{Found, Root, fits, if_there};
+use crate::text::{self, Reason, base_name, lines, same, span};
+use rustix::io::Errno;
 
-/// Files included in files, at most (SERVCONF_MAX_DEPTH, openssh:servconf.h).
-const DEEPEST: u32 = 16;
+/// Files and their bytes that are looked at, at most. sshd has no such limit.
+const MOST_FILES: usize = 256;
+const MOST_BYTES: u64 = 1 << 20;
+const TOO_MUCH: Reason = Reason::Found(
+    "more than 256 files or 1 MiB included, the rest is not looked at: keys may not work",
+);
+const ENDLESS: Reason = Reason::Found("includes itself, so sshd does not start");
 
 /// The keywords whose first value counts, as in sshd.
 const KEYWORDS: [&[u8]; 4] = [
@@ -21,28 +27,44 @@ pub struct Config<'a> {
     /// Every `HostKey`.
     pub host_keys: Table<'a, &'a [u8]>,
     /// The first file that is read, and its path.
-    pub main: Option<(&'static [u8], Found<'a>)>,
+    pub main: Option<(&'a [u8], Found<'a>)>,
+    /// The first file that could not be looked at, and why.
+    pub problem: Option<(&'a [u8], Reason)>,
+}
+
+/// What was read so far.
+struct Reader<'r, 'a> {
+    root: &'r Root<'a>,
+    config: Config<'a>,
+    /// The files, each once: of a second time no value would be the first. And
+    /// whether their end was reached.
+    files: Table<'a, (&'a [u8], bool)>,
+    /// What may still be read, in bytes.
+    left: u64,
 }
 
 impl<'a> Config<'a> {
     /// Reads `/etc/ssh/sshd_config`, or the one that openSUSE keeps in
-    /// `/usr/etc` for images without. What cannot be read is left out: sshd
-    /// itself will say so.
+    /// `/usr/etc` for images without.
     pub fn read(root: &Root<'a>) -> Self {
-        let mut config = Self {
-            values: [None; KEYWORDS.len()],
-            host_keys: root.arena().table(),
-            main: None,
+        let mut reader = Reader {
+            root,
+            config: Self {
+                values: [None; KEYWORDS.len()],
+                host_keys: root.arena().table(),
+                main: None,
+                problem: None,
+            },
+            files: root.arena().table(),
+            left: MOST_BYTES,
         };
         let main: [&[u8]; 2] = [b"/etc/ssh/sshd_config", b"/usr/etc/ssh/sshd_config"];
         for path in main {
-            if let Ok(found) = root.read(path) {
-                config.main = Some((path, found));
-                let _ = config.text(root, found.content, 0);
+            if reader.file(path) {
                 break;
             }
         }
-        config
+        reader.config
     }
 
     /// Whether `PermitRootLogin` is `word`; without one it is
@@ -83,8 +105,48 @@ impl<'a> Config<'a> {
             .filter_map(|pattern| pattern.strip_suffix(name))
             .any(|folder| folder.ends_with(b".ssh/"))
     }
+}
 
-    fn text(&mut self, root: &Root<'a>, text: &'a [u8], depth: u32) -> Result<(), Reason> {
+impl<'a> Reader<'_, 'a> {
+    /// Remembers the first problem.
+    fn problem(&mut self, path: &'a [u8], reason: Reason) {
+        self.config.problem.get_or_insert((path, reason));
+    }
+
+    /// Reads a file and what it includes. `false`: it is not there.
+    fn file(&mut self, path: &'a [u8]) -> bool {
+        if let Some((_, ended)) = self.files.iter().find(|(other, _)| *other == path) {
+            if !ended {
+                // To SERVCONF_MAX_DEPTH (openssh:servconf.c), which is fatal.
+                self.problem(path, ENDLESS);
+            }
+            return true;
+        }
+        let number = self.files.len();
+        if number >= MOST_FILES {
+            self.problem(path, TOO_MUCH);
+            return true;
+        }
+        self.files.push((path, false));
+        let found = if_there(self.root.read_at_most(path, self.left));
+        let is_there = found != Ok(None);
+        match found {
+            Ok(Some(found)) => {
+                self.config.main.get_or_insert((path, found));
+                self.left = self.left.saturating_sub(found.content.len() as u64);
+                self.text(found.content);
+            }
+            Ok(None) => {}
+            Err(Reason::Os(Errno::FBIG)) => self.problem(path, TOO_MUCH),
+            Err(reason) => self.problem(path, reason),
+        }
+        if let Some((_, ended)) = self.files.get_mut(number) {
+            *ended = true;
+        }
+        is_there
+    }
+
+    fn text(&mut self, text: &'a [u8]) {
         for line in lines(text) {
             let in_keyword = |byte| !matches!(byte, b' ' | b'\t' | b'=');
             let (keyword, value) = span(line.trim_ascii(), in_keyword);
@@ -94,56 +156,53 @@ impl<'a> Config<'a> {
             let value = value.trim_ascii_start();
             let value = value.strip_prefix(b"=").unwrap_or(value);
             if same(keyword, b"Match") {
-                // To the end of this file everything has conditions.
-                return Ok(());
+                // To the end of this file everything has conditions; the file
+                // that includes it goes on without.
+                return;
             }
             if same(keyword, b"Include") {
                 for pattern in words(value) {
-                    self.include(root, pattern, depth)?;
+                    self.include(pattern);
                 }
             }
             if same(keyword, b"HostKey") {
                 for path in words(value).take(1) {
-                    self.host_keys.push(path);
+                    self.config.host_keys.push(path);
                 }
             }
-            for (name, known) in KEYWORDS.iter().zip(&mut self.values) {
+            for (name, known) in KEYWORDS.iter().zip(&mut self.config.values) {
                 if same(keyword, name) && known.is_none() {
                     *known = Some(value);
                 }
             }
         }
-        Ok(())
     }
 
-    /// A file, or a pattern of glob(7) with one `*` in its last part; what is
-    /// relative is below /etc/ssh.
-    fn include(&mut self, root: &Root<'a>, pattern: &[u8], depth: u32) -> Result<(), Reason> {
-        if depth >= DEEPEST {
-            return Ok(());
-        }
-        let arena = root.arena();
+    /// A file, or a pattern of glob(7) in its last part; what is relative is
+    /// below /etc/ssh.
+    fn include(&mut self, pattern: &[u8]) {
+        let arena = self.root.arena();
         let base: &[u8] = if pattern.starts_with(b"/") {
             b""
         } else {
             b"/etc/ssh/"
         };
-        let path = arena.concat(&[base, pattern]);
+        let path: &[u8] = arena.concat(&[base, pattern]);
         let (folder, name) = base_name(path);
-        let star = cut(name, b'*');
-        let (start, end) = star.unwrap_or((name, b""));
-        for entry in root.list(folder)? {
-            let fits = match entry.strip_prefix(start) {
-                // glob(3) leaves hidden files out.
-                Some(rest) if star.is_some() => rest.ends_with(end) && !entry.starts_with(b"."),
-                Some(rest) => rest.is_empty(),
-                None => false,
-            };
-            if fits && let Ok(found) = root.read(arena.concat(&[folder, b"/", entry])) {
-                self.text(root, found.content, depth + 1)?;
+        if !name.iter().any(|byte| matches!(byte, b'*' | b'?')) {
+            self.file(path);
+            return;
+        }
+        let entries = match self.root.list(folder) {
+            Ok(entries) => entries,
+            Err(reason) => return self.problem(path, reason),
+        };
+        for entry in entries {
+            // glob(3) leaves hidden files out.
+            if fits(name, entry) && entry.starts_with(b".") == name.starts_with(b".") {
+                self.file(arena.concat(&[folder, b"/", entry]));
             }
         }
-        Ok(())
     }
 }
 
@@ -195,6 +254,130 @@ mod tests {
         assert_eq!(*config.host_keys, [b"/a".as_slice(), b"/b"]);
         assert!(!config.looks_at(b"authorized_keys") && config.looks_at(b"a"));
         assert!(config.looks_at(b"b") && !config.looks_at(b"%h/.ssh/b"));
+    }
+
+    /// What is wrong with it, and the values of `PermitRootLogin` that fit.
+    fn read(fixture: &Fixture) -> (Option<String>, Vec<&'static str>) {
+        let arena = Arena::new();
+        let config = Config::read(&fixture.root(&arena));
+        let problem = config.problem.map(|(path, reason)| {
+            let reason = crate::report::shown(&arena, &reason);
+            format!("{}: {}", path.escape_ascii(), reason.escape_ascii())
+        });
+        let words = ["yes", "no", "prohibit-password"];
+        let permits = words
+            .into_iter()
+            .filter(|word| config.permits_root(word.as_bytes()));
+        (problem, permits.collect())
+    }
+
+    #[test]
+    fn files_that_include_each_other_are_read_once() {
+        let fixture = Fixture::new();
+        fixture.file(
+            "etc/ssh/sshd_config",
+            "Include /etc/ssh/sshd_config.d/*.conf\nPermitRootLogin yes\n",
+        );
+        for name in ["1", "2", "3"] {
+            let text = format!("Include /etc/ssh/sshd_config.d/*.conf\nHostKey /{name}\n");
+            fixture.file(&format!("etc/ssh/sshd_config.d/{name}.conf"), text);
+        }
+        fixture.file("etc/ssh/sshd_config.d/4.conf", "PermitRootLogin no\n");
+        let start = std::time::Instant::now();
+        let arena = Arena::new();
+        let config = Config::read(&fixture.root(&arena));
+        assert!(start.elapsed() < std::time::Duration::from_secs(1));
+        // In the order in which sshd comes to the ends of the files.
+        assert_eq!(*config.host_keys, [b"/3".as_slice(), b"/2", b"/1"]);
+        let (problem, permits) = read(&fixture);
+        assert_eq!(permits, ["no"]);
+        let endless = "/etc/ssh/sshd_config.d/1.conf: includes itself, so sshd does not start";
+        assert_eq!(problem.as_deref(), Some(endless));
+    }
+
+    #[test]
+    fn a_file_included_twice_counts_where_it_stands_first() {
+        let fixture = Fixture::new();
+        fixture.file(
+            "etc/ssh/a",
+            "PermitRootLogin no\nHostKey /a\nMatch User x\n",
+        );
+        fixture.file(
+            "etc/ssh/sshd_config",
+            "Include a b missing missing none/*.conf /etc/ssh/?\nPermitRootLogin yes\nInclude a\n\
+             StrictModes no\nMatch User y\nInclude b\n",
+        );
+        assert_eq!(read(&fixture), (None, vec!["no"]));
+        let arena = Arena::new();
+        let config = Config::read(&fixture.root(&arena));
+        // What Match says in one file is over at its end, and one that is
+        // included below a Match is not looked at.
+        assert!(config.is_lax());
+        assert_eq!(*config.host_keys, [b"/a"]);
+        fixture.file("etc/ssh/sshd_config", "PermitRootLogin yes\nInclude a\n");
+        assert_eq!(read(&fixture), (None, vec!["yes"]));
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_a_problem() {
+        let fixture = Fixture::new();
+        fixture.file(
+            "etc/ssh/sshd_config",
+            "Include a.d/*\nPermitRootLogin no\nInclude sshd_config\n",
+        );
+        let (problem, permits) = read(&fixture);
+        assert_eq!(permits, ["no"]);
+        assert_eq!(
+            problem.as_deref(),
+            Some("/etc/ssh/sshd_config: includes itself, so sshd does not start")
+        );
+        fixture.directory("etc/ssh/a.d/b");
+        let (problem, permits) = read(&fixture);
+        assert_eq!(permits, ["no"]);
+        assert_eq!(
+            problem.as_deref(),
+            Some("/etc/ssh/a.d/b: not a regular file")
+        );
+        // A folder that cannot be looked up: a name is longer than it may be.
+        fixture.link("etc/ssh/long", &"x".repeat(300));
+        for pattern in ["long/*.conf", "long/a"] {
+            fixture.file("etc/ssh/sshd_config", format!("Include {pattern}\n"));
+            let wanted = format!("/etc/ssh/{pattern}: File name too long");
+            assert_eq!(read(&fixture), (Some(wanted), vec![]));
+        }
+        // Links in circles, and ones that lead nowhere, are no files to sshd.
+        fixture.link("etc/ssh/loop", "loop");
+        fixture.link("etc/ssh/gone", "/nowhere");
+        fixture.file("etc/ssh/sshd_config", "Include loop gone loop/*\n");
+        assert_eq!(read(&fixture), (None, vec![]));
+        // sshd would not start with this one.
+        std::fs::remove_file(fixture.host("etc/ssh/sshd_config")).unwrap();
+        fixture.directory("etc/ssh/sshd_config");
+        fixture.file("usr/etc/ssh/sshd_config", "PermitRootLogin no\n");
+        let wanted = "/etc/ssh/sshd_config: not a regular file".to_string();
+        assert_eq!(read(&fixture), (Some(wanted), vec![]));
+    }
+
+    #[test]
+    fn more_than_is_looked_at_is_said() {
+        let main = "PermitRootLogin no\nInclude d/*\nStrictModes no\n";
+        let said = "more than 256 files or 1 MiB included, the rest is not looked at: \
+                    keys may not work";
+        for (files, text, culprit) in [
+            (255, "#\n".to_string(), None),
+            (256, "#\n".to_string(), Some("/etc/ssh/d/255")),
+            (2, "#\n".repeat(1 << 18), Some("/etc/ssh/d/001")),
+        ] {
+            let fixture = Fixture::new();
+            fixture.file("etc/ssh/sshd_config", main);
+            for number in 0..files {
+                fixture.file(&format!("etc/ssh/d/{number:03}"), &text);
+            }
+            let wanted = culprit.map(|path| format!("{path}: {said}"));
+            assert_eq!(read(&fixture), (wanted, vec!["no"]));
+            let arena = Arena::new();
+            assert!(Config::read(&fixture.root(&arena)).is_lax());
+        }
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl<'a> Changes<'a> {
         });
         for name in root.list(from.path())? {
             let (from, to) = (from.join(self.arena, name)?, to.join(self.arena, name)?);
-            if let Some(target) = root.link(from.path()) {
+            if let Some(target) = root.link(from.path())? {
                 self.link(root, to, target)?;
                 continue;
             }
@@ -268,7 +268,7 @@ impl<'a> Changes<'a> {
         spot: Spot<'a>,
         target: &'a [u8],
     ) -> Result<bool, Reason> {
-        if root.link(spot.path()) == Some(target) {
+        if root.link(spot.path())? == Some(target) {
             return Ok(false);
         }
         self.list.push(Change {

@@ -24,10 +24,11 @@ use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::fs::{accessat, fstat, openat, openat2, readlinkat_raw};
-use rustix::io::{self, Errno};
+use rustix::io::{self, Errno, retry_on_intr};
 
 pub use change::{Access, Bind, Change, Changes, File, Folder, Label, Link, Octal, What};
-pub use mounts::{Column, Policy, Writer, mounted_later};
+pub use mounts::{Column, Policy, Writer, later_mounts, mounted_later};
+pub use presets::fits;
 
 use crate::directory;
 use crate::memory::{Arena, sort};
@@ -35,6 +36,9 @@ use crate::text::{Reason, base_name, cut, split};
 
 /// A file larger than this many bytes is none that we should read.
 const LARGEST_FILE: u64 = 64 << 20;
+/// How files are opened to be read. O_NONBLOCK: a FIFO would keep the boot
+/// waiting for a writer.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 /// Links followed in one path, as in the kernel (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
 /// The longest text of a symbolic link, in bytes (PATH_MAX).
@@ -44,14 +48,17 @@ const LONGEST_LINK: usize = 4096;
 pub struct Root<'a> {
     arena: &'a Arena,
     root: OwnedFd,
-    run: OwnedFd,
+    /// `None`: empty, as at the start of a boot.
+    run: Option<OwnedFd>,
     path: &'a CStr,
     /// Whether it was mounted read-write, as the booted system then finds it.
     was_writable: bool,
     /// Whether the kernel has openat2(2), Linux 5.6; EL8 has not.
     openat2: Cell<bool>,
-    /// The text of fstab(5), once it was read.
-    fstab: Cell<Option<&'a [u8]>>,
+    /// What fstab(5) mounts later, once that was asked for.
+    later: Cell<Option<mounts::Later<'a>>>,
+    /// Whether systemd is its init, once that was asked for.
+    systemd: Cell<Option<Result<bool, Reason>>>,
 }
 
 /// A place in the booted system: an absolute path without symbolic links,
@@ -153,6 +160,19 @@ pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
     Ok(unsafe { CStr::from_bytes_with_nul_unchecked(text.finish()) })
 }
 
+const NOT_REGULAR: Reason = Reason::Found("not a regular file");
+
+/// `None` for what is not there: its own name or one before it is missing, a
+/// file stands where a directory should, or the links to it go in circles. All
+/// other errors leave that open.
+pub fn if_there<T>(answer: Result<T, Reason>) -> Result<Option<T>, Reason> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(Reason::Os(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => Ok(None),
+        Err(reason) => Err(reason),
+    }
+}
+
 fn sort_by_name(paths: &mut [&[u8]]) {
     sort(paths, |a, b| base_name(a).1 < base_name(b).1);
 }
@@ -166,28 +186,31 @@ fn is_plain(path: &[u8]) -> bool {
 }
 
 impl<'a> Root<'a> {
-    /// Opens the root at `root` and the run directory at `run`; the error
-    /// comes with the path to blame.
+    /// Opens the root at `root` and the run directory at `run`, without which
+    /// it is empty; the error comes with the path to blame.
     pub fn open(
         arena: &'a Arena,
         root: &'a CStr,
-        run: &'a CStr,
+        run: Option<&'a CStr>,
     ) -> Result<Self, (&'a [u8], Errno)> {
         let open = |path: &'a CStr| {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            openat(CWD, path, flags, Mode::empty()).map_err(|errno| (path.to_bytes(), errno))
+            retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))
+                .map_err(|errno| (path.to_bytes(), errno))
         };
         let top = open(root)?;
-        let was_writable =
-            accessat(&top, c".", rustix::fs::Access::WRITE_OK, AtFlags::empty()).is_ok();
+        // Who may not write there is told another error.
+        let access = accessat(&top, c".", rustix::fs::Access::WRITE_OK, AtFlags::empty());
+        let was_writable = access != Err(Errno::ROFS);
         Ok(Self {
             arena,
             root: top,
-            run: open(run)?,
+            run: run.map(open).transpose()?,
             was_writable,
             path: root,
             openat2: Cell::new(true),
-            fstab: Cell::new(None),
+            later: Cell::new(None),
+            systemd: Cell::new(None),
         })
     }
 
@@ -313,9 +336,11 @@ impl<'a> Root<'a> {
         if path == c"/run" {
             return Ok(None);
         }
-        let (base, name) = self.place(path);
         let mut buffer = [0; LONGEST_LINK];
-        match readlinkat_raw(base, name, &mut buffer) {
+        let read = self
+            .place(path)
+            .and_then(|(base, name)| retry_on_intr(|| readlinkat_raw(base, name, &mut buffer)));
+        match read {
             Ok(length) => {
                 let text = buffer.get(..length).unwrap_or(&buffer);
                 Ok(Some(self.arena.copy(text)))
@@ -327,26 +352,28 @@ impl<'a> Root<'a> {
     }
 
     /// The directory that a path of the booted system starts in, and the rest.
-    fn place<'s>(&'s self, path: &'s CStr) -> (BorrowedFd<'s>, &'s CStr) {
+    fn place<'s>(&'s self, path: &'s CStr) -> io::Result<(BorrowedFd<'s>, &'s CStr)> {
         let bytes = path.to_bytes_with_nul();
         let (base, rest) = match bytes.strip_prefix(b"/run") {
-            Some(rest) if rest.starts_with(b"/") || rest == b"\0" => (&self.run, rest),
+            Some(rest) if rest.starts_with(b"/") || rest == b"\0" => {
+                (self.run.as_ref().ok_or(Errno::NOENT)?, rest)
+            }
             _ => (&self.root, bytes),
         };
         let rest = rest.strip_prefix(b"/").unwrap_or(rest);
         // SAFETY: what is left of a text with a NUL at its end only.
         let rest = unsafe { CStr::from_bytes_with_nul_unchecked(rest) };
-        (base.as_fd(), if rest.is_empty() { c"." } else { rest })
+        Ok((base.as_fd(), if rest.is_empty() { c"." } else { rest }))
     }
 
     /// Opens a spot; a symbolic link in it, also as the last part, is ELOOP.
     fn open_spot(&self, spot: Spot, flags: OFlags) -> io::Result<OwnedFd> {
-        let (base, path) = self.place(spot.0);
+        let (base, path) = self.place(spot.0)?;
         let flags = flags | OFlags::CLOEXEC;
         if self.openat2.get() {
             let resolve =
                 ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            match openat2(base, path, flags, Mode::empty(), resolve) {
+            match retry_on_intr(|| openat2(base, path, flags, Mode::empty(), resolve)) {
                 // EPERM is what old seccomp filters say of unknown calls.
                 Err(Errno::NOSYS | Errno::PERM) => self.openat2.set(false),
                 answer => return answer,
@@ -355,7 +382,9 @@ impl<'a> Root<'a> {
         // Before 5.6 what openat2 promises is looked up first. Nothing of the
         // root runs yet that could make a link in between.
         match self.walk(spot.path()) {
-            Ok(same) if same == spot => openat(base, path, flags | OFlags::NOFOLLOW, Mode::empty()),
+            Ok(same) if same == spot => {
+                retry_on_intr(|| openat(base, path, flags | OFlags::NOFOLLOW, Mode::empty()))
+            }
             Ok(_) => Err(Errno::LOOP),
             Err(Reason::Os(errno)) => Err(errno),
             Err(_) => Err(Errno::INVAL),
@@ -364,30 +393,39 @@ impl<'a> Root<'a> {
 
     /// What is at a spot.
     pub fn stat(&self, spot: Spot) -> io::Result<Stat> {
-        fstat(self.open_spot(spot, OFlags::PATH)?)
+        let opened = self.open_spot(spot, OFlags::PATH)?;
+        retry_on_intr(|| fstat(&opened))
+    }
+
+    /// Opens what `path` leads to.
+    fn open_path(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Reason> {
+        match self.open_spot(self.at(path)?, flags) {
+            Err(Errno::LOOP | Errno::XDEV) => Ok(self.open_spot(self.walk(path)?, flags)?),
+            opened => Ok(opened?),
+        }
     }
 
     /// Reads a regular file at a spot, whole.
     pub fn read_spot(&self, spot: Spot) -> Result<Found<'a>, Reason> {
-        // O_NONBLOCK: a FIFO would keep the boot waiting for a writer.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = self.open_spot(spot, flags)?;
-        let stat = fstat(&file)?;
+        self.whole(self.open_spot(spot, READ)?, LARGEST_FILE)
+    }
+
+    /// All of a regular file of at most so many bytes.
+    fn whole(&self, file: OwnedFd, most: u64) -> Result<Found<'a>, Reason> {
+        let stat = retry_on_intr(|| fstat(&file))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err("not a regular file".into());
+            return Err(NOT_REGULAR);
         }
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        if size > LARGEST_FILE {
+        if size > most {
             return Err(Errno::FBIG.into());
         }
         let buffer = self.arena.bytes(size as usize);
         let mut length = 0;
         while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
-            match io::read(&file, rest) {
-                Ok(0) => break,
-                Ok(count) => length += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
+            match retry_on_intr(|| io::read(&file, &mut *rest))? {
+                0 => break,
+                count => length += count,
             }
         }
         let buffer: &[u8] = buffer;
@@ -402,52 +440,64 @@ impl<'a> Root<'a> {
 
     /// Reads the regular file that `path` leads to.
     pub fn read(&self, path: &[u8]) -> Result<Found<'a>, Reason> {
-        match self.read_spot(self.at(path)?) {
-            Err(Reason::Os(Errno::LOOP | Errno::XDEV)) => self.read_spot(self.walk(path)?),
-            answer => answer,
+        self.read_at_most(path, LARGEST_FILE)
+    }
+
+    /// [`Self::read`], for a file of at most so many bytes; of a larger one
+    /// nothing is read, and that is EFBIG.
+    pub fn read_at_most(&self, path: &[u8], most: u64) -> Result<Found<'a>, Reason> {
+        self.whole(self.open_path(path, READ)?, most)
+    }
+
+    /// [`Self::read`]; `None` if nothing is there, or a link to /dev/null,
+    /// which stands for a file that is switched off.
+    pub fn read_if_there(&self, path: &[u8]) -> Result<Option<Found<'a>>, Reason> {
+        match self.read(path) {
+            Err(NOT_REGULAR) if self.link(path)? == Some(b"/dev/null") => Ok(None),
+            answer => if_there(answer),
         }
     }
 
-    /// The text of `/etc/fstab`, empty where there is none.
-    fn fstab(&self) -> &'a [u8] {
-        let read = || {
-            self.read(b"/etc/fstab")
-                .map_or(&b""[..], |found| found.content)
-        };
-        let text = self.fstab.get().unwrap_or_else(read);
-        self.fstab.set(Some(text));
-        text
+    /// Whether `path` leads to anything.
+    pub fn exists(&self, path: &[u8]) -> Result<bool, Reason> {
+        Ok(if_there(self.open_path(path, OFlags::PATH))?.is_some())
     }
 
-    /// Whether `path` leads to anything.
-    pub fn exists(&self, path: &[u8]) -> bool {
-        self.look(path).is_ok_and(|(_, stat)| stat.is_ok())
+    /// The first of `paths` that leads to anything.
+    pub fn first<'p>(&self, paths: &[&'p [u8]]) -> Result<Option<&'p [u8]>, Reason> {
+        for path in paths {
+            if self.exists(path)? {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether anything is at `path` itself, a dangling link included.
-    pub fn is_entry(&self, path: &[u8]) -> bool {
-        self.link(path).is_some() || self.exists(path)
+    pub fn is_entry(&self, path: &[u8]) -> Result<bool, Reason> {
+        Ok(self.link(path)?.is_some() || self.exists(path)?)
     }
 
     /// The text of the symbolic link at `path`; links before its last part
     /// are followed.
-    pub fn link(&self, path: &[u8]) -> Option<&'a [u8]> {
+    pub fn link(&self, path: &[u8]) -> Result<Option<&'a [u8]>, Reason> {
         let (above, name) = base_name(path);
-        let spot = self.locate(above).ok()?.join(self.arena, name).ok()?;
-        self.link_at(spot.0).ok()?
+        let text = self
+            .locate(above)
+            .and_then(|spot| self.link_at(spot.join(self.arena, name)?.0));
+        Ok(if_there(text)?.flatten())
     }
 
     /// The names in the directory that `path` leads to, `.` and `..` left
     /// out, sorted; none if there is no such directory.
     pub fn list(&self, path: &[u8]) -> Result<&'a [&'a [u8]], Reason> {
         let mut names = self.arena.table::<&'a [u8]>();
-        match self.open_spot(self.locate(path)?, OFlags::RDONLY | OFlags::DIRECTORY) {
-            Ok(opened) => directory::names(opened.as_fd(), &mut |name| {
+        let opened = self.open_path(path, OFlags::RDONLY | OFlags::DIRECTORY);
+        if let Some(opened) = if_there(opened)? {
+            directory::names(opened.as_fd(), &mut |name| {
                 names.push(self.arena.copy(name));
                 Ok(())
-            })?,
-            Err(Errno::NOENT | Errno::NOTDIR) => {}
-            Err(errno) => return Err(errno.into()),
+            })?;
         }
         sort_by_name(&mut names);
         Ok(names.finish())

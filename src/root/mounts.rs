@@ -4,7 +4,7 @@ use rustix::io::{self, Errno};
 use rustix::mount::{MountFlags, mount_remount};
 use ufmt::uwrite;
 
-use super::{Root, Spot};
+use super::{Root, Spot, if_there};
 use crate::report::{Level, Report};
 use crate::text::{Reason, Shown, lines, words};
 
@@ -171,26 +171,68 @@ impl Root<'_> {
     }
 }
 
-/// Whether the root's fstab(5) mounts something at or above `spot` that is
-/// not mounted yet: what we would write there is hidden later.
-pub fn mounted_later(root: &Root, spot: Spot) -> bool {
-    lines(root.fstab()).any(|line| {
+/// What the root's fstab(5) mounts and is not mounted yet.
+#[derive(Clone, Copy)]
+pub struct Later<'a> {
+    /// Where.
+    points: &'a [Spot<'a>],
+    /// Why that may not be all.
+    pub problem: Option<Reason>,
+}
+
+/// Reads `/etc/fstab`, once. What cannot be found out counts as not mounted
+/// later: that costs nobody a key, and `problem` says so.
+pub fn later_mounts<'a>(root: &Root<'a>) -> Later<'a> {
+    if let Some(later) = root.later.get() {
+        return later;
+    }
+    let mut points = root.arena.table();
+    let mut problem = None;
+    let text = root.read_if_there(b"/etc/fstab").unwrap_or_else(|reason| {
+        problem = Some(reason);
+        None
+    });
+    for line in lines(text.map_or(b"", |found| found.content)) {
         let mut fields = words(line);
         let device = fields.next().unwrap_or(b"#");
         let point = fields.next().unwrap_or(b"");
         if device.starts_with(b"#") || !point.starts_with(b"/") {
-            return false;
+            continue;
         }
-        let Ok(point) = root.locate(point) else {
-            return false;
-        };
-        // The same device: nothing is mounted there. A bind mount of the root
-        // itself looks the same, and is treated as if it were missing.
-        point.path() != b"/"
-            && spot.is_below(point.path())
-            && match (root.stat(point), fs::fstat(&root.root)) {
-                (Ok(there), Ok(top)) => there.st_dev == top.st_dev,
-                (there, _) => there.is_err(),
-            }
-    })
+        match mounts_later(root, point) {
+            Ok(Some(point)) => points.push(point),
+            Ok(None) => {}
+            Err(reason) => problem = problem.or(Some(reason)),
+        }
+    }
+    let points: &[Spot] = points.finish();
+    let later = Later { points, problem };
+    root.later.set(Some(later));
+    later
+}
+
+/// Where a mount point leads if nothing is mounted there yet.
+fn mounts_later<'a>(root: &Root<'a>, point: &[u8]) -> Result<Option<Spot<'a>>, Reason> {
+    // What cannot be there cannot be mounted over.
+    let Some(point) = if_there(root.locate(point))? else {
+        return Ok(None);
+    };
+    if point.path() == b"/" {
+        return Ok(None);
+    }
+    // The same device: nothing is mounted there. A bind mount of the root
+    // itself looks the same, and is treated as if it were missing.
+    let later = match root.stat(point) {
+        Ok(there) => there.st_dev == fs::fstat(&root.root)?.st_dev,
+        Err(Errno::NOENT | Errno::NOTDIR) => true,
+        Err(errno) => return Err(errno.into()),
+    };
+    Ok(later.then_some(point))
+}
+
+/// Whether the root's fstab(5) mounts something at or above `spot` that is
+/// not mounted yet: what we would write there is hidden later.
+pub fn mounted_later(root: &Root, spot: Spot) -> bool {
+    let mut points = later_mounts(root).points.iter();
+    points.any(|point| spot.is_below(point.path()))
 }

@@ -27,7 +27,10 @@ fn is_first_boot(root: &Root) -> Result<bool, Reason> {
 /// What the first line says that fits the name; without one it is enabled.
 fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Reason> {
     for path in root.merged(&FOLDERS, b"-preset", b".preset")? {
-        for line in lines(root.read(path)?.content) {
+        let content = root
+            .read_if_there(path)?
+            .map_or(&b""[..], |found| found.content);
+        for line in lines(content) {
             let mut words = words(line);
             let verb = choice("enable disable ignore", words.next().unwrap_or(b""), equal);
             if verb.is_some() && words.next().is_some_and(|pattern| fits(pattern, name)) {
@@ -38,19 +41,31 @@ fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Reason> {
     Ok(true)
 }
 
-/// The pattern of a shell, `*` and `?`; nobody uses more here.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern, name) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => {
-            fits(rest, name)
-                || name
-                    .split_first()
-                    .is_some_and(|(_, tail)| fits(pattern, tail))
+/// The pattern of a shell, `*` and `?`; nobody uses more here. What a star
+/// takes grows only where the rest does not fit, and only for the last star:
+/// what fits before it fits for good.
+pub fn fits(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut pattern, mut name) = (pattern, name);
+    // What stands after the last star, and the name after what it takes.
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (pattern, name) {
+            ([b'*', rest @ ..], _) => {
+                star = Some((rest, name));
+                pattern = rest;
+            }
+            ([one, rest @ ..], [other, tail @ ..]) if *one == b'?' || one == other => {
+                (pattern, name) = (rest, tail);
+            }
+            ([], []) => return true,
+            _ => match star {
+                Some((rest, [_, tail @ ..])) => {
+                    star = Some((rest, tail));
+                    (pattern, name) = (rest, tail);
+                }
+                _ => return false,
+            },
         }
-        ([b'?', rest @ ..], [_, tail @ ..]) => fits(rest, tail),
-        ([one, rest @ ..], [other, tail @ ..]) => one == other && fits(rest, tail),
-        _ => false,
     }
 }
 
@@ -136,6 +151,11 @@ mod tests {
             ("a?c", "ac", false),
             ("abc", "abcd", false),
             ("abcd", "abc", false),
+            ("*a", "aba", true),
+            ("*ab*ab?", "abcababc", true),
+            ("*ab*ab?", "abcabab", false),
+            ("**", "", true),
+            ("a**?", "a", false),
         ] {
             assert_eq!(
                 fits(pattern.as_bytes(), name.as_bytes()),
@@ -143,5 +163,25 @@ mod tests {
                 "{pattern} {name}"
             );
         }
+    }
+    #[test]
+    fn many_stars_cost_no_more_than_pattern_times_name() {
+        let pattern = [b"*a".repeat(200), b"*b".to_vec()].concat();
+        let name = b"a".repeat(10_000);
+        let start = std::time::Instant::now();
+        assert!(!fits(&pattern, &name));
+        assert!(start.elapsed() < std::time::Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_preset_that_is_switched_off_says_nothing() {
+        let fixture = Fixture::new();
+        fixture.file(SYSTEM, "disable *\n");
+        assert!(!ask(&fixture, "a.service", UNIT));
+        // Whether the root has a /dev/null yet or not.
+        fixture.link("etc/systemd/system-preset/90-systemd.preset", "/dev/null");
+        assert!(ask(&fixture, "a.service", UNIT));
+        fixture.directory("dev/null");
+        assert!(ask(&fixture, "a.service", UNIT));
     }
 }

@@ -21,7 +21,7 @@ const RUNLEVELS: [&[u8]; 8] = [
 /// The link by which a runlevel starts the script `name`, if that is there.
 pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Reason> {
     let arena = root.arena();
-    if root.exists(arena.concat(&[b"/etc/init.d/", name])) {
+    if root.exists(arena.concat(&[b"/etc/init.d/", name]))? {
         for runlevel in RUNLEVELS {
             for entry in root.list(runlevel)? {
                 if started(entry) == name {

@@ -45,7 +45,7 @@ impl Fixture {
     /// The door to it.
     pub fn root<'a>(&'a self, arena: &'a Arena) -> Root<'a> {
         let [root, run] = &self.names;
-        Root::open(arena, root, run).unwrap()
+        Root::open(arena, root, Some(run)).unwrap()
     }
 
     /// Where a path is on the host: below `run/` in the run directory.

@@ -1,7 +1,7 @@
 //! What the root's systemd has installed, enabled or masked (systemd.unit(5)).
 use rustix::io::Errno;
 
-use super::{Root, presets};
+use super::{Root, if_there, presets};
 use crate::text::Reason;
 
 /// Where units are found, the strongest first. `/lib` is a link to `/usr/lib`
@@ -31,12 +31,15 @@ pub enum Unit<'a> {
 }
 
 /// Whether systemd is the root's init.
-pub fn is_init(root: &Root) -> bool {
-    match root.link(b"/sbin/init") {
-        Some(target) => target.ends_with(b"/systemd"),
+pub fn is_init(root: &Root) -> Result<bool, Reason> {
+    let look = || match root.link(b"/sbin/init")? {
+        Some(target) => Ok(target.ends_with(b"/systemd")),
         // An image may have both, or rely on the kernel's list of inits.
-        None => !root.is_entry(b"/sbin/init") && root.exists(b"/usr/lib/systemd/systemd"),
-    }
+        None => Ok(!root.is_entry(b"/sbin/init")? && root.exists(b"/usr/lib/systemd/systemd")?),
+    };
+    let answer = root.systemd.get().unwrap_or_else(look);
+    root.systemd.set(Some(answer));
+    answer
 }
 
 /// Looks a unit up.
@@ -45,12 +48,13 @@ pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Reason> {
         let path = root.arena().concat(&[folder, b"/", name]);
         let text = match root.read_spot(root.at(path)?) {
             Ok(found) => found.content,
-            Err(Reason::Os(Errno::NOENT)) => continue,
+            Err(Reason::Os(Errno::NOENT | Errno::NOTDIR)) => continue,
             // A link, at the end or on the way.
-            Err(_) if root.link(path) == Some(b"/dev/null") => return Ok(Unit::Masked),
-            Err(_) => match root.read(path) {
-                Ok(found) => found.content,
-                Err(_) => continue,
+            Err(_) if root.link(path)? == Some(b"/dev/null") => return Ok(Unit::Masked),
+            // One that leads nowhere is no unit to systemd.
+            Err(_) => match if_there(root.read(path))? {
+                Some(found) => found.content,
+                None => continue,
             },
         };
         return Ok(match text {
@@ -63,14 +67,14 @@ pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Reason> {
 
 /// Whether a generator of this name runs at each boot
 /// (systemd.generator(7)); a link to /dev/null switches it off.
-pub fn has_generator(root: &Root, name: &[u8]) -> bool {
+pub fn has_generator(root: &Root, name: &[u8]) -> Result<bool, Reason> {
     for folder in FOLDERS {
         let path = root.arena().concat(&[folder, b"-generators/", name]);
-        if root.is_entry(path) {
-            return root.link(path) != Some(b"/dev/null");
+        if root.is_entry(path)? {
+            return Ok(root.link(path)? != Some(b"/dev/null"));
         }
     }
-    false
+    Ok(false)
 }
 
 /// What will make the booted system want `name`, a unit of this text: a link,
@@ -80,7 +84,7 @@ pub fn will_be_enabled<'a>(
     name: &[u8],
     text: &[u8],
 ) -> Result<Option<&'a [u8]>, Reason> {
-    if let Some(link) = enabled(root, name) {
+    if let Some(link) = enabled(root, name)? {
         return Ok(Some(link));
     }
     let will = presets::will_enable(root, name, text)?;
@@ -91,7 +95,7 @@ pub fn will_be_enabled<'a>(
 /// elsewhere is not seen; then what is enabled is enabled again, which harms
 /// nothing. First-boot presets may enable more later; they never undo a link
 /// in /run.
-pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Option<&'a [u8]> {
+pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Reason> {
     const TARGETS: [&[u8]; 4] = [
         b"/multi-user.target.wants",
         b"/sockets.target.wants",
@@ -101,10 +105,10 @@ pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Option<&'a [u8]> {
     for folder in FOLDERS {
         for target in TARGETS {
             let entry = root.arena().concat(&[folder, target, b"/", name]);
-            if root.link(entry).is_some_and(|text| text != b"/dev/null") {
-                return Some(entry);
+            if root.link(entry)?.is_some_and(|text| text != b"/dev/null") {
+                return Ok(Some(entry));
             }
         }
     }
-    None
+    Ok(None)
 }

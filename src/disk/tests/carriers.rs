@@ -95,6 +95,40 @@ fn a_directory() {
     );
 }
 
+/// Bytes that this thread has read so far, from whatever file.
+fn bytes_read() -> usize {
+    let io = fs::read_to_string("/proc/thread-self/io").unwrap();
+    let line = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+    line.unwrap().parse().unwrap()
+}
+
+#[test]
+fn presence_is_found_without_reading_the_file() {
+    const SCRIPTS: [&str; 3] = ["init.sh", "prolog.sh", "epilog.sh"];
+    let scratch = Scratch::new();
+    let mut image = Image::new(TODAY).file("context.sh", TEXT);
+    scratch.write("context/context.sh", TEXT);
+    // The last one is larger than what is ever read.
+    for (name, size) in SCRIPTS.into_iter().zip([12 << 20, 12 << 20, LARGEST + 1]) {
+        image = image.file(name, vec![b'#'; size]);
+        scratch.write(&format!("context/{name}"), vec![b'#'; size]);
+    }
+    let image = image.build().map(|image| scratch.write("image", image));
+    for path in [Some(scratch.path("context")), image].into_iter().flatten() {
+        let arena = Arena::new();
+        let disk = Disk::open(&arena, &c(&path)).unwrap();
+        let before = bytes_read();
+        for name in SCRIPTS {
+            assert_eq!(disk.has(name.as_bytes()), Ok(true), "{name}");
+        }
+        assert_eq!(disk.has(b"absent"), Ok(false));
+        let read = bytes_read() - before;
+        assert!(read < 64 << 10, "{read} bytes of {}", path.display());
+        let large = disk.read(b"epilog.sh").map_err(words);
+        assert_eq!(large, Err("larger than 16 MiB".into()));
+    }
+}
+
 #[test]
 fn a_lone_file_may_have_any_name() {
     let scratch = Scratch::new();
