@@ -36,11 +36,12 @@ demo: setup all ## boot an image with a context, log in, show the proof
 	@CI=true $(CARGO) test -q --release --test boot -- --exact demo --nocapture
 
 test: test-fast ## everything
-	CI=true $(CARGO) test --release --test boot --test handover -- --test-threads=2
+	CI=true $(CARGO) test --release --no-fail-fast --test boot --test handover \
+		-- --test-threads=2
 
 test-fast: setup all lint ## all but the boots
 	CI=true $(CARGO) test --release --lib
-	CI=true $(CARGO) test --release $(FAST_TESTS:%=--test %)
+	CI=true $(CARGO) test --release --no-fail-fast $(FAST_TESTS:%=--test %)
 
 # Every integration test but those that boot machines.
 FAST_TESTS = $(filter-out boot handover,$(patsubst tests/%.rs,%, \

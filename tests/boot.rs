@@ -14,7 +14,7 @@ use std::time::Instant;
 use support::can_boot;
 use support::context::{Key, Writer, iso, opennebula, stratuslab};
 use support::image::Image;
-use support::machine::{Drive, Inside, Machine, SHELL, accelerator};
+use support::machine::{Drive, Format, Inside, Machine, Own, SHELL, accelerator};
 
 const MAC1: &str = "02:00:0a:12:01:01";
 const MAC2: &str = "02:00:0a:12:02:01";
@@ -432,6 +432,63 @@ fn root_that_cannot_be_written() {
     assert!(options.starts_with("ro,"), "{options}");
 }
 
+/// A root of a format that takes no writes, and without host keys, as such
+/// images are published. sshd has its own keys and lets in whom the context
+/// names, beside whom the image lets in.
+fn immutable_root(image: Image, format: Format, own: Own) {
+    if !can_boot() {
+        return;
+    }
+    let (machine, key) = machine(image);
+    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let mut running = machine
+        .immutable(format, own)
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Cdrom)
+        .start();
+    let mut login = running.login("root", 1, &key);
+
+    let kind = login.run("findmnt -n -o FSTYPE,OPTIONS /");
+    let expected = format!("{} ro,", format.name());
+    assert!(kind.starts_with(&expected), "{kind}");
+    assert_eq!(addresses(&mut login, "-4", "ens3"), ["10.18.1.1/24"]);
+    assert_eq!(
+        login.run("cat /proc/sys/kernel/hostname /etc/hostname"),
+        "web1.example.org\nweb1.example.org\n"
+    );
+    let host_keys = login.run("ls /etc/ssh/ssh_host_*_key");
+    assert!(host_keys.contains("/ssh_host_ed25519_key\n"), "{host_keys}");
+    if let Own::Keys = own {
+        let keys = login.run("cat /root/.ssh/authorized_keys");
+        assert!(keys.starts_with("# the image's own\n"), "{keys}");
+        running.login("root", 1, &image.own_key());
+    }
+    // The same without a context: systemd-logind wants a folder in /var/lib.
+    login.booted();
+    let failed = login.run("systemctl --failed --plain --no-legend | cut -d ' ' -f 1");
+    assert_eq!(failed, "systemd-logind.service\n");
+}
+
+#[test]
+fn squashfs_initramfs_tools() {
+    immutable_root(Image::InitramfsTools, Format::Squashfs, Own::NoKeys);
+}
+
+#[test]
+fn squashfs_dracut() {
+    immutable_root(Image::Dracut, Format::Squashfs, Own::Keys);
+}
+
+#[test]
+fn erofs_initramfs_tools() {
+    immutable_root(Image::InitramfsTools, Format::Erofs, Own::Keys);
+}
+
+#[test]
+fn erofs_dracut() {
+    immutable_root(Image::Dracut, Format::Erofs, Own::NoKeys);
+}
+
 // ---------------------------------------------------------------------------
 // Contexts that are not there, or are not right
 
@@ -830,7 +887,7 @@ fn assert_root_is_as_fstab_says(inside: &mut impl Inside) {
 }
 
 fn assert_nothing_failed(inside: &mut impl Inside) {
-    inside.run("systemctl is-system-running --wait || true");
+    inside.booted();
     let failed = inside.run("systemctl --failed --plain --no-legend");
     assert_eq!(failed, "");
 }

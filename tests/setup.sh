@@ -18,6 +18,8 @@ missing=$(
 		debugfs e2fsprogs
 		dnsmasq dnsmasq-base
 		genisoimage genisoimage
+		mkfs.erofs erofs-utils
+		mksquashfs squashfs-tools
 		mmdebstrap mmdebstrap
 		ping iputils-ping
 		qemu-system-x86_64 qemu-system-x86

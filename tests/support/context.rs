@@ -74,9 +74,15 @@ impl Key {
             .args(["-q", "-t", "ecdsa", "-N", "", "-C", "owner@example.org"])
             .arg("-f")
             .arg(&file));
+        let key = Key::of(file);
+        assert!(key.public.contains("= "), "{}", key.public);
+        key
+    }
+
+    /// The pair that is at `file`.
+    pub fn of(file: PathBuf) -> Key {
         let public = fs::read_to_string(file.with_extension("pub")).unwrap();
         let public = public.trim_end().to_string();
-        assert!(public.contains("= "), "{public}");
         Key { file, public }
     }
 }

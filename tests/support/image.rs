@@ -1,5 +1,7 @@
 //! The images that `tests/images/build` makes, with the shipped binary in them.
 
+use super::context::Key;
+use super::machine::{Format, Own};
 use super::top;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -44,6 +46,22 @@ impl Image {
 
     pub fn root(self) -> PathBuf {
         self.folder().join("root.img")
+    }
+
+    /// The same root as a file system that takes no writes.
+    pub fn immutable_root(self, format: Format, own: Own) -> PathBuf {
+        let name = match own {
+            Own::Keys => "root-key",
+            Own::NoKeys => "root",
+        };
+        let name = format!("{name}.{}", format.name());
+        self.folder().join(name)
+    }
+
+    /// The key that is in such a root's authorized_keys.
+    #[allow(dead_code, reason = "tests/boot.rs alone uses it")]
+    pub fn own_key(self) -> Key {
+        Key::of(self.folder().join("key"))
     }
 
     pub fn kernel(self) -> PathBuf {

@@ -4,28 +4,29 @@
 use super::context::Key;
 use super::image::Image;
 use super::network::{Namespace, Network, Ping};
-use super::{command, run};
+use super::{command, run, top};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// From power-on to a shell. An idle machine with two cores needs 20 s for it
-/// under emulation; one that is busy with other work, minutes, and with
-/// cloud-init in the image nearly five.
-const BOOT: Duration = Duration::from_secs(600);
+/// What waits for a boot, or for something in it. An idle machine with two
+/// cores needs 20 s from power-on to a shell under emulation; one that is busy
+/// with other work, minutes, and with cloud-init in the image nearly five. Here
+/// and below no test is about the time: it is what a hung machine costs.
+const BOOT: Duration = Duration::from_secs(900);
 
 /// One command in a machine that has booted.
-const COMMAND: Duration = Duration::from_secs(60);
+const COMMAND: Duration = Duration::from_secs(300);
 
 /// How a context disk is attached.
 #[derive(Clone, Copy)]
@@ -38,6 +39,30 @@ pub enum Drive {
     Virtio,
 }
 
+/// A file system that takes no writes.
+#[derive(Clone, Copy)]
+pub enum Format {
+    Squashfs,
+    Erofs,
+}
+
+impl Format {
+    /// The kernel's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Squashfs => "squashfs",
+            Format::Erofs => "erofs",
+        }
+    }
+}
+
+/// Whether root's authorized_keys is in the image, with nothing but a comment.
+#[derive(Clone, Copy)]
+pub enum Own {
+    Keys,
+    NoKeys,
+}
+
 /// A machine before it is started.
 pub struct Machine {
     image: Image,
@@ -45,7 +70,8 @@ pub struct Machine {
     machine: &'static str,
     nics: Vec<(&'static str, u8)>,
     first_nic: &'static str,
-    root: &'static str,
+    read_only: bool,
+    immutable: Option<(Format, Own)>,
     namespace: Option<Namespace>,
     disks: Vec<String>,
     kernel: String,
@@ -61,7 +87,8 @@ impl Machine {
             machine: "pc",
             nics: Vec::new(),
             first_nic: "virtio-net-pci",
-            root: "",
+            read_only: false,
+            immutable: None,
             namespace: None,
             disks: Vec::new(),
             kernel: String::new(),
@@ -96,8 +123,15 @@ impl Machine {
 
     /// The drive that the root is on takes no writes.
     pub fn read_only(mut self) -> Machine {
-        self.root = ",readonly=on";
+        self.read_only = true;
         self
+    }
+
+    /// Its root is a file system that takes no writes, in which no file can be
+    /// changed for a test either.
+    pub fn immutable(mut self, format: Format, own: Own) -> Machine {
+        self.immutable = Some((format, own));
+        self.read_only()
     }
 
     /// Its NICs are in these networks, not in QEMU's own.
@@ -148,8 +182,8 @@ impl Machine {
         self
     }
 
-    /// Lays the machine out and starts it.
-    pub fn start(self) -> Running {
+    /// A copy of the image's root for this machine alone, changed.
+    fn root(&self) -> PathBuf {
         let root = self.folder().join("root.img");
         run(command("cp")
             .arg("--sparse=always")
@@ -158,6 +192,20 @@ impl Machine {
         if !self.edits.is_empty() {
             edit(&root, &self.edits);
         }
+        root
+    }
+
+    /// Lays the machine out and starts it.
+    pub fn start(self) -> Running {
+        let (root, parameters) = match self.immutable {
+            None => (self.root(), "root=LABEL=root ro".to_string()),
+            Some((format, own)) => {
+                assert_eq!(self.edits, "");
+                let root = self.image.immutable_root(format, own);
+                let name = format.name();
+                (root, format!("root=/dev/vda rootfstype={name} ro"))
+            }
+        };
 
         let initrd = self.folder().join("initrd");
         let mut bytes = fs::read(self.image.initrd()).unwrap();
@@ -169,6 +217,10 @@ impl Machine {
         }
         fs::write(&initrd, bytes).unwrap();
 
+        // What is there is of an earlier run.
+        for old in [kept_log(), kept_log().with_extension("qemu")] {
+            let _ = fs::remove_file(old);
+        }
         let serial = self.folder().join("serial");
         let qemu_log = File::create(self.folder().join("qemu")).unwrap();
         let mut qemu = command("qemu-system-x86_64");
@@ -176,7 +228,7 @@ impl Machine {
         let root_drive = format!(
             "file={},format=raw,if=virtio,cache=unsafe{}",
             root.display(),
-            self.root
+            if self.read_only { ",readonly=on" } else { "" }
         );
         qemu.args(["-nodefaults", "-no-reboot", "-display", "none"])
             .args(["-accel", accelerator(), "-machine", self.machine])
@@ -190,13 +242,13 @@ impl Machine {
             .arg("-initrd")
             .arg(&initrd)
             .arg("-append")
-            .arg(format!("root=LABEL=root ro console=ttyS0{}", self.kernel))
+            .arg(format!("{parameters} console=ttyS0{}", self.kernel))
             .args(["-drive", &root_drive]);
         for disk in &self.disks {
             qemu.args(["-drive", disk]);
         }
         let bus = if self.machine == "q35" { "pcie" } else { "pci" };
-        let mut doors = Vec::new();
+        let mut servers = Vec::new();
         for (index, (mac, net)) in self.nics.iter().enumerate() {
             let slot = index + 3;
             let model = match index {
@@ -205,16 +257,16 @@ impl Machine {
             };
             let (netdev, host, port) = match &self.namespace {
                 None => {
-                    let port = free_port();
+                    let (address, port) = free_port();
                     let netdev = format!(
                         "user,id=net{net},restrict=on,net=10.18.{net}.0/24,\
                          host=10.18.{net}.254,dns=10.18.{net}.253,\
                          ipv6-net=2001:db8:{net}::/64,\
                          ipv6-host=2001:db8:{net}::ff,\
                          ipv6-dns=2001:db8:{net}::fd,\
-                         hostfwd=tcp:127.0.0.1:{port}-10.18.{net}.1:22"
+                         hostfwd=tcp:{address}:{port}-10.18.{net}.1:22"
                     );
-                    (netdev, "127.0.0.1".to_string(), port)
+                    (netdev, address.to_string(), port)
                 }
                 Some(_) => {
                     let netdev = format!("tap,id=net{net},ifname=tap{net},script=no,downscript=no");
@@ -225,7 +277,7 @@ impl Machine {
                 "{model},netdev=net{net},mac={mac},\
                  bus={bus}.0,addr={slot},romfile="
             ));
-            doors.push((*net, host, port));
+            servers.push((*net, host, port));
         }
         if let Some(namespace) = &self.namespace {
             namespace.around(&mut qemu);
@@ -244,7 +296,7 @@ impl Machine {
         Running {
             folder: self.folder,
             started: Instant::now(),
-            doors,
+            servers,
             namespace: self.namespace,
             serial,
             qemu,
@@ -259,7 +311,7 @@ pub struct Running {
     folder: Folder,
     started: Instant,
     /// Networks, and where their machine's SSH server is.
-    doors: Vec<(u8, String, u16)>,
+    servers: Vec<(u8, String, u16)>,
     namespace: Option<Namespace>,
     serial: PathBuf,
     qemu: Child,
@@ -270,7 +322,7 @@ pub struct Running {
 impl Running {
     /// Logs in by SSH, as soon as it lets us, at 10.18.NET.1.
     pub fn login(&mut self, user: &str, net: u8, key: &Key) -> Login {
-        let (_, host, port) = self.doors.iter().find(|(n, ..)| *n == net).unwrap();
+        let (_, host, port) = self.servers.iter().find(|(n, ..)| *n == net).unwrap();
         let mut login = Login {
             user: user.to_string(),
             host: host.clone(),
@@ -281,7 +333,7 @@ impl Running {
             took: Duration::ZERO,
         };
         loop {
-            let last = login.ssh().arg("true").output().unwrap();
+            let last = login.ssh(COMMAND).arg("true").output().unwrap();
             if last.status.success() {
                 login.took = self.started.elapsed();
                 return login;
@@ -308,12 +360,14 @@ impl Running {
     pub fn shell(&mut self) -> Shell<'_> {
         let mut seen = String::new();
         // What is typed before the shell reads may be lost: ask until it
-        // answers. The sum keeps the echo from looking like the answer.
+        // answers. The sum keeps the echo from looking like the answer. And the
+        // shell that is replaced would leave what it was asked in /root, if
+        // that can be written by then.
         while !seen.contains("shell-42") {
             assert!(self.started.elapsed() < BOOT, "no shell: {seen}");
             self.assert_alive();
             self.shell_input
-                .write_all(b"\necho shell-$((40+2))\n")
+                .write_all(b"\nunset HISTFILE; echo shell-$((40+2))\n")
                 .unwrap();
             let pause = Instant::now() + Duration::from_secs(2);
             self.read_shell(&mut seen, pause, |seen| seen.contains("shell-42"));
@@ -323,7 +377,7 @@ impl Running {
             .write_all(b"exec env PS1= PS2= sh\nstty -echo\n")
             .unwrap();
         let mut shell = Shell(self);
-        shell.run_within("systemctl is-system-running --wait || true", BOOT);
+        shell.booted();
         shell
     }
 
@@ -344,6 +398,16 @@ impl Running {
         }
     }
 
+    /// Copies what the console has shown, and QEMU's own log beside it, to where
+    /// they stay until the test that is running runs again.
+    fn keep_logs(&self) -> std::io::Result<PathBuf> {
+        let log = kept_log();
+        fs::create_dir_all(log.parent().unwrap())?;
+        fs::copy(&self.serial, &log)?;
+        fs::copy(self.folder.0.join("qemu"), log.with_extension("qemu"))?;
+        Ok(log)
+    }
+
     fn assert_alive(&mut self) {
         if let Some(status) = self.qemu.try_wait().unwrap() {
             let log = fs::read_to_string(self.folder.0.join("qemu"));
@@ -361,14 +425,39 @@ impl Drop for Running {
             let lines: Vec<_> = console.lines().collect();
             let tail = &lines[lines.len().saturating_sub(60)..];
             eprintln!("the console's last lines:\n{}", tail.join("\n"));
+            match self.keep_logs() {
+                Ok(log) => eprintln!("all of the console: {}", log.display()),
+                Err(error) => eprintln!("the console's log is lost: {error}"),
+            }
         }
     }
+}
+
+/// Where the console's log of the test that is running is kept if it fails.
+fn kept_log() -> PathBuf {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("test").replace("::", "-");
+    top().join("target/boot-logs").join(name + ".log")
 }
 
 /// Runs commands in a machine and returns what they print. A command that
 /// fails is a failed test.
 pub trait Inside {
-    fn run(&mut self, command: &str) -> String;
+    fn run_within(&mut self, limit: Duration, command: &str) -> String;
+
+    fn run(&mut self, command: &str) -> String {
+        self.run_within(COMMAND, command)
+    }
+
+    /// A command that waits for something of the boot.
+    fn wait(&mut self, command: &str) -> String {
+        self.run_within(BOOT, command)
+    }
+
+    /// Returns once the boot is over, and how systemd calls that.
+    fn booted(&mut self) -> String {
+        self.wait("systemctl is-system-running --wait || true")
+    }
 
     /// The output of a command that prints JSON, as `ip -json` does.
     fn json(&mut self, command: &str) -> Value {
@@ -393,19 +482,20 @@ pub struct Login {
 
 impl Login {
     /// To be given the command. One connection carries them all.
-    fn ssh(&self) -> Command {
+    fn ssh(&self, limit: Duration) -> Command {
         let mut ssh = command("timeout");
         if let Some(namespace) = &self.namespace {
             namespace.around(&mut ssh);
         }
-        ssh.arg(COMMAND.as_secs().to_string())
+        ssh.arg(limit.as_secs().to_string())
             .args(["ssh", "-F", "none", "-i"])
             .arg(&self.key)
             .args(["-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"])
             .args(["-o", "StrictHostKeyChecking=no"])
             .args(["-o", "UserKnownHostsFile=/dev/null"])
             .args(["-o", "LogLevel=ERROR", "-o", "ConnectTimeout=30"])
-            .args(["-o", "ControlMaster=auto", "-o", "ControlPersist=20"])
+            // It ends with the login; where that cannot end it, by itself.
+            .args(["-o", "ControlMaster=auto", "-o", "ControlPersist=1200"])
             .arg("-o")
             .arg(format!("ControlPath={}", self.control.display()))
             .args(["-p", &self.port.to_string()])
@@ -415,14 +505,14 @@ impl Login {
 }
 
 impl Inside for Login {
-    fn run(&mut self, command: &str) -> String {
-        run(self.ssh().arg(command))
+    fn run_within(&mut self, limit: Duration, command: &str) -> String {
+        run(self.ssh(limit).arg(command))
     }
 }
 
 impl Drop for Login {
     fn drop(&mut self) {
-        let _ = self.ssh().args(["-O", "exit"]).output();
+        let _ = self.ssh(COMMAND).args(["-O", "exit"]).output();
     }
 }
 
@@ -432,8 +522,8 @@ pub struct Shell<'a>(&'a mut Running);
 /// The kernel parameter that starts it.
 pub const SHELL: &str = "systemd.debug_shell=ttyS1";
 
-impl Shell<'_> {
-    fn run_within(&mut self, command: &str, limit: Duration) -> String {
+impl Inside for Shell<'_> {
+    fn run_within(&mut self, limit: Duration, command: &str) -> String {
         const END: &str = "@status@";
         // The quotes keep the mark out of an echo of the line.
         let line = format!("echo @'start'@; {{ {command}\n}} 2>&1; echo @'status'@$?@\n");
@@ -456,23 +546,13 @@ impl Shell<'_> {
     }
 }
 
-impl Inside for Shell<'_> {
-    fn run(&mut self, command: &str) -> String {
-        self.run_within(command, COMMAND)
-    }
-}
-
 /// A folder that is removed at the end. Short, for the sockets in it.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Folder {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("onecontext-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Folder(path)
+        let template = std::env::temp_dir().join("onecontext-XXXXXX");
+        Folder(nix::unistd::mkdtemp(&template).unwrap())
     }
 }
 
@@ -496,10 +576,20 @@ pub fn accelerator() -> &'static str {
     if usable { "kvm" } else { "tcg,thread=multi" }
 }
 
-/// A TCP port of this host that nobody uses at this moment.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// An address of this host and a TCP port that nobody else is given: the
+/// address is that of this process alone, the number grows. Whoever listens at
+/// all addresses is stepped over.
+fn free_port() -> (Ipv4Addr, u16) {
+    static NEXT: AtomicU16 = AtomicU16::new(2200);
+    // Process numbers have 22 bits (proc(5), pid_max).
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, 64 | high, middle, low);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind((address, port)).is_ok() {
+            return (address, port);
+        }
+    }
 }
 
 /// Changes a file system with debugfs, which says on stderr what it cannot do

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What `tests/setup.sh` installs, one program for each package.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 11] = [
     "debugfs",
     "dnsmasq",
     "genisoimage",
+    "mkfs.erofs",
+    "mksquashfs",
     "mmdebstrap",
     "ping",
     "qemu-system-x86_64",
