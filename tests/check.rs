@@ -165,6 +165,34 @@ fn the_builders_run_directory_does_not_count() {
     assert_eq!((image.check(), plan()), (lines, before));
 }
 
+/// What an image's builder makes as root, and forgets to give to the user.
+#[test]
+fn a_directory_that_root_left_in_a_home_is_named() {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "CI needs root");
+        eprintln!("skipped: needs root");
+        return;
+    }
+    let image = Image::new();
+    image.write("context.sh", &format!("{CONTEXT}USERNAME='alice'\n"));
+    image.write(
+        "root/etc/passwd",
+        "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:100::/home/alice:/bin/sh\n",
+    );
+    image.write("root/home/alice/.ssh/authorized_keys", "");
+    let give = |path: &str| {
+        let (user, group) = (Some(1000.into()), Some(100.into()));
+        nix::unistd::chown(&image.path(path), user, group).unwrap();
+    };
+    give("root/home/alice");
+    let lines = image.check();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("login of user: alice: its .ssh belongs to root"));
+    give("root/home/alice/.ssh");
+    give("root/home/alice/.ssh/authorized_keys");
+    assert_eq!(image.check(), [""; 0]);
+}
+
 #[test]
 fn what_keeps_somebody_out_is_named() {
     type Break = fn(&Image);
