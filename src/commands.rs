@@ -18,7 +18,7 @@ use crate::parameters::{Mode, Parameters};
 use crate::plan::Plan;
 use crate::report::{Console, Level, Report, banner};
 use crate::root::{Changes, Column, Root, Writer};
-use crate::text::{Reason, Shown, Text};
+use crate::text::{Error, Shown, Text};
 
 /// Exit statuses.
 const DONE: i32 = 0;
@@ -83,10 +83,10 @@ fn print(to: BorrowedFd, mut text: &[u8]) -> Result<(), Errno> {
 }
 
 impl<'a> Files<'a> for Disk<'a> {
-    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason> {
+    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
         self.read(name)
     }
-    fn has(&self, name: &[u8]) -> Result<bool, Reason> {
+    fn has(&self, name: &[u8]) -> Result<bool, Error> {
         self.has(name)
     }
 }

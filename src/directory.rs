@@ -3,7 +3,7 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use crate::syscall::getdents;
-use crate::text::{Reason, cut};
+use crate::text::{Error, cut};
 
 /// Room for some dozens of entries at a time, in bytes. One needs at most
 /// 280: a name has at most 255 bytes.
@@ -17,8 +17,8 @@ const NAME: usize = 19;
 /// Calls `each` with every name but `.` and `..`, in no order.
 pub fn names(
     directory: BorrowedFd,
-    each: &mut dyn FnMut(&[u8]) -> Result<(), Reason>,
-) -> Result<(), Reason> {
+    each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
     // Aligned as the kernel aligns entries.
     let mut room = [0u64; ROOM / size_of::<u64>()];
     loop {
@@ -116,7 +116,7 @@ mod tests {
         let file = open(&top.join("0"));
         assert_eq!(
             names(file.as_fd(), &mut |_| Ok(())),
-            Err(Reason::Os(Errno::NOTDIR))
+            Err(Error::from(Errno::NOTDIR))
         );
         fs::remove_dir_all(top).unwrap();
     }

@@ -133,7 +133,7 @@ impl<'a> Parameters<'a> {
                 None => !name.starts_with(b"onecontext."),
             };
             if !known {
-                let what = "not known, the default is used";
+                let what = &"not known, the default is used";
                 report.problem("read the kernel parameter", word, what);
             }
         }

@@ -14,7 +14,7 @@ mod variables;
 
 use crate::memory::{Arena, sort};
 use crate::plan::{Dialect, Plan, Warning, Warnings};
-use crate::text::{Reason, words};
+use crate::text::{Error, words};
 use network::Network;
 use variables::{Variable, Variables};
 
@@ -26,9 +26,9 @@ pub const CONFIGURATION: &str = "configuration.sh";
 /// The files that lie beside each other on a context disk.
 pub trait Files<'a> {
     /// A whole file; `None`: it is not there.
-    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason>;
+    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error>;
     /// Whether there is such a file.
-    fn has(&self, name: &[u8]) -> Result<bool, Reason>;
+    fn has(&self, name: &[u8]) -> Result<bool, Error>;
 }
 
 /// A file of the disk that could not be read.
@@ -36,7 +36,7 @@ pub struct Unreadable {
     /// Its name.
     pub file: &'static str,
     /// Why.
-    pub reason: Reason,
+    pub reason: Error,
 }
 
 /// What the dialects share while they turn variables into a plan.
@@ -70,7 +70,7 @@ pub fn read<'a>(
         .read(CONTEXT.as_bytes())
         .map_err(unreadable(CONTEXT))?;
     let text = text
-        .ok_or("No such file or directory".into())
+        .ok_or(Error::new(&"No such file or directory"))
         .map_err(unreadable(CONTEXT))?;
     let configuration = files
         .read(CONFIGURATION.as_bytes())
@@ -194,11 +194,11 @@ pub(crate) mod tests {
     }
 
     impl<'a> Files<'a> for Memory<'a> {
-        fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason> {
+        fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
             let file = self.files.iter().find(|file| file.0.as_bytes() == name);
             Ok(file.map(|file| self.arena.copy(&file.1)))
         }
-        fn has(&self, name: &[u8]) -> Result<bool, Reason> {
+        fn has(&self, name: &[u8]) -> Result<bool, Error> {
             Ok(self.files.iter().any(|file| file.0.as_bytes() == name))
         }
     }

@@ -5,7 +5,7 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
 
-use crate::text::Reason;
+use crate::text::Error;
 
 /// The answer of a drive. Anything but a drive is `Ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Status {
 
 impl Status {
     /// Why it cannot be read.
-    pub const NOT_READY: Reason = Reason::Found("the drive is still becoming ready");
+    pub const NOT_READY: Error = Error::new(&"the drive is still becoming ready");
 
     /// Asks the drive.
     pub fn of(drive: BorrowedFd<'_>) -> Self {
@@ -33,7 +33,7 @@ impl Status {
     }
 
     /// An error unless there is something to read.
-    pub fn medium(self) -> Result<(), Reason> {
+    pub fn medium(self) -> Result<(), Error> {
         match self {
             Self::Ready => Ok(()),
             Self::Empty => Err(Errno::NOMEDIUM.into()),

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::LARGEST;
 use crate::memory::Arena;
-use crate::text::{Reason, cut, same};
+use crate::text::{Error, cut, same};
 
 /// Bytes of a logical sector (ECMA-119, 6.1.2). No directory record crosses
 /// one (6.8.1.1), also where the logical blocks are smaller.
@@ -35,8 +35,8 @@ const MULTI_EXTENT: u8 = 1 << 7;
 /// Bytes of a directory record before its name (ECMA-119, 9.1).
 const FIXED: usize = 33;
 
-const TRUNCATED: Reason = Reason::Found("the image is truncated: it ends before its own data");
-const BAD_RECORD: Reason = Reason::Found("the root directory of the image is damaged");
+const TRUNCATED: Error = Error::new(&"the image is truncated: it ends before its own data");
+const BAD_RECORD: Error = Error::new(&"the root directory of the image is damaged");
 
 /// Where an image is read from: a file or block device, or plain bytes in
 /// tests.
@@ -77,7 +77,7 @@ impl ReadAt for &[u8] {
     }
 }
 
-fn read_exact(source: &impl ReadAt, buffer: &mut [u8], offset: u64) -> Result<(), Reason> {
+fn read_exact(source: &impl ReadAt, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
     if source.fill_at(buffer, offset)? < buffer.len() {
         return Err(TRUNCATED);
     }
@@ -199,7 +199,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
     ///
     /// Rock Ridge names are preferred, as in isofs: they are the server's own,
     /// while Joliet shortens long ones.
-    pub fn open(arena: &'a Arena, source: S, descriptor: &mut Descriptor) -> Result<Self, Reason> {
+    pub fn open(arena: &'a Arena, source: S, descriptor: &mut Descriptor) -> Result<Self, Error> {
         let mut iso = Self {
             arena,
             size: source.size()?,
@@ -239,7 +239,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             }
         }
         if iso.tree.block == 0 {
-            return Err(Reason::Found("the image has no primary volume descriptor"));
+            return Err(Error::new(&"the image has no primary volume descriptor"));
         }
         if let Some(joliet) = joliet {
             iso.read_root(joliet)?;
@@ -249,19 +249,19 @@ impl<'a, S: ReadAt> Iso<'a, S> {
     }
 
     /// The descriptor's root directory.
-    fn tree_of(&self, descriptor: &Descriptor) -> Result<Tree, Reason> {
+    fn tree_of(&self, descriptor: &Descriptor) -> Result<Tree, Error> {
         let block = u16::from_le_bytes(array(&descriptor.0, 128));
         // ECMA-119, 6.2.2 allows more, but isofs and all makers of images
         // know only these.
         if !matches!(block, 512 | 1024 | 2048) {
-            return Err(Reason::Found(
-                "the image's logical blocks are not of 512, 1024 or 2048 bytes",
+            return Err(Error::new(
+                &"the image's logical blocks are not of 512, 1024 or 2048 bytes",
             ));
         }
         let root = self.extent(block, &array(&descriptor.0, 156))?;
         if root.length as usize > LARGEST {
-            return Err(Reason::Found(
-                "the root directory of the image is larger than 16 MiB",
+            return Err(Error::new(
+                &"the root directory of the image is larger than 16 MiB",
             ));
         }
         Ok(Tree { block, root })
@@ -269,7 +269,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
 
     /// Where the data of a directory record lies (ECMA-119, 9.1.2 to 9.1.4):
     /// behind its extended attributes, which count in logical blocks.
-    fn extent(&self, block: u16, record: &[u8; FIXED]) -> Result<Extent, Reason> {
+    fn extent(&self, block: u16, record: &[u8; FIXED]) -> Result<Extent, Error> {
         let [attributes] = array(record, 1);
         let first = u64::from(number(record, 2)) + u64::from(attributes);
         let extent = Extent {
@@ -286,7 +286,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
     /// Whether the image uses SUSP, and how many bytes to skip in each system
     /// use area: the entry `SP` in the first record of the root says so
     /// (SUSP, 5.3). On CD-ROM XA it comes behind 14 other bytes.
-    fn system_use(&self) -> Result<Option<u8>, Reason> {
+    fn system_use(&self) -> Result<Option<u8>, Error> {
         let mut sector = self.directory;
         let area = Record::split(&mut sector)?.map_or(&[][..], |record| record.system_use);
         Ok([0, 14].into_iter().find_map(|skip| {
@@ -296,7 +296,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
     }
 
     /// Reads the root directory, once for all files.
-    fn read_root(&mut self, tree: Tree) -> Result<(), Reason> {
+    fn read_root(&mut self, tree: Tree) -> Result<(), Error> {
         let directory = self.arena.bytes(tree.root.length as usize);
         read_exact(&self.source, directory, tree.root.start)?;
         self.tree = tree;
@@ -306,7 +306,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
 
     /// Looks for a file in the root directory: the exact name, else the first
     /// that differs only in case. `None`: there is none.
-    pub fn find(&self, name: &[u8]) -> Result<Option<File<'a>>, Reason> {
+    pub fn find(&self, name: &[u8]) -> Result<Option<File<'a>>, Error> {
         let mut sections = self.arena.table();
         let mut length = 0usize;
         let mut best = Match::No;
@@ -335,7 +335,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
                 }
                 // File unit size and interleave gap size (ECMA-119, 6.4.3).
                 if array(record.fixed, 26) != [0, 0] {
-                    return Err(Reason::Found("the file is interleaved"));
+                    return Err(Error::new(&"the file is interleaved"));
                 }
                 let extent = self.extent(self.tree.block, record.fixed)?;
                 length = length.saturating_add(extent.length as usize);
@@ -348,7 +348,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             }
         }
         if more && wanted {
-            return Err(Reason::Found("the file's last section is missing"));
+            return Err(Error::new(&"the file's last section is missing"));
         }
         Ok((best != Match::No).then(|| File {
             sections: sections.finish(),
@@ -361,7 +361,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
         record: &Record<'_>,
         name: &[u8],
         continuations: &mut u32,
-    ) -> Result<Match, Reason> {
+    ) -> Result<Match, Error> {
         Ok(match self.names {
             Names::RockRidge(skip) => {
                 let area = record.system_use.get(skip.into()..).unwrap_or_default();
@@ -382,7 +382,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
         area: &[u8],
         name: &[u8],
         continuations: &mut u32,
-    ) -> Result<Option<Match>, Reason> {
+    ) -> Result<Option<Match>, Error> {
         const CONTINUE: u8 = 1;
         /// Stands for `.` or `..`.
         const CURRENT_OR_PARENT: u8 = 2 | 4;
@@ -415,11 +415,11 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             // Also what ends a chain that leads back to itself.
             *continuations = continuations
                 .checked_sub(1)
-                .ok_or("the image has names without an end")?;
+                .ok_or(Error::new(&"the image has names without an end"))?;
             let place = u64::from(block) * u64::from(self.tree.block) + u64::from(offset);
-            let target = buffer
-                .get_mut(..length as usize)
-                .ok_or("a name of the image continues beyond its sector")?;
+            let target = buffer.get_mut(..length as usize).ok_or(Error::new(
+                &"a name of the image continues beyond its sector",
+            ))?;
             read_exact(&self.source, target, place)?;
             area = target;
         }
@@ -438,7 +438,7 @@ struct Record<'b> {
 impl<'b> Record<'b> {
     /// Takes the first record of what is left of a sector. `None`: the sector
     /// holds no more (6.8.1.1).
-    fn split(sector: &mut &'b [u8]) -> Result<Option<Self>, Reason> {
+    fn split(sector: &mut &'b [u8]) -> Result<Option<Self>, Error> {
         let Some(length @ 1..) = sector.first().copied() else {
             return Ok(None);
         };
@@ -541,7 +541,7 @@ fn compare_joliet(record: &[u8], name: &[u8]) -> Match {
 
 impl<'a> File<'a> {
     /// All of a source that is one file.
-    pub fn whole(arena: &'a Arena, source: &impl ReadAt) -> Result<Self, Reason> {
+    pub fn whole(arena: &'a Arena, source: &impl ReadAt) -> Result<Self, Error> {
         let size = source.size()?;
         let length = usize::try_from(size).unwrap_or(usize::MAX);
         let mut sections = arena.table();
@@ -556,7 +556,7 @@ impl<'a> File<'a> {
     }
 
     /// The bytes of the file, if it is not larger than [`LARGEST`].
-    pub fn read<'b>(&self, arena: &'b Arena, source: &impl ReadAt) -> Result<&'b mut [u8], Reason> {
+    pub fn read<'b>(&self, arena: &'b Arena, source: &impl ReadAt) -> Result<&'b mut [u8], Error> {
         if self.length > LARGEST {
             return Err(super::TOO_LARGE);
         }

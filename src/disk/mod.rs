@@ -15,7 +15,7 @@ use rustix::io::{Errno, pread, retry_on_intr};
 
 use crate::memory::Arena;
 use crate::root::c_str;
-use crate::text::{Reason, base_name};
+use crate::text::{Error, base_name};
 pub use drive::Status;
 use iso9660::{Descriptor, File, Iso, ReadAt};
 pub use search::{Places, Search, search};
@@ -24,8 +24,8 @@ pub use search::{Places, Search, search};
 /// Servers write some kilobytes.
 pub const LARGEST: usize = 16 << 20;
 
-const TOO_LARGE: Reason = Reason::Found("larger than 16 MiB");
-const NO_CONTEXT: Reason = Reason::Found("there is no context.sh");
+const TOO_LARGE: Error = Error::new(&"larger than 16 MiB");
+const NO_CONTEXT: Error = Error::new(&"there is no context.sh");
 /// The one file that makes a disk a context disk.
 const CONTEXT: &[u8] = b"context.sh";
 
@@ -51,7 +51,7 @@ impl<'a> Disk<'a> {
     /// # Errors
     /// What the kernel answers; `NOMEDIUM` for an empty drive; an image that
     /// is damaged before any of its files is looked for.
-    pub fn open(arena: &'a Arena, path: &CStr) -> Result<Self, Reason> {
+    pub fn open(arena: &'a Arena, path: &CStr) -> Result<Self, Error> {
         let source = arena.copy(path.to_bytes());
         // Not blocking: an open drive is not closed, a FIFO is not waited for.
         let file = open(CWD, path)?;
@@ -65,20 +65,20 @@ impl<'a> Disk<'a> {
                 if descriptor.read_first(&device)? {
                     Carrier::Iso(Iso::open(arena, device, &mut descriptor)?)
                 } else if kind == FileType::BlockDevice {
-                    return Err(Reason::Found("no ISO 9660 file system is on it"));
+                    return Err(Error::new(&"no ISO 9660 file system is on it"));
                 } else {
                     // No text begins with a zero, but nearly every image does.
                     let mut start = [1];
                     device.fill_at(&mut start, 0)?;
                     if start == [0] {
-                        return Err(Reason::Found("neither a text nor a whole ISO 9660 image"));
+                        return Err(Error::new(&"neither a text nor a whole ISO 9660 image"));
                     }
                     Carrier::Lone(device)
                 }
             }
             _ => {
-                return Err(Reason::Found(
-                    "neither a file, a block device nor a directory",
+                return Err(Error::new(
+                    &"neither a file, a block device nor a directory",
                 ));
             }
         };
@@ -111,7 +111,7 @@ impl<'a> Disk<'a> {
     ///
     /// # Errors
     /// As [`Disk::read`], but for what only the file's own bytes tell.
-    pub fn has(&self, name: &[u8]) -> Result<bool, Reason> {
+    pub fn has(&self, name: &[u8]) -> Result<bool, Error> {
         Ok(match &self.carrier {
             Carrier::Iso(iso) => iso.find(name)?.is_some(),
             Carrier::Directory(directory) => self.open_beside(directory, name)?.is_some(),
@@ -125,7 +125,7 @@ impl<'a> Disk<'a> {
     /// # Errors
     /// What the kernel answers; a file that is damaged, or larger than
     /// [`LARGEST`].
-    pub fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason> {
+    pub fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
         let beside;
         let (device, file) = match &self.carrier {
             Carrier::Iso(iso) => (&iso.source, iso.find(name)?),
@@ -148,7 +148,7 @@ impl<'a> Disk<'a> {
     }
 
     /// Opens a regular file of a directory; `None` if there is no file `name`.
-    fn open_beside(&self, directory: &OwnedFd, name: &[u8]) -> Result<Option<Device>, Reason> {
+    fn open_beside(&self, directory: &OwnedFd, name: &[u8]) -> Result<Option<Device>, Error> {
         // Names may come from a context; none leads out of the directory.
         if name.contains(&b'/') {
             return Ok(None);
@@ -160,7 +160,7 @@ impl<'a> Disk<'a> {
         match FileType::from_raw_mode(fstat(&file)?.st_mode) {
             FileType::RegularFile => Ok(Some(Device(file))),
             FileType::Directory => Ok(None),
-            _ => Err(Reason::Found("not a regular file")),
+            _ => Err(Error::new(&"not a regular file")),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::directory::names;
 use crate::memory::{Arena, Table};
 use crate::report::{Level, Report};
 use crate::root::c_str;
-use crate::text::{Reason, choice, same, words};
+use crate::text::{Error, choice, same, words};
 
 /// What the lines of the report begin with.
 const STEP: &str = "context disk";
@@ -81,7 +81,7 @@ pub fn search<'a>(
     arena: &'a Arena,
     report: &mut Report<'_>,
     options: &Search<'_>,
-) -> Result<Option<Disk<'a>>, Reason> {
+) -> Result<Option<Disk<'a>>, Error> {
     match options.device {
         Some(device) => named(arena, device, options).map(Some),
         None => any(arena, report, options),
@@ -89,7 +89,7 @@ pub fn search<'a>(
 }
 
 /// The named device, once it is there.
-fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Disk<'a>, Reason> {
+fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Disk<'a>, Error> {
     let device = device.to_bytes();
     let parts: [&[u8]; 3] = match device.first() {
         Some(b'/') => [b"", b"", device],
@@ -98,22 +98,20 @@ fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Di
     let path = c_str(arena, &parts)?;
     let mut wait = Wait::seconds(options.wait);
     loop {
-        let reason = match Disk::open(arena, path) {
+        let error = match Disk::open(arena, path) {
             Ok(disk) => {
                 return match disk.has(CONTEXT)? {
                     true => Ok(disk),
                     false => Err(NO_CONTEXT),
                 };
             }
-            Err(reason) => reason,
+            Err(error) => error,
         };
-        let on_its_way = match reason {
-            Status::NOT_READY | Reason::Os(Errno::NOENT | Errno::NXIO | Errno::NODEV) => true,
-            Reason::Os(Errno::NOMEDIUM) => options.required,
-            _ => false,
-        };
+        let on_its_way = error == Status::NOT_READY
+            || error.is(&[Errno::NOENT, Errno::NXIO, Errno::NODEV])
+            || error == Errno::NOMEDIUM && options.required;
         if !on_its_way || !wait.sleep() {
-            return Err(reason);
+            return Err(error);
         }
     }
 }
@@ -123,7 +121,7 @@ fn any<'a>(
     arena: &'a Arena,
     report: &mut Report<'_>,
     options: &Search<'_>,
-) -> Result<Option<Disk<'a>>, Reason> {
+) -> Result<Option<Disk<'a>>, Error> {
     let mut hunt = Hunt {
         arena,
         places: options.places,
@@ -167,7 +165,7 @@ fn any<'a>(
         None => {
             hunt.say_what_was_missed(report);
             if options.required {
-                return Err(Reason::Found("it is required, and there is none"));
+                return Err(Error::new(&"it is required, and there is none"));
             }
             Ok(None)
         }
@@ -210,7 +208,7 @@ enum State {
     Failing(u8),
     /// It has no node; or it is no optical drive, and unreadable: often so by
     /// nature, as a passive path to a disk is.
-    Missed(Reason),
+    Missed(Error),
 }
 
 /// What makes one device better than another; the smaller is the better.
@@ -265,7 +263,7 @@ fn is_skipped(name: &[u8]) -> bool {
 
 impl<'a> Hunt<'a, '_> {
     /// One look at all devices that are not settled.
-    fn look(&mut self, report: &mut Report<'_>) -> Result<(), Reason> {
+    fn look(&mut self, report: &mut Report<'_>) -> Result<(), Error> {
         self.list()?;
         while let Some(position) = self.next() {
             let Some(candidate) = self.candidates.get_mut(position) else {
@@ -286,7 +284,7 @@ impl<'a> Hunt<'a, '_> {
     }
 
     /// Lists the devices. Those known and settled stay as they are.
-    fn list(&mut self) -> Result<(), Reason> {
+    fn list(&mut self) -> Result<(), Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, self.places.block, flags, Mode::empty())?;
         let last = self.pass;
@@ -346,10 +344,14 @@ impl<'a> Hunt<'a, '_> {
         };
         match self.open(candidate) {
             Ok(state) => state,
-            Err(Reason::Os(Errno::NOENT)) => State::Missed("the device has no node".into()),
-            Err(Reason::Os(Errno::NOMEDIUM)) => State::Empty,
-            Err(reason @ Reason::Os(_)) if !candidate.optical => State::Missed(reason),
-            Err(Reason::Os(_)) if failures < TRIES => State::Failing(failures + 1),
+            Err(error) if error == Errno::NOENT => {
+                State::Missed(Error::new(&"the device has no node"))
+            }
+            Err(error) if error == Errno::NOMEDIUM => State::Empty,
+            Err(error) if error.errno().is_some() && !candidate.optical => State::Missed(error),
+            Err(error) if error.errno().is_some() && failures < TRIES => {
+                State::Failing(failures + 1)
+            }
             Err(reason) => {
                 report.problem(STEP, candidate.path.to_bytes(), reason);
                 State::Done
@@ -361,7 +363,7 @@ impl<'a> Hunt<'a, '_> {
     ///
     /// # Errors
     /// It could not be read, or it claims to be ours and is no good.
-    fn open(&mut self, candidate: &Candidate<'a>) -> Result<State, Reason> {
+    fn open(&mut self, candidate: &Candidate<'a>) -> Result<State, Error> {
         let device = Device(open(CWD, candidate.path)?);
         if candidate.optical {
             match (self.places.status)(device.0.as_fd()) {

@@ -11,7 +11,7 @@ use super::HEAD;
 use super::managers::links;
 use crate::plan::Plan;
 use crate::root::{Changes, Root, scripts, units};
-use crate::text::Reason;
+use crate::text::Error;
 
 /// As people know it.
 pub const NAME: &[u8] = b"cloud-init";
@@ -38,7 +38,7 @@ pub fn decide<'a>(
     root: &Root<'a>,
     network: bool,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     let network: &[u8] = match links(plan).next() {
         Some(_) if network => b"network: {config: disabled}\n",
         _ => b"",
@@ -55,7 +55,9 @@ pub fn decide<'a>(
     }
     if !units::is_init(root)? {
         return match scripts::enabled(root, SCRIPT)? {
-            Some(_) => Err("only systemd can tell it what the plan says: remove it".into()),
+            Some(_) => Err(Error::new(
+                &"only systemd can tell it what the plan says: remove it",
+            )),
             None => Ok(()),
         };
     }

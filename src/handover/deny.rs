@@ -7,7 +7,7 @@ use super::{HEAD, cover, fill};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
 use crate::report::shown;
 use crate::root::{Changes, Column, Found, Root, Spot, if_there, units};
-use crate::text::{Reason, lines};
+use crate::text::{Error, lines};
 
 const DHCPCD: &[u8] = b"/etc/dhcpcd.conf";
 const CONNMAN: &[u8] = b"/etc/connman/main.conf";
@@ -22,7 +22,7 @@ pub fn dhcpcd<'a>(
     root: &Root<'a>,
     _column: Column,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     let arena = root.arena();
     let devices = denied(plan, root, (b"dhcpcd", b' '), changes);
     let mut top = arena.table();
@@ -61,7 +61,7 @@ pub fn connman<'a>(
     root: &Root<'a>,
     _column: Column,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     let arena = root.arena();
     let devices = denied(plan, root, (b"ConnMan", b','), changes);
     let own = open(root, CONNMAN)?;
@@ -119,7 +119,7 @@ fn denied<'a>(
             changes.problem(
                 "DHCP in one family alone",
                 shown(root.arena(), &link.name),
-                "dhcpcd and ConnMan do it in both or in none: use another network manager",
+                &"dhcpcd and ConnMan do it in both or in none: use another network manager",
             );
         }
     }
@@ -137,14 +137,13 @@ struct Own<'a> {
 /// What an earlier run has put there goes from a first line of ours to the next
 /// empty one, or to the end.
 #[inline(never)]
-fn open<'a>(root: &Root<'a>, path: &[u8]) -> Result<Own<'a>, Reason> {
+fn open<'a>(root: &Root<'a>, path: &[u8]) -> Result<Own<'a>, Error> {
     let spot = root.locate(path)?;
     let Some(found) = if_there(root.read_spot(spot))? else {
-        return Err(
-            "its file cannot be read, so it asks for DHCP on every NIC: \
-             add that file to the image, or remove this network manager"
-                .into(),
-        );
+        return Err(Error::new(
+            &"its file cannot be read, so it asks for DHCP on every NIC: \
+             add that file to the image, or remove this network manager",
+        ));
     };
     let mut theirs = found.content;
     if !theirs.ends_with(b"\n") {

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use super::replace;
 use crate::plan::Plan;
 use crate::root::{Changes, Column, Root};
-use crate::text::{Reason, lines};
+use crate::text::{Error, lines};
 
 /// The file, as the booted system names it.
 pub const PATH: &[u8] = b"/etc/hostname";
@@ -18,14 +18,14 @@ pub fn decide<'a>(
     root: &Root<'a>,
     column: Column,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     let Some(hostname) = plan.hostname else {
         return Ok(());
     };
     let spot = root.locate(PATH)?;
     let old = match root.read_spot(spot) {
         Ok(old) => old,
-        Err(Reason::Os(Errno::NOENT)) => return Ok(()),
+        Err(error) if error == Errno::NOENT => return Ok(()),
         Err(reason) => return Err(reason),
     };
     match name(old.content) {

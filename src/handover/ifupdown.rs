@@ -22,7 +22,7 @@ use crate::memory::Arena;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
 use crate::report::shown;
 use crate::root::{Access, Changes, Column, File, Folder, Root, Spot};
-use crate::text::{Ip, Reason, Text};
+use crate::text::{Error, Ip, Text};
 
 const INTERFACES: &[u8] = b"/etc/network/interfaces";
 
@@ -32,7 +32,7 @@ pub fn decide<'a>(
     root: &Root<'a>,
     _column: Column,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     let arena = root.arena();
     let mut devices = arena.table::<&[u8]>();
     let mut ours = arena.table();
@@ -110,10 +110,10 @@ fn without<'a>(
     spot: Spot<'a>,
     devices: &[&[u8]],
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     let found = match root.read_spot(spot) {
         // Not there, or a directory: ifupdown does not read it either.
-        Err(Reason::Os(Errno::NOENT) | Reason::Found(_)) => return Ok(()),
+        Err(error) if error == Errno::NOENT || error.errno().is_none() => return Ok(()),
         found => found?,
     };
     let mut text = root.arena().table();

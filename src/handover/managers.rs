@@ -5,10 +5,10 @@ use super::{Decide, deny, ifupdown, netplan, network_manager, networkd, sysconfi
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 use crate::report::shown;
 use crate::root::{Changes, Root, scripts, units};
-use crate::text::Reason;
+use crate::text::Error;
 
 /// Says what of a root enables something, if anything does.
-type Asks = for<'a> fn(&Root<'a>) -> Result<Option<&'a [u8]>, Reason>;
+type Asks = for<'a> fn(&Root<'a>) -> Result<Option<&'a [u8]>, Error>;
 
 /// A program of the root that configures its NICs.
 pub struct Manager {
@@ -111,7 +111,7 @@ impl Manager {
     /// What will make the booted system start it: its unit is there, not
     /// masked, and it is enabled one way or the other; or its script is, and a
     /// runlevel starts it.
-    fn enabled<'a>(&self, root: &Root<'a>, systemd: bool) -> Result<Option<&'a [u8]>, Reason> {
+    fn enabled<'a>(&self, root: &Root<'a>, systemd: bool) -> Result<Option<&'a [u8]>, Error> {
         if systemd {
             match units::find(root, self.unit)? {
                 units::Unit::Missing => {}
@@ -136,7 +136,7 @@ impl Manager {
 pub struct Managers<'a> {
     list: &'a [Enabled<'a>],
     /// Of which that could not be found out, and the first reason.
-    pub unknown: Option<(&'a [u8], Reason)>,
+    pub unknown: Option<(&'a [u8], Error)>,
 }
 
 /// One of them, and by what.

@@ -16,9 +16,9 @@ pub use managers::Managers;
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::root::{Access, Changes, Column, File, Folder, Found, Root, Spot, Writer};
-use crate::text::{Reason, Text};
+use crate::text::{Error, Text};
 
-type Decide = for<'a> fn(&Plan, &Root<'a>, Column, &mut Changes<'a>) -> Result<(), Reason>;
+type Decide = for<'a> fn(&Plan, &Root<'a>, Column, &mut Changes<'a>) -> Result<(), Error>;
 
 /// What our files start with.
 const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
@@ -45,7 +45,7 @@ pub fn decide<'a>(
     column: Column,
     changes: &mut Changes<'a>,
 ) {
-    let said = |decided: Result<(), Reason>, to: &[u8], changes: &mut Changes<'a>| {
+    let said = |decided: Result<(), Error>, to: &[u8], changes: &mut Changes<'a>| {
         if let Err(reason) = decided {
             changes.problem("hand over", to, reason);
         }
@@ -89,7 +89,7 @@ fn replace<'a>(
     content: &'a [u8],
     column: Column,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     let access = old.as_ref().map_or(Access::PUBLIC, Access::of);
     let file = File {
         content,
@@ -101,9 +101,10 @@ fn replace<'a>(
         return Ok(());
     }
     let Some(old) = old else {
-        return Err("the root is read-only and has no such file to mount over: \
-                    add an empty one to the image"
-            .into());
+        return Err(Error::new(
+            &"the root is read-only and has no such file to mount over: \
+                    add an empty one to the image",
+        ));
     };
     cover(root, spot, &old, content, changes)
 }
@@ -115,7 +116,7 @@ fn cover<'a>(
     found: &Found<'a>,
     content: &'a [u8],
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     if found.content == content {
         return Ok(());
     }

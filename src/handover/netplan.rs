@@ -3,11 +3,11 @@
 //! (netplan: src/generate.c). NetworkManager has a unit of its own. Either gets
 //! our files, which come before those that netplan makes from its own.
 use crate::root::{Root, units};
-use crate::text::{Reason, choice, equal, lines, unquoted};
+use crate::text::{Error, choice, equal, lines, unquoted};
 
 /// The file by which networkd will be enabled. YAML is read as people write it,
 /// a `renderer:` on a line of its own; networkd is what counts without one.
-pub fn enables_networkd<'a>(root: &Root<'a>) -> Result<Option<&'a [u8]>, Reason> {
+pub fn enables_networkd<'a>(root: &Root<'a>) -> Result<Option<&'a [u8]>, Error> {
     // The strongest first (netplan-yaml(5)); `/usr/lib` is `/lib`.
     const TOPS: [&[u8]; 3] = [b"/run", b"/etc", b"/lib"];
     let files = root.merged(&TOPS, b"/netplan", b".yaml")?;

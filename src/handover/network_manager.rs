@@ -10,7 +10,7 @@ use crate::memory::Arena;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 use crate::report::shown;
 use crate::root::{Access, Changes, Column, File, Folder, Root};
-use crate::text::{Ip, Mac, Reason, Text};
+use crate::text::{Error, Ip, Mac, Text};
 
 const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
 
@@ -24,7 +24,7 @@ pub fn decide<'a>(
     root: &Root<'a>,
     _column: Column,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     let arena = root.arena();
     for link in links(plan) {
         let id = shown(arena, &Id(link.name));

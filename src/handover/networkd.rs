@@ -9,7 +9,7 @@ use crate::memory::Arena;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
 use crate::report::shown;
 use crate::root::{Changes, Column, Root};
-use crate::text::{Ip, Reason, Text};
+use crate::text::{Error, Ip, Text};
 
 const FOLDER: &[u8] = b"/run/systemd/network/05-";
 
@@ -19,7 +19,7 @@ pub fn decide<'a>(
     root: &Root<'a>,
     _column: Column,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     for link in links(plan) {
         let id = shown(root.arena(), &Id(link.name));
         let path = root.arena().concat(&[FOLDER, id, b".network"]);

@@ -7,7 +7,7 @@ use super::managers::{Managers, NETWORK_MANAGER, NETWORKD};
 use super::{HEAD, replace};
 use crate::plan::Plan;
 use crate::root::{Changes, Column, Root, units};
-use crate::text::{Ip, Reason, Text};
+use crate::text::{Error, Ip, Text};
 
 /// The file, as the booted system names it.
 pub const PATH: &[u8] = b"/etc/resolv.conf";
@@ -23,7 +23,7 @@ pub fn decide<'a>(
     managers: &Managers,
     column: Column,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     // NetworkManager makes the file, or tells resolved, from its own profiles.
     if count(plan) == (0, 0) || managers.has(&NETWORK_MANAGER) {
         return Ok(());
@@ -49,11 +49,11 @@ pub fn decide<'a>(
     }
     lines(&mut text, plan, "nameserver ", "search ");
     if spot.is_hidden() {
-        return Err("leads to a file system of the kernel".into());
+        return Err(Error::new(&"leads to a file system of the kernel"));
     }
     let old = match root.read_spot(spot) {
         Ok(old) => Some(old),
-        Err(Reason::Os(Errno::NOENT)) => None,
+        Err(error) if error == Errno::NOENT => None,
         Err(reason) => return Err(reason),
     };
     replace(root, spot, old, text.finish(), column, changes)?;
@@ -63,7 +63,7 @@ pub fn decide<'a>(
     Ok(())
 }
 
-fn is_resolved_enabled(root: &Root) -> Result<bool, Reason> {
+fn is_resolved_enabled(root: &Root) -> Result<bool, Error> {
     const NAME: &[u8] = b"systemd-resolved.service";
     match units::find(root, NAME)? {
         units::Unit::Found { text, .. } if units::is_init(root)? => {

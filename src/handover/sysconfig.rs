@@ -18,7 +18,7 @@ use crate::memory::Arena;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
 use crate::report::shown;
 use crate::root::{Changes, Column, Root};
-use crate::text::{Ip, Reason, Text, cut, lines, same, unquoted};
+use crate::text::{Error, Ip, Text, cut, lines, same, unquoted};
 
 /// With HWADDR the root's udev gives the NIC that name again (initscripts:
 /// src/rename_device.c). NOZEROCONF and DEFROUTE: no routes but those of the
@@ -97,7 +97,7 @@ pub fn network_scripts<'a>(
     root: &Root<'a>,
     column: Column,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     NETWORK_SCRIPTS.hand_over(plan, root, column, changes)?;
     let arena = root.arena();
     for name in root.list(NETWORK_SCRIPTS.folder)? {
@@ -108,7 +108,7 @@ pub fn network_scripts<'a>(
         let spot = root.locate(arena.concat(&[NETWORK_SCRIPTS.folder, name]))?;
         let found = match root.read_spot(spot) {
             // A link that leads nowhere, or a directory.
-            Err(Reason::Os(Errno::NOENT) | Reason::Found(_)) => continue,
+            Err(error) if error == Errno::NOENT || error.errno().is_none() => continue,
             found => found?,
         };
         if lines(found.content).any(|line| {
@@ -139,7 +139,7 @@ pub fn wicked<'a>(
     root: &Root<'a>,
     column: Column,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     WICKED.hand_over(plan, root, column, changes)
 }
 
@@ -150,7 +150,7 @@ impl Dialect {
         root: &Root<'a>,
         column: Column,
         changes: &mut Changes<'a>,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Error> {
         // On SUSE network.service is another name of wicked or NetworkManager.
         if !root.exists(self.folder)? {
             return Ok(());
@@ -264,8 +264,8 @@ impl<'a> Pen<'_, 'a> {
             let spot = root.locate(path)?;
             let old = match root.read_spot(spot) {
                 Ok(old) => Some(old),
-                Err(Reason::Os(Errno::NOENT)) if self.text.is_empty() => return Ok(()),
-                Err(Reason::Os(Errno::NOENT)) => None,
+                Err(error) if error == Errno::NOENT && self.text.is_empty() => return Ok(()),
+                Err(error) if error == Errno::NOENT => None,
                 Err(reason) => return Err(reason),
             };
             replace(root, spot, old, text, self.column, changes)

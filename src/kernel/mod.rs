@@ -13,7 +13,7 @@ use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 use crate::memory::{Arena, Set, Table};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Prefix, Route};
 use crate::report::{Level, Report, shown};
-use crate::text::{Mac, Reason, Show, Shown};
+use crate::text::{Error, Mac, Show, Shown};
 use devices::{Match, assign};
 use socket::Socket;
 use wire::{Answer, Device, Message};
@@ -293,7 +293,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
                     continue;
                 }
                 let mut line = self.report.line();
-                uwrite!(line, "set {} of {}: {}", *name, on, Reason::Os(errno));
+                uwrite!(line, "set {} of {}: {}", *name, on, Error::from(errno));
                 self.report.say(Level::Problem, line);
                 return;
             }

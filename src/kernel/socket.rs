@@ -9,7 +9,7 @@ use ufmt::{Formatter, uDisplay, uWrite};
 use super::wire::{Answer, End, Message, answers};
 use crate::memory::Arena;
 use crate::syscall::{checked_errno, setsockopt};
-use crate::text::{Reason, Shown};
+use crate::text::{Error, Shown};
 
 /// Room for one answer; the kernel fills at most 32 KiB of a dump at once
 /// (net/netlink/af_netlink.c, `netlink_dump`).
@@ -32,7 +32,7 @@ impl From<Errno> for Refusal<'_> {
 
 impl uDisplay for Refusal<'_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
-        Reason::Os(self.errno).fmt(f)?;
+        Error::from(self.errno).fmt(f)?;
         if !self.words.is_empty() {
             f.write_str(" (")?;
             Shown(self.words).fmt(f)?;

@@ -10,13 +10,13 @@ use rustix::io::Errno;
 
 use crate::root::users::User;
 use crate::root::{Found, Root, Spot, mounted_later};
-use crate::text::Reason;
+use crate::text::Error;
 
 /// passwd(5) names no place for the user's files.
-pub const NO_HOME: Reason = Reason::Found("no home directory in /etc/passwd");
+pub const NO_HOME: Error = Error::new(&"no home directory in /etc/passwd");
 /// The files in that home are the business of its owner.
-pub const SHARED_HOME: Reason =
-    Reason::Found("its home belongs to another user: give it one of its own in the image");
+pub const SHARED_HOME: Error =
+    Error::new(&"its home belongs to another user: give it one of its own in the image");
 
 const ROOT: u32 = 0;
 
@@ -73,7 +73,7 @@ impl<'u, 'a> KeyFile<'u, 'a> {
         root: &Root<'a>,
         user: &'u User<'a>,
         homes_of_root: &[Spot<'a>],
-    ) -> Result<Self, Reason> {
+    ) -> Result<Self, Error> {
         if !user.home.starts_with(b"/") {
             return Err(NO_HOME);
         }
@@ -87,7 +87,7 @@ impl<'u, 'a> KeyFile<'u, 'a> {
             _ if mounted_later(root, directory) => Home::MountedLater,
             None => Home::Missing,
             Some(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
-                return Err("its home is not a directory".into());
+                return Err(Error::new(&"its home is not a directory"));
             }
             // Such as operator's, which is often root's.
             Some(stat) if stat.st_uid == ROOT && user.uid != ROOT => {
@@ -112,7 +112,7 @@ impl<'u, 'a> KeyFile<'u, 'a> {
     ///
     /// # Errors
     /// It is not the user's, or cannot be read.
-    pub fn existing(&self, root: &Root<'a>) -> Result<Existing<'a>, Reason> {
+    pub fn existing(&self, root: &Root<'a>) -> Result<Existing<'a>, Error> {
         let mut existing = Existing {
             file: None,
             directory: None,
@@ -132,13 +132,13 @@ impl<'u, 'a> KeyFile<'u, 'a> {
                 self.check_file(&found)?;
                 Some(found)
             }
-            Err(Reason::Os(Errno::NOENT)) => None,
+            Err(error) if error == Errno::NOENT => None,
             Err(reason) => return Err(below_home(reason)),
         };
         Ok(existing)
     }
 
-    fn check_directory(&self, stat: &Stat) -> Result<(), Reason> {
+    fn check_directory(&self, stat: &Stat) -> Result<(), Error> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             return Err(Errno::NOTDIR.into());
         }
@@ -146,40 +146,45 @@ impl<'u, 'a> KeyFile<'u, 'a> {
             owner if owner == self.user.uid => Ok(()),
             // sshd reads the file as the user (openssh: auth2-pubkey.c).
             ROOT if stat.st_mode & 0o023 == 0o001 => Ok(()),
-            ROOT => Err("its .ssh belongs to root, and the user cannot use it: \
-                         chown it to the user in the image"
-                .into()),
-            _ => Err("its .ssh belongs to another user: chown it to the user in the image".into()),
+            ROOT => Err(Error::new(
+                &"its .ssh belongs to root, and the user cannot use it: \
+                         chown it to the user in the image",
+            )),
+            _ => Err(Error::new(
+                &"its .ssh belongs to another user: chown it to the user in the image",
+            )),
         }
     }
 
-    fn check_file(&self, found: &Found) -> Result<(), Reason> {
+    fn check_file(&self, found: &Found) -> Result<(), Error> {
         let user = self.user;
         // Such as a link to /etc/shadow: its text would become the user's.
         if found.is_shared && user.uid != ROOT {
-            return Err("authorized_keys has other names, hard links: not trusted".into());
+            return Err(Error::new(
+                &"authorized_keys has other names, hard links: not trusted",
+            ));
         }
         let is_readable =
             found.mode & 0o004 != 0 || found.gid == user.gid && found.mode & 0o040 != 0;
         match found.uid {
             owner if owner == user.uid => Ok(()),
             ROOT if is_readable && found.mode & 0o022 == 0 => Ok(()),
-            ROOT => Err(
-                "its authorized_keys belongs to root, and sshd would not take it: \
-                         chown it to the user in the image"
-                    .into(),
-            ),
-            _ => Err("its authorized_keys belongs to another user: \
-                      chown it to the user in the image"
-                .into()),
+            ROOT => Err(Error::new(
+                &"its authorized_keys belongs to root, and sshd would not take it: \
+                         chown it to the user in the image",
+            )),
+            _ => Err(Error::new(
+                &"its authorized_keys belongs to another user: \
+                      chown it to the user in the image",
+            )),
         }
     }
 }
 
 /// A link is met as ELOOP, since none is followed.
-fn below_home(reason: Reason) -> Reason {
-    match reason {
-        Reason::Os(Errno::LOOP) => "a symbolic link below the home, which is not followed".into(),
-        reason => reason,
+fn below_home(error: Error) -> Error {
+    match error == Errno::LOOP {
+        true => Error::new(&"a symbolic link below the home, which is not followed"),
+        false => error,
     }
 }

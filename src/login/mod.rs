@@ -6,7 +6,6 @@ pub mod sshd;
 mod sshd_config;
 mod tmpfiles;
 
-use rustix::io::Errno;
 use ufmt::uwrite;
 
 use crate::memory::Table;
@@ -17,7 +16,7 @@ use crate::root::{
     Access, Change, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, if_there,
     later_mounts, units,
 };
-use crate::text::{Reason, Shown};
+use crate::text::{Error, Shown};
 use key_file::{Existing, Home, KeyFile, NO_HOME, SHARED_HOME};
 
 /// Applied by systemd-tmpfiles-setup.service, before systemd's own
@@ -98,7 +97,7 @@ fn homes_of_root<'a>(root: &Root<'a>, users: &Users<'a>) -> &'a [Spot<'a>] {
 }
 
 /// How the keys of a user reach sshd.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Way {
     /// The file is replaced.
     Replace,
@@ -109,7 +108,7 @@ enum Way {
     /// systemd-tmpfiles writes the file in the booted system.
     Tmpfiles,
     /// None, for this reason.
-    Impossible(&'static str),
+    Impossible(Error),
 }
 
 /// The decisions on the files of all users.
@@ -134,7 +133,7 @@ impl<'a> Logins<'_, 'a> {
                 changes.problem(
                     STEP,
                     name,
-                    "no such user in /etc/passwd: make it in the image, or name another in USERNAME",
+                    &"no such user in /etc/passwd: make it in the image, or name another in USERNAME",
                 );
                 continue;
             };
@@ -146,7 +145,7 @@ impl<'a> Logins<'_, 'a> {
                 changes.problem(STEP, name, reason);
             }
             if !user.has_shell() {
-                changes.problem("login of user", name, "its shell lets nobody in");
+                changes.problem("login of user", name, &"its shell lets nobody in");
             }
         }
     }
@@ -157,7 +156,7 @@ impl<'a> Logins<'_, 'a> {
         keys: &[&[u8]],
         users: &Users<'a>,
         changes: &mut Changes<'a>,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Error> {
         let file = KeyFile::find(self.root, user, self.homes_of_root)?;
         // Nobody owns a home that is not there: it is that of its first user.
         let has_this_home = |other: &User| other.home == user.home;
@@ -170,7 +169,9 @@ impl<'a> Logins<'_, 'a> {
         // Such as toor beside root: the keys of the one would go with those of
         // the other.
         if self.decided.contains(&file.spot) {
-            return Err("its home is that of another user of this context".into());
+            return Err(Error::new(
+                &"its home is that of another user of this context",
+            ));
         }
         self.decided.push(file.spot);
         let existing = file.existing(self.root)?;
@@ -178,7 +179,7 @@ impl<'a> Logins<'_, 'a> {
             changes.problem(
                 "login of user",
                 user.name,
-                "its .ssh belongs to root, who must have left it there: it is left so, and sshd \
+                &"its .ssh belongs to root, who must have left it there: it is left so, and sshd \
                  takes it, but chown it to the user in the image",
             );
         }
@@ -193,14 +194,15 @@ impl<'a> Logins<'_, 'a> {
                 continue;
             }
             match self.revoke_one(&user, changes) {
+                Ok(()) => {}
                 // Nothing of ours is there, or it is the owner's turn.
-                Ok(()) | Err(NO_HOME | SHARED_HOME) => {}
+                Err(error) if error == NO_HOME || error == SHARED_HOME => {}
                 Err(reason) => changes.problem("remove keys of user", user.name, reason),
             }
         }
     }
 
-    fn revoke_one(&mut self, user: &User<'a>, changes: &mut Changes<'a>) -> Result<(), Reason> {
+    fn revoke_one(&mut self, user: &User<'a>, changes: &mut Changes<'a>) -> Result<(), Error> {
         let file = KeyFile::find(self.root, user, self.homes_of_root)?;
         if file.home != Home::Present || self.decided.contains(&file.spot) {
             return Ok(());
@@ -210,16 +212,16 @@ impl<'a> Logins<'_, 'a> {
                 let existing = file.existing(self.root)?;
                 self.bring(&file, &existing, &[], changes)
             }
-            // No file, or what we never made.
-            Ok(_)
-            | Err(Reason::Os(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) | Reason::Found(_)) => {
-                self.sweep(file.spot, changes)
+            // No file, or one that we never made.
+            Ok(_) => self.sweep(file.spot, changes),
+            Err(error) if error.errno().is_none() => self.sweep(file.spot, changes),
+            Err(error) => {
+                if_there(Err(error)).and_then(|_: Option<()>| self.sweep(file.spot, changes))
             }
-            Err(reason) => Err(reason),
         }
     }
 
-    fn sweep(&self, spot: Spot<'a>, changes: &mut Changes<'a>) -> Result<(), Reason> {
+    fn sweep(&self, spot: Spot<'a>, changes: &mut Changes<'a>) -> Result<(), Error> {
         match self.column {
             Column::Written => changes.sweep(self.root, spot),
             _ => Ok(()),
@@ -233,7 +235,7 @@ impl<'a> Logins<'_, 'a> {
         existing: &Existing<'a>,
         keys: &[&[u8]],
         changes: &mut Changes<'a>,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Error> {
         let arena = self.root.arena();
         let KeyFile { user, spot, home } = *file;
         let old = existing.file.map_or(&b""[..], |found| found.content);
@@ -242,7 +244,7 @@ impl<'a> Logins<'_, 'a> {
             changes.problem(
                 "onecontext's block in",
                 spot.path(),
-                "a marker was missing, so lines that may be old keys of ours were kept",
+                &"a marker was missing, so lines that may be old keys of ours were kept",
             );
         }
         let new = new_file(file, existing, merged.content);
@@ -270,9 +272,9 @@ impl<'a> Logins<'_, 'a> {
             }
             Way::Tmpfiles => {
                 if existing.is_root_s(user) {
-                    return Err(
-                        "its .ssh belongs to root: chown it to the user in the image".into(),
-                    );
+                    return Err(Error::new(
+                        &"its .ssh belongs to root: chown it to the user in the image",
+                    ));
                 }
                 match home {
                     Home::MountedLater => {
@@ -283,12 +285,12 @@ impl<'a> Logins<'_, 'a> {
                 }
                 changes.note(&[done, b", by systemd-tmpfiles"]);
             }
-            Way::Impossible(why) => return Err(why.into()),
+            Way::Impossible(why) => return Err(why),
         }
         Ok(())
     }
 
-    fn way(&self, file: &KeyFile, existing: &Existing) -> Result<Way, Reason> {
+    fn way(&self, file: &KeyFile, existing: &Existing) -> Result<Way, Error> {
         let is_present = file.home == Home::Present;
         let may_be_written_later = self.column != Column::Sealed;
         let way = if file.spot.in_run() || self.column == Column::Written && is_present {
@@ -299,19 +301,19 @@ impl<'a> Logins<'_, 'a> {
         } else if existing.file.is_some() {
             Way::BindOver
         } else if may_be_written_later {
-            Way::Impossible(match file.home {
+            Way::Impossible(Error::new(match file.home {
                 Home::Present => {
-                    "the root is not to be written now, and its init takes nothing from /run"
+                    &"the root is not to be written now, and its init takes nothing from /run"
                 }
-                _ => "its home is not there yet, and this init takes nothing from /run",
-            })
+                _ => &"its home is not there yet, and this init takes nothing from /run",
+            }))
         } else if self.takes_keys_from_run {
             Way::Run
         } else {
-            Way::Impossible(
-                "the root is read-only, without an authorized_keys to mount over: \
-                 make an empty one in the image",
-            )
+            Way::Impossible(Error::new(
+                &"the root is read-only, without an authorized_keys to mount over: \
+                  make an empty one in the image",
+            ))
         };
         Ok(way)
     }
@@ -389,7 +391,7 @@ impl<'a> Tmpfiles<'a> {
         file: &KeyFile<'_, 'a>,
         content: &[u8],
         changes: &mut Changes<'a>,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Error> {
         if sshd_config::Config::read(root).looks_at(b"authorized_keys2") {
             // sshd's own second file, which nobody else uses.
             return self.keys(file, "f+", b"2", content);
@@ -397,7 +399,7 @@ impl<'a> Tmpfiles<'a> {
         changes.problem(
             STEP,
             file.user.name,
-            "its home is mounted later: an authorized_keys that is there then is left as it is",
+            &"its home is mounted later: an authorized_keys that is there then is left as it is",
         );
         self.keys(file, "f", b"", content)
     }
@@ -409,14 +411,16 @@ impl<'a> Tmpfiles<'a> {
         kind: &str,
         suffix: &[u8],
         content: &[u8],
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Error> {
         let KeyFile {
             user,
             spot,
             home: state,
         } = *file;
         if content.contains(&0) {
-            return Err("authorized_keys holds a NUL byte, which systemd-tmpfiles refuses".into());
+            return Err(Error::new(
+                &"authorized_keys holds a NUL byte, which systemd-tmpfiles refuses",
+            ));
         }
         let owner = (user.uid, user.gid);
         let folder = spot.cut().0;
@@ -432,12 +436,14 @@ impl<'a> Tmpfiles<'a> {
         tmpfiles::line(&mut self.0, kind, &path, Some(0o600), owner, Some(content));
         if self.0.len().saturating_sub(start) > tmpfiles::LONGEST_LINE {
             self.0.truncate(start);
-            return Err("more keys than a line for systemd-tmpfiles holds, 1 MiB".into());
+            return Err(Error::new(
+                &"more keys than a line for systemd-tmpfiles holds, 1 MiB",
+            ));
         }
         Ok(())
     }
 
-    fn finish(self, root: &Root<'a>, changes: &mut Changes<'a>) -> Result<(), Reason> {
+    fn finish(self, root: &Root<'a>, changes: &mut Changes<'a>) -> Result<(), Error> {
         let text = self.0.finish();
         if text.is_empty() {
             return Ok(());
@@ -473,23 +479,24 @@ fn check_config<'a>(
         changes.problem(
             "SSH keys",
             b"sshd_config",
-            "PubkeyAuthentication no: sshd takes no key at all",
+            &"PubkeyAuthentication no: sshd takes no key at all",
         );
     }
     if !keys_in_run && !config.looks_at(b"authorized_keys") {
         changes.problem(
             "SSH keys",
             b"sshd_config",
-            "AuthorizedKeysFile does not name .ssh/authorized_keys: sshd looks elsewhere",
+            &"AuthorizedKeysFile does not name .ssh/authorized_keys: sshd looks elsewhere",
         );
     }
     for user in plan.users().filter_map(|name| users.find(name)) {
-        let mut problem = |what: &'static str| changes.problem("login of user", user.name, what);
+        let mut problem =
+            |what: &'static &'static str| changes.problem("login of user", user.name, what);
         if user.uid == 0 && config.permits_root(b"no") {
-            problem("sshd_config says PermitRootLogin no: say prohibit-password, or set USERNAME");
+            problem(&"sshd_config says PermitRootLogin no: say prohibit-password, or set USERNAME");
         }
         if user.uid == 0 && config.permits_root(b"forced-commands-only") {
-            problem("sshd_config says PermitRootLogin forced-commands-only: no shell for root");
+            problem(&"sshd_config says PermitRootLogin forced-commands-only: no shell for root");
         }
         // sshd refuses keys that others could have put there (sshd(8), FILES).
         if config.is_lax() {
@@ -498,7 +505,7 @@ fn check_config<'a>(
         let home = root.look(user.home).and_then(|(_, stat)| Ok(stat?));
         match if_there(home) {
             Ok(Some(stat)) if stat.st_mode & 0o022 != 0 => {
-                problem("its home can be written by others, so sshd ignores its keys: chmod go-w");
+                problem(&"its home can be written by others, so sshd ignores its keys: chmod go-w");
             }
             Ok(_) => {}
             Err(reason) => changes.problem("look at the home of user", user.name, reason),

@@ -3,7 +3,7 @@
 use super::sshd_config::Config;
 use crate::root::units::{self, Unit};
 use crate::root::{Access, Changes, Column, File, Folder, Root};
-use crate::text::Reason;
+use crate::text::Error;
 
 /// What is known of the SSH server of a root.
 pub struct Facts<'a> {
@@ -112,7 +112,7 @@ const KEYGENS: [&[u8]; 2] = [b"/usr/bin/ssh-keygen", b"/usr/local/bin/ssh-keygen
 const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
 
 /// Looks at a root, and writes nothing.
-pub fn inspect<'a>(root: &Root<'a>) -> Result<Facts<'a>, Reason> {
+pub fn inspect<'a>(root: &Root<'a>) -> Result<Facts<'a>, Error> {
     let server = if root.first(&OPENSSH)?.is_some() {
         Some(Server::OpenSsh)
     } else {
@@ -142,7 +142,7 @@ pub fn inspect<'a>(root: &Root<'a>) -> Result<Facts<'a>, Reason> {
     })
 }
 
-fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Reason> {
+fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Error> {
     const NOT_TO_BE_RUN: &[u8] = b"/etc/ssh/sshd_not_to_be_run";
     if root.exists(NOT_TO_BE_RUN)? {
         return Ok(Start::Off(NOT_TO_BE_RUN));
@@ -165,7 +165,7 @@ fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Reas
     Ok(masked.or(candidate).unwrap_or(Start::NoUnit))
 }
 
-fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Reason> {
+fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Error> {
     if root
         .first(&config.host_keys)?
         .or(root.first(&HOST_KEYS)?)
@@ -212,13 +212,13 @@ pub fn decide<'a>(
     column: Column,
     keys_in_run: bool,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     const STEP: &str = "SSH server";
     if facts.server.is_none() {
         changes.problem(
             STEP,
             b"sshd",
-            "not installed in this image, so nobody can log in: install openssh-server",
+            &"not installed in this image, so nobody can log in: install openssh-server",
         );
         return Ok(());
     }
@@ -235,12 +235,12 @@ pub fn decide<'a>(
         Start::Off(what) => changes.problem(
             STEP,
             what,
-            "the image switches it off on purpose: left off, so nobody can log in",
+            &"the image switches it off on purpose: left off, so nobody can log in",
         ),
         Start::NoUnit => changes.problem(
             STEP,
             b"sshd",
-            "installed, but no unit starts it: add ssh.service or sshd.service to the image",
+            &"installed, but no unit starts it: add ssh.service or sshd.service to the image",
         ),
     }
     let makes_host_keys = matches!(facts.host_keys, HostKeys::Missing(_) | HostKeys::Made);
@@ -256,12 +256,12 @@ pub fn decide<'a>(
         HostKeys::Missing(_) => changes.problem(
             "SSH host keys",
             b"/etc/ssh",
-            "none, and this image's init takes nothing from /run: have it run ssh-keygen -A at boot",
+            &"none, and this image's init takes nothing from /run: have it run ssh-keygen -A at boot",
         ),
         HostKeys::Impossible => changes.problem(
             "SSH host keys",
             b"/etc/ssh",
-            "none, and no ssh-keygen to make them: install openssh-client in the image",
+            &"none, and no ssh-keygen to make them: install openssh-client in the image",
         ),
     }
     Ok(())
@@ -273,7 +273,7 @@ fn copy_config<'a>(
     root: &Root<'a>,
     facts: &Facts<'a>,
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     const MAIN: &[u8] = b"sshd_config";
     let arena = root.arena();
     let config = &facts.config;
@@ -325,7 +325,7 @@ fn make_host_keys<'a>(
     root: &Root<'a>,
     keygen: &[u8],
     changes: &mut Changes<'a>,
-) -> Result<(), Reason> {
+) -> Result<(), Error> {
     const UNIT: &[u8] = b"/run/systemd/system/onecontext-hostkeys.service";
     // Sockets start before basic.target, hence no default dependencies.
     // cloud-init removes all host keys at a first boot and makes others

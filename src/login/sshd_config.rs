@@ -2,16 +2,16 @@
 //! enough to warn of keys that sshd will not look at.
 use crate::memory::Table;
 use crate::root::{Found, Root, fits, if_there};
-use crate::text::{self, Reason, base_name, lines, same, span};
+use crate::text::{self, Error, base_name, lines, same, span};
 use rustix::io::Errno;
 
 /// Files and their bytes that are looked at, at most. sshd has no such limit.
 const MOST_FILES: usize = 256;
 const MOST_BYTES: u64 = 1 << 20;
-const TOO_MUCH: Reason = Reason::Found(
-    "more than 256 files or 1 MiB included, the rest is not looked at: keys may not work",
+const TOO_MUCH: Error = Error::new(
+    &"more than 256 files or 1 MiB included, the rest is not looked at: keys may not work",
 );
-const ENDLESS: Reason = Reason::Found("includes itself, so sshd does not start");
+const ENDLESS: Error = Error::new(&"includes itself, so sshd does not start");
 
 /// The keywords whose first value counts, as in sshd.
 const KEYWORDS: [&[u8]; 4] = [
@@ -29,7 +29,7 @@ pub struct Config<'a> {
     /// The first file that is read, and its path.
     pub main: Option<(&'a [u8], Found<'a>)>,
     /// The first file that could not be looked at, and why.
-    pub problem: Option<(&'a [u8], Reason)>,
+    pub problem: Option<(&'a [u8], Error)>,
 }
 
 /// What was read so far.
@@ -109,7 +109,7 @@ impl<'a> Config<'a> {
 
 impl<'a> Reader<'_, 'a> {
     /// Remembers the first problem.
-    fn problem(&mut self, path: &'a [u8], reason: Reason) {
+    fn problem(&mut self, path: &'a [u8], reason: Error) {
         self.config.problem.get_or_insert((path, reason));
     }
 
@@ -137,7 +137,7 @@ impl<'a> Reader<'_, 'a> {
                 self.text(found.content);
             }
             Ok(None) => {}
-            Err(Reason::Os(Errno::FBIG)) => self.problem(path, TOO_MUCH),
+            Err(error) if error == Errno::FBIG => self.problem(path, TOO_MUCH),
             Err(reason) => self.problem(path, reason),
         }
         if let Some((_, ended)) = self.files.get_mut(number) {

@@ -7,7 +7,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use ufmt::{uDisplay, uwrite};
 
 use crate::memory::{Arena, Table};
-use crate::text::{Reason, Shown, Text};
+use crate::text::{Error, Shown, Text};
 
 /// The longest message that every kernel's log takes in one write, in bytes
 /// (kernel/printk/printk.c: `LOG_LINE_MAX` is 1024 less a prefix of 48; since
@@ -71,7 +71,7 @@ impl<'a> Report<'a> {
     }
 
     /// A step failed: the step, its operand, the reason.
-    pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Reason>) {
+    pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Error>) {
         let text = failure(self.arena, step, operand, reason.into());
         self.say(Level::Problem, text);
     }
@@ -183,7 +183,7 @@ fn record<'a>(arena: &'a Arena, priority: &str, line: &[u8]) -> Text<'a> {
 }
 
 /// The text of a step that failed: the step, its operand, the reason.
-pub fn failure<'a>(arena: &'a Arena, step: &str, operand: &[u8], reason: Reason) -> Text<'a> {
+pub fn failure<'a>(arena: &'a Arena, step: &str, operand: &[u8], reason: Error) -> Text<'a> {
     let mut text = arena.table();
     uwrite!(text, "{}: {}: {}", step, Shown(operand), reason);
     text
@@ -221,7 +221,7 @@ mod tests {
         let arena = Arena::new();
         let mut report = Report::new(&arena, Console::Silent);
         for _ in 0..40_000 {
-            report.problem("read", b"x", "not a number");
+            report.problem("read", b"x", &"not a number");
         }
         let mut note = report.line();
         note.push(b'n');

@@ -7,7 +7,7 @@ use ufmt::{uDisplay, uWrite, uwrite};
 use super::{Found, Root, Spot};
 use crate::memory::{Arena, Table};
 use crate::report::{Level, failure, shown};
-use crate::text::{Reason, Shown, Text};
+use crate::text::{Error, Shown, Text};
 
 /// One thing to be made.
 #[derive(Clone, Copy)]
@@ -159,7 +159,7 @@ impl<'a> Changes<'a> {
         spot: Spot<'a>,
         file: File<'a>,
         done: &'a [u8],
-    ) -> Result<bool, Reason> {
+    ) -> Result<bool, Error> {
         if let Ok(found) = root.read_spot(spot)
             && found.content == file.content
             && file.access.is(found.mode, found.uid, found.gid)
@@ -181,7 +181,7 @@ impl<'a> Changes<'a> {
         root: &Root<'a>,
         path: &[u8],
         content: &'a [u8],
-    ) -> Result<bool, Reason> {
+    ) -> Result<bool, Error> {
         let file = File {
             content,
             access: Access::PUBLIC,
@@ -199,7 +199,7 @@ impl<'a> Changes<'a> {
         spot: Spot<'a>,
         file: File<'a>,
         done: &'a [u8],
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Error> {
         let source = self.copy_of(root, spot)?;
         let folder = Folder::Made(Access::FOLDER);
         self.file(root, source, File { folder, ..file }, b"")?;
@@ -208,7 +208,7 @@ impl<'a> Changes<'a> {
     }
 
     /// Where the copy of something that cannot be written belongs.
-    pub fn copy_of(&self, root: &Root<'a>, spot: Spot<'a>) -> Result<Spot<'a>, Reason> {
+    pub fn copy_of(&self, root: &Root<'a>, spot: Spot<'a>) -> Result<Spot<'a>, Error> {
         const COPIES: &[u8] = b"/run/onecontext/copies";
         root.locate(self.arena.concat(&[COPIES, spot.path()]))
     }
@@ -230,7 +230,7 @@ impl<'a> Changes<'a> {
         from: Spot<'a>,
         to: Spot<'a>,
         skip: &[u8],
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Error> {
         let stat = root.stat(from)?;
         let folder = Folder::Kept(Access {
             mode: stat.st_mode & 0o7777,
@@ -267,7 +267,7 @@ impl<'a> Changes<'a> {
         root: &Root<'a>,
         spot: Spot<'a>,
         target: &'a [u8],
-    ) -> Result<bool, Reason> {
+    ) -> Result<bool, Error> {
         if root.link(spot.path())? == Some(target) {
             return Ok(false);
         }
@@ -281,7 +281,7 @@ impl<'a> Changes<'a> {
 
     /// Removes what a write of the file at `spot` left beside it when it was
     /// killed. The next write of that file would do so, too.
-    pub fn sweep(&mut self, root: &Root<'a>, spot: Spot<'a>) -> Result<(), Reason> {
+    pub fn sweep(&mut self, root: &Root<'a>, spot: Spot<'a>) -> Result<(), Error> {
         if spot.in_run() {
             return Ok(());
         }
@@ -308,7 +308,7 @@ impl<'a> Changes<'a> {
     }
 
     /// A step cannot be done: the step, its operand, the reason.
-    pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Reason>) {
+    pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Error>) {
         let text = failure(self.arena, step, operand, reason.into());
         self.remarks.push((Level::Problem, text.finish()));
     }

@@ -32,7 +32,7 @@ pub use presets::fits;
 
 use crate::directory;
 use crate::memory::{Arena, sort};
-use crate::text::{Reason, base_name, cut, split};
+use crate::text::{Error, base_name, cut, split};
 
 /// A file larger than this many bytes is none that we should read.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -58,7 +58,7 @@ pub struct Root<'a> {
     /// What fstab(5) mounts later, once that was asked for.
     later: Cell<Option<mounts::Later<'a>>>,
     /// Whether systemd is its init, once that was asked for.
-    systemd: Cell<Option<Result<bool, Reason>>>,
+    systemd: Cell<Option<Result<bool, Error>>>,
 }
 
 /// A place in the booted system: an absolute path without symbolic links,
@@ -115,7 +115,7 @@ impl<'a> Spot<'a> {
 
     /// A name below it, whatever that name is: no link is followed here, and
     /// one that is met later is an error.
-    pub fn join(self, arena: &'a Arena, name: &[u8]) -> Result<Self, Reason> {
+    pub fn join(self, arena: &'a Arena, name: &[u8]) -> Result<Self, Error> {
         let above = if self.path() == b"/" {
             b""
         } else {
@@ -127,13 +127,13 @@ impl<'a> Spot<'a> {
     /// Where the new content of this file is while it is written: beside it,
     /// since only there it can take its place in one step. Always the same
     /// name, so that what a power cut left is found again.
-    pub fn temporary(self, arena: &'a Arena) -> Result<Self, Reason> {
+    pub fn temporary(self, arena: &'a Arena) -> Result<Self, Error> {
         let (above, name) = self.cut();
         Ok(Self(c_str(arena, &[above, b"/.", name, b".onecontext"])?))
     }
 
     /// The directory that it is in; that of `/` is `/`.
-    pub fn parent(self, arena: &'a Arena) -> Result<Self, Reason> {
+    pub fn parent(self, arena: &'a Arena) -> Result<Self, Error> {
         let above = self.cut().0;
         let above = if above.is_empty() { b"/" } else { above };
         Ok(Self(c_str(arena, &[above])?))
@@ -160,15 +160,15 @@ pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
     Ok(unsafe { CStr::from_bytes_with_nul_unchecked(text.finish()) })
 }
 
-const NOT_REGULAR: Reason = Reason::Found("not a regular file");
+const NOT_REGULAR: Error = Error::new(&"not a regular file");
 
 /// `None` for what is not there: its own name or one before it is missing, a
 /// file stands where a directory should, or the links to it go in circles. All
 /// other errors leave that open.
-pub fn if_there<T>(answer: Result<T, Reason>) -> Result<Option<T>, Reason> {
+pub fn if_there<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     match answer {
         Ok(found) => Ok(Some(found)),
-        Err(Reason::Os(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => Ok(None),
+        Err(error) if error.is(&[Errno::NOENT, Errno::NOTDIR, Errno::LOOP]) => Ok(None),
         Err(reason) => Err(reason),
     }
 }
@@ -225,7 +225,7 @@ impl<'a> Root<'a> {
     }
 
     /// Where `path` leads, and what is there.
-    pub fn look(&self, path: &[u8]) -> Result<(Spot<'a>, io::Result<Stat>), Reason> {
+    pub fn look(&self, path: &[u8]) -> Result<(Spot<'a>, io::Result<Stat>), Error> {
         let spot = self.at(path)?;
         match self.stat(spot) {
             answer @ (Ok(_) | Err(Errno::NOENT)) if is_plain(path) && self.openat2.get() => {
@@ -240,7 +240,7 @@ impl<'a> Root<'a> {
 
     /// Where `path` leads, all symbolic links followed. Missing parts are
     /// taken as they stand; a file where a directory is needed is ENOTDIR.
-    pub fn locate(&self, path: &[u8]) -> Result<Spot<'a>, Reason> {
+    pub fn locate(&self, path: &[u8]) -> Result<Spot<'a>, Error> {
         if is_plain(path) && self.openat2.get() {
             // One system call decides the usual case: no link on the way.
             // ENOENT says so too: the links before the gap would have been met.
@@ -256,7 +256,7 @@ impl<'a> Root<'a> {
     /// [`Self::look`], but where a symbolic link is met every directory on the
     /// way must be root's, and nobody else's to write: who can make the link
     /// says where the path leads.
-    pub fn look_trusted(&self, path: &[u8]) -> Result<(Spot<'a>, io::Result<Stat>), Reason> {
+    pub fn look_trusted(&self, path: &[u8]) -> Result<(Spot<'a>, io::Result<Stat>), Error> {
         let looked = self.look(path)?;
         if looked.0.path() != path {
             self.walk_through(path, &mut |directory| self.is_only_root_s(directory))?;
@@ -265,7 +265,7 @@ impl<'a> Root<'a> {
     }
 
     /// Whether nobody but root can put anything into a directory.
-    fn is_only_root_s(&self, directory: &[u8]) -> Result<bool, Reason> {
+    fn is_only_root_s(&self, directory: &[u8]) -> Result<bool, Error> {
         let directory = if directory.is_empty() {
             b"/"
         } else {
@@ -279,7 +279,7 @@ impl<'a> Root<'a> {
     }
 
     /// [`Self::locate`], a component at a time.
-    fn walk(&self, path: &[u8]) -> Result<Spot<'a>, Reason> {
+    fn walk(&self, path: &[u8]) -> Result<Spot<'a>, Error> {
         self.walk_through(path, &mut |_| Ok(true))
     }
 
@@ -288,8 +288,8 @@ impl<'a> Root<'a> {
     fn walk_through(
         &self,
         path: &[u8],
-        is_trusted: &mut dyn FnMut(&[u8]) -> Result<bool, Reason>,
-    ) -> Result<Spot<'a>, Reason> {
+        is_trusted: &mut dyn FnMut(&[u8]) -> Result<bool, Error>,
+    ) -> Result<Spot<'a>, Error> {
         // The part that is done, `` for the root itself, and what remains.
         let mut done = self.arena.table::<u8>();
         let mut rest: &[u8] = self.arena.concat(&[path, b"/"]);
@@ -318,9 +318,10 @@ impl<'a> Root<'a> {
                 rest = self.arena.concat(&[target, b"/", tail]);
             }
             if links > 0 && !trusted {
-                return Err("a symbolic link leads there, in or to a directory \
-                            that is not only root's to write: not followed"
-                    .into());
+                return Err(Error::new(
+                    &"a symbolic link leads there, in or to a directory \
+                            that is not only root's to write: not followed",
+                ));
             }
         }
         if done.is_empty() {
@@ -331,7 +332,7 @@ impl<'a> Root<'a> {
 
     /// The text of the link at `path`, which has no link before its last
     /// component; `None` if there is no link, or nothing at all.
-    fn link_at(&self, path: &CStr) -> Result<Option<&'a [u8]>, Reason> {
+    fn link_at(&self, path: &CStr) -> Result<Option<&'a [u8]>, Error> {
         // The directory that becomes /run is no link, whatever the root has.
         if path == c"/run" {
             return Ok(None);
@@ -386,8 +387,7 @@ impl<'a> Root<'a> {
                 retry_on_intr(|| openat(base, path, flags | OFlags::NOFOLLOW, Mode::empty()))
             }
             Ok(_) => Err(Errno::LOOP),
-            Err(Reason::Os(errno)) => Err(errno),
-            Err(_) => Err(Errno::INVAL),
+            Err(error) => Err(error.errno().unwrap_or(Errno::INVAL)),
         }
     }
 
@@ -398,7 +398,7 @@ impl<'a> Root<'a> {
     }
 
     /// Opens what `path` leads to.
-    fn open_path(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Reason> {
+    fn open_path(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Error> {
         match self.open_spot(self.at(path)?, flags) {
             Err(Errno::LOOP | Errno::XDEV) => Ok(self.open_spot(self.walk(path)?, flags)?),
             opened => Ok(opened?),
@@ -406,12 +406,12 @@ impl<'a> Root<'a> {
     }
 
     /// Reads a regular file at a spot, whole.
-    pub fn read_spot(&self, spot: Spot) -> Result<Found<'a>, Reason> {
+    pub fn read_spot(&self, spot: Spot) -> Result<Found<'a>, Error> {
         self.whole(self.open_spot(spot, READ)?, LARGEST_FILE)
     }
 
     /// All of a regular file of at most so many bytes.
-    fn whole(&self, file: OwnedFd, most: u64) -> Result<Found<'a>, Reason> {
+    fn whole(&self, file: OwnedFd, most: u64) -> Result<Found<'a>, Error> {
         let stat = retry_on_intr(|| fstat(&file))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(NOT_REGULAR);
@@ -439,32 +439,34 @@ impl<'a> Root<'a> {
     }
 
     /// Reads the regular file that `path` leads to.
-    pub fn read(&self, path: &[u8]) -> Result<Found<'a>, Reason> {
+    pub fn read(&self, path: &[u8]) -> Result<Found<'a>, Error> {
         self.read_at_most(path, LARGEST_FILE)
     }
 
     /// [`Self::read`], for a file of at most so many bytes; of a larger one
     /// nothing is read, and that is EFBIG.
-    pub fn read_at_most(&self, path: &[u8], most: u64) -> Result<Found<'a>, Reason> {
+    pub fn read_at_most(&self, path: &[u8], most: u64) -> Result<Found<'a>, Error> {
         self.whole(self.open_path(path, READ)?, most)
     }
 
     /// [`Self::read`]; `None` if nothing is there, or a link to /dev/null,
     /// which stands for a file that is switched off.
-    pub fn read_if_there(&self, path: &[u8]) -> Result<Option<Found<'a>>, Reason> {
+    pub fn read_if_there(&self, path: &[u8]) -> Result<Option<Found<'a>>, Error> {
         match self.read(path) {
-            Err(NOT_REGULAR) if self.link(path)? == Some(b"/dev/null") => Ok(None),
+            Err(error) if error == NOT_REGULAR && self.link(path)? == Some(b"/dev/null") => {
+                Ok(None)
+            }
             answer => if_there(answer),
         }
     }
 
     /// Whether `path` leads to anything.
-    pub fn exists(&self, path: &[u8]) -> Result<bool, Reason> {
+    pub fn exists(&self, path: &[u8]) -> Result<bool, Error> {
         Ok(if_there(self.open_path(path, OFlags::PATH))?.is_some())
     }
 
     /// The first of `paths` that leads to anything.
-    pub fn first<'p>(&self, paths: &[&'p [u8]]) -> Result<Option<&'p [u8]>, Reason> {
+    pub fn first<'p>(&self, paths: &[&'p [u8]]) -> Result<Option<&'p [u8]>, Error> {
         for path in paths {
             if self.exists(path)? {
                 return Ok(Some(path));
@@ -474,13 +476,13 @@ impl<'a> Root<'a> {
     }
 
     /// Whether anything is at `path` itself, a dangling link included.
-    pub fn is_entry(&self, path: &[u8]) -> Result<bool, Reason> {
+    pub fn is_entry(&self, path: &[u8]) -> Result<bool, Error> {
         Ok(self.link(path)?.is_some() || self.exists(path)?)
     }
 
     /// The text of the symbolic link at `path`; links before its last part
     /// are followed.
-    pub fn link(&self, path: &[u8]) -> Result<Option<&'a [u8]>, Reason> {
+    pub fn link(&self, path: &[u8]) -> Result<Option<&'a [u8]>, Error> {
         let (above, name) = base_name(path);
         let text = self
             .locate(above)
@@ -490,7 +492,7 @@ impl<'a> Root<'a> {
 
     /// The names in the directory that `path` leads to, `.` and `..` left
     /// out, sorted; none if there is no such directory.
-    pub fn list(&self, path: &[u8]) -> Result<&'a [&'a [u8]], Reason> {
+    pub fn list(&self, path: &[u8]) -> Result<&'a [&'a [u8]], Error> {
         let mut names = self.arena.table::<&'a [u8]>();
         let opened = self.open_path(path, OFlags::RDONLY | OFlags::DIRECTORY);
         if let Some(opened) = if_there(opened)? {
@@ -510,7 +512,7 @@ impl<'a> Root<'a> {
         tops: &[&[u8]],
         below: &[u8],
         ending: &[u8],
-    ) -> Result<&'a [&'a [u8]], Reason> {
+    ) -> Result<&'a [&'a [u8]], Error> {
         let mut paths = self.arena.table::<&'a [u8]>();
         for top in tops {
             let folder = self.arena.concat(&[top, below]);

@@ -6,7 +6,7 @@ use ufmt::uwrite;
 
 use super::{Root, Spot, if_there};
 use crate::report::{Level, Report};
-use crate::text::{Reason, Shown, lines, words};
+use crate::text::{Error, Shown, lines, words};
 
 /// `onecontext.root=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl<'r, 'a> Writer<'r, 'a> {
                     // No problem yet: an image on squashfs is made so.
                     let path = Shown(self.root.path.to_bytes());
                     let mut line = report.line();
-                    uwrite!(line, "remount read-write: {}: {}", path, Reason::Os(errno));
+                    uwrite!(line, "remount read-write: {}: {}", path, Error::from(errno));
                     report.say(Level::Note, line);
                     State::Sealed
                 }
@@ -177,7 +177,7 @@ pub struct Later<'a> {
     /// Where.
     points: &'a [Spot<'a>],
     /// Why that may not be all.
-    pub problem: Option<Reason>,
+    pub problem: Option<Error>,
 }
 
 /// Reads `/etc/fstab`, once. What cannot be found out counts as not mounted
@@ -212,7 +212,7 @@ pub fn later_mounts<'a>(root: &Root<'a>) -> Later<'a> {
 }
 
 /// Where a mount point leads if nothing is mounted there yet.
-fn mounts_later<'a>(root: &Root<'a>, point: &[u8]) -> Result<Option<Spot<'a>>, Reason> {
+fn mounts_later<'a>(root: &Root<'a>, point: &[u8]) -> Result<Option<Spot<'a>>, Error> {
     // What cannot be there cannot be mounted over.
     let Some(point) = if_there(root.locate(point))? else {
         return Ok(None);

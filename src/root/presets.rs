@@ -4,28 +4,28 @@ use rustix::io::Errno;
 
 use super::Root;
 use super::units::FOLDERS;
-use crate::text::{Reason, choice, equal, lines, words};
+use crate::text::{Error, choice, equal, lines, words};
 
 /// Whether the booted system will enable this unit, whose text it is. PID 1
 /// does it before anything is mounted, so a root that is mounted read-only
 /// gets nothing (systemd: src/core/manager.c, manager_preset_all).
-pub fn will_enable(root: &Root, name: &[u8], text: &[u8]) -> Result<bool, Reason> {
+pub fn will_enable(root: &Root, name: &[u8], text: &[u8]) -> Result<bool, Error> {
     // There is nothing to enable without that section.
     let can_be = || lines(text).any(|line| line.trim_ascii() == b"[Install]");
     Ok(root.was_writable && is_first_boot(root)? && can_be() && is_preset(root, name)?)
 }
 
 /// machine-id(5), "First Boot Semantics". An empty file is none of it.
-fn is_first_boot(root: &Root) -> Result<bool, Reason> {
+fn is_first_boot(root: &Root) -> Result<bool, Error> {
     match root.read(b"/etc/machine-id") {
         Ok(found) => Ok(found.content.trim_ascii() == b"uninitialized"),
-        Err(Reason::Os(Errno::NOENT)) => Ok(true),
+        Err(error) if error == Errno::NOENT => Ok(true),
         Err(reason) => Err(reason),
     }
 }
 
 /// What the first line says that fits the name; without one it is enabled.
-fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Reason> {
+fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Error> {
     for path in root.merged(&FOLDERS, b"-preset", b".preset")? {
         let content = root
             .read_if_there(path)?

@@ -3,7 +3,7 @@
 //! or OpenRC's (rc-update(8)). systemd starts such scripts, too, where no unit
 //! has their name (systemd-sysv-generator(8)).
 use super::Root;
-use crate::text::Reason;
+use crate::text::Error;
 
 /// Those that a boot passes. `/etc/rc3.d` is a link to `/etc/rc.d/rc3.d` on
 /// RHEL.
@@ -19,7 +19,7 @@ const RUNLEVELS: [&[u8]; 8] = [
 ];
 
 /// The link by which a runlevel starts the script `name`, if that is there.
-pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Reason> {
+pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
     let arena = root.arena();
     if root.exists(arena.concat(&[b"/etc/init.d/", name]))? {
         for runlevel in RUNLEVELS {

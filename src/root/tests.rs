@@ -27,7 +27,7 @@ fn file<'a>(root: &Root<'a>, path: &[u8], content: &'a [u8], changes: &mut Chang
     changes.file(root, spot, file, b"").unwrap();
 }
 
-fn locate(fixture: &Fixture, path: &str) -> Result<String, Reason> {
+fn locate(fixture: &Fixture, path: &str) -> Result<String, Error> {
     let arena = Arena::new();
     let root = fixture.root(&arena);
     let fast = root.locate(path.as_bytes());
@@ -69,11 +69,11 @@ fn paths_stay_inside_the_root() {
     }
     assert_eq!(
         locate(&fixture, "/etc/plain/x"),
-        Err(Reason::Os(Errno::NOTDIR))
+        Err(Error::from(Errno::NOTDIR))
     );
     fixture.link("a", "b");
     fixture.link("b", "a");
-    assert_eq!(locate(&fixture, "/a/x"), Err(Reason::Os(Errno::LOOP)));
+    assert_eq!(locate(&fixture, "/a/x"), Err(Error::from(Errno::LOOP)));
 }
 
 #[test]
@@ -419,7 +419,7 @@ fn long_link(fixture: &Fixture, path: &str) {
     fixture.link(path, &"x".repeat(300));
 }
 
-const TOO_LONG: Reason = Reason::Os(Errno::NAMETOOLONG);
+const TOO_LONG: Errno = Errno::NAMETOOLONG;
 
 #[test]
 fn what_is_not_there_and_what_cannot_be_found_out() {
@@ -451,26 +451,29 @@ fn what_is_not_there_and_what_cannot_be_found_out() {
         assert_eq!(root.link(b"/etc/gone"), Ok(Some(&b"/nowhere/at/all"[..])));
         assert_eq!(root.read_if_there(b"/etc/null"), Ok(None));
         for path in [b"/etc/long".as_slice(), b"/etc/long/x"] {
-            assert_eq!(root.exists(path), Err(TOO_LONG));
-            assert_eq!(root.read_if_there(path), Err(TOO_LONG));
-            assert_eq!(root.list(path), Err(TOO_LONG));
+            assert_eq!(root.exists(path), Err(TOO_LONG.into()));
+            assert_eq!(root.read_if_there(path), Err(TOO_LONG.into()));
+            assert_eq!(root.list(path), Err(TOO_LONG.into()));
         }
-        assert_eq!(root.link(b"/etc/long/x"), Err(TOO_LONG));
-        assert_eq!(root.is_entry(b"/etc/long/x"), Err(TOO_LONG));
+        assert_eq!(root.link(b"/etc/long/x"), Err(TOO_LONG.into()));
+        assert_eq!(root.is_entry(b"/etc/long/x"), Err(TOO_LONG.into()));
         assert_eq!(
             root.first(&[b"/etc/none", b"/etc/plain"]),
             Ok(Some(&b"/etc/plain"[..]))
         );
-        assert_eq!(root.first(&[b"/etc/long", b"/etc/plain"]), Err(TOO_LONG));
+        assert_eq!(
+            root.first(&[b"/etc/long", b"/etc/plain"]),
+            Err(TOO_LONG.into())
+        );
         assert_eq!(
             root.read_if_there(b"/etc"),
-            Err("not a regular file".into())
+            Err(Error::new(&"not a regular file"))
         );
     }
     assert_eq!(root.read_at_most(b"/etc/plain", 1).unwrap().content, b"x");
     assert_eq!(
         root.read_at_most(b"/etc/plain", 0),
-        Err(Reason::Os(Errno::FBIG))
+        Err(Error::from(Errno::FBIG))
     );
 }
 
@@ -489,7 +492,7 @@ fn a_root_without_a_run_directory_has_nothing_there() {
         root.openat2.set(openat2);
         for path in [b"/run/there".as_slice(), b"/run/x/y", b"/etc/link"] {
             assert_eq!(root.exists(path), Ok(false));
-            assert_eq!(root.read(path).err(), Some(Reason::Os(Errno::NOENT)));
+            assert_eq!(root.read(path).err(), Some(Error::from(Errno::NOENT)));
         }
         assert_eq!(root.list(b"/run"), Ok(&[][..]));
         assert_eq!(root.locate(b"/etc/link").unwrap().path(), b"/run/there");
@@ -528,15 +531,15 @@ fn units_are_there_or_not_or_that_is_not_known() {
     assert_eq!(ask("gone.service"), Ok("missing"));
     assert_eq!(ask("loop.service"), Ok("found"));
     assert_eq!(ask("off.service"), Ok("masked"));
-    assert_eq!(ask("long.service"), Err(TOO_LONG));
+    assert_eq!(ask("long.service"), Err(TOO_LONG.into()));
     let arena = Arena::new();
     let root = fixture.root(&arena);
-    assert_eq!(enabled(&root, b"a.socket"), Err(TOO_LONG));
-    assert_eq!(has_generator(&root, b"netplan"), Err(TOO_LONG));
+    assert_eq!(enabled(&root, b"a.socket"), Err(TOO_LONG.into()));
+    assert_eq!(has_generator(&root, b"netplan"), Err(TOO_LONG.into()));
     assert_eq!(is_init(&root), Ok(true));
     fs::rename(fixture.host("sbin"), fixture.host("bin")).unwrap();
     long_link(&fixture, "sbin");
-    assert_eq!(is_init(&fixture.root(&arena)), Err(TOO_LONG));
+    assert_eq!(is_init(&fixture.root(&arena)), Err(TOO_LONG.into()));
 }
 
 #[test]
@@ -560,7 +563,7 @@ fn an_fstab_that_cannot_be_read_is_a_problem_and_hides_nothing() {
     assert_eq!(ask(Some("/dev/a /home/bob ext4\n")), (false, None));
     assert_eq!(
         ask(Some("/dev/a /long/x ext4\n/dev/b /home ext4\n")),
-        (true, Some(TOO_LONG))
+        (true, Some(TOO_LONG.into()))
     );
-    assert_eq!(ask(None), (false, Some(TOO_LONG)));
+    assert_eq!(ask(None), (false, Some(TOO_LONG.into())));
 }

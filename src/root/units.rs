@@ -2,7 +2,7 @@
 use rustix::io::Errno;
 
 use super::{Root, if_there, presets};
-use crate::text::Reason;
+use crate::text::Error;
 
 /// Where units are found, the strongest first. `/lib` is a link to `/usr/lib`
 /// today, and was a directory of its own before Debian 12.
@@ -31,7 +31,7 @@ pub enum Unit<'a> {
 }
 
 /// Whether systemd is the root's init.
-pub fn is_init(root: &Root) -> Result<bool, Reason> {
+pub fn is_init(root: &Root) -> Result<bool, Error> {
     let look = || match root.link(b"/sbin/init")? {
         Some(target) => Ok(target.ends_with(b"/systemd")),
         // An image may have both, or rely on the kernel's list of inits.
@@ -43,12 +43,12 @@ pub fn is_init(root: &Root) -> Result<bool, Reason> {
 }
 
 /// Looks a unit up.
-pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Reason> {
+pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Error> {
     for folder in FOLDERS {
         let path = root.arena().concat(&[folder, b"/", name]);
         let text = match root.read_spot(root.at(path)?) {
             Ok(found) => found.content,
-            Err(Reason::Os(Errno::NOENT | Errno::NOTDIR)) => continue,
+            Err(error) if error.is(&[Errno::NOENT, Errno::NOTDIR]) => continue,
             // A link, at the end or on the way.
             Err(_) if root.link(path)? == Some(b"/dev/null") => return Ok(Unit::Masked),
             // One that leads nowhere is no unit to systemd.
@@ -67,7 +67,7 @@ pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Reason> {
 
 /// Whether a generator of this name runs at each boot
 /// (systemd.generator(7)); a link to /dev/null switches it off.
-pub fn has_generator(root: &Root, name: &[u8]) -> Result<bool, Reason> {
+pub fn has_generator(root: &Root, name: &[u8]) -> Result<bool, Error> {
     for folder in FOLDERS {
         let path = root.arena().concat(&[folder, b"-generators/", name]);
         if root.is_entry(path)? {
@@ -83,7 +83,7 @@ pub fn will_be_enabled<'a>(
     root: &Root<'a>,
     name: &[u8],
     text: &[u8],
-) -> Result<Option<&'a [u8]>, Reason> {
+) -> Result<Option<&'a [u8]>, Error> {
     if let Some(link) = enabled(root, name)? {
         return Ok(Some(link));
     }
@@ -95,7 +95,7 @@ pub fn will_be_enabled<'a>(
 /// elsewhere is not seen; then what is enabled is enabled again, which harms
 /// nothing. First-boot presets may enable more later; they never undo a link
 /// in /run.
-pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Reason> {
+pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
     const TARGETS: [&[u8]; 4] = [
         b"/multi-user.target.wants",
         b"/sockets.target.wants",

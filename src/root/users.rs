@@ -1,6 +1,6 @@
 //! The root's own users, as passwd(5) lists them.
 use super::Root;
-use crate::text::{Reason, Split, lines, number, split};
+use crate::text::{Error, Split, lines, number, split};
 
 /// One line of passwd(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Users<'a>(&'a [u8]);
 
 impl<'a> Users<'a> {
     /// Reads `/etc/passwd`.
-    pub fn read(root: &Root<'a>) -> Result<Self, Reason> {
+    pub fn read(root: &Root<'a>) -> Result<Self, Error> {
         Ok(Self(root.read(b"/etc/passwd")?.content))
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let arena = Arena::new();
         assert_eq!(
             Users::read(&fixture.root(&arena)).err(),
-            Some(Reason::Os(Errno::NOENT))
+            Some(Error::from(Errno::NOENT))
         );
     }
 }

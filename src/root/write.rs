@@ -14,7 +14,7 @@ use ufmt::uwrite;
 use super::{Access, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, c_str};
 use crate::memory::Arena;
 use crate::report::{Level, Report, shown};
-use crate::text::{Reason, Shown, cut};
+use crate::text::{Error, Shown, cut};
 
 /// Where SELinux keeps a label (xattr(7)).
 const SELINUX: &CStr = c"security.selinux";
@@ -93,7 +93,7 @@ impl<'a> Writer<'_, 'a> {
                     }
                     report.say(Level::Note, line);
                 }
-                Err(Reason::Os(Errno::ROFS)) if again => sealed = true,
+                Err(error) if again && error == Errno::ROFS => sealed = true,
                 Err(reason) => report.problem(step, path, reason),
             }
         }
@@ -105,9 +105,9 @@ impl<'a> Root<'a> {
     /// Makes a file or a link: under another name in the same directory,
     /// filled and on the disk, then it takes its place. A reader never sees
     /// half of it, and a failure leaves what was there.
-    fn replace(&self, spot: Spot<'a>, what: &What) -> Result<(), Reason> {
+    fn replace(&self, spot: Spot<'a>, what: &What) -> Result<(), Error> {
         if spot.is_hidden() {
-            return Err("leads to a file system of the kernel".into());
+            return Err(Error::new(&"leads to a file system of the kernel"));
         }
         let folder = match what {
             What::File(file) => file.folder,
@@ -117,18 +117,18 @@ impl<'a> Root<'a> {
         let name = c_str(self.arena, &[spot.cut().1])?;
         let lasting = !spot.in_run();
         if lasting && is_append_only(&directory) {
-            return Err("its directory is append-only (chattr(1))".into());
+            return Err(Error::new(&"its directory is append-only (chattr(1))"));
         }
         let mut temporary = c_str(self.arena, &[spot.temporary(self.arena)?.cut().1])?;
         let make = |temporary: &CStr| match what {
             What::File(file) => self.fill(&directory, name, temporary, file, lasting),
             What::Link(link) => c_str(self.arena, &[link.target])
                 .and_then(|target| symlinkat(target, &directory, temporary))
-                .map_err(Reason::Os),
+                .map_err(Error::from),
             What::Bind(_) | What::Removal => Ok(()),
         };
         let mut made = make(temporary);
-        if made == Err(Reason::Os(Errno::EXIST)) {
+        if made.is_err_and(|error| error == Errno::EXIST) {
             // A leftover, or a user's way to keep us from writing; what cannot
             // be removed stays, and nobody can have made the other name.
             if remove_entry(&directory, temporary).is_err() {
@@ -147,7 +147,7 @@ impl<'a> Root<'a> {
     }
 
     /// `name` with a random number behind it.
-    fn unguessable(&self, name: &CStr) -> Result<&'a CStr, Reason> {
+    fn unguessable(&self, name: &CStr) -> Result<&'a CStr, Error> {
         let mut bytes = [0; 8];
         // Never blocks; before the kernel has gathered enough randomness these
         // bytes are weaker, but not weak enough for a user who is not running.
@@ -158,7 +158,7 @@ impl<'a> Root<'a> {
     }
 
     /// Removes a file.
-    fn remove(&self, spot: Spot<'a>) -> Result<(), Reason> {
+    fn remove(&self, spot: Spot<'a>) -> Result<(), Error> {
         let directory = self.open_spot(spot.parent(self.arena)?, OFlags::RDONLY)?;
         let name = c_str(self.arena, &[spot.cut().1])?;
         unlinkat(&directory, name, AtFlags::empty())?;
@@ -172,7 +172,7 @@ impl<'a> Root<'a> {
         other: &CStr,
         file: &File,
         lasting: bool,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Error> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let output = openat(directory, other, flags, Mode::RUSR | Mode::WUSR)?;
@@ -194,7 +194,7 @@ impl<'a> Root<'a> {
     }
 
     /// Opens a directory, made if it is missing, with those above it.
-    fn open_folder(&self, spot: Spot<'a>, folder: &Folder) -> Result<OwnedFd, Reason> {
+    fn open_folder(&self, spot: Spot<'a>, folder: &Folder) -> Result<OwnedFd, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let (Folder::Made(access) | Folder::Kept(access)) = folder;
         match self.open_spot(spot, flags) {
@@ -258,7 +258,7 @@ impl<'a> Root<'a> {
     }
 
     /// Mounts a file over another.
-    fn bind(&self, source: Spot<'a>, point: Spot<'a>) -> Result<(), Reason> {
+    fn bind(&self, source: Spot<'a>, point: Spot<'a>) -> Result<(), Error> {
         let source = self.open_spot(source, OFlags::PATH)?;
         let point = self.open_spot(point, OFlags::PATH)?;
         // mount(2) takes paths; these cannot be led astray (proc(5)).
@@ -268,7 +268,7 @@ impl<'a> Root<'a> {
         )?)
     }
 
-    fn proc_path(&self, file: BorrowedFd) -> Result<&'a CStr, Reason> {
+    fn proc_path(&self, file: BorrowedFd) -> Result<&'a CStr, Error> {
         let mut text = self.arena.table();
         uwrite!(text, "/proc/self/fd/{}", file.as_raw_fd());
         Ok(c_str(self.arena, &[&text])?)

@@ -4,8 +4,8 @@
 //! is written through [`Shown`], so that no control character of a context
 //! reaches a terminal.
 mod address;
+mod error;
 mod parts;
-mod reason;
 
 use core::convert::Infallible;
 
@@ -13,11 +13,11 @@ use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
 use crate::memory::Table;
 pub use address::{Ip, Mac, ip};
+pub use error::Error;
 pub use parts::{
     Split, Words, base_name, choice, cut, equal, find, lines, list, number, same, span, split,
     trim, unquoted, words,
 };
-pub use reason::Reason;
 
 /// A growing text.
 pub type Text<'a> = Table<'a, u8>;

@@ -7,7 +7,7 @@ use onecontext::disk::iso9660::{Descriptor, Iso};
 use onecontext::kernel::wire::{End, answers};
 use onecontext::memory::Arena;
 use onecontext::plan::Warnings;
-use onecontext::text::Reason;
+use onecontext::text::Error;
 
 /// The text of context.sh: what is read is part of it.
 pub fn assignments(bytes: &[u8]) {
@@ -108,7 +108,7 @@ struct Disk<'a> {
 }
 
 impl<'a> Files<'a> for Disk<'a> {
-    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Reason> {
+    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
         let file = match name {
             b"context.sh" => Some(self.context),
             // And key files, under any name.
@@ -117,7 +117,7 @@ impl<'a> Files<'a> for Disk<'a> {
         Ok(file.map(|file| self.arena.copy(file)))
     }
 
-    fn has(&self, _: &[u8]) -> Result<bool, Reason> {
+    fn has(&self, _: &[u8]) -> Result<bool, Error> {
         Ok(self.configuration.is_some())
     }
 }

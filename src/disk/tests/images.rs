@@ -10,16 +10,16 @@ const SECTOR: usize = 2048;
 const TRUNCATED: &str = "the image is truncated: it ends before its own data";
 const DAMAGED: &str = "the root directory of the image is damaged";
 
-fn open<S: ReadAt>(arena: &Arena, image: S) -> Result<Iso<'_, S>, Reason> {
+fn open<S: ReadAt>(arena: &Arena, image: S) -> Result<Iso<'_, S>, Error> {
     let mut descriptor = Descriptor::empty();
     match descriptor.read_first(&image)? {
         true => Iso::open(arena, image, &mut descriptor),
-        false => Err("no image".into()),
+        false => Err(Error::new(&"no image")),
     }
 }
 
 /// `Ok(None)`: there is no such file.
-fn read_from(image: &impl ReadAt, name: &str) -> Result<Option<Vec<u8>>, Reason> {
+fn read_from(image: &impl ReadAt, name: &str) -> Result<Option<Vec<u8>>, Error> {
     struct Borrowed<'s, S>(&'s S);
     impl<S: ReadAt> ReadAt for Borrowed<'_, S> {
         fn size(&self) -> Result<u64, Errno> {
@@ -37,7 +37,7 @@ fn read_from(image: &impl ReadAt, name: &str) -> Result<Option<Vec<u8>>, Reason>
     }
 }
 
-fn read(image: &[u8], name: &str) -> Result<Option<Vec<u8>>, Reason> {
+fn read(image: &[u8], name: &str) -> Result<Option<Vec<u8>>, Error> {
     read_from(&image, name)
 }
 

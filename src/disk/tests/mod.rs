@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::memory::Arena;
 use crate::report::{Console, Report};
-use crate::text::Reason;
+use crate::text::Error;
 
 /// A directory of one test.
 struct Scratch(PathBuf);
@@ -142,7 +142,7 @@ fn silent(arena: &Arena) -> Report<'_> {
     Report::new(arena, Console::Silent)
 }
 
-fn words(reason: Reason) -> String {
+fn words(reason: Error) -> String {
     let arena = Arena::new();
     String::from_utf8(crate::report::shown(&arena, &reason).to_vec()).unwrap()
 }

@@ -1,0 +1,180 @@
+//! Why a step failed, in words.
+use core::fmt;
+use core::ptr::{self, NonNull};
+
+use rustix::io::Errno;
+use ufmt::{Formatter, uDisplay, uWrite};
+
+use super::{Shown, cut, number, split};
+
+/// Why a step failed: what the kernel answered, or, in words, what was found.
+///
+/// It is one word, since nearly every function can return one: an error number
+/// of the kernel's, which are below 4096 (linux/err.h, `MAX_ERRNO`), or the
+/// address of a text, which is not.
+#[derive(Clone, Copy)]
+pub struct Error(NonNull<&'static str>);
+
+/// The largest error number (linux/err.h).
+const MAX_ERRNO: usize = 4095;
+
+impl Error {
+    /// What was found, in words.
+    pub const fn new(words: &'static &'static str) -> Self {
+        // SAFETY: a reference is never null.
+        Self(unsafe { NonNull::new_unchecked(ptr::from_ref(words).cast_mut()) })
+    }
+
+    /// What the kernel answered; `None` if that is not the reason.
+    pub fn errno(self) -> Option<Errno> {
+        let address = self.0.addr().get();
+        (address <= MAX_ERRNO).then(|| Errno::from_raw_os_error(address as i32))
+    }
+
+    /// Whether the kernel answered one of these.
+    pub fn is(self, errnos: &[Errno]) -> bool {
+        self.errno().is_some_and(|errno| errnos.contains(&errno))
+    }
+
+    /// What was found; `None` if the kernel's answer is the reason.
+    fn words(self) -> Option<&'static str> {
+        match self.errno() {
+            Some(_) => None,
+            // SAFETY: what is no error number came from `new`.
+            None => Some(unsafe { self.0.read() }),
+        }
+    }
+}
+
+impl From<Errno> for Error {
+    fn from(errno: Errno) -> Self {
+        let number = errno.raw_os_error().unsigned_abs() as usize;
+        // No error has the number 0.
+        let unknown = Errno::IO.raw_os_error() as usize;
+        let number = if (1..=MAX_ERRNO).contains(&number) {
+            number
+        } else {
+            unknown
+        };
+        let address = ptr::without_provenance_mut(number);
+        NonNull::new(address).map_or(Self::new(&"unknown error"), Self)
+    }
+}
+
+impl From<&'static &'static str> for Error {
+    fn from(words: &'static &'static str) -> Self {
+        Self::new(words)
+    }
+}
+
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        self.errno() == other.errno() && self.words() == other.words()
+    }
+}
+
+impl PartialEq<Errno> for Error {
+    fn eq(&self, other: &Errno) -> bool {
+        self.errno() == Some(*other)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.words() {
+            Some(words) => fmt::Debug::fmt(words, f),
+            None => fmt::Debug::fmt(&self.errno(), f),
+        }
+    }
+}
+
+impl uDisplay for Error {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        let Some(errno) = self.errno() else {
+            return f.write_str(self.words().unwrap_or_default());
+        };
+        match describe(errno) {
+            Some(words) => Shown(words).fmt(f),
+            None => {
+                f.write_str("error ")?;
+                errno.raw_os_error().fmt(f)
+            }
+        }
+    }
+}
+
+/// The words of errno(3) for the errors that early boot meets, behind their
+/// numbers (asm-generic/errno-base.h, asm-generic/errno.h).
+const WORDS: &[u8] = b"\
+1 Operation not permitted
+2 No such file or directory
+4 Interrupted system call
+5 Input/output error
+6 No such device or address
+9 Bad file descriptor
+11 Resource temporarily unavailable
+12 Cannot allocate memory
+13 Permission denied
+16 Device or resource busy
+17 File exists
+18 Invalid cross-device link
+19 No such device
+20 Not a directory
+21 Is a directory
+22 Invalid argument
+24 Too many open files
+27 File too large
+28 No space left on device
+30 Read-only file system
+34 Numerical result out of range
+36 File name too long
+38 Function not implemented
+40 Too many levels of symbolic links
+95 Operation not supported
+97 Address family not supported by protocol
+99 Cannot assign requested address
+100 Network is down
+101 Network is unreachable
+105 No buffer space available
+110 Connection timed out
+122 Disk quota exceeded
+123 No medium found";
+
+fn describe(errno: Errno) -> Option<&'static [u8]> {
+    let wanted = u32::try_from(errno.raw_os_error()).ok();
+    split(WORDS, |byte| byte == b'\n')
+        .filter_map(|line| cut(line, b' '))
+        .find(|(error, _)| number(error) == wanted)
+        .map(|(_, words)| words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Arena;
+
+    fn shown(value: &impl uDisplay) -> String {
+        let arena = Arena::new();
+        String::from_utf8(crate::report::shown(&arena, value).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn errors_have_words() {
+        assert_eq!(
+            shown(&Error::from(Errno::NOENT)),
+            "No such file or directory"
+        );
+        assert_eq!(
+            shown(&Error::from(Errno::from_raw_os_error(133))),
+            "error 133"
+        );
+        for number in 1..133 {
+            let errno = Errno::from_raw_os_error(number);
+            if let Some(words) = describe(errno) {
+                let theirs = std::io::Error::from_raw_os_error(number).to_string();
+                let words = str::from_utf8(words).unwrap();
+                assert_eq!(format!("{words} (os error {number})"), theirs);
+            }
+        }
+    }
+}
