@@ -85,12 +85,9 @@ fn no_data_source(kind: &'static str, unit: &str) {
     assert_eq!(login.run(environment), "\n");
 }
 
-/// All its stages are over, with this data source and without an error. Under
-/// emulation they take longer than a command may.
+/// All its stages are over, with this data source and without an error.
 fn assert_done(login: &mut Login, source: &str) {
-    for _ in 0..5 {
-        login.run("timeout 50 cloud-init status --wait || true");
-    }
+    login.wait("cloud-init status --wait || true");
     let result = login.json("cat /run/cloud-init/result.json");
     let found = text(&result["v1"]["datasource"]);
     assert!(

@@ -22,9 +22,9 @@ fn power_on_to_login() {
     if !can_boot() {
         return;
     }
-    let mut fastest = [Duration::MAX; 2];
+    let mut fastest = [Duration::MAX; 3];
     for _ in 0..BOOTS {
-        for (fastest, change) in fastest.iter_mut().zip([told, baked]) {
+        for (fastest, change) in fastest.iter_mut().zip([told, baked, no_disk]) {
             let (machine, key) = machine(Image::With("networkd"), &TWO_NICS);
             // Making host keys would cost more than all the rest.
             let host_key = fs::read_to_string(&key.file).unwrap();
@@ -33,10 +33,12 @@ fn power_on_to_login() {
             *fastest = running.login("root", 1, &key).took.min(*fastest);
         }
     }
-    let [told, baked] = fastest.map(|time| time.as_secs_f64());
-    println!("power-on to login, told by a context: {told:.1} s");
-    println!("power-on to login, baked in:          {baked:.1} s");
-    println!("ratio:                                {:.2}", told / baked);
+    let [told, baked, no_disk] = fastest.map(|time| time.as_secs_f64());
+    println!("power-on to login, baked in and onecontext=off: {baked:.1} s");
+    for (what, time) in [("by a context:", told), ("baked in, no disk:", no_disk)] {
+        let ratio = time / baked;
+        println!("power-on to login, {what:<28} {time:.1} s, ratio {ratio:.2}");
+    }
 }
 
 fn told(machine: Machine, _: &str) -> Machine {
@@ -44,9 +46,14 @@ fn told(machine: Machine, _: &str) -> Machine {
 }
 
 fn baked(machine: Machine, key: &str) -> Machine {
+    no_disk(machine, key).kernel("onecontext=off")
+}
+
+/// The same, and the context disk is looked for.
+fn no_disk(machine: Machine, key: &str) -> Machine {
     let file = "/etc/systemd/network/10-baked.network";
     machine
-        .kernel("onecontext=off")
+        .without_disks()
         .write(file, BAKED)
         // networkd is not root.
         .edit(&format!("set_inode_field {file} mode 0100644"))

@@ -152,6 +152,13 @@ impl Machine {
         self
     }
 
+    /// No context disk.
+    #[allow(dead_code, reason = "tests/handover alone uses it")]
+    pub fn without_disks(mut self) -> Machine {
+        self.disks.clear();
+        self
+    }
+
     /// More kernel parameters.
     pub fn kernel(mut self, parameters: &str) -> Machine {
         self.kernel += " ";

@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
+/// What the server needs for anything, on a machine that is busy.
+const SERVER: Duration = Duration::from_secs(300);
+
 /// A network namespace. It is gone with the last process that is in it, and
 /// the last of these.
 #[derive(Clone)]
@@ -113,9 +116,18 @@ impl Network {
             .args(options)
             .stderr(log.try_clone().unwrap());
         self.server = Some((dnsmasq.spawn().unwrap(), log));
-        let end = Instant::now() + Duration::from_secs(20);
-        while !self.log().contains("started") {
-            assert!(Instant::now() < end, "dnsmasq does not start");
+        self.wait_for("its start", |log| log.contains("started"));
+    }
+
+    /// Waits until the server has said something; returns all that it has.
+    pub fn wait_for(&mut self, what: &str, said: impl Fn(&str) -> bool) -> String {
+        let end = Instant::now() + SERVER;
+        loop {
+            let log = self.log();
+            if said(&log) {
+                return log;
+            }
+            assert!(Instant::now() < end, "dnsmasq, {what}: {log}");
             sleep(Duration::from_millis(50));
         }
     }

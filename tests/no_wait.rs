@@ -1,0 +1,127 @@
+//! Without a context disk, and with nothing on its way that could be one,
+//! `apply` does not wait: it asks the kernel for no sleep. A clock would not
+//! tell, on a machine that is busy.
+#[path = "support/release.rs"]
+mod release;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Every call that can sleep for a time. "?" where not every architecture has
+/// it.
+const SLEEPS: &str = "trace=?poll,ppoll,?select,pselect6,?epoll_wait,epoll_pwait,nanosleep,\
+    clock_nanosleep,timerfd_create,timerfd_settime";
+
+/// What the program sees of a machine without block devices.
+struct Machine {
+    top: PathBuf,
+}
+
+impl Machine {
+    /// Puts it before this thread's eyes alone. `None`, and a word why, where
+    /// that is refused.
+    fn new() -> Option<Machine> {
+        let why = match unshare(CloneFlags::CLONE_NEWNS) {
+            Err(errno) => format!("a new mount namespace: {errno}; run as root"),
+            Ok(()) if !is_there("strace") => "strace is not installed; run `make setup`".into(),
+            Ok(()) => return Some(Machine::made()),
+        };
+        assert!(std::env::var_os("CI").is_none(), "{why}");
+        eprintln!("skipped: {why}");
+        None
+    }
+
+    fn made() -> Machine {
+        let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).unwrap();
+        let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
+        // Gone with the namespace.
+        let none = MsFlags::empty();
+        mount(Some("tmpfs"), &top, Some("tmpfs"), none, None::<&str>).unwrap();
+        for folder in ["block", "run", "root/etc", "root/run"] {
+            fs::create_dir_all(top.join(folder)).unwrap();
+        }
+        for file in ["cmdline", "kmsg"] {
+            fs::write(top.join(file), "").unwrap();
+        }
+        let machine = Machine { top };
+        machine.bind("block", "/sys/class/block");
+        machine.bind("cmdline", "/proc/cmdline");
+        machine.bind("kmsg", "/dev/kmsg");
+        machine.bind("run", "/run");
+        machine
+    }
+
+    fn bind(&self, from: &str, to: &str) {
+        let from = self.top.join(from);
+        mount(
+            Some(&from),
+            to,
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        )
+        .unwrap();
+    }
+
+    /// Runs the program; its exit status, and the calls that may sleep.
+    fn sleeps(&self, arguments: &[&str]) -> (i32, String) {
+        let trace = self.top.join("trace");
+        let status = Command::new("strace")
+            .args(["-f", "-qq", "-e", SLEEPS, "-o"])
+            .arg(&trace)
+            .arg(release::binary())
+            .args(arguments)
+            .current_dir(&self.top)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        let calls = fs::read_to_string(trace).unwrap();
+        // strace notes the end as well.
+        let calls = calls.lines().filter(|line| !line.contains("+++ exited"));
+        let calls = calls.map(|line| format!("{line}\n")).collect();
+        (status.code().expect("an exit status"), calls)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.top, nix::mount::MntFlags::MNT_DETACH);
+        let _ = fs::remove_dir(&self.top);
+    }
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).exists())
+}
+
+const APPLY: [&str; 3] = ["apply", "--root", "root"];
+
+#[test]
+fn nothing_pending() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    assert_eq!(machine.sleeps(&APPLY), (0, String::new()));
+    // Whoever asks for a plan has no disk on its way, either.
+    assert_eq!(machine.sleeps(&["plan"]), (3, String::new()));
+}
+
+/// The same where udev is not done yet: that wait is seen.
+#[test]
+fn udev_is_busy() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    fs::create_dir(machine.top.join("run/udev")).unwrap();
+    fs::write(machine.top.join("run/udev/queue"), "").unwrap();
+    fs::write(machine.top.join("cmdline"), "onecontext.wait=1\n").unwrap();
+    let (_, calls) = machine.sleeps(&APPLY);
+    assert!(calls.contains("poll("), "{calls}");
+}
