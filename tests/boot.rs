@@ -448,7 +448,7 @@ fn immutable_root(image: Image, format: Format, own: Own) {
         .start();
     let mut login = running.login("root", 1, &key);
 
-    let kind = login.run("findmnt -n -o FSTYPE,OPTIONS /");
+    let kind = login.run("findmnt -n -r -o FSTYPE,OPTIONS /");
     let expected = format!("{} ro,", format.name());
     assert!(kind.starts_with(&expected), "{kind}");
     assert_eq!(addresses(&mut login, "-4", "ens3"), ["10.18.1.1/24"]);
