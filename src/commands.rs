@@ -52,9 +52,12 @@ pub fn run(command: Result<Command<'_>, Misuse<'_>>, streams: Streams) -> i32 {
         Ok(Command::Plan(operands)) => inspect(&arena, &operands, false, streams, &mut out),
         Ok(Command::Check(operands)) => inspect(&arena, &operands, true, streams, &mut out),
         Err(misuse) => {
-            let argument = Shown(misuse.argument.to_bytes());
             let mut text = arena.table();
-            uwrite!(text, "onecontext: {} {}\n{}", misuse.what, argument, USAGE);
+            uwrite!(text, "onecontext: {}", misuse.what);
+            if !misuse.argument.is_empty() {
+                uwrite!(text, ": {}", Shown(misuse.argument.to_bytes()));
+            }
+            uwrite!(text, "\n{}", USAGE);
             let _ = print(streams.errors, &text);
             MISUSED
         }

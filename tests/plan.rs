@@ -64,3 +64,34 @@ fn every_fixture_has_its_plan() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Runs the program; exit status, standard output, standard error.
+fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
+    let output = Command::new(release::binary())
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn misuse_is_named() {
+    for (arguments, line) in [
+        (&["frob"][..], "unknown command: frob"),
+        (&["apply", "--root", "/", "--x"], "unknown option: --x"),
+        (&["apply"], "apply needs --root"),
+        (&["check", "--root"], "a value is missing after: --root"),
+        (&["plan", "a", "b"], "more than one PATH: b"),
+    ] {
+        let (status, out, errors) = run(arguments, Path::new("/"));
+        assert_eq!((status, out.as_str()), (Some(2), ""), "{arguments:?}");
+        let expected = format!("onecontext: {line}\nusage: onecontext apply");
+        assert!(errors.starts_with(&expected), "{errors}");
+    }
+}
