@@ -47,10 +47,21 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Says what is wrong with a variable's value.
+    /// Says what is wrong with a variable's value. Only for values that are no
+    /// secret: addresses, names, methods and the like.
     fn complain(&mut self, variable: &Variable<'a>, what: &'static str) {
         self.warnings
-            .at(variable.place, variable.name, what, variable.value)
+            .at(variable.place, variable.name, what, variable.shown())
+    }
+
+    /// The value of a list of addresses or names, up to what cannot be shown.
+    fn list(&mut self, variable: &Variable<'a>) -> &'a [u8] {
+        let list = variable.shown();
+        if list.len() < variable.value.len() {
+            let what = "has a =, is a quote missing? The rest of it is left out";
+            self.remark(variable, what);
+        }
+        list
     }
 
     /// Says something about a variable whatever its value.
@@ -103,7 +114,8 @@ fn plan<'a>(
         variables,
         warnings,
     };
-    let dialect = match configured || stratuslab::wrote(&context.variables) {
+    let has_eth = opennebula::has_nics(&context.variables);
+    let dialect = match !has_eth && (configured || stratuslab::wrote(&context.variables)) {
         true => Dialect::StratusLab,
         false => Dialect::OpenNebula,
     };
