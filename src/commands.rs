@@ -109,7 +109,7 @@ fn inspect<'a>(
         required: true,
         places: Places::SYSTEM,
     };
-    let Some(plan) = read(arena, operands.context, &options, &mut report) else {
+    let Some(mut plan) = read(arena, operands.context, &options, &mut report) else {
         return UNREADABLE;
     };
     let root = match operands.root.map(|root| Root::open(arena, root, c"/run")) {
@@ -120,6 +120,9 @@ fn inspect<'a>(
             return UNREADABLE;
         }
     };
+    if let Some(root) = &root {
+        look_for_readers(&mut plan, root);
+    }
     let changes = root
         .as_ref()
         .map(|root| decide(&plan, root, Some(&Managers::of(root))));
@@ -127,7 +130,7 @@ fn inspect<'a>(
         write(&plan, changes.as_ref(), arena, out);
         return DONE;
     }
-    for warning in plan.warnings {
+    for warning in plan.warnings() {
         uwrite!(out, "{}\n", *warning);
     }
     for (level, line) in changes.iter().flat_map(Changes::remarks) {
@@ -146,6 +149,13 @@ fn write(plan: &Plan, changes: Option<&Changes>, arena: &Arena, out: &mut Text) 
         changes.write(&mut files);
     }
     plan.write(out, &files);
+}
+
+/// User data that something in the root reads needs no word.
+fn look_for_readers(plan: &mut Plan, root: &Root) {
+    if !plan.user_data.is_empty() && handover::reads_user_data(root) {
+        plan.user_data = &[];
+    }
 }
 
 /// What would be written into a root that can be.
@@ -226,7 +236,10 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
         _ => None,
     };
     if let Some(plan) = &mut plan {
-        for warning in plan.warnings {
+        if let Ok(root) = &root {
+            look_for_readers(plan, root);
+        }
+        for warning in plan.warnings() {
             let mut line = report.line();
             uwrite!(line, "{}", *warning);
             report.say(Level::Problem, line);
