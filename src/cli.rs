@@ -85,7 +85,7 @@ pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Comman
         Some(0..=2) => {}
         Some(3..=5) => return Ok(Command::Help),
         Some(_) => return Ok(Command::Version),
-        None => return misuse("not a command", command),
+        None => return misuse("unknown command", command),
     }
     let apply = kind == Some(0);
     let (mut root, mut run, mut context, mut dry_run) = (None, None, None, false);
@@ -102,10 +102,10 @@ pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Comman
                 continue;
             }
             _ if text.starts_with(b"-") && text.len() > 1 => {
-                return misuse("not an option of this command", argument);
+                return misuse("unknown option", argument);
             }
-            _ if apply => return misuse("not an argument of apply", argument),
-            _ if context.is_some() => return misuse("one PATH too many", argument),
+            _ if apply => return misuse("unexpected argument", argument),
+            _ if context.is_some() => return misuse("more than one PATH", argument),
             _ => {
                 context = Some(argument);
                 continue;
@@ -113,7 +113,7 @@ pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Comman
         };
         match arguments.next() {
             Some(value) if !value.is_empty() => *slot = Some(value),
-            _ => return misuse("a value is missing behind", argument),
+            _ => return misuse("a value is missing after", argument),
         }
     }
     match kind {
@@ -184,19 +184,32 @@ mod tests {
 
     #[test]
     fn misuse() {
-        for (arguments, argument) in [
-            (&[][..], c""),
-            (&[c"frob"], c"frob"),
-            (&[c"apply"], c""),
-            (&[c"apply", c"--root"], c"--root"),
-            (&[c"apply", c"--root", c""], c"--root"),
-            (&[c"apply", c"--root", c"/", c"x"], c"x"),
-            (&[c"plan", c"--run", c"/run"], c"--run"),
-            (&[c"plan", c"a", c"b"], c"b"),
+        for (arguments, what, argument) in [
+            (&[][..], "a command is missing", c""),
+            (&[c"frob"], "unknown command", c"frob"),
+            (&[c"apply"], "apply needs --root", c""),
+            (
+                &[c"apply", c"--root"],
+                "a value is missing after",
+                c"--root",
+            ),
+            (
+                &[c"apply", c"--root", c""],
+                "a value is missing after",
+                c"--root",
+            ),
+            (
+                &[c"apply", c"--root", c"/", c"x"],
+                "unexpected argument",
+                c"x",
+            ),
+            (&[c"apply", c"--x"], "unknown option", c"--x"),
+            (&[c"plan", c"--run", c"/run"], "unknown option", c"--run"),
+            (&[c"plan", c"a", c"b"], "more than one PATH", c"b"),
         ] {
             assert_eq!(
-                read(arguments).map_err(|misuse| misuse.argument),
-                Err(argument),
+                read(arguments),
+                Err(Misuse { what, argument }),
                 "{arguments:?}"
             );
         }

@@ -52,9 +52,12 @@ pub fn run(command: Result<Command<'_>, Misuse<'_>>, streams: Streams) -> i32 {
         Ok(Command::Plan(operands)) => inspect(&arena, &operands, false, streams, &mut out),
         Ok(Command::Check(operands)) => inspect(&arena, &operands, true, streams, &mut out),
         Err(misuse) => {
-            let argument = Shown(misuse.argument.to_bytes());
             let mut text = arena.table();
-            uwrite!(text, "onecontext: {} {}\n{}", misuse.what, argument, USAGE);
+            uwrite!(text, "onecontext: {}", misuse.what);
+            if !misuse.argument.is_empty() {
+                uwrite!(text, ": {}", Shown(misuse.argument.to_bytes()));
+            }
+            uwrite!(text, "\n{}", USAGE);
             let _ = print(streams.errors, &text);
             MISUSED
         }
@@ -106,7 +109,7 @@ fn inspect<'a>(
         required: true,
         places: Places::SYSTEM,
     };
-    let Some(plan) = read(arena, operands.context, &options, &mut report) else {
+    let Some(mut plan) = read(arena, operands.context, &options, &mut report) else {
         return UNREADABLE;
     };
     let root = match operands.root.map(|root| Root::open(arena, root, None)) {
@@ -117,6 +120,9 @@ fn inspect<'a>(
             return UNREADABLE;
         }
     };
+    if let Some(root) = &root {
+        look_for_readers(&mut plan, root);
+    }
     let changes = root
         .as_ref()
         .map(|root| decide(&plan, root, Some(&Managers::of(root))));
@@ -124,7 +130,7 @@ fn inspect<'a>(
         write(&plan, changes.as_ref(), arena, out);
         return DONE;
     }
-    for warning in plan.warnings {
+    for warning in plan.warnings() {
         uwrite!(out, "{}\n", *warning);
     }
     for (level, line) in changes.iter().flat_map(Changes::remarks) {
@@ -143,6 +149,13 @@ fn write(plan: &Plan, changes: Option<&Changes>, arena: &Arena, out: &mut Text) 
         changes.write(&mut files);
     }
     plan.write(out, &files);
+}
+
+/// User data that something in the root reads needs no word.
+fn look_for_readers(plan: &mut Plan, root: &Root) {
+    if !plan.user_data.is_empty() && handover::reads_user_data(root) {
+        plan.user_data = &[];
+    }
 }
 
 /// What would be written into a root that can be.
@@ -230,7 +243,10 @@ fn apply<'a>(arena: &'a Arena, options: &Apply<'a>, streams: Streams, out: &mut 
         _ => None,
     };
     if let Some(plan) = &mut plan {
-        for warning in plan.warnings {
+        if let Some(root) = &root {
+            look_for_readers(plan, root);
+        }
+        for warning in plan.warnings() {
             let mut line = report.line();
             uwrite!(line, "{}", *warning);
             report.say(Level::Problem, line);

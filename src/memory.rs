@@ -380,7 +380,7 @@ impl<'a> Set<'a> {
 }
 
 /// FNV-1a, 64 bits.
-fn hash((number, text): Member) -> usize {
+pub fn hash((number, text): Member) -> usize {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
     for byte in number.to_ne_bytes().iter().chain(text) {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);

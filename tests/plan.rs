@@ -6,6 +6,7 @@
 mod release;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -63,4 +64,81 @@ fn every_fixture_has_its_plan() {
         );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Runs the program; exit status, standard output, standard error.
+fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
+    let output = Command::new(release::binary())
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn user_data_is_named_where_nothing_reads_it() {
+    const WARNING: &str = "context.sh:2 USERDATA: is there and was not run";
+    const UNIT: &str = "root/usr/lib/systemd/system/cloud-init-local.service";
+    let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
+    let text = "ETH0_MAC='02:00:0a:12:01:01'\nUSERDATA='#cloud-config'\n";
+    fs::write(top.join("context.sh"), text).unwrap();
+    for folder in ["root/sbin", "root/etc/init.d", "root/etc/rc2.d", "run"] {
+        fs::create_dir_all(top.join(folder)).unwrap();
+    }
+    fs::create_dir_all(top.join(UNIT).parent().unwrap()).unwrap();
+    symlink("/usr/lib/systemd/systemd", top.join("root/sbin/init")).unwrap();
+    let named = |expected: bool| {
+        for command in [
+            &["plan", "context.sh", "--root", "root"][..],
+            &["check", "context.sh", "--root", "root"],
+            &[
+                "apply",
+                "--dry-run",
+                "--root",
+                "root",
+                "--run",
+                "run",
+                "--context",
+                "context.sh",
+            ],
+        ] {
+            let (_, out, errors) = run(command, &top);
+            assert_eq!((out + &errors).contains(WARNING), expected, "{command:?}");
+        }
+        assert!(run(&["plan", "context.sh"], &top).1.contains(WARNING));
+    };
+    named(true);
+    fs::write(top.join(UNIT), "[Service]\nExecStart=/usr/bin/cloud-init\n").unwrap();
+    named(false);
+    // Without systemd it is started by a script.
+    fs::remove_file(top.join("root/sbin/init")).unwrap();
+    fs::write(top.join("root/sbin/init"), "").unwrap();
+    named(true);
+    fs::write(top.join("root/etc/init.d/cloud-init-local"), "").unwrap();
+    let link = top.join("root/etc/rc2.d/S01cloud-init-local");
+    symlink("../init.d/cloud-init-local", link).unwrap();
+    named(false);
+    fs::remove_dir_all(top).unwrap();
+}
+
+#[test]
+fn misuse_is_named() {
+    for (arguments, line) in [
+        (&["frob"][..], "unknown command: frob"),
+        (&["apply", "--root", "/", "--x"], "unknown option: --x"),
+        (&["apply"], "apply needs --root"),
+        (&["check", "--root"], "a value is missing after: --root"),
+        (&["plan", "a", "b"], "more than one PATH: b"),
+    ] {
+        let (status, out, errors) = run(arguments, Path::new("/"));
+        assert_eq!((status, out.as_str()), (Some(2), ""), "{arguments:?}");
+        let expected = format!("onecontext: {line}\nusage: onecontext apply");
+        assert!(errors.starts_with(&expected), "{errors}");
+    }
 }

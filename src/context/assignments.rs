@@ -6,6 +6,7 @@
 //! as `A='it'\''s'`. Where a POSIX shell takes a text without expanding or
 //! running anything, the values here are the shell's, byte for byte (XCU 2.2,
 //! 2.9.1). What a shell would expand stays literal text and is reported.
+//! Reports name the place and the variable, never a value: it may be a secret.
 use core::mem;
 
 use crate::memory::Table;
@@ -42,6 +43,7 @@ pub fn read<'a>(
         at: 0,
         line: 1,
         expanded: false,
+        bare: false,
         out,
         warnings,
     };
@@ -74,6 +76,8 @@ struct Reader<'a, 't, 'w> {
     line: u32,
     /// A shell would have expanded something of the current word.
     expanded: bool,
+    /// Nothing stood behind the `=` of the last assignment, not even quotes.
+    bare: bool,
     out: &'t mut Table<'a, Assignment<'a>>,
     warnings: &'w mut Warnings<'a>,
 }
@@ -90,10 +94,8 @@ impl<'a> Reader<'a, '_, '_> {
                 self.newline();
                 return true;
             }
-            Some(b';') => {
-                self.at += 1;
-                return true;
-            }
+            // It ends no command.
+            Some(b';') => return self.skip(line, b""),
             // The blank lines of a file with CR LF.
             Some(b'\r') if matches!(self.byte(1), Some(b'\n') | None) => {
                 self.at += 1;
@@ -106,7 +108,11 @@ impl<'a> Reader<'a, '_, '_> {
         loop {
             self.blanks();
             match self.byte(0) {
-                None | Some(b'\n' | b';') => return true,
+                None | Some(b'\n') => return true,
+                Some(b';') => {
+                    self.at += 1;
+                    return true;
+                }
                 Some(b'#') => {
                     while self.byte(0).is_some_and(|byte| byte != b'\n') {
                         self.at += 1;
@@ -131,14 +137,41 @@ impl<'a> Reader<'a, '_, '_> {
                 self.at += name;
                 continue;
             }
+            let spaced = self.spaced(before, if assigns { 0 } else { name });
             // In `A=1 command` the shell sets A for the command alone.
             self.out.truncate(before);
-            return self.skip(line);
+            return self.skip(line, spaced);
         }
     }
 
-    /// Skips a command that assigns nothing here, quotes and all.
-    fn skip(&mut self, line: u32) -> bool {
+    /// The name in `NAME = value`, `NAME =value` or `NAME= value`, at whose
+    /// second word the reading stopped or whose name, of `name` bytes, is next.
+    /// Only one that a server could have written: in the remains of a broken
+    /// value any word may stand before a `=`.
+    fn spaced(&mut self, before: usize, name: usize) -> &'a [u8] {
+        let found = match self.out.get(before..) {
+            Some([]) if name > 0 => {
+                self.cut();
+                self.at = name;
+                let name = self.cut();
+                self.blanks();
+                match self.byte(0) {
+                    Some(b'=') => name,
+                    _ => b"",
+                }
+            }
+            Some([only]) if self.bare => only.name,
+            _ => b"",
+        };
+        match found.iter().any(u8::is_ascii_lowercase) {
+            true => b"",
+            false => found,
+        }
+    }
+
+    /// Skips a command that assigns nothing here, quotes and all. `spaced` is
+    /// its name, if blanks around the `=` are all that is wrong.
+    fn skip(&mut self, line: u32, spaced: &'a [u8]) -> bool {
         let word = loop {
             match self.word().0 {
                 Word::Whole => match self.byte(0) {
@@ -149,17 +182,16 @@ impl<'a> Reader<'a, '_, '_> {
                 Word::Unterminated => break Word::Unterminated,
             }
         };
-        let text = self.cut();
+        self.cut();
         let place = Place {
             file: self.file,
             line,
         };
-        self.warnings.at(
-            place,
-            b"",
-            "not an assignment, skipped",
-            crate::text::trim(text),
-        );
+        let what = match spaced {
+            b"" => "not an assignment, skipped",
+            _ => "not an assignment, skipped: no blank may stand around the =",
+        };
+        self.warnings.at(place, spaced, what, b"");
         match word {
             Word::Unterminated => self.unterminated(line),
             _ => true,
@@ -191,7 +223,7 @@ impl<'a> Reader<'a, '_, '_> {
         self.expanded = false;
         let (word, value) = self.word();
         match word {
-            Word::Whole => {}
+            Word::Whole => self.bare = self.at == name + 1,
             Word::Operator => return word,
             Word::Unterminated => {
                 // Leave the name at hand for the report.
@@ -205,7 +237,7 @@ impl<'a> Reader<'a, '_, '_> {
         self.out.push(Assignment { name, value, place });
         if self.expanded {
             let what = "a shell would expand this, it is taken as literal text";
-            self.warnings.at(place, name, what, value);
+            self.warnings.at(place, name, what, b"");
         }
         Word::Whole
     }
@@ -564,7 +596,14 @@ mod tests {
             "A=(1 2)",
             "A+=1",
             "A[0]=1",
-            "A =1",
+            "a =1",
+            "a= 1",
+            "A='' 1",
+            "A=1 = 2",
+            "A B= 1",
+            "A= B= 1",
+            ";",
+            "; A=1",
             "-",
             "A=1|B=2",
             "export -p",
@@ -577,6 +616,42 @@ mod tests {
                 "2  not an assignment, skipped",
             );
         }
+    }
+
+    #[test]
+    fn blanks_around_the_equals_sign_are_named() {
+        for text in [
+            "A =1",
+            "A = 1",
+            "A= 1",
+            "A = \"x\\\ny\" z",
+            "A\t= 'x\nB=2'",
+            "A= \"x\"",
+            "A \\\n = 1",
+        ] {
+            complains(
+                &format!("\n{text}\nZ=1\n"),
+                &[("Z", "1")],
+                "2 A not an assignment, skipped: no blank may stand around the = ",
+            );
+        }
+    }
+
+    #[test]
+    fn a_semicolon_ends_a_command_and_is_none() {
+        values(
+            "A=1; B=2;C=3 ; D=4;\nE=5; # comment\nF=6 ;\r\n",
+            &[
+                ("A", "1"),
+                ("B", "2"),
+                ("C", "3"),
+                ("D", "4"),
+                ("E", "5"),
+                ("F", "6"),
+            ],
+        );
+        complains("A=1;;B=2\nC=3\n", &[("A", "1"), ("C", "3")], "1  not an");
+        complains("A=1\n ;\nC=3\n", &[("A", "1"), ("C", "3")], "2  not an");
     }
 
     #[test]
@@ -603,7 +678,7 @@ mod tests {
         complains(
             "A='1\n2\n3'\nB=\"4\\\n5\"\nnonsense\n",
             &[("A", "1\n2\n3"), ("B", "45")],
-            "6  not an assignment, skipped nonsense",
+            "6  not an assignment, skipped ",
         );
     }
 }

@@ -1,11 +1,13 @@
 //! SSH public keys: which lines are keys, and for whom.
+use ufmt::uwrite;
+
 use super::Context;
 use super::values::is_user;
 use super::variables::Variable;
 use crate::memory::{Set, Table};
 use crate::plan::{Dialect, Key};
 use crate::report::shown;
-use crate::text::{span, split, trim};
+use crate::text::{find, lines, span, split, trim};
 
 /// Where keys may stand, in the order in which they are listed.
 const VARIABLES: &str = "SSH_PUBLIC_KEY EC2_PUBLIC_KEY SSH_KEY PUBLIC_KEY STRATUSLAB_REMOTE_KEY";
@@ -52,7 +54,7 @@ pub fn read<'a>(
     if let Some(variable) = machine.get("USER_PUBKEY") {
         match named {
             Some(_) => keys.add_file(context, user, variable, files),
-            None => context.complain(variable, "no USERNAME says whose keys these are"),
+            None => context.remark(variable, "no USERNAME says whose keys these are"),
         }
     }
     let user = if named.is_some() { user } else { None };
@@ -84,7 +86,8 @@ impl<'a> Keys<'a> {
         };
         match content {
             Ok(Some(text)) => self.add_lines(context, user, variable, text),
-            Ok(None) => context.complain(variable, "no such key file on the disk"),
+            // The name is not said: the key itself may stand there.
+            Ok(None) => context.remark(variable, "no such key file on the disk"),
             Err(reason) => {
                 let (place, name) = (variable.place, variable.name);
                 let reason = shown(context.arena, &reason);
@@ -94,7 +97,8 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Adds the lines of `text` that are keys, reports the others.
+    /// Adds the lines of `text` that are keys, reports the others by their
+    /// numbers: what is no key may be a secret.
     fn add_lines(
         &mut self,
         context: &mut Context<'a>,
@@ -102,26 +106,200 @@ impl<'a> Keys<'a> {
         variable: &Variable<'a>,
         text: &'a [u8],
     ) {
-        for line in split(text, |byte| matches!(byte, b'\n' | b'\r')).map(trim) {
-            if line.is_empty() || line.starts_with(b"#") {
-                continue;
-            }
-            let line = match parse(line) {
-                Ok(found) => found.repaired(context, line),
-                Err(what) => {
-                    context
-                        .warnings
-                        .at(variable.place, variable.name, what, line);
+        // Within a key of many lines, or behind a damaged one, whose rest may
+        // follow: what is no key there needs no word of its own.
+        let mut inside = false;
+        let mut several = false;
+        for (number, whole) in (1u32..).zip(lines(text)) {
+            for line in split(whole, |byte| byte == b'\r').map(trim) {
+                if line.is_empty() || line.starts_with(b"#") {
                     continue;
                 }
-            };
-            if let Some(user) = user
-                && self.seen.insert(u32::from(user != b"root"), line)
-            {
-                self.list.push(Key { user, line });
+                if inside && ends_block(line) {
+                    inside = false;
+                    continue;
+                }
+                let what = match begins_block(line) {
+                    Some(what) => {
+                        inside = !ends_block(line);
+                        what
+                    }
+                    None => match self.add_line(context, user, line, &mut several) {
+                        Ok(()) => {
+                            inside = false;
+                            continue;
+                        }
+                        Err(NOT_A_KEY) if inside => continue,
+                        Err(what) => {
+                            inside = what == DAMAGED;
+                            what
+                        }
+                    },
+                };
+                let mut found = context.arena.table();
+                uwrite!(found, "line {}", number);
+                let (place, name) = (variable.place, variable.name);
+                context.warnings.at(place, name, what, found.finish());
+            }
+        }
+        if several {
+            let what = "several SSH keys on one line are told apart, write each on its own line";
+            context.remark(variable, what);
+        }
+    }
+
+    /// Adds the key of a line, or, if there are several, each of them.
+    fn add_line(
+        &mut self,
+        context: &mut Context<'a>,
+        user: Option<&'a [u8]>,
+        line: &'a [u8],
+        several: &mut bool,
+    ) -> Result<(), &'static str> {
+        if line
+            .iter()
+            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
+        {
+            return Err("a control character in an SSH public key, left out");
+        }
+        let mut result = Ok(());
+        let mut options_before = false;
+        let mut rest = line;
+        loop {
+            let mut found = parse(rest);
+            let mut key = rest;
+            let next = next_key(rest, &found);
+            if let Some(next) = next {
+                *several = true;
+                (key, rest) = rest.split_at_checked(next).unwrap_or_default();
+            }
+            if *several || found.is_err() {
+                key = without_separator(key);
+                found = parse(key);
+            }
+            let options = options_before;
+            match found {
+                Ok(found) => {
+                    options_before = has_options(key.get(found.padded..).unwrap_or_default());
+                    let line = found.repaired(context, key);
+                    if options {
+                        result = Err(OPTIONS);
+                    } else if let Some(user) = user
+                        && self.seen.insert(u32::from(user != b"root"), line)
+                    {
+                        self.list.push(Key { user, line });
+                    }
+                }
+                Err(what) => {
+                    options_before = has_options(key);
+                    result = Err(what);
+                }
+            }
+            if next.is_none() {
+                return result;
             }
         }
     }
+}
+
+/// What is wrong with a key of many lines that begins here: in the format of
+/// PEM, OpenSSH's private keys included, of SSH2 (RFC 4716) or of PuTTY.
+fn begins_block(line: &[u8]) -> Option<&'static str> {
+    if line.starts_with(b"PuTTY-User-Key-File") {
+        return Some(PRIVATE);
+    }
+    if !line.starts_with(b"--") || !has(line, b"BEGIN ") {
+        return None;
+    }
+    Some(match has(line, b"PRIVATE") {
+        true => PRIVATE,
+        false => "not the format of OpenSSH, left out, `ssh-keygen -i -f FILE` converts it",
+    })
+}
+
+/// Whether such a key ends in this line.
+fn ends_block(line: &[u8]) -> bool {
+    has(line, b"-END ") || has(line, b"- END ")
+}
+
+fn has(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window == word)
+}
+
+/// What some tools write between lines.
+const NEWLINE: &[u8] = b"\\n";
+
+/// Where the next key of the line begins: a type that is known, with its blob,
+/// behind a blank, a comma or a [`NEWLINE`]. `first` is what is known of the
+/// key that the line begins with.
+fn next_key(line: &[u8], first: &Result<Found, &'static str>) -> Option<usize> {
+    let behind = |mut at: usize| {
+        loop {
+            at += 1 + find(line.get(at..)?, |byte| {
+                matches!(byte, b' ' | b'\t' | b',' | b'n')
+            })?;
+            let (before, text) = line.split_at_checked(at)?;
+            if before.ends_with(NEWLINE) {
+                // Options may stand there as on a line of its own.
+                let end = text.windows(2).position(|pair| pair == NEWLINE);
+                let text = text.get(..end.unwrap_or(text.len()))?;
+                if begins_key(text.get(options(text)..)?) {
+                    return Some(at);
+                }
+            } else if before.ends_with(b"n") {
+                continue;
+            }
+            if begins_key(text) {
+                return Some(at);
+            }
+        }
+    };
+    match first {
+        Ok(found) => behind(found.padded),
+        // Perhaps damaged by nothing but what separates it from the next.
+        Err(_) if begins_key(line) => behind(0),
+        Err(_) => behind(behind(0)?),
+    }
+}
+
+/// Whether a key of a known type begins here, damaged or not.
+fn begins_key(text: &[u8]) -> bool {
+    let (kind, rest) = span(text, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'@' | b'.')
+    });
+    let blank = rest.first().is_some_and(|byte| is_blank(*byte));
+    blank && is_known(kind) && key_at(text, 0).err() != Some(NOT_A_KEY)
+}
+
+/// The types of keys that OpenSSH has today.
+fn is_known(kind: &[u8]) -> bool {
+    PLAIN.contains(&kind)
+        || [&b"ecdsa-sha2-"[..], b"sk-ssh-", b"sk-ecdsa-"]
+            .iter()
+            .any(|start| kind.starts_with(start))
+}
+const PLAIN: [&[u8]; 3] = [b"ssh-ed25519", b"ssh-rsa", b"ssh-dss"];
+
+/// A key without what separates it from the next one.
+fn without_separator(mut key: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t' | b','] | [rest @ .., b'\\', b'n'] = key {
+        key = rest;
+    }
+    key
+}
+
+/// Whether a comment may hold the options of a key behind it. Without those it
+/// would let in more than it should.
+fn has_options(comment: &[u8]) -> bool {
+    [
+        &b"\""[..],
+        b"no-",
+        b"restrict",
+        b"cert-authority",
+        b"verify-required",
+    ]
+    .iter()
+    .any(|word| has(comment, word))
 }
 
 /// Where the base64 text of a key ends in its line, and what it lacks.
@@ -154,19 +332,21 @@ impl Found {
 }
 
 const NOT_A_KEY: &str = "not an SSH public key, left out";
-const DAMAGED: &str = "a damaged SSH public key, left out";
+const DAMAGED: &str =
+    "a damaged or wrapped SSH public key, left out, write the whole key on one line";
+const PRIVATE: &str = "a private key, left out, the public one of the .pub file belongs here";
+const OPTIONS: &str =
+    "an SSH key with options behind another one, left out, write each key on its own line";
 
 /// Takes `[options] type blob [comment]` apart (sshd(8), AUTHORIZED_KEYS FILE
 /// FORMAT).
 fn parse(line: &[u8]) -> Result<Found, &'static str> {
-    if line
-        .iter()
-        .any(|byte| byte.is_ascii_control() && *byte != b'\t')
-    {
-        return Err("a control character in an SSH public key, left out");
-    }
     match key_at(line, 0) {
-        Err(NOT_A_KEY) => key_at(line, options(line)),
+        Err(NOT_A_KEY) => match key_at(line, options(line)) {
+            // It was meant to be one.
+            Err(_) if is_known(span(line, |byte| !is_blank(byte)).0) => Err(DAMAGED),
+            found => found,
+        },
         found => found,
     }
 }
@@ -211,7 +391,7 @@ fn key_at(line: &[u8], start: usize) -> Result<Found, &'static str> {
         3 => 1,
         _ => return Err(DAMAGED),
     };
-    let plain = [&b"ssh-ed25519"[..], b"ssh-rsa", b"ssh-dss"].contains(&kind)
+    let plain = PLAIN.contains(&kind)
         || kind.starts_with(b"ecdsa-sha2-") && !kind.ends_with(b"-cert-v01@openssh.com");
     if !ends || plain && !Decoder::new(digits).only_strings() {
         return Err(DAMAGED);
@@ -415,6 +595,140 @@ mod tests {
                 (vec![format!("root {ED25519}")], 1),
                 "{bad}"
             );
+        }
+    }
+
+    /// What is said of a value of a key variable, and the number of keys.
+    fn said(value: &str) -> (usize, Vec<String>) {
+        let text = plan(&format!("SSH_PUBLIC_KEY='{value}'"));
+        let warnings = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("warning context.sh:1 SSH_PUBLIC_KEY: "))
+            .map(String::from)
+            .collect();
+        (
+            text.lines().filter(|line| line.starts_with("key ")).count(),
+            warnings,
+        )
+    }
+
+    #[test]
+    fn keys_on_one_line_are_told_apart() {
+        let rsa = format!("ssh-rsa {}", blob("ssh-rsa", &[&[1, 0, 1], &[7; 257]]));
+        let sk = "sk-ssh-ed25519@openssh.com";
+        let sk = format!("{sk} {}", blob(sk, &[&[3; 32], b"ssh:"]));
+        for (text, expected) in [
+            (format!("{ED25519} {rsa}"), vec![ED25519, &rsa]),
+            (format!("{ED25519},{rsa}"), vec![ED25519, &rsa]),
+            (format!("{ED25519}\\n{rsa}"), vec![ED25519, &rsa]),
+            (format!("{ED25519} , {rsa}\\n"), vec![ED25519, &rsa]),
+            (
+                format!("{rsa} a b\\n{ED25519} c,{sk} d\\n\\n{ED25519}"),
+                vec![
+                    &format!("{rsa} a b"),
+                    &format!("{ED25519} c"),
+                    &format!("{sk} d"),
+                    ED25519,
+                ],
+            ),
+            (
+                format!("from=\"10.0.0.0/8\",no-pty {ED25519},{rsa}"),
+                vec![&format!("from=\"10.0.0.0/8\",no-pty {ED25519}"), &rsa],
+            ),
+        ] {
+            let (found, warnings) = keys(&format!("SSH_PUBLIC_KEY='{text}'"));
+            let expected: Vec<_> = expected.iter().map(|key| format!("root {key}")).collect();
+            assert_eq!(found, expected, "{text}");
+            assert_eq!(warnings, 1, "{text}");
+        }
+        // Words of a comment, and of a command, are no keys.
+        for text in [
+            format!("{ED25519} my ssh-rsa key, ssh-ed25519 too"),
+            format!("{ED25519} ssh-rsa {}", blob("ssh-dss", &[&[1], &[2]])),
+            format!("command=\"x {rsa} y\" {ED25519}"),
+        ] {
+            let found = keys(&format!("SSH_PUBLIC_KEY='{text}'"));
+            assert_eq!(found, (vec![format!("root {text}")], 0), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_key_loses_its_options_on_a_line_of_several() {
+        for options in [
+            "no-pty",
+            "restrict,pty",
+            "from=\"10.0.0.1\"",
+            "command=\"a b\"",
+        ] {
+            for separator in ["\\n", " alice\\n", "\\n\\n"] {
+                let key = format!("{options} {ED25519} b");
+                let text = format!("{ED25519}{separator}{key}{separator}{ED25519} c");
+                let (found, warnings) = keys(&format!("SSH_PUBLIC_KEY='{text}'"));
+                assert_eq!((found.len(), warnings), (3, 1), "{text}");
+                assert!(found[1].starts_with(&format!("root {key}")), "{found:?}");
+            }
+            for separator in [" ", " alice ", ","] {
+                let text = format!("{ED25519} a{separator}{options} {ED25519} b");
+                let (count, warnings) = said(&text);
+                assert_eq!((count, warnings.len()), (1, 2), "{text}: {warnings:?}");
+                assert!(
+                    warnings[0].contains("options behind another one, left out"),
+                    "{text}: {warnings:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_of_many_lines_is_one_warning() {
+        let body = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAE\nbm9uZQAAAAAAAAABAAAA+/==\n";
+        let rsa = format!("ssh-rsa {}", blob("ssh-rsa", &[&[1, 0, 1], &[7; 257]]));
+        let mut wrapped = rsa.clone();
+        for place in [70, 140, 210] {
+            wrapped.insert(place, '\n');
+        }
+        for (text, word) in [
+            (
+                format!(
+                    "-----BEGIN OPENSSH PRIVATE KEY-----\n{body}-----END OPENSSH PRIVATE KEY-----"
+                ),
+                "a private key",
+            ),
+            (
+                format!("-----BEGIN RSA PRIVATE KEY-----\n{body}"),
+                "a private key",
+            ),
+            (
+                format!(
+                    "-----BEGIN PRIVATE KEY----- {} -----END PRIVATE KEY-----",
+                    body.replace('\n', " ")
+                ),
+                "a private key",
+            ),
+            (
+                format!("PuTTY-User-Key-File-3: ssh-ed25519\nComment: x\nPrivate-Lines: 2\n{body}"),
+                "a private key",
+            ),
+            (
+                format!(
+                    "---- BEGIN SSH2 PUBLIC KEY ----\nComment: \"x\"\n{body}---- END SSH2 PUBLIC KEY ----"
+                ),
+                "ssh-keygen -i -f FILE",
+            ),
+            (format!("{wrapped} a b"), "wrapped"),
+            (rsa.replacen(' ', "\n", 1), "wrapped"),
+        ] {
+            for (text, line) in [
+                (format!("{text}\n{ED25519}"), "line 1"),
+                (format!("{ED25519}\n{text}"), "line 2"),
+            ] {
+                let (count, warnings) = said(&text);
+                assert_eq!((count, warnings.len()), (1, 1), "{text}: {warnings:?}");
+                assert!(
+                    warnings[0].contains(word) && warnings[0].ends_with(line),
+                    "{warnings:?}"
+                );
+            }
         }
     }
 

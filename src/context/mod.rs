@@ -14,7 +14,7 @@ mod variables;
 
 use crate::memory::{Arena, sort};
 use crate::plan::{Dialect, Plan, Warning, Warnings};
-use crate::text::{Error, words};
+use crate::text::{Error, same, words};
 use network::Network;
 use variables::{Variable, Variables};
 
@@ -47,10 +47,21 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Says what is wrong with a variable's value.
+    /// Says what is wrong with a variable's value. Only for values that are no
+    /// secret: addresses, names, methods and the like.
     fn complain(&mut self, variable: &Variable<'a>, what: &'static str) {
         self.warnings
-            .at(variable.place, variable.name, what, variable.value)
+            .at(variable.place, variable.name, what, variable.shown())
+    }
+
+    /// The value of a list of addresses or names, up to what cannot be shown.
+    fn list(&mut self, variable: &Variable<'a>) -> &'a [u8] {
+        let list = variable.shown();
+        if list.len() < variable.value.len() {
+            let what = "has a =, is a quote missing? The rest of it is left out";
+            self.remark(variable, what);
+        }
+        list
     }
 
     /// Says something about a variable whatever its value.
@@ -103,21 +114,38 @@ fn plan<'a>(
         variables,
         warnings,
     };
-    let dialect = match configured || stratuslab::wrote(&context.variables) {
+    let has_eth = opennebula::has_nics(&context.variables);
+    let dialect = match !has_eth && (configured || stratuslab::wrote(&context.variables)) {
         true => Dialect::StratusLab,
         false => Dialect::OpenNebula,
     };
     let hostname = hostname::read(&mut context);
     let mut network = Network::new(arena);
-    if dialect == Dialect::StratusLab && stratuslab::has_nics(&context.variables) {
+    let machine = context.variables.machine();
+    let unmanaged = machine.get("NETCFG_TYPE");
+    let unmanaged = unmanaged.filter(|variable| same(variable.value, b"none"));
+    if let Some(variable) = unmanaged {
+        context.remark(variable, "is none, the network is left alone");
+    } else if dialect == Dialect::StratusLab && stratuslab::has_nics(&context.variables) {
         stratuslab::network(&mut context, &mut network);
     } else {
         opennebula::network(&mut context, &mut network);
     }
     let network = network.finish(&mut context);
     let logins = keys::read(&mut context, dialect, files);
-    scripts(&mut context, files);
-    if network.links.is_empty() {
+    let stock = scripts(&mut context, files, has_eth);
+    let mut user_data = arena.table();
+    for variable in machine.each("USER_DATA USERDATA") {
+        user_data.push(Warning {
+            place: Some(variable.place),
+            subject: variable.name,
+            what: NOT_RUN,
+            found: b"",
+        });
+    }
+    // StratusLab's disks have none since October 2010: DHCP was meant.
+    let by_dhcp = dialect == Dialect::StratusLab || stock;
+    if network.links.is_empty() && !by_dhcp && unmanaged.is_none() {
         context
             .warnings
             .general(b"", "no NIC in the context, the network is left alone", b"");
@@ -140,27 +168,41 @@ fn plan<'a>(
         search: network.search,
         user: logins.user,
         keys: logins.keys,
+        user_data: user_data.finish(),
         warnings,
     }
 }
 
-/// Names what a server wanted to be run: nothing is.
-fn scripts<'a>(context: &mut Context<'a>, files: &impl Files<'a>) {
+const NOT_RUN: &str = "is there and was not run: onecontext runs nothing of a context";
+
+/// Names what a server wanted to be run: nothing is. Says whether scripts of
+/// StratusLab were there, whose meaning is applied; with a NIC `ETHn` it is
+/// not, whosever they are.
+fn scripts<'a>(context: &mut Context<'a>, files: &impl Files<'a>, has_eth: bool) -> bool {
     let machine = context.variables.machine();
-    for variable in machine.each(
-        "INIT_SCRIPTS START_SCRIPT START_SCRIPT_BASE64 USER_DATA USERDATA SCRIPT_EXEC \
-         CLOUD_INIT_USER_DATA",
-    ) {
-        let what = "is there and was not run: onecontext runs nothing of a context";
-        context.remark(variable, what);
+    for variable in machine
+        .each("INIT_SCRIPTS START_SCRIPT START_SCRIPT_BASE64 SCRIPT_EXEC CLOUD_INIT_USER_DATA")
+    {
+        context.remark(variable, NOT_RUN);
     }
+    let mut stock = false;
     for name in words(b"init.sh prolog.sh epilog.sh") {
         // A disk that cannot be read has failed already, at context.sh.
-        if files.has(name) == Ok(true) {
+        if files.has(name) != Ok(true) {
+            continue;
+        }
+        let text = match has_eth {
+            true => None,
+            false => files.read(name).unwrap_or_default(),
+        };
+        if text.is_some_and(|text| stratuslab::is_stock(text)) {
+            stock = true;
+        } else {
             let what = "is on the disk and was not run: onecontext runs nothing of a context";
             context.warnings.general(name, what, b"");
         }
     }
+    stock
 }
 
 /// Puts the warnings in the order of the files' lines, the general ones last.

@@ -118,7 +118,7 @@ impl<'a> Network<'a> {
         let Some(variable) = variable else {
             return;
         };
-        for word in list(variable.value) {
+        for word in list(context.list(variable)) {
             match ip(word) {
                 Some(server) => self.server(server),
                 None => {
@@ -142,7 +142,7 @@ impl<'a> Network<'a> {
         let Some(variable) = variable else {
             return;
         };
-        for word in list(variable.value) {
+        for word in list(context.list(variable)) {
             if !is_domain(word) {
                 context
                     .warnings

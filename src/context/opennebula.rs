@@ -5,7 +5,8 @@ use core::net::IpAddr;
 use super::Context;
 use super::network::Network;
 use super::values::{destination, is_no, is_yes, length, netmask, subnet, usable};
-use super::variables::{Group, Nic, Variable};
+use super::variables::{Group, Nic, Variable, Variables};
+use crate::memory::Set;
 use crate::plan::{Ipv4Method, Ipv6Method, LinkName, Prefix};
 use crate::text::{Mac, choice, equal, ip, number, same, split, trim, words};
 
@@ -27,7 +28,6 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     let machine = context.variables.machine();
     network.servers(context, machine.get("DNS"));
     network.domains(context, machine.get("SEARCH_DOMAIN"));
-    let is_eth = |nic: &Nic| matches!(nic.name, LinkName::Eth(_));
     let nics = context.variables.nics();
     let macs = nics
         .filter(is_eth)
@@ -35,6 +35,7 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     let mut reader = Reader {
         gateways: gateway_link(context),
         endpoint: endpoint(machine.get("ONEGATE_ENDPOINT")),
+        macs: Set::new(context.arena),
         context,
         network,
     };
@@ -47,6 +48,16 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     if !context.variables.nics().any(|nic| is_eth(&nic)) {
         first_sample(context, network);
     }
+}
+
+fn is_eth(nic: &Nic) -> bool {
+    matches!(nic.name, LinkName::Eth(_))
+}
+
+/// Whether the context has a NIC `ETHn`.
+pub fn has_nics(variables: &Variables) -> bool {
+    let exists = |nic: &Nic| nic.own.named(b"MAC").is_some() || nic.own.get(SIGNS).is_some();
+    variables.nics().any(|nic| is_eth(&nic) && exists(&nic))
 }
 
 /// OpenNebula 1.4's sample: one address, for the first NIC
@@ -119,6 +130,8 @@ struct Reader<'a, 'c> {
     gateways: Option<LinkName>,
     /// The address that the first static NIC gets a route to.
     endpoint: Option<IpAddr>,
+    /// Those of the NICs so far.
+    macs: Set<'a>,
 }
 
 /// What a link-layer address, or its lack, says about a NIC.
@@ -144,6 +157,12 @@ impl<'a> Reader<'a, '_> {
             }
             return;
         };
+        if let (Some(mac), Some(variable)) = (mac, own.get("MAC"))
+            && !self.macs.insert(0, self.context.arena.copy(&mac.0))
+        {
+            self.context
+                .complain(variable, "another NIC of the context has this MAC, too");
+        }
         let ipv4 = self.ipv4_method(nic);
         let ipv6 = self.ipv6_method(nic);
         if let Some(variable) = own.get("METHOD")
@@ -167,10 +186,15 @@ impl<'a> Reader<'a, '_> {
                 "not a VLAN id between 1 and 4094",
             ),
         };
+        // Nothing of a NIC is touched that is skipped in both families.
+        let touched = (ipv4, ipv6) != (Some(Ipv4Method::Skip), Some(Ipv6Method::Skip));
         let link = self.network.link(nic.name);
-        (link.mac, link.pci, link.mtu) = (mac, pci, mtu);
+        (link.mac, link.pci) = (mac, pci);
         (link.ipv4, link.ipv6) = (ipv4, ipv6);
-        link.vlan = vlan.map(|vlan| vlan as u16);
+        if touched {
+            link.mtu = mtu;
+            link.vlan = vlan.map(|vlan| vlan as u16);
+        }
         let metric = self.number(own.get("METRIC"), 0..=u32::MAX, NOT_A_NUMBER);
         let defaults = self.gateways.is_none_or(|only| only == nic.name);
 
@@ -226,16 +250,18 @@ impl<'a> Reader<'a, '_> {
 
     /// Which device a `PCIn` is, and whether it exists.
     fn pci(&mut self, own: Group<'a>) -> Identity<'a> {
-        let mac = match own.get("MAC") {
-            Some(variable) => {
-                let mac = Mac::parse(variable.value);
-                if mac.is_none() {
-                    self.context.complain(variable, "not a MAC address");
-                }
-                mac
+        // The server writes an ADDRESS for every device, MAC for NICs alone.
+        let Some(variable) = own.get("MAC") else {
+            if let Some(sign) = own.get(SIGNS) {
+                self.context
+                    .complain(sign, "of a PCI device without MAC, it is left alone");
             }
-            None => None,
+            return Identity::Absent;
         };
+        let mac = Mac::parse(variable.value);
+        if mac.is_none() {
+            self.context.complain(variable, "not a MAC address");
+        }
         let in_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
         let pci = match own.get("ADDRESS") {
             Some(variable) if variable.value.iter().all(in_address) => Some(variable.value),
@@ -247,12 +273,6 @@ impl<'a> Reader<'a, '_> {
             None => None,
         };
         if mac.is_none() && pci.is_none() {
-            if let Some(sign) = own.get(SIGNS) {
-                self.context.complain(
-                    sign,
-                    "of a PCI device without MAC and ADDRESS, it is left alone",
-                );
-            }
             return Identity::Absent;
         }
         Identity::Known(mac, pci)
@@ -362,10 +382,10 @@ impl<'a> Reader<'a, '_> {
                 (Some(what), _) => self.context.complain(variable, what),
                 (None, None) => self.ipv6_address(variable, USUAL),
                 (None, Some(bits)) => match length(bits.value, false) {
-                    Some(length) => self.ipv6_address(variable, length),
-                    None => self
+                    Some(length) if length > 0 => self.ipv6_address(variable, length),
+                    _ => self
                         .context
-                        .complain(bits, "not a prefix length between 0 and 128"),
+                        .complain(bits, "not a prefix length between 1 and 128"),
                 },
             }
         }
@@ -420,7 +440,12 @@ impl<'a> Reader<'a, '_> {
         let Some(variable) = variable else {
             return;
         };
-        for entry in split(variable.value, |byte| byte == b',').map(trim) {
+        // What cannot be read is said once.
+        let entries = match v4 {
+            true => self.context.list(variable),
+            false => variable.shown(),
+        };
+        for entry in split(entries, |byte| byte == b',').map(trim) {
             if entry.is_empty() {
                 continue;
             }
@@ -484,7 +509,8 @@ fn v6_word(word: &[u8]) -> Option<Ipv6Method> {
     })
 }
 
-/// `NET/PREFIX via GW [dev X] [metric N] [onlink]`, or `NET MASK GW [METRIC]`.
+/// `NET/PREFIX via GW [dev X] [metric N] [onlink]`, `NET/PREFIX via GW N`, or
+/// `NET MASK GW [METRIC]`.
 fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
     let mut words = words(entry);
     let (net, second, third) = (words.next()?, words.next()?, words.next()?);
@@ -492,11 +518,12 @@ fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
     let mut metric = None;
     let destination = if same(second, b"via") {
         while let Some(word) = words.next() {
-            match choice("onlink dev metric", word, equal)? {
-                0 => {}
+            match choice("onlink dev metric", word, equal) {
+                Some(0) => {}
                 // The route is its NIC's whatever name that has.
-                1 => drop(words.next()?),
-                _ => metric = Some(number(words.next()?)?),
+                Some(1) => drop(words.next()?),
+                Some(_) => metric = Some(number(words.next()?)?),
+                None => metric = Some(number(word).filter(|_| metric.is_none())?),
             }
         }
         destination(net, gateway)?

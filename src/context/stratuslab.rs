@@ -8,8 +8,9 @@ use super::network::Network;
 use super::opennebula::ipv4;
 use super::values::netmask;
 use super::variables::{Group, Variable, Variables};
+use crate::memory::hash;
 use crate::plan::{Ipv4Method, LinkName, Prefix};
-use crate::text::ip;
+use crate::text::{ip, lines, trim};
 
 /// Address and mask of eth0, eth1, eth2.
 const NICS: [(&str, &str); 3] = [
@@ -23,6 +24,39 @@ const RESOLVERS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(208, 67, 222, 222)),
     IpAddr::V4(Ipv4Addr::new(208, 67, 220, 220)),
 ];
+
+/// The scripts on its disks whose meaning is applied here: [`fingerprint`]s of
+/// init.sh in the history of StratusLab/client (src/share/context) and
+/// StratusLab/one (opennebula/tar/src/main/scripts), with the first commit of
+/// each, and of the prolog.sh and epilog.sh beside the latter.
+const STOCK: [u32; 14] = [
+    0x97bf_4027, // client 435bbd82
+    0x1db7_8404, // client 25f188d2
+    0x5a25_dac4, // client 7945aabc
+    0x3d55_ee4d, // client 9e4ee3c2, the recipe's
+    0xbc39_95ce, // one b978bd2
+    0xe5af_5933, // one e9bd392
+    0xd33b_ac0b, // one 1a73901
+    0xd451_94b5, // one 4cd5028
+    0xdfea_b076, // one ddb5128
+    0xd2c4_0c29, // one f63a846
+    0x73e8_016e, // one 107427a
+    0xd854_b80f, // prolog.sh
+    0xa329_b2a8, // epilog.sh, one 85f7228
+    0x7629_b3e0, // epilog.sh, one e58d578
+];
+
+/// Whether this is one of [`STOCK`].
+pub fn is_stock(text: &[u8]) -> bool {
+    STOCK.contains(&fingerprint(text))
+}
+
+/// A number for the lines of a script; blanks around them and empty lines do
+/// not count.
+fn fingerprint(text: &[u8]) -> u32 {
+    let lines = lines(text).map(trim).filter(|line| !line.is_empty());
+    lines.fold(0, |before, line| hash((before, line)) as u32)
+}
 
 /// Whether the variables alone show StratusLab's hand.
 pub fn wrote(variables: &Variables) -> bool {
@@ -129,4 +163,28 @@ fn global_network<'a>(context: &mut Context<'a>) -> Option<Prefix> {
         return None;
     };
     Some(Prefix { address, length }.network())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The script of the image recipe.
+    const RECIPE: &[u8] = include_bytes!("../../tests/fixtures/stratuslab/init.sh");
+
+    #[test]
+    fn stock_scripts_are_known() {
+        assert!(is_stock(RECIPE));
+        let text = str::from_utf8(RECIPE).unwrap();
+        let mut other = text.replace('\n', "  \r\n\n");
+        assert!(is_stock(other.as_bytes()));
+        other.push_str("reboot\n");
+        assert!(!is_stock(other.as_bytes()));
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            let less = text.replacen(line, "", 1);
+            assert!(!is_stock(less.as_bytes()), "without {line}");
+        }
+        assert!(!is_stock(b"") && !is_stock(b"#!/bin/sh -e\n"));
+        assert!(is_stock(b"#!/bin/sh \n"), "prolog.sh");
+    }
 }

@@ -12,12 +12,13 @@ pub fn netmask(text: &[u8]) -> Option<u8> {
         // `checked_shl` refuses 32, where nothing may be left either.
         return (bits.checked_shl(length).unwrap_or(0) == 0).then_some(length as u8);
     }
-    length(text.strip_prefix(b"/").unwrap_or(text), true)
+    length(text, true)
 }
 
-/// Length of a network part: up to 32 bits in IPv4, 128 in IPv6.
+/// Length of a network part, as `24` or `/24`: up to 32 bits in IPv4, 128 in
+/// IPv6.
 pub fn length(text: &[u8], v4: bool) -> Option<u8> {
-    let bits = number(text)?;
+    let bits = number(text.strip_prefix(b"/").unwrap_or(text))?;
     (bits <= if v4 { 32 } else { 128 }).then_some(bits as u8)
 }
 
@@ -142,6 +143,7 @@ mod tests {
             "10.0.0.0/",
             "::/129",
             "::/255.0.0.0",
+            "::///64",
         ] {
             assert_eq!(destination(bad.as_bytes(), v4), None, "{bad}");
         }

@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 use super::assignments::Assignment;
 use crate::memory::Arena;
 use crate::plan::{LinkName, Place};
-use crate::text::{number, span, trim, words};
+use crate::text::{cut, number, span, trim, words};
 
 /// What a variable is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,7 +187,19 @@ impl<'a> Variables<'a> {
     }
 }
 
-impl Variable<'_> {
+impl<'a> Variable<'a> {
+    /// What of the value may be shown: nothing from the name before a `=` on.
+    /// No value that is shown has a `=`, and where a quote is missing other
+    /// variables stand there.
+    pub fn shown(&self) -> &'a [u8] {
+        let Some((head, _)) = cut(self.value, b'=') else {
+            return self.value;
+        };
+        let name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let end = head.iter().rposition(|byte| !name(byte)).unwrap_or(0);
+        trim(head.get(..end).unwrap_or_default())
+    }
+
     fn link(&self) -> Option<LinkName> {
         match self.scope {
             Scope::Machine => None,

@@ -68,6 +68,15 @@ pub fn decide<'a>(
     Ok(())
 }
 
+/// Whether the root has it, and something that starts it.
+pub fn is_there(root: &Root) -> Result<bool, Error> {
+    if units::is_init(root)? {
+        let unit = units::find(root, UNIT)?;
+        return Ok(matches!(unit, units::Unit::Found { .. }));
+    }
+    Ok(scripts::enabled(root, SCRIPT)?.is_some())
+}
+
 /// Without the first line a key of root's that the data source has, too, gets
 /// a command that says to log in as another user (cc_ssh.py). With it such a
 /// key would lose its options (ssh_util.py, `AuthKeyLineParser`), hence the

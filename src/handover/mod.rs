@@ -69,6 +69,12 @@ pub fn decide<'a>(
     }
 }
 
+/// Whether something in the root reads the user data of the context: then it
+/// is not lost. An error, which the handover itself reports, counts as no.
+pub fn reads_user_data(root: &Root) -> bool {
+    cloud_init::is_there(root).unwrap_or(false)
+}
+
 /// Appends `template`, each `@` in it replaced by the next of `values`.
 fn fill(text: &mut Text, template: &str, values: &[&[u8]]) {
     let mut values = values.iter();

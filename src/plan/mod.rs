@@ -31,6 +31,8 @@ pub struct Plan<'a> {
     pub user: Option<&'a [u8]>,
     /// Who may log in with which key.
     pub keys: &'a [Key<'a>],
+    /// What is to be said of user data where nothing in the root reads it.
+    pub user_data: &'a [Warning<'a>],
     /// What was wrong or left alone.
     pub warnings: &'a [Warning<'a>],
 }
@@ -42,6 +44,11 @@ impl<'a> Plan<'a> {
             keys: self.keys,
             seen: 0,
         }
+    }
+
+    /// Every warning.
+    pub fn warnings(&self) -> impl Iterator<Item = &'a Warning<'a>> {
+        self.warnings.iter().chain(self.user_data)
     }
 
     /// Every name server, the machine's own first, each once.

@@ -52,7 +52,7 @@ impl Plan<'_> {
             line(out, "key", None, key);
         }
         out.extend(files);
-        for warning in self.warnings {
+        for warning in self.warnings() {
             line(out, "warning", None, warning);
         }
     }

@@ -207,5 +207,6 @@ pub const EMPTY: Plan = Plan {
     search: &[],
     user: None,
     keys: &[],
+    user_data: &[],
     warnings: &[],
 };

@@ -1,0 +1,370 @@
+//! Nothing of a value that may be secret is written anywhere, whatever its
+//! quoting and however broken its line: a mark is planted in every variable of
+//! src/context/VARIABLES.md and in some that nobody knows, in every form, and
+//! looked for in all that `plan`, `check` and `apply --dry-run` write.
+#[path = "support/release.rs"]
+mod release;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The two halves of the mark, which quotes may stand between. The small
+/// letters are part of it: a word in capitals before a `=` is a name, and shown.
+const LEFT: &str = "qZx7left";
+const RIGHT: &str = "wKv8right";
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+
+/// Every variable that has a row in VARIABLES.md, and three that have none.
+fn names() -> Vec<String> {
+    let top = concat!(env!("CARGO_MANIFEST_DIR"), "/src/context/VARIABLES.md");
+    let text = fs::read_to_string(top).unwrap();
+    let mut names = vec!["MY_SECRET".into(), "X".into(), "ONEAPP_PASSWORD".into()];
+    for row in text.lines().filter(|line| line.starts_with("| `")) {
+        let cell = row[2..].split(" | ").next().unwrap();
+        let mut whole: Vec<String> = vec![];
+        for word in cell.split('`').skip(1).step_by(2) {
+            let name = word.replace("ETHn", "ETH0").replace("PCIn", "PCI0");
+            let name = name.replace("ALIASm", "ALIAS0").replace("DISKn", "DISK0");
+            let name = name.replace('*', "X");
+            // `_MASK` behind `ETHn_ALIASm_IP`, `_BASE64` behind `PASSWORD`.
+            if name.starts_with('_') {
+                match whole[0].strip_suffix("_IP") {
+                    Some(alias) => names.push(format!("{alias}{name}")),
+                    None => names.extend(whole.iter().map(|start| format!("{start}{name}"))),
+                }
+                continue;
+            }
+            assert!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'),
+                "{name}"
+            );
+            whole.push(name.clone());
+            names.push(name);
+        }
+    }
+    names.sort();
+    names.dedup();
+    assert!(names.len() > 100, "{}", names.len());
+    for name in [
+        "PASSWORD_BASE64",
+        "ETH0_ALIAS0_IP6_ULA",
+        "TOKEN",
+        "SSH_PUBLIC_KEY",
+    ] {
+        assert!(names.iter().any(|other| other == name), "{name}");
+    }
+    names
+}
+
+/// Whether DESIGN.md lets a good or bad value of it be shown.
+fn is_public(name: &str) -> bool {
+    const OF_A_NIC: &str = " MAC METHOD IP6_METHOD IP MASK IP6 IPV6 IP6_PREFIX_LENGTH IP6_ULA \
+        GATEWAY IP6_GATEWAY GATEWAY6 METRIC IP6_METRIC METRIC6 MTU ROUTES DNS SEARCH_DOMAIN \
+        ADDRESS VLAN_ID ";
+    const OF_THE_MACHINE: &str = " DNS SEARCH_DOMAIN GATEWAY_IFACE SET_HOSTNAME HOSTNAME USERNAME \
+        IP_PRIVATE IP_PUBLIC IP_EXTRA NETMASK NETMASK_PRIVATE NETMASK_PUBLIC NETMASK_EXTRA \
+        DEFAULT_GATEWAY GLOBAL_NETWORK GLOBAL_NETMASK ";
+    let field = ["ETH0_ALIAS0_", "ETH0_", "PCI0_"]
+        .iter()
+        .find_map(|start| name.strip_prefix(start));
+    match field {
+        Some(field) => OF_A_NIC.contains(&format!(" {field} ")),
+        None => OF_THE_MACHINE.contains(&format!(" {name} ")),
+    }
+}
+
+/// `@N` is the name, `@L` and `@R` are the halves of the mark, `@K` is a key.
+fn fill(form: &str, name: &str) -> String {
+    form.replace("@N", name)
+        .replace("@L", LEFT)
+        .replace("@R", RIGHT)
+        .replace("@K", KEY)
+}
+
+/// Assignments, perhaps of what a shell would expand.
+const GOOD: [&str; 31] = [
+    "@N='@L@R'",
+    "@N=\"@L@R\"",
+    "@N=@L@R",
+    "@N='@L'\"@R\"",
+    "@N=@L\\@R",
+    "@N='@L'\\''@R'",
+    "@N=\"@L\\\"@R\"",
+    "@N=\"@L$x@R\"",
+    "@N=\"$6$@L$@R\"",
+    "@N=@L$@R",
+    "@N=`@L @R`",
+    "@N=\"@L`@R`\"",
+    "@N=~@L@R",
+    "@N=x:~@L@R",
+    "@N=$(@L @R)",
+    "@N=\"$(@L)@R\"",
+    "@N=${@L:-@R}",
+    "@N=\"${@L}@R\"",
+    "@N=$'@L@R'",
+    "@N=@L$\"@R\"",
+    "export @N='@L@R'",
+    "export @N=~\"@L\"@R",
+    "@N='@L@R'\r",
+    "@N=$x@L@R\r",
+    "@N='@L\n@R'",
+    "@N=\"$x\n@L\n@R\"",
+    "@N='x=@L@R'",
+    "@N=@L@R; z=1",
+    "@N=~@L@R z=1",
+    "@N='@L/@R@@L@R,@L@R @L@R'",
+    "  \t@N=@L\\\n$x@R # @L@R",
+];
+
+/// Lines that assign nothing to `N`.
+const BROKEN: [&str; 33] = [
+    "@N = @L@R",
+    "@N = '@L@R'",
+    "@N = \"@L\"@R",
+    "@N =@L@R",
+    "@N =\"@L\"'@R'",
+    "@N= @L@R",
+    "@N= \"@L\"@R",
+    "@N\t=\t@L@R",
+    "@N = $@L@R",
+    "@N = @L \"\"@R\" = \"",
+    "export @N = @L@R",
+    "@N=@L@R command",
+    "@N='@L'@R command \"@L@R\"",
+    "@N=\"@L$x\" @R",
+    "@N=@L@R & z",
+    "@N=@L@R|z",
+    "@N=@L@R>z",
+    "@N=(@L @R)",
+    "@N+=@L@R",
+    "@N[0]=@L@R",
+    "@N: @L@R",
+    "@N @L@R",
+    "1@N=@L@R",
+    "-@N=@L@R",
+    "@L@R",
+    "@L@R=",
+    "@L@R = @N",
+    "@L'@R'",
+    "echo \"@L\"@R",
+    "; @N=@L@R",
+    "@N=1 @L@R=2 @L@R",
+    "<@L@R>",
+    "{ @N=@L@R; }\r",
+];
+
+/// Quotes that are one too many: what follows is torn. Some of them assign the
+/// mark.
+const TORN: [&str; 10] = [
+    "@N=\"@L\"@R\"",
+    "@N=\"\"@L@R\"",
+    "\"@N=\"@L@R\"",
+    "@N=\"@L@R\"\"",
+    "@N = \"@L\"@R\"",
+    "@N=\"@L@R\\\"",
+    "@N='@L@R''",
+    "@N='@L'@R'",
+    "@N=\"@L@R\" \"",
+    "@N=\"@L$x@R\" '@L@R",
+];
+
+/// Quotes that are never closed.
+const OPEN: [&str; 9] = [
+    "@N='@L@R",
+    "@N=\"@L@R",
+    "@N=\"@L\"\"@R\\\"",
+    "@N=`@L@R",
+    "@N=$(@L@R",
+    "@N=${@L@R",
+    "@N = \"@L@R",
+    "@L@R \"@L@R",
+    "@N='@L'@R'@L@R",
+];
+
+/// A missing quote makes the next variable part of this one.
+const SWALLOWED: [&str; 6] = [
+    "@N=\"10.0.0.1\nPASSWORD=\"@L@R\"\nZ=\"\"",
+    "@N=\"example.org\nPASSWORD=\"my @L@R word\"\nZ=\"\"",
+    "@N=\"x\\\"\nPASSWORD=\"@L@R, @L@R\"\nZ=\"\"",
+    "@N=\"02:00:0a:12:01:01\\\nPASSWORD=\"@L@R\"\nZ=\"\"",
+    "@N='10.0.0.0/8 via 10.0.0.2,\nPASSWORD='@L@R via @L@R, @L@R'\nZ=''",
+    "@N=\"@L@R=\nETH0_DNS=\"x\nPASSWORD=\"@L@R\"\nZ=\"\"",
+];
+
+/// What may be pasted where a public key belongs.
+const KEYS: [&str; 9] = [
+    "@N='@K a\n@L@R'",
+    "@N='-----BEGIN OPENSSH PRIVATE KEY-----\n@L\n@R\n@L@R=\n-----END OPENSSH PRIVATE KEY-----\n@K a'",
+    "@N='-----BEGIN RSA PRIVATE KEY-----\nProc-Type: @L@R\n\n@L@R\n@L@R'",
+    "@N='-----BEGIN PRIVATE KEY-----\\n@L@R\\n@L@R\\n-----END PRIVATE KEY-----'",
+    "@N='-----BEGIN PRIVATE KEY----- @L @R -----END PRIVATE KEY-----'",
+    "@N='PuTTY-User-Key-File-3: ssh-rsa\nPublic-Lines: 1\n@L@R\nPrivate-Lines: 1\n@L@R'",
+    "@N='ssh-ed25519 @L@R'",
+    "@N='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkV\n@L@R\n@L@R @L@R'",
+    "@N='@K*@L@R'",
+];
+
+/// A context with a NIC of OpenNebula, and one of StratusLab.
+fn bases() -> [String; 2] {
+    [
+        format!(
+            "ETH0_MAC='02:00:0a:12:01:01'\nETH0_IP='10.18.1.1'\nETH0_IP6='2001:db8::1'\n\
+             USERNAME='alice'\nPUBLIC_KEY='{KEY} a'\n"
+        ),
+        format!("IP_PRIVATE='10.18.1.1'\nPUBLIC_KEY='{KEY} a'\n"),
+    ]
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
+        for folder in ["root/etc", "root/root", "run"] {
+            fs::create_dir_all(top.join(folder)).unwrap();
+        }
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n";
+        fs::write(top.join("root/etc/passwd"), passwd).unwrap();
+        Self(top)
+    }
+
+    /// Runs the program on a context; nothing of the mark may come out.
+    fn try_context(&self, text: &str, commands: &[&str]) {
+        fs::write(self.0.join("context.sh"), text).unwrap();
+        for command in commands {
+            let output = Command::new(release::binary())
+                .args(command.split(' '))
+                .current_dir(&self.0)
+                .output()
+                .unwrap();
+            let status = output.status.code();
+            assert!(matches!(status, Some(0 | 1)), "{command}: {output:?}");
+            let out = String::from_utf8_lossy(&output.stdout);
+            assert!(
+                *command == CHECK || out.contains("context "),
+                "{command}: {output:?}"
+            );
+            for stream in [&out, &String::from_utf8_lossy(&output.stderr)] {
+                let low = stream.to_lowercase();
+                for mark in [LEFT, RIGHT] {
+                    let line = low.lines().find(|line| line.contains(&mark.to_lowercase()));
+                    assert!(line.is_none(), "{command}: {line:?} of the context\n{text}");
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const PLAN: &str = "plan context.sh";
+const CHECK: &str = "check context.sh --root root";
+const APPLY: &str = "apply --dry-run --root root --run run --context context.sh";
+
+/// The lines of one form for all variables that it may be tried on, with each
+/// of the bases.
+fn each_base(form: &str, public_too: bool, then: &mut dyn FnMut(&str)) {
+    for base in bases() {
+        let mut text = base.clone();
+        for name in names() {
+            let nic = name.starts_with("ETH0_") && !base.starts_with("ETH0_");
+            if !nic && (public_too || !is_public(&name)) {
+                text += &format!("{}\n", fill(form, &name));
+            }
+        }
+        then(&text);
+    }
+}
+
+#[test]
+fn assignments_show_nothing() {
+    let folder = Folder::new();
+    for form in GOOD {
+        each_base(form, false, &mut |text| {
+            folder.try_context(text, &[PLAN, CHECK, APPLY]);
+        });
+    }
+}
+
+#[test]
+fn broken_lines_show_nothing() {
+    let folder = Folder::new();
+    for (forms, public_too) in [(&BROKEN[..], true), (&TORN, false)] {
+        for form in forms {
+            each_base(form, public_too, &mut |text| {
+                folder.try_context(text, &[PLAN, CHECK, APPLY]);
+            });
+        }
+    }
+}
+
+#[test]
+fn quotes_that_are_missing_show_nothing() {
+    let folder = Folder::new();
+    for (number, name) in names().iter().enumerate() {
+        // Each name has some of the forms, all forms come with many names.
+        for round in 0..2 {
+            let base = &bases()[(number + round) % 2];
+            for forms in [&OPEN[..], &SWALLOWED, &TORN] {
+                if forms == TORN && is_public(name) {
+                    continue;
+                }
+                let form = forms[(number / 2 + round * 5) % forms.len()];
+                let line = fill(form, name);
+                folder.try_context(&format!("{line}\n{base}TOKEN=\"{LEFT}\"\n"), &[PLAN]);
+            }
+        }
+    }
+    for name in names().iter().filter(|name| is_public(name)) {
+        for form in SWALLOWED {
+            folder.try_context(&format!("{}\n", fill(form, name)), &[PLAN]);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_public_key_is_not_shown() {
+    let folder = Folder::new();
+    for form in KEYS {
+        for name in names().iter().filter(|name| name.contains("KEY")) {
+            let line = fill(form, name);
+            let base = "ETH0_MAC='02:00:0a:12:01:01'\nUSERNAME='alice'\n";
+            folder.try_context(&format!("{base}{line}\n"), &[PLAN, APPLY]);
+        }
+    }
+}
+
+/// Lines of all forms in any order, from a seed that a failure names.
+#[test]
+fn mixed_lines_show_nothing() {
+    let folder = Folder::new();
+    let names = names();
+    for seed in 0..60u64 {
+        let mut state = seed;
+        let mut below = |limit: usize| {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 33) as usize % limit
+        };
+        let mut text = format!("# seed {seed}\n{}", bases()[seed as usize % 2]);
+        for _ in 0..40 {
+            let name = &names[below(names.len())];
+            let form = match below(4) {
+                0 | 1 if !is_public(name) => GOOD[below(GOOD.len())],
+                2 if seed % 3 == 0 && !is_public(name) => TORN[below(TORN.len())],
+                _ => BROKEN[below(BROKEN.len())],
+            };
+            text += &format!("{}\n", fill(form, name));
+        }
+        folder.try_context(&text, &[PLAN, CHECK, APPLY]);
+    }
+}
