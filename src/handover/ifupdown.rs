@@ -123,6 +123,7 @@ fn without<'a>(
 
 /// All lines of `theirs` but those that are about one of `devices`.
 fn copy_without(arena: &Arena, text: &mut Text, theirs: &[u8], devices: &[&[u8]]) {
+    const EMPTY: &[u8] = b"";
     // `eth0`, `eth0:1`, an old way to write a second address, and `eth0=home`.
     let is_ours = |word: &[u8]| {
         let name = word.split(|byte| matches!(byte, b':' | b'=')).next();
@@ -136,35 +137,65 @@ fn copy_without(arena: &Arena, text: &mut Text, theirs: &[u8], devices: &[&[u8]]
         let next = words.last().is_some_and(|word| word.ends_with(b"\\"));
         // More of the line before goes the way of that.
         if !core::mem::replace(&mut continues, next) {
-            drop_line = match words {
-                [] => false,
-                [word, ..] if word.starts_with(b"#") => false,
-                [b"iface" | b"mapping", name, ..] => {
-                    drop_stanza = is_ours(name);
+            let (word, names) = words.split_first().unwrap_or((&EMPTY, &[]));
+            let is_about_ours = names.iter().any(|name| is_ours(name));
+            drop_line = match Keyword::of(word) {
+                Keyword::None => false,
+                Keyword::Iface => {
+                    drop_stanza = names.first().is_some_and(|name| is_ours(name));
                     drop_stanza
                 }
-                [word, names @ ..] if *word == b"auto" || word.starts_with(b"allow-") => {
+                Keyword::Auto => {
                     drop_stanza = false;
-                    let others = names.iter().filter(|name| !is_ours(name));
-                    for other in others.filter(|_| names.iter().any(|name| is_ours(name))) {
+                    for other in names.iter().filter(|name| is_about_ours && !is_ours(name)) {
                         fill(text, "@ @\n", &[word, other]);
                     }
-                    names.iter().any(|name| is_ours(name))
+                    is_about_ours
                 }
-                [
-                    b"source" | b"source-directory" | b"template" | b"rename" | b"no-auto-down"
-                    | b"no-scripts",
-                    ..,
-                ] => {
+                Keyword::Other => {
                     drop_stanza = false;
                     false
                 }
-                // An option of the stanza.
-                _ => drop_stanza,
+                Keyword::Option => drop_stanza,
             };
         }
         if !drop_line {
             text.extend(line);
+        }
+    }
+}
+
+/// What a line begins with.
+enum Keyword {
+    /// Nothing, or a comment.
+    None,
+    /// A stanza for one interface.
+    Iface,
+    /// A list of interfaces.
+    Auto,
+    /// What ends a stanza and is about no interface.
+    Other,
+    /// An option of the stanza.
+    Option,
+}
+
+impl Keyword {
+    fn of(word: &[u8]) -> Self {
+        const OTHER: [&[u8]; 6] = [
+            b"source",
+            b"source-directory",
+            b"template",
+            b"rename",
+            b"no-auto-down",
+            b"no-scripts",
+        ];
+        match word {
+            b"" | [b'#', ..] => Self::None,
+            b"iface" | b"mapping" => Self::Iface,
+            b"auto" => Self::Auto,
+            word if word.starts_with(b"allow-") => Self::Auto,
+            word if OTHER.contains(&word) => Self::Other,
+            _ => Self::Option,
         }
     }
 }
