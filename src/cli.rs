@@ -1,7 +1,7 @@
 //! The command line.
 use core::ffi::CStr;
 
-use crate::text::{choice, equal};
+use crate::base::text::{choice, equal};
 
 /// What `--help` prints, and, to standard error, every wrong usage.
 pub const USAGE: &str = "\

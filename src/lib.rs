@@ -15,18 +15,86 @@
 //! `src/rt`, outside this library, so that tests link as usual.
 #![cfg_attr(not(test), no_std)]
 
+pub mod apply;
+pub mod banner;
+pub mod base;
+pub mod changeset;
 pub mod cli;
-pub mod commands;
+pub mod cmdline;
 pub mod context;
-pub mod directory;
 pub mod disk;
 pub mod handover;
+pub mod image;
+pub mod inspect;
 pub mod kernel;
+pub mod load;
 pub mod login;
-pub mod memory;
-pub mod parameters;
 pub mod plan;
-pub mod report;
-pub mod root;
-pub mod syscall;
-pub mod text;
+
+use ufmt::uwrite;
+
+use base::arena::Arena;
+use base::log::{Console, Report};
+use base::output::{Streams, write_all};
+use base::text::{Escaped, Text};
+use cli::{Command, Misuse, USAGE};
+use inspect::Question;
+
+/// How a command ended: the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Done; or there was no context disk, and so nothing to do.
+    Done = 0,
+    /// Something is wrong, or could not be applied.
+    Wrong = 1,
+    /// The command line is wrong.
+    Misused = 2,
+    /// A context was named or required, and could not be read.
+    Unreadable = 3,
+}
+
+/// Carries a command out.
+pub fn run(command: Result<Command<'_>, Misuse<'_>>, streams: Streams) -> Status {
+    let arena = Arena::new();
+    let mut out = arena.vector();
+    let status = match command {
+        Ok(Command::Help) => {
+            out.extend(USAGE.as_bytes());
+            Status::Done
+        }
+        Ok(Command::Version) => {
+            uwrite!(out, "onecontext {}\n", env!("CARGO_PKG_VERSION"));
+            Status::Done
+        }
+        Ok(Command::Apply(options)) => apply::apply(&arena, &options, streams, &mut out),
+        Ok(Command::Plan(operands)) => {
+            inspect::inspect(&arena, &operands, Question::Plan, streams, &mut out)
+        }
+        Ok(Command::Check(operands)) => {
+            inspect::inspect(&arena, &operands, Question::Problems, streams, &mut out)
+        }
+        Err(misuse) => {
+            let mut text = arena.vector();
+            write_misuse(&misuse, &mut text);
+            // Where standard error cannot be written there is nobody to tell.
+            let _ = write_all(streams.errors, &text);
+            Status::Misused
+        }
+    };
+    match write_all(streams.output, &out) {
+        Ok(()) => status,
+        Err(errno) => {
+            let mut report = Report::new(&arena, Console::File(streams.errors));
+            report.problem("write to", b"standard output", errno);
+            status.max(Status::Wrong)
+        }
+    }
+}
+
+fn write_misuse(misuse: &Misuse, text: &mut Text) {
+    uwrite!(text, "onecontext: {}", misuse.what);
+    if !misuse.argument.is_empty() {
+        uwrite!(text, ": {}", Escaped(misuse.argument.to_bytes()));
+    }
+    uwrite!(text, "\n{}", USAGE);
+}

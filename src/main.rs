@@ -6,8 +6,8 @@
 
 mod rt;
 
-use onecontext::{cli, commands};
+use onecontext::{cli, run};
 
 fn main(arguments: rt::Arguments) -> i32 {
-    commands::run(cli::parse(arguments.skip(1)), rt::streams())
+    run(cli::parse(arguments.skip(1)), rt::streams()) as i32
 }

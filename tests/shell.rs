@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use onecontext::context::assignments;
-use onecontext::memory::Arena;
+use onecontext::base::arena::Arena;
+use onecontext::context::shell;
 use onecontext::plan::Warnings;
 
 type Values = BTreeMap<String, Vec<u8>>;
@@ -32,9 +32,9 @@ impl Random {
 /// Reads a text with our reader: the values, and the lines that were reported.
 fn ours(text: &[u8]) -> (Values, Vec<u32>) {
     let arena = Arena::new();
-    let mut list = arena.table();
-    let mut warnings = Warnings(arena.table());
-    assignments::read(b"context.sh", arena.copy(text), &mut list, &mut warnings);
+    let mut list = arena.vector();
+    let mut warnings = Warnings(arena.vector());
+    shell::read(b"context.sh", arena.copy(text), &mut list, &mut warnings);
     let values = list.iter().map(|found| {
         (
             String::from_utf8(found.name.into()).unwrap(),

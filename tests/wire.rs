@@ -12,15 +12,15 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use onecontext::base::text::Mac;
 use onecontext::kernel::wire::Message;
 use onecontext::plan::{Prefix, Route};
-use onecontext::text::Mac;
 
 /// The request that `fill` makes, its flags checked to contain `flags`.
 fn read(fill: impl FnOnce(&mut Message), flags: u16) -> RouteNetlinkMessage {
     let mut message = Message::new();
     // What an earlier request left is gone.
-    message.raise(1);
+    message.set_up(1);
     fill(&mut message);
     let bytes = message.bytes(7).to_vec();
     let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).unwrap();
@@ -63,7 +63,7 @@ fn links() {
         RouteNetlinkMessage::NewLink(link) => link,
         other => panic!("{other:?}"),
     };
-    let raised = link(&|message| message.raise(5), NLM_F_ACK);
+    let raised = link(&|message| message.set_up(5), NLM_F_ACK);
     assert_eq!(raised.header.index, 5);
     assert_eq!(
         (raised.header.flags, raised.header.change_mask),

@@ -1,6 +1,6 @@
 //! The host name of SET_HOSTNAME or HOSTNAME.
 use super::Context;
-use crate::text::split;
+use crate::base::text::split;
 
 /// Longest name the kernel takes (`__NEW_UTS_LEN` of linux/utsname.h).
 const LONGEST: usize = 64;
@@ -10,8 +10,8 @@ const LONGEST: usize = 64;
 pub fn read<'a>(context: &mut Context<'a>) -> Option<&'a [u8]> {
     let machine = context.variables.machine();
     let variable = machine.get("SET_HOSTNAME HOSTNAME")?;
-    let mut name = context.arena.table();
-    for label in split(variable.shown(), |byte| byte == b'.') {
+    let mut name = context.arena.vector();
+    for label in split(variable.format(), |byte| byte == b'.') {
         let valid = |byte: &u8| byte.is_ascii_alphanumeric();
         // What is no letter or digit becomes a dash, and those are trimmed.
         let Some(first) = label.iter().position(valid) else {

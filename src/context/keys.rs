@@ -4,10 +4,10 @@ use ufmt::uwrite;
 use super::Context;
 use super::values::is_user;
 use super::variables::Variable;
-use crate::memory::{Set, Table};
+use crate::base::arena::{Set, Vector};
+use crate::base::text::format;
+use crate::base::text::{find, lines, span, split, trim};
 use crate::plan::{Dialect, Key};
-use crate::report::shown;
-use crate::text::{find, lines, span, split, trim};
 
 /// Where keys may stand, in the order in which they are listed.
 const VARIABLES: &str = "SSH_PUBLIC_KEY EC2_PUBLIC_KEY SSH_KEY PUBLIC_KEY STRATUSLAB_REMOTE_KEY";
@@ -28,7 +28,7 @@ pub fn read<'a>(
 ) -> Logins<'a> {
     let machine = context.variables.machine();
     let mut keys = Keys {
-        list: context.arena.table(),
+        list: context.arena.vector(),
         seen: Set::new(context.arena),
     };
     let named = match dialect {
@@ -65,7 +65,7 @@ pub fn read<'a>(
 }
 
 struct Keys<'a> {
-    list: Table<'a, Key<'a>>,
+    list: Vector<'a, Key<'a>>,
     /// A number for each user, with its lines.
     seen: Set<'a>,
 }
@@ -90,7 +90,7 @@ impl<'a> Keys<'a> {
             Ok(None) => context.remark(variable, "no such key file on the disk"),
             Err(reason) => {
                 let (place, name) = (variable.place, variable.name);
-                let reason = shown(context.arena, &reason);
+                let reason = format(context.arena, &reason);
                 let what = "cannot read the key file";
                 context.warnings.at(place, name, what, reason);
             }
@@ -136,7 +136,7 @@ impl<'a> Keys<'a> {
                         }
                     },
                 };
-                let mut found = context.arena.table();
+                let mut found = context.arena.vector();
                 uwrite!(found, "line {}", number);
                 let (place, name) = (variable.place, variable.name);
                 context.warnings.at(place, name, what, found.finish());
@@ -232,7 +232,7 @@ const NEWLINE: &[u8] = b"\\n";
 /// Where the next key of the line begins: a type that is known, with its blob,
 /// behind a blank, a comma or a [`NEWLINE`]. `first` is what is known of the
 /// key that the line begins with.
-fn next_key(line: &[u8], first: &Result<Found, &'static str>) -> Option<usize> {
+fn next_key(line: &[u8], first: &Result<FileContent, &'static str>) -> Option<usize> {
     let behind = |mut at: usize| {
         loop {
             at += 1 + find(line.get(at..)?, |byte| {
@@ -303,7 +303,7 @@ fn has_options(comment: &[u8]) -> bool {
 }
 
 /// Where the base64 text of a key ends in its line, and what it lacks.
-struct Found {
+struct FileContent {
     /// Position behind the last base64 character, padding not counted.
     end: usize,
     /// Position behind the padding that is there.
@@ -312,7 +312,7 @@ struct Found {
     padding: usize,
 }
 
-impl Found {
+impl FileContent {
     /// The line with its padding as it should be.
     fn repaired<'a>(&self, context: &Context<'a>, line: &'a [u8]) -> &'a [u8] {
         let padding: &[u8] = match self.padding {
@@ -323,7 +323,7 @@ impl Found {
         if line.get(self.end..self.padded) == Some(padding) {
             return line;
         }
-        let mut fixed = context.arena.table();
+        let mut fixed = context.arena.vector();
         fixed.extend(line.get(..self.end).unwrap_or_default());
         fixed.extend(padding);
         fixed.extend(line.get(self.padded..).unwrap_or_default());
@@ -340,7 +340,7 @@ const OPTIONS: &str =
 
 /// Takes `[options] type blob [comment]` apart (sshd(8), AUTHORIZED_KEYS FILE
 /// FORMAT).
-fn parse(line: &[u8]) -> Result<Found, &'static str> {
+fn parse(line: &[u8]) -> Result<FileContent, &'static str> {
     match key_at(line, 0) {
         Err(NOT_A_KEY) => match key_at(line, options(line)) {
             // It was meant to be one.
@@ -371,7 +371,7 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// A key whose type stands at `start`.
-fn key_at(line: &[u8], start: usize) -> Result<Found, &'static str> {
+fn key_at(line: &[u8], start: usize) -> Result<FileContent, &'static str> {
     let text = line.get(start..).unwrap_or_default();
     let (kind, rest) = span(text, |byte| !is_blank(byte));
     let (_, blob) = span(rest, is_blank);
@@ -396,7 +396,7 @@ fn key_at(line: &[u8], start: usize) -> Result<Found, &'static str> {
     if !ends || plain && !Decoder::new(digits).only_strings() {
         return Err(DAMAGED);
     }
-    Ok(Found {
+    Ok(FileContent {
         end: line.len() - tail.len() - marks.len(),
         padded: line.len() - tail.len(),
         padding,

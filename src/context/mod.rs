@@ -1,20 +1,21 @@
 //! From the text of a context disk to a plan.
 //!
-//! [`assignments`] reads the shell syntax, [`variables`] sorts the names out,
+//! [`shell`] reads the shell syntax, [`variables`] sorts the names out,
 //! [`opennebula`] and [`stratuslab`] know what the names mean, [`network`]
 //! gathers what they say about NICs, [`keys`] and [`hostname`] do the rest.
-pub mod assignments;
 mod hostname;
 mod keys;
 mod network;
 mod opennebula;
+pub mod shell;
 mod stratuslab;
 mod values;
 mod variables;
 
-use crate::memory::{Arena, sort};
+use crate::base::arena::{Arena, sort};
+use crate::base::error::Error;
+use crate::base::text::{same, words};
 use crate::plan::{Dialect, Plan, Warning, Warnings};
-use crate::text::{Error, same, words};
 use network::Network;
 use variables::{Variable, Variables};
 
@@ -51,12 +52,12 @@ impl<'a> Context<'a> {
     /// secret: addresses, names, methods and the like.
     fn complain(&mut self, variable: &Variable<'a>, what: &'static str) {
         self.warnings
-            .at(variable.place, variable.name, what, variable.shown())
+            .at(variable.place, variable.name, what, variable.format())
     }
 
     /// The value of a list of addresses or names, up to what cannot be shown.
     fn list(&mut self, variable: &Variable<'a>) -> &'a [u8] {
-        let list = variable.shown();
+        let list = variable.format();
         if list.len() < variable.value.len() {
             let what = "has a =, is a quote missing? The rest of it is left out";
             self.remark(variable, what);
@@ -96,12 +97,12 @@ fn plan<'a>(
     configuration: Option<&'a mut [u8]>,
     files: &impl Files<'a>,
 ) -> Plan<'a> {
-    let mut assignments = arena.table();
-    let mut warnings = Warnings(arena.table());
+    let mut assignments = arena.vector();
+    let mut warnings = Warnings(arena.vector());
     let configured = configuration.is_some();
-    assignments::read(CONTEXT.as_bytes(), text, &mut assignments, &mut warnings);
+    shell::read(CONTEXT.as_bytes(), text, &mut assignments, &mut warnings);
     if let Some(text) = configuration {
-        assignments::read(
+        shell::read(
             CONFIGURATION.as_bytes(),
             text,
             &mut assignments,
@@ -134,7 +135,7 @@ fn plan<'a>(
     let network = network.finish(&mut context);
     let logins = keys::read(&mut context, dialect, files);
     let stock = scripts(&mut context, files, has_eth);
-    let mut user_data = arena.table();
+    let mut user_data = arena.vector();
     for variable in machine.each("USER_DATA USERDATA") {
         user_data.push(Warning {
             place: Some(variable.place),
@@ -207,7 +208,7 @@ fn scripts<'a>(context: &mut Context<'a>, files: &impl Files<'a>, has_eth: bool)
 
 /// Puts the warnings in the order of the files' lines, the general ones last.
 fn sort_by_place<'a>(arena: &'a Arena, warnings: &mut [Warning<'a>]) {
-    let mut numbered = arena.table();
+    let mut numbered = arena.vector();
     for (number, warning) in (0u32..).zip(warnings.iter()) {
         let key = match warning.place {
             Some(place) => (
@@ -257,7 +258,7 @@ pub(crate) mod tests {
             files,
         };
         let plan = read(&arena, b"context.sh", &disk).ok().unwrap();
-        let mut text = arena.table();
+        let mut text = arena.vector();
         plan.write(&mut text, b"");
         String::from_utf8(text.to_vec()).unwrap()
     }

@@ -4,22 +4,22 @@ use core::net::IpAddr;
 
 use super::values::is_domain;
 use super::{Context, Variable};
-use crate::memory::{Arena, Set, Table};
+use crate::base::arena::{Arena, Set, Vector};
+use crate::base::text::format;
+use crate::base::text::{Ip, ip, list};
 use crate::plan::{Link, LinkName, Prefix, Route};
-use crate::report::shown;
-use crate::text::{Ip, ip, list};
 
 /// The network part of a plan in the making. Lists of all links stand behind
 /// each other in one table, so that many links cost no more than few.
 pub struct Network<'a> {
     arena: &'a Arena,
-    links: Table<'a, Draft<'a>>,
-    addresses: Table<'a, Prefix>,
-    routes: Table<'a, Route>,
+    links: Vector<'a, Draft<'a>>,
+    addresses: Vector<'a, Prefix>,
+    routes: Vector<'a, Route>,
     /// Positions in `routes` whose metric nobody named.
-    automatic: Table<'a, usize>,
-    dns: Table<'a, IpAddr>,
-    search: Table<'a, &'a [u8]>,
+    automatic: Vector<'a, usize>,
+    dns: Vector<'a, IpAddr>,
+    search: Vector<'a, &'a [u8]>,
     /// How many of `dns` and `search` are the machine's own.
     machine: (usize, usize),
     /// Each link's number with its addresses as text.
@@ -49,12 +49,12 @@ impl<'a> Network<'a> {
     pub fn new(arena: &'a Arena) -> Self {
         Self {
             arena,
-            links: arena.table(),
-            addresses: arena.table(),
-            routes: arena.table(),
-            automatic: arena.table(),
-            dns: arena.table(),
-            search: arena.table(),
+            links: arena.vector(),
+            addresses: arena.vector(),
+            routes: arena.vector(),
+            automatic: arena.vector(),
+            dns: arena.vector(),
+            search: arena.vector(),
             machine: (0, 0),
             known_addresses: Set::new(arena),
             known_servers: Set::new(arena),
@@ -87,7 +87,7 @@ impl<'a> Network<'a> {
     /// Adds an address to the current link.
     pub fn address(&mut self, context: &mut Context<'a>, variable: &Variable<'a>, prefix: Prefix) {
         let link = self.links.len() as u32;
-        let address = shown(self.arena, &Ip(prefix.address));
+        let address = format(self.arena, &Ip(prefix.address));
         if self.known_addresses.insert(link, address) {
             self.addresses.push(prefix);
         } else {
@@ -101,7 +101,7 @@ impl<'a> Network<'a> {
         if destination.is_default() && metric.is_none() {
             self.automatic.push(self.routes.len());
         }
-        let usual = Route::usual_metric(destination.address.is_ipv4());
+        let usual = Route::default_metric(destination.address.is_ipv4());
         // IPv6 has no metric 0: the kernel reads it as 1024 (net/ipv6/route.c,
         // IP6_RT_PRIO_USER).
         let metric = metric.filter(|metric| *metric != 0).unwrap_or(usual);
@@ -132,7 +132,10 @@ impl<'a> Network<'a> {
 
     /// Adds one name server.
     pub fn server(&mut self, server: IpAddr) {
-        if self.known_servers.insert(0, shown(self.arena, &Ip(server))) {
+        if self
+            .known_servers
+            .insert(0, format(self.arena, &Ip(server)))
+        {
             self.dns.push(server);
         }
     }
@@ -159,7 +162,7 @@ impl<'a> Network<'a> {
             self.machine = (self.dns.len(), self.search.len());
         }
         self.settle_metrics(context);
-        let mut links = self.arena.table();
+        let mut links = self.arena.vector();
         let mut tails = Tails {
             addresses: self.addresses.finish(),
             routes: self.routes.finish(),
@@ -221,10 +224,10 @@ impl<'a> Network<'a> {
                 let what = "another default route has the same metric, which of them is used is up to the kernel";
                 context
                     .warnings
-                    .general(shown(self.arena, &name), what, b"");
+                    .general(format(self.arena, &name), what, b"");
             }
         }
-        let mut next = [Route::usual_metric(false), Route::usual_metric(true)];
+        let mut next = [Route::default_metric(false), Route::default_metric(true)];
         for position in self.automatic.iter() {
             let Some(route) = self.routes.get_mut(*position) else {
                 continue;

@@ -6,9 +6,9 @@ use super::Context;
 use super::network::Network;
 use super::values::{destination, is_no, is_yes, length, netmask, subnet, usable};
 use super::variables::{Group, Nic, Variable, Variables};
-use crate::memory::Set;
+use crate::base::arena::Set;
+use crate::base::text::{Mac, choice, equal, ip, number, same, split, trim, words};
 use crate::plan::{Ipv4Method, Ipv6Method, LinkName, Prefix};
-use crate::text::{Mac, choice, equal, ip, number, same, split, trim, words};
 
 /// What says that a NIC exists where its MAC does not.
 const SIGNS: &str = "IP IP6 IPV6 METHOD IP6_METHOD";
@@ -443,7 +443,7 @@ impl<'a> Reader<'a, '_> {
         // What cannot be read is said once.
         let entries = match v4 {
             true => self.context.list(variable),
-            false => variable.shown(),
+            false => variable.format(),
         };
         for entry in split(entries, |byte| byte == b',').map(trim) {
             if entry.is_empty() {

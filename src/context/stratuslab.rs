@@ -8,9 +8,9 @@ use super::network::Network;
 use super::opennebula::ipv4;
 use super::values::netmask;
 use super::variables::{Group, Variable, Variables};
-use crate::memory::hash;
+use crate::base::arena::hash;
+use crate::base::text::{ip, lines, trim};
 use crate::plan::{Ipv4Method, LinkName, Prefix};
-use crate::text::{ip, lines, trim};
 
 /// Address and mask of eth0, eth1, eth2.
 const NICS: [(&str, &str); 3] = [

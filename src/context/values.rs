@@ -1,8 +1,8 @@
 //! Single values: masks, switches, lists, and the words said about bad ones.
 use core::net::IpAddr;
 
+use crate::base::text::{choice, cut, ip, number, same, split};
 use crate::plan::Prefix;
-use crate::text::{choice, cut, ip, number, same, split};
 
 /// Length of the network part from `255.255.254.0`, `23` or `/23`.
 pub fn netmask(text: &[u8]) -> Option<u8> {

@@ -1,10 +1,10 @@
 //! The assignments of a context, ordered so that each NIC's are together.
 use core::cmp::Ordering;
 
-use super::assignments::Assignment;
-use crate::memory::Arena;
-use crate::plan::{LinkName, Place};
-use crate::text::{cut, number, span, trim, words};
+use super::shell::Assignment;
+use crate::base::arena::Arena;
+use crate::base::text::{cut, number, span, trim, words};
+use crate::plan::{LinkName, SourceLocation};
 
 /// What a variable is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +26,7 @@ pub struct Variable<'a> {
     /// The value, without the blanks around it.
     pub value: &'a [u8],
     /// Where it was assigned.
-    pub place: Place<'a>,
+    pub place: SourceLocation<'a>,
 }
 
 impl<'a> Variable<'a> {
@@ -152,12 +152,12 @@ pub struct Variables<'a> {
 impl<'a> Variables<'a> {
     /// Sorts the assignments out.
     pub fn new(arena: &'a Arena, assignments: &[Assignment<'a>]) -> Self {
-        let mut variables = arena.table();
+        let mut variables = arena.vector();
         for (order, assignment) in (0..).zip(assignments) {
             variables.push(Variable::new(assignment, order));
         }
         let variables = variables.finish();
-        crate::memory::sort(variables, |one, other| one.cmp(other).is_lt());
+        crate::base::arena::sort(variables, |one, other| one.cmp(other).is_lt());
         let variables = &*variables;
         let machine = variables.partition_point(|variable| variable.scope == Scope::Machine);
         let (machine, links) = variables.split_at_checked(machine).unwrap_or_default();
@@ -191,7 +191,7 @@ impl<'a> Variable<'a> {
     /// What of the value may be shown: nothing from the name before a `=` on.
     /// No value that is shown has a `=`, and where a quote is missing other
     /// variables stand there.
-    pub fn shown(&self) -> &'a [u8] {
+    pub fn format(&self) -> &'a [u8] {
         let Some((head, _)) = cut(self.value, b'=') else {
             return self.value;
         };
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn each_nic_has_its_own() {
         let arena = Arena::new();
-        let place = Place {
+        let place = SourceLocation {
             file: b"context.sh",
             line: 1,
         };

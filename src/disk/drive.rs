@@ -5,7 +5,7 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
 
-use crate::text::Error;
+use crate::base::error::Error;
 
 /// The answer of a drive. Anything but a drive is `Ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,9 @@ use core::slice;
 use rustix::io::Errno;
 
 use super::LARGEST;
-use crate::memory::Arena;
-use crate::text::{Error, cut, same};
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::{cut, same};
 
 /// Bytes of a logical sector (ECMA-119, 6.1.2). No directory record crosses
 /// one (6.8.1.1), also where the logical blocks are smaller.
@@ -307,7 +308,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
     /// Looks for a file in the root directory: the exact name, else the first
     /// that differs only in case. `None`: there is none.
     pub fn find(&self, name: &[u8]) -> Result<Option<File<'a>>, Error> {
-        let mut sections = self.arena.table();
+        let mut sections = self.arena.vector();
         let mut length = 0usize;
         let mut best = Match::No;
         // Whether the last record has more sections to come, and is wanted.
@@ -544,7 +545,7 @@ impl<'a> File<'a> {
     pub fn whole(arena: &'a Arena, source: &impl ReadAt) -> Result<Self, Error> {
         let size = source.size()?;
         let length = usize::try_from(size).unwrap_or(usize::MAX);
-        let mut sections = arena.table();
+        let mut sections = arena.vector();
         sections.push(Extent {
             start: 0,
             length: length as u32,

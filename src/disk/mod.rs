@@ -13,12 +13,13 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, openat, seek};
 use rustix::io::{Errno, pread, retry_on_intr};
 
-use crate::memory::Arena;
-use crate::root::c_str;
-use crate::text::{Error, base_name};
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::base_name;
+use crate::base::text::c_str;
 pub use drive::Status;
 use iso9660::{Descriptor, File, Iso, ReadAt};
-pub use search::{Places, Search, search};
+pub use search::{Search, SystemPaths, search};
 
 /// The largest file of a context that is read, in bytes: a sanity limit.
 /// Servers write some kilobytes.

@@ -13,11 +13,12 @@ use super::drive::Status;
 use super::iso9660::{Descriptor, Iso};
 use super::wait::Wait;
 use super::{CONTEXT, Carrier, Device, Disk, NO_CONTEXT, open};
-use crate::directory::names;
-use crate::memory::{Arena, Table};
-use crate::report::{Level, Report};
-use crate::root::c_str;
-use crate::text::{Error, choice, same, words};
+use crate::base::arena::{Arena, Vector};
+use crate::base::error::Error;
+use crate::base::getdents::names;
+use crate::base::log::{Level, Report};
+use crate::base::text::c_str;
+use crate::base::text::{choice, same, words};
 
 /// What the lines of the report begin with.
 const STEP: &str = "context disk";
@@ -36,12 +37,12 @@ pub struct Search<'s> {
     /// Waits also when nothing is on its way, and no disk is an error.
     pub required: bool,
     /// Where to look.
-    pub places: Places<'s>,
+    pub paths: SystemPaths<'s>,
 }
 
 /// What the search touches.
 #[derive(Clone, Copy)]
-pub struct Places<'s> {
+pub struct SystemPaths<'s> {
     /// The directory with one entry for each block device, partitions too.
     pub block: &'s CStr,
     /// The directory with their nodes.
@@ -52,9 +53,9 @@ pub struct Places<'s> {
     pub status: fn(BorrowedFd<'_>) -> Status,
 }
 
-impl Places<'_> {
-    /// The places of the running system.
-    pub const SYSTEM: Places<'static> = Places {
+impl SystemPaths<'_> {
+    /// The paths of the running system.
+    pub const SYSTEM: SystemPaths<'static> = SystemPaths {
         block: c"/sys/class/block",
         dev: c"/dev",
         // Made and removed by systemd-udevd and eudev (`src/udev/udevd.c`).
@@ -93,7 +94,7 @@ fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Di
     let device = device.to_bytes();
     let parts: [&[u8]; 3] = match device.first() {
         Some(b'/') => [b"", b"", device],
-        _ => [options.places.dev.to_bytes(), b"/", device],
+        _ => [options.paths.dev.to_bytes(), b"/", device],
     };
     let path = c_str(arena, &parts)?;
     let mut wait = Wait::seconds(options.wait);
@@ -124,8 +125,8 @@ fn any<'a>(
 ) -> Result<Option<Disk<'a>>, Error> {
     let mut hunt = Hunt {
         arena,
-        places: options.places,
-        candidates: arena.table(),
+        paths: options.paths,
+        candidates: arena.vector(),
         pass: 0,
         best: None,
     };
@@ -134,9 +135,9 @@ fn any<'a>(
         // Asked before the look: what udev finishes in between is seen by the
         // next look.
         let udev_is_busy =
-            accessat(CWD, options.places.queue, Access::EXISTS, AtFlags::empty()).is_ok();
+            accessat(CWD, options.paths.queue, Access::EXISTS, AtFlags::empty()).is_ok();
         if let Err(reason) = hunt.look(report) {
-            report.problem(STEP, options.places.block.to_bytes(), reason);
+            report.problem(STEP, options.paths.block.to_bytes(), reason);
             break;
         }
         let found = match &hunt.best {
@@ -174,9 +175,9 @@ fn any<'a>(
 
 struct Hunt<'a, 's> {
     arena: &'a Arena,
-    places: Places<'s>,
+    paths: SystemPaths<'s>,
     /// Every device seen.
-    candidates: Table<'a, Candidate<'a>>,
+    candidates: Vector<'a, Candidate<'a>>,
     /// Counts the looks.
     pass: u32,
     best: Option<(Key<'a>, Disk<'a>)>,
@@ -286,7 +287,7 @@ impl<'a> Hunt<'a, '_> {
     /// Lists the devices. Those known and settled stay as they are.
     fn list(&mut self) -> Result<(), Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = openat(CWD, self.places.block, flags, Mode::empty())?;
+        let directory = openat(CWD, self.paths.block, flags, Mode::empty())?;
         let last = self.pass;
         self.pass = last.wrapping_add(1);
         names(directory.as_fd(), &mut |name| {
@@ -308,7 +309,7 @@ impl<'a> Hunt<'a, '_> {
                 *byte = b'/';
             }
             self.candidates.push(Candidate {
-                path: c_str(self.arena, &[self.places.dev.to_bytes(), b"/", node])?,
+                path: c_str(self.arena, &[self.paths.dev.to_bytes(), b"/", node])?,
                 name: self.arena.copy(name),
                 optical: is_optical(name),
                 listed: self.pass,
@@ -366,7 +367,7 @@ impl<'a> Hunt<'a, '_> {
     fn open(&mut self, candidate: &Candidate<'a>) -> Result<State, Error> {
         let device = Device(open(CWD, candidate.path)?);
         if candidate.optical {
-            match (self.places.status)(device.0.as_fd()) {
+            match (self.paths.status)(device.0.as_fd()) {
                 Status::Ready => {}
                 Status::Empty => return Ok(State::Empty),
                 Status::NotReady => return Ok(State::NotReady),

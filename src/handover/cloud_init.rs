@@ -9,9 +9,11 @@
 //! door: ds-identify writes it anew at each boot.
 use super::HEAD;
 use super::managers::links;
+use crate::base::error::Error;
+use crate::changeset::Changes;
+use crate::image::systemd::units;
+use crate::image::{Root, initd};
 use crate::plan::Plan;
-use crate::root::{Changes, Root, scripts, units};
-use crate::text::Error;
 
 /// As people know it.
 pub const NAME: &[u8] = b"cloud-init";
@@ -54,14 +56,14 @@ pub fn decide<'a>(
         return Ok(());
     }
     if !units::is_init(root)? {
-        return match scripts::enabled(root, SCRIPT)? {
+        return match initd::enabled(root, SCRIPT)? {
             Some(_) => Err(Error::new(
                 &"only systemd can tell it what the plan says: remove it",
             )),
             None => Ok(()),
         };
     }
-    if let units::Unit::Found { .. } = units::find(root, UNIT)? {
+    if let units::Unit::FileContent { .. } = units::find(root, UNIT)? {
         changes.run_file(root, CONFIG, config)?;
         changes.run_file(root, DROP_IN, SERVICE)?;
     }
@@ -72,9 +74,9 @@ pub fn decide<'a>(
 pub fn is_there(root: &Root) -> Result<bool, Error> {
     if units::is_init(root)? {
         let unit = units::find(root, UNIT)?;
-        return Ok(matches!(unit, units::Unit::Found { .. }));
+        return Ok(matches!(unit, units::Unit::FileContent { .. }));
     }
-    Ok(scripts::enabled(root, SCRIPT)?.is_some())
+    Ok(initd::enabled(root, SCRIPT)?.is_some())
 }
 
 /// Without the first line a key of root's that the data source has, too, gets

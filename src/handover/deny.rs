@@ -3,11 +3,14 @@
 //! covered by a copy that denies them our NICs, and what the kernel has stays.
 //! A NIC by DHCP is theirs, then in both families.
 use super::managers::{device, links};
-use super::{HEAD, cover, fill};
+use super::{HEAD, bind_over, fill};
+use crate::base::error::Error;
+use crate::base::text::format;
+use crate::base::text::lines;
+use crate::changeset::{Changes, RootAccess};
+use crate::image::systemd::units;
+use crate::image::{FileContent, ResolvedPath, Root, if_there};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
-use crate::report::shown;
-use crate::root::{Changes, Column, Found, Root, Spot, if_there, units};
-use crate::text::{Error, lines};
 
 const DHCPCD: &[u8] = b"/etc/dhcpcd.conf";
 const CONNMAN: &[u8] = b"/etc/connman/main.conf";
@@ -20,12 +23,12 @@ const USUAL: &[u8] = b"vmnet,vboxnet,virbr,ifb,ve-,vb-";
 pub fn dhcpcd<'a>(
     plan: &Plan,
     root: &Root<'a>,
-    _column: Column,
+    _column: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let arena = root.arena();
     let devices = denied(plan, root, (b"dhcpcd", b' '), changes);
-    let mut top = arena.table();
+    let mut top = arena.vector();
     if !devices.is_empty() {
         fill(&mut top, "denyinterfaces@\n", &[devices]);
     }
@@ -33,10 +36,10 @@ pub fn dhcpcd<'a>(
     if plan.has_name_servers() {
         fill(&mut top, "nohook resolv.conf\n", &[]);
     }
-    let mut end = arena.table();
+    let mut end = arena.vector();
     for link in links(plan).filter(|link| by_dhcp(link)) {
         if let Some(device) = link.device {
-            let metric = shown(arena, &link.router_metric());
+            let metric = format(arena, &link.router_metric());
             fill(&mut end, "interface @\nmetric @\n", &[device, metric]);
         }
     }
@@ -44,7 +47,7 @@ pub fn dhcpcd<'a>(
     if top.is_empty() && end.is_empty() {
         return Ok(());
     }
-    let mut text = arena.table();
+    let mut text = arena.vector();
     if !top.is_empty() {
         fill(&mut text, "@@\n", &[HEAD.as_bytes(), &top]);
     }
@@ -52,14 +55,14 @@ pub fn dhcpcd<'a>(
     if !end.is_empty() {
         fill(&mut text, "@@", &[HEAD.as_bytes(), &end]);
     }
-    cover(root, own.spot, &own.found, text.finish(), changes)
+    bind_over(root, own.resolved, &own.found, text.finish(), changes)
 }
 
 /// At the end: of two values the last one counts (GLib's key files).
 pub fn connman<'a>(
     plan: &Plan,
     root: &Root<'a>,
-    _column: Column,
+    _column: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let arena = root.arena();
@@ -75,18 +78,18 @@ pub fn connman<'a>(
             old = parts.next().unwrap_or(old);
         }
     }
-    let mut text = arena.table();
+    let mut text = arena.vector();
     text.extend(own.theirs);
     fill(
         &mut text,
         "@[General]\nNetworkInterfaceBlacklist=@@\n\n",
         &[HEAD.as_bytes(), old, devices],
     );
-    cover(root, own.spot, &own.found, text.finish(), changes)?;
+    bind_over(root, own.resolved, &own.found, text.finish(), changes)?;
     if units::is_init(root)? && !links(plan).any(by_dhcp) {
         // It would wait two minutes for a NIC of ConnMan's.
-        let unit = root.locate(b"/run/systemd/system/connman-wait-online.service")?;
-        changes.link(root, unit, b"/dev/null")?;
+        let unit = root.resolve(b"/run/systemd/system/connman-wait-online.service")?;
+        changes.symlink(root, unit, b"/dev/null")?;
     }
     Ok(())
 }
@@ -102,7 +105,7 @@ fn denied<'a>(
     (manager, before): (&[u8], u8),
     changes: &mut Changes,
 ) -> &'a [u8] {
-    let mut devices = root.arena().table();
+    let mut devices = root.arena().vector();
     for link in links(plan) {
         let device = device(link, manager, root, changes);
         let by_dhcp = by_dhcp(link);
@@ -118,7 +121,7 @@ fn denied<'a>(
         if differs {
             changes.problem(
                 "DHCP in one family alone",
-                shown(root.arena(), &link.name),
+                format(root.arena(), &link.name),
                 &"dhcpcd and ConnMan do it in both or in none: use another network manager",
             );
         }
@@ -129,8 +132,8 @@ fn denied<'a>(
 /// A file of the root, and what of it is not ours, with the end of its last
 /// line.
 struct Own<'a> {
-    spot: Spot<'a>,
-    found: Found<'a>,
+    resolved: ResolvedPath<'a>,
+    found: FileContent<'a>,
     theirs: &'a [u8],
 }
 
@@ -138,8 +141,8 @@ struct Own<'a> {
 /// empty one, or to the end.
 #[inline(never)]
 fn open<'a>(root: &Root<'a>, path: &[u8]) -> Result<Own<'a>, Error> {
-    let spot = root.locate(path)?;
-    let Some(found) = if_there(root.read_spot(spot))? else {
+    let resolved = root.resolve(path)?;
+    let Some(found) = if_there(root.read_resolved(resolved))? else {
         return Err(Error::new(
             &"its file cannot be read, so it asks for DHCP on every NIC: \
              add that file to the image, or remove this network manager",
@@ -154,7 +157,7 @@ fn open<'a>(root: &Root<'a>, path: &[u8]) -> Result<Own<'a>, Error> {
         theirs = root.arena().concat(&[before, after]);
     }
     Ok(Own {
-        spot,
+        resolved,
         found,
         theirs,
     })

@@ -4,9 +4,11 @@
 use rustix::io::Errno;
 
 use super::replace;
+use crate::base::error::Error;
+use crate::base::text::lines;
+use crate::changeset::{Changes, RootAccess};
+use crate::image::Root;
 use crate::plan::Plan;
-use crate::root::{Changes, Column, Root};
-use crate::text::{Error, lines};
 
 /// The file, as the booted system names it.
 pub const PATH: &[u8] = b"/etc/hostname";
@@ -16,14 +18,14 @@ pub const PATH: &[u8] = b"/etc/hostname";
 pub fn decide<'a>(
     plan: &Plan,
     root: &Root<'a>,
-    column: Column,
+    access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let Some(hostname) = plan.hostname else {
         return Ok(());
     };
-    let spot = root.locate(PATH)?;
-    let old = match root.read_spot(spot) {
+    let resolved = root.resolve(PATH)?;
+    let old = match root.read_resolved(resolved) {
         Ok(old) => old,
         Err(error) if error == Errno::NOENT => return Ok(()),
         Err(reason) => return Err(reason),
@@ -34,7 +36,7 @@ pub fn decide<'a>(
         Some(_) => {}
     }
     let content = root.arena().concat(&[hostname, b"\n"]);
-    replace(root, spot, Some(old), content, column, changes)
+    replace(root, resolved, Some(old), content, access, changes)
 }
 
 /// The first line that is no comment.

@@ -17,12 +17,14 @@
 use rustix::io::Errno;
 
 use super::managers::{device, is_v4, links};
-use super::{HEAD, cover, fill};
-use crate::memory::Arena;
+use super::{HEAD, bind_over, fill};
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::format;
+use crate::base::text::{Ip, Text};
+use crate::changeset::{Access, Changes, File, Folder, RootAccess};
+use crate::image::{ResolvedPath, Root};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
-use crate::report::shown;
-use crate::root::{Access, Changes, Column, File, Folder, Root, Spot};
-use crate::text::{Error, Ip, Text};
 
 const INTERFACES: &[u8] = b"/etc/network/interfaces";
 
@@ -30,12 +32,12 @@ const INTERFACES: &[u8] = b"/etc/network/interfaces";
 pub fn decide<'a>(
     plan: &Plan,
     root: &Root<'a>,
-    _column: Column,
+    _column: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let arena = root.arena();
-    let mut devices = arena.table::<&[u8]>();
-    let mut ours = arena.table();
+    let mut devices = arena.vector::<&[u8]>();
+    let mut ours = arena.vector();
     for link in links(plan) {
         if let Some(device) = device(link, b"ifupdown", root, changes) {
             devices.push(device);
@@ -47,8 +49,8 @@ pub fn decide<'a>(
     }
     let ours = arena.concat(&[HEAD.as_bytes(), &ours]);
 
-    let spot = root.locate(INTERFACES)?;
-    let main = root.read_spot(spot)?;
+    let resolved = root.resolve(INTERFACES)?;
+    let main = root.read_resolved(resolved)?;
     let mut door = None;
     for line in main.content.split(|byte| *byte == b'\n') {
         let [word, patterns @ ..] = words(arena, line) else {
@@ -65,13 +67,13 @@ pub fn decide<'a>(
             };
             let folder = path.strip_suffix(b"/*");
             if folder.is_none() && *word == b"source" {
-                without(root, root.locate(path)?, &devices, changes)?;
+                without(root, root.resolve(path)?, &devices, changes)?;
                 continue;
             }
             let folder = folder.unwrap_or(path);
-            let place = root.locate(arena.concat(&[folder, b"/onecontext"]))?;
+            let place = root.resolve(arena.concat(&[folder, b"/onecontext"]))?;
             for name in root.list(folder)? {
-                let other = root.locate(arena.concat(&[folder, b"/", name]))?;
+                let other = root.resolve(arena.concat(&[folder, b"/", name]))?;
                 if other != place {
                     without(root, other, &devices, changes)?;
                 }
@@ -88,37 +90,37 @@ pub fn decide<'a>(
             folder: Folder::Made(Access::FOLDER),
         };
         changes.file(root, door, file, b"")?;
-        return without(root, spot, &devices, changes);
+        return without(root, resolved, &devices, changes);
     }
     // What an earlier run has put at the end is not counted.
     let head = HEAD.as_bytes();
     let mut ends = main.content.windows(head.len());
     let end = ends.position(|part| part == head);
     let theirs = main.content.get(..end.unwrap_or(usize::MAX));
-    let mut text = arena.table();
+    let mut text = arena.vector();
     copy_without(arena, &mut text, theirs.unwrap_or(main.content), &devices);
     if !text.is_empty() && !text.ends_with(b"\n") {
         text.push(b'\n');
     }
     text.extend(ours);
-    cover(root, spot, &main, text.finish(), changes)
+    bind_over(root, resolved, &main, text.finish(), changes)
 }
 
 /// Covers a file that names one of our devices by a copy that does not.
 fn without<'a>(
     root: &Root<'a>,
-    spot: Spot<'a>,
+    resolved: ResolvedPath<'a>,
     devices: &[&[u8]],
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let found = match root.read_spot(spot) {
+    let found = match root.read_resolved(resolved) {
         // Not there, or a directory: ifupdown does not read it either.
         Err(error) if error == Errno::NOENT || error.errno().is_none() => return Ok(()),
         found => found?,
     };
-    let mut text = root.arena().table();
+    let mut text = root.arena().vector();
     copy_without(root.arena(), &mut text, found.content, devices);
-    cover(root, spot, &found, text.finish(), changes)
+    bind_over(root, resolved, &found, text.finish(), changes)
 }
 
 /// All lines of `theirs` but those that are about one of `devices`.
@@ -201,7 +203,7 @@ impl Keyword {
 }
 
 fn words<'a>(arena: &'a Arena, line: &'a [u8]) -> &'a [&'a [u8]] {
-    let mut words = arena.table();
+    let mut words = arena.vector();
     for word in line.split(u8::is_ascii_whitespace) {
         if !word.is_empty() {
             words.push(word);
@@ -237,7 +239,7 @@ fn stanzas(text: &mut Text, arena: &Arena, link: &Link, device: &[u8]) {
     };
     fill(text, ipv4, &[device]);
     if let Some(mtu) = link.mtu {
-        fill(text, "\tmtu @\n", &[shown(arena, &mtu)]);
+        fill(text, "\tmtu @\n", &[format(arena, &mtu)]);
     }
     replace(text, arena, link, device, true);
 }
@@ -245,7 +247,7 @@ fn stanzas(text: &mut Text, arena: &Arena, link: &Link, device: &[u8]) {
 /// The addresses and routes of a family, with the kernel room's values.
 fn replace(text: &mut Text, arena: &Arena, link: &Link, device: &[u8], v4: bool) {
     for address in link.addresses.iter().filter(|prefix| is_v4(prefix) == v4) {
-        let values = [shown(arena, address), device];
+        let values = [format(arena, address), device];
         fill(text, "\tup ip address replace @ dev @\n", &values);
     }
     let routes = link.routes.iter();
@@ -256,7 +258,7 @@ fn replace(text: &mut Text, arena: &Arena, link: &Link, device: &[u8], v4: bool)
     }
 }
 
-/// A route as `ip route` takes it, or wicked, and a newline. wicked has a column
+/// A route as `ip route` takes it, or wicked, and a newline. wicked has a access
 /// for the gateway, too, but knows "onlink" of next hops alone
 /// (client/suse/compat-suse.c).
 pub(super) fn route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8], wicked: bool) {
@@ -264,11 +266,11 @@ pub(super) fn route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]
         true => ("@ - - @ metric @ proto static", " nexthop via @"),
         false => ("@ dev @ metric @ proto static", " via @"),
     };
-    let to = shown(arena, &route.destination);
-    let metric = shown(arena, &route.metric);
+    let to = format(arena, &route.destination);
+    let metric = format(arena, &route.metric);
     fill(text, template, &[to, device, metric]);
     if let Some(gateway) = route.gateway {
-        fill(text, via, &[shown(arena, &Ip(gateway))]);
+        fill(text, via, &[format(arena, &Ip(gateway))]);
     }
     let end = if route.onlink { " onlink\n" } else { "\n" };
     fill(text, end, &[]);

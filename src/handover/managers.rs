@@ -2,10 +2,12 @@
 use ufmt::{Formatter, uDisplay, uWrite};
 
 use super::{Decide, deny, ifupdown, netplan, network_manager, networkd, sysconfig};
+use crate::base::error::Error;
+use crate::base::text::format;
+use crate::changeset::Changes;
+use crate::image::systemd::units;
+use crate::image::{Root, initd};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
-use crate::report::shown;
-use crate::root::{Changes, Root, scripts, units};
-use crate::text::Error;
 
 /// Says what of a root enables something, if anything does.
 type Asks = for<'a> fn(&Root<'a>) -> Result<Option<&'a [u8]>, Error>;
@@ -19,7 +21,7 @@ pub struct Manager {
     /// What starts it elsewhere, and where there is no such unit.
     script: Option<&'static [u8]>,
     /// Whether what routers advertise is its own work; if not, the kernel's.
-    hears_routers: bool,
+    handles_router_advertisements: bool,
     /// What else than a link may enable that.
     enabled_by: Option<Asks>,
     /// What it is told.
@@ -42,7 +44,7 @@ pub const NETWORKD: Manager = Manager {
     name: b"systemd-networkd",
     unit: b"systemd-networkd.service",
     script: None,
-    hears_routers: true,
+    handles_router_advertisements: true,
     enabled_by: Some(netplan::enables_networkd),
     decide: networkd::decide,
 };
@@ -52,7 +54,7 @@ pub const NETWORK_MANAGER: Manager = Manager {
     name: b"NetworkManager",
     unit: b"NetworkManager.service",
     script: Some(b"network-manager"),
-    hears_routers: true,
+    handles_router_advertisements: true,
     enabled_by: None,
     decide: network_manager::decide,
 };
@@ -62,7 +64,7 @@ pub const IFUPDOWN: Manager = Manager {
     name: b"ifupdown",
     unit: b"networking.service",
     script: Some(b"networking"),
-    hears_routers: false,
+    handles_router_advertisements: false,
     enabled_by: None,
     decide: ifupdown::decide,
 };
@@ -72,7 +74,7 @@ pub const DHCPCD: Manager = Manager {
     name: b"dhcpcd",
     unit: b"dhcpcd.service",
     script: Some(b"dhcpcd"),
-    hears_routers: false,
+    handles_router_advertisements: false,
     enabled_by: None,
     decide: deny::dhcpcd,
 };
@@ -82,7 +84,7 @@ pub const CONNMAN: Manager = Manager {
     name: b"ConnMan",
     unit: b"connman.service",
     script: Some(b"connman"),
-    hears_routers: false,
+    handles_router_advertisements: false,
     enabled_by: None,
     decide: deny::connman,
 };
@@ -92,7 +94,7 @@ pub const NETWORK_SCRIPTS: Manager = Manager {
     name: b"network-scripts",
     unit: b"network.service",
     script: Some(b"network"),
-    hears_routers: false,
+    handles_router_advertisements: false,
     enabled_by: None,
     decide: sysconfig::network_scripts,
 };
@@ -102,7 +104,7 @@ pub const WICKED: Manager = Manager {
     name: b"wicked",
     unit: b"wicked.service",
     script: None,
-    hears_routers: false,
+    handles_router_advertisements: false,
     enabled_by: None,
     decide: sysconfig::wicked,
 };
@@ -116,7 +118,7 @@ impl Manager {
             match units::find(root, self.unit)? {
                 units::Unit::Missing => {}
                 units::Unit::Masked => return Ok(None),
-                units::Unit::Found { text, .. } => {
+                units::Unit::FileContent { text, .. } => {
                     let by = units::will_be_enabled(root, self.unit, text)?;
                     return match self.enabled_by {
                         Some(ask) if by.is_none() => ask(root),
@@ -126,7 +128,7 @@ impl Manager {
             }
         }
         match self.script {
-            Some(script) => scripts::enabled(root, script),
+            Some(script) => initd::enabled(root, script),
             None => Ok(None),
         }
     }
@@ -145,8 +147,8 @@ type Enabled<'a> = (&'static Manager, &'a [u8]);
 impl<'a> Managers<'a> {
     /// Those of this root.
     pub fn of(root: &Root<'a>) -> Self {
-        let mut list = root.arena().table();
-        let mut unknown = root.arena().table::<u8>();
+        let mut list = root.arena().vector();
+        let mut unknown = root.arena().vector::<u8>();
         let mut first = None;
         for manager in ALL {
             let by = units::is_init(root).and_then(|systemd| manager.enabled(root, systemd));
@@ -189,8 +191,8 @@ impl<'a> Managers<'a> {
     }
 
     /// Whether they hear what routers advertise, so that we need not.
-    pub fn hear_routers(&self) -> bool {
-        self.are(|manager| manager.hears_routers)
+    pub fn handle_router_advertisements(&self) -> bool {
+        self.are(|manager| manager.handles_router_advertisements)
     }
 }
 
@@ -220,7 +222,7 @@ pub fn device<'p>(
         changes.note(&[
             manager,
             b" goes by names, and no device was found for ",
-            shown(root.arena(), &link.name),
+            format(root.arena(), &link.name),
         ]);
     }
     link.device

@@ -2,10 +2,10 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::base::text::Mac;
+use crate::changeset::Policy;
+use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
-use crate::root::Policy;
-use crate::root::testing::{EMPTY, Fixture, in_own_mounts, is_root};
-use crate::text::Mac;
 
 const NETWORKD: &str = "systemd-networkd.service";
 const NETWORK_MANAGER: &str = "NetworkManager.service";
@@ -29,7 +29,9 @@ pub(super) fn root_with(unit: &str) -> Fixture {
 pub(super) fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
     let run = || {
         fixture.apply(Policy::Auto, |root, writer, report| {
-            apply(plan, root, Some(&Managers::of(root)), writer, report);
+            writer.apply(report, |access, changes| {
+                decide(plan, root, Some(&Managers::of(root)), access, changes)
+            });
         })
     };
     let said = run();
@@ -438,7 +440,9 @@ fn several_at_once_get_each_its_own() {
     in_own_mounts(|| {
         with_plan(|plan| {
             let said = fixture.apply(Policy::Auto, |root, writer, report| {
-                apply(plan, root, Some(&Managers::of(root)), writer, report);
+                writer.apply(report, |access, changes| {
+                    decide(plan, root, Some(&Managers::of(root)), access, changes)
+                });
             });
             let said: Vec<_> = said
                 .iter()
@@ -489,7 +493,9 @@ fn only_what_is_enabled_is_told() {
         // Neither: the name alone.
         let fixture = root_with(NETWORKD);
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            apply(plan, root, None, writer, report);
+            writer.apply(report, |access, changes| {
+                decide(plan, root, None, access, changes)
+            });
         });
         assert!(said.is_empty(), "{said:?}");
     });
@@ -722,7 +728,9 @@ fn told(keys: &[(&str, &str)], hostname: Option<&[u8]>, network: bool) -> Option
         };
         fixture.apply(Policy::ReadOnly, |root, writer, report| {
             let managers = network.then(|| Managers::of(root));
-            apply(&plan, root, managers.as_ref(), writer, report);
+            writer.apply(report, |access, changes| {
+                decide(&plan, root, managers.as_ref(), access, changes)
+            });
         });
     });
     assert_eq!(fixture.has(TOLD[0]), fixture.has(TOLD[1]));
@@ -784,7 +792,7 @@ fn cloud_init_is_told_through_its_environment() {
             )
         );
         // It asks nobody for an address.
-        let arena = crate::memory::Arena::new();
+        let arena = crate::base::arena::Arena::new();
         assert!(!Managers::of(&fixture.root(&arena)).do_dhcp());
     });
     // Where the context skips all NICs, they are cloud-init's.

@@ -13,36 +13,23 @@ mod sysconfig;
 
 pub use managers::Managers;
 
+use crate::base::error::Error;
+use crate::base::text::Text;
+use crate::changeset::{Access, Changes, File, Folder, RootAccess};
+use crate::image::{FileContent, ResolvedPath, Root};
 use crate::plan::Plan;
-use crate::report::Report;
-use crate::root::{Access, Changes, Column, File, Folder, Found, Root, Spot, Writer};
-use crate::text::{Error, Text};
 
-type Decide = for<'a> fn(&Plan, &Root<'a>, Column, &mut Changes<'a>) -> Result<(), Error>;
+type Decide = for<'a> fn(&Plan, &Root<'a>, RootAccess, &mut Changes<'a>) -> Result<(), Error>;
 
 /// What our files start with.
 const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
-
-/// Writes what the root's own tools read; without managers only what is not of
-/// the network.
-pub fn apply<'a>(
-    plan: &Plan,
-    root: &Root<'a>,
-    managers: Option<&Managers<'a>>,
-    writer: &mut Writer<'_, 'a>,
-    report: &mut Report<'a>,
-) {
-    writer.apply(report, |column, changes| {
-        decide(plan, root, managers, column, changes)
-    });
-}
 
 /// What is to be written, and what cannot be. Writes nothing.
 pub fn decide<'a>(
     plan: &Plan,
     root: &Root<'a>,
     managers: Option<&Managers<'a>>,
-    column: Column,
+    access: RootAccess,
     changes: &mut Changes<'a>,
 ) {
     let said = |decided: Result<(), Error>, to: &[u8], changes: &mut Changes<'a>| {
@@ -50,21 +37,21 @@ pub fn decide<'a>(
             changes.problem("hand over", to, reason);
         }
     };
-    let decided = hostname::decide(plan, root, column, changes);
+    let decided = hostname::decide(plan, root, access, changes);
     said(decided, hostname::PATH, changes);
     let decided = cloud_init::decide(plan, root, managers.is_some(), changes);
     said(decided, cloud_init::NAME, changes);
     let Some(managers) = managers else {
         return;
     };
-    let decided = resolv_conf::decide(plan, root, managers, column, changes);
+    let decided = resolv_conf::decide(plan, root, managers, access, changes);
     said(decided, resolv_conf::PATH, changes);
     if let Some((names, reason)) = managers.unknown {
         changes.problem("find out whether the image enables", names, reason);
     }
     for (manager, by) in managers.list() {
         changes.note(&[manager.name, b" is enabled by ", by]);
-        let decided = (manager.decide)(plan, root, column, changes);
+        let decided = (manager.decide)(plan, root, access, changes);
         said(decided, manager.name, changes);
     }
 }
@@ -90,20 +77,19 @@ fn fill(text: &mut Text, template: &str, values: &[&[u8]]) {
 /// written, else covered.
 fn replace<'a>(
     root: &Root<'a>,
-    spot: Spot<'a>,
-    old: Option<Found<'a>>,
+    resolved: ResolvedPath<'a>,
+    old: Option<FileContent<'a>>,
     content: &'a [u8],
-    column: Column,
+    access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let access = old.as_ref().map_or(Access::PUBLIC, Access::of);
     let file = File {
         content,
-        access,
+        access: old.as_ref().map_or(Access::PUBLIC, Access::of),
         folder: Folder::Made(Access::FOLDER),
     };
-    if column == Column::Written || spot.in_run() {
-        changes.file(root, spot, file, b"")?;
+    if access == RootAccess::Writable || resolved.in_run() {
+        changes.file(root, resolved, file, b"")?;
         return Ok(());
     }
     let Some(old) = old else {
@@ -112,14 +98,14 @@ fn replace<'a>(
                     add an empty one to the image",
         ));
     };
-    cover(root, spot, &old, content, changes)
+    bind_over(root, resolved, &old, content, changes)
 }
 
 /// Covers a file, unless it is as it should be.
-fn cover<'a>(
+fn bind_over<'a>(
     root: &Root<'a>,
-    spot: Spot<'a>,
-    found: &Found<'a>,
+    resolved: ResolvedPath<'a>,
+    found: &FileContent<'a>,
     content: &'a [u8],
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
@@ -131,7 +117,7 @@ fn cover<'a>(
         access: Access::of(found),
         folder: Folder::Made(Access::FOLDER),
     };
-    changes.cover(root, spot, file, b"")
+    changes.bind_over(root, resolved, file, b"")
 }
 
 #[cfg(test)]

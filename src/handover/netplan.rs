@@ -2,8 +2,10 @@
 //! boot, without a link in /etc, where a file in YAML leaves a NIC to networkd
 //! (netplan: src/generate.c). NetworkManager has a unit of its own. Either gets
 //! our files, which come before those that netplan makes from its own.
-use crate::root::{Root, units};
-use crate::text::{Error, choice, equal, lines, unquoted};
+use crate::base::error::Error;
+use crate::base::text::{choice, equal, lines, unquoted};
+use crate::image::Root;
+use crate::image::systemd::units;
 
 /// The file by which networkd will be enabled. YAML is read as people write it,
 /// a `renderer:` on a line of its own; networkd is what counts without one.

@@ -6,11 +6,13 @@ use core::net::IpAddr;
 
 use super::managers::{Id, is_told, is_v4, links};
 use super::{HEAD, fill};
-use crate::memory::Arena;
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::format;
+use crate::base::text::{Ip, Mac, Text};
+use crate::changeset::{Access, Changes, File, Folder, RootAccess};
+use crate::image::Root;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
-use crate::report::shown;
-use crate::root::{Access, Changes, Column, File, Folder, Root};
-use crate::text::{Error, Ip, Mac, Text};
 
 const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
 
@@ -22,22 +24,22 @@ const STATES: &[u8] = b"/run/NetworkManager/devices/";
 pub fn decide<'a>(
     plan: &Plan,
     root: &Root<'a>,
-    _column: Column,
+    _column: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let arena = root.arena();
     for link in links(plan) {
-        let id = shown(arena, &Id(link.name));
+        let id = format(arena, &Id(link.name));
         let path = arena.concat(&[FOLDER, id, b".nmconnection"]);
         let uuid = uuid(arena, link);
-        let mut text = arena.table();
+        let mut text = arena.vector();
         write(&mut text, arena, plan, link, uuid);
         let file = File {
             content: text.finish(),
             access: Access::ours(0o600),
             folder: Folder::Made(Access::FOLDER),
         };
-        changes.file(root, root.locate(path)?, file, b"")?;
+        changes.file(root, root.resolve(path)?, file, b"")?;
         if link.index == 0 || link.addresses.is_empty() {
             continue;
         }
@@ -46,8 +48,8 @@ pub fn decide<'a>(
         // included (src/core/nm-manager.c, get_existing_connection). To start
         // the profile afresh would take the addresses away for a moment. But
         // a profile that was there before a restart is taken as it stands.
-        let path = arena.concat(&[STATES, shown(arena, &link.index)]);
-        let mut text = arena.table();
+        let path = arena.concat(&[STATES, format(arena, &link.index)]);
+        let mut text = arena.vector();
         fill(
             &mut text,
             "[device]\nmanaged=true\nconnection-uuid=@\n",
@@ -82,9 +84,9 @@ fn is_set_up(link: &Link, v4: bool) -> bool {
 /// the letters "onecontext" and the MAC, else the number.
 fn uuid<'a>(arena: &'a Arena, link: &Link) -> &'a [u8] {
     let node = link.mac.unwrap_or_else(|| number(link.name));
-    let mut uuid = arena.table();
+    let mut uuid = arena.vector();
     uuid.extend(b"6f6e6563-6f6e-8465-b874-");
-    for byte in shown(arena, &node).split(|byte| *byte == b':') {
+    for byte in format(arena, &node).split(|byte| *byte == b':') {
         uuid.extend(byte);
     }
     uuid.finish()
@@ -97,14 +99,18 @@ fn write(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, uuid: &[u8]) 
         text,
         "[connection]\nid=@\nuuid=@\n\
          type=ethernet\nautoconnect-priority=900\n",
-        &[shown(arena, &Id(link.name)), uuid],
+        &[format(arena, &Id(link.name)), uuid],
     );
     match key(link) {
-        Key::Mac(mac) => fill(text, "\n[ethernet]\nmac-address=@\n", &[shown(arena, &mac)]),
+        Key::Mac(mac) => fill(
+            text,
+            "\n[ethernet]\nmac-address=@\n",
+            &[format(arena, &mac)],
+        ),
         Key::Device(device) => fill(text, "interface-name=@\n\n[ethernet]\n", &[device]),
     }
     if let Some(mtu) = link.mtu {
-        fill(text, "mtu=@\n", &[shown(arena, &mtu)]);
+        fill(text, "mtu=@\n", &[format(arena, &mtu)]);
     }
     family(text, arena, plan, link, true);
     family(text, arena, plan, link, false);
@@ -137,13 +143,13 @@ fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
             true => 256,
             false => link.router_metric(),
         };
-        fill(text, "route-metric=@\n", &[shown(arena, &metric)]);
+        fill(text, "route-metric=@\n", &[format(arena, &metric)]);
     }
     let mut number = 0u32;
     let mut add = |address: &Prefix| {
         if is_v4(address) == v4 {
             number += 1;
-            let values = [shown(arena, &number), shown(arena, address)];
+            let values = [format(arena, &number), format(arena, address)];
             fill(text, "address@=@\n", &values);
         }
     };
@@ -157,14 +163,14 @@ fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
     let routes = link.routes.iter();
     let routes = routes.filter(|route| is_v4(&route.destination) == v4);
     for (route, number) in routes.zip(1u32..) {
-        let number = shown(arena, &number);
-        let to = shown(arena, &route.destination);
+        let number = format(arena, &number);
+        let to = format(arena, &route.destination);
         let gateway = match route.gateway {
-            Some(gateway) => shown(arena, &Ip(gateway)),
+            Some(gateway) => format(arena, &Ip(gateway)),
             None if v4 => b"0.0.0.0",
             None => b"::",
         };
-        let metric = shown(arena, &route.metric);
+        let metric = format(arena, &route.metric);
         fill(text, "route@=@,@,@\n", &[number, to, gateway, metric]);
         if route.onlink {
             fill(text, "route@_options=onlink=true\n", &[number]);
@@ -179,10 +185,10 @@ fn servers(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
     let is_set_up = |link: &Link, v4| is_told(link) && is_set_up(link, v4);
     let first = plan.links.iter().find(|link| is_set_up(link, v4));
     let is_first = first.is_some_and(|first| first.name == link.name);
-    let mut list = arena.table::<u8>();
+    let mut list = arena.vector::<u8>();
     let mut add = |servers: &[IpAddr]| {
         for server in servers.iter().filter(|server| server.is_ipv4() == v4) {
-            fill(&mut list, "@;", &[shown(arena, &Ip(*server))]);
+            fill(&mut list, "@;", &[format(arena, &Ip(*server))]);
         }
     };
     if is_first {

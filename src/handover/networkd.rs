@@ -5,11 +5,13 @@
 
 use super::managers::{Id, is_v4, links};
 use super::{HEAD, fill};
-use crate::memory::Arena;
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::format;
+use crate::base::text::{Ip, Text};
+use crate::changeset::{Changes, RootAccess};
+use crate::image::Root;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
-use crate::report::shown;
-use crate::root::{Changes, Column, Root};
-use crate::text::{Error, Ip, Text};
 
 const FOLDER: &[u8] = b"/run/systemd/network/05-";
 
@@ -17,13 +19,13 @@ const FOLDER: &[u8] = b"/run/systemd/network/05-";
 pub fn decide<'a>(
     plan: &Plan,
     root: &Root<'a>,
-    _column: Column,
+    _column: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     for link in links(plan) {
-        let id = shown(root.arena(), &Id(link.name));
+        let id = format(root.arena(), &Id(link.name));
         let path = root.arena().concat(&[FOLDER, id, b".network"]);
-        let mut text = root.arena().table();
+        let mut text = root.arena().vector();
         write(&mut text, root.arena(), link);
         changes.run_file(root, path, text.finish())?;
     }
@@ -41,7 +43,7 @@ fn write(text: &mut Text, arena: &Arena, link: &Link) {
         (Some(mac), _) => fill(
             text,
             "[Match]\nMACAddress=@\nType=ether\nKind=!*\n",
-            &[shown(arena, &mac)],
+            &[format(arena, &mac)],
         ),
         // "!*" matches nothing.
         (None, device) => fill(text, "[Match]\nName=@\n", &[device.unwrap_or(b"!*")]),
@@ -63,7 +65,7 @@ fn write(text: &mut Text, arena: &Arena, link: &Link) {
     };
     fill(text, "\n[Link]\n", &[]);
     if let Some(mtu) = link.mtu {
-        fill(text, "MTUBytes=@\n", &[shown(arena, &mtu)]);
+        fill(text, "MTUBytes=@\n", &[format(arena, &mtu)]);
     }
     let waits = link.ipv4 == Some(Ipv4Method::Dhcp)
         || matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
@@ -78,34 +80,34 @@ fn write(text: &mut Text, arena: &Arena, link: &Link) {
         &[by_dhcp, by_router],
     );
     for address in link.addresses {
-        fill(text, "Address=@\n", &[shown(arena, address)]);
+        fill(text, "Address=@\n", &[format(arena, address)]);
     }
     for server in link.dns {
-        fill(text, "DNS=@\n", &[shown(arena, &Ip(*server))]);
+        fill(text, "DNS=@\n", &[format(arena, &Ip(*server))]);
     }
     for domain in link.search {
         fill(text, "Domains=@\n", &[domain]);
     }
     for route in link.routes {
         let v4 = is_v4(&route.destination);
-        let to = shown(arena, &route.destination);
+        let to = format(arena, &route.destination);
         fill(text, "\n[Route]\nDestination=@\n", &[to]);
         match route.gateway {
-            Some(gateway) => fill(text, "Gateway=@\n", &[shown(arena, &Ip(gateway))]),
+            Some(gateway) => fill(text, "Gateway=@\n", &[format(arena, &Ip(gateway))]),
             None if v4 => fill(text, "Scope=link\n", &[]),
             None => {}
         }
         if route.onlink {
             fill(text, "GatewayOnLink=yes\n", &[]);
         }
-        if route.metric != Route::usual_metric(v4) {
-            fill(text, "Metric=@\n", &[shown(arena, &route.metric)]);
+        if route.metric != Route::default_metric(v4) {
+            fill(text, "Metric=@\n", &[format(arena, &route.metric)]);
         }
     }
     if matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)) {
         return;
     }
-    let metric = shown(arena, &link.router_metric());
+    let metric = format(arena, &link.router_metric());
     fill(text, "\n[IPv6AcceptRA]\nRouteMetric=@\n", &[metric]);
     if link.ipv6 == Some(Ipv6Method::Dhcp) {
         // Also where the router does not ask for it.

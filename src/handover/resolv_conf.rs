@@ -5,9 +5,12 @@ use ufmt::uwrite;
 
 use super::managers::{Managers, NETWORK_MANAGER, NETWORKD};
 use super::{HEAD, replace};
+use crate::base::error::Error;
+use crate::base::text::{Ip, Text};
+use crate::changeset::{Changes, RootAccess};
+use crate::image::Root;
+use crate::image::systemd::units;
 use crate::plan::Plan;
-use crate::root::{Changes, Column, Root, units};
-use crate::text::{Error, Ip, Text};
 
 /// The file, as the booted system names it.
 pub const PATH: &[u8] = b"/etc/resolv.conf";
@@ -21,17 +24,17 @@ pub fn decide<'a>(
     plan: &Plan,
     root: &Root<'a>,
     managers: &Managers,
-    column: Column,
+    access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     // NetworkManager makes the file, or tells resolved, from its own profiles.
     if count(plan) == (0, 0) || managers.has(&NETWORK_MANAGER) {
         return Ok(());
     }
-    let mut text = root.arena().table();
+    let mut text = root.arena().vector();
     text.extend(HEAD.as_bytes());
-    let spot = root.locate(PATH)?;
-    if spot.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)? {
+    let resolved = root.resolve(PATH)?;
+    if resolved.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)? {
         // resolved.conf(5). networkd tells it those of the links.
         let links = if managers.has(&NETWORKD) {
             &[]
@@ -48,15 +51,15 @@ pub fn decide<'a>(
         return Ok(());
     }
     lines(&mut text, plan, "nameserver ", "search ");
-    if spot.is_hidden() {
+    if resolved.is_hidden() {
         return Err(Error::new(&"leads to a file system of the kernel"));
     }
-    let old = match root.read_spot(spot) {
+    let old = match root.read_resolved(resolved) {
         Ok(old) => Some(old),
         Err(error) if error == Errno::NOENT => None,
         Err(reason) => return Err(reason),
     };
-    replace(root, spot, old, text.finish(), column, changes)?;
+    replace(root, resolved, old, text.finish(), access, changes)?;
     if count(plan).0 > ASKED {
         changes.note(&[PATH, b": most programs ask only the first 3 name servers"]);
     }
@@ -66,7 +69,7 @@ pub fn decide<'a>(
 fn is_resolved_enabled(root: &Root) -> Result<bool, Error> {
     const NAME: &[u8] = b"systemd-resolved.service";
     match units::find(root, NAME)? {
-        units::Unit::Found { text, .. } if units::is_init(root)? => {
+        units::Unit::FileContent { text, .. } if units::is_init(root)? => {
             Ok(units::will_be_enabled(root, NAME, text)?.is_some())
         }
         _ => Ok(false),

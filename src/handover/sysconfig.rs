@@ -13,12 +13,14 @@ use rustix::io::Errno;
 
 use super::ifupdown::route;
 use super::managers::{device, is_v4, links};
-use super::{HEAD, cover, fill, replace};
-use crate::memory::Arena;
+use super::{HEAD, bind_over, fill, replace};
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::format;
+use crate::base::text::{Ip, Text, cut, lines, same, unquoted};
+use crate::changeset::{Changes, RootAccess};
+use crate::image::Root;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
-use crate::report::shown;
-use crate::root::{Changes, Column, Root};
-use crate::text::{Error, Ip, Text, cut, lines, same, unquoted};
 
 /// With HWADDR the root's udev gives the NIC that name again (initscripts:
 /// src/rename_device.c). NOZEROCONF and DEFROUTE: no routes but those of the
@@ -95,18 +97,18 @@ struct Dialect {
 pub fn network_scripts<'a>(
     plan: &Plan,
     root: &Root<'a>,
-    column: Column,
+    access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    NETWORK_SCRIPTS.hand_over(plan, root, column, changes)?;
+    NETWORK_SCRIPTS.hand_over(plan, root, access, changes)?;
     let arena = root.arena();
     for name in root.list(NETWORK_SCRIPTS.folder)? {
         let device = name.strip_prefix(b"ifcfg-").unwrap_or_default();
         if device.is_empty() || names_ours(b"DEVICE", device, plan, arena) {
             continue;
         }
-        let spot = root.locate(arena.concat(&[NETWORK_SCRIPTS.folder, name]))?;
-        let found = match root.read_spot(spot) {
+        let resolved = root.resolve(arena.concat(&[NETWORK_SCRIPTS.folder, name]))?;
+        let found = match root.read_resolved(resolved) {
             // A link that leads nowhere, or a directory.
             Err(error) if error == Errno::NOENT || error.errno().is_none() => continue,
             found => found?,
@@ -116,7 +118,7 @@ pub fn network_scripts<'a>(
             let value = unquoted(value).next().unwrap_or_default();
             names_ours(key.trim_ascii(), value, plan, arena)
         }) {
-            cover(root, spot, &found, OFF.as_bytes(), changes)?;
+            bind_over(root, resolved, &found, OFF.as_bytes(), changes)?;
         }
     }
     Ok(())
@@ -127,7 +129,7 @@ pub fn network_scripts<'a>(
 fn names_ours(key: &[u8], value: &[u8], plan: &Plan, arena: &Arena) -> bool {
     links(plan).any(|link| match (key, link.device, link.mac) {
         (b"DEVICE", device, _) => device == Some(value),
-        (b"HWADDR", Some(_), Some(mac)) => same(shown(arena, &mac), value),
+        (b"HWADDR", Some(_), Some(mac)) => same(format(arena, &mac), value),
         _ => false,
     })
 }
@@ -137,10 +139,10 @@ fn names_ours(key: &[u8], value: &[u8], plan: &Plan, arena: &Arena) -> bool {
 pub fn wicked<'a>(
     plan: &Plan,
     root: &Root<'a>,
-    column: Column,
+    access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    WICKED.hand_over(plan, root, column, changes)
+    WICKED.hand_over(plan, root, access, changes)
 }
 
 impl Dialect {
@@ -148,7 +150,7 @@ impl Dialect {
         &self,
         plan: &Plan,
         root: &Root<'a>,
-        column: Column,
+        access: RootAccess,
         changes: &mut Changes<'a>,
     ) -> Result<(), Error> {
         // On SUSE network.service is another name of wicked or NetworkManager.
@@ -157,12 +159,12 @@ impl Dialect {
         }
         for link in links(plan) {
             if let Some(device) = device(link, self.name, root, changes) {
-                let text = root.arena().table();
+                let text = root.arena().vector();
                 let mut pen = Pen {
                     dialect: self,
                     device,
                     root,
-                    column,
+                    access,
                     text,
                 };
                 pen.ifcfg(link, plan.has_name_servers());
@@ -178,7 +180,7 @@ struct Pen<'p, 'a> {
     dialect: &'p Dialect,
     device: &'p [u8],
     root: &'p Root<'a>,
-    column: Column,
+    access: RootAccess,
     text: Text<'a>,
 }
 
@@ -189,7 +191,7 @@ impl<'a> Pen<'_, 'a> {
         let (dialect, text, arena) = (self.dialect, &mut self.text, self.root.arena());
         fill(text, dialect.device, &[self.device]);
         if let Some(mac) = link.mac {
-            fill(text, dialect.mac, &[shown(arena, &mac)]);
+            fill(text, dialect.mac, &[format(arena, &mac)]);
         }
         let method = usize::from(link.ipv4 == Some(Ipv4Method::Dhcp))
             + 2 * usize::from(link.ipv6 == Some(Ipv6Method::Dhcp));
@@ -198,17 +200,17 @@ impl<'a> Pen<'_, 'a> {
             fill(text, dialect.keep_dns, &[]);
         }
         if let Some(mtu) = link.mtu {
-            fill(text, "MTU=@\n", &[shown(arena, &mtu)]);
+            fill(text, "MTU=@\n", &[format(arena, &mtu)]);
         }
         let mut end = "";
         for (prefix, count) in link.addresses.iter().zip(0u32..) {
             // The first one has no number.
             let number = match count {
                 0 => b"",
-                count => shown(arena, &count),
+                count => format(arena, &count),
             };
-            let address = shown(arena, &Ip(prefix.address));
-            let length = shown(arena, &u32::from(prefix.length));
+            let address = format(arena, &Ip(prefix.address));
+            let length = format(arena, &u32::from(prefix.length));
             let template = if dialect.is_wicked || is_v4(prefix) {
                 fill(text, dialect.address, &[number, address, number, length]);
                 continue;
@@ -261,14 +263,14 @@ impl<'a> Pen<'_, 'a> {
         let path = arena.concat(&[self.dialect.folder, kind, self.device]);
         let text = arena.concat(&[HEAD.as_bytes(), &self.text]);
         let mut put = || {
-            let spot = root.locate(path)?;
-            let old = match root.read_spot(spot) {
+            let resolved = root.resolve(path)?;
+            let old = match root.read_resolved(resolved) {
                 Ok(old) => Some(old),
                 Err(error) if error == Errno::NOENT && self.text.is_empty() => return Ok(()),
                 Err(error) if error == Errno::NOENT => None,
                 Err(reason) => return Err(reason),
             };
-            replace(root, spot, old, text, self.column, changes)
+            replace(root, resolved, old, text, self.access, changes)
         };
         if let Err(reason) = put() {
             changes.problem("hand over", path, reason);

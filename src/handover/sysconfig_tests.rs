@@ -1,10 +1,10 @@
 //! The files of network-scripts and wicked, whole.
 use super::managers_tests::{LINK, hand_over, root_with, with_plan};
 use super::*;
-use crate::memory::Arena;
+use crate::base::arena::Arena;
+use crate::changeset::Policy;
+use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 use crate::plan::{Ipv4Method, Ipv6Method, Link};
-use crate::root::Policy;
-use crate::root::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 
 const SCRIPTS: &str = "etc/sysconfig/network-scripts";
 
@@ -55,10 +55,10 @@ fn described(fixture: &Fixture, plan: &Plan) -> String {
         plan,
         &root,
         Some(&Managers::of(&root)),
-        Column::Written,
+        RootAccess::Writable,
         &mut changes,
     );
-    let mut text = arena.table();
+    let mut text = arena.vector();
     changes.write(&mut text);
     let text = String::from_utf8(text.to_vec()).unwrap();
     let ours = text.lines().filter(|line| line.contains("/sysconfig/"));
@@ -272,7 +272,9 @@ fn a_root_that_is_not_written() {
     };
     in_own_mounts(|| {
         let said = fixture.apply(Policy::ReadOnly, |root, writer, report| {
-            apply(&plan, root, Some(&Managers::of(root)), writer, report);
+            writer.apply(report, |access, changes| {
+                decide(&plan, root, Some(&Managers::of(root)), access, changes)
+            });
         });
         assert_eq!(
             said,

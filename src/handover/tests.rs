@@ -2,15 +2,17 @@ use std::fs;
 use std::net::IpAddr;
 
 use super::*;
-use crate::root::Policy;
-use crate::root::testing::{EMPTY, Fixture, in_own_mounts, is_root};
+use crate::changeset::Policy;
+use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 
 const RESOLV_CONF: &str = "# Made by onecontext from the context of this machine.\n\
     nameserver 9.9.9.9\nnameserver 2001:db8::1\nsearch example.org b.example.org\n";
 
 fn run(fixture: &Fixture, policy: Policy, plan: &Plan) -> Vec<String> {
     fixture.apply(policy, |root, writer, report| {
-        apply(plan, root, Some(&Managers::of(root)), writer, report);
+        writer.apply(report, |access, changes| {
+            decide(plan, root, Some(&Managers::of(root)), access, changes)
+        });
     })
 }
 

@@ -4,11 +4,11 @@ use rustix::fs::readlinkat_raw;
 use rustix::io::Errno;
 
 use super::wire::Device;
-use crate::memory::{Arena, Set, Table};
+use crate::base::arena::{Arena, Set, Vector};
+use crate::base::text::c_str;
+use crate::base::text::format;
+use crate::base::text::{same, split};
 use crate::plan::{Link, LinkName};
-use crate::report::shown;
-use crate::root::c_str;
-use crate::text::{same, split};
 
 /// What became of one link of the plan.
 #[derive(Clone, Copy)]
@@ -43,9 +43,9 @@ pub fn assign<'a>(
     links: &[Link<'a>],
     physical: &'a [Device<'a>],
     sys_net: Option<BorrowedFd>,
-) -> Table<'a, Match<'a>> {
+) -> Vector<'a, Match<'a>> {
     let mut taken = Set::new(arena);
-    let mut matches = arena.table();
+    let mut matches = arena.vector();
     for link in links {
         let mut found = assign_one(arena, link, physical, sys_net);
         if let Some(device) = found.device
@@ -68,7 +68,7 @@ fn assign_one<'a>(
     let with_mac = with_mac(link, physical);
     match link.name {
         LinkName::Eth(number) if link.mac.is_none() => {
-            let name = shown(arena, &link.name);
+            let name = format(arena, &link.name);
             let named = physical.iter().find(|device| same(device.name, name));
             Match::of(
                 named.or_else(|| physical.get(number as usize)),

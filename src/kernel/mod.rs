@@ -10,13 +10,15 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
-use crate::memory::{Arena, Set, Table};
+use crate::base::arena::{Arena, Set, Vector};
+use crate::base::error::Error;
+use crate::base::log::{Level, Report};
+use crate::base::text::format;
+use crate::base::text::{Escaped, Format, Mac};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Prefix, Route};
-use crate::report::{Level, Report, shown};
-use crate::text::{Error, Mac, Show, Shown};
 use devices::{Match, assign};
 use socket::Socket;
-use wire::{Answer, Device, Message};
+use wire::{Device, Message, Reply};
 
 /// What this room touches beside its own socket.
 pub struct Machine {
@@ -49,7 +51,7 @@ pub fn apply<'a>(
         return plan.links;
     };
     let matches = kernel.find(plan.links, wait);
-    let mut applied = arena.table();
+    let mut applied = arena.vector();
     for (link, found) in plan.links.iter().zip(matches.iter()) {
         if let Some(device) = found.device
             && let Some(on) = kernel.link(On { link, device }, found.set_mac)
@@ -84,7 +86,7 @@ fn links<'a>(
     matches: &[Match<'a>],
     applied: bool,
 ) -> &'a [Link<'a>] {
-    let mut links = arena.table();
+    let mut links = arena.vector();
     for (link, found) in plan.links.iter().zip(matches) {
         let index = found.device.filter(|_| applied);
         links.push(Link {
@@ -133,7 +135,11 @@ impl<'a, 'k> Kernel<'a, 'k> {
     }
 
     /// Matches links and devices, again and again while some may come late.
-    fn find(&mut self, links: &[Link<'a>], wait: &mut dyn FnMut() -> bool) -> Table<'a, Match<'a>> {
+    fn find(
+        &mut self,
+        links: &[Link<'a>],
+        wait: &mut dyn FnMut() -> bool,
+    ) -> Vector<'a, Match<'a>> {
         loop {
             let physical = self.devices(|device| device.physical);
             let sys_net = self.machine.sys_net.as_ref().map(AsFd::as_fd);
@@ -156,12 +162,12 @@ impl<'a, 'k> Kernel<'a, 'k> {
             uwrite!(line, " ({})", mac);
         }
         if let Some(pci) = link.pci {
-            uwrite!(line, " at {}", Shown(pci));
+            uwrite!(line, " at {}", Escaped(pci));
         }
         uwrite!(line, ": {}", problem);
         let mut separator = "; there are: ";
         for device in physical {
-            uwrite!(line, "{}{}", separator, Shown(device.name));
+            uwrite!(line, "{}{}", separator, Escaped(device.name));
             if let Some(mac) = device.mac {
                 uwrite!(line, " {}", mac);
             }
@@ -179,7 +185,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
     /// The devices that are `wanted`.
     fn devices(&mut self, wanted: fn(&Device) -> bool) -> &'a [Device<'a>] {
         let arena = self.arena;
-        let mut devices = arena.table();
+        let mut devices = arena.vector();
         self.message.links();
         self.list("list the network devices: RTM_GETLINK", &mut |answer| {
             if let Some(device) = answer.link().filter(wanted) {
@@ -191,7 +197,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
     }
 
     /// Sends the message, which asks for a list. `false`: it was refused.
-    fn list(&mut self, step: &str, each: &mut dyn FnMut(&Answer)) -> bool {
+    fn list(&mut self, step: &str, each: &mut dyn FnMut(&Reply)) -> bool {
         match self.socket.request(&mut self.message, each) {
             Ok(()) => true,
             Err(refusal) => {
@@ -219,14 +225,14 @@ impl<'a, 'k> Kernel<'a, 'k> {
         let by_router = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
             && !self.machine.routers_managed;
         let needed = by_router || !link.addresses.is_empty() || !link.routes.is_empty();
-        self.raise(on, needed, link.mac.filter(|_| set_mac));
+        self.set_up(on, needed, link.mac.filter(|_| set_mac));
         if !needed {
             return None;
         }
         let on = match link.vlan {
             Some(id) => {
                 let device = self.vlan(on, id)?;
-                self.raise(On { link, device }, true, None);
+                self.set_up(On { link, device }, true, None);
                 On { link, device }
             }
             None => on,
@@ -250,7 +256,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
 
     /// Sets the IPv6 parameters, MAC and MTU and raises the link, as far as
     /// that is not so yet.
-    fn raise(&mut self, on: On, needed: bool, mac: Option<Mac>) {
+    fn set_up(&mut self, on: On, needed: bool, mac: Option<Mac>) {
         let On { link, device } = on;
         // Before the link goes up.
         self.ipv6(on);
@@ -263,7 +269,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
             self.request("set the MTU", on, &mtu);
         }
         if needed && !device.up {
-            self.message.raise(device.index);
+            self.message.set_up(device.index);
             self.request("raise the link", on, &"up");
         }
     }
@@ -303,8 +309,8 @@ impl<'a, 'k> Kernel<'a, 'k> {
     /// The 802.1Q device of a PCI link; made if it is not there.
     fn vlan(&mut self, on: On, id: u16) -> Option<&'a Device<'a>> {
         const LONGEST: usize = 15; // IFNAMSIZ of linux/if.h, without the NUL
-        let mut name = self.arena.table();
-        uwrite!(name, "{}.{}", Shown(on.device.name), id);
+        let mut name = self.arena.vector();
+        uwrite!(name, "{}.{}", Escaped(on.device.name), id);
         if name.len() > LONGEST {
             name.clear();
             uwrite!(name, "vlan{}", id);
@@ -316,13 +322,13 @@ impl<'a, 'k> Kernel<'a, 'k> {
                 return made;
             }
             self.message.new_vlan(on.device.index, &name, id);
-            self.request("make a VLAN device", on, &Shown(&name));
+            self.request("make a VLAN device", on, &Escaped(&name));
         }
         None
     }
 
     /// Sends the message, which changes something of `operand`.
-    fn request(&mut self, step: &str, on: On, operand: &dyn Show) {
+    fn request(&mut self, step: &str, on: On, operand: &dyn Format) {
         match self.socket.request(&mut self.message, &mut |_| {}) {
             Ok(()) => {}
             // It is there already.
@@ -330,7 +336,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
             Err(refusal) => {
                 let mut line = self.report.line();
                 uwrite!(line, "{}: ", step);
-                operand.show(&mut line);
+                operand.append_to(&mut line);
                 uwrite!(line, " of {}: {}", on, refusal);
                 self.report.say(Level::Problem, line);
             }
@@ -345,7 +351,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
         self.message.addresses();
         let listed = self.list("list the addresses: RTM_GETADDR", &mut |answer| {
             if let Some((index, prefix)) = answer.address() {
-                addresses.insert(index, shown(arena, &prefix));
+                addresses.insert(index, format(arena, &prefix));
             }
         });
         if !listed {
@@ -354,7 +360,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
         self.message.routes();
         let listed = self.list("list the routes: RTM_GETROUTE", &mut |answer| {
             if let Some((index, route)) = answer.route() {
-                routes.insert(index, shown(arena, &by_itself(&route)));
+                routes.insert(index, format(arena, &by_itself(&route)));
             }
         });
         if !listed {
@@ -363,16 +369,17 @@ impl<'a, 'k> Kernel<'a, 'k> {
         for on in applied {
             let (link, index) = (on.link, on.device.index);
             let mut has = self.report.line();
-            uwrite!(has, "{} is {}:", link.name, Shown(on.device.name));
+            uwrite!(has, "{} is {}:", link.name, Escaped(on.device.name));
             for prefix in link.addresses {
-                if addresses.contains(index, shown(arena, prefix)) {
+                if addresses.contains(index, format(arena, prefix)) {
                     uwrite!(has, " {}", *prefix);
                 } else {
                     self.lacks(*on, "address", prefix);
                 }
             }
             for route in link.routes {
-                if connected(link, route) || routes.contains(index, shown(arena, &by_itself(route)))
+                if connected(link, route)
+                    || routes.contains(index, format(arena, &by_itself(route)))
                 {
                     uwrite!(has, ", {}", *route);
                 } else {
@@ -383,10 +390,10 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
     }
 
-    fn lacks(&mut self, on: On, kind: &str, missing: &dyn Show) {
+    fn lacks(&mut self, on: On, kind: &str, missing: &dyn Format) {
         let mut line = self.report.line();
         uwrite!(line, "{}: the kernel does not have the {} ", on, kind);
-        missing.show(&mut line);
+        missing.append_to(&mut line);
         self.report.say(Level::Problem, line);
     }
 }
@@ -417,7 +424,7 @@ impl uDisplay for On<'_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         self.link.name.fmt(f)?;
         f.write_str(" (")?;
-        Shown(self.device.name).fmt(f)?;
+        Escaped(self.device.name).fmt(f)?;
         f.write_str(")")
     }
 }

@@ -6,10 +6,11 @@ use rustix::net::{
 };
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use super::wire::{Answer, End, Message, answers};
-use crate::memory::Arena;
-use crate::syscall::{checked_errno, setsockopt};
-use crate::text::{Error, Shown};
+use super::wire::{End, Message, Reply, answers};
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::syscall::{checked_errno, setsockopt};
+use crate::base::text::Escaped;
 
 /// Room for one answer; the kernel fills at most 32 KiB of a dump at once
 /// (net/netlink/af_netlink.c, `netlink_dump`).
@@ -17,25 +18,25 @@ const BUFFER: usize = 32 << 10;
 
 /// Why a request failed.
 #[derive(Clone, Copy)]
-pub struct Refusal<'b> {
+pub struct Nack<'b> {
     /// The error's number.
     pub errno: Errno,
     /// The kernel's own words; may be empty.
     pub words: &'b [u8],
 }
 
-impl From<Errno> for Refusal<'_> {
+impl From<Errno> for Nack<'_> {
     fn from(errno: Errno) -> Self {
         Self { errno, words: b"" }
     }
 }
 
-impl uDisplay for Refusal<'_> {
+impl uDisplay for Nack<'_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         Error::from(self.errno).fmt(f)?;
         if !self.words.is_empty() {
             f.write_str(" (")?;
-            Shown(self.words).fmt(f)?;
+            Escaped(self.words).fmt(f)?;
             f.write_str(")")?;
         }
         Ok(())
@@ -71,8 +72,8 @@ impl<'a> Socket<'a> {
     pub fn request(
         &mut self,
         message: &mut Message,
-        each: &mut dyn FnMut(&Answer),
-    ) -> Result<(), Refusal<'_>> {
+        each: &mut dyn FnMut(&Reply),
+    ) -> Result<(), Nack<'_>> {
         self.sequence = self.sequence.wrapping_add(1);
         let request = message.bytes(self.sequence);
         send(&self.socket, request, SendFlags::empty())?;
@@ -94,7 +95,7 @@ impl<'a> Socket<'a> {
             }
         };
         let words = self.buffer.get(words).unwrap_or_default();
-        Err(Refusal {
+        Err(Nack {
             errno: checked_errno(errno),
             words,
         })

@@ -3,9 +3,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pwrite, read};
 
-use crate::memory::Arena;
-use crate::report::shown;
-use crate::root::c_str;
+use crate::base::arena::Arena;
+use crate::base::text::c_str;
+use crate::base::text::format;
 
 /// Gives `net/ipv6/conf/DEVICE/NAME` below the directory `conf` a value, if
 /// it has another one.
@@ -20,8 +20,8 @@ pub fn set_ipv6(
     let file = openat(conf, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let mut old = [0; 16];
     let length = read(&file, &mut old)?;
-    let value = shown(arena, &value);
-    if old.get(..length).map(crate::text::trim) != Some(value) {
+    let value = format(arena, &value);
+    if old.get(..length).map(crate::base::text::trim) != Some(value) {
         // At the start: elsewhere a write changes nothing and is no error
         // (kernel/sysctl.c, SYSCTL_WRITES_STRICT).
         pwrite(&file, value, 0)?;

@@ -7,8 +7,8 @@ use heapless::Vec;
 use linux_raw_sys::netlink as nl;
 use static_assertions::const_assert_eq;
 
+use crate::base::text::{Mac, choice, equal};
 use crate::plan::{Prefix, Route};
-use crate::text::{Mac, choice, equal};
 
 const HEADER: usize = size_of::<nl::nlmsghdr>();
 const_assert_eq!(HEADER, 16);
@@ -154,7 +154,7 @@ impl Message {
     }
 
     /// Raises a link.
-    pub fn raise(&mut self, index: u32) {
+    pub fn set_up(&mut self, index: u32) {
         self.interface(nl::RTM_NEWLINK as u32, Mode::Change, index, true);
     }
 
@@ -239,7 +239,7 @@ fn family(address: IpAddr) -> u8 {
 
 /// One message of an answer.
 #[derive(Clone, Copy)]
-pub struct Answer<'b> {
+pub struct Reply<'b> {
     kind: u32,
     flags: u32,
     /// The number of the request that it answers.
@@ -248,7 +248,7 @@ pub struct Answer<'b> {
 }
 
 /// Splits what one recv(2) brought into messages; stops at nonsense.
-pub fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Answer<'_>> {
+pub fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     core::iter::from_fn(move || {
         let length = u32_at(bytes, 0)? as usize;
         let (message, rest) = split_aligned(bytes, length)?;
@@ -257,7 +257,7 @@ pub fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Answer<'_>> {
         let sequence = u32_at(message, 8)?;
         let body = message.get(HEADER..)?;
         bytes = rest;
-        Some(Answer {
+        Some(Reply {
             kind,
             flags,
             sequence,
@@ -274,7 +274,7 @@ pub enum End<'b> {
     Refused(i32, &'b [u8]),
 }
 
-impl<'b> Answer<'b> {
+impl<'b> Reply<'b> {
     /// Whether the request ends here.
     pub fn end(&self) -> Option<End<'b>> {
         match self.kind {

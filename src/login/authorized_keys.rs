@@ -4,7 +4,7 @@
 //! outside of it already: sshd minds no repetition, and whoever takes a key
 //! out of either place takes out that one only. What is outside stays byte
 //! for byte. A context without keys leaves the block empty.
-use crate::memory::Arena;
+use crate::base::arena::Arena;
 
 /// The block's first line; only its start counts, what follows is for people.
 const BEGIN: &[u8] = b"# onecontext: begin";
@@ -50,7 +50,7 @@ pub fn is_marked(text: &[u8]) -> bool {
 /// `text` with `keys` in the block. A block is replaced where it stands, a
 /// second one is removed; without one it is added at the end.
 pub fn merge<'a>(arena: &'a Arena, text: &[u8], keys: &[&[u8]]) -> Merged<'a> {
-    let mut block = arena.table();
+    let mut block = arena.vector();
     block.extend(BEGIN);
     block.extend(BEGIN_REST);
     for key in keys {
@@ -60,7 +60,7 @@ pub fn merge<'a>(arena: &'a Arena, text: &[u8], keys: &[&[u8]]) -> Merged<'a> {
     block.extend(END);
     block.push(b'\n');
 
-    let mut out = arena.table();
+    let mut out = arena.vector();
     let (mut placed, mut broken) = (false, false);
     // Of a begin whose end is not met yet: where the lines after it started
     // in `out`, and whether the block went there.

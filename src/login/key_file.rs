@@ -8,9 +8,9 @@
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
-use crate::root::users::User;
-use crate::root::{Found, Root, Spot, mounted_later};
-use crate::text::Error;
+use crate::base::error::Error;
+use crate::image::passwd::User;
+use crate::image::{FileContent, ResolvedPath, Root, mounted_later};
 
 /// passwd(5) names no place for the user's files.
 pub const NO_HOME: Error = Error::new(&"no home directory in /etc/passwd");
@@ -25,7 +25,7 @@ const ROOT: u32 = 0;
 pub struct KeyFile<'u, 'a> {
     pub user: &'u User<'a>,
     /// Where the file is, or would be, links followed as far as they may be.
-    pub spot: Spot<'a>,
+    pub resolved: ResolvedPath<'a>,
     pub home: Home,
 }
 
@@ -44,7 +44,7 @@ pub enum Home {
 #[derive(Clone, Copy)]
 pub struct Existing<'a> {
     /// The file.
-    pub file: Option<Found<'a>>,
+    pub file: Option<FileContent<'a>>,
     /// Mode, user and group of its directory.
     pub directory: Option<(u32, u32, u32)>,
 }
@@ -72,12 +72,12 @@ impl<'u, 'a> KeyFile<'u, 'a> {
     pub fn find(
         root: &Root<'a>,
         user: &'u User<'a>,
-        homes_of_root: &[Spot<'a>],
+        homes_of_root: &[ResolvedPath<'a>],
     ) -> Result<Self, Error> {
         if !user.home.starts_with(b"/") {
             return Err(NO_HOME);
         }
-        let (directory, stat) = root.look_trusted(user.home)?;
+        let (directory, stat) = root.resolve_trusted(user.home)?;
         let stat = match stat {
             Ok(stat) => Some(stat),
             Err(Errno::NOENT) => None,
@@ -99,13 +99,17 @@ impl<'u, 'a> KeyFile<'u, 'a> {
             Some(stat) if stat.st_uid != user.uid => return Err(SHARED_HOME),
             Some(_) => Home::Present,
         };
-        let spot = directory.join(root.arena(), b".ssh/authorized_keys")?;
-        let spot = match user.uid {
-            ROOT => root.look_trusted(spot.path())?.0,
+        let resolved = directory.join(root.arena(), b".ssh/authorized_keys")?;
+        let resolved = match user.uid {
+            ROOT => root.resolve_trusted(resolved.path())?.0,
             // The user made what is below the home: no link is followed there.
-            _ => spot,
+            _ => resolved,
         };
-        Ok(Self { user, spot, home })
+        Ok(Self {
+            user,
+            resolved,
+            home,
+        })
     }
 
     /// What is there. Nothing of a home that is not there yet.
@@ -120,14 +124,14 @@ impl<'u, 'a> KeyFile<'u, 'a> {
         if self.home != Home::Present {
             return Ok(existing);
         }
-        let stat = match root.stat(self.spot.parent(root.arena())?) {
+        let stat = match root.stat(self.resolved.parent(root.arena())?) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(existing),
             Err(errno) => return Err(below_home(errno.into())),
         };
         self.check_directory(&stat)?;
         existing.directory = Some((stat.st_mode, stat.st_uid, stat.st_gid));
-        existing.file = match root.read_spot(self.spot) {
+        existing.file = match root.read_resolved(self.resolved) {
             Ok(found) => {
                 self.check_file(&found)?;
                 Some(found)
@@ -156,7 +160,7 @@ impl<'u, 'a> KeyFile<'u, 'a> {
         }
     }
 
-    fn check_file(&self, found: &Found) -> Result<(), Error> {
+    fn check_file(&self, found: &FileContent) -> Result<(), Error> {
         let user = self.user;
         // Such as a link to /etc/shadow: its text would become the user's.
         if found.is_shared && user.uid != ROOT {

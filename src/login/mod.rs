@@ -8,15 +8,14 @@ mod tmpfiles;
 
 use ufmt::uwrite;
 
-use crate::memory::Table;
+use crate::base::arena::Vector;
+use crate::base::error::Error;
+use crate::base::text::Escaped;
+use crate::changeset::{Access, Action, Change, Changes, File, Folder, Label, RootAccess};
+use crate::image::passwd::{User, Users};
+use crate::image::systemd::units;
+use crate::image::{ResolvedPath, Root, if_there, later_mounts};
 use crate::plan::Plan;
-use crate::report::Report;
-use crate::root::users::{User, Users};
-use crate::root::{
-    Access, Change, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, if_there,
-    later_mounts, units,
-};
-use crate::text::{Error, Shown};
 use key_file::{Existing, Home, KeyFile, NO_HOME, SHARED_HOME};
 
 /// Applied by systemd-tmpfiles-setup.service, before systemd's own
@@ -29,22 +28,9 @@ const KEY_FILE_IN_RUN: &[u8] = b"/run/onecontext/keys/%u";
 /// How a failure to give a user its keys is reported.
 const STEP: &str = "keys for user";
 
-/// Writes the keys of the plan, and sees to it that the SSH server starts.
-/// Each user stands alone: what fails for one is reported and costs no other.
-pub fn apply<'a>(
-    plan: &Plan,
-    root: &Root<'a>,
-    writer: &mut Writer<'_, 'a>,
-    report: &mut Report<'a>,
-) {
-    writer.apply(report, |column, changes| {
-        decide(plan, root, column, changes)
-    });
-}
-
 /// What is to be written for the logins of `plan`, and what stands in the way
 /// of them. Writes nothing.
-pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Changes<'a>) {
+pub fn decide<'a>(plan: &Plan, root: &Root<'a>, access: RootAccess, changes: &mut Changes<'a>) {
     let users = match Users::read(root) {
         Ok(users) => users,
         Err(reason) => {
@@ -63,10 +49,10 @@ pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Ch
     };
     let mut logins = Logins {
         root,
-        column,
+        access,
         takes_keys_from_run: sshd.as_ref().is_some_and(sshd::Facts::is_openssh),
-        lines: Tmpfiles(root.arena().table()),
-        decided: root.arena().table(),
+        lines: Tmpfiles(root.arena().vector()),
+        decided: root.arena().vector(),
         homes_of_root: homes_of_root(root, &users),
         keys_in_run: false,
     };
@@ -77,7 +63,7 @@ pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Ch
         changes.problem("write", TMPFILES, reason);
     }
     if let Some(facts) = &sshd {
-        if let Err(reason) = sshd::decide(root, facts, column, keys_in_run, changes) {
+        if let Err(reason) = sshd::decide(root, facts, access, keys_in_run, changes) {
             changes.problem("SSH server", b"sshd", reason);
         }
         check_config(plan, root, &users, facts, keys_in_run, changes);
@@ -85,11 +71,11 @@ pub fn decide<'a>(plan: &Plan, root: &Root<'a>, column: Column, changes: &mut Ch
 }
 
 /// The homes of the users with the number 0.
-fn homes_of_root<'a>(root: &Root<'a>, users: &Users<'a>) -> &'a [Spot<'a>] {
-    let mut homes = root.arena().table();
+fn homes_of_root<'a>(root: &Root<'a>, users: &Users<'a>) -> &'a [ResolvedPath<'a>] {
+    let mut homes = root.arena().vector();
     for user in users.iter().filter(|user| user.uid == 0) {
         // Where that home cannot be found, nobody shares it.
-        if let Ok(home) = root.locate(user.home) {
+        if let Ok(home) = root.resolve(user.home) {
             homes.push(home);
         }
     }
@@ -114,13 +100,13 @@ enum Way {
 /// The decisions on the files of all users.
 struct Logins<'d, 'a> {
     root: &'d Root<'a>,
-    column: Column,
+    access: RootAccess,
     /// The server can be told to look for keys in /run.
     takes_keys_from_run: bool,
     lines: Tmpfiles<'a>,
     /// Files that a user of this context has.
-    decided: Table<'a, Spot<'a>>,
-    homes_of_root: &'a [Spot<'a>],
+    decided: Vector<'a, ResolvedPath<'a>>,
+    homes_of_root: &'a [ResolvedPath<'a>],
     /// Some keys are in /run alone.
     keys_in_run: bool,
 }
@@ -137,7 +123,7 @@ impl<'a> Logins<'_, 'a> {
                 );
                 continue;
             };
-            let mut keys = self.root.arena().table();
+            let mut keys = self.root.arena().vector();
             for key in plan.keys.iter().filter(|key| key.user == name) {
                 keys.push(key.line);
             }
@@ -168,12 +154,12 @@ impl<'a> Logins<'_, 'a> {
         }
         // Such as toor beside root: the keys of the one would go with those of
         // the other.
-        if self.decided.contains(&file.spot) {
+        if self.decided.contains(&file.resolved) {
             return Err(Error::new(
                 &"its home is that of another user of this context",
             ));
         }
-        self.decided.push(file.spot);
+        self.decided.push(file.resolved);
         let existing = file.existing(self.root)?;
         if existing.in_directory_of_root(user) {
             changes.problem(
@@ -204,26 +190,26 @@ impl<'a> Logins<'_, 'a> {
 
     fn revoke_one(&mut self, user: &User<'a>, changes: &mut Changes<'a>) -> Result<(), Error> {
         let file = KeyFile::find(self.root, user, self.homes_of_root)?;
-        if file.home != Home::Present || self.decided.contains(&file.spot) {
+        if file.home != Home::Present || self.decided.contains(&file.resolved) {
             return Ok(());
         }
-        match self.root.read_spot(file.spot) {
+        match self.root.read_resolved(file.resolved) {
             Ok(found) if authorized_keys::is_marked(found.content) => {
                 let existing = file.existing(self.root)?;
                 self.bring(&file, &existing, &[], changes)
             }
             // No file, or one that we never made.
-            Ok(_) => self.sweep(file.spot, changes),
-            Err(error) if error.errno().is_none() => self.sweep(file.spot, changes),
+            Ok(_) => self.sweep(file.resolved, changes),
+            Err(error) if error.errno().is_none() => self.sweep(file.resolved, changes),
             Err(error) => {
-                if_there(Err(error)).and_then(|_: Option<()>| self.sweep(file.spot, changes))
+                if_there(Err(error)).and_then(|_: Option<()>| self.sweep(file.resolved, changes))
             }
         }
     }
 
-    fn sweep(&self, spot: Spot<'a>, changes: &mut Changes<'a>) -> Result<(), Error> {
-        match self.column {
-            Column::Written => changes.sweep(self.root, spot),
+    fn sweep(&self, resolved: ResolvedPath<'a>, changes: &mut Changes<'a>) -> Result<(), Error> {
+        match self.access {
+            RootAccess::Writable => changes.sweep(self.root, resolved),
             _ => Ok(()),
         }
     }
@@ -237,37 +223,41 @@ impl<'a> Logins<'_, 'a> {
         changes: &mut Changes<'a>,
     ) -> Result<(), Error> {
         let arena = self.root.arena();
-        let KeyFile { user, spot, home } = *file;
+        let KeyFile {
+            user,
+            resolved,
+            home,
+        } = *file;
         let old = existing.file.map_or(&b""[..], |found| found.content);
         let merged = authorized_keys::merge(arena, old, keys);
         if merged.broken {
             changes.problem(
                 "onecontext's block in",
-                spot.path(),
+                resolved.path(),
                 &"a marker was missing, so lines that may be old keys of ours were kept",
             );
         }
         let new = new_file(file, existing, merged.content);
-        let done = said(self.root, user, keys.len(), spot.path());
+        let done = said(self.root, user, keys.len(), resolved.path());
         if is_done(existing, &new) {
             if !keys.is_empty() {
                 changes.note(&[done]);
             }
-            return self.sweep(spot, changes);
+            return self.sweep(resolved, changes);
         }
         match self.way(file, existing)? {
             Way::Replace => changes.push(Change {
-                spot,
-                what: What::File(new),
+                resolved,
+                action: Action::File(new),
                 done,
             }),
-            Way::BindOver => changes.cover(self.root, spot, new, done)?,
+            Way::BindOver => changes.bind_over(self.root, resolved, new, done)?,
             Way::Run => {
                 let path = arena.concat(&[KEYS_IN_RUN, user.name]);
                 let done = said(self.root, user, keys.len(), path);
                 let folder = Folder::Made(Access::FOLDER);
                 let new = File { folder, ..new };
-                changes.file(self.root, self.root.locate(path)?, new, done)?;
+                changes.file(self.root, self.root.resolve(path)?, new, done)?;
                 self.keys_in_run = true;
             }
             Way::Tmpfiles => {
@@ -292,8 +282,8 @@ impl<'a> Logins<'_, 'a> {
 
     fn way(&self, file: &KeyFile, existing: &Existing) -> Result<Way, Error> {
         let is_present = file.home == Home::Present;
-        let may_be_written_later = self.column != Column::Sealed;
-        let way = if file.spot.in_run() || self.column == Column::Written && is_present {
+        let may_be_written_later = self.access != RootAccess::ReadOnly;
+        let way = if file.resolved.in_run() || self.access == RootAccess::Writable && is_present {
             Way::Replace
         } else if may_be_written_later && units::is_init(self.root)? {
             // A mount over the file would make later renames over it fail.
@@ -321,15 +311,15 @@ impl<'a> Logins<'_, 'a> {
 
 /// `alice: 2 keys in /home/alice/.ssh/authorized_keys`
 fn said<'a>(root: &Root<'a>, user: &User, count: usize, path: &[u8]) -> &'a [u8] {
-    let mut line = root.arena().table();
+    let mut line = root.arena().vector();
     let unit = if count == 1 { "key" } else { "keys" };
     uwrite!(
         line,
         "{}: {} {} in {}",
-        Shown(user.name),
+        Escaped(user.name),
         count,
         unit,
-        Shown(path)
+        Escaped(path)
     );
     line.finish()
 }
@@ -350,7 +340,7 @@ fn new_file<'a>(file: &KeyFile<'_, 'a>, existing: &Existing<'a>, content: &'a [u
         _ => access(0o600),
     };
     // A link of root's own leads to some other directory.
-    let is_usual = file.spot.path().ends_with(b"/.ssh/authorized_keys");
+    let is_usual = file.resolved.path().ends_with(b"/.ssh/authorized_keys");
     let folder = match is_usual && !existing.in_directory_of_root(user) {
         true => Folder::Kept(access(0o700)),
         false => Folder::Made(access(0o700)),
@@ -380,7 +370,7 @@ fn is_done(existing: &Existing, new: &File) -> bool {
 }
 
 /// The lines for systemd-tmpfiles so far.
-struct Tmpfiles<'a>(Table<'a, u8>);
+struct Tmpfiles<'a>(Vector<'a, u8>);
 
 impl<'a> Tmpfiles<'a> {
     /// Keys for a home that is not there yet: what its authorized_keys holds
@@ -414,7 +404,7 @@ impl<'a> Tmpfiles<'a> {
     ) -> Result<(), Error> {
         let KeyFile {
             user,
-            spot,
+            resolved,
             home: state,
         } = *file;
         if content.contains(&0) {
@@ -423,7 +413,7 @@ impl<'a> Tmpfiles<'a> {
             ));
         }
         let owner = (user.uid, user.gid);
-        let folder = spot.cut().0;
+        let folder = resolved.cut().0;
         if let Some(home) = folder.strip_suffix(b"/.ssh") {
             // Made by the next line alone, it would be root's.
             if user.uid != 0 && state != Home::Present {
@@ -432,7 +422,7 @@ impl<'a> Tmpfiles<'a> {
             tmpfiles::line(&mut self.0, "d", &[folder], Some(0o700), owner, None);
         }
         let start = self.0.len();
-        let path = [spot.path(), suffix];
+        let path = [resolved.path(), suffix];
         tmpfiles::line(&mut self.0, kind, &path, Some(0o600), owner, Some(content));
         if self.0.len().saturating_sub(start) > tmpfiles::LONGEST_LINE {
             self.0.truncate(start);
@@ -454,7 +444,7 @@ impl<'a> Tmpfiles<'a> {
             access: Access::ours(0o600),
             folder: Folder::Made(Access::FOLDER),
         };
-        changes.file(root, root.locate(TMPFILES)?, file, b"")?;
+        changes.file(root, root.resolve(TMPFILES)?, file, b"")?;
         Ok(())
     }
 }
@@ -502,7 +492,9 @@ fn check_config<'a>(
         if config.is_lax() {
             continue;
         }
-        let home = root.look(user.home).and_then(|(_, stat)| Ok(stat?));
+        let home = root
+            .resolve_and_stat(user.home)
+            .and_then(|(_, stat)| Ok(stat?));
         match if_there(home) {
             Ok(Some(stat)) if stat.st_mode & 0o022 != 0 => {
                 problem(&"its home can be written by others, so sshd ignores its keys: chmod go-w");

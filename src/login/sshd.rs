@@ -1,9 +1,10 @@
 //! The root's SSH server: whether it starts at boot, and whether it has host
 //! keys. What is missing is given for this boot through /run/systemd/system.
 use super::sshd_config::Config;
-use crate::root::units::{self, Unit};
-use crate::root::{Access, Changes, Column, File, Folder, Root};
-use crate::text::Error;
+use crate::base::error::Error;
+use crate::changeset::{Access, Changes, File, Folder, RootAccess};
+use crate::image::Root;
+use crate::image::systemd::units::{self, Unit};
 
 /// What is known of the SSH server of a root.
 pub struct Facts<'a> {
@@ -151,7 +152,7 @@ fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Erro
     let mut masked = None;
     for name in names {
         match units::find(root, name)? {
-            Unit::Found { path, .. } => {
+            Unit::FileContent { path, .. } => {
                 if units::enabled(root, name)?.is_some() {
                     return Ok(Start::Enabled);
                 }
@@ -174,7 +175,7 @@ fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Error
         return Ok(HostKeys::Present);
     }
     for name in OPENSSH_SERVICES {
-        if let Unit::Found { text, .. } = units::find(root, name)?
+        if let Unit::FileContent { text, .. } = units::find(root, name)?
             && mentions_a_maker(text)
         {
             return Ok(HostKeys::Made);
@@ -209,7 +210,7 @@ fn mentions_a_maker(unit: &[u8]) -> bool {
 pub fn decide<'a>(
     root: &Root<'a>,
     facts: &Facts<'a>,
-    column: Column,
+    access: RootAccess,
     keys_in_run: bool,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
@@ -227,7 +228,7 @@ pub fn decide<'a>(
         Start::Disabled { name, path } => {
             let wants = b"/run/systemd/system/multi-user.target.wants/";
             let entry = root.arena().concat(&[wants, name]);
-            if changes.link(root, root.locate(entry)?, path)? {
+            if changes.symlink(root, root.resolve(entry)?, path)? {
                 let what = b" is not enabled in this image: enabled for this boot";
                 changes.note(&[b"SSH server: ", name, what]);
             }
@@ -244,7 +245,7 @@ pub fn decide<'a>(
         ),
     }
     let makes_host_keys = matches!(facts.host_keys, HostKeys::Missing(_) | HostKeys::Made);
-    if keys_in_run || column == Column::Sealed && facts.is_openssh() && makes_host_keys {
+    if keys_in_run || access == RootAccess::ReadOnly && facts.is_openssh() && makes_host_keys {
         copy_config(root, facts, changes)?;
     }
     match facts.host_keys {
@@ -280,12 +281,12 @@ fn copy_config<'a>(
     if config.names(super::KEY_FILE_IN_RUN) {
         return Ok(());
     }
-    let spot = root.locate(b"/etc/ssh")?;
-    let copy = changes.copy_of(root, spot)?;
-    changes.copy_tree(root, spot, copy, MAIN)?;
+    let resolved = root.resolve(b"/etc/ssh")?;
+    let copy = changes.copy_of(root, resolved)?;
+    changes.copy_tree(root, resolved, copy, MAIN)?;
     // The first value counts, and a Match ends with the file that it is in
     // (sshd_config(5)).
-    let mut text = arena.table();
+    let mut text = arena.vector();
     text.extend(b"# Made by onecontext: the root is read-only, and keys are in /run as well.\n");
     text.extend(b"AuthorizedKeysFile");
     for pattern in config.key_files() {
@@ -314,7 +315,7 @@ fn copy_config<'a>(
         folder: Folder::Made(Access::FOLDER),
     };
     changes.file(root, copy.join(arena, MAIN)?, file, b"")?;
-    changes.bind(spot, copy, b"");
+    changes.bind(resolved, copy, b"");
     Ok(())
 }
 
@@ -354,7 +355,7 @@ After=onecontext-hostkeys.service
     let arena = root.arena();
     changes.run_file(root, UNIT, arena.concat(&[HEAD, keygen, b" -A\n"]))?;
     for name in OPENSSH_SERVICES {
-        if let Unit::Found { .. } = units::find(root, name)? {
+        if let Unit::FileContent { .. } = units::find(root, name)? {
             let path = [b"/run/systemd/system/", name, b".d/50-onecontext.conf"];
             changes.run_file(root, arena.concat(&path), DROP_IN)?;
         }

@@ -1,8 +1,9 @@
 //! What the root's sshd_config(5) says in general, outside of Match blocks:
 //! enough to warn of keys that sshd will not look at.
-use crate::memory::Table;
-use crate::root::{Found, Root, fits, if_there};
-use crate::text::{self, Error, base_name, lines, same, span};
+use crate::base::arena::Vector;
+use crate::base::error::Error;
+use crate::base::text::{self, base_name, lines, same, span};
+use crate::image::{FileContent, Root, fits, if_there};
 use rustix::io::Errno;
 
 /// Files and their bytes that are looked at, at most. sshd has no such limit.
@@ -25,9 +26,9 @@ const KEYWORDS: [&[u8]; 4] = [
 pub struct Config<'a> {
     values: [Option<&'a [u8]>; KEYWORDS.len()],
     /// Every `HostKey`.
-    pub host_keys: Table<'a, &'a [u8]>,
+    pub host_keys: Vector<'a, &'a [u8]>,
     /// The first file that is read, and its path.
-    pub main: Option<(&'a [u8], Found<'a>)>,
+    pub main: Option<(&'a [u8], FileContent<'a>)>,
     /// The first file that could not be looked at, and why.
     pub problem: Option<(&'a [u8], Error)>,
 }
@@ -38,7 +39,7 @@ struct Reader<'r, 'a> {
     config: Config<'a>,
     /// The files, each once: of a second time no value would be the first. And
     /// whether their end was reached.
-    files: Table<'a, (&'a [u8], bool)>,
+    files: Vector<'a, (&'a [u8], bool)>,
     /// What may still be read, in bytes.
     left: u64,
 }
@@ -51,11 +52,11 @@ impl<'a> Config<'a> {
             root,
             config: Self {
                 values: [None; KEYWORDS.len()],
-                host_keys: root.arena().table(),
+                host_keys: root.arena().vector(),
                 main: None,
                 problem: None,
             },
-            files: root.arena().table(),
+            files: root.arena().vector(),
             left: MOST_BYTES,
         };
         let main: [&[u8]; 2] = [b"/etc/ssh/sshd_config", b"/usr/etc/ssh/sshd_config"];
@@ -227,8 +228,8 @@ fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Arena;
-    use crate::root::testing::Fixture;
+    use crate::base::arena::Arena;
+    use crate::image::testing::Fixture;
 
     #[test]
     fn the_first_value_counts_also_over_includes() {
@@ -261,7 +262,7 @@ mod tests {
         let arena = Arena::new();
         let config = Config::read(&fixture.root(&arena));
         let problem = config.problem.map(|(path, reason)| {
-            let reason = crate::report::shown(&arena, &reason);
+            let reason = crate::base::text::format(&arena, &reason);
             format!("{}: {}", path.escape_ascii(), reason.escape_ascii())
         });
         let words = ["yes", "no", "prohibit-password"];

@@ -2,9 +2,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::changeset::Policy;
+use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 use crate::plan::Key;
-use crate::root::Policy;
-use crate::root::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
     daemon:x:1:1::/usr/sbin:/usr/sbin/nologin\n\
@@ -55,7 +55,9 @@ fn run(fixture: &Fixture, policy: Policy, keys: &[(&str, &str)]) -> Vec<String> 
         ..EMPTY
     };
     fixture.apply(policy, |root, writer, report| {
-        apply(&plan, root, writer, report);
+        writer.apply(report, |access, changes| {
+            decide(&plan, root, access, changes)
+        });
     })
 }
 

@@ -1,8 +1,8 @@
 //! Lines for systemd-tmpfiles (tmpfiles.d(5)), which the booted system applies
 //! once its own file systems are mounted: it labels for SELinux and follows
 //! the root's own layout.
-use crate::root::Octal;
-use crate::text::Text;
+use crate::base::text::Text;
+use crate::changeset::Octal;
 use ufmt::uwrite;
 
 /// The longest line that systemd reads, in bytes (LONG_LINE_MAX,
@@ -58,11 +58,11 @@ fn escape(out: &mut Text, text: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Arena;
+    use crate::base::arena::Arena;
 
     fn lines(kind: &str, path: &str, argument: Option<&[u8]>) -> String {
         let arena = Arena::new();
-        let mut out = arena.table();
+        let mut out = arena.vector();
         line(
             &mut out,
             kind,

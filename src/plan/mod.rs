@@ -8,9 +8,9 @@ mod warning;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use text::Endpoint;
-pub use warning::{Place, Warning, Warnings};
+pub use warning::{SourceLocation, Warning, Warnings};
 
-use crate::text::Mac;
+use crate::base::text::Mac;
 
 /// The whole plan.
 #[derive(Clone, Copy)]
@@ -288,7 +288,7 @@ pub struct Route {
 
 impl Route {
     /// The metric that a route of this family has when nobody names one.
-    pub const fn usual_metric(v4: bool) -> u32 {
+    pub const fn default_metric(v4: bool) -> u32 {
         if v4 { 0 } else { 1024 }
     }
 }

@@ -4,7 +4,7 @@
 use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
 use super::{Dialect, Ipv4Method, Ipv6Method, Key, Link, LinkName, Plan, Prefix, Route};
-use crate::text::{Ip, Show, Text};
+use crate::base::text::{Format, Ip, Text};
 
 impl Plan<'_> {
     /// Appends the whole plan. `files` are the lines on files of the handover,
@@ -59,26 +59,26 @@ impl Plan<'_> {
 }
 
 /// One directive, perhaps of a link. No value holds a newline.
-fn line(out: &mut Text, directive: &str, link: Option<&Link>, value: &dyn Show) {
+fn line(out: &mut Text, directive: &str, link: Option<&Link>, value: &dyn Format) {
     uwrite!(out, "{} ", directive);
     if let Some(link) = link {
         uwrite!(out, "{} ", link.name);
     }
-    value.show(out);
+    value.append_to(out);
     out.push(b'\n');
 }
 
 /// Bytes of the context, as they are.
 struct Plain<'t>(&'t [u8]);
 
-impl Show for Plain<'_> {
-    fn show(&self, text: &mut Text) {
+impl Format for Plain<'_> {
+    fn append_to(&self, text: &mut Text) {
         text.extend(self.0);
     }
 }
 
-impl Show for Key<'_> {
-    fn show(&self, text: &mut Text) {
+impl Format for Key<'_> {
+    fn append_to(&self, text: &mut Text) {
         text.extend(self.user);
         text.push(b' ');
         text.extend(self.line);
@@ -120,7 +120,7 @@ impl uDisplay for LinkLine<'_, '_> {
         }
         if let Some(device) = link.device {
             f.write_str(" device ")?;
-            crate::text::Shown(device).fmt(f)?;
+            crate::base::text::Escaped(device).fmt(f)?;
         }
         if let Some(mtu) = link.mtu {
             f.write_str(" mtu ")?;
@@ -181,7 +181,7 @@ impl uDisplay for Route {
         if self.onlink {
             f.write_str(" onlink")?;
         }
-        if self.metric != Self::usual_metric(self.destination.address.is_ipv4()) {
+        if self.metric != Self::default_metric(self.destination.address.is_ipv4()) {
             f.write_str(" metric ")?;
             self.metric.fmt(f)?;
         }

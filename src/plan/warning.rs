@@ -1,12 +1,12 @@
 //! What was wrong with the input, one line each.
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use crate::memory::Table;
-use crate::text::Shown;
+use crate::base::arena::Vector;
+use crate::base::text::Escaped;
 
 /// A line of a file of the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct SourceLocation<'a> {
     /// The file's name without its directory.
     pub file: &'a [u8],
     /// Counted from 1.
@@ -17,7 +17,7 @@ pub struct Place<'a> {
 #[derive(Clone, Copy)]
 pub struct Warning<'a> {
     /// `None` where no line is to blame.
-    pub place: Option<Place<'a>>,
+    pub place: Option<SourceLocation<'a>>,
     /// The variable, user or device; may be empty.
     pub subject: &'a [u8],
     /// What is wrong, and what was expected or done instead.
@@ -29,8 +29,8 @@ pub struct Warning<'a> {
 impl uDisplay for Warning<'_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         match self.place {
-            Some(Place { file, line }) => {
-                Shown(file).fmt(f)?;
+            Some(SourceLocation { file, line }) => {
+                Escaped(file).fmt(f)?;
                 f.write_char(':')?;
                 line.fmt(f)?;
             }
@@ -38,24 +38,30 @@ impl uDisplay for Warning<'_> {
         }
         f.write_char(' ')?;
         if !self.subject.is_empty() {
-            Shown(self.subject).fmt(f)?;
+            Escaped(self.subject).fmt(f)?;
             f.write_str(": ")?;
         }
         f.write_str(self.what)?;
         if !self.found.is_empty() {
             f.write_str(": ")?;
-            Shown(self.found).fmt(f)?;
+            Escaped(self.found).fmt(f)?;
         }
         Ok(())
     }
 }
 
 /// The warnings so far.
-pub struct Warnings<'a>(pub Table<'a, Warning<'a>>);
+pub struct Warnings<'a>(pub Vector<'a, Warning<'a>>);
 
 impl<'a> Warnings<'a> {
     /// About a line of a file.
-    pub fn at(&mut self, place: Place<'a>, subject: &'a [u8], what: &'static str, found: &'a [u8]) {
+    pub fn at(
+        &mut self,
+        place: SourceLocation<'a>,
+        subject: &'a [u8],
+        what: &'static str,
+        found: &'a [u8],
+    ) {
         self.0.push(Warning {
             place: Some(place),
             subject,

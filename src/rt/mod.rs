@@ -7,8 +7,8 @@ mod mem;
 
 use core::ffi::{CStr, c_char};
 
-use onecontext::commands::Streams;
-use onecontext::syscall::exit;
+use onecontext::base::output::Streams;
+use onecontext::base::syscall::exit;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_getfd};
 use rustix::stdio::{stderr, stdin, stdout};

@@ -2,20 +2,20 @@
 //! runs for ever, and what is said here of what it gives.
 //!
 //! The fuzz targets try any bytes; `tests/inputs.rs`, those that they found.
-use onecontext::context::{self, Files, assignments};
+use onecontext::base::arena::Arena;
+use onecontext::base::error::Error;
+use onecontext::context::{self, Files, shell};
 use onecontext::disk::iso9660::{Descriptor, Iso};
 use onecontext::kernel::wire::{End, answers};
-use onecontext::memory::Arena;
 use onecontext::plan::Warnings;
-use onecontext::text::Error;
 
 /// The text of context.sh: what is read is part of it.
 pub fn assignments(bytes: &[u8]) {
     let arena = Arena::new();
-    let mut list = arena.table();
-    let mut warnings = Warnings(arena.table());
+    let mut list = arena.vector();
+    let mut warnings = Warnings(arena.vector());
     let text = arena.copy(bytes);
-    assignments::read(b"context.sh", text, &mut list, &mut warnings);
+    shell::read(b"context.sh", text, &mut list, &mut warnings);
     let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u32 + 1;
     for found in list.iter() {
         assert!(!found.name.is_empty());
@@ -87,7 +87,7 @@ pub fn plan(bytes: &[u8]) {
     let Ok(plan) = context::read(&arena, b"fuzz", &disk) else {
         panic!("refused");
     };
-    let mut text = arena.table();
+    let mut text = arena.vector();
     plan.write(&mut text, b"");
     let text = text.strip_suffix(b"\n").expect("a last newline");
     for line in text.split(|byte| *byte == b'\n') {

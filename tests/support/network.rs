@@ -158,21 +158,21 @@ impl Drop for Network {
 /// to stop.
 pub struct Ping {
     ping: Child,
-    answers: JoinHandle<Vec<Answer>>,
+    answers: JoinHandle<Vec<Reply>>,
     qemu: u32,
 }
 
 /// That an answer came.
 #[derive(Clone, Copy)]
-struct Answer {
+struct Reply {
     at: Instant,
     /// For how long QEMU has waited for a processor of this host until then.
     waited: Duration,
 }
 
-impl Answer {
-    fn now(qemu: u32) -> Answer {
-        Answer {
+impl Reply {
+    fn now(qemu: u32) -> Reply {
+        Reply {
             at: Instant::now(),
             waited: waited(qemu),
         }
@@ -194,7 +194,7 @@ impl Ping {
             lines
                 .map_while(Result::ok)
                 .filter(|line| line.contains(" bytes from "))
-                .map(|_| Answer::now(qemu))
+                .map(|_| Reply::now(qemu))
                 .collect()
         });
         Ping {
@@ -208,14 +208,14 @@ impl Ping {
     /// machine was busy, counts as not there until it comes; only the time in
     /// which this host did not let QEMU run is not the machine's.
     pub fn stop(mut self) -> Reached {
-        let end = Answer::now(self.qemu);
+        let end = Reply::now(self.qemu);
         assert_eq!(self.ping.try_wait().unwrap(), None, "ping has ended");
         self.ping.kill().unwrap();
         self.ping.wait().unwrap();
         let mut answers = self.answers.join().unwrap();
         let first = *answers.first().expect("no answer at all");
         answers.push(end);
-        let gap = |pair: &[Answer]| {
+        let gap = |pair: &[Reply]| {
             let waited = pair[1].waited.saturating_sub(pair[0].waited);
             (pair[1].at - pair[0].at).saturating_sub(waited)
         };

@@ -310,13 +310,13 @@ fn nonsense_is_never_a_panic_or_a_loop() {
         };
         let bytes = image!(image.build());
         // Zeros are many, and mean little.
-        let places: Vec<usize> = (16 * SECTOR..bytes.len())
+        let paths: Vec<usize> = (16 * SECTOR..bytes.len())
             .filter(|place| bytes[*place] != 0 || place % 7 == 0)
             .collect();
         for round in 0..2000 {
             let mut bytes = bytes.clone();
             for _ in 0..=round % 4 {
-                let place = places[numbers.below(places.len())];
+                let place = paths[numbers.below(paths.len())];
                 let byte = &mut bytes[place];
                 *byte = match round % 3 {
                     0 => *byte ^ 1 << numbers.below(8),

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::memory::Arena;
-use crate::report::{Console, Report};
-use crate::text::Error;
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::log::{Console, Report};
 
 /// A directory of one test.
 struct Scratch(PathBuf);
@@ -144,5 +144,5 @@ fn silent(arena: &Arena) -> Report<'_> {
 
 fn words(reason: Error) -> String {
     let arena = Arena::new();
-    String::from_utf8(crate::report::shown(&arena, &reason).to_vec()).unwrap()
+    String::from_utf8(crate::base::text::format(&arena, &reason).to_vec()).unwrap()
 }

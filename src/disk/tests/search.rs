@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::fd::BorrowedFd;
 
 use super::*;
-use crate::disk::{Places, Search, Status, search};
+use crate::disk::{Search, Status, SystemPaths, search};
 
 /// Seconds in which a search without a wait is over, also on a busy machine;
 /// the waits that must not happen last ten.
@@ -72,7 +72,7 @@ impl Machine {
                 device: device.as_deref(),
                 wait,
                 required,
-                places: Places {
+                paths: SystemPaths {
                     block: &block,
                     dev: &dev,
                     queue: &queue,
@@ -110,7 +110,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Found at once, and nothing to complain about.
+    /// FileContent at once, and nothing to complain about.
     #[track_caller]
     fn is(&self, name: &str) {
         assert_eq!(self.found, Ok(Some(format!("dev/{name}"))), "{self:?}");

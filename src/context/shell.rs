@@ -9,9 +9,9 @@
 //! Reports name the place and the variable, never a value: it may be a secret.
 use core::mem;
 
-use crate::memory::Table;
-use crate::plan::{Place, Warnings};
-use crate::text::span;
+use crate::base::arena::Vector;
+use crate::base::text::span;
+use crate::plan::{SourceLocation, Warnings};
 
 /// `NAME=value`, unquoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Assignment<'a> {
     /// The value's bytes; it may span lines.
     pub value: &'a [u8],
     /// Where the assignment starts.
-    pub place: Place<'a>,
+    pub place: SourceLocation<'a>,
 }
 
 /// Appends every assignment in `text` to `out`, in their order. Values are
@@ -29,7 +29,7 @@ pub struct Assignment<'a> {
 pub fn read<'a>(
     file: &'a [u8],
     text: &'a mut [u8],
-    out: &mut Table<'a, Assignment<'a>>,
+    out: &mut Vector<'a, Assignment<'a>>,
     warnings: &mut Warnings<'a>,
 ) {
     const BYTE_ORDER_MARK: usize = 3;
@@ -78,7 +78,7 @@ struct Reader<'a, 't, 'w> {
     expanded: bool,
     /// Nothing stood behind the `=` of the last assignment, not even quotes.
     bare: bool,
-    out: &'t mut Table<'a, Assignment<'a>>,
+    out: &'t mut Vector<'a, Assignment<'a>>,
     warnings: &'w mut Warnings<'a>,
 }
 
@@ -183,7 +183,7 @@ impl<'a> Reader<'a, '_, '_> {
             }
         };
         self.cut();
-        let place = Place {
+        let place = SourceLocation {
             file: self.file,
             line,
         };
@@ -199,7 +199,7 @@ impl<'a> Reader<'a, '_, '_> {
     }
 
     fn unterminated(&mut self, line: u32) -> bool {
-        let place = Place {
+        let place = SourceLocation {
             file: self.file,
             line,
         };
@@ -215,7 +215,7 @@ impl<'a> Reader<'a, '_, '_> {
     /// Reads `NAME=word` with a name of `name` bytes at the current place.
     fn assignment(&mut self, name: usize) -> Word {
         self.cut();
-        let place = Place {
+        let place = SourceLocation {
             file: self.file,
             line: self.line,
         };
@@ -460,7 +460,7 @@ impl<'a> Reader<'a, '_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Arena;
+    use crate::base::arena::Arena;
 
     type Read = (Vec<(String, String)>, Vec<String>);
 
@@ -470,8 +470,8 @@ mod tests {
 
     fn read_all(text: &str) -> Read {
         let arena = Arena::new();
-        let mut out = arena.table();
-        let mut warnings = Warnings(arena.table());
+        let mut out = arena.vector();
+        let mut warnings = Warnings(arena.vector());
         read(
             b"context.sh",
             arena.copy(text.as_bytes()),

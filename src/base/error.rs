@@ -5,7 +5,7 @@ use core::ptr::{self, NonNull};
 use rustix::io::Errno;
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use super::{Shown, cut, number, split};
+use super::text::{Escaped, cut, number, split};
 
 /// Why a step failed: what the kernel answered, or, in words, what was found.
 ///
@@ -94,7 +94,7 @@ impl uDisplay for Error {
             return f.write_str(self.words().unwrap_or_default());
         };
         match describe(errno) {
-            Some(words) => Shown(words).fmt(f),
+            Some(words) => Escaped(words).fmt(f),
             None => {
                 f.write_str("error ")?;
                 errno.raw_os_error().fmt(f)
@@ -151,21 +151,21 @@ fn describe(errno: Errno) -> Option<&'static [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Arena;
+    use crate::base::arena::Arena;
 
-    fn shown(value: &impl uDisplay) -> String {
+    fn format(value: &impl uDisplay) -> String {
         let arena = Arena::new();
-        String::from_utf8(crate::report::shown(&arena, value).to_vec()).unwrap()
+        String::from_utf8(crate::base::text::format(&arena, value).to_vec()).unwrap()
     }
 
     #[test]
     fn errors_have_words() {
         assert_eq!(
-            shown(&Error::from(Errno::NOENT)),
+            format(&Error::from(Errno::NOENT)),
             "No such file or directory"
         );
         assert_eq!(
-            shown(&Error::from(Errno::from_raw_os_error(133))),
+            format(&Error::from(Errno::from_raw_os_error(133))),
             "error 133"
         );
         for number in 1..133 {

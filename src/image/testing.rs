@@ -9,10 +9,11 @@ use std::thread;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::{Policy, Root, Writer};
-use crate::memory::Arena;
+use super::Root;
+use crate::base::arena::Arena;
+use crate::base::log::{Console, Level, Report};
+use crate::changeset::{Policy, Writer};
 use crate::plan::{Dialect, Plan};
-use crate::report::{Console, Level, Report};
 
 /// `top/root` is the root, `top/run` the run directory.
 pub struct Fixture {

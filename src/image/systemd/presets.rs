@@ -2,9 +2,10 @@
 //! says so yet (systemd.preset(5)).
 use rustix::io::Errno;
 
-use super::Root;
 use super::units::FOLDERS;
-use crate::text::{Error, choice, equal, lines, words};
+use crate::base::error::Error;
+use crate::base::text::{choice, equal, lines, words};
+use crate::image::Root;
 
 /// Whether the booted system will enable this unit, whose text it is. PID 1
 /// does it before anything is mounted, so a root that is mounted read-only
@@ -72,8 +73,8 @@ pub fn fits(pattern: &[u8], name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Arena;
-    use crate::root::testing::Fixture;
+    use crate::base::arena::Arena;
+    use crate::image::testing::Fixture;
 
     const UNIT: &str = "[Service]\n\n[Install]\nWantedBy=multi-user.target\n";
     const SYSTEM: &str = "usr/lib/systemd/system-preset/90-systemd.preset";

@@ -1,10 +1,13 @@
 //! The kernel parameters, from /proc/cmdline.
 use core::ffi::CStr;
 
-use crate::memory::Arena;
-use crate::report::Report;
-use crate::root::{Policy, c_str};
-use crate::text::{choice, cut, equal, number};
+use rustix::fs::{self, CWD, OFlags, openat};
+
+use crate::base::arena::Arena;
+use crate::base::log::Report;
+use crate::base::text::c_str;
+use crate::base::text::{choice, cut, equal, number};
+use crate::changeset::Policy;
 
 /// What `onecontext=` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +80,12 @@ const NAMES: &str = "onecontext onecontext.network onecontext.root onecontext.wa
                      onecontext.device onecontext.debug";
 
 impl<'a> Parameters<'a> {
+    /// Those of the running kernel.
+    pub fn of_kernel(arena: &'a Arena, report: &mut Report) -> Self {
+        let line = command_line(arena, report);
+        Self::read(arena, line, report)
+    }
+
     /// Reads the kernel's command line; the last of several counts. A value
     /// that is not known is reported, and the default used.
     pub fn read(arena: &'a Arena, line: &[u8], report: &mut Report) -> Self {
@@ -141,6 +150,33 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// The kernel's command line. It has at most 4096 bytes on most
+/// architectures (`COMMAND_LINE_SIZE`), but that is not ours to know.
+fn command_line<'a>(arena: &'a Arena, report: &mut Report) -> &'a [u8] {
+    const PATH: &CStr = c"/proc/cmdline";
+    let mut line = arena.vector();
+    let read = openat(
+        CWD,
+        PATH,
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        fs::Mode::empty(),
+    )
+    .and_then(|file| {
+        let mut part = [0; 1024];
+        loop {
+            let length = rustix::io::read(&file, &mut part)?;
+            match part.get(..length) {
+                Some(part @ [_, ..]) => line.extend(part),
+                _ => return Ok(()),
+            }
+        }
+    });
+    if let Err(errno) = read {
+        report.problem("read the kernel parameters", PATH.to_bytes(), errno);
+    }
+    line.finish()
+}
+
 /// The words of a command line: separated by blanks, but not inside double
 /// quotes (kernel, lib/cmdline.c, `next_arg`).
 struct Words<'l>(&'l [u8]);
@@ -171,7 +207,7 @@ fn unquote(value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Console;
+    use crate::base::log::Console;
 
     fn read<'a>(arena: &'a Arena, line: &str) -> (Parameters<'a>, usize) {
         let mut report = Report::new(arena, Console::Silent);

@@ -1,12 +1,13 @@
 //! What the root's systemd has installed, enabled or masked (systemd.unit(5)).
 use rustix::io::Errno;
 
-use super::{Root, if_there, presets};
-use crate::text::Error;
+use super::presets;
+use crate::base::error::Error;
+use crate::image::{Root, if_there};
 
 /// Where units are found, the strongest first. `/lib` is a link to `/usr/lib`
 /// today, and was a directory of its own before Debian 12.
-pub(super) const FOLDERS: [&[u8]; 5] = [
+pub(in crate::image) const FOLDERS: [&[u8]; 5] = [
     b"/etc/systemd/system",
     b"/run/systemd/system",
     b"/usr/local/lib/systemd/system",
@@ -22,7 +23,7 @@ pub enum Unit<'a> {
     /// Switched off on purpose: linked to /dev/null, or empty.
     Masked,
     /// There, at this path, with this text.
-    Found {
+    FileContent {
         /// The path of the file as systemd sees it.
         path: &'a [u8],
         /// The unit's text.
@@ -32,7 +33,7 @@ pub enum Unit<'a> {
 
 /// Whether systemd is the root's init.
 pub fn is_init(root: &Root) -> Result<bool, Error> {
-    let look = || match root.link(b"/sbin/init")? {
+    let look = || match root.read_link(b"/sbin/init")? {
         Some(target) => Ok(target.ends_with(b"/systemd")),
         // An image may have both, or rely on the kernel's list of inits.
         None => Ok(!root.is_entry(b"/sbin/init")? && root.exists(b"/usr/lib/systemd/systemd")?),
@@ -46,11 +47,11 @@ pub fn is_init(root: &Root) -> Result<bool, Error> {
 pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Error> {
     for folder in FOLDERS {
         let path = root.arena().concat(&[folder, b"/", name]);
-        let text = match root.read_spot(root.at(path)?) {
+        let text = match root.read_resolved(root.at(path)?) {
             Ok(found) => found.content,
             Err(error) if error.is(&[Errno::NOENT, Errno::NOTDIR]) => continue,
             // A link, at the end or on the way.
-            Err(_) if root.link(path)? == Some(b"/dev/null") => return Ok(Unit::Masked),
+            Err(_) if root.read_link(path)? == Some(b"/dev/null") => return Ok(Unit::Masked),
             // One that leads nowhere is no unit to systemd.
             Err(_) => match if_there(root.read(path))? {
                 Some(found) => found.content,
@@ -59,7 +60,7 @@ pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Error> {
         };
         return Ok(match text {
             b"" => Unit::Masked,
-            text => Unit::Found { path, text },
+            text => Unit::FileContent { path, text },
         });
     }
     Ok(Unit::Missing)
@@ -71,7 +72,7 @@ pub fn has_generator(root: &Root, name: &[u8]) -> Result<bool, Error> {
     for folder in FOLDERS {
         let path = root.arena().concat(&[folder, b"-generators/", name]);
         if root.is_entry(path)? {
-            return Ok(root.link(path)? != Some(b"/dev/null"));
+            return Ok(root.read_link(path)? != Some(b"/dev/null"));
         }
     }
     Ok(false)
@@ -105,7 +106,10 @@ pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Err
     for folder in FOLDERS {
         for target in TARGETS {
             let entry = root.arena().concat(&[folder, target, b"/", name]);
-            if root.link(entry)?.is_some_and(|text| text != b"/dev/null") {
+            if root
+                .read_link(entry)?
+                .is_some_and(|text| text != b"/dev/null")
+            {
                 return Ok(Some(entry));
             }
         }

@@ -2,8 +2,9 @@
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
-use crate::syscall::getdents;
-use crate::text::{Error, cut};
+use crate::base::error::Error;
+use crate::base::syscall::getdents;
+use crate::base::text::cut;
 
 /// Room for some dozens of entries at a time, in bytes. One needs at most
 /// 280: a name has at most 255 bytes.

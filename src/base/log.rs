@@ -1,13 +1,12 @@
 //! What was done and what was not: the kernel log, so that it reaches the
 //! console, `/run/onecontext/report`, and the banner above the login prompt.
-pub mod banner;
-
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use ufmt::{uDisplay, uwrite};
+use ufmt::uwrite;
 
-use crate::memory::{Arena, Table};
-use crate::text::{Error, Shown, Text};
+use crate::base::arena::{Arena, Vector};
+use crate::base::error::Error;
+use crate::base::text::{Escaped, Text};
 
 /// The longest message that every kernel's log takes in one write, in bytes
 /// (kernel/printk/printk.c: `LOG_LINE_MAX` is 1024 less a prefix of 48; since
@@ -19,9 +18,11 @@ const BURST: u8 = 10;
 /// Problems that are shown to people on the console and above the login
 /// prompt. Some hundred lines there hide what comes first, and cost seconds on
 /// a serial line.
-const SHOWN: usize = 40;
+pub const SHOWN: usize = 40;
+/// The report, in the booted system.
+pub const REPORT: &str = "/run/onecontext/report";
 /// Problems that are kept for the report.
-const KEPT: usize = 1000;
+pub const KEPT: usize = 1000;
 
 /// Who should see a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub enum Level {
 /// later has still said it.
 pub struct Report<'a> {
     arena: &'a Arena,
-    lines: Table<'a, (Level, &'a [u8])>,
+    lines: Vector<'a, (Level, &'a [u8])>,
     problems: usize,
     console: Console,
     /// The open kernel log, and how many lines it has taken.
@@ -62,7 +63,7 @@ impl<'a> Report<'a> {
     pub fn new(arena: &'a Arena, console: Console) -> Self {
         Self {
             arena,
-            lines: arena.table(),
+            lines: arena.vector(),
             problems: 0,
             console,
             kmsg: None,
@@ -78,7 +79,14 @@ impl<'a> Report<'a> {
 
     /// An empty text, to be filled and then said.
     pub fn line(&self) -> Text<'a> {
-        self.arena.table()
+        self.arena.vector()
+    }
+
+    /// A note of fixed text.
+    pub fn note(&mut self, text: &[u8]) {
+        let mut line = self.line();
+        line.extend(text);
+        self.say(Level::Note, line);
     }
 
     /// One line of free form. Of very many problems the first are printed, and
@@ -106,7 +114,7 @@ impl<'a> Report<'a> {
             (self.problems.checked_sub(SHOWN), &self.console)
         {
             let mut line = self.line();
-            uwrite!(line, "{} more problems are in {}", more, banner::REPORT);
+            uwrite!(line, "{} more problems are in {}", more, REPORT);
             self.print(Level::Problem, line.finish());
         }
     }
@@ -166,7 +174,7 @@ impl<'a> Report<'a> {
 /// What is written to the kernel log for a line: cut to what that takes.
 fn record<'a>(arena: &'a Arena, priority: &str, line: &[u8]) -> Text<'a> {
     const MORE: &str = "…";
-    let mut text = arena.table();
+    let mut text = arena.vector();
     uwrite!(text, "{}onecontext: ", priority);
     text.extend(line);
     if text.len() >= LONGEST {
@@ -184,16 +192,9 @@ fn record<'a>(arena: &'a Arena, priority: &str, line: &[u8]) -> Text<'a> {
 
 /// The text of a step that failed: the step, its operand, the reason.
 pub fn failure<'a>(arena: &'a Arena, step: &str, operand: &[u8], reason: Error) -> Text<'a> {
-    let mut text = arena.table();
-    uwrite!(text, "{}: {}: {}", step, Shown(operand), reason);
+    let mut text = arena.vector();
+    uwrite!(text, "{}: {}: {}", step, Escaped(operand), reason);
     text
-}
-
-/// `value`, as bytes.
-pub fn shown<'a>(arena: &'a Arena, value: &impl uDisplay) -> &'a [u8] {
-    let mut text = arena.table();
-    uwrite!(text, "{}", *value);
-    text.finish()
 }
 
 #[cfg(test)]
@@ -214,28 +215,5 @@ mod tests {
             assert!(text.ends_with(&format!("{character}…\n")), "{text}");
             assert!((LONGEST - 3..=LONGEST).contains(&text.len()));
         }
-    }
-
-    #[test]
-    fn of_very_many_problems_a_thousand_are_kept_and_all_are_counted() {
-        let arena = Arena::new();
-        let mut report = Report::new(&arena, Console::Silent);
-        for _ in 0..40_000 {
-            report.problem("read", b"x", &"not a number");
-        }
-        let mut note = report.line();
-        note.push(b'n');
-        report.say(Level::Note, note);
-        assert_eq!(report.problems(), 40_000);
-        assert_eq!(report.lines().len(), 1_001);
-        let [(_, text), (_, issue)] = banner::files(&arena, None, &report);
-        let text = std::str::from_utf8(text).unwrap();
-        assert_eq!(text.lines().count(), 1_002);
-        assert!(text.ends_with("\nproblem: 39000 more problems are left out here\n"));
-        let issue = std::str::from_utf8(issue).unwrap();
-        assert_eq!(issue.lines().count(), 41);
-        assert!(
-            issue.ends_with("\nonecontext: 39960 more problems are in /run/onecontext/report\n")
-        );
     }
 }

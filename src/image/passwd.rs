@@ -1,6 +1,7 @@
 //! The root's own users, as passwd(5) lists them.
 use super::Root;
-use crate::text::{Error, Split, lines, number, split};
+use crate::base::error::Error;
+use crate::base::text::{Split, lines, number, split};
 
 /// One line of passwd(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ mod tests {
 
     use super::super::testing::Fixture;
     use super::*;
-    use crate::memory::Arena;
+    use crate::base::arena::Arena;
 
     #[test]
     fn users_as_the_file_lists_them() {

@@ -1,28 +1,30 @@
 //! Text in and out: small parsers over bytes, and writers for `ufmt`.
 //!
-//! Everything that is written goes into a `Table<u8>`; what came from a disk
-//! is written through [`Shown`], so that no control character of a context
+//! Everything that is written goes into a `Vector<u8>`; what came from a disk
+//! is written through [`Escaped`], so that no control character of a context
 //! reaches a terminal.
 mod address;
-mod error;
 mod parts;
 
 use core::convert::Infallible;
 
 use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
-use crate::memory::Table;
+use core::ffi::CStr;
+
+use rustix::io::Errno;
+
+use super::arena::{Arena, Vector};
 pub use address::{Ip, Mac, ip};
-pub use error::Error;
 pub use parts::{
     Split, Words, base_name, choice, cut, equal, find, lines, list, number, same, span, split,
     trim, unquoted, words,
 };
 
 /// A growing text.
-pub type Text<'a> = Table<'a, u8>;
+pub type Text<'a> = Vector<'a, u8>;
 
-impl uWrite for Table<'_, u8> {
+impl uWrite for Vector<'_, u8> {
     type Error = Infallible;
     // Called in a thousand places.
     #[inline(never)]
@@ -33,30 +35,30 @@ impl uWrite for Table<'_, u8> {
 }
 
 /// What can be written, behind a pointer that does not say what it is.
-pub trait Show {
+pub trait Format {
     /// Appends it.
-    fn show(&self, text: &mut Text);
+    fn append_to(&self, text: &mut Text);
 }
 
-impl<T: uDisplay> Show for T {
-    fn show(&self, text: &mut Text) {
+impl<T: uDisplay> Format for T {
+    fn append_to(&self, text: &mut Text) {
         uwrite!(text, "{}", *self);
     }
 }
 
 /// Bytes from outside, made safe for one line of a terminal: control
 /// characters and broken UTF-8 are escaped, and what is longer than
-/// [`Shown::LONGEST`] bytes ends in `…`. For people only: what a program
+/// [`Escaped::LONGEST`] bytes ends in `…`. For people only: what a program
 /// reads on is written whole.
 #[derive(Clone, Copy)]
-pub struct Shown<'a>(pub &'a [u8]);
+pub struct Escaped<'a>(pub &'a [u8]);
 
-impl Shown<'_> {
+impl Escaped<'_> {
     /// Bytes of the input that are shown.
     pub const LONGEST: usize = 160;
 }
 
-impl uDisplay for Shown<'_> {
+impl uDisplay for Escaped<'_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         let head = self.0.get(..Self::LONGEST).unwrap_or(self.0);
         for chunk in head.utf8_chunks() {
@@ -111,23 +113,45 @@ fn hex2<W: uWrite + ?Sized>(f: &mut Formatter<'_, W>, byte: u8) -> Result<(), W:
     f.write_char(hex_digit(byte))
 }
 
+/// `value`, as bytes.
+pub fn format<'a>(arena: &'a Arena, value: &impl uDisplay) -> &'a [u8] {
+    let mut text = arena.vector();
+    uwrite!(text, "{}", *value);
+    text.finish()
+}
+
+/// The concatenation of `parts`, for a system call. A NUL in it is an error:
+/// no path has one.
+pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
+    let mut text = arena.vector();
+    for part in parts {
+        text.extend(part);
+    }
+    if text.contains(&0) {
+        return Err(Errno::INVAL);
+    }
+    text.push(0);
+    // SAFETY: the only NUL is at the end.
+    Ok(unsafe { CStr::from_bytes_with_nul_unchecked(text.finish()) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Arena;
+    use crate::base::arena::Arena;
 
-    fn shown(value: &impl uDisplay) -> String {
+    fn format(value: &impl uDisplay) -> String {
         let arena = Arena::new();
-        String::from_utf8(crate::report::shown(&arena, value).to_vec()).unwrap()
+        String::from_utf8(crate::base::text::format(&arena, value).to_vec()).unwrap()
     }
 
     #[test]
     fn nothing_from_outside_reaches_a_terminal_raw() {
         assert_eq!(
-            shown(&Shown("é\x1b[2J\n\u{9b}\u{202e}".as_bytes())),
+            format(&Escaped("é\x1b[2J\n\u{9b}\u{202e}".as_bytes())),
             "é\\x1b[2J\\n\\x9b\\xe2\\x80\\xae"
         );
-        assert_eq!(shown(&Shown(b"a\xffb")), "a\\xffb");
-        assert_eq!(shown(&Shown(&[b'x'; 161])), "x".repeat(160) + "…");
+        assert_eq!(format(&Escaped(b"a\xffb")), "a\\xffb");
+        assert_eq!(format(&Escaped(&[b'x'; 161])), "x".repeat(160) + "…");
     }
 }

@@ -11,10 +11,14 @@ use rustix::mount::mount_bind;
 use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
-use super::{Access, Changes, Column, File, Folder, Label, Root, Spot, What, Writer, c_str};
-use crate::memory::Arena;
-use crate::report::{Level, Report, shown};
-use crate::text::{Error, Shown, cut};
+use super::{Access, Action, Changes, File, Folder, Label, RootAccess, Writer};
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::log::{Level, Report};
+use crate::base::text::c_str;
+use crate::base::text::format;
+use crate::base::text::{Escaped, cut};
+use crate::image::{ResolvedPath, Root};
 
 /// Where SELinux keeps a label (xattr(7)).
 const SELINUX: &CStr = c"security.selinux";
@@ -23,22 +27,26 @@ const LONGEST_LABEL: usize = 512;
 
 impl<'a> Writer<'_, 'a> {
     /// Lets `decide` say what should be written, and does it. If the root
-    /// proves to be read-only, `decide` is asked again, for the column that
+    /// proves to be read-only, `decide` is asked again, for the access that
     /// applies then; what was done stays done.
-    pub fn apply(&mut self, report: &mut Report<'a>, decide: impl Fn(Column, &mut Changes<'a>)) {
+    pub fn apply(
+        &mut self,
+        report: &mut Report<'a>,
+        decide: impl Fn(RootAccess, &mut Changes<'a>),
+    ) {
         self.apply_decided(report, &decide);
     }
 
     fn apply_decided(
         &mut self,
         report: &mut Report<'a>,
-        decide: &dyn Fn(Column, &mut Changes<'a>),
+        decide: &dyn Fn(RootAccess, &mut Changes<'a>),
     ) {
-        let mut column = self.column();
+        let mut access = self.access();
         loop {
-            let mut changes = Changes::new(self.root.arena);
-            decide(column, &mut changes);
-            let written = column == Column::Written;
+            let mut changes = Changes::new(self.root.arena());
+            decide(access, &mut changes);
+            let written = access == RootAccess::Writable;
             let sealed = written && changes.touch_root() && !self.acquire(report)
                 || self.carry_out(&changes, written, true, report);
             if !(written && sealed) {
@@ -49,7 +57,7 @@ impl<'a> Writer<'_, 'a> {
                 }
                 return;
             }
-            column = Column::Sealed;
+            access = RootAccess::ReadOnly;
         }
     }
 
@@ -70,24 +78,24 @@ impl<'a> Writer<'_, 'a> {
     ) -> bool {
         let mut sealed = false;
         for change in changes.list() {
-            let path = change.spot.path();
-            let (step, said) = match &change.what {
-                What::File(_) => ("write", "wrote "),
-                What::Link(_) => ("link", "linked "),
-                What::Bind(_) => ("mount over", "mounted over "),
-                What::Removal => ("remove", "removed "),
+            let path = change.resolved.path();
+            let (step, said) = match &change.action {
+                Action::File(_) => ("write", "wrote "),
+                Action::Link(_) => ("link", "linked "),
+                Action::Bind(_) => ("mount over", "mounted over "),
+                Action::Removal => ("remove", "removed "),
             };
-            let result = match &change.what {
-                What::Bind(bind) => self.root.bind(bind.source, change.spot),
-                What::Removal => self.root.remove(change.spot),
-                what => self.root.replace(change.spot, what),
+            let result = match &change.action {
+                Action::Bind(bind) => self.root.bind(bind.source, change.resolved),
+                Action::Removal => self.root.remove(change.resolved),
+                what => self.root.replace(change.resolved, what),
             };
             match result {
                 Ok(()) if !notes => {}
                 Ok(()) => {
                     let mut line = report.line();
                     if change.done.is_empty() {
-                        uwrite!(line, "{}{}", said, Shown(path));
+                        uwrite!(line, "{}{}", said, Escaped(path));
                     } else {
                         line.extend(change.done);
                     }
@@ -105,27 +113,27 @@ impl<'a> Root<'a> {
     /// Makes a file or a link: under another name in the same directory,
     /// filled and on the disk, then it takes its place. A reader never sees
     /// half of it, and a failure leaves what was there.
-    fn replace(&self, spot: Spot<'a>, what: &What) -> Result<(), Error> {
-        if spot.is_hidden() {
+    fn replace(&self, resolved: ResolvedPath<'a>, what: &Action) -> Result<(), Error> {
+        if resolved.is_hidden() {
             return Err(Error::new(&"leads to a file system of the kernel"));
         }
         let folder = match what {
-            What::File(file) => file.folder,
+            Action::File(file) => file.folder,
             _ => Folder::Made(Access::FOLDER),
         };
-        let directory = self.open_folder(spot.parent(self.arena)?, &folder)?;
-        let name = c_str(self.arena, &[spot.cut().1])?;
-        let lasting = !spot.in_run();
+        let directory = self.open_folder(resolved.parent(self.arena())?, &folder)?;
+        let name = c_str(self.arena(), &[resolved.cut().1])?;
+        let lasting = !resolved.in_run();
         if lasting && is_append_only(&directory) {
             return Err(Error::new(&"its directory is append-only (chattr(1))"));
         }
-        let mut temporary = c_str(self.arena, &[spot.temporary(self.arena)?.cut().1])?;
+        let mut temporary = c_str(self.arena(), &[resolved.temporary(self.arena())?.cut().1])?;
         let make = |temporary: &CStr| match what {
-            What::File(file) => self.fill(&directory, name, temporary, file, lasting),
-            What::Link(link) => c_str(self.arena, &[link.target])
+            Action::File(file) => self.fill(&directory, name, temporary, file, lasting),
+            Action::Link(link) => c_str(self.arena(), &[link.target])
                 .and_then(|target| symlinkat(target, &directory, temporary))
                 .map_err(Error::from),
-            What::Bind(_) | What::Removal => Ok(()),
+            Action::Bind(_) | Action::Removal => Ok(()),
         };
         let mut made = make(temporary);
         if made.is_err_and(|error| error == Errno::EXIST) {
@@ -153,14 +161,14 @@ impl<'a> Root<'a> {
         // bytes are weaker, but not weak enough for a user who is not running.
         getrandom(&mut bytes[..], GetRandomFlags::INSECURE)
             .or_else(|_| getrandom(&mut bytes[..], GetRandomFlags::NONBLOCK))?;
-        let number = shown(self.arena, &u64::from_ne_bytes(bytes));
-        Ok(c_str(self.arena, &[name.to_bytes(), b".", number])?)
+        let number = format(self.arena(), &u64::from_ne_bytes(bytes));
+        Ok(c_str(self.arena(), &[name.to_bytes(), b".", number])?)
     }
 
     /// Removes a file.
-    fn remove(&self, spot: Spot<'a>) -> Result<(), Error> {
-        let directory = self.open_spot(spot.parent(self.arena)?, OFlags::RDONLY)?;
-        let name = c_str(self.arena, &[spot.cut().1])?;
+    fn remove(&self, resolved: ResolvedPath<'a>) -> Result<(), Error> {
+        let directory = self.open_resolved(resolved.parent(self.arena())?, OFlags::RDONLY)?;
+        let name = c_str(self.arena(), &[resolved.cut().1])?;
         unlinkat(&directory, name, AtFlags::empty())?;
         Ok(fsync(&directory)?)
     }
@@ -194,10 +202,10 @@ impl<'a> Root<'a> {
     }
 
     /// Opens a directory, made if it is missing, with those above it.
-    fn open_folder(&self, spot: Spot<'a>, folder: &Folder) -> Result<OwnedFd, Error> {
+    fn open_folder(&self, resolved: ResolvedPath<'a>, folder: &Folder) -> Result<OwnedFd, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let (Folder::Made(access) | Folder::Kept(access)) = folder;
-        match self.open_spot(spot, flags) {
+        match self.open_resolved(resolved, flags) {
             Ok(directory) => {
                 if let Folder::Kept(access) = folder {
                     let stat = fstat(&directory)?;
@@ -210,16 +218,20 @@ impl<'a> Root<'a> {
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let above = spot.parent(self.arena)?;
-        if above == spot {
+        let above = resolved.parent(self.arena())?;
+        if above == resolved {
             return Err(Errno::NOENT.into());
         }
         let parent = self.open_folder(above, &Folder::Made(Access::FOLDER))?;
-        mkdirat(&parent, c_str(self.arena, &[spot.cut().1])?, Mode::RWXU)?;
-        let directory = self.open_spot(spot, flags)?;
+        mkdirat(
+            &parent,
+            c_str(self.arena(), &[resolved.cut().1])?,
+            Mode::RWXU,
+        )?;
+        let directory = self.open_resolved(resolved, flags)?;
         let label = self.label(&parent, None, access.label);
         set_access(directory.as_fd(), access, label)?;
-        if !spot.in_run() {
+        if !resolved.in_run() {
             fsync(&parent)?;
         }
         Ok(directory)
@@ -246,7 +258,7 @@ impl<'a> Root<'a> {
         }
         match rule {
             Label::Neighbour => above,
-            Label::SshHome => ssh_home(self.arena, above),
+            Label::SshHome => ssh_home(self.arena(), above),
         }
     }
 
@@ -254,13 +266,13 @@ impl<'a> Root<'a> {
         let mut room = [0; LONGEST_LABEL];
         let length = fgetxattr(file, SELINUX, &mut room[..]).unwrap_or(0);
         let label = room.get(..length).unwrap_or(b"");
-        self.arena.copy(label)
+        self.arena().copy(label)
     }
 
     /// Mounts a file over another.
-    fn bind(&self, source: Spot<'a>, point: Spot<'a>) -> Result<(), Error> {
-        let source = self.open_spot(source, OFlags::PATH)?;
-        let point = self.open_spot(point, OFlags::PATH)?;
+    fn bind(&self, source: ResolvedPath<'a>, point: ResolvedPath<'a>) -> Result<(), Error> {
+        let source = self.open_resolved(source, OFlags::PATH)?;
+        let point = self.open_resolved(point, OFlags::PATH)?;
         // mount(2) takes paths; these cannot be led astray (proc(5)).
         Ok(mount_bind(
             self.proc_path(source.as_fd())?,
@@ -269,9 +281,9 @@ impl<'a> Root<'a> {
     }
 
     fn proc_path(&self, file: BorrowedFd) -> Result<&'a CStr, Error> {
-        let mut text = self.arena.table();
+        let mut text = self.arena().vector();
         uwrite!(text, "/proc/self/fd/{}", file.as_raw_fd());
-        Ok(c_str(self.arena, &[&text])?)
+        Ok(c_str(self.arena(), &[&text])?)
     }
 }
 

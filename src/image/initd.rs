@@ -3,7 +3,7 @@
 //! or OpenRC's (rc-update(8)). systemd starts such scripts, too, where no unit
 //! has their name (systemd-sysv-generator(8)).
 use super::Root;
-use crate::text::Error;
+use crate::base::error::Error;
 
 /// Those that a boot passes. `/etc/rc3.d` is a link to `/etc/rc.d/rc3.d` on
 /// RHEL.

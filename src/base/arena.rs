@@ -1,8 +1,8 @@
 //! Memory that grows with the input.
 //!
 //! An [`Arena`] hands out memory mapped for the purpose and gives all of it
-//! back when it is dropped; a [`Table`] is a list in it. One small mapping
-//! serves an ordinary context, and nothing has a fixed capacity: a table that
+//! back when it is dropped; a [`Vector`] is a list in it. One small mapping
+//! serves an ordinary context, and nothing has a fixed capacity: a vector that
 //! is full moves to a place of twice the size.
 //!
 //! Memory that the kernel does not give ends the program ([`exhausted`]), so
@@ -24,7 +24,7 @@ const FIRST_CHUNK: usize = 256 << 10;
 const LARGEST_CHUNK: usize = 64 << 20;
 /// Sizes are multiples of this; the kernel rounds up where its page is larger.
 const PAGE: usize = 4096;
-/// What tables align their items to; no type here needs more.
+/// What vectors align their items to; no type here needs more.
 const ALIGN: usize = align_of::<u64>();
 
 /// What stands at the start of each mapping.
@@ -47,7 +47,7 @@ pub fn exhausted() -> ! {
     }
     // SAFETY: nothing in this program closes standard error.
     let _ = rustix::io::write(unsafe { rustix::stdio::stderr() }, &LINE[3..]);
-    crate::syscall::exit(1)
+    crate::base::syscall::exit(1)
 }
 
 /// Memory that lives until the arena is dropped.
@@ -86,19 +86,19 @@ impl Arena {
 
     /// The concatenation of `parts`.
     pub fn concat(&self, parts: &[&[u8]]) -> &[u8] {
-        let mut text = self.table();
+        let mut text = self.vector();
         for part in parts {
             text.extend(part);
         }
         text.finish()
     }
 
-    /// An empty table.
-    pub const fn table<T: Copy>(&self) -> Table<'_, T> {
+    /// An empty vector.
+    pub const fn vector<T: Copy>(&self) -> Vector<'_, T> {
         const {
             assert!(align_of::<T>() <= ALIGN);
         }
-        Table {
+        Vector {
             raw: Raw {
                 arena: self,
                 items: NonNull::<u64>::dangling().cast(),
@@ -161,12 +161,12 @@ impl Drop for Arena {
 }
 
 /// A growing list of plain values.
-pub struct Table<'a, T: Copy> {
+pub struct Vector<'a, T: Copy> {
     raw: Raw<'a>,
     items: PhantomData<T>,
 }
 
-/// A table of items of any one size, which its callers know.
+/// A vector of items of any one size, which its callers know.
 struct Raw<'a> {
     arena: &'a Arena,
     items: NonNull<u8>,
@@ -180,7 +180,7 @@ impl Raw<'_> {
     /// at once.
     #[inline(never)]
     fn add(&mut self, count: usize, size: usize) -> *mut u8 {
-        /// Bytes that a table begins with.
+        /// Bytes that a vector begins with.
         const FIRST: usize = 64;
         let old = self.length * size;
         if count > self.capacity - self.length {
@@ -199,7 +199,7 @@ impl Raw<'_> {
     }
 }
 
-impl<'a, T: Copy> Table<'a, T> {
+impl<'a, T: Copy> Vector<'a, T> {
     /// Adds one value.
     pub fn push(&mut self, item: T) {
         self.put(item);
@@ -208,7 +208,7 @@ impl<'a, T: Copy> Table<'a, T> {
     /// Adds one value and gives its place, for what is not known yet.
     pub fn put(&mut self, item: T) -> &mut T {
         let place = self.raw.add(1, size_of::<T>()).cast::<T>();
-        // SAFETY: it is this table's alone, aligned, and written at once.
+        // SAFETY: it is this vector's alone, aligned, and written at once.
         unsafe {
             place.write(item);
             &mut *place
@@ -240,7 +240,7 @@ impl<'a, T: Copy> Table<'a, T> {
     }
 }
 
-impl<T: Copy> Deref for Table<'_, T> {
+impl<T: Copy> Deref for Vector<'_, T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         // SAFETY: the first `length` items were written.
@@ -248,9 +248,9 @@ impl<T: Copy> Deref for Table<'_, T> {
     }
 }
 
-impl<T: Copy> DerefMut for Table<'_, T> {
+impl<T: Copy> DerefMut for Vector<'_, T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above; the table is borrowed alone.
+        // SAFETY: as above; the vector is borrowed alone.
         unsafe { slice::from_raw_parts_mut(self.raw.items.as_ptr().cast(), self.raw.length) }
     }
 }
@@ -367,7 +367,7 @@ impl<'a> Set<'a> {
     }
 
     fn grow(&mut self) {
-        let mut slots = self.arena.table();
+        let mut slots = self.arena.vector();
         for _ in 0..(self.slots.len() * 2).max(16) {
             slots.push(None);
         }
@@ -396,8 +396,8 @@ mod tests {
     #[test]
     fn a_table_keeps_all_it_was_given() {
         let arena = Arena::new();
-        let mut odd = arena.table::<u8>();
-        let mut numbers = arena.table::<u64>();
+        let mut odd = arena.vector::<u8>();
+        let mut numbers = arena.vector::<u64>();
         for n in 0..1_000_000u64 {
             numbers.push(n);
             odd.push(n as u8);

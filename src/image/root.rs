@@ -1,23 +1,10 @@
 //! The one door to the mounted target root.
 //!
 //! A path is always the one of the booted system: `/root/.ssh`, and `/run/…`
-//! for what is in the run directory, which moves there. [`Root::locate`]
+//! for what is in the run directory, which moves there. [`Root::resolve`]
 //! follows the root's own symbolic links and never leaves the root; what leads
 //! below `/run` is answered from the run directory, since what lies under the
 //! root's own `/run` is hidden after switch_root.
-//!
-//! What is to be written is first described ([`Changes`]) and then done
-//! ([`Writer::carry_out`]), so that it can also be shown without doing it.
-mod change;
-mod mounts;
-mod presets;
-pub mod scripts;
-#[cfg(test)]
-pub(crate) mod testing;
-pub mod units;
-pub mod users;
-mod write;
-
 use core::cell::Cell;
 use core::ffi::CStr;
 
@@ -26,13 +13,11 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::fs::{accessat, fstat, openat, openat2, readlinkat_raw};
 use rustix::io::{self, Errno, retry_on_intr};
 
-pub use change::{Access, Bind, Change, Changes, File, Folder, Label, Link, Octal, What};
-pub use mounts::{Column, Policy, Writer, later_mounts, mounted_later};
-pub use presets::fits;
-
-use crate::directory;
-use crate::memory::{Arena, sort};
-use crate::text::{Error, base_name, cut, split};
+use super::fstab;
+use crate::base::arena::{Arena, sort};
+use crate::base::error::Error;
+use crate::base::getdents;
+use crate::base::text::{base_name, c_str, cut, split};
 
 /// A file larger than this many bytes is none that we should read.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -46,29 +31,29 @@ const LONGEST_LINK: usize = 4096;
 
 /// The mounted target root, and the directory that becomes its `/run`.
 pub struct Root<'a> {
-    arena: &'a Arena,
-    root: OwnedFd,
+    pub(super) arena: &'a Arena,
+    pub(super) root: OwnedFd,
     /// `None`: empty, as at the start of a boot.
-    run: Option<OwnedFd>,
-    path: &'a CStr,
+    pub(super) run: Option<OwnedFd>,
+    pub(super) path: &'a CStr,
     /// Whether it was mounted read-write, as the booted system then finds it.
-    was_writable: bool,
+    pub(super) was_writable: bool,
     /// Whether the kernel has openat2(2), Linux 5.6; EL8 has not.
-    openat2: Cell<bool>,
+    pub(super) openat2: Cell<bool>,
     /// What fstab(5) mounts later, once that was asked for.
-    later: Cell<Option<mounts::Later<'a>>>,
+    pub(super) later: Cell<Option<fstab::Later<'a>>>,
     /// Whether systemd is its init, once that was asked for.
-    systemd: Cell<Option<Result<bool, Error>>>,
+    pub(super) systemd: Cell<Option<Result<bool, Error>>>,
 }
 
 /// A place in the booted system: an absolute path without symbolic links,
 /// `.` and `..`. The last parts need not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spot<'a>(&'a CStr);
+pub struct ResolvedPath<'a>(&'a CStr);
 
 /// A regular file that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found<'a> {
+pub struct FileContent<'a> {
     /// All of it.
     pub content: &'a [u8],
     /// Permission bits, at most 0o7777.
@@ -81,7 +66,7 @@ pub struct Found<'a> {
     pub is_shared: bool,
 }
 
-impl<'a> Spot<'a> {
+impl<'a> ResolvedPath<'a> {
     /// The path, starting with `/`.
     pub fn path(self) -> &'a [u8] {
         self.0.to_bytes()
@@ -145,21 +130,6 @@ impl<'a> Spot<'a> {
     }
 }
 
-/// The concatenation of `parts`, for a system call. A NUL in it is an error:
-/// no path has one.
-pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
-    let mut text = arena.table();
-    for part in parts {
-        text.extend(part);
-    }
-    if text.contains(&0) {
-        return Err(Errno::INVAL);
-    }
-    text.push(0);
-    // SAFETY: the only NUL is at the end.
-    Ok(unsafe { CStr::from_bytes_with_nul_unchecked(text.finish()) })
-}
-
 const NOT_REGULAR: Error = Error::new(&"not a regular file");
 
 /// `None` for what is not there: its own name or one before it is missing, a
@@ -219,45 +189,61 @@ impl<'a> Root<'a> {
         self.arena
     }
 
+    /// Where it is mounted now.
+    pub fn mount_point(&self) -> &'a CStr {
+        self.path
+    }
+
+    /// Its top directory.
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
     /// The place with this path; a symbolic link in it is an error later.
-    pub fn at(&self, path: &[u8]) -> Result<Spot<'a>, Errno> {
-        c_str(self.arena, &[path]).map(Spot)
+    pub fn at(&self, path: &[u8]) -> Result<ResolvedPath<'a>, Errno> {
+        c_str(self.arena, &[path]).map(ResolvedPath)
     }
 
     /// Where `path` leads, and what is there.
-    pub fn look(&self, path: &[u8]) -> Result<(Spot<'a>, io::Result<Stat>), Error> {
-        let spot = self.at(path)?;
-        match self.stat(spot) {
+    pub fn resolve_and_stat(
+        &self,
+        path: &[u8],
+    ) -> Result<(ResolvedPath<'a>, io::Result<Stat>), Error> {
+        let resolved = self.at(path)?;
+        match self.stat(resolved) {
             answer @ (Ok(_) | Err(Errno::NOENT)) if is_plain(path) && self.openat2.get() => {
-                Ok((spot, answer))
+                Ok((resolved, answer))
             }
             _ => {
-                let spot = self.walk(path)?;
-                Ok((spot, self.stat(spot)))
+                let resolved = self.walk(path)?;
+                Ok((resolved, self.stat(resolved)))
             }
         }
     }
 
     /// Where `path` leads, all symbolic links followed. Missing parts are
     /// taken as they stand; a file where a directory is needed is ENOTDIR.
-    pub fn locate(&self, path: &[u8]) -> Result<Spot<'a>, Error> {
+    pub fn resolve(&self, path: &[u8]) -> Result<ResolvedPath<'a>, Error> {
         if is_plain(path) && self.openat2.get() {
             // One system call decides the usual case: no link on the way.
             // ENOENT says so too: the links before the gap would have been met.
-            let spot = self.at(path)?;
-            match self.open_spot(spot, OFlags::PATH) {
-                Ok(_) | Err(Errno::NOENT) => return Ok(spot),
+            let resolved = self.at(path)?;
+            match self.open_resolved(resolved, OFlags::PATH) {
+                Ok(_) | Err(Errno::NOENT) => return Ok(resolved),
                 _ => {}
             }
         }
         self.walk(path)
     }
 
-    /// [`Self::look`], but where a symbolic link is met every directory on the
+    /// [`Self::resolve_and_stat`], but where a symbolic link is met every directory on the
     /// way must be root's, and nobody else's to write: who can make the link
     /// says where the path leads.
-    pub fn look_trusted(&self, path: &[u8]) -> Result<(Spot<'a>, io::Result<Stat>), Error> {
-        let looked = self.look(path)?;
+    pub fn resolve_trusted(
+        &self,
+        path: &[u8],
+    ) -> Result<(ResolvedPath<'a>, io::Result<Stat>), Error> {
+        let looked = self.resolve_and_stat(path)?;
         if looked.0.path() != path {
             self.walk_through(path, &mut |directory| self.is_only_root_s(directory))?;
         }
@@ -278,8 +264,8 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// [`Self::locate`], a component at a time.
-    fn walk(&self, path: &[u8]) -> Result<Spot<'a>, Error> {
+    /// [`Self::resolve`], a component at a time.
+    fn walk(&self, path: &[u8]) -> Result<ResolvedPath<'a>, Error> {
         self.walk_through(path, &mut |_| Ok(true))
     }
 
@@ -289,9 +275,9 @@ impl<'a> Root<'a> {
         &self,
         path: &[u8],
         is_trusted: &mut dyn FnMut(&[u8]) -> Result<bool, Error>,
-    ) -> Result<Spot<'a>, Error> {
+    ) -> Result<ResolvedPath<'a>, Error> {
         // The part that is done, `` for the root itself, and what remains.
-        let mut done = self.arena.table::<u8>();
+        let mut done = self.arena.vector::<u8>();
         let mut rest: &[u8] = self.arena.concat(&[path, b"/"]);
         let mut links = 0;
         let mut trusted = true;
@@ -327,7 +313,7 @@ impl<'a> Root<'a> {
         if done.is_empty() {
             done.push(b'/');
         }
-        Ok(Spot(c_str(self.arena, &[&done])?))
+        Ok(ResolvedPath(c_str(self.arena, &[&done])?))
     }
 
     /// The text of the link at `path`, which has no link before its last
@@ -367,9 +353,9 @@ impl<'a> Root<'a> {
         Ok((base.as_fd(), if rest.is_empty() { c"." } else { rest }))
     }
 
-    /// Opens a spot; a symbolic link in it, also as the last part, is ELOOP.
-    fn open_spot(&self, spot: Spot, flags: OFlags) -> io::Result<OwnedFd> {
-        let (base, path) = self.place(spot.0)?;
+    /// Opens a resolved; a symbolic link in it, also as the last part, is ELOOP.
+    pub fn open_resolved(&self, resolved: ResolvedPath, flags: OFlags) -> io::Result<OwnedFd> {
+        let (base, path) = self.place(resolved.0)?;
         let flags = flags | OFlags::CLOEXEC;
         if self.openat2.get() {
             let resolve =
@@ -382,8 +368,8 @@ impl<'a> Root<'a> {
         }
         // Before 5.6 what openat2 promises is looked up first. Nothing of the
         // root runs yet that could make a link in between.
-        match self.walk(spot.path()) {
-            Ok(same) if same == spot => {
+        match self.walk(resolved.path()) {
+            Ok(same) if same == resolved => {
                 retry_on_intr(|| openat(base, path, flags | OFlags::NOFOLLOW, Mode::empty()))
             }
             Ok(_) => Err(Errno::LOOP),
@@ -391,27 +377,27 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// What is at a spot.
-    pub fn stat(&self, spot: Spot) -> io::Result<Stat> {
-        let opened = self.open_spot(spot, OFlags::PATH)?;
+    /// What is at a resolved.
+    pub fn stat(&self, resolved: ResolvedPath) -> io::Result<Stat> {
+        let opened = self.open_resolved(resolved, OFlags::PATH)?;
         retry_on_intr(|| fstat(&opened))
     }
 
     /// Opens what `path` leads to.
     fn open_path(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Error> {
-        match self.open_spot(self.at(path)?, flags) {
-            Err(Errno::LOOP | Errno::XDEV) => Ok(self.open_spot(self.walk(path)?, flags)?),
+        match self.open_resolved(self.at(path)?, flags) {
+            Err(Errno::LOOP | Errno::XDEV) => Ok(self.open_resolved(self.walk(path)?, flags)?),
             opened => Ok(opened?),
         }
     }
 
-    /// Reads a regular file at a spot, whole.
-    pub fn read_spot(&self, spot: Spot) -> Result<Found<'a>, Error> {
-        self.whole(self.open_spot(spot, READ)?, LARGEST_FILE)
+    /// Reads a regular file at a resolved, whole.
+    pub fn read_resolved(&self, resolved: ResolvedPath) -> Result<FileContent<'a>, Error> {
+        self.whole(self.open_resolved(resolved, READ)?, LARGEST_FILE)
     }
 
     /// All of a regular file of at most so many bytes.
-    fn whole(&self, file: OwnedFd, most: u64) -> Result<Found<'a>, Error> {
+    fn whole(&self, file: OwnedFd, most: u64) -> Result<FileContent<'a>, Error> {
         let stat = retry_on_intr(|| fstat(&file))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(NOT_REGULAR);
@@ -429,7 +415,7 @@ impl<'a> Root<'a> {
             }
         }
         let buffer: &[u8] = buffer;
-        Ok(Found {
+        Ok(FileContent {
             content: buffer.get(..length).unwrap_or(buffer),
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
@@ -439,21 +425,21 @@ impl<'a> Root<'a> {
     }
 
     /// Reads the regular file that `path` leads to.
-    pub fn read(&self, path: &[u8]) -> Result<Found<'a>, Error> {
+    pub fn read(&self, path: &[u8]) -> Result<FileContent<'a>, Error> {
         self.read_at_most(path, LARGEST_FILE)
     }
 
     /// [`Self::read`], for a file of at most so many bytes; of a larger one
     /// nothing is read, and that is EFBIG.
-    pub fn read_at_most(&self, path: &[u8], most: u64) -> Result<Found<'a>, Error> {
+    pub fn read_at_most(&self, path: &[u8], most: u64) -> Result<FileContent<'a>, Error> {
         self.whole(self.open_path(path, READ)?, most)
     }
 
     /// [`Self::read`]; `None` if nothing is there, or a link to /dev/null,
     /// which stands for a file that is switched off.
-    pub fn read_if_there(&self, path: &[u8]) -> Result<Option<Found<'a>>, Error> {
+    pub fn read_if_there(&self, path: &[u8]) -> Result<Option<FileContent<'a>>, Error> {
         match self.read(path) {
-            Err(error) if error == NOT_REGULAR && self.link(path)? == Some(b"/dev/null") => {
+            Err(error) if error == NOT_REGULAR && self.read_link(path)? == Some(b"/dev/null") => {
                 Ok(None)
             }
             answer => if_there(answer),
@@ -477,26 +463,26 @@ impl<'a> Root<'a> {
 
     /// Whether anything is at `path` itself, a dangling link included.
     pub fn is_entry(&self, path: &[u8]) -> Result<bool, Error> {
-        Ok(self.link(path)?.is_some() || self.exists(path)?)
+        Ok(self.read_link(path)?.is_some() || self.exists(path)?)
     }
 
     /// The text of the symbolic link at `path`; links before its last part
     /// are followed.
-    pub fn link(&self, path: &[u8]) -> Result<Option<&'a [u8]>, Error> {
+    pub fn read_link(&self, path: &[u8]) -> Result<Option<&'a [u8]>, Error> {
         let (above, name) = base_name(path);
         let text = self
-            .locate(above)
-            .and_then(|spot| self.link_at(spot.join(self.arena, name)?.0));
+            .resolve(above)
+            .and_then(|resolved| self.link_at(resolved.join(self.arena, name)?.0));
         Ok(if_there(text)?.flatten())
     }
 
     /// The names in the directory that `path` leads to, `.` and `..` left
     /// out, sorted; none if there is no such directory.
     pub fn list(&self, path: &[u8]) -> Result<&'a [&'a [u8]], Error> {
-        let mut names = self.arena.table::<&'a [u8]>();
+        let mut names = self.arena.vector::<&'a [u8]>();
         let opened = self.open_path(path, OFlags::RDONLY | OFlags::DIRECTORY);
         if let Some(opened) = if_there(opened)? {
-            directory::names(opened.as_fd(), &mut |name| {
+            getdents::names(opened.as_fd(), &mut |name| {
                 names.push(self.arena.copy(name));
                 Ok(())
             })?;
@@ -513,7 +499,7 @@ impl<'a> Root<'a> {
         below: &[u8],
         ending: &[u8],
     ) -> Result<&'a [&'a [u8]], Error> {
-        let mut paths = self.arena.table::<&'a [u8]>();
+        let mut paths = self.arena.vector::<&'a [u8]>();
         for top in tops {
             let folder = self.arena.concat(&[top, below]);
             for name in self.list(folder)? {
@@ -527,6 +513,3 @@ impl<'a> Root<'a> {
         Ok(paths.finish())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,13 +3,12 @@
 //! agetty(8) prints above the login prompt.
 use ufmt::uwrite;
 
-use super::{Level, Report, SHOWN};
-use crate::memory::Arena;
+use crate::base::arena::Arena;
+use crate::base::log::{KEPT, Level, REPORT, Report, SHOWN};
+use crate::base::text::{Text, split};
 use crate::plan::Plan;
-use crate::text::{Text, split};
 
-/// The paths in the booted system.
-pub const REPORT: &str = "/run/onecontext/report";
+/// The path in the booted system.
 const ISSUE: &[u8] = b"/run/issue.d/50-onecontext.issue";
 
 /// A path in the booted system, and what belongs there.
@@ -17,7 +16,7 @@ pub type File<'a> = (&'static [u8], &'a [u8]);
 
 /// Both files. `plan` is `None` if there was none to apply.
 pub fn files<'a>(arena: &'a Arena, plan: Option<&Plan<'a>>, report: &Report<'a>) -> [File<'a>; 2] {
-    let mut lines = arena.table();
+    let mut lines = arena.vector();
     for (level, line) in report.lines() {
         let kind = match level {
             Level::Problem => "problem: ",
@@ -27,10 +26,10 @@ pub fn files<'a>(arena: &'a Arena, plan: Option<&Plan<'a>>, report: &Report<'a>)
         lines.extend(line);
         lines.push(b'\n');
     }
-    if let more @ 1.. = report.problems().saturating_sub(super::KEPT) {
+    if let more @ 1.. = report.problems().saturating_sub(KEPT) {
         uwrite!(lines, "problem: {} more problems are left out here\n", more);
     }
-    let mut text = arena.table();
+    let mut text = arena.vector();
     issue(&mut text, plan, report);
     [(REPORT.as_bytes(), lines.finish()), (ISSUE, text.finish())]
 }
@@ -100,5 +99,34 @@ impl ufmt::uDisplay for Issue<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::log::Console;
+
+    #[test]
+    fn of_very_many_problems_a_thousand_are_kept_and_all_are_counted() {
+        let arena = Arena::new();
+        let mut report = Report::new(&arena, Console::Silent);
+        for _ in 0..40_000 {
+            report.problem("read", b"x", &"not a number");
+        }
+        let mut note = report.line();
+        note.push(b'n');
+        report.say(Level::Note, note);
+        assert_eq!(report.problems(), 40_000);
+        assert_eq!(report.lines().len(), 1_001);
+        let [(_, text), (_, issue)] = files(&arena, None, &report);
+        let text = std::str::from_utf8(text).unwrap();
+        assert_eq!(text.lines().count(), 1_002);
+        assert!(text.ends_with("\nproblem: 39000 more problems are left out here\n"));
+        let issue = std::str::from_utf8(issue).unwrap();
+        assert_eq!(issue.lines().count(), 41);
+        assert!(
+            issue.ends_with("\nonecontext: 39960 more problems are in /run/onecontext/report\n")
+        );
     }
 }

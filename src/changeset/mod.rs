@@ -1,28 +1,35 @@
 //! What is to be written, described before anything is: so that it can be
-//! shown, and decided anew when the root turns out to be read-only.
+//! format, and decided anew when the root turns out to be read-only.
+mod remount;
+mod write;
+
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use ufmt::{uDisplay, uWrite, uwrite};
 
-use super::{Found, Root, Spot};
-use crate::memory::{Arena, Table};
-use crate::report::{Level, failure, shown};
-use crate::text::{Error, Shown, Text};
+use crate::base::arena::{Arena, Vector};
+use crate::base::error::Error;
+use crate::base::log::{Level, failure};
+use crate::base::text::format;
+use crate::base::text::{Escaped, Text};
+use crate::image::{FileContent, ResolvedPath, Root};
+
+pub use remount::{Policy, RootAccess, Writer};
 
 /// One thing to be made.
 #[derive(Clone, Copy)]
 pub struct Change<'a> {
     /// Where.
-    pub spot: Spot<'a>,
+    pub resolved: ResolvedPath<'a>,
     /// What.
-    pub what: What<'a>,
+    pub action: Action<'a>,
     /// The line to report once it is done; empty for one that names the path.
     pub done: &'a [u8],
 }
 
 /// What a change makes.
 #[derive(Clone, Copy)]
-pub enum What<'a> {
+pub enum Action<'a> {
     /// A regular file, replaced as a whole.
     File(File<'a>),
     /// A symbolic link.
@@ -51,11 +58,11 @@ pub struct Link<'a> {
     pub target: &'a [u8],
 }
 
-/// A bind mount; its point is the change's spot.
+/// A bind mount; its point is the change's resolved.
 #[derive(Clone, Copy)]
 pub struct Bind<'a> {
     /// The file that shows there.
-    pub source: Spot<'a>,
+    pub source: ResolvedPath<'a>,
 }
 
 /// Mode, owner and label of something new.
@@ -85,7 +92,7 @@ impl Access {
     }
 
     /// As `found` has it.
-    pub const fn of(found: &Found) -> Self {
+    pub const fn of(found: &FileContent) -> Self {
         Self {
             mode: found.mode,
             owner: Some((found.uid, found.gid)),
@@ -122,8 +129,8 @@ pub enum Folder {
 /// All that a room wants to be written, and what it has to say.
 pub struct Changes<'a> {
     arena: &'a Arena,
-    list: Table<'a, Change<'a>>,
-    remarks: Table<'a, (Level, &'a [u8])>,
+    list: Vector<'a, Change<'a>>,
+    remarks: Vector<'a, (Level, &'a [u8])>,
 }
 
 impl<'a> Changes<'a> {
@@ -131,8 +138,8 @@ impl<'a> Changes<'a> {
     pub fn new(arena: &'a Arena) -> Self {
         Self {
             arena,
-            list: arena.table(),
-            remarks: arena.table(),
+            list: arena.vector(),
+            remarks: arena.vector(),
         }
     }
 
@@ -156,20 +163,20 @@ impl<'a> Changes<'a> {
     pub fn file(
         &mut self,
         root: &Root<'a>,
-        spot: Spot<'a>,
+        resolved: ResolvedPath<'a>,
         file: File<'a>,
         done: &'a [u8],
     ) -> Result<bool, Error> {
-        if let Ok(found) = root.read_spot(spot)
+        if let Ok(found) = root.read_resolved(resolved)
             && found.content == file.content
             && file.access.is(found.mode, found.uid, found.gid)
         {
-            self.sweep(root, spot)?;
+            self.sweep(root, resolved)?;
             return Ok(false);
         }
         self.list.push(Change {
-            spot,
-            what: What::File(file),
+            resolved,
+            action: Action::File(file),
             done,
         });
         Ok(true)
@@ -187,37 +194,41 @@ impl<'a> Changes<'a> {
             access: Access::PUBLIC,
             folder: Folder::Made(Access::FOLDER),
         };
-        self.file(root, root.locate(path)?, file, b"")
+        self.file(root, root.resolve(path)?, file, b"")
     }
 
     /// A file mounted over one of the root that cannot be written. The mount
     /// survives switch_root; the price is that a later rename over the file
     /// fails.
-    pub fn cover(
+    pub fn bind_over(
         &mut self,
         root: &Root<'a>,
-        spot: Spot<'a>,
+        resolved: ResolvedPath<'a>,
         file: File<'a>,
         done: &'a [u8],
     ) -> Result<(), Error> {
-        let source = self.copy_of(root, spot)?;
+        let source = self.copy_of(root, resolved)?;
         let folder = Folder::Made(Access::FOLDER);
         self.file(root, source, File { folder, ..file }, b"")?;
-        self.bind(spot, source, done);
+        self.bind(resolved, source, done);
         Ok(())
     }
 
     /// Where the copy of something that cannot be written belongs.
-    pub fn copy_of(&self, root: &Root<'a>, spot: Spot<'a>) -> Result<Spot<'a>, Error> {
+    pub fn copy_of(
+        &self,
+        root: &Root<'a>,
+        resolved: ResolvedPath<'a>,
+    ) -> Result<ResolvedPath<'a>, Error> {
         const COPIES: &[u8] = b"/run/onecontext/copies";
-        root.locate(self.arena.concat(&[COPIES, spot.path()]))
+        root.resolve(self.arena.concat(&[COPIES, resolved.path()]))
     }
 
     /// A file or directory below `/run` mounted over another.
-    pub fn bind(&mut self, spot: Spot<'a>, source: Spot<'a>, done: &'a [u8]) {
+    pub fn bind(&mut self, resolved: ResolvedPath<'a>, source: ResolvedPath<'a>, done: &'a [u8]) {
         self.list.push(Change {
-            spot,
-            what: What::Bind(Bind { source }),
+            resolved,
+            action: Action::Bind(Bind { source }),
             done,
         });
     }
@@ -227,8 +238,8 @@ impl<'a> Changes<'a> {
     pub fn copy_tree(
         &mut self,
         root: &Root<'a>,
-        from: Spot<'a>,
-        to: Spot<'a>,
+        from: ResolvedPath<'a>,
+        to: ResolvedPath<'a>,
         skip: &[u8],
     ) -> Result<(), Error> {
         let stat = root.stat(from)?;
@@ -239,14 +250,14 @@ impl<'a> Changes<'a> {
         });
         for name in root.list(from.path())? {
             let (from, to) = (from.join(self.arena, name)?, to.join(self.arena, name)?);
-            if let Some(target) = root.link(from.path())? {
-                self.link(root, to, target)?;
+            if let Some(target) = root.read_link(from.path())? {
+                self.symlink(root, to, target)?;
                 continue;
             }
             match FileType::from_raw_mode(root.stat(from)?.st_mode) {
                 FileType::Directory => self.copy_tree(root, from, to, b"")?,
                 FileType::RegularFile if *name != skip => {
-                    let found = root.read_spot(from)?;
+                    let found = root.read_resolved(from)?;
                     let (content, access) = (found.content, Access::of(&found));
                     let file = File {
                         content,
@@ -262,35 +273,35 @@ impl<'a> Changes<'a> {
     }
 
     /// A symbolic link, unless it is there already.
-    pub fn link(
+    pub fn symlink(
         &mut self,
         root: &Root<'a>,
-        spot: Spot<'a>,
+        resolved: ResolvedPath<'a>,
         target: &'a [u8],
     ) -> Result<bool, Error> {
-        if root.link(spot.path())? == Some(target) {
+        if root.read_link(resolved.path())? == Some(target) {
             return Ok(false);
         }
         self.list.push(Change {
-            spot,
-            what: What::Link(Link { target }),
+            resolved,
+            action: Action::Link(Link { target }),
             done: b"",
         });
         Ok(true)
     }
 
-    /// Removes what a write of the file at `spot` left beside it when it was
+    /// Removes what a write of the file at `resolved` left beside it when it was
     /// killed. The next write of that file would do so, too.
-    pub fn sweep(&mut self, root: &Root<'a>, spot: Spot<'a>) -> Result<(), Error> {
-        if spot.in_run() {
+    pub fn sweep(&mut self, root: &Root<'a>, resolved: ResolvedPath<'a>) -> Result<(), Error> {
+        if resolved.in_run() {
             return Ok(());
         }
-        let spot = spot.temporary(self.arena)?;
-        match root.stat(spot) {
+        let resolved = resolved.temporary(self.arena)?;
+        match root.stat(resolved) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
                 self.list.push(Change {
-                    spot,
-                    what: What::Removal,
+                    resolved,
+                    action: Action::Removal,
                     done: b"",
                 });
                 Ok(())
@@ -304,7 +315,7 @@ impl<'a> Changes<'a> {
     pub fn touch_root(&self) -> bool {
         self.list
             .iter()
-            .any(|change| !change.spot.in_run() && !matches!(change.what, What::Bind(_)))
+            .any(|change| !change.resolved.in_run() && !matches!(change.action, Action::Bind(_)))
     }
 
     /// A step cannot be done: the step, its operand, the reason.
@@ -315,9 +326,9 @@ impl<'a> Changes<'a> {
 
     /// One line of free form, in parts.
     pub fn note(&mut self, parts: &[&[u8]]) {
-        let mut text = self.arena.table();
+        let mut text = self.arena.vector();
         for part in parts {
-            uwrite!(text, "{}", Shown(part));
+            uwrite!(text, "{}", Escaped(part));
         }
         self.remarks.push((Level::Note, text.finish()));
     }
@@ -326,19 +337,19 @@ impl<'a> Changes<'a> {
     /// `bind PATH SOURCE`, `remove PATH`, one a line.
     pub fn write(&self, out: &mut Text) {
         for change in self.list.iter() {
-            let kind = match &change.what {
-                What::File(_) => "file ",
-                What::Link(_) => "link ",
-                What::Bind(_) => "bind ",
-                What::Removal => "remove ",
+            let kind = match &change.action {
+                Action::File(_) => "file ",
+                Action::Link(_) => "link ",
+                Action::Bind(_) => "bind ",
+                Action::Removal => "remove ",
             };
             out.write_str(kind);
-            out.extend(change.spot.path());
-            let second: &[u8] = match &change.what {
-                What::File(file) => shown(self.arena, &Octal(file.access.mode)),
-                What::Link(link) => link.target,
-                What::Bind(bind) => bind.source.path(),
-                What::Removal => b"",
+            out.extend(change.resolved.path());
+            let second: &[u8] = match &change.action {
+                Action::File(file) => format(self.arena, &Octal(file.access.mode)),
+                Action::Link(link) => link.target,
+                Action::Bind(bind) => bind.source.path(),
+                Action::Removal => b"",
             };
             if !second.is_empty() {
                 out.push(b' ');
@@ -363,3 +374,6 @@ impl uDisplay for Octal {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! `onecontext apply`: a boot, from the disk to the report.
+use core::ffi::CStr;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{Access, AtFlags, CWD, Mode as Bits, OFlags, accessat, openat};
+use rustix::io::Errno;
+use ufmt::uwrite;
+
+use crate::Status;
+use crate::banner;
+use crate::base::arena::Arena;
+use crate::base::log::{Console, Level, Report};
+use crate::base::output::Streams;
+use crate::base::text::Text;
+use crate::changeset::Writer;
+use crate::cli::Apply;
+use crate::cmdline::{Mode, Parameters};
+use crate::disk::wait::Wait;
+use crate::disk::{Search, SystemPaths};
+use crate::handover::{self, Managers};
+use crate::image::Root;
+use crate::inspect;
+use crate::kernel::{self, Machine};
+use crate::load;
+use crate::login;
+use crate::plan::{Link, Plan};
+
+/// Applies the context to the running kernel and to a root; with `dry_run`
+/// writes into `out` what would be done.
+pub fn apply<'a>(
+    arena: &'a Arena,
+    options: &Apply<'a>,
+    streams: Streams,
+    out: &mut Text<'a>,
+) -> Status {
+    let mut report = match options.dry_run {
+        true => Report::new(arena, Console::File(streams.errors)),
+        false => Report::new(arena, Console::Kmsg(streams.errors)),
+    };
+    let parameters = Parameters::of_kernel(arena, &mut report);
+    if parameters.mode == Mode::Off {
+        return Status::Done;
+    }
+    report.all = parameters.debug;
+    let search = Search {
+        device: parameters.device,
+        wait: parameters.wait,
+        required: parameters.mode == Mode::Require,
+        paths: SystemPaths::SYSTEM,
+    };
+    let mut plan = load::plan(arena, options.context, &search, &mut report);
+    if plan.is_none() && report.problems() == 0 {
+        report.note(b"no context disk, nothing to do");
+        return Status::Done;
+    }
+    // Before the context's own problems, of which there may be very many.
+    let root = open_root(arena, options, &mut report);
+    if let (Some(plan), Some(root)) = (&mut plan, &root) {
+        load::drop_user_data_that_is_read(plan, root);
+    }
+    let managers = match (&plan, &root) {
+        (Some(_), Some(root)) if parameters.network.handover() => Some(Managers::of(root)),
+        _ => None,
+    };
+    if let Some(plan) = &mut plan {
+        say_warnings(plan, &mut report);
+        plan.links = set_up_network(
+            arena,
+            plan,
+            &parameters,
+            managers.as_ref(),
+            options,
+            &mut report,
+        );
+    }
+    let Some(root) = root else {
+        return Status::Wrong;
+    };
+    if !options.dry_run {
+        write_files(
+            plan.as_ref(),
+            &root,
+            managers.as_ref(),
+            &parameters,
+            &mut report,
+        );
+        write_report(arena, plan.as_ref(), &root, &parameters, &mut report);
+        report.finish();
+    } else if let Some(plan) = &plan {
+        let changes = inspect::decide(plan, &root, managers.as_ref());
+        inspect::write(plan, Some(&changes), arena, out);
+    }
+    let named = options.context.is_some() || search.device.is_some() || search.required;
+    match plan {
+        None if named => Status::Unreadable,
+        Some(_) if report.problems() == 0 => Status::Done,
+        _ => Status::Wrong,
+    }
+}
+
+fn open_root<'a>(
+    arena: &'a Arena,
+    options: &Apply<'a>,
+    report: &mut Report<'a>,
+) -> Option<Root<'a>> {
+    Root::open(arena, options.root, Some(options.run))
+        .map_err(|(path, errno)| report.problem("open", path, errno))
+        .ok()
+}
+
+fn say_warnings<'a>(plan: &Plan<'a>, report: &mut Report<'a>) {
+    for warning in plan.warnings() {
+        let mut line = report.line();
+        uwrite!(line, "{}", *warning);
+        report.say(Level::Problem, line);
+    }
+}
+
+/// Sets up the kernel's network and host name, as far as the parameters say so,
+/// and finds the devices of the links.
+fn set_up_network<'a>(
+    arena: &'a Arena,
+    plan: &Plan<'a>,
+    parameters: &Parameters,
+    managers: Option<&Managers>,
+    options: &Apply,
+    report: &mut Report<'a>,
+) -> &'a [Link<'a>] {
+    let machine = machine(managers, report);
+    if options.dry_run {
+        return kernel::find(arena, plan, &machine, report);
+    }
+    kernel::set_hostname(plan, report);
+    if parameters.network.kernel() {
+        let mut wait = Wait::seconds(parameters.wait);
+        let mut wait = || udev_is_busy() && wait.sleep();
+        kernel::apply(arena, plan, &machine, &mut wait, report)
+    } else if managers.is_some() {
+        kernel::find(arena, plan, &machine, report)
+    } else {
+        plan.links
+    }
+}
+
+/// What the booted system reads: keys, and the files of its own tools.
+fn write_files<'a>(
+    plan: Option<&Plan<'a>>,
+    root: &Root<'a>,
+    managers: Option<&Managers<'a>>,
+    parameters: &Parameters,
+    report: &mut Report<'a>,
+) {
+    let mut writer = Writer::new(root, parameters.root);
+    if let Some(plan) = plan {
+        writer.apply(report, |access, changes| {
+            login::decide(plan, root, access, changes)
+        });
+        writer.apply(report, |access, changes| {
+            handover::decide(plan, root, managers, access, changes)
+        });
+    }
+    writer.finish(report);
+}
+
+/// What people read in the booted system.
+fn write_report<'a>(
+    arena: &'a Arena,
+    plan: Option<&Plan<'a>>,
+    root: &Root<'a>,
+    parameters: &Parameters,
+    report: &mut Report<'a>,
+) {
+    let files = banner::files(arena, plan, report);
+    Writer::new(root, parameters.root).apply(report, |_, changes| {
+        for (path, content) in files {
+            if let Err(error) = changes.run_file(root, path, content) {
+                changes.problem("write", path, error);
+            }
+        }
+    });
+}
+
+/// The running system, as far as it is there.
+fn machine(managers: Option<&Managers>, report: &mut Report) -> Machine {
+    let mut open = |path: &CStr| -> Option<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match openat(CWD, path, flags, Bits::empty()) {
+            Ok(directory) => Some(directory),
+            Err(Errno::NOENT) => None,
+            Err(errno) => {
+                report.problem("open", path.to_bytes(), errno);
+                None
+            }
+        }
+    };
+    Machine {
+        ipv6_conf: open(c"/proc/sys/net/ipv6/conf"),
+        sys_net: open(c"/sys/class/net"),
+        dhcp_managed: managers.is_some_and(Managers::do_dhcp),
+        routers_managed: managers.is_some_and(Managers::handle_router_advertisements),
+    }
+}
+
+fn udev_is_busy() -> bool {
+    accessat(
+        CWD,
+        SystemPaths::SYSTEM.queue,
+        Access::EXISTS,
+        AtFlags::empty(),
+    )
+    .is_ok()
+}

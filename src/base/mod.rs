@@ -1,0 +1,9 @@
+//! What everybody uses: memory, texts, errors, the log, and the system calls
+//! that rustix has not.
+pub mod arena;
+pub mod error;
+pub mod getdents;
+pub mod log;
+pub mod output;
+pub mod syscall;
+pub mod text;

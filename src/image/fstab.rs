@@ -1,0 +1,73 @@
+//! What fstab(5) mounts in the booted system.
+use rustix::fs;
+use rustix::io::Errno;
+
+use super::root::{ResolvedPath, Root, if_there};
+use crate::base::error::Error;
+use crate::base::text::{lines, words};
+
+/// What the root's fstab(5) mounts and is not mounted yet.
+#[derive(Clone, Copy)]
+pub struct Later<'a> {
+    /// Where.
+    points: &'a [ResolvedPath<'a>],
+    /// Why that may not be all.
+    pub problem: Option<Error>,
+}
+
+/// Reads `/etc/fstab`, once. What cannot be found out counts as not mounted
+/// later: that costs nobody a key, and `problem` says so.
+pub fn later_mounts<'a>(root: &Root<'a>) -> Later<'a> {
+    if let Some(later) = root.later.get() {
+        return later;
+    }
+    let mut points = root.arena.vector();
+    let mut problem = None;
+    let text = root.read_if_there(b"/etc/fstab").unwrap_or_else(|reason| {
+        problem = Some(reason);
+        None
+    });
+    for line in lines(text.map_or(b"", |found| found.content)) {
+        let mut fields = words(line);
+        let device = fields.next().unwrap_or(b"#");
+        let point = fields.next().unwrap_or(b"");
+        if device.starts_with(b"#") || !point.starts_with(b"/") {
+            continue;
+        }
+        match mounts_later(root, point) {
+            Ok(Some(point)) => points.push(point),
+            Ok(None) => {}
+            Err(reason) => problem = problem.or(Some(reason)),
+        }
+    }
+    let points: &[ResolvedPath] = points.finish();
+    let later = Later { points, problem };
+    root.later.set(Some(later));
+    later
+}
+
+/// Where a mount point leads if nothing is mounted there yet.
+fn mounts_later<'a>(root: &Root<'a>, point: &[u8]) -> Result<Option<ResolvedPath<'a>>, Error> {
+    // What cannot be there cannot be mounted over.
+    let Some(point) = if_there(root.resolve(point))? else {
+        return Ok(None);
+    };
+    if point.path() == b"/" {
+        return Ok(None);
+    }
+    // The same device: nothing is mounted there. A bind mount of the root
+    // itself looks the same, and is treated as if it were missing.
+    let later = match root.stat(point) {
+        Ok(there) => there.st_dev == fs::fstat(&root.root)?.st_dev,
+        Err(Errno::NOENT | Errno::NOTDIR) => true,
+        Err(errno) => return Err(errno.into()),
+    };
+    Ok(later.then_some(point))
+}
+
+/// Whether the root's fstab(5) mounts something at or above `resolved` that is
+/// not mounted yet: what we would write there is hidden later.
+pub fn mounted_later(root: &Root, resolved: ResolvedPath) -> bool {
+    let mut points = later_mounts(root).points.iter();
+    points.any(|point| resolved.is_below(point.path()))
+}

@@ -1,0 +1,17 @@
+//! What is in the mounted root, and in the directory that becomes its `/run`:
+//! [`Root`] is the only way to it, and the modules beside it read what is known
+//! of its parts as plain data. Nothing here writes.
+pub mod fstab;
+pub mod initd;
+pub mod passwd;
+mod root;
+pub mod systemd;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use fstab::{later_mounts, mounted_later};
+pub use root::{FileContent, ResolvedPath, Root, if_there};
+pub use systemd::fits;
+
+#[cfg(test)]
+mod tests;

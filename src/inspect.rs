@@ -1,0 +1,101 @@
+//! `onecontext plan` and `onecontext check`: what would be applied, and what is
+//! wrong. Nothing is written, and no privilege is needed.
+use ufmt::uwrite;
+
+use crate::Status;
+use crate::base::arena::Arena;
+use crate::base::log::{Console, Level, Report};
+use crate::base::output::Streams;
+use crate::base::text::Text;
+use crate::changeset::{Changes, RootAccess};
+use crate::cli::Inspect;
+use crate::disk::{Search, SystemPaths};
+use crate::handover::{self, Managers};
+use crate::image::Root;
+use crate::load;
+use crate::login;
+use crate::plan::Plan;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The whole plan.
+    Plan,
+    /// Only what is wrong.
+    Problems,
+}
+
+/// Answers in `out`.
+pub fn inspect<'a>(
+    arena: &'a Arena,
+    operands: &Inspect<'a>,
+    question: Question,
+    streams: Streams,
+    out: &mut Text<'a>,
+) -> Status {
+    let mut report = Report::new(arena, Console::File(streams.errors));
+    let search = Search {
+        device: None,
+        wait: 0,
+        required: true,
+        paths: SystemPaths::SYSTEM,
+    };
+    let Some(mut plan) = load::plan(arena, operands.context, &search, &mut report) else {
+        return Status::Unreadable;
+    };
+    let root = match operands.root.map(|root| Root::open(arena, root, None)) {
+        None => None,
+        Some(Ok(root)) => Some(root),
+        Some(Err((path, errno))) => {
+            report.problem("open the root", path, errno);
+            return Status::Unreadable;
+        }
+    };
+    let changes = root.as_ref().map(|root| {
+        load::drop_user_data_that_is_read(&mut plan, root);
+        decide(&plan, root, Some(&Managers::of(root)))
+    });
+    match question {
+        Question::Plan => {
+            write(&plan, changes.as_ref(), arena, out);
+            Status::Done
+        }
+        Question::Problems => {
+            write_problems(&plan, changes.as_ref(), out);
+            match out.is_empty() {
+                true => Status::Done,
+                false => Status::Wrong,
+            }
+        }
+    }
+}
+
+fn write_problems(plan: &Plan, changes: Option<&Changes>, out: &mut Text) {
+    for warning in plan.warnings() {
+        uwrite!(out, "{}\n", *warning);
+    }
+    for (level, line) in changes.into_iter().flat_map(Changes::remarks) {
+        if *level == Level::Problem {
+            out.extend(line);
+            out.push(b'\n');
+        }
+    }
+}
+
+/// The text form of a plan, with the files that it means for a root.
+pub fn write(plan: &Plan, changes: Option<&Changes>, arena: &Arena, out: &mut Text) {
+    let mut files = arena.vector();
+    if let Some(changes) = changes {
+        changes.write(&mut files);
+    }
+    plan.write(out, &files);
+}
+
+/// What would be written into a root that can be.
+pub fn decide<'a>(plan: &Plan, root: &Root<'a>, managers: Option<&Managers<'a>>) -> Changes<'a> {
+    let access = RootAccess::Writable;
+    let mut changes = Changes::new(root.arena());
+    login::decide(plan, root, access, &mut changes);
+    handover::decide(plan, root, managers, access, &mut changes);
+    changes
+}

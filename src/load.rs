@@ -1,0 +1,64 @@
+//! From a disk to a plan.
+use core::ffi::CStr;
+
+use ufmt::uwrite;
+
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::log::{Level, Report};
+use crate::base::text::Escaped;
+use crate::context::{self, Files, Unreadable};
+use crate::disk::{Disk, Search, search};
+use crate::handover;
+use crate::image::Root;
+use crate::plan::Plan;
+
+impl<'a> Files<'a> for Disk<'a> {
+    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
+        self.read(name)
+    }
+    fn has(&self, name: &[u8]) -> Result<bool, Error> {
+        self.has(name)
+    }
+}
+
+/// Reads the context at `path`, or that of the disk that is found. `None`:
+/// there is none that can be read, and the report says why.
+pub fn plan<'a>(
+    arena: &'a Arena,
+    path: Option<&CStr>,
+    options: &Search,
+    report: &mut Report<'a>,
+) -> Option<Plan<'a>> {
+    let disk = match path {
+        Some(path) => Disk::open(arena, path).map(Some),
+        None => search(arena, report, options),
+    };
+    let disk = match disk {
+        Ok(disk) => disk?,
+        Err(error) => {
+            let named = path
+                .or(options.device)
+                .map_or(&b"context disk"[..], CStr::to_bytes);
+            report.problem("open", named, error);
+            return None;
+        }
+    };
+    match context::read(arena, disk.source(), &disk) {
+        Ok(plan) => Some(plan),
+        Err(Unreadable { file, reason }) => {
+            let mut line = report.line();
+            let source = Escaped(disk.source());
+            uwrite!(line, "read {} of {}: {}", file, source, reason);
+            report.say(Level::Problem, line);
+            None
+        }
+    }
+}
+
+/// User data that something in the root reads is nothing to warn of.
+pub fn drop_user_data_that_is_read(plan: &mut Plan, root: &Root) {
+    if !plan.user_data.is_empty() && handover::reads_user_data(root) {
+        plan.user_data = &[];
+    }
+}
