@@ -5,8 +5,7 @@ use rustix::fs::{self, CWD, OFlags, openat};
 
 use crate::base::arena::Arena;
 use crate::base::log::Report;
-use crate::base::text::c_str;
-use crate::base::text::{choice, cut, equal, number};
+use crate::base::text::{c_str, choice, cut, equal, number};
 use crate::changeset::Policy;
 
 /// What `onecontext=` says.

@@ -10,8 +10,7 @@ use ufmt::{uDisplay, uWrite, uwrite};
 use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::log::{Level, failure};
-use crate::base::text::format;
-use crate::base::text::{Escaped, Text};
+use crate::base::text::{Escaped, Text, format};
 use crate::image::{FileContent, ResolvedPath, Root};
 
 pub use remount::{Policy, RootAccess, Writer};

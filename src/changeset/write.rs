@@ -15,9 +15,7 @@ use super::{Access, Action, Changes, File, Folder, Label, RootAccess, Writer};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
-use crate::base::text::c_str;
-use crate::base::text::format;
-use crate::base::text::{Escaped, cut};
+use crate::base::text::{Escaped, c_str, cut, format};
 use crate::image::{ResolvedPath, Root};
 
 /// Where SELinux keeps a label (xattr(7)).

@@ -5,8 +5,7 @@ use super::Context;
 use super::values::is_user;
 use super::variables::Variable;
 use crate::base::arena::{Set, Vector};
-use crate::base::text::format;
-use crate::base::text::{find, lines, span, split, trim};
+use crate::base::text::{find, format, lines, position, span, split, trim};
 use crate::plan::{Dialect, Key};
 
 /// Where keys may stand, in the order in which they are listed.
@@ -223,7 +222,7 @@ fn ends_block(line: &[u8]) -> bool {
 }
 
 fn has(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|window| window == word)
+    position(text, word).is_some()
 }
 
 /// What some tools write between lines.
@@ -232,7 +231,7 @@ const NEWLINE: &[u8] = b"\\n";
 /// Where the next key of the line begins: a type that is known, with its blob,
 /// behind a blank, a comma or a [`NEWLINE`]. `first` is what is known of the
 /// key that the line begins with.
-fn next_key(line: &[u8], first: &Result<FileContent, &'static str>) -> Option<usize> {
+fn next_key(line: &[u8], first: &Result<KeyText, &'static str>) -> Option<usize> {
     let behind = |mut at: usize| {
         loop {
             at += 1 + find(line.get(at..)?, |byte| {
@@ -241,7 +240,7 @@ fn next_key(line: &[u8], first: &Result<FileContent, &'static str>) -> Option<us
             let (before, text) = line.split_at_checked(at)?;
             if before.ends_with(NEWLINE) {
                 // Options may stand there as on a line of its own.
-                let end = text.windows(2).position(|pair| pair == NEWLINE);
+                let end = position(text, NEWLINE);
                 let text = text.get(..end.unwrap_or(text.len()))?;
                 if begins_key(text.get(options(text)..)?) {
                     return Some(at);
@@ -303,7 +302,7 @@ fn has_options(comment: &[u8]) -> bool {
 }
 
 /// Where the base64 text of a key ends in its line, and what it lacks.
-struct FileContent {
+struct KeyText {
     /// Position behind the last base64 character, padding not counted.
     end: usize,
     /// Position behind the padding that is there.
@@ -312,7 +311,7 @@ struct FileContent {
     padding: usize,
 }
 
-impl FileContent {
+impl KeyText {
     /// The line with its padding as it should be.
     fn repaired<'a>(&self, context: &Context<'a>, line: &'a [u8]) -> &'a [u8] {
         let padding: &[u8] = match self.padding {
@@ -340,7 +339,7 @@ const OPTIONS: &str =
 
 /// Takes `[options] type blob [comment]` apart (sshd(8), AUTHORIZED_KEYS FILE
 /// FORMAT).
-fn parse(line: &[u8]) -> Result<FileContent, &'static str> {
+fn parse(line: &[u8]) -> Result<KeyText, &'static str> {
     match key_at(line, 0) {
         Err(NOT_A_KEY) => match key_at(line, options(line)) {
             // It was meant to be one.
@@ -371,7 +370,7 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// A key whose type stands at `start`.
-fn key_at(line: &[u8], start: usize) -> Result<FileContent, &'static str> {
+fn key_at(line: &[u8], start: usize) -> Result<KeyText, &'static str> {
     let text = line.get(start..).unwrap_or_default();
     let (kind, rest) = span(text, |byte| !is_blank(byte));
     let (_, blob) = span(rest, is_blank);
@@ -396,7 +395,7 @@ fn key_at(line: &[u8], start: usize) -> Result<FileContent, &'static str> {
     if !ends || plain && !Decoder::new(digits).only_strings() {
         return Err(DAMAGED);
     }
-    Ok(FileContent {
+    Ok(KeyText {
         end: line.len() - tail.len() - marks.len(),
         padded: line.len() - tail.len(),
         padding,

@@ -5,8 +5,7 @@ use core::net::IpAddr;
 use super::values::is_domain;
 use super::{Context, Variable};
 use crate::base::arena::{Arena, Set, Vector};
-use crate::base::text::format;
-use crate::base::text::{Ip, ip, list};
+use crate::base::text::{Ip, format, ip, list};
 use crate::plan::{Link, LinkName, Prefix, Route};
 
 /// The network part of a plan in the making. Lists of all links stand behind

@@ -15,8 +15,7 @@ use rustix::io::{Errno, pread, retry_on_intr};
 
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::base_name;
-use crate::base::text::c_str;
+use crate::base::text::{base_name, c_str};
 pub use drive::Status;
 use iso9660::{Descriptor, File, Iso, ReadAt};
 pub use search::{Search, SystemPaths, search};

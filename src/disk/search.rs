@@ -17,8 +17,7 @@ use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::getdents::names;
 use crate::base::log::{Level, Report};
-use crate::base::text::c_str;
-use crate::base::text::{choice, same, words};
+use crate::base::text::{c_str, choice, same, words};
 
 /// What the lines of the report begin with.
 const STEP: &str = "context disk";

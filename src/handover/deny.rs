@@ -5,8 +5,7 @@
 use super::managers::{device, links};
 use super::{HEAD, bind_over, fill};
 use crate::base::error::Error;
-use crate::base::text::format;
-use crate::base::text::lines;
+use crate::base::text::{format, lines, position};
 use crate::changeset::{Changes, RootAccess};
 use crate::image::systemd::units;
 use crate::image::{FileContent, ResolvedPath, Root, if_there};
@@ -165,6 +164,6 @@ fn open<'a>(root: &Root<'a>, path: &[u8]) -> Result<Own<'a>, Error> {
 
 /// What stands before and after the first `mark`.
 fn cut_at<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = text.windows(mark.len()).position(|part| part == mark)?;
+    let at = position(text, mark)?;
     Some((text.get(..at)?, text.get(at + mark.len()..)?))
 }

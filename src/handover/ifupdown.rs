@@ -20,8 +20,7 @@ use super::managers::{device, is_v4, links};
 use super::{HEAD, bind_over, fill};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::format;
-use crate::base::text::{Ip, Text};
+use crate::base::text::{Ip, Text, format, position};
 use crate::changeset::{Access, Changes, File, Folder, RootAccess};
 use crate::image::{ResolvedPath, Root};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
@@ -94,8 +93,7 @@ pub fn decide<'a>(
     }
     // What an earlier run has put at the end is not counted.
     let head = HEAD.as_bytes();
-    let mut ends = main.content.windows(head.len());
-    let end = ends.position(|part| part == head);
+    let end = position(main.content, head);
     let theirs = main.content.get(..end.unwrap_or(usize::MAX));
     let mut text = arena.vector();
     copy_without(arena, &mut text, theirs.unwrap_or(main.content), &devices);

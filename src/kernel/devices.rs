@@ -5,9 +5,7 @@ use rustix::io::Errno;
 
 use super::wire::Device;
 use crate::base::arena::{Arena, Set, Vector};
-use crate::base::text::c_str;
-use crate::base::text::format;
-use crate::base::text::{same, split};
+use crate::base::text::{c_str, format, same, split};
 use crate::plan::{Link, LinkName};
 
 /// What became of one link of the plan.

@@ -4,8 +4,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pwrite, read};
 
 use crate::base::arena::Arena;
-use crate::base::text::c_str;
-use crate::base::text::format;
+use crate::base::text::{c_str, format};
 
 /// Gives `net/ipv6/conf/DEVICE/NAME` below the directory `conf` a value, if
 /// it has another one.

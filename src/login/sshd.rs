@@ -2,6 +2,7 @@
 //! keys. What is missing is given for this boot through /run/systemd/system.
 use super::sshd_config::Config;
 use crate::base::error::Error;
+use crate::base::text::position;
 use crate::changeset::{Access, Changes, File, Folder, RootAccess};
 use crate::image::Root;
 use crate::image::systemd::units::{self, Unit};
@@ -194,14 +195,7 @@ fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Error
 }
 
 fn mentions_a_maker(unit: &[u8]) -> bool {
-    let mut rest = unit;
-    while let [_, tail @ ..] = rest {
-        if MAKERS.iter().any(|maker| rest.starts_with(maker)) {
-            return true;
-        }
-        rest = tail;
-    }
-    false
+    MAKERS.iter().any(|maker| position(unit, maker).is_some())
 }
 
 /// What the root needs so that its SSH server runs after this boot, and what

@@ -17,8 +17,8 @@ use rustix::io::Errno;
 use super::arena::{Arena, Vector};
 pub use address::{Ip, Mac, ip};
 pub use parts::{
-    Split, Words, base_name, choice, cut, equal, find, lines, list, number, same, span, split,
-    trim, unquoted, words,
+    Split, Words, base_name, choice, cut, equal, find, lines, list, number, position, same, span,
+    split, trim, unquoted, words,
 };
 
 /// A growing text.

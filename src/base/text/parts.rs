@@ -73,6 +73,13 @@ pub fn find(text: &[u8], kind: Kind) -> Option<usize> {
     text.iter().position(|byte| kind(*byte))
 }
 
+/// Where `part` first stands in a text.
+#[inline(never)]
+pub fn position(text: &[u8], part: &[u8]) -> Option<usize> {
+    let last = text.len().checked_sub(part.len())?;
+    (0..=last).find(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(part)))
+}
+
 /// What stands before and after the first byte `at`.
 pub fn cut(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     let position = text.iter().position(|byte| *byte == at)?;
