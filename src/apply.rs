@@ -173,7 +173,7 @@ fn write_report<'a>(
     let files = banner::files(arena, plan, report);
     Writer::new(root, parameters.root).apply(report, |_, changes| {
         for (path, content) in files {
-            if let Err(error) = changes.run_file(root, path, content) {
+            if let Err(error) = changes.run_file(path, content) {
                 changes.problem("write", path, error);
             }
         }

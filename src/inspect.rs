@@ -97,5 +97,5 @@ pub fn decide<'a>(plan: &Plan, root: &Root<'a>, managers: Option<&Managers<'a>>)
     let mut changes = Changes::new(root.arena());
     login::decide(plan, root, access, &mut changes);
     handover::decide(plan, root, managers, access, &mut changes);
-    changes
+    changes.pending(root)
 }

@@ -1,17 +1,16 @@
 //! What is to be written, described before anything is: so that it can be
 //! format, and decided anew when the root turns out to be read-only.
+mod pending;
 mod remount;
 mod write;
 
-use rustix::fs::FileType;
-use rustix::io::Errno;
 use ufmt::{uDisplay, uWrite, uwrite};
 
 use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::log::{Level, failure};
 use crate::base::text::{Escaped, Text, format};
-use crate::image::{FileContent, ResolvedPath, Root};
+use crate::image::{FileContent, ResolvedPath};
 
 pub use remount::{Policy, RootAccess, Writer};
 
@@ -19,7 +18,7 @@ pub use remount::{Policy, RootAccess, Writer};
 #[derive(Clone, Copy)]
 pub struct Change<'a> {
     /// Where.
-    pub resolved: ResolvedPath<'a>,
+    pub path: ResolvedPath<'a>,
     /// What.
     pub action: Action<'a>,
     /// The line to report once it is done; empty for one that names the path.
@@ -31,12 +30,28 @@ pub struct Change<'a> {
 pub enum Action<'a> {
     /// A regular file, replaced as a whole.
     File(File<'a>),
-    /// A symbolic link.
-    Link(Link<'a>),
-    /// A file or directory of the run directory mounted over one of the root.
-    Bind(Bind<'a>),
-    /// Nothing: what is there is removed.
+    /// A symbolic link with this text, as the booted system reads it.
+    Symlink(&'a [u8]),
+    /// A regular file in the run directory, mounted over one of the root that
+    /// cannot be written. The mount survives switch_root; the price is that a
+    /// later rename over the file fails.
+    BindOver(File<'a>),
+    /// A copy of a directory in the run directory, one of its files replaced,
+    /// mounted over it.
+    BindCopyOver(Replaced<'a>),
+    /// Something of the run directory, mounted over a file or directory.
+    Bind(ResolvedPath<'a>),
+    /// Nothing: a regular file that is there is removed.
     Removal,
+}
+
+/// The file of a copied directory that differs from the original.
+#[derive(Clone, Copy)]
+pub struct Replaced<'a> {
+    /// Its name in the directory.
+    pub name: &'a [u8],
+    /// What it becomes.
+    pub file: File<'a>,
 }
 
 /// A regular file.
@@ -50,18 +65,15 @@ pub struct File<'a> {
     pub folder: Folder,
 }
 
-/// A symbolic link.
-#[derive(Clone, Copy)]
-pub struct Link<'a> {
-    /// Its text, as the booted system reads it.
-    pub target: &'a [u8],
-}
-
-/// A bind mount; its point is the change's resolved.
-#[derive(Clone, Copy)]
-pub struct Bind<'a> {
-    /// The file that shows there.
-    pub source: ResolvedPath<'a>,
+impl<'a> File<'a> {
+    /// One that everybody may read.
+    pub const fn public(content: &'a [u8]) -> Self {
+        Self {
+            content,
+            access: Access::PUBLIC,
+            folder: Folder::Made(Access::FOLDER),
+        }
+    }
 }
 
 /// Mode, owner and label of something new.
@@ -125,7 +137,7 @@ pub enum Folder {
     Kept(Access),
 }
 
-/// All that a room wants to be written, and what it has to say.
+/// All that a module wants to be written, and what it has to say.
 pub struct Changes<'a> {
     arena: &'a Arena,
     list: Vector<'a, Change<'a>>,
@@ -157,164 +169,62 @@ impl<'a> Changes<'a> {
         self.list.push(change)
     }
 
-    /// A file, unless it is there already, with this content, mode and owner.
-    /// Says whether it was added.
-    pub fn file(
-        &mut self,
-        root: &Root<'a>,
-        resolved: ResolvedPath<'a>,
-        file: File<'a>,
-        done: &'a [u8],
-    ) -> Result<bool, Error> {
-        if let Ok(found) = root.read_resolved(resolved)
-            && found.content == file.content
-            && file.access.is(found.mode, found.uid, found.gid)
-        {
-            self.sweep(root, resolved)?;
-            return Ok(false);
-        }
+    /// A change without a line of its own.
+    fn add(&mut self, path: ResolvedPath<'a>, action: Action<'a>) {
         self.list.push(Change {
-            resolved,
-            action: Action::File(file),
-            done,
+            path,
+            action,
+            done: b"",
         });
-        Ok(true)
+    }
+
+    /// A file.
+    pub fn file(&mut self, path: ResolvedPath<'a>, file: File<'a>) {
+        self.add(path, Action::File(file));
     }
 
     /// A file below `/run` that everybody may read, at a path without links.
-    pub fn run_file(
-        &mut self,
-        root: &Root<'a>,
-        path: &[u8],
-        content: &'a [u8],
-    ) -> Result<bool, Error> {
-        let file = File {
-            content,
-            access: Access::PUBLIC,
-            folder: Folder::Made(Access::FOLDER),
-        };
-        self.file(root, root.resolve(path)?, file, b"")
+    ///
+    /// # Errors
+    /// The path has a NUL.
+    pub fn run_file(&mut self, path: &[u8], content: &'a [u8]) -> Result<(), Error> {
+        let path = ResolvedPath::new(self.arena, path)?;
+        self.file(path, File::public(content));
+        Ok(())
     }
 
-    /// A file mounted over one of the root that cannot be written. The mount
-    /// survives switch_root; the price is that a later rename over the file
-    /// fails.
-    pub fn bind_over(
+    /// A symbolic link below `/run`, at a path without links.
+    ///
+    /// # Errors
+    /// The path has a NUL.
+    pub fn run_symlink(
         &mut self,
-        root: &Root<'a>,
-        resolved: ResolvedPath<'a>,
-        file: File<'a>,
+        path: &[u8],
+        target: &'a [u8],
         done: &'a [u8],
     ) -> Result<(), Error> {
-        let source = self.copy_of(root, resolved)?;
-        let folder = Folder::Made(Access::FOLDER);
-        self.file(root, source, File { folder, ..file }, b"")?;
-        self.bind(resolved, source, done);
-        Ok(())
-    }
-
-    /// Where the copy of something that cannot be written belongs.
-    pub fn copy_of(
-        &self,
-        root: &Root<'a>,
-        resolved: ResolvedPath<'a>,
-    ) -> Result<ResolvedPath<'a>, Error> {
-        const COPIES: &[u8] = b"/run/onecontext/copies";
-        root.resolve(self.arena.concat(&[COPIES, resolved.path()]))
-    }
-
-    /// A file or directory below `/run` mounted over another.
-    pub fn bind(&mut self, resolved: ResolvedPath<'a>, source: ResolvedPath<'a>, done: &'a [u8]) {
         self.list.push(Change {
-            resolved,
-            action: Action::Bind(Bind { source }),
+            path: ResolvedPath::new(self.arena, path)?,
+            action: Action::Symlink(target),
             done,
         });
-    }
-
-    /// Copies of all files and links in a directory, and in those below it.
-    /// Files that `skip` names, and what is neither, are left out.
-    pub fn copy_tree(
-        &mut self,
-        root: &Root<'a>,
-        from: ResolvedPath<'a>,
-        to: ResolvedPath<'a>,
-        skip: &[u8],
-    ) -> Result<(), Error> {
-        let stat = root.stat(from)?;
-        let folder = Folder::Kept(Access {
-            mode: stat.st_mode & 0o7777,
-            owner: Some((stat.st_uid, stat.st_gid)),
-            label: Label::Neighbour,
-        });
-        for name in root.list(from.path())? {
-            let (from, to) = (from.join(self.arena, name)?, to.join(self.arena, name)?);
-            if let Some(target) = root.read_link(from.path())? {
-                self.symlink(root, to, target)?;
-                continue;
-            }
-            match FileType::from_raw_mode(root.stat(from)?.st_mode) {
-                FileType::Directory => self.copy_tree(root, from, to, b"")?,
-                FileType::RegularFile if *name != skip => {
-                    let found = root.read_resolved(from)?;
-                    let (content, access) = (found.content, Access::of(&found));
-                    let file = File {
-                        content,
-                        access,
-                        folder,
-                    };
-                    self.file(root, to, file, b"")?;
-                }
-                _ => {}
-            }
-        }
         Ok(())
     }
 
-    /// A symbolic link, unless it is there already.
-    pub fn symlink(
-        &mut self,
-        root: &Root<'a>,
-        resolved: ResolvedPath<'a>,
-        target: &'a [u8],
-    ) -> Result<bool, Error> {
-        if root.read_link(resolved.path())? == Some(target) {
-            return Ok(false);
+    /// What a write of the file at `path` left beside it when it was killed is
+    /// removed. The next write of that file would do so, too.
+    pub fn sweep(&mut self, path: ResolvedPath<'a>) -> Result<(), Error> {
+        if !path.in_run() {
+            self.add(path.temporary(self.arena)?, Action::Removal);
         }
-        self.list.push(Change {
-            resolved,
-            action: Action::Link(Link { target }),
-            done: b"",
-        });
-        Ok(true)
-    }
-
-    /// Removes what a write of the file at `resolved` left beside it when it was
-    /// killed. The next write of that file would do so, too.
-    pub fn sweep(&mut self, root: &Root<'a>, resolved: ResolvedPath<'a>) -> Result<(), Error> {
-        if resolved.in_run() {
-            return Ok(());
-        }
-        let resolved = resolved.temporary(self.arena)?;
-        match root.stat(resolved) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
-                self.list.push(Change {
-                    resolved,
-                    action: Action::Removal,
-                    done: b"",
-                });
-                Ok(())
-            }
-            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
+        Ok(())
     }
 
     /// Whether anything is to be written outside of the run directory.
     pub fn touch_root(&self) -> bool {
         self.list
             .iter()
-            .any(|change| !change.resolved.in_run() && !matches!(change.action, Action::Bind(_)))
+            .any(|change| !change.path.in_run() && !matches!(change.action, Action::Bind(_)))
     }
 
     /// A step cannot be done: the step, its operand, the reason.
@@ -336,20 +246,17 @@ impl<'a> Changes<'a> {
     /// `bind PATH SOURCE`, `remove PATH`, one a line.
     pub fn write(&self, out: &mut Text) {
         for change in self.list.iter() {
-            let kind = match &change.action {
-                Action::File(_) => "file ",
-                Action::Link(_) => "link ",
-                Action::Bind(_) => "bind ",
-                Action::Removal => "remove ",
+            let (kind, second) = match &change.action {
+                Action::File(file) | Action::BindOver(file) => {
+                    ("file ", format(self.arena, &Octal(file.access.mode)))
+                }
+                Action::Symlink(target) => ("link ", *target),
+                Action::Bind(source) => ("bind ", source.path()),
+                Action::BindCopyOver(_) => ("bind ", &b""[..]),
+                Action::Removal => ("remove ", &b""[..]),
             };
             out.write_str(kind);
-            out.extend(change.resolved.path());
-            let second: &[u8] = match &change.action {
-                Action::File(file) => format(self.arena, &Octal(file.access.mode)),
-                Action::Link(link) => link.target,
-                Action::Bind(bind) => bind.source.path(),
-                Action::Removal => b"",
-            };
+            out.extend(change.path.path());
             if !second.is_empty() {
                 out.push(b' ');
                 out.extend(second);

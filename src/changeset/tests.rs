@@ -8,6 +8,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::*;
 use crate::base::log::{Console, Report};
+use crate::image::Root;
 use crate::image::testing::{Fixture, in_own_mounts, is_root, lines};
 
 const NONE: Option<&str> = None;
@@ -18,13 +19,7 @@ fn remount(path: &Path, flags: MsFlags) {
 
 /// A change of one file of the root.
 fn file<'a>(root: &Root<'a>, path: &[u8], content: &'a [u8], changes: &mut Changes<'a>) {
-    let file = File {
-        content,
-        access: Access::PUBLIC,
-        folder: Folder::Made(Access::FOLDER),
-    };
-    let resolved = root.resolve(path).unwrap();
-    changes.file(root, resolved, file, b"").unwrap();
+    changes.file(root.resolve(path).unwrap(), File::public(content));
 }
 
 #[test]
@@ -35,9 +30,9 @@ fn a_change_is_shown_before_it_is_made() {
     let root = fixture.root(&arena);
     let mut changes = Changes::new(&arena);
     file(&root, b"/etc/a", b"x", &mut changes);
-    changes.run_file(&root, b"/run/x/y", b"x").unwrap();
-    let link = root.resolve(b"/run/l").unwrap();
-    changes.symlink(&root, link, b"/usr/lib/t").unwrap();
+    changes.run_file(b"/run/x/y", b"x").unwrap();
+    changes.run_symlink(b"/run/l", b"/usr/lib/t", b"").unwrap();
+    let changes = changes.pending(&root);
     let mut text = arena.vector();
     changes.write(&mut text);
     assert_eq!(
@@ -121,7 +116,7 @@ fn a_read_only_root_is_written_and_put_back() {
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
             writer.apply(report, |_, changes| {
                 file(root, b"/etc/a", b"old", changes);
-                changes.run_file(root, b"/run/x", b"x").unwrap();
+                changes.run_file(b"/run/x", b"x").unwrap();
             });
             assert!(statvfs(&path).unwrap().flags().contains(FsFlags::ST_RDONLY));
         });
@@ -294,7 +289,7 @@ fn labels_are_those_of_the_neighbours() {
             let resolved = root.resolve(b"/root/.ssh/authorized_keys").unwrap();
             let done = b"";
             changes.push(Change {
-                resolved,
+                path: resolved,
                 action: what,
                 done,
             });

@@ -11,7 +11,7 @@ use rustix::mount::mount_bind;
 use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
-use super::{Access, Action, Changes, File, Folder, Label, RootAccess, Writer};
+use super::{Access, Action, Change, Changes, File, Folder, Label, RootAccess, Writer};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
@@ -44,10 +44,11 @@ impl<'a> Writer<'_, 'a> {
         loop {
             let mut changes = Changes::new(self.root.arena());
             decide(access, &mut changes);
-            let written = access == RootAccess::Writable;
-            let sealed = written && changes.touch_root() && !self.acquire(report)
-                || self.carry_out(&changes, written, true, report);
-            if !(written && sealed) {
+            let changes = changes.pending(self.root);
+            let may_write = access == RootAccess::Writable;
+            let proves_read_only = may_write && changes.touch_root() && !self.acquire(report)
+                || self.carry_out(&changes, access, report);
+            if !proves_read_only {
                 for (level, line) in changes.remarks() {
                     let mut copy = report.line();
                     copy.extend(line);
@@ -59,51 +60,64 @@ impl<'a> Writer<'_, 'a> {
         }
     }
 
-    /// Does what is below `/run`, and reports only what failed.
-    pub fn carry_out_silently(&self, changes: &Changes<'a>, report: &mut Report<'a>) {
-        self.carry_out(changes, false, false, report);
-    }
-
-    /// Does it, and reports each; without `notes` only what failed. With
-    /// `again`, a read-only file system is no problem yet: the answer is then
-    /// that something remains to be done.
+    /// Makes the changes, and reports each. `true`: the root was taken for
+    /// writable, and proves to be read-only.
     fn carry_out(
         &self,
         changes: &Changes<'a>,
-        again: bool,
-        notes: bool,
+        access: RootAccess,
         report: &mut Report<'a>,
     ) -> bool {
-        let mut sealed = false;
+        let mut proves_read_only = false;
         for change in changes.list() {
-            let path = change.resolved.path();
-            let (step, said) = match &change.action {
-                Action::File(_) => ("write", "wrote "),
-                Action::Link(_) => ("link", "linked "),
-                Action::Bind(_) => ("mount over", "mounted over "),
-                Action::Removal => ("remove", "removed "),
-            };
-            let result = match &change.action {
-                Action::Bind(bind) => self.root.bind(bind.source, change.resolved),
-                Action::Removal => self.root.remove(change.resolved),
-                what => self.root.replace(change.resolved, what),
-            };
-            match result {
-                Ok(()) if !notes => {}
+            match self.make(change) {
                 Ok(()) => {
                     let mut line = report.line();
                     if change.done.is_empty() {
-                        uwrite!(line, "{}{}", said, Escaped(path));
+                        let path = Escaped(change.path.path());
+                        uwrite!(line, "{} {}", change.action.participle(), path);
                     } else {
                         line.extend(change.done);
                     }
                     report.say(Level::Note, line);
                 }
-                Err(error) if again && error == Errno::ROFS => sealed = true,
-                Err(reason) => report.problem(step, path, reason),
+                Err(error) if access == RootAccess::Writable && error == Errno::ROFS => {
+                    proves_read_only = true;
+                }
+                Err(error) => report.problem(change.action.step(), change.path.path(), error),
             }
         }
-        sealed
+        proves_read_only
+    }
+
+    fn make(&self, change: &Change<'a>) -> Result<(), Error> {
+        match &change.action {
+            Action::Bind(source) => self.root.bind(*source, change.path),
+            Action::Removal => self.root.remove(change.path),
+            action => self.root.replace(change.path, action),
+        }
+    }
+}
+
+impl Action<'_> {
+    /// What a failure of it is reported as.
+    pub(super) fn step(&self) -> &'static str {
+        match self {
+            Self::File(_) => "write",
+            Self::Symlink(_) => "link",
+            Self::BindOver(_) | Self::BindCopyOver(_) | Self::Bind(_) => "mount over",
+            Self::Removal => "remove",
+        }
+    }
+
+    /// What its success is reported as.
+    fn participle(&self) -> &'static str {
+        match self {
+            Self::File(_) => "wrote",
+            Self::Symlink(_) => "linked",
+            Self::BindOver(_) | Self::BindCopyOver(_) | Self::Bind(_) => "mounted over",
+            Self::Removal => "removed",
+        }
     }
 }
 
@@ -128,10 +142,10 @@ impl<'a> Root<'a> {
         let mut temporary = c_str(self.arena(), &[resolved.temporary(self.arena())?.cut().1])?;
         let make = |temporary: &CStr| match what {
             Action::File(file) => self.fill(&directory, name, temporary, file, lasting),
-            Action::Link(link) => c_str(self.arena(), &[link.target])
+            Action::Symlink(target) => c_str(self.arena(), &[target])
                 .and_then(|target| symlinkat(target, &directory, temporary))
                 .map_err(Error::from),
-            Action::Bind(_) | Action::Removal => Ok(()),
+            _ => Ok(()),
         };
         let mut made = make(temporary);
         if made.is_err_and(|error| error == Errno::EXIST) {

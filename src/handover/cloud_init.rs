@@ -64,8 +64,8 @@ pub fn decide<'a>(
         };
     }
     if let units::Unit::FileContent { .. } = units::find(root, UNIT)? {
-        changes.run_file(root, CONFIG, config)?;
-        changes.run_file(root, DROP_IN, SERVICE)?;
+        changes.run_file(CONFIG, config)?;
+        changes.run_file(DROP_IN, SERVICE)?;
     }
     Ok(())
 }

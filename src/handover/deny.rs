@@ -54,7 +54,8 @@ pub fn dhcpcd<'a>(
     if !end.is_empty() {
         fill(&mut text, "@@", &[HEAD.as_bytes(), &end]);
     }
-    bind_over(root, own.resolved, &own.found, text.finish(), changes)
+    bind_over(own.resolved, &own.found, text.finish(), changes);
+    Ok(())
 }
 
 /// At the end: of two values the last one counts (GLib's key files).
@@ -84,11 +85,11 @@ pub fn connman<'a>(
         "@[General]\nNetworkInterfaceBlacklist=@@\n\n",
         &[HEAD.as_bytes(), old, devices],
     );
-    bind_over(root, own.resolved, &own.found, text.finish(), changes)?;
+    bind_over(own.resolved, &own.found, text.finish(), changes);
     if units::is_init(root)? && !links(plan).any(by_dhcp) {
         // It would wait two minutes for a NIC of ConnMan's.
-        let unit = root.resolve(b"/run/systemd/system/connman-wait-online.service")?;
-        changes.symlink(root, unit, b"/dev/null")?;
+        const UNIT: &[u8] = b"/run/systemd/system/connman-wait-online.service";
+        changes.run_symlink(UNIT, b"/dev/null", b"")?;
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub fn decide<'a>(
         Some(_) => {}
     }
     let content = root.arena().concat(&[hostname, b"\n"]);
-    replace(root, resolved, Some(old), content, access, changes)
+    replace(resolved, Some(old), content, access, changes)
 }
 
 /// The first line that is no comment.

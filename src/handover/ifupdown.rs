@@ -21,7 +21,7 @@ use super::{HEAD, bind_over, fill};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, format, position};
-use crate::changeset::{Access, Changes, File, Folder, RootAccess};
+use crate::changeset::{Changes, File, RootAccess};
 use crate::image::{ResolvedPath, Root};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
 
@@ -83,12 +83,7 @@ pub fn decide<'a>(
         }
     }
     if let Some(door) = door {
-        let file = File {
-            content: ours,
-            access: Access::PUBLIC,
-            folder: Folder::Made(Access::FOLDER),
-        };
-        changes.file(root, door, file, b"")?;
+        changes.file(door, File::public(ours));
         return without(root, resolved, &devices, changes);
     }
     // What an earlier run has put at the end is not counted.
@@ -101,7 +96,8 @@ pub fn decide<'a>(
         text.push(b'\n');
     }
     text.extend(ours);
-    bind_over(root, resolved, &main, text.finish(), changes)
+    bind_over(resolved, &main, text.finish(), changes);
+    Ok(())
 }
 
 /// Covers a file that names one of our devices by a copy that does not.
@@ -118,7 +114,8 @@ fn without<'a>(
     };
     let mut text = root.arena().vector();
     copy_without(root.arena(), &mut text, found.content, devices);
-    bind_over(root, resolved, &found, text.finish(), changes)
+    bind_over(resolved, &found, text.finish(), changes);
+    Ok(())
 }
 
 /// All lines of `theirs` but those that are about one of `devices`.

@@ -15,7 +15,7 @@ pub use managers::Managers;
 
 use crate::base::error::Error;
 use crate::base::text::Text;
-use crate::changeset::{Access, Changes, File, Folder, RootAccess};
+use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
 use crate::image::{FileContent, ResolvedPath, Root};
 use crate::plan::Plan;
 
@@ -73,51 +73,45 @@ fn fill(text: &mut Text, template: &str, values: &[&[u8]]) {
     }
 }
 
-/// Brings a file of the root to `content`: replaced where the root is
-/// written, else covered.
+/// Brings a file of the root to `content`: replaced where the root is written,
+/// else mounted over.
 fn replace<'a>(
-    root: &Root<'a>,
-    resolved: ResolvedPath<'a>,
+    path: ResolvedPath<'a>,
     old: Option<FileContent<'a>>,
     content: &'a [u8],
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let file = File {
-        content,
-        access: old.as_ref().map_or(Access::PUBLIC, Access::of),
-        folder: Folder::Made(Access::FOLDER),
-    };
-    if access == RootAccess::Writable || resolved.in_run() {
-        changes.file(root, resolved, file, b"")?;
+    if access == RootAccess::Writable || path.in_run() {
+        let access = old.as_ref().map_or(Access::PUBLIC, Access::of);
+        let file = File::public(content);
+        changes.file(path, File { access, ..file });
         return Ok(());
     }
     let Some(old) = old else {
         return Err(Error::new(
             &"the root is read-only and has no such file to mount over: \
-                    add an empty one to the image",
+              add an empty one to the image",
         ));
     };
-    bind_over(root, resolved, &old, content, changes)
+    bind_over(path, &old, content, changes);
+    Ok(())
 }
 
-/// Covers a file, unless it is as it should be.
+/// Mounts a copy with this content over a file.
 fn bind_over<'a>(
-    root: &Root<'a>,
-    resolved: ResolvedPath<'a>,
-    found: &FileContent<'a>,
+    path: ResolvedPath<'a>,
+    found: &FileContent,
     content: &'a [u8],
     changes: &mut Changes<'a>,
-) -> Result<(), Error> {
-    if found.content == content {
-        return Ok(());
-    }
-    let file = File {
-        content,
-        access: Access::of(found),
-        folder: Folder::Made(Access::FOLDER),
-    };
-    changes.bind_over(root, resolved, file, b"")
+) {
+    let access = Access::of(found);
+    let file = File::public(content);
+    changes.push(Change {
+        path,
+        action: Action::BindOver(File { access, ..file }),
+        done: b"",
+    });
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use super::{HEAD, fill};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Mac, Text, format};
-use crate::changeset::{Access, Changes, File, Folder, RootAccess};
-use crate::image::Root;
+use crate::changeset::{Access, Changes, File, RootAccess};
+use crate::image::{ResolvedPath, Root};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 
 const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
@@ -34,11 +34,10 @@ pub fn decide<'a>(
         let mut text = arena.vector();
         write(&mut text, arena, plan, link, uuid);
         let file = File {
-            content: text.finish(),
             access: Access::ours(0o600),
-            folder: Folder::Made(Access::FOLDER),
+            ..File::public(text.finish())
         };
-        changes.file(root, root.resolve(path)?, file, b"")?;
+        changes.file(ResolvedPath::new(arena, path)?, file);
         if link.index == 0 || link.addresses.is_empty() {
             continue;
         }
@@ -54,7 +53,7 @@ pub fn decide<'a>(
             "[device]\nmanaged=true\nconnection-uuid=@\n",
             &[uuid],
         );
-        changes.run_file(root, path, text.finish())?;
+        changes.run_file(path, text.finish())?;
     }
     Ok(())
 }

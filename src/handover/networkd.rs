@@ -26,7 +26,7 @@ pub fn decide<'a>(
         let path = root.arena().concat(&[FOLDER, id, b".network"]);
         let mut text = root.arena().vector();
         write(&mut text, root.arena(), link);
-        changes.run_file(root, path, text.finish())?;
+        changes.run_file(path, text.finish())?;
     }
     Ok(())
 }

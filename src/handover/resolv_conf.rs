@@ -47,7 +47,7 @@ pub fn decide<'a>(
         }
         text.extend(b"[Resolve]\n");
         lines(&mut text, plan, "DNS=", "Domains=");
-        changes.run_file(root, RESOLVED, text.finish())?;
+        changes.run_file(RESOLVED, text.finish())?;
         return Ok(());
     }
     lines(&mut text, plan, "nameserver ", "search ");
@@ -59,7 +59,7 @@ pub fn decide<'a>(
         Err(error) if error == Errno::NOENT => None,
         Err(reason) => return Err(reason),
     };
-    replace(root, resolved, old, text.finish(), access, changes)?;
+    replace(resolved, old, text.finish(), access, changes)?;
     if count(plan).0 > ASKED {
         changes.note(&[PATH, b": most programs ask only the first 3 name servers"]);
     }

@@ -117,7 +117,7 @@ pub fn network_scripts<'a>(
             let value = unquoted(value).next().unwrap_or_default();
             names_ours(key.trim_ascii(), value, plan, arena)
         }) {
-            bind_over(root, resolved, &found, OFF.as_bytes(), changes)?;
+            bind_over(resolved, &found, OFF.as_bytes(), changes);
         }
     }
     Ok(())
@@ -269,7 +269,7 @@ impl<'a> Pen<'_, 'a> {
                 Err(error) if error == Errno::NOENT => None,
                 Err(reason) => return Err(reason),
             };
-            replace(root, resolved, old, text, self.access, changes)
+            replace(resolved, old, text, self.access, changes)
         };
         if let Err(reason) = put() {
             changes.problem("hand over", path, reason);

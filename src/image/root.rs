@@ -67,6 +67,12 @@ pub struct FileContent<'a> {
 }
 
 impl<'a> ResolvedPath<'a> {
+    /// One that is known to have no symbolic link in it; if it has one all the
+    /// same, using it is an error.
+    pub fn new(arena: &'a Arena, path: &[u8]) -> Result<Self, Errno> {
+        c_str(arena, &[path]).map(Self)
+    }
+
     /// The path, starting with `/`.
     pub fn path(self) -> &'a [u8] {
         self.0.to_bytes()
@@ -201,7 +207,7 @@ impl<'a> Root<'a> {
 
     /// The place with this path; a symbolic link in it is an error later.
     pub fn at(&self, path: &[u8]) -> Result<ResolvedPath<'a>, Errno> {
-        c_str(self.arena, &[path]).map(ResolvedPath)
+        ResolvedPath::new(self.arena, path)
     }
 
     /// Where `path` leads, and what is there.

@@ -209,7 +209,7 @@ impl<'a> Logins<'_, 'a> {
 
     fn sweep(&self, resolved: ResolvedPath<'a>, changes: &mut Changes<'a>) -> Result<(), Error> {
         match self.access {
-            RootAccess::Writable => changes.sweep(self.root, resolved),
+            RootAccess::Writable => changes.sweep(resolved),
             _ => Ok(()),
         }
     }
@@ -247,17 +247,24 @@ impl<'a> Logins<'_, 'a> {
         }
         match self.way(file, existing)? {
             Way::Replace => changes.push(Change {
-                resolved,
+                path: resolved,
                 action: Action::File(new),
                 done,
             }),
-            Way::BindOver => changes.bind_over(self.root, resolved, new, done)?,
+            Way::BindOver => changes.push(Change {
+                path: resolved,
+                action: Action::BindOver(new),
+                done,
+            }),
             Way::Run => {
                 let path = arena.concat(&[KEYS_IN_RUN, user.name]);
                 let done = said(self.root, user, keys.len(), path);
                 let folder = Folder::Made(Access::FOLDER);
-                let new = File { folder, ..new };
-                changes.file(self.root, self.root.resolve(path)?, new, done)?;
+                changes.push(Change {
+                    path: ResolvedPath::new(arena, path)?,
+                    action: Action::File(File { folder, ..new }),
+                    done,
+                });
                 self.keys_in_run = true;
             }
             Way::Tmpfiles => {
@@ -444,7 +451,7 @@ impl<'a> Tmpfiles<'a> {
             access: Access::ours(0o600),
             folder: Folder::Made(Access::FOLDER),
         };
-        changes.file(root, root.resolve(TMPFILES)?, file, b"")?;
+        changes.file(ResolvedPath::new(root.arena(), TMPFILES)?, file);
         Ok(())
     }
 }

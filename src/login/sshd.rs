@@ -3,7 +3,7 @@
 use super::sshd_config::Config;
 use crate::base::error::Error;
 use crate::base::text::position;
-use crate::changeset::{Access, Changes, File, Folder, RootAccess};
+use crate::changeset::{Access, Action, Change, Changes, File, Replaced, RootAccess};
 use crate::image::Root;
 use crate::image::systemd::units::{self, Unit};
 
@@ -222,10 +222,9 @@ pub fn decide<'a>(
         Start::Disabled { name, path } => {
             let wants = b"/run/systemd/system/multi-user.target.wants/";
             let entry = root.arena().concat(&[wants, name]);
-            if changes.symlink(root, root.resolve(entry)?, path)? {
-                let what = b" is not enabled in this image: enabled for this boot";
-                changes.note(&[b"SSH server: ", name, what]);
-            }
+            let done = b"SSH server: ";
+            let what = b" is not enabled in this image: enabled for this boot";
+            changes.run_symlink(entry, path, root.arena().concat(&[done, name, what]))?;
         }
         Start::Off(what) => changes.problem(
             STEP,
@@ -276,8 +275,6 @@ fn copy_config<'a>(
         return Ok(());
     }
     let resolved = root.resolve(b"/etc/ssh")?;
-    let copy = changes.copy_of(root, resolved)?;
-    changes.copy_tree(root, resolved, copy, MAIN)?;
     // The first value counts, and a Match ends with the file that it is in
     // (sshd_config(5)).
     let mut text = arena.vector();
@@ -304,12 +301,14 @@ fn copy_config<'a>(
         None => {}
     }
     let file = File {
-        content: text.finish(),
         access,
-        folder: Folder::Made(Access::FOLDER),
+        ..File::public(text.finish())
     };
-    changes.file(root, copy.join(arena, MAIN)?, file, b"")?;
-    changes.bind(resolved, copy, b"");
+    changes.push(Change {
+        path: resolved,
+        action: Action::BindCopyOver(Replaced { name: MAIN, file }),
+        done: b"",
+    });
     Ok(())
 }
 
@@ -347,11 +346,11 @@ Wants=onecontext-hostkeys.service
 After=onecontext-hostkeys.service
 ";
     let arena = root.arena();
-    changes.run_file(root, UNIT, arena.concat(&[HEAD, keygen, b" -A\n"]))?;
+    changes.run_file(UNIT, arena.concat(&[HEAD, keygen, b" -A\n"]))?;
     for name in OPENSSH_SERVICES {
         if let Unit::FileContent { .. } = units::find(root, name)? {
             let path = [b"/run/systemd/system/", name, b".d/50-onecontext.conf"];
-            changes.run_file(root, arena.concat(&path), DROP_IN)?;
+            changes.run_file(arena.concat(&path), DROP_IN)?;
         }
     }
     Ok(())
