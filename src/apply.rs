@@ -17,8 +17,10 @@ use crate::cli::Apply;
 use crate::cmdline::{Mode, Parameters};
 use crate::disk::wait::Wait;
 use crate::disk::{Search, SystemPaths};
-use crate::handover::{self, Managers};
+use crate::handover;
 use crate::image::Root;
+use crate::image::facts::Facts;
+use crate::image::managers::Managers;
 use crate::inspect;
 use crate::kernel::{self, Machine};
 use crate::load;
@@ -55,39 +57,32 @@ pub fn apply<'a>(
     }
     // Before the context's own problems, of which there may be very many.
     let root = open_root(arena, options, &mut report);
-    if let (Some(plan), Some(root)) = (&mut plan, &root) {
-        load::drop_user_data_that_is_read(plan, root);
-    }
-    let managers = match (&plan, &root) {
-        (Some(_), Some(root)) if parameters.network.handover() => Some(Managers::of(root)),
+    let facts = match (&mut plan, &root) {
+        (Some(plan), Some(root)) => {
+            let facts = load::facts(root, plan, parameters.network.handover());
+            load::drop_user_data_that_is_read(plan, &facts);
+            Some(facts)
+        }
         _ => None,
     };
     if let Some(plan) = &mut plan {
         say_warnings(plan, &mut report);
-        plan.links = set_up_network(
-            arena,
-            plan,
-            &parameters,
-            managers.as_ref(),
-            options,
-            &mut report,
-        );
+        let network = facts.as_ref().and_then(|facts| facts.network);
+        let managers = network.map(|network| &network.managers);
+        plan.links = set_up_network(arena, plan, &parameters, managers, options, &mut report);
     }
     let Some(root) = root else {
         return Status::Wrong;
     };
+    let known = plan.as_ref().zip(facts.as_ref());
     if !options.dry_run {
-        write_files(
-            plan.as_ref(),
-            &root,
-            managers.as_ref(),
-            &parameters,
-            &mut report,
-        );
+        if let Some((plan, facts)) = known {
+            write_files(plan, &root, facts, &parameters, &mut report);
+        }
         write_report(arena, plan.as_ref(), &root, &parameters, &mut report);
         report.finish();
-    } else if let Some(plan) = &plan {
-        let changes = inspect::decide(plan, &root, managers.as_ref());
+    } else if let Some((plan, facts)) = known {
+        let changes = inspect::decide(plan, &root, facts);
         inspect::write(plan, Some(&changes), arena, out);
     }
     let named = options.context.is_some() || search.device.is_some() || search.required;
@@ -135,7 +130,7 @@ fn set_up_network<'a>(
         let mut wait = Wait::seconds(parameters.wait);
         let mut wait = || udev_is_busy() && wait.sleep();
         kernel::apply(arena, plan, &machine, &mut wait, report)
-    } else if managers.is_some() {
+    } else if managers.is_some_and(Managers::do_dhcp) {
         kernel::find(arena, plan, &machine, report)
     } else {
         plan.links
@@ -144,21 +139,19 @@ fn set_up_network<'a>(
 
 /// What the booted system reads: keys, and the files of its own tools.
 fn write_files<'a>(
-    plan: Option<&Plan<'a>>,
+    plan: &Plan<'a>,
     root: &Root<'a>,
-    managers: Option<&Managers<'a>>,
+    facts: &Facts<'a>,
     parameters: &Parameters,
     report: &mut Report<'a>,
 ) {
     let mut writer = Writer::new(root, parameters.root);
-    if let Some(plan) = plan {
-        writer.apply(report, |access, changes| {
-            login::decide(plan, root, access, changes)
-        });
-        writer.apply(report, |access, changes| {
-            handover::decide(plan, root, managers, access, changes)
-        });
-    }
+    writer.apply(report, |access, changes| {
+        login::decide(plan, root, access, changes)
+    });
+    writer.apply(report, |access, changes| {
+        handover::render(root.arena(), plan, facts, access, changes)
+    });
     writer.finish(report);
 }
 

@@ -10,8 +10,9 @@ use crate::base::text::Text;
 use crate::changeset::{Changes, RootAccess};
 use crate::cli::Inspect;
 use crate::disk::{Search, SystemPaths};
-use crate::handover::{self, Managers};
+use crate::handover;
 use crate::image::Root;
+use crate::image::facts::Facts;
 use crate::load;
 use crate::login;
 use crate::plan::Plan;
@@ -52,8 +53,9 @@ pub fn inspect<'a>(
         }
     };
     let changes = root.as_ref().map(|root| {
-        load::drop_user_data_that_is_read(&mut plan, root);
-        decide(&plan, root, Some(&Managers::of(root)))
+        let facts = load::facts(root, &plan, true);
+        load::drop_user_data_that_is_read(&mut plan, &facts);
+        decide(&plan, root, &facts)
     });
     match question {
         Question::Plan => {
@@ -92,10 +94,10 @@ pub fn write(plan: &Plan, changes: Option<&Changes>, arena: &Arena, out: &mut Te
 }
 
 /// What would be written into a root that can be.
-pub fn decide<'a>(plan: &Plan, root: &Root<'a>, managers: Option<&Managers<'a>>) -> Changes<'a> {
+pub fn decide<'a>(plan: &Plan, root: &Root<'a>, facts: &Facts<'a>) -> Changes<'a> {
     let access = RootAccess::Writable;
     let mut changes = Changes::new(root.arena());
     login::decide(plan, root, access, &mut changes);
-    handover::decide(plan, root, managers, access, &mut changes);
+    handover::render(root.arena(), plan, facts, access, &mut changes);
     changes.pending(root)
 }

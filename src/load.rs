@@ -9,8 +9,9 @@ use crate::base::log::{Level, Report};
 use crate::base::text::Escaped;
 use crate::context::{self, Files, Unreadable};
 use crate::disk::{Disk, Search, search};
-use crate::handover;
 use crate::image::Root;
+use crate::image::config::CloudInit;
+use crate::image::facts::{Facts, Wanted};
 use crate::plan::Plan;
 
 impl<'a> Files<'a> for Disk<'a> {
@@ -56,9 +57,20 @@ pub fn plan<'a>(
     }
 }
 
+/// What has to be known of a root to apply the plan to it; `network`: also of
+/// its network.
+pub fn facts<'a>(root: &Root<'a>, plan: &Plan, network: bool) -> Facts<'a> {
+    let wanted = Wanted {
+        hostname: plan.hostname.is_some(),
+        resolv_conf: plan.has_name_servers() || plan.search_domains().next().is_some(),
+        network,
+    };
+    Facts::read(root, wanted)
+}
+
 /// User data that something in the root reads is nothing to warn of.
-pub fn drop_user_data_that_is_read(plan: &mut Plan, root: &Root) {
-    if !plan.user_data.is_empty() && handover::reads_user_data(root) {
+pub fn drop_user_data_that_is_read(plan: &mut Plan, facts: &Facts) {
+    if matches!(facts.cloud_init, Ok(CloudInit::Unit | CloudInit::Script)) {
         plan.user_data = &[];
     }
 }

@@ -84,6 +84,14 @@ impl Arena {
         copy
     }
 
+    /// A place for one value.
+    pub fn place<T: Copy>(&self, value: T) -> &T {
+        let mut one = self.vector();
+        one.push(value);
+        // It is there: it was just added.
+        one.finish().first().unwrap_or_else(|| exhausted())
+    }
+
     /// The concatenation of `parts`.
     pub fn concat(&self, parts: &[&[u8]]) -> &[u8] {
         let mut text = self.vector();

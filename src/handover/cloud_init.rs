@@ -1,22 +1,18 @@
 //! cloud-init (cloudinit.readthedocs.io): an agent that renders files for the
 //! root's managers, and sets names and keys, from a data source of its own, be
-//! it the same disk. It is told to leave alone what the plan says, and goes on
-//! with the rest.
+//! it the same disk. It is configured to leave alone what the plan says, and goes
+//! on with the rest.
 //!
-//! The door is the file that `CLOUD_CFG` names in its environment: stronger
+//! It reads the file that `CLOUD_CFG` names in its environment, which is stronger
 //! than its own configuration and any user data (cloudinit/helpers.py,
-//! `ConfigMerger`). `/run/cloud-init/cloud.cfg` is no
-//! door: ds-identify writes it anew at each boot.
-use super::HEAD;
-use super::managers::links;
+//! `ConfigMerger`). `/run/cloud-init/cloud.cfg` does not serve: ds-identify
+//! writes it anew at each boot.
+use super::render::{HEAD, links};
+use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::changeset::Changes;
-use crate::image::systemd::units;
-use crate::image::{Root, initd};
+use crate::image::config::CloudInit;
 use crate::plan::Plan;
-
-/// As people know it.
-pub const NAME: &[u8] = b"cloud-init";
 
 /// What it reads.
 const CONFIG: &[u8] = b"/run/onecontext/cloud-init.cfg";
@@ -28,17 +24,14 @@ const SERVICE: &[u8] = b"\
 [Service]
 Environment=CLOUD_CFG=/run/onecontext/cloud-init.cfg
 ";
-/// What starts it, in all its versions.
-const UNIT: &[u8] = b"cloud-init-local.service";
-const SCRIPT: &[u8] = b"cloud-init-local";
-
 /// The name and the keys are the plan's, and the network if it is handed over.
 /// Written in `/run`; whether cloud-init then starts, its generator says at each
 /// boot.
-pub fn decide<'a>(
+pub fn render<'a>(
+    arena: &'a Arena,
     plan: &Plan,
-    root: &Root<'a>,
     network: bool,
+    cloud_init: Result<CloudInit, Error>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let network: &[u8] = match links(plan).next() {
@@ -49,34 +42,20 @@ pub fn decide<'a>(
         Some(_) => b"preserve_hostname: true\n",
         None => b"",
     };
-    let config = root
-        .arena()
-        .concat(&[HEAD.as_bytes(), network, name, keys(plan)]);
+    let config = arena.concat(&[HEAD.as_bytes(), network, name, keys(plan)]);
     if config.len() == HEAD.len() {
         return Ok(());
     }
-    if !units::is_init(root)? {
-        return match initd::enabled(root, SCRIPT)? {
-            Some(_) => Err(Error::new(
-                &"only systemd can tell it what the plan says: remove it",
-            )),
-            None => Ok(()),
-        };
+    match cloud_init? {
+        CloudInit::Missing => Ok(()),
+        CloudInit::Script => Err(Error::new(
+            &"only systemd can give it a configuration from /run: remove it",
+        )),
+        CloudInit::Unit => {
+            changes.run_file(CONFIG, config)?;
+            changes.run_file(DROP_IN, SERVICE)
+        }
     }
-    if let units::Unit::FileContent { .. } = units::find(root, UNIT)? {
-        changes.run_file(CONFIG, config)?;
-        changes.run_file(DROP_IN, SERVICE)?;
-    }
-    Ok(())
-}
-
-/// Whether the root has it, and something that starts it.
-pub fn is_there(root: &Root) -> Result<bool, Error> {
-    if units::is_init(root)? {
-        let unit = units::find(root, UNIT)?;
-        return Ok(matches!(unit, units::Unit::FileContent { .. }));
-    }
-    Ok(initd::enabled(root, SCRIPT)?.is_some())
 }
 
 /// Without the first line a key of root's that the data source has, too, gets

@@ -1,42 +1,35 @@
 //! `/etc/hostname` (hostname(5)). The kernel has the name already; a root
 //! whose own file says otherwise would take it back (systemd:
 //! src/shared/hostname-setup.c, Debian: /etc/init.d/hostname.sh).
-use rustix::io::Errno;
-
-use super::replace;
+use super::render::replace;
+use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::lines;
 use crate::changeset::{Changes, RootAccess};
-use crate::image::Root;
+use crate::image::config::ConfigFile;
 use crate::plan::Plan;
-
-/// The file, as the booted system names it.
-pub const PATH: &[u8] = b"/etc/hostname";
 
 /// Without a file in the root, or with one that names nothing, nothing is
 /// written: the kernel's name then stands.
-pub fn decide<'a>(
+pub fn render<'a>(
+    arena: &'a Arena,
     plan: &Plan,
-    root: &Root<'a>,
+    file: Result<Option<&'a ConfigFile<'a>>, Error>,
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let Some(hostname) = plan.hostname else {
         return Ok(());
     };
-    let resolved = root.resolve(PATH)?;
-    let old = match root.read_resolved(resolved) {
-        Ok(old) => old,
-        Err(error) if error == Errno::NOENT => return Ok(()),
-        Err(reason) => return Err(reason),
+    let Some(file) = file? else {
+        return Ok(());
     };
-    match name(old.content) {
-        None => return Ok(()),
-        Some(name) if name == hostname => return Ok(()),
-        Some(_) => {}
+    let old = file.content.as_ref().and_then(|old| name(old.content));
+    match old {
+        None => Ok(()),
+        Some(old) if old == hostname => Ok(()),
+        Some(_) => replace(file, arena.concat(&[hostname, b"\n"]), access, changes),
     }
-    let content = root.arena().concat(&[hostname, b"\n"]);
-    replace(resolved, Some(old), content, access, changes)
 }
 
 /// The first line that is no comment.

@@ -16,29 +16,25 @@
 //! ifupdown was not tried.
 use rustix::io::Errno;
 
-use super::managers::{device, is_v4, links};
-use super::{HEAD, bind_over, fill};
+use super::render::{HEAD, bind_over, device, fill, ip_route, is_v4, links};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::{Ip, Text, format, position};
-use crate::changeset::{Changes, File, RootAccess};
-use crate::image::{ResolvedPath, Root};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
-
-const INTERFACES: &[u8] = b"/etc/network/interfaces";
+use crate::base::text::{Text, format, position};
+use crate::changeset::{Changes, File};
+use crate::image::config::{ConfigFile, Interfaces};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
 
 /// Our stanzas, and copies of the root's files without theirs.
-pub fn decide<'a>(
+pub fn render<'a>(
+    arena: &'a Arena,
     plan: &Plan,
-    root: &Root<'a>,
-    _column: RootAccess,
+    interfaces: Result<Option<&'a Interfaces<'a>>, Error>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let arena = root.arena();
     let mut devices = arena.vector::<&[u8]>();
     let mut ours = arena.vector();
     for link in links(plan) {
-        if let Some(device) = device(link, b"ifupdown", root, changes) {
+        if let Some(device) = device(arena, link, b"ifupdown", changes) {
             devices.push(device);
             stanzas(&mut ours, arena, link, device);
         }
@@ -47,75 +43,41 @@ pub fn decide<'a>(
         return Ok(());
     }
     let ours = arena.concat(&[HEAD.as_bytes(), &ours]);
-
-    let resolved = root.resolve(INTERFACES)?;
-    let main = root.read_resolved(resolved)?;
-    let mut door = None;
-    for line in main.content.split(|byte| *byte == b'\n') {
-        let [word, patterns @ ..] = words(arena, line) else {
-            continue;
-        };
-        if !matches!(*word, b"source" | b"source-directory") {
-            continue;
+    let interfaces = interfaces?.ok_or(Errno::NOENT)?;
+    for file in interfaces.sourced {
+        bind_over_without(arena, file, &devices, changes);
+    }
+    if let Some(path) = interfaces.drop_in {
+        changes.file(path, File::public(ours));
+        bind_over_without(arena, interfaces.main, &devices, changes);
+    } else if let Some(main) = &interfaces.main.content {
+        // What an earlier run has put at the end is not counted.
+        let end = position(main.content, HEAD.as_bytes());
+        let theirs = main.content.get(..end.unwrap_or(usize::MAX));
+        let mut text = arena.vector();
+        copy_without(arena, &mut text, theirs.unwrap_or(main.content), &devices);
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            text.push(b'\n');
         }
-        for pattern in patterns {
-            // Relative to the file that has it.
-            let path = match pattern.first() {
-                Some(b'/') => pattern,
-                _ => arena.concat(&[b"/etc/network/", pattern]),
-            };
-            let folder = path.strip_suffix(b"/*");
-            if folder.is_none() && *word == b"source" {
-                without(root, root.resolve(path)?, &devices, changes)?;
-                continue;
-            }
-            let folder = folder.unwrap_or(path);
-            let place = root.resolve(arena.concat(&[folder, b"/onecontext"]))?;
-            for name in root.list(folder)? {
-                let other = root.resolve(arena.concat(&[folder, b"/", name]))?;
-                if other != place {
-                    without(root, other, &devices, changes)?;
-                }
-            }
-            if place.in_run() {
-                door = Some(place);
-            }
-        }
+        text.extend(ours);
+        bind_over(interfaces.main, main, text.finish(), changes);
     }
-    if let Some(door) = door {
-        changes.file(door, File::public(ours));
-        return without(root, resolved, &devices, changes);
-    }
-    // What an earlier run has put at the end is not counted.
-    let head = HEAD.as_bytes();
-    let end = position(main.content, head);
-    let theirs = main.content.get(..end.unwrap_or(usize::MAX));
-    let mut text = arena.vector();
-    copy_without(arena, &mut text, theirs.unwrap_or(main.content), &devices);
-    if !text.is_empty() && !text.ends_with(b"\n") {
-        text.push(b'\n');
-    }
-    text.extend(ours);
-    bind_over(resolved, &main, text.finish(), changes);
     Ok(())
 }
 
-/// Covers a file that names one of our devices by a copy that does not.
-fn without<'a>(
-    root: &Root<'a>,
-    resolved: ResolvedPath<'a>,
+/// A file that names one of our devices is covered by a copy that does not.
+fn bind_over_without<'a>(
+    arena: &'a Arena,
+    file: &ConfigFile<'a>,
     devices: &[&[u8]],
     changes: &mut Changes<'a>,
-) -> Result<(), Error> {
-    let found = match root.read_resolved(resolved) {
-        // Not there, or a directory: ifupdown does not read it either.
-        Err(error) if error == Errno::NOENT || error.errno().is_none() => return Ok(()),
-        found => found?,
-    };
-    let mut text = root.arena().vector();
-    copy_without(root.arena(), &mut text, found.content, devices);
-    bind_over(resolved, &found, text.finish(), changes);
-    Ok(())
+) {
+    // Not there, or a directory: ifupdown does not read it either.
+    if let Some(old) = &file.content {
+        let mut text = arena.vector();
+        copy_without(arena, &mut text, old.content, devices);
+        bind_over(file, old, text.finish(), changes);
+    }
 }
 
 /// All lines of `theirs` but those that are about one of `devices`.
@@ -249,24 +211,6 @@ fn replace(text: &mut Text, arena: &Arena, link: &Link, device: &[u8], v4: bool)
     for one in routes.filter(|route| is_v4(&route.destination) == v4) {
         let family: &[u8] = if v4 { b"4" } else { b"6" };
         fill(text, "\tup ip -@ route replace ", &[family]);
-        route(text, arena, one, device, false);
+        ip_route(text, arena, one, device);
     }
-}
-
-/// A route as `ip route` takes it, or wicked, and a newline. wicked has a access
-/// for the gateway, too, but knows "onlink" of next hops alone
-/// (client/suse/compat-suse.c).
-pub(super) fn route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8], wicked: bool) {
-    let (template, via) = match wicked {
-        true => ("@ - - @ metric @ proto static", " nexthop via @"),
-        false => ("@ dev @ metric @ proto static", " via @"),
-    };
-    let to = format(arena, &route.destination);
-    let metric = format(arena, &route.metric);
-    fill(text, template, &[to, device, metric]);
-    if let Some(gateway) = route.gateway {
-        fill(text, via, &[format(arena, &Ip(gateway))]);
-    }
-    let end = if route.onlink { " onlink\n" } else { "\n" };
-    fill(text, end, &[]);
 }

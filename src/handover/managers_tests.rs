@@ -1,9 +1,11 @@
 //! The text for each manager, and what becomes of a root's own files.
 use std::net::IpAddr;
 
+use super::tests::decide;
 use super::*;
 use crate::base::text::Mac;
 use crate::changeset::Policy;
+use crate::image::managers::Managers;
 use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 
@@ -30,7 +32,7 @@ pub(super) fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
     let run = || {
         fixture.apply(Policy::Auto, |root, writer, report| {
             writer.apply(report, |access, changes| {
-                decide(plan, root, Some(&Managers::of(root)), access, changes)
+                decide(plan, root, true, access, changes)
             });
         })
     };
@@ -441,7 +443,7 @@ fn several_at_once_get_each_its_own() {
         with_plan(|plan| {
             let said = fixture.apply(Policy::Auto, |root, writer, report| {
                 writer.apply(report, |access, changes| {
-                    decide(plan, root, Some(&Managers::of(root)), access, changes)
+                    decide(plan, root, true, access, changes)
                 });
             });
             let said: Vec<_> = said
@@ -494,7 +496,7 @@ fn only_what_is_enabled_is_told() {
         let fixture = root_with(NETWORKD);
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
             writer.apply(report, |access, changes| {
-                decide(plan, root, None, access, changes)
+                decide(plan, root, false, access, changes)
             });
         });
         assert!(said.is_empty(), "{said:?}");
@@ -727,9 +729,8 @@ fn told(keys: &[(&str, &str)], hostname: Option<&[u8]>, network: bool) -> Option
             ..*plan
         };
         fixture.apply(Policy::ReadOnly, |root, writer, report| {
-            let managers = network.then(|| Managers::of(root));
             writer.apply(report, |access, changes| {
-                decide(&plan, root, managers.as_ref(), access, changes)
+                decide(&plan, root, network, access, changes)
             });
         });
     });
@@ -816,7 +817,7 @@ fn cloud_init_that_cannot_be_told_is_said() {
         let said = hand_over(&fixture, plan);
         assert!(
             said.contains(
-                &"!hand over: cloud-init: only systemd can tell it what the plan says: remove it"
+                &"!hand over: cloud-init: only systemd can give it a configuration from /run: remove it"
                     .into()
             )
         );

@@ -1,117 +1,81 @@
-//! What the root's own tools read, one small file each: a pure function from
-//! the plan to text, and where that text belongs.
+//! What the root's own tools read: a pure function for each, from the plan and
+//! the facts of the root to files. Nothing is read or written here.
+//!
+//! This module walks what the root has; the renderers below it do not know of
+//! each other, and what several share is in [`render`].
 mod cloud_init;
-mod deny;
+mod connman;
+mod denied;
+mod dhcpcd;
 mod hostname;
 mod ifupdown;
-mod managers;
-mod netplan;
 mod network_manager;
 mod networkd;
+mod render;
 mod resolv_conf;
 mod sysconfig;
 
-pub use managers::Managers;
-
+use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::Text;
-use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
-use crate::image::{FileContent, ResolvedPath, Root};
+use crate::changeset::{Changes, RootAccess};
+use crate::image::facts::{Facts, NetworkFacts};
+use crate::image::managers::Manager;
 use crate::plan::Plan;
 
-type Decide = for<'a> fn(&Plan, &Root<'a>, RootAccess, &mut Changes<'a>) -> Result<(), Error>;
-
-/// What our files start with.
-const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
-
-/// What is to be written, and what cannot be. Writes nothing.
-pub fn decide<'a>(
+/// What is to be written, and what cannot be.
+pub fn render<'a>(
+    arena: &'a Arena,
     plan: &Plan,
-    root: &Root<'a>,
-    managers: Option<&Managers<'a>>,
+    facts: &Facts<'a>,
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) {
-    let said = |decided: Result<(), Error>, to: &[u8], changes: &mut Changes<'a>| {
-        if let Err(reason) = decided {
-            changes.problem("hand over", to, reason);
-        }
-    };
-    let decided = hostname::decide(plan, root, access, changes);
-    said(decided, hostname::PATH, changes);
-    let decided = cloud_init::decide(plan, root, managers.is_some(), changes);
-    said(decided, cloud_init::NAME, changes);
-    let Some(managers) = managers else {
+    let rendered = hostname::render(arena, plan, facts.hostname, access, changes);
+    report(rendered, b"/etc/hostname", changes);
+    let is_network_ours = facts.network.is_some();
+    let rendered = cloud_init::render(arena, plan, is_network_ours, facts.cloud_init, changes);
+    report(rendered, b"cloud-init", changes);
+    let Some(network) = facts.network else {
         return;
     };
-    let decided = resolv_conf::decide(plan, root, managers, access, changes);
-    said(decided, resolv_conf::PATH, changes);
-    if let Some((names, reason)) = managers.unknown {
-        changes.problem("find out whether the image enables", names, reason);
+    let rendered = resolv_conf::render(arena, plan, network, access, changes);
+    report(rendered, b"/etc/resolv.conf", changes);
+    if let Some((names, error)) = network.managers.unknown {
+        changes.problem("find out whether the image enables", names, error);
     }
-    for (manager, by) in managers.list() {
-        changes.note(&[manager.name, b" is enabled by ", by]);
-        let decided = (manager.decide)(plan, root, access, changes);
-        said(decided, manager.name, changes);
-    }
-}
-
-/// Whether something in the root reads the user data of the context: then it
-/// is not lost. An error, which the handover itself reports, counts as no.
-pub fn reads_user_data(root: &Root) -> bool {
-    cloud_init::is_there(root).unwrap_or(false)
-}
-
-/// Appends `template`, each `@` in it replaced by the next of `values`.
-fn fill(text: &mut Text, template: &str, values: &[&[u8]]) {
-    let mut values = values.iter();
-    for byte in template.as_bytes() {
-        match byte {
-            b'@' => text.extend(values.next().unwrap_or(&&b""[..])),
-            byte => text.push(*byte),
-        }
+    for enabled in network.managers.enabled {
+        let name = enabled.manager.name();
+        changes.note(&[name, b" is enabled by ", enabled.by]);
+        let rendered = render_manager(arena, plan, enabled.manager, network, access, changes);
+        report(rendered, name, changes);
     }
 }
 
-/// Brings a file of the root to `content`: replaced where the root is written,
-/// else mounted over.
-fn replace<'a>(
-    path: ResolvedPath<'a>,
-    old: Option<FileContent<'a>>,
-    content: &'a [u8],
+fn report(rendered: Result<(), Error>, to: &[u8], changes: &mut Changes) {
+    if let Err(error) = rendered {
+        changes.problem("hand over", to, error);
+    }
+}
+
+fn render_manager<'a>(
+    arena: &'a Arena,
+    plan: &Plan,
+    manager: Manager,
+    facts: &NetworkFacts<'a>,
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    if access == RootAccess::Writable || path.in_run() {
-        let access = old.as_ref().map_or(Access::PUBLIC, Access::of);
-        let file = File::public(content);
-        changes.file(path, File { access, ..file });
-        return Ok(());
+    match manager {
+        Manager::Networkd => networkd::render(arena, plan, changes),
+        Manager::NetworkManager => network_manager::render(arena, plan, changes),
+        Manager::Ifupdown => ifupdown::render(arena, plan, facts.interfaces, changes),
+        Manager::Dhcpcd => dhcpcd::render(arena, plan, facts.dhcpcd, changes),
+        Manager::Connman => connman::render(arena, plan, facts.connman, facts.systemd, changes),
+        Manager::NetworkScripts => {
+            sysconfig::network_scripts(arena, plan, facts.network_scripts, access, changes)
+        }
+        Manager::Wicked => sysconfig::wicked(arena, plan, facts.wicked, access, changes),
     }
-    let Some(old) = old else {
-        return Err(Error::new(
-            &"the root is read-only and has no such file to mount over: \
-              add an empty one to the image",
-        ));
-    };
-    bind_over(path, &old, content, changes);
-    Ok(())
-}
-
-/// Mounts a copy with this content over a file.
-fn bind_over<'a>(
-    path: ResolvedPath<'a>,
-    found: &FileContent,
-    content: &'a [u8],
-    changes: &mut Changes<'a>,
-) {
-    let access = Access::of(found);
-    let file = File::public(content);
-    changes.push(Change {
-        path,
-        action: Action::BindOver(File { access, ..file }),
-        done: b"",
-    });
 }
 
 #[cfg(test)]

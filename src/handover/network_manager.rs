@@ -4,13 +4,12 @@
 //! with DHCP of NetworkManager's own.
 use core::net::IpAddr;
 
-use super::managers::{Id, is_told, is_v4, links};
-use super::{HEAD, fill};
+use super::render::{HEAD, Id, fill, is_handed_over, is_v4, links};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Mac, Text, format};
-use crate::changeset::{Access, Changes, File, RootAccess};
-use crate::image::{ResolvedPath, Root};
+use crate::changeset::{Access, Changes, File};
+use crate::image::ResolvedPath;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 
 const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
@@ -20,13 +19,7 @@ const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
 const STATES: &[u8] = b"/run/NetworkManager/devices/";
 
 /// A keyfile for each link; NetworkManager refuses what others may read.
-pub fn decide<'a>(
-    plan: &Plan,
-    root: &Root<'a>,
-    _column: RootAccess,
-    changes: &mut Changes<'a>,
-) -> Result<(), Error> {
-    let arena = root.arena();
+pub fn render<'a>(arena: &'a Arena, plan: &Plan, changes: &mut Changes<'a>) -> Result<(), Error> {
     for link in links(plan) {
         let id = format(arena, &Id(link.name));
         let path = arena.concat(&[FOLDER, id, b".nmconnection"]);
@@ -180,7 +173,7 @@ fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
 /// The name servers and search domains of a link. The first link also takes
 /// those of the machine, and of the links that cannot have any.
 fn servers(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
-    let is_set_up = |link: &Link, v4| is_told(link) && is_set_up(link, v4);
+    let is_set_up = |link: &Link, v4| is_handed_over(link) && is_set_up(link, v4);
     let first = plan.links.iter().find(|link| is_set_up(link, v4));
     let is_first = first.is_some_and(|first| first.name == link.name);
     let mut list = arena.vector::<u8>();

@@ -3,29 +3,22 @@
 //! that counts, wherever it is; `05-` is before what distributions, netplan and
 //! cloud-init write.
 
-use super::managers::{Id, is_v4, links};
-use super::{HEAD, fill};
+use super::render::{HEAD, Id, fill, is_v4, links};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, format};
-use crate::changeset::{Changes, RootAccess};
-use crate::image::Root;
+use crate::changeset::Changes;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
 
 const FOLDER: &[u8] = b"/run/systemd/network/05-";
 
 /// A file for each link, for everybody to read: networkd is not root.
-pub fn decide<'a>(
-    plan: &Plan,
-    root: &Root<'a>,
-    _column: RootAccess,
-    changes: &mut Changes<'a>,
-) -> Result<(), Error> {
+pub fn render<'a>(arena: &'a Arena, plan: &Plan, changes: &mut Changes<'a>) -> Result<(), Error> {
     for link in links(plan) {
-        let id = format(root.arena(), &Id(link.name));
-        let path = root.arena().concat(&[FOLDER, id, b".network"]);
-        let mut text = root.arena().vector();
-        write(&mut text, root.arena(), link);
+        let id = format(arena, &Id(link.name));
+        let path = arena.concat(&[FOLDER, id, b".network"]);
+        let mut text = arena.vector();
+        write(&mut text, arena, link);
         changes.run_file(path, text.finish())?;
     }
     Ok(())

@@ -9,17 +9,13 @@
 //! script `network` of initscripts 10.27 was run in a network namespace, on a
 //! NIC that was set up and on an empty one; for wicked its source was read.
 //! With DHCP network-scripts add no IPv4 address of ours (ifup-eth).
-use rustix::io::Errno;
-
-use super::ifupdown::route;
-use super::managers::{device, is_v4, links};
-use super::{HEAD, bind_over, fill, replace};
+use super::render::{HEAD, bind_over, device, fill, ip_route, is_v4, links, replace};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, cut, format, lines, same, unquoted};
 use crate::changeset::{Changes, RootAccess};
-use crate::image::Root;
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
+use crate::image::config::ConfigDirectory;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
 
 /// With HWADDR the root's udev gives the NIC that name again (initscripts:
 /// src/rename_device.c). NOZEROCONF and DEFROUTE: no routes but those of the
@@ -94,30 +90,36 @@ struct Dialect {
 /// `ifcfg-DEVICE`, `route-DEVICE` and `route6-DEVICE`. A NIC may stand in a
 /// file of any name; such files are covered.
 pub fn network_scripts<'a>(
+    arena: &'a Arena,
     plan: &Plan,
-    root: &Root<'a>,
+    directory: Result<Option<&'a ConfigDirectory<'a>>, Error>,
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    NETWORK_SCRIPTS.hand_over(plan, root, access, changes)?;
-    let arena = root.arena();
-    for name in root.list(NETWORK_SCRIPTS.folder)? {
+    let Some(directory) = directory? else {
+        return Ok(());
+    };
+    NETWORK_SCRIPTS.render(arena, plan, directory, access, changes);
+    for (name, file) in directory.files() {
         let device = name.strip_prefix(b"ifcfg-").unwrap_or_default();
         if device.is_empty() || names_ours(b"DEVICE", device, plan, arena) {
             continue;
         }
-        let resolved = root.resolve(arena.concat(&[NETWORK_SCRIPTS.folder, name]))?;
-        let found = match root.read_resolved(resolved) {
-            // A link that leads nowhere, or a directory.
-            Err(error) if error == Errno::NOENT || error.errno().is_none() => continue,
-            found => found?,
+        let file = match file {
+            // A directory.
+            Err(error) if error.errno().is_none() => continue,
+            file => (*file)?,
         };
-        if lines(found.content).any(|line| {
+        // Else a link that leads nowhere.
+        let Some(old) = &file.content else {
+            continue;
+        };
+        if lines(old.content).any(|line| {
             let (key, value) = cut(line, b'=').unwrap_or_default();
             let value = unquoted(value).next().unwrap_or_default();
             names_ours(key.trim_ascii(), value, plan, arena)
         }) {
-            bind_over(resolved, &found, OFF.as_bytes(), changes);
+            bind_over(file, old, OFF.as_bytes(), changes);
         }
     }
     Ok(())
@@ -136,49 +138,51 @@ fn names_ours(key: &[u8], value: &[u8], plan: &Plan, arena: &Arena) -> bool {
 /// `ifcfg-DEVICE`, `ifroute-DEVICE` and `ifsysctl-DEVICE`: wicked knows a NIC
 /// by these names alone.
 pub fn wicked<'a>(
+    arena: &'a Arena,
     plan: &Plan,
-    root: &Root<'a>,
+    directory: Result<Option<&'a ConfigDirectory<'a>>, Error>,
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    WICKED.hand_over(plan, root, access, changes)
+    // On SUSE network.service is another name of wicked or NetworkManager.
+    if let Some(directory) = directory? {
+        WICKED.render(arena, plan, directory, access, changes);
+    }
+    Ok(())
 }
 
 impl Dialect {
-    fn hand_over<'a>(
+    fn render<'a>(
         &self,
+        arena: &'a Arena,
         plan: &Plan,
-        root: &Root<'a>,
+        directory: &ConfigDirectory<'a>,
         access: RootAccess,
         changes: &mut Changes<'a>,
-    ) -> Result<(), Error> {
-        // On SUSE network.service is another name of wicked or NetworkManager.
-        if !root.exists(self.folder)? {
-            return Ok(());
-        }
+    ) {
         for link in links(plan) {
-            if let Some(device) = device(link, self.name, root, changes) {
-                let text = root.arena().vector();
+            if let Some(device) = device(arena, link, self.name, changes) {
                 let mut pen = Pen {
                     dialect: self,
+                    arena,
                     device,
-                    root,
+                    directory,
                     access,
-                    text,
+                    text: arena.vector(),
                 };
                 pen.ifcfg(link, plan.has_name_servers());
                 pen.files(link, changes);
             }
         }
-        Ok(())
     }
 }
 
 /// Writes the files of one link, one after the other.
 struct Pen<'p, 'a> {
     dialect: &'p Dialect,
+    arena: &'a Arena,
     device: &'p [u8],
-    root: &'p Root<'a>,
+    directory: &'p ConfigDirectory<'a>,
     access: RootAccess,
     text: Text<'a>,
 }
@@ -187,7 +191,7 @@ impl<'a> Pen<'_, 'a> {
     /// What ifcfg says of a link, but for the way of its IPv6.
     #[inline(never)]
     fn ifcfg(&mut self, link: &Link, has_servers: bool) {
-        let (dialect, text, arena) = (self.dialect, &mut self.text, self.root.arena());
+        let (dialect, text, arena) = (self.dialect, &mut self.text, self.arena);
         fill(text, dialect.device, &[self.device]);
         if let Some(mac) = link.mac {
             fill(text, dialect.mac, &[format(arena, &mac)]);
@@ -247,8 +251,10 @@ impl<'a> Pen<'_, 'a> {
             }
             for one in link.routes {
                 if is_v4(&one.destination) == v4 {
-                    let arena = self.root.arena();
-                    route(&mut self.text, arena, one, self.device, dialect.is_wicked);
+                    match dialect.is_wicked {
+                        true => wicked_route(&mut self.text, self.arena, one, self.device),
+                        false => ip_route(&mut self.text, self.arena, one, self.device),
+                    }
                 }
             }
         }
@@ -258,22 +264,31 @@ impl<'a> Pen<'_, 'a> {
     /// Ends a file. An empty one only replaces another.
     #[inline(never)]
     fn put(&mut self, kind: &[u8], changes: &mut Changes<'a>) {
-        let (root, arena) = (self.root, self.root.arena());
-        let path = arena.concat(&[self.dialect.folder, kind, self.device]);
-        let text = arena.concat(&[HEAD.as_bytes(), &self.text]);
-        let mut put = || {
-            let resolved = root.resolve(path)?;
-            let old = match root.read_resolved(resolved) {
-                Ok(old) => Some(old),
-                Err(error) if error == Errno::NOENT && self.text.is_empty() => return Ok(()),
-                Err(error) if error == Errno::NOENT => None,
-                Err(reason) => return Err(reason),
-            };
-            replace(resolved, old, text, self.access, changes)
-        };
-        if let Err(reason) = put() {
-            changes.problem("hand over", path, reason);
+        let name = self.arena.concat(&[kind, self.device]);
+        let text = self.arena.concat(&[HEAD.as_bytes(), &self.text]);
+        let file = self.directory.file(self.arena, name);
+        let rendered = file.and_then(|file| match file.content {
+            None if self.text.is_empty() => Ok(()),
+            _ => replace(file, text, self.access, changes),
+        });
+        if let Err(error) = rendered {
+            let path = self.arena.concat(&[self.dialect.folder, name]);
+            changes.problem("hand over", path, error);
         }
         self.text.clear();
     }
+}
+
+/// A route as ifroute(5) has it. It has a field for the gateway, but knows
+/// "onlink" of next hops alone (client/suse/compat-suse.c).
+fn wicked_route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
+    let to = format(arena, &route.destination);
+    let metric = format(arena, &route.metric);
+    let values = [to, device, metric];
+    fill(text, "@ - - @ metric @ proto static", &values);
+    if let Some(gateway) = route.gateway {
+        fill(text, " nexthop via @", &[format(arena, &Ip(gateway))]);
+    }
+    let end = if route.onlink { " onlink\n" } else { "\n" };
+    fill(text, end, &[]);
 }

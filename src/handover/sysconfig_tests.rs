@@ -1,5 +1,7 @@
 //! The files of network-scripts and wicked, whole.
 use super::managers_tests::{LINK, hand_over, root_with, with_plan};
+use super::render::HEAD;
+use super::tests::decide;
 use super::*;
 use crate::base::arena::Arena;
 use crate::changeset::Policy;
@@ -51,13 +53,8 @@ fn described(fixture: &Fixture, plan: &Plan) -> String {
     let arena = Arena::new();
     let mut changes = Changes::new(&arena);
     let root = fixture.root(&arena);
-    decide(
-        plan,
-        &root,
-        Some(&Managers::of(&root)),
-        RootAccess::Writable,
-        &mut changes,
-    );
+    decide(plan, &root, true, RootAccess::Writable, &mut changes);
+    let changes = changes.pending(&root);
     let mut text = arena.vector();
     changes.write(&mut text);
     let text = String::from_utf8(text.to_vec()).unwrap();
@@ -273,7 +270,7 @@ fn a_root_that_is_not_written() {
     in_own_mounts(|| {
         let said = fixture.apply(Policy::ReadOnly, |root, writer, report| {
             writer.apply(report, |access, changes| {
-                decide(&plan, root, Some(&Managers::of(root)), access, changes)
+                decide(&plan, root, true, access, changes)
             });
         });
         assert_eq!(

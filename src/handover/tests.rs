@@ -3,15 +3,34 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::changeset::Policy;
+use crate::image::Root;
+use crate::image::facts::Wanted;
 use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 
 const RESOLV_CONF: &str = "# Made by onecontext from the context of this machine.\n\
     nameserver 9.9.9.9\nnameserver 2001:db8::1\nsearch example.org b.example.org\n";
 
+/// Reads the facts of a root and renders what they ask for.
+pub(super) fn decide<'a>(
+    plan: &Plan,
+    root: &Root<'a>,
+    network: bool,
+    access: RootAccess,
+    changes: &mut Changes<'a>,
+) {
+    let wanted = Wanted {
+        hostname: true,
+        resolv_conf: true,
+        network,
+    };
+    let facts = Facts::read(root, wanted);
+    render(root.arena(), plan, &facts, access, changes);
+}
+
 fn run(fixture: &Fixture, policy: Policy, plan: &Plan) -> Vec<String> {
     fixture.apply(policy, |root, writer, report| {
         writer.apply(report, |access, changes| {
-            decide(plan, root, Some(&Managers::of(root)), access, changes)
+            decide(plan, root, true, access, changes)
         });
     })
 }

@@ -1,8 +1,12 @@
 //! What is in the mounted root, and in the directory that becomes its `/run`:
 //! [`Root`] is the only way to it, and the modules beside it read what is known
 //! of its parts as plain data. Nothing here writes.
+pub mod config;
+pub mod facts;
 pub mod fstab;
 pub mod initd;
+pub mod managers;
+mod netplan;
 pub mod passwd;
 mod root;
 pub mod systemd;

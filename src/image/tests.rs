@@ -241,7 +241,7 @@ fn units_are_there_or_not_or_that_is_not_known() {
         find(&root, name.as_bytes()).map(|unit| match unit {
             Unit::Missing => "missing",
             Unit::Masked => "masked",
-            Unit::FileContent { .. } => "found",
+            Unit::Present { .. } => "found",
         })
     };
     assert_eq!(ask("gone.service"), Ok("missing"));

@@ -153,7 +153,7 @@ fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Erro
     let mut masked = None;
     for name in names {
         match units::find(root, name)? {
-            Unit::FileContent { path, .. } => {
+            Unit::Present { path, .. } => {
                 if units::enabled(root, name)?.is_some() {
                     return Ok(Start::Enabled);
                 }
@@ -176,7 +176,7 @@ fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Error
         return Ok(HostKeys::Present);
     }
     for name in OPENSSH_SERVICES {
-        if let Unit::FileContent { text, .. } = units::find(root, name)?
+        if let Unit::Present { text, .. } = units::find(root, name)?
             && mentions_a_maker(text)
         {
             return Ok(HostKeys::Made);
@@ -348,7 +348,7 @@ After=onecontext-hostkeys.service
     let arena = root.arena();
     changes.run_file(UNIT, arena.concat(&[HEAD, keygen, b" -A\n"]))?;
     for name in OPENSSH_SERVICES {
-        if let Unit::FileContent { .. } = units::find(root, name)? {
+        if let Unit::Present { .. } = units::find(root, name)? {
             let path = [b"/run/systemd/system/", name, b".d/50-onecontext.conf"];
             changes.run_file(arena.concat(&path), DROP_IN)?;
         }

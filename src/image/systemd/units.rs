@@ -23,7 +23,7 @@ pub enum Unit<'a> {
     /// Switched off on purpose: linked to /dev/null, or empty.
     Masked,
     /// There, at this path, with this text.
-    FileContent {
+    Present {
         /// The path of the file as systemd sees it.
         path: &'a [u8],
         /// The unit's text.
@@ -60,7 +60,7 @@ pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Error> {
         };
         return Ok(match text {
             b"" => Unit::Masked,
-            text => Unit::FileContent { path, text },
+            text => Unit::Present { path, text },
         });
     }
     Ok(Unit::Missing)

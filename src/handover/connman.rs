@@ -1,0 +1,48 @@
+//! ConnMan (connman.conf(5)).
+use super::denied::{Own, by_dhcp, denied};
+use super::render::{HEAD, bind_over, fill, links};
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::lines;
+use crate::changeset::Changes;
+use crate::image::config::ConfigFile;
+use crate::plan::Plan;
+
+/// What it denies itself unless its file says otherwise (connman.conf(5)).
+const DENIED_BY_DEFAULT: &[u8] = b"vmnet,vboxnet,virbr,ifb,ve-,vb-";
+
+/// At the end: of two values the last one counts (GLib's key files).
+pub fn render<'a>(
+    arena: &'a Arena,
+    plan: &Plan,
+    file: Result<Option<&'a ConfigFile<'a>>, Error>,
+    systemd: Result<bool, Error>,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    let devices = denied(arena, plan, b"ConnMan", b',', changes);
+    let own = Own::of(arena, file)?;
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let mut old = DENIED_BY_DEFAULT;
+    for line in lines(own.theirs) {
+        let mut parts = line.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+        if parts.next() == Some(b"NetworkInterfaceBlacklist") {
+            old = parts.next().unwrap_or(old);
+        }
+    }
+    let mut text = arena.vector();
+    text.extend(own.theirs);
+    fill(
+        &mut text,
+        "@[General]\nNetworkInterfaceBlacklist=@@\n\n",
+        &[HEAD.as_bytes(), old, devices],
+    );
+    bind_over(own.file, own.old, text.finish(), changes);
+    if systemd? && !links(plan).any(by_dhcp) {
+        // It would wait two minutes for a NIC of ConnMan's.
+        const UNIT: &[u8] = b"/run/systemd/system/connman-wait-online.service";
+        changes.run_symlink(UNIT, b"/dev/null", b"")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! What the managers share that read nothing in `/run`, and would ask for DHCP
+//! on a NIC that is set up: a copy of their own file, which denies them our NICs,
+//! is mounted over it, and what the kernel has stays. A NIC by DHCP is theirs,
+//! then in both families.
+use super::render::{HEAD, device, links};
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::{format, position};
+use crate::changeset::Changes;
+use crate::image::FileContent;
+use crate::image::config::ConfigFile;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
+
+/// Whether a link gets its addresses by DHCP.
+pub fn by_dhcp(link: &Link) -> bool {
+    link.ipv4 == Some(Ipv4Method::Dhcp)
+}
+
+/// The devices that are not by DHCP, each after `before`.
+pub fn denied<'a>(
+    arena: &'a Arena,
+    plan: &Plan,
+    manager: &[u8],
+    before: u8,
+    changes: &mut Changes,
+) -> &'a [u8] {
+    let mut devices = arena.vector();
+    for link in links(plan) {
+        let device = device(arena, link, manager, changes);
+        let by_dhcp = by_dhcp(link);
+        if let Some(device) = device.filter(|_| !by_dhcp) {
+            devices.push(before);
+            devices.extend(device);
+        }
+        let differs = match link.ipv6 {
+            Some(Ipv6Method::Static | Ipv6Method::Disable) => by_dhcp,
+            Some(Ipv6Method::Dhcp) => !by_dhcp,
+            _ => false,
+        };
+        if differs {
+            changes.problem(
+                "DHCP in one family alone",
+                format(arena, &link.name),
+                &"dhcpcd and ConnMan do it in both or in none: use another network manager",
+            );
+        }
+    }
+    devices.finish()
+}
+
+/// A file of the root, and what of it is not ours, with the end of its last
+/// line.
+pub struct Own<'a> {
+    pub file: &'a ConfigFile<'a>,
+    pub old: &'a FileContent<'a>,
+    pub theirs: &'a [u8],
+}
+
+impl<'a> Own<'a> {
+    /// What an earlier run has put there goes from a first line of ours to the
+    /// next empty one, or to the end.
+    #[inline(never)]
+    pub fn of(
+        arena: &'a Arena,
+        file: Result<Option<&'a ConfigFile<'a>>, Error>,
+    ) -> Result<Self, Error> {
+        let file = file?.ok_or(NO_FILE)?;
+        let old = file.content.as_ref().ok_or(NO_FILE)?;
+        let mut theirs = old.content;
+        if !theirs.ends_with(b"\n") {
+            theirs = arena.concat(&[theirs, b"\n"]);
+        }
+        while let Some((before, rest)) = cut_at(theirs, HEAD.as_bytes()) {
+            let after = cut_at(rest, b"\n\n").map_or(&b""[..], |(_, after)| after);
+            theirs = arena.concat(&[before, after]);
+        }
+        Ok(Self { file, old, theirs })
+    }
+}
+
+const NO_FILE: Error = Error::new(
+    &"its file cannot be read, so it asks for DHCP on every NIC: \
+      add that file to the image, or remove this network manager",
+);
+
+/// What stands before and after the first `mark`.
+fn cut_at<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = position(text, mark)?;
+    Some((text.get(..at)?, text.get(at + mark.len()..)?))
+}

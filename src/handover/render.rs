@@ -1,0 +1,129 @@
+//! What the renderers share.
+use ufmt::{Formatter, uDisplay, uWrite};
+
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::{Ip, Text, format};
+use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
+use crate::image::FileContent;
+use crate::image::config::ConfigFile;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix, Route};
+
+/// What our files start with.
+pub const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
+
+/// Appends `template`, each `@` in it replaced by the next of `values`.
+pub fn fill(text: &mut Text, template: &str, values: &[&[u8]]) {
+    let mut values = values.iter();
+    for byte in template.as_bytes() {
+        match byte {
+            b'@' => text.extend(values.next().unwrap_or(&&b""[..])),
+            byte => text.push(*byte),
+        }
+    }
+}
+
+/// The links that are handed over, in the plan's order.
+pub fn links<'a>(plan: &Plan<'a>) -> impl Iterator<Item = &'a Link<'a>> {
+    plan.links.iter().filter(|link| is_handed_over(link))
+}
+
+/// Where the context says to skip a NIC, it stays with the root's own
+/// configuration. A NIC that it names without saying more is handed over, so
+/// that nobody waits for DHCP on it. The addresses of a VLAN are not its
+/// parent's.
+pub fn is_handed_over(link: &Link) -> bool {
+    let is_skipped = link.ipv4 == Some(Ipv4Method::Skip) || link.ipv6 == Some(Ipv6Method::Skip);
+    let has_method = matches!(link.ipv4, Some(Ipv4Method::Static | Ipv4Method::Dhcp))
+        || !matches!(link.ipv6, None | Some(Ipv6Method::Skip));
+    link.vlan.is_none() && (has_method || !is_skipped)
+}
+
+/// The kernel's name of a link's device, for managers that know NICs by nothing
+/// else.
+pub fn device<'p>(
+    arena: &Arena,
+    link: &Link<'p>,
+    manager: &[u8],
+    changes: &mut Changes,
+) -> Option<&'p [u8]> {
+    if link.device.is_none() {
+        changes.note(&[
+            manager,
+            b" goes by names, and no device was found for ",
+            format(arena, &link.name),
+        ]);
+    }
+    link.device
+}
+
+/// Whether a prefix is of IPv4.
+pub fn is_v4(prefix: &Prefix) -> bool {
+    prefix.address.is_ipv4()
+}
+
+/// What our files of a link are called: `onecontext-eth0`.
+pub struct Id(pub LinkName);
+
+impl uDisplay for Id {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        let (kind, number) = match self.0 {
+            LinkName::Eth(number) => ("onecontext-eth", number),
+            LinkName::Pci(number) => ("onecontext-pci", number),
+        };
+        f.write_str(kind)?;
+        number.fmt(f)
+    }
+}
+
+/// A route as `ip route` takes it, and a newline.
+pub fn ip_route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
+    let to = format(arena, &route.destination);
+    let metric = format(arena, &route.metric);
+    fill(text, "@ dev @ metric @ proto static", &[to, device, metric]);
+    if let Some(gateway) = route.gateway {
+        fill(text, " via @", &[format(arena, &Ip(gateway))]);
+    }
+    let end = if route.onlink { " onlink\n" } else { "\n" };
+    fill(text, end, &[]);
+}
+
+/// Brings a file of the root to `content`: replaced where the root is written,
+/// else mounted over.
+pub fn replace<'a>(
+    file: &ConfigFile<'a>,
+    content: &'a [u8],
+    access: RootAccess,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    let new = File::public(content);
+    if access == RootAccess::Writable || file.path.in_run() {
+        let access = file.content.as_ref().map_or(Access::PUBLIC, Access::of);
+        changes.file(file.path, File { access, ..new });
+        return Ok(());
+    }
+    let Some(old) = &file.content else {
+        return Err(Error::new(
+            &"the root is read-only and has no such file to mount over: \
+              add an empty one to the image",
+        ));
+    };
+    bind_over(file, old, content, changes);
+    Ok(())
+}
+
+/// Mounts a copy with this content over a file.
+pub fn bind_over<'a>(
+    file: &ConfigFile<'a>,
+    old: &FileContent,
+    content: &'a [u8],
+    changes: &mut Changes<'a>,
+) {
+    let access = Access::of(old);
+    let new = File::public(content);
+    changes.push(Change {
+        path: file.path,
+        action: Action::BindOver(File { access, ..new }),
+        done: b"",
+    });
+}

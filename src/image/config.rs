@@ -1,0 +1,224 @@
+//! Configuration files of the root's own tools, as they are.
+use rustix::io::Errno;
+
+use super::{FileContent, ResolvedPath, Root};
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::words;
+
+/// A file, or the place where it would be.
+#[derive(Clone, Copy)]
+pub struct ConfigFile<'a> {
+    /// Where it is, links followed.
+    pub path: ResolvedPath<'a>,
+    /// `None`: it is not there.
+    pub content: Option<FileContent<'a>>,
+}
+
+impl<'a> ConfigFile<'a> {
+    /// Reads the file that `path` leads to. What the booted system hides under
+    /// /proc, /sys or /dev is not read.
+    pub fn read(root: &Root<'a>, path: &[u8]) -> Result<&'a Self, Error> {
+        let path = root.resolve(path)?;
+        if path.is_hidden() {
+            return Ok(Self::missing(root.arena(), path));
+        }
+        match root.read_resolved(path) {
+            Ok(content) => Ok(root.arena().place(Self {
+                path,
+                content: Some(content),
+            })),
+            Err(error) if error == Errno::NOENT => Ok(Self::missing(root.arena(), path)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn missing(arena: &'a Arena, path: ResolvedPath<'a>) -> &'a Self {
+        arena.place(Self {
+            path,
+            content: None,
+        })
+    }
+
+    /// [`Self::read`]; what is there and no regular file counts as missing.
+    fn read_regular(root: &Root<'a>, path: &[u8]) -> Result<&'a Self, Error> {
+        match Self::read(root, path) {
+            Err(error) if error.errno().is_none() => {
+                Ok(Self::missing(root.arena(), root.resolve(path)?))
+            }
+            file => file,
+        }
+    }
+}
+
+/// The files of a directory whose names begin with one of some words.
+#[derive(Clone, Copy)]
+pub struct ConfigDirectory<'a> {
+    /// Where it is, links followed.
+    pub path: ResolvedPath<'a>,
+    files: &'a [NamedFile<'a>],
+}
+
+/// A file of a directory, and why it could not be read.
+pub type NamedFile<'a> = (&'a [u8], Result<&'a ConfigFile<'a>, Error>);
+
+impl<'a> ConfigDirectory<'a> {
+    /// Reads them; `None` if there is no such directory.
+    pub fn read(
+        root: &Root<'a>,
+        path: &[u8],
+        prefixes: &[&[u8]],
+    ) -> Result<Option<&'a Self>, Error> {
+        if !root.exists(path)? {
+            return Ok(None);
+        }
+        let arena = root.arena();
+        let mut files = arena.vector::<NamedFile<'a>>();
+        for name in root.list(path)? {
+            if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+                let path = arena.concat(&[path, b"/", name]);
+                files.push((name, ConfigFile::read(root, path)));
+            }
+        }
+        Ok(Some(arena.place(Self {
+            path: root.resolve(path)?,
+            files: files.finish(),
+        })))
+    }
+
+    /// In the order of their names.
+    pub fn files(&self) -> &'a [NamedFile<'a>] {
+        self.files
+    }
+
+    /// The file of this name, or the place where it would be.
+    pub fn file(&self, arena: &'a Arena, name: &[u8]) -> Result<&'a ConfigFile<'a>, Error> {
+        match self.files.iter().find(|(other, _)| *other == name) {
+            Some((_, file)) => *file,
+            None => Ok(ConfigFile::missing(arena, self.path.join(arena, name)?)),
+        }
+    }
+}
+
+/// The files of ifupdown (interfaces(5)). Not seen: what patterns name, and what
+/// sourced files source.
+#[derive(Clone, Copy)]
+pub struct Interfaces<'a> {
+    /// `/etc/network/interfaces`
+    pub main: &'a ConfigFile<'a>,
+    /// The files that it sources.
+    pub sourced: &'a [&'a ConfigFile<'a>],
+    /// A place for one more file below /run, in a directory that it sources.
+    pub drop_in: Option<ResolvedPath<'a>>,
+}
+
+impl<'a> Interfaces<'a> {
+    /// Reads them. Files named `onecontext` in a sourced directory are ours, and
+    /// left out.
+    pub fn read(root: &Root<'a>) -> Result<&'a Self, Error> {
+        let arena = root.arena();
+        let main = ConfigFile::read(root, b"/etc/network/interfaces")?;
+        let mut sourced = arena.vector();
+        let mut drop_in = None;
+        let text = main.content.as_ref().ok_or(Errno::NOENT)?.content;
+        for line in text.split(|byte| *byte == b'\n') {
+            let mut words = words(line);
+            let word = words.next().unwrap_or_default();
+            if !matches!(word, b"source" | b"source-directory") {
+                continue;
+            }
+            for pattern in words {
+                // Relative to the file that has it.
+                let path = match pattern.first() {
+                    Some(b'/') => pattern,
+                    _ => arena.concat(&[b"/etc/network/", pattern]),
+                };
+                let directory = path.strip_suffix(b"/*");
+                if directory.is_none() && word == b"source" {
+                    sourced.push(ConfigFile::read_regular(root, path)?);
+                    continue;
+                }
+                let directory = directory.unwrap_or(path);
+                let ours = root.resolve(arena.concat(&[directory, b"/onecontext"]))?;
+                for name in root.list(directory)? {
+                    let path = arena.concat(&[directory, b"/", name]);
+                    let file = ConfigFile::read_regular(root, path)?;
+                    if file.path != ours {
+                        sourced.push(file);
+                    }
+                }
+                if ours.in_run() {
+                    drop_in = Some(ours);
+                }
+            }
+        }
+        Ok(arena.place(Self {
+            main,
+            sourced: sourced.finish(),
+            drop_in,
+        }))
+    }
+}
+
+/// `/etc/resolv.conf` (resolv.conf(5)), and who owns it.
+#[derive(Clone, Copy)]
+pub struct ResolvConf<'a> {
+    /// The file.
+    pub file: &'a ConfigFile<'a>,
+    /// systemd-resolved makes it, and will be started.
+    pub is_of_resolved: bool,
+}
+
+impl<'a> ResolvConf<'a> {
+    /// Reads it.
+    pub fn read(root: &Root<'a>) -> Result<Self, Error> {
+        let file = ConfigFile::read(root, b"/etc/resolv.conf")?;
+        let is_of_resolved =
+            file.path.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)?;
+        Ok(Self {
+            file,
+            is_of_resolved,
+        })
+    }
+}
+
+fn is_resolved_enabled(root: &Root) -> Result<bool, Error> {
+    use super::systemd::units::{Unit, find, is_init, will_be_enabled};
+    const NAME: &[u8] = b"systemd-resolved.service";
+    match find(root, NAME)? {
+        Unit::Present { text, .. } if is_init(root)? => {
+            Ok(will_be_enabled(root, NAME, text)?.is_some())
+        }
+        _ => Ok(false),
+    }
+}
+
+/// What starts cloud-init, in all its versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloudInit {
+    /// Nothing: it is not installed.
+    Missing,
+    /// A unit of systemd's.
+    Unit,
+    /// A script of a runlevel.
+    Script,
+}
+
+impl CloudInit {
+    /// Looks for it.
+    pub fn find(root: &Root) -> Result<Self, Error> {
+        use super::systemd::units::{Unit, find, is_init};
+        let is_there = match is_init(root)? {
+            true => matches!(
+                find(root, b"cloud-init-local.service")?,
+                Unit::Present { .. }
+            ),
+            false => super::initd::enabled(root, b"cloud-init-local")?.is_some(),
+        };
+        Ok(match (is_there, is_init(root)?) {
+            (false, _) => Self::Missing,
+            (true, true) => Self::Unit,
+            (true, false) => Self::Script,
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! The network managers that are known, and which of them a root enables.
+use super::systemd::units::{self, Unit};
+use super::{Root, initd, netplan};
+use crate::base::error::Error;
+
+/// A program of the root that configures its NICs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manager {
+    /// systemd-networkd.service(8)
+    Networkd,
+    /// NetworkManager(8)
+    NetworkManager,
+    /// ifup(8), as Debian and Alpine have it.
+    Ifupdown,
+    /// dhcpcd(8)
+    Dhcpcd,
+    /// connman(8)
+    Connman,
+    /// The script `network` of initscripts, on RHEL; systemd makes its unit.
+    NetworkScripts,
+    /// wicked(8), on SUSE.
+    Wicked,
+}
+
+impl Manager {
+    /// All that are known. Several may be enabled.
+    pub const ALL: [Self; 7] = [
+        Self::Networkd,
+        Self::NetworkManager,
+        Self::Ifupdown,
+        Self::Dhcpcd,
+        Self::Connman,
+        Self::NetworkScripts,
+        Self::Wicked,
+    ];
+
+    /// As people know it.
+    pub fn name(self) -> &'static [u8] {
+        match self {
+            Self::Networkd => b"systemd-networkd",
+            Self::NetworkManager => b"NetworkManager",
+            Self::Ifupdown => b"ifupdown",
+            Self::Dhcpcd => b"dhcpcd",
+            Self::Connman => b"ConnMan",
+            Self::NetworkScripts => b"network-scripts",
+            Self::Wicked => b"wicked",
+        }
+    }
+
+    /// What starts it where systemd is init.
+    fn unit(self) -> &'static [u8] {
+        match self {
+            Self::Networkd => b"systemd-networkd.service",
+            Self::NetworkManager => b"NetworkManager.service",
+            Self::Ifupdown => b"networking.service",
+            Self::Dhcpcd => b"dhcpcd.service",
+            Self::Connman => b"connman.service",
+            Self::NetworkScripts => b"network.service",
+            Self::Wicked => b"wicked.service",
+        }
+    }
+
+    /// The script in /etc/init.d that starts it elsewhere, and where systemd
+    /// has no such unit.
+    fn script(self) -> Option<&'static [u8]> {
+        match self {
+            Self::Networkd | Self::Wicked => None,
+            Self::NetworkManager => Some(b"network-manager"),
+            Self::Ifupdown => Some(b"networking"),
+            Self::Dhcpcd => Some(b"dhcpcd"),
+            Self::Connman => Some(b"connman"),
+            Self::NetworkScripts => Some(b"network"),
+        }
+    }
+
+    /// Whether it handles router advertisements itself; else the kernel does,
+    /// as it also does on NICs that dhcpcd and ConnMan are denied.
+    pub fn handles_router_advertisements(self) -> bool {
+        matches!(self, Self::Networkd | Self::NetworkManager)
+    }
+
+    /// What will make the booted system start it: its unit is there, not
+    /// masked, and it is enabled one way or the other; or its script is, and a
+    /// runlevel starts it.
+    fn enabled<'a>(self, root: &Root<'a>) -> Result<Option<&'a [u8]>, Error> {
+        if units::is_init(root)? {
+            match units::find(root, self.unit())? {
+                Unit::Missing => {}
+                Unit::Masked => return Ok(None),
+                Unit::Present { text, .. } => {
+                    let by = units::will_be_enabled(root, self.unit(), text)?;
+                    return match self {
+                        Self::Networkd if by.is_none() => netplan::enables_networkd(root),
+                        _ => Ok(by),
+                    };
+                }
+            }
+        }
+        match self.script() {
+            Some(script) => initd::enabled(root, script),
+            None => Ok(None),
+        }
+    }
+}
+
+/// A manager that the root enables.
+#[derive(Clone, Copy)]
+pub struct Enabled<'a> {
+    /// Which one.
+    pub manager: Manager,
+    /// What enables it: a link, a preset, a file of netplan's, a runlevel.
+    pub by: &'a [u8],
+}
+
+/// The managers that a root enables.
+#[derive(Clone, Copy)]
+pub struct Managers<'a> {
+    /// In the order of [`Manager::ALL`].
+    pub enabled: &'a [Enabled<'a>],
+    /// The names of those of which that could not be found out, and the first
+    /// reason.
+    pub unknown: Option<(&'a [u8], Error)>,
+}
+
+impl<'a> Managers<'a> {
+    /// Those of this root.
+    pub fn of(root: &Root<'a>) -> Self {
+        let mut enabled = root.arena().vector();
+        let mut unknown = root.arena().vector::<u8>();
+        let mut first = None;
+        for manager in Manager::ALL {
+            match manager.enabled(root) {
+                Ok(Some(by)) => enabled.push(Enabled { manager, by }),
+                Ok(None) => {}
+                Err(error) => {
+                    if !unknown.is_empty() {
+                        unknown.extend(b", ");
+                    }
+                    unknown.extend(manager.name());
+                    first = first.or(Some(error));
+                }
+            }
+        }
+        Self {
+            enabled: enabled.finish(),
+            unknown: first.map(|error| (&*unknown.finish(), error)),
+        }
+    }
+
+    /// Whether this one is enabled.
+    pub fn has(&self, manager: Manager) -> bool {
+        self.enabled.iter().any(|one| one.manager == manager)
+    }
+
+    /// Whether they do DHCP, so that nobody else need to.
+    pub fn do_dhcp(&self) -> bool {
+        !self.enabled.is_empty()
+    }
+
+    /// Whether one of them handles router advertisements.
+    pub fn handle_router_advertisements(&self) -> bool {
+        self.enabled
+            .iter()
+            .any(|one| one.manager.handles_router_advertisements())
+    }
+}
