@@ -101,7 +101,7 @@ impl<'a> Changes<'a> {
                 FileType::Directory => self.copy_directory(root, from, to, b"")?,
                 FileType::RegularFile if *name != but => {
                     let found = root.read_resolved(from)?;
-                    let (content, access) = (found.content, Access::of(&found));
+                    let (content, access) = (found.content, Access::of(found));
                     let file = File {
                         content,
                         access,

@@ -65,7 +65,7 @@ impl<'a> Own<'a> {
         file: Result<Option<&'a ConfigFile<'a>>, Error>,
     ) -> Result<Self, Error> {
         let file = file?.ok_or(NO_FILE)?;
-        let old = file.content.as_ref().ok_or(NO_FILE)?;
+        let old = file.content.ok_or(NO_FILE)?;
         let mut theirs = old.content;
         if !theirs.ends_with(b"\n") {
             theirs = arena.concat(&[theirs, b"\n"]);

@@ -24,7 +24,7 @@ pub fn render<'a>(
     let Some(file) = file? else {
         return Ok(());
     };
-    let old = file.content.as_ref().and_then(|old| name(old.content));
+    let old = file.content.and_then(|old| name(old.content));
     match old {
         None => Ok(()),
         Some(old) if old == hostname => Ok(()),

@@ -98,7 +98,7 @@ pub fn replace<'a>(
 ) -> Result<(), Error> {
     let new = File::public(content);
     if access == RootAccess::Writable || file.path.in_run() {
-        let access = file.content.as_ref().map_or(Access::PUBLIC, Access::of);
+        let access = file.content.map_or(Access::PUBLIC, Access::of);
         changes.file(file.path, File { access, ..new });
         return Ok(());
     }

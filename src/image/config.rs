@@ -12,7 +12,7 @@ pub struct ConfigFile<'a> {
     /// Where it is, links followed.
     pub path: ResolvedPath<'a>,
     /// `None`: it is not there.
-    pub content: Option<FileContent<'a>>,
+    pub content: Option<&'a FileContent<'a>>,
 }
 
 impl<'a> ConfigFile<'a> {
@@ -120,7 +120,7 @@ impl<'a> Interfaces<'a> {
         let main = ConfigFile::read(root, b"/etc/network/interfaces")?;
         let mut sourced = arena.vector();
         let mut drop_in = None;
-        let text = main.content.as_ref().ok_or(Errno::NOENT)?.content;
+        let text = main.content.ok_or(Errno::NOENT)?.content;
         for line in text.split(|byte| *byte == b'\n') {
             let mut words = words(line);
             let word = words.next().unwrap_or_default();

@@ -398,12 +398,12 @@ impl<'a> Root<'a> {
     }
 
     /// Reads a regular file at a resolved, whole.
-    pub fn read_resolved(&self, resolved: ResolvedPath) -> Result<FileContent<'a>, Error> {
+    pub fn read_resolved(&self, resolved: ResolvedPath) -> Result<&'a FileContent<'a>, Error> {
         self.whole(self.open_resolved(resolved, READ)?, LARGEST_FILE)
     }
 
     /// All of a regular file of at most so many bytes.
-    fn whole(&self, file: OwnedFd, most: u64) -> Result<FileContent<'a>, Error> {
+    fn whole(&self, file: OwnedFd, most: u64) -> Result<&'a FileContent<'a>, Error> {
         let stat = retry_on_intr(|| fstat(&file))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(NOT_REGULAR);
@@ -421,29 +421,29 @@ impl<'a> Root<'a> {
             }
         }
         let buffer: &[u8] = buffer;
-        Ok(FileContent {
+        Ok(self.arena.place(FileContent {
             content: buffer.get(..length).unwrap_or(buffer),
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
             is_shared: stat.st_nlink > 1,
-        })
+        }))
     }
 
     /// Reads the regular file that `path` leads to.
-    pub fn read(&self, path: &[u8]) -> Result<FileContent<'a>, Error> {
+    pub fn read(&self, path: &[u8]) -> Result<&'a FileContent<'a>, Error> {
         self.read_at_most(path, LARGEST_FILE)
     }
 
     /// [`Self::read`], for a file of at most so many bytes; of a larger one
     /// nothing is read, and that is EFBIG.
-    pub fn read_at_most(&self, path: &[u8], most: u64) -> Result<FileContent<'a>, Error> {
+    pub fn read_at_most(&self, path: &[u8], most: u64) -> Result<&'a FileContent<'a>, Error> {
         self.whole(self.open_path(path, READ)?, most)
     }
 
     /// [`Self::read`]; `None` if nothing is there, or a link to /dev/null,
     /// which stands for a file that is switched off.
-    pub fn read_if_there(&self, path: &[u8]) -> Result<Option<FileContent<'a>>, Error> {
+    pub fn read_if_there(&self, path: &[u8]) -> Result<Option<&'a FileContent<'a>>, Error> {
         match self.read(path) {
             Err(error) if error == NOT_REGULAR && self.read_link(path)? == Some(b"/dev/null") => {
                 Ok(None)

@@ -44,7 +44,7 @@ pub enum Home {
 #[derive(Clone, Copy)]
 pub struct Existing<'a> {
     /// The file.
-    pub file: Option<FileContent<'a>>,
+    pub file: Option<&'a FileContent<'a>>,
     /// Mode, user and group of its directory.
     pub directory: Option<(u32, u32, u32)>,
 }
@@ -133,7 +133,7 @@ impl<'u, 'a> KeyFile<'u, 'a> {
         existing.directory = Some((stat.st_mode, stat.st_uid, stat.st_gid));
         existing.file = match root.read_resolved(self.resolved) {
             Ok(found) => {
-                self.check_file(&found)?;
+                self.check_file(found)?;
                 Some(found)
             }
             Err(error) if error == Errno::NOENT => None,

@@ -50,7 +50,7 @@ pub fn decide<'a>(plan: &Plan, root: &Root<'a>, access: RootAccess, changes: &mu
     let mut logins = Logins {
         root,
         access,
-        takes_keys_from_run: sshd.as_ref().is_some_and(sshd::Facts::is_openssh),
+        takes_keys_from_run: sshd.is_some_and(sshd::Facts::is_openssh),
         lines: Tmpfiles(root.arena().vector()),
         decided: root.arena().vector(),
         homes_of_root: homes_of_root(root, &users),
@@ -62,7 +62,7 @@ pub fn decide<'a>(plan: &Plan, root: &Root<'a>, access: RootAccess, changes: &mu
     if let Err(reason) = logins.lines.finish(root, changes) {
         changes.problem("write", TMPFILES, reason);
     }
-    if let Some(facts) = &sshd {
+    if let Some(facts) = sshd {
         if let Err(reason) = sshd::decide(root, facts, access, keys_in_run, changes) {
             changes.problem("SSH server", b"sshd", reason);
         }
@@ -342,7 +342,7 @@ fn new_file<'a>(file: &KeyFile<'_, 'a>, existing: &Existing<'a>, content: &'a [u
     let own = match existing.file {
         Some(found) if found.uid != user.uid => Access {
             label: Label::SshHome,
-            ..Access::of(&found)
+            ..Access::of(found)
         },
         _ => access(0o600),
     };

@@ -8,6 +8,7 @@ use crate::image::Root;
 use crate::image::systemd::units::{self, Unit};
 
 /// What is known of the SSH server of a root.
+#[derive(Clone, Copy)]
 pub struct Facts<'a> {
     /// Which one is installed.
     pub server: Option<Server>,
@@ -114,7 +115,7 @@ const KEYGENS: [&[u8]; 2] = [b"/usr/bin/ssh-keygen", b"/usr/local/bin/ssh-keygen
 const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
 
 /// Looks at a root, and writes nothing.
-pub fn inspect<'a>(root: &Root<'a>) -> Result<Facts<'a>, Error> {
+pub fn inspect<'a>(root: &Root<'a>) -> Result<&'a Facts<'a>, Error> {
     let server = if root.first(&OPENSSH)?.is_some() {
         Some(Server::OpenSsh)
     } else {
@@ -126,7 +127,7 @@ pub fn inspect<'a>(root: &Root<'a>) -> Result<Facts<'a>, Error> {
         _ => &OPENSSH_UNITS,
     };
     let config = Config::read(root);
-    Ok(Facts {
+    Ok(root.arena().place(Facts {
         server,
         systemd,
         start: if systemd {
@@ -141,7 +142,7 @@ pub fn inspect<'a>(root: &Root<'a>) -> Result<Facts<'a>, Error> {
             _ => HostKeys::Made,
         },
         config,
-    })
+    }))
 }
 
 fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Error> {
@@ -169,7 +170,7 @@ fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Erro
 
 fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Error> {
     if root
-        .first(&config.host_keys)?
+        .first(config.host_keys)?
         .or(root.first(&HOST_KEYS)?)
         .is_some()
     {

@@ -23,12 +23,13 @@ const KEYWORDS: [&[u8]; 4] = [
 ];
 
 /// The values that matter.
+#[derive(Clone, Copy)]
 pub struct Config<'a> {
     values: [Option<&'a [u8]>; KEYWORDS.len()],
     /// Every `HostKey`.
-    pub host_keys: Vector<'a, &'a [u8]>,
+    pub host_keys: &'a [&'a [u8]],
     /// The first file that is read, and its path.
-    pub main: Option<(&'a [u8], FileContent<'a>)>,
+    pub main: Option<(&'a [u8], &'a FileContent<'a>)>,
     /// The first file that could not be looked at, and why.
     pub problem: Option<(&'a [u8], Error)>,
 }
@@ -40,6 +41,7 @@ struct Reader<'r, 'a> {
     /// The files, each once: of a second time no value would be the first. And
     /// whether their end was reached.
     files: Vector<'a, (&'a [u8], bool)>,
+    host_keys: Vector<'a, &'a [u8]>,
     /// What may still be read, in bytes.
     left: u64,
 }
@@ -52,11 +54,12 @@ impl<'a> Config<'a> {
             root,
             config: Self {
                 values: [None; KEYWORDS.len()],
-                host_keys: root.arena().vector(),
+                host_keys: &[],
                 main: None,
                 problem: None,
             },
             files: root.arena().vector(),
+            host_keys: root.arena().vector(),
             left: MOST_BYTES,
         };
         let main: [&[u8]; 2] = [b"/etc/ssh/sshd_config", b"/usr/etc/ssh/sshd_config"];
@@ -65,7 +68,11 @@ impl<'a> Config<'a> {
                 break;
             }
         }
-        reader.config
+        let host_keys = reader.host_keys.finish();
+        Self {
+            host_keys,
+            ..reader.config
+        }
     }
 
     /// Whether `PermitRootLogin` is `word`; without one it is
@@ -168,7 +175,7 @@ impl<'a> Reader<'_, 'a> {
             }
             if same(keyword, b"HostKey") {
                 for path in words(value).take(1) {
-                    self.config.host_keys.push(path);
+                    self.host_keys.push(path);
                 }
             }
             for (name, known) in KEYWORDS.iter().zip(&mut self.config.values) {
