@@ -6,9 +6,9 @@ use crate::base::error::Error;
 use crate::base::syscall::getdents;
 use crate::base::text::cut;
 
-/// Room for some dozens of entries at a time, in bytes. One needs at most
+/// A buffer for some hundreds of entries at a time, in bytes. One needs at most
 /// 280: a name has at most 255 bytes.
-const ROOM: usize = 2048;
+const ROOM: usize = 8192;
 
 /// Where the length of an entry and its name are (`struct linux_dirent64`,
 /// linux/dirent.h). The name goes on to its NUL.

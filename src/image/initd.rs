@@ -21,7 +21,9 @@ const RUNLEVELS: [&[u8]; 8] = [
 /// The link by which a runlevel starts the script `name`, if that is there.
 pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
     let arena = root.arena();
-    if root.exists(arena.concat(&[b"/etc/init.d/", name]))? {
+    if root.names(b"/etc/init.d")?.contains(&name)
+        && root.exists(arena.concat(&[b"/etc/init.d/", name]))?
+    {
         for runlevel in RUNLEVELS {
             for entry in root.list(runlevel)? {
                 if started(entry) == name {

@@ -13,7 +13,7 @@ pub fn enables_networkd<'a>(root: &Root<'a>) -> Result<Option<&'a [u8]>, Error> 
     // The strongest first (netplan-yaml(5)); `/usr/lib` is `/lib`.
     const TOPS: [&[u8]; 3] = [b"/run", b"/etc", b"/lib"];
     let files = root.merged(&TOPS, b"/netplan", b".yaml")?;
-    if !units::has_generator(root, b"netplan")? {
+    if files.is_empty() || !units::has_generator(root, b"netplan")? {
         return Ok(None);
     }
     let mut enables = files.last().copied();

@@ -29,6 +29,15 @@ const MOST_LINKS: u32 = 40;
 /// The longest text of a symbolic link, in bytes (PATH_MAX).
 const LONGEST_LINK: usize = 4096;
 
+/// A directory that was read.
+#[derive(Clone, Copy)]
+pub(super) struct Listed<'a> {
+    /// As somebody named it.
+    path: &'a [u8],
+    names: &'a [&'a [u8]],
+    next: Option<&'a Listed<'a>>,
+}
+
 /// The mounted target root, and the directory that becomes its `/run`.
 pub struct Root<'a> {
     pub(super) arena: &'a Arena,
@@ -42,6 +51,10 @@ pub struct Root<'a> {
     pub(super) openat2: Cell<bool>,
     /// What fstab(5) mounts later, once that was asked for.
     pub(super) later: Cell<Option<fstab::Later<'a>>>,
+    /// The directories that were read, the latest first.
+    pub(super) listed: Cell<Option<&'a Listed<'a>>>,
+    /// The directories of units, once they were asked for.
+    pub(super) unit_directories: Cell<Option<&'a [&'static [u8]]>>,
     /// Whether systemd is its init, once that was asked for.
     pub(super) systemd: Cell<Option<Result<bool, Error>>>,
 }
@@ -186,6 +199,8 @@ impl<'a> Root<'a> {
             path: root,
             openat2: Cell::new(true),
             later: Cell::new(None),
+            listed: Cell::new(None),
+            unit_directories: Cell::new(None),
             systemd: Cell::new(None),
         })
     }
@@ -483,8 +498,16 @@ impl<'a> Root<'a> {
     }
 
     /// The names in the directory that `path` leads to, `.` and `..` left
-    /// out, sorted; none if there is no such directory.
-    pub fn list(&self, path: &[u8]) -> Result<&'a [&'a [u8]], Error> {
+    /// out, in no order; none if there is no such directory. Each directory is
+    /// read once.
+    pub fn names(&self, path: &[u8]) -> Result<&'a [&'a [u8]], Error> {
+        let mut next = self.listed.get();
+        while let Some(listed) = next {
+            if listed.path == path {
+                return Ok(listed.names);
+            }
+            next = listed.next;
+        }
         let mut names = self.arena.vector::<&'a [u8]>();
         let opened = self.open_path(path, OFlags::RDONLY | OFlags::DIRECTORY);
         if let Some(opened) = if_there(opened)? {
@@ -493,6 +516,20 @@ impl<'a> Root<'a> {
                 Ok(())
             })?;
         }
+        let names: &[&[u8]] = names.finish();
+        let listed = Listed {
+            path: self.arena.copy(path),
+            names,
+            next: self.listed.get(),
+        };
+        self.listed.set(Some(self.arena.place(listed)));
+        Ok(names)
+    }
+
+    /// [`Self::names`], sorted.
+    pub fn list(&self, path: &[u8]) -> Result<&'a [&'a [u8]], Error> {
+        let mut names = self.arena.vector();
+        names.extend(self.names(path)?);
         sort_by_name(&mut names);
         Ok(names.finish())
     }

@@ -61,6 +61,8 @@ impl Guest {
             fs::write(top.join(file), "[Service]\nExecStart=/usr/sbin/sshd -D\n").unwrap();
         }
         fs::create_dir(top.join("root/sbin")).unwrap();
+        // As every Debian and Fedora has it.
+        std::os::unix::fs::symlink("usr/lib", top.join("root/lib")).unwrap();
         std::os::unix::fs::symlink("/usr/lib/systemd/systemd", top.join("root/sbin/init")).unwrap();
         fs::write(
             top.join("root/etc/passwd"),

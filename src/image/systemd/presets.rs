@@ -2,7 +2,7 @@
 //! says so yet (systemd.preset(5)).
 use rustix::io::Errno;
 
-use super::units::FOLDERS;
+use super::units::directories;
 use crate::base::error::Error;
 use crate::base::text::{choice, equal, lines, words};
 use crate::image::Root;
@@ -27,7 +27,7 @@ fn is_first_boot(root: &Root) -> Result<bool, Error> {
 
 /// What the first line says that fits the name; without one it is enabled.
 fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Error> {
-    for path in root.merged(&FOLDERS, b"-preset", b".preset")? {
+    for path in root.merged(directories(root)?, b"-preset", b".preset")? {
         let content = root
             .read_if_there(path)?
             .map_or(&b""[..], |found| found.content);

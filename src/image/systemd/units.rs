@@ -5,15 +5,29 @@ use super::presets;
 use crate::base::error::Error;
 use crate::image::{Root, if_there};
 
-/// Where units are found, the strongest first. `/lib` is a link to `/usr/lib`
-/// today, and was a directory of its own before Debian 12.
-pub(in crate::image) const FOLDERS: [&[u8]; 5] = [
+/// Where units are found, the strongest first.
+const DIRECTORIES: [&[u8]; 5] = [
     b"/etc/systemd/system",
     b"/run/systemd/system",
     b"/usr/local/lib/systemd/system",
     b"/usr/lib/systemd/system",
     b"/lib/systemd/system",
 ];
+
+/// Those that the root has. `/lib` is a link to `/usr/lib` today, and was a
+/// directory of its own before Debian 12.
+pub(super) fn directories<'a>(root: &Root<'a>) -> Result<&'a [&'static [u8]], Error> {
+    if let Some(directories) = root.unit_directories.get() {
+        return Ok(directories);
+    }
+    let [first @ .., _] = &DIRECTORIES;
+    let is_merged = root.resolve(b"/lib")?.path() == b"/usr/lib";
+    let mut directories = root.arena().vector::<&[u8]>();
+    directories.extend(if is_merged { first } else { &DIRECTORIES });
+    let directories: &[&[u8]] = directories.finish();
+    root.unit_directories.set(Some(directories));
+    Ok(directories)
+}
 
 /// What is known of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +59,11 @@ pub fn is_init(root: &Root) -> Result<bool, Error> {
 
 /// Looks a unit up.
 pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Error> {
-    for folder in FOLDERS {
-        let path = root.arena().concat(&[folder, b"/", name]);
+    for directory in directories(root)? {
+        if !root.names(directory)?.contains(&name) {
+            continue;
+        }
+        let path = root.arena().concat(&[directory, b"/", name]);
         let text = match root.read_resolved(root.at(path)?) {
             Ok(found) => found.content,
             Err(error) if error.is(&[Errno::NOENT, Errno::NOTDIR]) => continue,
@@ -69,8 +86,8 @@ pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Error> {
 /// Whether a generator of this name runs at each boot
 /// (systemd.generator(7)); a link to /dev/null switches it off.
 pub fn has_generator(root: &Root, name: &[u8]) -> Result<bool, Error> {
-    for folder in FOLDERS {
-        let path = root.arena().concat(&[folder, b"-generators/", name]);
+    for directory in directories(root)? {
+        let path = root.arena().concat(&[directory, b"-generators/", name]);
         if root.is_entry(path)? {
             return Ok(root.read_link(path)? != Some(b"/dev/null"));
         }
@@ -98,14 +115,21 @@ pub fn will_be_enabled<'a>(
 /// in /run.
 pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
     const TARGETS: [&[u8]; 4] = [
-        b"/multi-user.target.wants",
-        b"/sockets.target.wants",
-        b"/sysinit.target.wants",
-        b"/graphical.target.wants",
+        b"multi-user.target.wants",
+        b"sockets.target.wants",
+        b"sysinit.target.wants",
+        b"graphical.target.wants",
     ];
-    for folder in FOLDERS {
-        for target in TARGETS {
-            let entry = root.arena().concat(&[folder, target, b"/", name]);
+    for directory in directories(root)? {
+        for wants in TARGETS {
+            if !root.names(directory)?.contains(&wants) {
+                continue;
+            }
+            let wants = root.arena().concat(&[directory, b"/", wants]);
+            if !root.names(wants)?.contains(&name) {
+                continue;
+            }
+            let entry = root.arena().concat(&[wants, b"/", name]);
             if root
                 .read_link(entry)?
                 .is_some_and(|text| text != b"/dev/null")
