@@ -146,8 +146,9 @@ fn write_files<'a>(
     report: &mut Report<'a>,
 ) {
     let mut writer = Writer::new(root, parameters.root);
+    let logins = load::login_facts(root, plan);
     writer.apply(report, |access, changes| {
-        login::decide(plan, root, access, changes)
+        login::decide(root.arena(), plan, logins, access, changes)
     });
     writer.apply(report, |access, changes| {
         handover::render(root.arena(), plan, facts, access, changes)

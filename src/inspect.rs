@@ -97,7 +97,8 @@ pub fn write(plan: &Plan, changes: Option<&Changes>, arena: &Arena, out: &mut Te
 pub fn decide<'a>(plan: &Plan, root: &Root<'a>, facts: &Facts<'a>) -> Changes<'a> {
     let access = RootAccess::Writable;
     let mut changes = Changes::new(root.arena());
-    login::decide(plan, root, access, &mut changes);
+    let logins = load::login_facts(root, plan);
+    login::decide(root.arena(), plan, logins, access, &mut changes);
     handover::render(root.arena(), plan, facts, access, &mut changes);
     changes.pending(root)
 }

@@ -12,6 +12,7 @@ use crate::disk::{Disk, Search, search};
 use crate::image::Root;
 use crate::image::config::CloudInit;
 use crate::image::facts::{Facts, Wanted};
+use crate::image::logins::LoginFacts;
 use crate::plan::Plan;
 
 impl<'a> Files<'a> for Disk<'a> {
@@ -66,6 +67,12 @@ pub fn facts<'a>(root: &Root<'a>, plan: &Plan, network: bool) -> Facts<'a> {
         network,
     };
     Facts::read(root, wanted)
+}
+
+/// What has to be known of a root to let the users of the plan log in.
+pub fn login_facts<'a>(root: &Root<'a>, plan: &Plan) -> Result<&'a LoginFacts<'a>, Error> {
+    let is_wanted = |name: &[u8]| plan.users().any(|user| user == name);
+    LoginFacts::read(root, &is_wanted, !plan.keys.is_empty())
 }
 
 /// User data that something in the root reads is nothing to warn of.

@@ -5,10 +5,14 @@ pub mod config;
 pub mod facts;
 pub mod fstab;
 pub mod initd;
+pub mod key_file;
+pub mod logins;
 pub mod managers;
 mod netplan;
 pub mod passwd;
 mod root;
+pub mod sshd;
+pub mod sshd_config;
 pub mod systemd;
 #[cfg(test)]
 pub(crate) mod testing;

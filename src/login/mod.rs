@@ -1,22 +1,23 @@
 //! Who may log in: SSH keys, written where the root's sshd looks, and the SSH
 //! server itself.
 mod authorized_keys;
-mod key_file;
-pub mod sshd;
-mod sshd_config;
+mod ownership;
+mod sshd;
 mod tmpfiles;
 
 use ufmt::uwrite;
 
-use crate::base::arena::Vector;
+use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::text::Escaped;
 use crate::changeset::{Access, Action, Change, Changes, File, Folder, Label, RootAccess};
-use crate::image::passwd::{User, Users};
-use crate::image::systemd::units;
-use crate::image::{ResolvedPath, Root, if_there, later_mounts};
+use crate::image::key_file::{Home, KeyFile, NO_HOME, SHARED_HOME};
+use crate::image::logins::{Account, LoginFacts};
+use crate::image::passwd::User;
+use crate::image::sshd::Sshd;
+use crate::image::{ResolvedPath, if_there};
 use crate::plan::Plan;
-use key_file::{Existing, Home, KeyFile, NO_HOME, SHARED_HOME};
+use ownership::Existing;
 
 /// Applied by systemd-tmpfiles-setup.service, before systemd's own
 /// provision.conf: of two lines for one path the first counts.
@@ -29,57 +30,47 @@ const KEY_FILE_IN_RUN: &[u8] = b"/run/onecontext/keys/%u";
 const STEP: &str = "keys for user";
 
 /// What is to be written for the logins of `plan`, and what stands in the way
-/// of them. Writes nothing.
-pub fn decide<'a>(plan: &Plan, root: &Root<'a>, access: RootAccess, changes: &mut Changes<'a>) {
-    let users = match Users::read(root) {
-        Ok(users) => users,
-        Err(reason) => {
-            changes.problem("read users", b"/etc/passwd", reason);
-            return;
-        }
+/// of them. Each user stands alone: what fails for one is reported and costs no
+/// other.
+pub fn decide<'a>(
+    arena: &'a Arena,
+    plan: &Plan,
+    facts: Result<&LoginFacts<'a>, Error>,
+    access: RootAccess,
+    changes: &mut Changes<'a>,
+) {
+    let facts = match facts {
+        Ok(facts) => facts,
+        Err(error) => return changes.problem("read users", b"/etc/passwd", error),
     };
-    if let Some(reason) = later_mounts(root).problem {
-        changes.problem("look for later mounts in", b"/etc/fstab", reason);
+    if let Some(error) = facts.unknown_mounts {
+        changes.problem("look for later mounts in", b"/etc/fstab", error);
     }
-    let sshd = match plan.keys.is_empty() {
-        true => None,
-        false => sshd::inspect(root)
-            .map_err(|reason| changes.problem("SSH server", b"sshd", reason))
-            .ok(),
-    };
+    let sshd = facts.sshd.unwrap_or_else(|error| {
+        changes.problem("SSH server", b"sshd", error);
+        None
+    });
     let mut logins = Logins {
-        root,
+        arena,
+        facts,
         access,
-        takes_keys_from_run: sshd.is_some_and(sshd::Facts::is_openssh),
-        lines: Tmpfiles(root.arena().vector()),
-        decided: root.arena().vector(),
-        homes_of_root: homes_of_root(root, &users),
+        sshd,
+        lines: Tmpfiles(arena.vector()),
+        decided: arena.vector(),
         keys_in_run: false,
     };
-    logins.grant(plan, &users, changes);
-    logins.revoke(plan, &users, changes);
+    logins.grant(plan, changes);
+    logins.revoke(plan, changes);
     let keys_in_run = logins.keys_in_run;
-    if let Err(reason) = logins.lines.finish(root, changes) {
-        changes.problem("write", TMPFILES, reason);
+    if let Err(error) = logins.lines.finish(arena, changes) {
+        changes.problem("write", TMPFILES, error);
     }
-    if let Some(facts) = sshd {
-        if let Err(reason) = sshd::decide(root, facts, access, keys_in_run, changes) {
-            changes.problem("SSH server", b"sshd", reason);
+    if let Some(sshd) = sshd {
+        if let Err(error) = sshd::decide(arena, sshd, access, keys_in_run, changes) {
+            changes.problem("SSH server", b"sshd", error);
         }
-        check_config(plan, root, &users, facts, keys_in_run, changes);
+        check_config(plan, facts, sshd, keys_in_run, changes);
     }
-}
-
-/// The homes of the users with the number 0.
-fn homes_of_root<'a>(root: &Root<'a>, users: &Users<'a>) -> &'a [ResolvedPath<'a>] {
-    let mut homes = root.arena().vector();
-    for user in users.iter().filter(|user| user.uid == 0) {
-        // Where that home cannot be found, nobody shares it.
-        if let Ok(home) = root.resolve(user.home) {
-            homes.push(home);
-        }
-    }
-    homes.finish()
 }
 
 /// How the keys of a user reach sshd.
@@ -89,7 +80,7 @@ enum Way {
     Replace,
     /// A copy in /run is mounted over the file.
     BindOver,
-    /// A file in /run, where sshd is told to look as well.
+    /// A file in /run, where sshd is configured to look as well.
     Run,
     /// systemd-tmpfiles writes the file in the booted system.
     Tmpfiles,
@@ -99,23 +90,22 @@ enum Way {
 
 /// The decisions on the files of all users.
 struct Logins<'d, 'a> {
-    root: &'d Root<'a>,
+    arena: &'a Arena,
+    facts: &'d LoginFacts<'a>,
     access: RootAccess,
-    /// The server can be told to look for keys in /run.
-    takes_keys_from_run: bool,
+    sshd: Option<&'d Sshd<'a>>,
     lines: Tmpfiles<'a>,
     /// Files that a user of this context has.
     decided: Vector<'a, ResolvedPath<'a>>,
-    homes_of_root: &'a [ResolvedPath<'a>],
     /// Some keys are in /run alone.
     keys_in_run: bool,
 }
 
 impl<'a> Logins<'_, 'a> {
     /// Gives the users of the plan their keys.
-    fn grant(&mut self, plan: &Plan, users: &Users<'a>, changes: &mut Changes<'a>) {
+    fn grant(&mut self, plan: &Plan, changes: &mut Changes<'a>) {
         for name in plan.users() {
-            let Some(user) = users.find(name) else {
+            let Some(account) = self.facts.find(name) else {
                 changes.problem(
                     STEP,
                     name,
@@ -123,14 +113,14 @@ impl<'a> Logins<'_, 'a> {
                 );
                 continue;
             };
-            let mut keys = self.root.arena().vector();
+            let mut keys = self.arena.vector();
             for key in plan.keys.iter().filter(|key| key.user == name) {
                 keys.push(key.line);
             }
-            if let Err(reason) = self.grant_one(&user, &keys, users, changes) {
+            if let Err(reason) = self.grant_one(account, &keys, changes) {
                 changes.problem(STEP, name, reason);
             }
-            if !user.has_shell() {
+            if !account.user.has_shell() {
                 changes.problem("login of user", name, &"its shell lets nobody in");
             }
         }
@@ -138,29 +128,29 @@ impl<'a> Logins<'_, 'a> {
 
     fn grant_one(
         &mut self,
-        user: &User<'a>,
+        account: &Account<'a>,
         keys: &[&[u8]],
-        users: &Users<'a>,
         changes: &mut Changes<'a>,
     ) -> Result<(), Error> {
-        let file = KeyFile::find(self.root, user, self.homes_of_root)?;
+        let user = &account.user;
+        let file = account.key_file?;
         // Nobody owns a home that is not there: it is that of its first user.
         let has_this_home = |other: &User| other.home == user.home;
-        if file.home != Home::Present
-            && let Some(first) = users.iter().find(has_this_home)
+        if !file.home.is_present()
+            && let Some(first) = self.facts.users.iter().find(has_this_home)
             && first.uid != user.uid
         {
             return Err(SHARED_HOME);
         }
         // Such as toor beside root: the keys of the one would go with those of
         // the other.
-        if self.decided.contains(&file.resolved) {
+        if self.decided.contains(&file.path) {
             return Err(Error::new(
                 &"its home is that of another user of this context",
             ));
         }
-        self.decided.push(file.resolved);
-        let existing = file.existing(self.root)?;
+        self.decided.push(file.path);
+        let existing = Existing::trusted(user, file)?;
         if existing.in_directory_of_root(user) {
             changes.problem(
                 "login of user",
@@ -169,41 +159,47 @@ impl<'a> Logins<'_, 'a> {
                  takes it, but chown it to the user in the image",
             );
         }
-        self.bring(&file, &existing, keys, changes)
+        self.bring(user, file, &existing, keys, changes)
     }
 
     /// Who had keys of an earlier context loses them with it.
-    fn revoke(&mut self, plan: &Plan, users: &Users<'a>, changes: &mut Changes<'a>) {
+    fn revoke(&mut self, plan: &Plan, changes: &mut Changes<'a>) {
         let has_keys = |user: &User| plan.users().any(|name| name == user.name);
-        for user in users.iter().filter(User::has_shell) {
-            if has_keys(&user) {
+        for account in self.facts.accounts {
+            if !account.user.has_shell() || has_keys(&account.user) {
                 continue;
             }
-            match self.revoke_one(&user, changes) {
+            match self.revoke_one(account, changes) {
                 Ok(()) => {}
                 // Nothing of ours is there, or it is the owner's turn.
                 Err(error) if error == NO_HOME || error == SHARED_HOME => {}
-                Err(reason) => changes.problem("remove keys of user", user.name, reason),
+                Err(error) => changes.problem("remove keys of user", account.user.name, error),
             }
         }
     }
 
-    fn revoke_one(&mut self, user: &User<'a>, changes: &mut Changes<'a>) -> Result<(), Error> {
-        let file = KeyFile::find(self.root, user, self.homes_of_root)?;
-        if file.home != Home::Present || self.decided.contains(&file.resolved) {
+    fn revoke_one(
+        &mut self,
+        account: &Account<'a>,
+        changes: &mut Changes<'a>,
+    ) -> Result<(), Error> {
+        let file = account.key_file?;
+        if !file.home.is_present() || self.decided.contains(&file.path) {
             return Ok(());
         }
-        match self.root.read_resolved(file.resolved) {
-            Ok(found) if authorized_keys::is_marked(found.content) => {
-                let existing = file.existing(self.root)?;
-                self.bring(&file, &existing, &[], changes)
+        // A link, or what is no file or directory, is none that we made.
+        let directory = if_there(file.directory)?.flatten();
+        let content = match file.content {
+            Err(error) if error.errno().is_none() => None,
+            content => if_there(content)?.flatten(),
+        };
+        match content {
+            Some(content) if authorized_keys::is_marked(content.content) => {
+                let existing = Existing::trusted(&account.user, file)?;
+                self.bring(&account.user, file, &existing, &[], changes)
             }
-            // No file, or one that we never made.
-            Ok(_) => self.sweep(file.resolved, changes),
-            Err(error) if error.errno().is_none() => self.sweep(file.resolved, changes),
-            Err(error) => {
-                if_there(Err(error)).and_then(|_: Option<()>| self.sweep(file.resolved, changes))
-            }
+            _ if directory.is_some() => self.sweep(file.path, changes),
+            _ => Ok(()),
         }
     }
 
@@ -217,51 +213,48 @@ impl<'a> Logins<'_, 'a> {
     /// Brings the block of one file up to date.
     fn bring(
         &mut self,
-        file: &KeyFile<'_, 'a>,
+        user: &User<'a>,
+        file: &KeyFile<'a>,
         existing: &Existing<'a>,
         keys: &[&[u8]],
         changes: &mut Changes<'a>,
     ) -> Result<(), Error> {
-        let arena = self.root.arena();
-        let KeyFile {
-            user,
-            resolved,
-            home,
-        } = *file;
+        let arena = self.arena;
+        let path = file.path;
         let old = existing.file.map_or(&b""[..], |found| found.content);
         let merged = authorized_keys::merge(arena, old, keys);
         if merged.broken {
             changes.problem(
                 "onecontext's block in",
-                resolved.path(),
+                path.path(),
                 &"a marker was missing, so lines that may be old keys of ours were kept",
             );
         }
-        let new = new_file(file, existing, merged.content);
-        let done = said(self.root, user, keys.len(), resolved.path());
+        let new = new_file(user, file, existing, merged.content);
+        let done = said(arena, user, keys.len(), path.path());
         if is_done(existing, &new) {
             if !keys.is_empty() {
                 changes.note(&[done]);
             }
-            return self.sweep(resolved, changes);
+            return self.sweep(path, changes);
         }
         match self.way(file, existing)? {
             Way::Replace => changes.push(Change {
-                path: resolved,
+                path,
                 action: Action::File(new),
                 done,
             }),
             Way::BindOver => changes.push(Change {
-                path: resolved,
+                path,
                 action: Action::BindOver(new),
                 done,
             }),
             Way::Run => {
-                let path = arena.concat(&[KEYS_IN_RUN, user.name]);
-                let done = said(self.root, user, keys.len(), path);
+                let in_run = arena.concat(&[KEYS_IN_RUN, user.name]);
+                let done = said(arena, user, keys.len(), in_run);
                 let folder = Folder::Made(Access::FOLDER);
                 changes.push(Change {
-                    path: ResolvedPath::new(arena, path)?,
+                    path: ResolvedPath::new(arena, in_run)?,
                     action: Action::File(File { folder, ..new }),
                     done,
                 });
@@ -273,12 +266,11 @@ impl<'a> Logins<'_, 'a> {
                         &"its .ssh belongs to root: chown it to the user in the image",
                     ));
                 }
-                match home {
+                match file.home {
                     Home::MountedLater => {
-                        self.lines
-                            .keys_elsewhere(self.root, file, merged.content, changes)?;
+                        self.keys_elsewhere(user, file, merged.content, changes)?;
                     }
-                    _ => self.lines.keys(file, "f+", b"", merged.content)?,
+                    _ => self.lines.keys(user, file, "f+", b"", merged.content)?,
                 }
                 changes.note(&[done, b", by systemd-tmpfiles"]);
             }
@@ -287,24 +279,46 @@ impl<'a> Logins<'_, 'a> {
         Ok(())
     }
 
+    /// Keys for a home that is not there yet: what its authorized_keys holds
+    /// cannot be read, and must not be lost.
+    fn keys_elsewhere(
+        &mut self,
+        user: &User<'a>,
+        file: &KeyFile<'a>,
+        content: &[u8],
+        changes: &mut Changes<'a>,
+    ) -> Result<(), Error> {
+        if self
+            .sshd
+            .is_some_and(|sshd| sshd.config.looks_at(b"authorized_keys2"))
+        {
+            // sshd's own second file, which nobody else uses.
+            return self.lines.keys(user, file, "f+", b"2", content);
+        }
+        changes.problem(
+            STEP,
+            user.name,
+            &"its home is mounted later: an authorized_keys that is there then is left as it is",
+        );
+        self.lines.keys(user, file, "f", b"", content)
+    }
+
     fn way(&self, file: &KeyFile, existing: &Existing) -> Result<Way, Error> {
-        let is_present = file.home == Home::Present;
+        let is_present = file.home.is_present();
         let may_be_written_later = self.access != RootAccess::ReadOnly;
-        let way = if file.resolved.in_run() || self.access == RootAccess::Writable && is_present {
+        let way = if file.path.in_run() || self.access == RootAccess::Writable && is_present {
             Way::Replace
-        } else if may_be_written_later && units::is_init(self.root)? {
+        } else if may_be_written_later && self.facts.systemd? {
             // A mount over the file would make later renames over it fail.
             Way::Tmpfiles
         } else if existing.file.is_some() {
             Way::BindOver
         } else if may_be_written_later {
-            Way::Impossible(Error::new(match file.home {
-                Home::Present => {
-                    &"the root is not to be written now, and its init takes nothing from /run"
-                }
-                _ => &"its home is not there yet, and this init takes nothing from /run",
+            Way::Impossible(Error::new(match is_present {
+                true => &"the root is not to be written now, and its init takes nothing from /run",
+                false => &"its home is not there yet, and this init takes nothing from /run",
             }))
-        } else if self.takes_keys_from_run {
+        } else if self.sshd.is_some_and(Sshd::is_openssh) {
             Way::Run
         } else {
             Way::Impossible(Error::new(
@@ -317,8 +331,8 @@ impl<'a> Logins<'_, 'a> {
 }
 
 /// `alice: 2 keys in /home/alice/.ssh/authorized_keys`
-fn said<'a>(root: &Root<'a>, user: &User, count: usize, path: &[u8]) -> &'a [u8] {
-    let mut line = root.arena().vector();
+fn said<'a>(arena: &'a Arena, user: &User, count: usize, path: &[u8]) -> &'a [u8] {
+    let mut line = arena.vector();
     let unit = if count == 1 { "key" } else { "keys" };
     uwrite!(
         line,
@@ -332,8 +346,7 @@ fn said<'a>(root: &Root<'a>, user: &User, count: usize, path: &[u8]) -> &'a [u8]
 }
 
 /// The file as it should be. What is root's stays root's.
-fn new_file<'a>(file: &KeyFile<'_, 'a>, existing: &Existing<'a>, content: &'a [u8]) -> File<'a> {
-    let user = file.user;
+fn new_file<'a>(user: &User, file: &KeyFile, existing: &Existing, content: &'a [u8]) -> File<'a> {
     let access = |mode| Access {
         mode,
         owner: Some((user.uid, user.gid)),
@@ -347,7 +360,7 @@ fn new_file<'a>(file: &KeyFile<'_, 'a>, existing: &Existing<'a>, content: &'a [u
         _ => access(0o600),
     };
     // A link of root's own leads to some other directory.
-    let is_usual = file.resolved.path().ends_with(b"/.ssh/authorized_keys");
+    let is_usual = file.path.path().ends_with(b"/.ssh/authorized_keys");
     let folder = match is_usual && !existing.in_directory_of_root(user) {
         true => Folder::Kept(access(0o700)),
         false => Folder::Made(access(0o700)),
@@ -363,7 +376,7 @@ fn new_file<'a>(file: &KeyFile<'_, 'a>, existing: &Existing<'a>, content: &'a [u
 fn is_done(existing: &Existing, new: &File) -> bool {
     let Existing {
         file: Some(found),
-        directory: Some((mode, uid, gid)),
+        directory: Some(directory),
     } = existing
     else {
         return false;
@@ -372,7 +385,7 @@ fn is_done(existing: &Existing, new: &File) -> bool {
         && new.access.is(found.mode, found.uid, found.gid)
         && match new.folder {
             Folder::Made(_) => true,
-            Folder::Kept(access) => access.is(*mode, *uid, *gid),
+            Folder::Kept(access) => access.is(directory.mode, directory.uid, directory.gid),
         }
 }
 
@@ -380,56 +393,32 @@ fn is_done(existing: &Existing, new: &File) -> bool {
 struct Tmpfiles<'a>(Vector<'a, u8>);
 
 impl<'a> Tmpfiles<'a> {
-    /// Keys for a home that is not there yet: what its authorized_keys holds
-    /// cannot be read, and must not be lost.
-    fn keys_elsewhere(
-        &mut self,
-        root: &Root<'a>,
-        file: &KeyFile<'_, 'a>,
-        content: &[u8],
-        changes: &mut Changes<'a>,
-    ) -> Result<(), Error> {
-        if sshd_config::Config::read(root).looks_at(b"authorized_keys2") {
-            // sshd's own second file, which nobody else uses.
-            return self.keys(file, "f+", b"2", content);
-        }
-        changes.problem(
-            STEP,
-            file.user.name,
-            &"its home is mounted later: an authorized_keys that is there then is left as it is",
-        );
-        self.keys(file, "f", b"", content)
-    }
-
     /// The user's file, its name ended by `suffix`, and its directory.
     fn keys(
         &mut self,
-        file: &KeyFile<'_, 'a>,
+        user: &User,
+        file: &KeyFile<'a>,
         kind: &str,
         suffix: &[u8],
         content: &[u8],
     ) -> Result<(), Error> {
-        let KeyFile {
-            user,
-            resolved,
-            home: state,
-        } = *file;
+        let path = file.path;
         if content.contains(&0) {
             return Err(Error::new(
                 &"authorized_keys holds a NUL byte, which systemd-tmpfiles refuses",
             ));
         }
         let owner = (user.uid, user.gid);
-        let folder = resolved.cut().0;
+        let folder = path.cut().0;
         if let Some(home) = folder.strip_suffix(b"/.ssh") {
             // Made by the next line alone, it would be root's.
-            if user.uid != 0 && state != Home::Present {
+            if user.uid != 0 && !file.home.is_present() {
                 tmpfiles::line(&mut self.0, "d", &[home], None, owner, None);
             }
             tmpfiles::line(&mut self.0, "d", &[folder], Some(0o700), owner, None);
         }
         let start = self.0.len();
-        let path = [resolved.path(), suffix];
+        let path = [path.path(), suffix];
         tmpfiles::line(&mut self.0, kind, &path, Some(0o600), owner, Some(content));
         if self.0.len().saturating_sub(start) > tmpfiles::LONGEST_LINE {
             self.0.truncate(start);
@@ -440,7 +429,7 @@ impl<'a> Tmpfiles<'a> {
         Ok(())
     }
 
-    fn finish(self, root: &Root<'a>, changes: &mut Changes<'a>) -> Result<(), Error> {
+    fn finish(self, arena: &'a Arena, changes: &mut Changes<'a>) -> Result<(), Error> {
         let text = self.0.finish();
         if text.is_empty() {
             return Ok(());
@@ -451,24 +440,23 @@ impl<'a> Tmpfiles<'a> {
             access: Access::ours(0o600),
             folder: Folder::Made(Access::FOLDER),
         };
-        changes.file(ResolvedPath::new(root.arena(), TMPFILES)?, file);
+        changes.file(ResolvedPath::new(arena, TMPFILES)?, file);
         Ok(())
     }
 }
 
 /// What in the configuration of sshd keeps the keys from working.
-fn check_config<'a>(
+fn check_config(
     plan: &Plan,
-    root: &Root<'a>,
-    users: &Users<'a>,
-    facts: &sshd::Facts<'a>,
+    facts: &LoginFacts,
+    sshd: &Sshd,
     keys_in_run: bool,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) {
-    if !facts.is_openssh() {
+    if !sshd.is_openssh() {
         return;
     }
-    let config = &facts.config;
+    let config = &sshd.config;
     if let Some((path, reason)) = config.problem {
         changes.problem("sshd configuration", path, reason);
     }
@@ -486,7 +474,8 @@ fn check_config<'a>(
             &"AuthorizedKeysFile does not name .ssh/authorized_keys: sshd looks elsewhere",
         );
     }
-    for user in plan.users().filter_map(|name| users.find(name)) {
+    for account in plan.users().filter_map(|name| facts.find(name)) {
+        let user = &account.user;
         let mut problem =
             |what: &'static &'static str| changes.problem("login of user", user.name, what);
         if user.uid == 0 && config.permits_root(b"no") {
@@ -496,18 +485,12 @@ fn check_config<'a>(
             problem(&"sshd_config says PermitRootLogin forced-commands-only: no shell for root");
         }
         // sshd refuses keys that others could have put there (sshd(8), FILES).
-        if config.is_lax() {
-            continue;
-        }
-        let home = root
-            .resolve_and_stat(user.home)
-            .and_then(|(_, stat)| Ok(stat?));
-        match if_there(home) {
-            Ok(Some(stat)) if stat.st_mode & 0o022 != 0 => {
-                problem(&"its home can be written by others, so sshd ignores its keys: chmod go-w");
-            }
-            Ok(_) => {}
-            Err(reason) => changes.problem("look at the home of user", user.name, reason),
+        if let Ok(file) = account.key_file
+            && let Home::Present(mode) = file.home
+            && mode & 0o022 != 0
+            && !config.is_lax()
+        {
+            problem(&"its home can be written by others, so sshd ignores its keys: chmod go-w");
         }
     }
 }

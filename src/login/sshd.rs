@@ -1,210 +1,16 @@
-//! The root's SSH server: whether it starts at boot, and whether it has host
-//! keys. What is missing is given for this boot through /run/systemd/system.
-use super::sshd_config::Config;
+//! The root's SSH server: that it starts, and has host keys. What is missing is
+//! given for this boot through /run/systemd/system.
+use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::position;
 use crate::changeset::{Access, Action, Change, Changes, File, Replaced, RootAccess};
-use crate::image::Root;
-use crate::image::systemd::units::{self, Unit};
-
-/// What is known of the SSH server of a root.
-#[derive(Clone, Copy)]
-pub struct Facts<'a> {
-    /// Which one is installed.
-    pub server: Option<Server>,
-    /// Whether systemd is the root's init.
-    pub systemd: bool,
-    /// Whether it starts at boot.
-    pub start: Start<'a>,
-    /// What proves the machine's identity.
-    pub host_keys: HostKeys<'a>,
-    /// What OpenSSH is told.
-    pub config: Config<'a>,
-}
-
-impl Facts<'_> {
-    /// Whether OpenSSH's server is installed.
-    pub fn is_openssh(&self) -> bool {
-        self.server == Some(Server::OpenSsh)
-    }
-}
-
-/// The program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
-    /// OpenSSH's sshd.
-    OpenSsh,
-    /// Dropbear.
-    Dropbear,
-}
-
-/// Whether the server starts at boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start<'a> {
-    /// It does.
-    Enabled,
-    /// It does not, but this unit would start it.
-    Disabled {
-        /// `ssh.service`.
-        name: &'a [u8],
-        /// The unit file as systemd sees it.
-        path: &'a [u8],
-    },
-    /// Somebody switched this off on purpose: a masked unit, or Debian's
-    /// `sshd_not_to_be_run`.
-    Off(&'a [u8]),
-    /// Nothing that would start it.
-    NoUnit,
-}
-
-/// The server's own keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostKeys<'a> {
-    /// In the root.
-    Present,
-    /// Made by the server's own unit or program when it starts.
-    Made,
-    /// Missing, and this program of the root makes them.
-    Missing(&'a [u8]),
-    /// Missing, and nothing in the root makes them.
-    Impossible,
-}
-
-const OPENSSH: [&[u8]; 4] = [
-    b"/usr/sbin/sshd",
-    b"/usr/bin/sshd",
-    b"/usr/local/sbin/sshd",
-    b"/sbin/sshd",
-];
-const DROPBEAR: [&[u8]; 3] = [
-    b"/usr/sbin/dropbear",
-    b"/usr/bin/dropbear",
-    b"/sbin/dropbear",
-];
-
-/// Debian says ssh, all others sshd. The one that starts the server for good
-/// comes before the one that waits for the first connection.
-const OPENSSH_UNITS: [&[u8]; 4] = [
-    b"ssh.service",
-    b"sshd.service",
-    b"ssh.socket",
-    b"sshd.socket",
-];
-const DROPBEAR_UNITS: [&[u8]; 2] = [b"dropbear.service", b"dropbear.socket"];
-/// Units that run sshd, also once for each connection.
-const OPENSSH_SERVICES: [&[u8]; 4] = [
-    b"ssh.service",
-    b"sshd.service",
-    b"ssh@.service",
-    b"sshd@.service",
-];
-/// What does so without systemd; those of RHEL 6 and Alpine make host keys.
-const OPENSSH_SCRIPTS: [&[u8]; 2] = [b"/etc/init.d/ssh", b"/etc/init.d/sshd"];
-
-/// What sshd tries without a HostKey line (sshd_config(5)).
-const HOST_KEYS: [&[u8]; 3] = [
-    b"/etc/ssh/ssh_host_ed25519_key",
-    b"/etc/ssh/ssh_host_ecdsa_key",
-    b"/etc/ssh/ssh_host_rsa_key",
-];
-const KEYGENS: [&[u8]; 2] = [b"/usr/bin/ssh-keygen", b"/usr/local/bin/ssh-keygen"];
-
-/// How the units of distributions name what makes host keys: Fedora
-/// `Wants=sshd-keygen.target`, Arch `Wants=sshdgenkeys.service`, openSUSE
-/// `ExecStartPre=/usr/sbin/sshd-gen-keys-start`, others `ssh-keygen -A`.
-const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
-
-/// Looks at a root, and writes nothing.
-pub fn inspect<'a>(root: &Root<'a>) -> Result<&'a Facts<'a>, Error> {
-    let server = if root.first(&OPENSSH)?.is_some() {
-        Some(Server::OpenSsh)
-    } else {
-        root.first(&DROPBEAR)?.map(|_| Server::Dropbear)
-    };
-    let systemd = units::is_init(root)?;
-    let names: &[&[u8]] = match server {
-        Some(Server::Dropbear) => &DROPBEAR_UNITS,
-        _ => &OPENSSH_UNITS,
-    };
-    let config = Config::read(root);
-    Ok(root.arena().place(Facts {
-        server,
-        systemd,
-        start: if systemd {
-            start(root, names)?
-        } else {
-            // Other inits take nothing from /run: there is nothing to do.
-            Start::Enabled
-        },
-        host_keys: match server {
-            Some(Server::OpenSsh) => host_keys(root, &config)?,
-            // It makes them itself, or its package has.
-            _ => HostKeys::Made,
-        },
-        config,
-    }))
-}
-
-fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Error> {
-    const NOT_TO_BE_RUN: &[u8] = b"/etc/ssh/sshd_not_to_be_run";
-    if root.exists(NOT_TO_BE_RUN)? {
-        return Ok(Start::Off(NOT_TO_BE_RUN));
-    }
-    let mut candidate = None;
-    let mut masked = None;
-    for name in names {
-        match units::find(root, name)? {
-            Unit::Present { path, .. } => {
-                if units::enabled(root, name)?.is_some() {
-                    return Ok(Start::Enabled);
-                }
-                candidate = candidate.or(Some(Start::Disabled { name, path }));
-            }
-            Unit::Masked => masked = masked.or(Some(Start::Off(name))),
-            Unit::Missing => {}
-        }
-    }
-    // A mask says more than a unit that nobody enabled.
-    Ok(masked.or(candidate).unwrap_or(Start::NoUnit))
-}
-
-fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Error> {
-    if root
-        .first(config.host_keys)?
-        .or(root.first(&HOST_KEYS)?)
-        .is_some()
-    {
-        return Ok(HostKeys::Present);
-    }
-    for name in OPENSSH_SERVICES {
-        if let Unit::Present { text, .. } = units::find(root, name)?
-            && mentions_a_maker(text)
-        {
-            return Ok(HostKeys::Made);
-        }
-    }
-    for script in OPENSSH_SCRIPTS {
-        if root
-            .read_if_there(script)?
-            .is_some_and(|found| mentions_a_maker(found.content))
-        {
-            return Ok(HostKeys::Made);
-        }
-    }
-    let keygen = root.first(&KEYGENS)?;
-    Ok(keygen.map_or(HostKeys::Impossible, HostKeys::Missing))
-}
-
-fn mentions_a_maker(unit: &[u8]) -> bool {
-    MAKERS.iter().any(|maker| position(unit, maker).is_some())
-}
+use crate::image::sshd::{HostKeys, Sshd, Start};
 
 /// What the root needs so that its SSH server runs after this boot, and what
 /// stands in the way. `keys_in_run`: keys are where sshd does not look by
 /// itself.
 pub fn decide<'a>(
-    root: &Root<'a>,
-    facts: &Facts<'a>,
+    arena: &'a Arena,
+    facts: &Sshd<'a>,
     access: RootAccess,
     keys_in_run: bool,
     changes: &mut Changes<'a>,
@@ -222,10 +28,10 @@ pub fn decide<'a>(
         Start::Enabled => {}
         Start::Disabled { name, path } => {
             let wants = b"/run/systemd/system/multi-user.target.wants/";
-            let entry = root.arena().concat(&[wants, name]);
+            let entry = arena.concat(&[wants, name]);
             let done = b"SSH server: ";
             let what = b" is not enabled in this image: enabled for this boot";
-            changes.run_symlink(entry, path, root.arena().concat(&[done, name, what]))?;
+            changes.run_symlink(entry, path, arena.concat(&[done, name, what]))?;
         }
         Start::Off(what) => changes.problem(
             STEP,
@@ -240,12 +46,12 @@ pub fn decide<'a>(
     }
     let makes_host_keys = matches!(facts.host_keys, HostKeys::Missing(_) | HostKeys::Made);
     if keys_in_run || access == RootAccess::ReadOnly && facts.is_openssh() && makes_host_keys {
-        copy_config(root, facts, changes)?;
+        copy_config(arena, facts, changes)?;
     }
     match facts.host_keys {
         HostKeys::Present | HostKeys::Made => {}
         HostKeys::Missing(keygen) if facts.systemd => {
-            make_host_keys(root, keygen, changes)?;
+            make_host_keys(arena, keygen, facts.services, changes)?;
             changes.note(&[b"SSH host keys: none in this image: made before the server starts"]);
         }
         HostKeys::Missing(_) => changes.problem(
@@ -265,17 +71,15 @@ pub fn decide<'a>(
 /// A copy of /etc/ssh in /run, mounted over it: there host keys can be made,
 /// and its configuration names the keys in /run besides those of the homes.
 fn copy_config<'a>(
-    root: &Root<'a>,
-    facts: &Facts<'a>,
+    arena: &'a Arena,
+    facts: &Sshd<'a>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     const MAIN: &[u8] = b"sshd_config";
-    let arena = root.arena();
     let config = &facts.config;
     if config.names(super::KEY_FILE_IN_RUN) {
         return Ok(());
     }
-    let resolved = root.resolve(b"/etc/ssh")?;
     // The first value counts, and a Match ends with the file that it is in
     // (sshd_config(5)).
     let mut text = arena.vector();
@@ -306,7 +110,7 @@ fn copy_config<'a>(
         ..File::public(text.finish())
     };
     changes.push(Change {
-        path: resolved,
+        path: facts.directory?,
         action: Action::BindCopyOver(Replaced { name: MAIN, file }),
         done: b"",
     });
@@ -317,8 +121,9 @@ fn copy_config<'a>(
 /// ExecStartPre=, which fails without host keys, and lines of a drop-in run
 /// after it. It starts once /etc can be written.
 fn make_host_keys<'a>(
-    root: &Root<'a>,
+    arena: &'a Arena,
     keygen: &[u8],
+    services: &[&[u8]],
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     const UNIT: &[u8] = b"/run/systemd/system/onecontext-hostkeys.service";
@@ -346,13 +151,10 @@ ExecStart=";
 Wants=onecontext-hostkeys.service
 After=onecontext-hostkeys.service
 ";
-    let arena = root.arena();
     changes.run_file(UNIT, arena.concat(&[HEAD, keygen, b" -A\n"]))?;
-    for name in OPENSSH_SERVICES {
-        if let Unit::Present { .. } = units::find(root, name)? {
-            let path = [b"/run/systemd/system/", name, b".d/50-onecontext.conf"];
-            changes.run_file(arena.concat(&path), DROP_IN)?;
-        }
+    for name in services {
+        let path = [b"/run/systemd/system/", *name, b".d/50-onecontext.conf"];
+        changes.run_file(arena.concat(&path), DROP_IN)?;
     }
     Ok(())
 }

@@ -56,7 +56,9 @@ fn run(fixture: &Fixture, policy: Policy, keys: &[(&str, &str)]) -> Vec<String> 
     };
     fixture.apply(policy, |root, writer, report| {
         writer.apply(report, |access, changes| {
-            decide(&plan, root, access, changes)
+            let users = |name: &[u8]| plan.users().any(|user| user == name);
+            let facts = LoginFacts::read(root, &users, !plan.keys.is_empty());
+            decide(root.arena(), &plan, facts, access, changes)
         });
     })
 }

@@ -1,9 +1,9 @@
 //! What the root's sshd_config(5) says in general, outside of Match blocks:
 //! enough to warn of keys that sshd will not look at.
+use super::{FileContent, Root, fits, if_there};
 use crate::base::arena::Vector;
 use crate::base::error::Error;
 use crate::base::text::{self, base_name, lines, same, span};
-use crate::image::{FileContent, Root, fits, if_there};
 use rustix::io::Errno;
 
 /// Files and their bytes that are looked at, at most. sshd has no such limit.

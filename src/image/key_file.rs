@@ -1,0 +1,138 @@
+//! The `authorized_keys` file of a user: where it is, and what is there. Whether
+//! that may be trusted is not decided here.
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use super::passwd::User;
+use super::{FileContent, ResolvedPath, Root, mounted_later};
+use crate::base::error::Error;
+
+/// passwd(5) names no place for the user's files.
+pub const NO_HOME: Error = Error::new(&"no home directory in /etc/passwd");
+/// The files in that home are the business of its owner.
+pub const SHARED_HOME: Error =
+    Error::new(&"its home belongs to another user: give it one of its own in the image");
+
+const ROOT: u32 = 0;
+
+/// A user's file.
+#[derive(Clone, Copy)]
+pub struct KeyFile<'a> {
+    /// Where the file is, or would be, links followed as far as they may be.
+    pub path: ResolvedPath<'a>,
+    /// Whether the home can be looked at.
+    pub home: Home,
+    /// The directory of the file; `None` if it is not there.
+    pub directory: Result<Option<Directory>, Error>,
+    /// The file; `None` if it is not there. A link is ELOOP, since none is
+    /// followed below the home of a user.
+    pub content: Result<Option<&'a FileContent<'a>>, Error>,
+}
+
+/// Whether the home directory can be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// It is there, with this mode.
+    Present(u32),
+    /// Nobody has made it yet.
+    Missing,
+    /// fstab(5) mounts something over it.
+    MountedLater,
+}
+
+/// A directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// Permission bits.
+    pub mode: u32,
+    /// The owning user's number.
+    pub uid: u32,
+    /// The owning group's number.
+    pub gid: u32,
+}
+
+impl Home {
+    /// Whether it is there.
+    pub fn is_present(self) -> bool {
+        matches!(self, Self::Present(_))
+    }
+}
+
+impl<'a> KeyFile<'a> {
+    /// The file of one user. `homes_of_root` are those of the users with the
+    /// number 0.
+    ///
+    /// # Errors
+    /// [`NO_HOME`], [`SHARED_HOME`], or why the home cannot be found or is
+    /// reached through links that others could have made.
+    pub fn read(
+        root: &Root<'a>,
+        user: &User<'a>,
+        homes_of_root: &[ResolvedPath<'a>],
+    ) -> Result<&'a Self, Error> {
+        if !user.home.starts_with(b"/") {
+            return Err(NO_HOME);
+        }
+        let (home_path, stat) = root.resolve_trusted(user.home)?;
+        let stat = match stat {
+            Ok(stat) => Some(stat),
+            Err(Errno::NOENT) => None,
+            Err(errno) => return Err(errno.into()),
+        };
+        let home = match stat {
+            _ if mounted_later(root, home_path) => Home::MountedLater,
+            None => Home::Missing,
+            Some(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
+                return Err(Error::new(&"its home is not a directory"));
+            }
+            // Such as operator's, which is often root's.
+            Some(stat) if stat.st_uid == ROOT && user.uid != ROOT => {
+                if homes_of_root.contains(&home_path) {
+                    return Err(SHARED_HOME);
+                }
+                Home::Present(stat.st_mode)
+            }
+            Some(stat) if stat.st_uid != user.uid => return Err(SHARED_HOME),
+            Some(stat) => Home::Present(stat.st_mode),
+        };
+        let path = home_path.join(root.arena(), b".ssh/authorized_keys")?;
+        let path = match user.uid {
+            ROOT => root.resolve_trusted(path.path())?.0,
+            // The user made what is below the home: no link is followed there.
+            _ => path,
+        };
+        let mut file = Self {
+            path,
+            home,
+            directory: Ok(None),
+            content: Ok(None),
+        };
+        // Nothing can be known of a home that is not there yet.
+        if home.is_present() {
+            file.directory = directory(root, path);
+            if file.directory != Ok(None) {
+                file.content = match root.read_resolved(path) {
+                    Ok(content) => Ok(Some(content)),
+                    Err(error) if error == Errno::NOENT => Ok(None),
+                    Err(error) => Err(error),
+                };
+            }
+        }
+        Ok(root.arena().place(file))
+    }
+}
+
+fn directory(root: &Root, path: ResolvedPath) -> Result<Option<Directory>, Error> {
+    match root.stat(path.parent(root.arena())?) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
+            Err(Errno::NOTDIR.into())
+        }
+        Ok(stat) => Ok(Some(Directory {
+            mode: stat.st_mode,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+        })),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}

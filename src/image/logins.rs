@@ -1,0 +1,85 @@
+//! What has to be known of a root to let somebody log in.
+use super::key_file::KeyFile;
+use super::passwd::{User, Users};
+use super::sshd::Sshd;
+use super::systemd::units;
+use super::{ResolvedPath, Root, later_mounts};
+use crate::base::error::Error;
+
+/// The facts.
+#[derive(Clone, Copy)]
+pub struct LoginFacts<'a> {
+    /// The users that passwd(5) lists.
+    pub users: Users<'a>,
+    /// Those who may log in, and those who were asked for.
+    pub accounts: &'a [Account<'a>],
+    /// Why it is not known what fstab(5) mounts later.
+    pub unknown_mounts: Option<Error>,
+    /// Whether systemd is init.
+    pub systemd: Result<bool, Error>,
+    /// The SSH server; `None` if it is not wanted.
+    pub sshd: Result<Option<&'a Sshd<'a>>, Error>,
+}
+
+/// A user and its file.
+#[derive(Clone, Copy)]
+pub struct Account<'a> {
+    /// The user.
+    pub user: User<'a>,
+    /// The file, or why it cannot be found.
+    pub key_file: Result<&'a KeyFile<'a>, Error>,
+}
+
+impl<'a> LoginFacts<'a> {
+    /// Looks at a root. `is_wanted` says of a name whether its user is asked
+    /// for; `sshd`: the SSH server is.
+    ///
+    /// # Errors
+    /// There is no passwd(5) that can be read.
+    pub fn read(
+        root: &Root<'a>,
+        is_wanted: &dyn Fn(&[u8]) -> bool,
+        sshd: bool,
+    ) -> Result<&'a Self, Error> {
+        let users = Users::read(root)?;
+        let homes_of_root = homes_of_root(root, &users);
+        let mut accounts = root.arena().vector();
+        for user in users.iter() {
+            if user.has_shell() || is_wanted(user.name) {
+                accounts.push(Account {
+                    user,
+                    key_file: KeyFile::read(root, &user, homes_of_root),
+                });
+            }
+        }
+        Ok(root.arena().place(Self {
+            users,
+            accounts: accounts.finish(),
+            unknown_mounts: later_mounts(root).problem,
+            systemd: units::is_init(root),
+            sshd: match sshd {
+                true => Sshd::read(root).map(Some),
+                false => Ok(None),
+            },
+        }))
+    }
+
+    /// The account of the first user of that name, as getpwnam(3).
+    pub fn find(&self, name: &[u8]) -> Option<&'a Account<'a>> {
+        self.accounts
+            .iter()
+            .find(|account| account.user.name == name)
+    }
+}
+
+/// The homes of the users with the number 0.
+fn homes_of_root<'a>(root: &Root<'a>, users: &Users<'a>) -> &'a [ResolvedPath<'a>] {
+    let mut homes = root.arena().vector();
+    for user in users.iter().filter(|user| user.uid == 0) {
+        // Where that home cannot be found, nobody shares it.
+        if let Ok(home) = root.resolve(user.home) {
+            homes.push(home);
+        }
+    }
+    homes.finish()
+}

@@ -1,0 +1,216 @@
+//! The root's SSH server: which one it is, whether it starts at boot, whether it
+//! has host keys, and how it is configured.
+use super::sshd_config::Config;
+use super::systemd::units::{self, Unit};
+use super::{ResolvedPath, Root};
+use crate::base::error::Error;
+use crate::base::text::position;
+
+/// What is known of the SSH server of a root.
+#[derive(Clone, Copy)]
+pub struct Sshd<'a> {
+    /// Which one is installed.
+    pub server: Option<Server>,
+    /// Whether systemd is the root's init.
+    pub systemd: bool,
+    /// Whether it starts at boot.
+    pub start: Start<'a>,
+    /// What proves the machine's identity.
+    pub host_keys: HostKeys<'a>,
+    /// How OpenSSH is configured.
+    pub config: Config<'a>,
+    /// The units that run OpenSSH's server.
+    pub services: &'a [&'static [u8]],
+    /// Where `/etc/ssh` is, links followed.
+    pub directory: Result<ResolvedPath<'a>, Error>,
+}
+
+impl Sshd<'_> {
+    /// Whether OpenSSH's server is installed.
+    pub fn is_openssh(&self) -> bool {
+        self.server == Some(Server::OpenSsh)
+    }
+}
+
+/// The program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// OpenSSH's sshd.
+    OpenSsh,
+    /// Dropbear.
+    Dropbear,
+}
+
+/// Whether the server starts at boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// It does.
+    Enabled,
+    /// It does not, but this unit would start it.
+    Disabled {
+        /// `ssh.service`.
+        name: &'a [u8],
+        /// The unit file as systemd sees it.
+        path: &'a [u8],
+    },
+    /// Somebody switched this off on purpose: a masked unit, or Debian's
+    /// `sshd_not_to_be_run`.
+    Off(&'a [u8]),
+    /// Nothing that would start it.
+    NoUnit,
+}
+
+/// The server's own keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKeys<'a> {
+    /// In the root.
+    Present,
+    /// Made by the server's own unit or program when it starts.
+    Made,
+    /// Missing, and this program of the root makes them.
+    Missing(&'a [u8]),
+    /// Missing, and nothing in the root makes them.
+    Impossible,
+}
+
+const OPENSSH: [&[u8]; 4] = [
+    b"/usr/sbin/sshd",
+    b"/usr/bin/sshd",
+    b"/usr/local/sbin/sshd",
+    b"/sbin/sshd",
+];
+const DROPBEAR: [&[u8]; 3] = [
+    b"/usr/sbin/dropbear",
+    b"/usr/bin/dropbear",
+    b"/sbin/dropbear",
+];
+
+/// Debian says ssh, all others sshd. The one that starts the server for good
+/// comes before the one that waits for the first connection.
+const OPENSSH_UNITS: [&[u8]; 4] = [
+    b"ssh.service",
+    b"sshd.service",
+    b"ssh.socket",
+    b"sshd.socket",
+];
+const DROPBEAR_UNITS: [&[u8]; 2] = [b"dropbear.service", b"dropbear.socket"];
+/// Units that run sshd, also once for each connection.
+const OPENSSH_SERVICES: [&[u8]; 4] = [
+    b"ssh.service",
+    b"sshd.service",
+    b"ssh@.service",
+    b"sshd@.service",
+];
+/// What does so without systemd; those of RHEL 6 and Alpine make host keys.
+const OPENSSH_SCRIPTS: [&[u8]; 2] = [b"/etc/init.d/ssh", b"/etc/init.d/sshd"];
+
+/// What sshd tries without a HostKey line (sshd_config(5)).
+const HOST_KEYS: [&[u8]; 3] = [
+    b"/etc/ssh/ssh_host_ed25519_key",
+    b"/etc/ssh/ssh_host_ecdsa_key",
+    b"/etc/ssh/ssh_host_rsa_key",
+];
+const KEYGENS: [&[u8]; 2] = [b"/usr/bin/ssh-keygen", b"/usr/local/bin/ssh-keygen"];
+
+/// How the units of distributions name what makes host keys: Fedora
+/// `Wants=sshd-keygen.target`, Arch `Wants=sshdgenkeys.service`, openSUSE
+/// `ExecStartPre=/usr/sbin/sshd-gen-keys-start`, others `ssh-keygen -A`.
+const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
+
+impl<'a> Sshd<'a> {
+    /// Looks at a root.
+    pub fn read(root: &Root<'a>) -> Result<&'a Self, Error> {
+        let server = if root.first(&OPENSSH)?.is_some() {
+            Some(Server::OpenSsh)
+        } else {
+            root.first(&DROPBEAR)?.map(|_| Server::Dropbear)
+        };
+        let systemd = units::is_init(root)?;
+        let names: &[&[u8]] = match server {
+            Some(Server::Dropbear) => &DROPBEAR_UNITS,
+            _ => &OPENSSH_UNITS,
+        };
+        let config = Config::read(root);
+        Ok(root.arena().place(Self {
+            server,
+            systemd,
+            start: match systemd {
+                true => start(root, names)?,
+                // Other inits take nothing from /run: there is nothing to do.
+                false => Start::Enabled,
+            },
+            host_keys: match server {
+                Some(Server::OpenSsh) => host_keys(root, &config)?,
+                // It makes them itself, or its package has.
+                _ => HostKeys::Made,
+            },
+            config,
+            services: services(root)?,
+            directory: root.resolve(b"/etc/ssh"),
+        }))
+    }
+}
+
+fn services<'a>(root: &Root<'a>) -> Result<&'a [&'static [u8]], Error> {
+    let mut services = root.arena().vector();
+    for name in OPENSSH_SERVICES {
+        if let Unit::Present { .. } = units::find(root, name)? {
+            services.push(name);
+        }
+    }
+    Ok(services.finish())
+}
+
+fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Error> {
+    const NOT_TO_BE_RUN: &[u8] = b"/etc/ssh/sshd_not_to_be_run";
+    if root.exists(NOT_TO_BE_RUN)? {
+        return Ok(Start::Off(NOT_TO_BE_RUN));
+    }
+    let mut candidate = None;
+    let mut masked = None;
+    for name in names {
+        match units::find(root, name)? {
+            Unit::Present { path, .. } => {
+                if units::enabled(root, name)?.is_some() {
+                    return Ok(Start::Enabled);
+                }
+                candidate = candidate.or(Some(Start::Disabled { name, path }));
+            }
+            Unit::Masked => masked = masked.or(Some(Start::Off(name))),
+            Unit::Missing => {}
+        }
+    }
+    // A mask says more than a unit that nobody enabled.
+    Ok(masked.or(candidate).unwrap_or(Start::NoUnit))
+}
+
+fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Error> {
+    if root
+        .first(config.host_keys)?
+        .or(root.first(&HOST_KEYS)?)
+        .is_some()
+    {
+        return Ok(HostKeys::Present);
+    }
+    for name in OPENSSH_SERVICES {
+        if let Unit::Present { text, .. } = units::find(root, name)?
+            && mentions_a_maker(text)
+        {
+            return Ok(HostKeys::Made);
+        }
+    }
+    for script in OPENSSH_SCRIPTS {
+        if root
+            .read_if_there(script)?
+            .is_some_and(|found| mentions_a_maker(found.content))
+        {
+            return Ok(HostKeys::Made);
+        }
+    }
+    let keygen = root.first(&KEYGENS)?;
+    Ok(keygen.map_or(HostKeys::Impossible, HostKeys::Missing))
+}
+
+fn mentions_a_maker(unit: &[u8]) -> bool {
+    MAKERS.iter().any(|maker| position(unit, maker).is_some())
+}
