@@ -2,10 +2,11 @@
 use rustix::fd::BorrowedFd;
 use rustix::fs::readlinkat_raw;
 use rustix::io::Errno;
+use ufmt::uwrite;
 
 use super::wire::Device;
 use crate::base::arena::{Arena, Set, Vector, sort};
-use crate::base::text::{Mac, c_str, cut, number, same, split};
+use crate::base::text::{Mac, c_str, cut, split};
 use crate::plan::{Link, LinkName};
 
 /// What became of one link of the plan.
@@ -66,43 +67,36 @@ pub fn bind<'a>(
     bindings
 }
 
-/// The physical devices, sorted by each thing that tells which is which: many
-/// links and many devices are matched in little time.
+/// The physical devices, and where to look them up: many links and many
+/// devices are matched in little time.
 struct Devices<'a> {
     arena: &'a Arena,
     physical: &'a [Device<'a>],
-    /// Those of one MAC by name.
-    by_mac: Vector<'a, &'a Device<'a>>,
-    /// Those that are called `ethN`, by N; of one N, in the kernel's order.
-    by_number: Vector<'a, (u32, usize)>,
-    /// Made when it is first needed.
-    bus: Option<Result<Vector<'a, OnBus<'a>>, Errno>>,
+    by_mac: Index<'a>,
+    /// By name, in lower case.
+    by_name: Index<'a>,
+    /// By what the bus may call them; made when it is first needed.
+    by_address: Option<Result<Index<'a>, Errno>>,
 }
-
-/// A name by which the PCI bus may know a device, and its position among the
-/// physical devices.
-type OnBus<'a> = (&'a [u8], usize);
 
 impl<'a> Devices<'a> {
     fn new(arena: &'a Arena, physical: &'a [Device<'a>]) -> Self {
-        let mut by_mac = arena.vector();
-        let mut by_number = arena.vector();
+        let mut macs = arena.vector();
+        let mut names = arena.vector();
         for (position, device) in physical.iter().enumerate() {
-            by_mac.push(device);
-            if let Some(number) = eth_number(device.name) {
-                by_number.push((number, position));
+            if let Some(mac) = &device.mac {
+                macs.push((&mac.0[..], position));
             }
+            let name = arena.copy(device.name);
+            name.make_ascii_lowercase();
+            names.push((&*name, position));
         }
-        sort(&mut by_mac, |one, other| {
-            (octets(one.mac), one.name) < (octets(other.mac), other.name)
-        });
-        sort(&mut by_number, |one, other| one < other);
         Self {
             arena,
             physical,
-            by_mac,
-            by_number,
-            bus: None,
+            by_mac: Index::new(macs),
+            by_name: Index::new(names),
+            by_address: None,
         }
     }
 
@@ -120,11 +114,10 @@ impl<'a> Devices<'a> {
 
     /// The device that is called `ethN`, else the one at that position.
     fn without_mac(&self, number: u32) -> Binding<'a> {
-        let first = self.by_number.partition_point(|(other, _)| *other < number);
-        let position = match self.by_number.get(first) {
-            Some((other, position)) if *other == number => *position,
-            _ => number as usize,
-        };
+        let mut name = self.arena.vector();
+        uwrite!(name, "eth{}", number);
+        let named = self.by_name.get(&name).first();
+        let position = named.map_or(number as usize, |(_, position)| *position);
         match self.physical.get(position) {
             Some(device) => Binding::to(device),
             None => {
@@ -134,14 +127,13 @@ impl<'a> Devices<'a> {
     }
 
     fn with_mac(&self, mac: Mac) -> Option<Binding<'a>> {
-        let mac = Some(mac);
-        let first = self
-            .by_mac
-            .partition_point(|device| octets(device.mac) < octets(mac));
-        let mut candidates = self.by_mac.iter().skip(first);
-        let device = candidates.next().filter(|device| device.mac == mac)?;
-        let mut binding = Binding::to(device);
-        if candidates.next().is_some_and(|second| second.mac == mac) {
+        let found = self.by_mac.get(&mac.0);
+        let devices = found
+            .iter()
+            .filter_map(|(_, position)| self.physical.get(*position));
+        let first = devices.reduce(|one, other| if other.name < one.name { other } else { one });
+        let mut binding = Binding::to(first?);
+        if found.len() > 1 {
             binding.problem = "several network devices have its MAC, the first by name is used";
         }
         Some(binding)
@@ -153,17 +145,15 @@ impl<'a> Devices<'a> {
             return none;
         };
         let (arena, physical) = (self.arena, self.physical);
-        let bus = self
-            .bus
-            .get_or_insert_with(|| read_bus(arena, physical, sys_net));
-        let Ok(bus) = bus else {
+        let by_address = self
+            .by_address
+            .get_or_insert_with(|| read_addresses(arena, physical, sys_net));
+        let Ok(by_address) = by_address else {
             return Binding::none("the PCI address of a network device cannot be read");
         };
-        let start = bus.partition_point(|(name, _)| *name < address);
-        let end = bus.partition_point(|(name, _)| *name <= address);
-        let positions = bus.get(start..end).unwrap_or_default();
+        let found = by_address.get(address);
         // A device may have a name twice: the first and the last tell.
-        match (positions.first(), positions.last()) {
+        match (found.first(), found.last()) {
             (Some((_, first)), Some((_, last))) if first != last => {
                 Binding::none("several network devices have its PCI address")
             }
@@ -178,24 +168,35 @@ impl<'a> Devices<'a> {
     }
 }
 
-/// The number in `eth7`, in letters of any case.
-fn eth_number(name: &[u8]) -> Option<u32> {
-    let (kind, digits) = name.split_at_checked(3)?;
-    let canonical = digits.len() == 1 || !digits.starts_with(b"0");
-    number(digits).filter(|_| canonical && same(kind, b"eth"))
-}
+/// What tells a device, and its position among the physical devices.
+type Entry<'a> = (&'a [u8], usize);
 
-fn octets(mac: Option<Mac>) -> Option<[u8; 6]> {
-    mac.map(|mac| mac.0)
+/// A sorted list of entries.
+struct Index<'a>(Vector<'a, Entry<'a>>);
+
+impl<'a> Index<'a> {
+    #[inline(never)]
+    fn new(mut entries: Vector<'a, Entry<'a>>) -> Self {
+        sort(&mut entries, |one, other| one < other);
+        Self(entries)
+    }
+
+    /// Those of this key, in the kernel's order.
+    #[inline(never)]
+    fn get(&self, key: &[u8]) -> &[Entry<'a>] {
+        let start = self.0.partition_point(|entry| entry.0 < key);
+        let end = self.0.partition_point(|entry| entry.0 <= key);
+        self.0.get(start..end).unwrap_or_default()
+    }
 }
 
 /// What each part of the path says that the device's link in sysfs leads to,
-/// as in `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`, sorted.
-fn read_bus<'a>(
+/// as in `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`.
+fn read_addresses<'a>(
     arena: &'a Arena,
     physical: &[Device],
     sys_net: BorrowedFd,
-) -> Result<Vector<'a, OnBus<'a>>, Errno> {
+) -> Result<Index<'a>, Errno> {
     const LONGEST: usize = 1024;
     let mut names = arena.vector();
     for (position, device) in physical.iter().enumerate() {
@@ -217,8 +218,7 @@ fn read_bus<'a>(
             }
         }
     }
-    sort(&mut names, |one, other| one < other);
-    Ok(names)
+    Ok(Index::new(names))
 }
 
 #[cfg(test)]
