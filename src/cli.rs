@@ -1,8 +1,6 @@
 //! The command line.
 use core::ffi::CStr;
 
-use crate::base::text::{choice, equal};
-
 /// What `--help` prints, and, to standard error, every wrong usage.
 pub const USAGE: &str = "\
 usage: onecontext apply --root DIR [--run DIR] [--context PATH] [--dry-run]
@@ -75,60 +73,78 @@ pub struct Misuse<'a> {
 
 /// Reads the arguments, without the program's own name.
 pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Command<'a>, Misuse<'a>> {
-    let misuse = |what, argument| Err(Misuse { what, argument });
     let Some(command) = arguments.next() else {
         return misuse("a command is missing", c"");
     };
-    const COMMANDS: &str = "apply plan check --help -h help --version -V";
-    let kind = choice(COMMANDS, command.to_bytes(), equal);
-    match kind {
-        Some(0..=2) => {}
-        Some(3..=5) => return Ok(Command::Help),
-        Some(_) => return Ok(Command::Version),
-        None => return misuse("unknown command", command),
+    match command.to_bytes() {
+        b"apply" => apply(&mut arguments),
+        b"plan" => inspect(&mut arguments, Command::Plan),
+        b"check" => inspect(&mut arguments, Command::Check),
+        b"--help" | b"-h" | b"help" => Ok(Command::Help),
+        b"--version" | b"-V" => Ok(Command::Version),
+        _ => misuse("unknown command", command),
     }
-    let apply = kind == Some(0);
-    let (mut root, mut run, mut context, mut dry_run) = (None, None, None, false);
+}
+
+fn misuse<'a, T>(what: &'static str, argument: &'a CStr) -> Result<T, Misuse<'a>> {
+    Err(Misuse { what, argument })
+}
+
+/// The arguments behind the command.
+type Arguments<'i, 'a> = &'i mut dyn Iterator<Item = &'a CStr>;
+
+fn apply<'a>(arguments: Arguments<'_, 'a>) -> Result<Command<'a>, Misuse<'a>> {
+    let (mut root, mut run, mut context, mut dry_run) = (None, c"/run", None, false);
     while let Some(argument) = arguments.next() {
-        const OPTIONS: &str = "--help -h --root --run --context --dry-run";
-        let text = argument.to_bytes();
-        let slot = match choice(OPTIONS, text, equal) {
-            Some(0 | 1) => return Ok(Command::Help),
-            Some(2) => &mut root,
-            Some(3) if apply => &mut run,
-            Some(4) if apply => &mut context,
-            Some(_) if apply => {
-                dry_run = true;
-                continue;
-            }
-            _ if text.starts_with(b"-") && text.len() > 1 => {
-                return misuse("unknown option", argument);
-            }
-            _ if apply => return misuse("unexpected argument", argument),
-            _ if context.is_some() => return misuse("more than one PATH", argument),
-            _ => {
-                context = Some(argument);
-                continue;
-            }
-        };
-        match arguments.next() {
-            Some(value) if !value.is_empty() => *slot = Some(value),
-            _ => return misuse("a value is missing after", argument),
+        match argument.to_bytes() {
+            b"--help" | b"-h" => return Ok(Command::Help),
+            b"--root" => root = Some(value(arguments, argument)?),
+            b"--run" => run = value(arguments, argument)?,
+            b"--context" => context = Some(value(arguments, argument)?),
+            b"--dry-run" => dry_run = true,
+            other if is_option(other) => return misuse("unknown option", argument),
+            _ => return misuse("unexpected argument", argument),
         }
     }
-    match kind {
-        Some(0) => match root {
-            Some(root) => Ok(Command::Apply(Apply {
-                root,
-                run: run.unwrap_or(c"/run"),
-                context,
-                dry_run,
-            })),
-            None => misuse("apply needs --root", c""),
-        },
-        Some(1) => Ok(Command::Plan(Inspect { context, root })),
-        _ => Ok(Command::Check(Inspect { context, root })),
+    match root {
+        Some(root) => Ok(Command::Apply(Apply {
+            root,
+            run,
+            context,
+            dry_run,
+        })),
+        None => misuse("apply needs --root", c""),
     }
+}
+
+fn inspect<'a>(
+    arguments: Arguments<'_, 'a>,
+    command: fn(Inspect<'a>) -> Command<'a>,
+) -> Result<Command<'a>, Misuse<'a>> {
+    let mut operands = Inspect::default();
+    while let Some(argument) = arguments.next() {
+        match argument.to_bytes() {
+            b"--help" | b"-h" => return Ok(Command::Help),
+            b"--root" => operands.root = Some(value(arguments, argument)?),
+            other if is_option(other) => return misuse("unknown option", argument),
+            _ if operands.context.is_some() => return misuse("more than one PATH", argument),
+            _ => operands.context = Some(argument),
+        }
+    }
+    Ok(command(operands))
+}
+
+/// The value of the option `name`.
+fn value<'a>(arguments: Arguments<'_, 'a>, name: &'a CStr) -> Result<&'a CStr, Misuse<'a>> {
+    match arguments.next() {
+        Some(value) if !value.is_empty() => Ok(value),
+        _ => misuse("a value is missing after", name),
+    }
+}
+
+/// A lone `-` is a path.
+fn is_option(argument: &[u8]) -> bool {
+    argument.starts_with(b"-") && argument.len() > 1
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use rustix::fs::{self, CWD, OFlags, openat};
 
 use crate::base::arena::Arena;
 use crate::base::log::Report;
-use crate::base::text::{c_str, choice, cut, equal, number};
+use crate::base::text::{c_str, cut, number};
 use crate::changeset::Policy;
 
 /// What `onecontext=` says.
@@ -38,7 +38,7 @@ impl Network {
         matches!(self, Self::Auto | Self::Kernel)
     }
 
-    /// Whether the root's own tools are told.
+    /// Whether the root's own tools get a configuration.
     pub fn handover(self) -> bool {
         matches!(self, Self::Auto | Self::Handover)
     }
@@ -74,10 +74,6 @@ impl Default for Parameters<'_> {
     }
 }
 
-/// The names, in the order of the fields that they fill.
-const NAMES: &str = "onecontext onecontext.network onecontext.root onecontext.wait \
-                     onecontext.device onecontext.debug";
-
 impl<'a> Parameters<'a> {
     /// Those of the running kernel.
     pub fn of_kernel(arena: &'a Arena, report: &mut Report) -> Self {
@@ -89,63 +85,70 @@ impl<'a> Parameters<'a> {
     /// that is not known is reported, and the default used.
     pub fn read(arena: &'a Arena, line: &[u8], report: &mut Report) -> Self {
         let mut parameters = Self::default();
-        let usual = Self::default();
         for word in Words(line) {
             let (name, value) = match cut(word, b'=') {
                 Some((name, value)) => (name, Some(unquote(value))),
                 None => (word, None),
             };
-            let among = |list| choice(list, value?, equal);
-            let known = match choice(NAMES, name, equal) {
-                Some(0) => {
-                    let mode = among("auto off require");
-                    parameters.mode = match mode {
-                        Some(1) => Mode::Off,
-                        Some(2) => Mode::Require,
-                        _ => usual.mode,
-                    };
-                    mode.is_some()
-                }
-                Some(1) => {
-                    let network = among("auto kernel handover off");
-                    parameters.network = match network {
-                        Some(1) => Network::Kernel,
-                        Some(2) => Network::Handover,
-                        Some(3) => Network::Off,
-                        _ => usual.network,
-                    };
-                    network.is_some()
-                }
-                Some(2) => {
-                    let root = among("auto ro");
-                    parameters.root = match root {
-                        Some(1) => Policy::ReadOnly,
-                        _ => usual.root,
-                    };
-                    root.is_some()
-                }
-                Some(3) => {
-                    let seconds = value.and_then(number);
-                    parameters.wait = seconds.unwrap_or(usual.wait);
-                    seconds.is_some()
-                }
-                Some(4) => {
-                    let path = value.filter(|path| !path.is_empty());
-                    parameters.device = path.and_then(|path| c_str(arena, &[path]).ok());
-                    parameters.device.is_some()
-                }
-                Some(_) => {
-                    parameters.debug |= value.is_none();
-                    value.is_none()
-                }
-                None => !name.starts_with(b"onecontext."),
-            };
-            if !known {
+            if !parameters.set(arena, name, value) {
                 let what = &"not known, the default is used";
                 report.problem("read the kernel parameter", word, what);
             }
         }
         parameters
+    }
+
+    /// Sets one parameter, if it is of this program. `false`: its name or its
+    /// value is not known, and it has its default.
+    fn set(&mut self, arena: &'a Arena, name: &[u8], value: Option<&[u8]>) -> bool {
+        let default = Self::default();
+        match name {
+            b"onecontext" => {
+                let mode = match value {
+                    Some(b"auto") => Some(Mode::Auto),
+                    Some(b"off") => Some(Mode::Off),
+                    Some(b"require") => Some(Mode::Require),
+                    _ => None,
+                };
+                self.mode = mode.unwrap_or(default.mode);
+                mode.is_some()
+            }
+            b"onecontext.network" => {
+                let network = match value {
+                    Some(b"auto") => Some(Network::Auto),
+                    Some(b"kernel") => Some(Network::Kernel),
+                    Some(b"handover") => Some(Network::Handover),
+                    Some(b"off") => Some(Network::Off),
+                    _ => None,
+                };
+                self.network = network.unwrap_or(default.network);
+                network.is_some()
+            }
+            b"onecontext.root" => {
+                let root = match value {
+                    Some(b"auto") => Some(Policy::Auto),
+                    Some(b"ro") => Some(Policy::ReadOnly),
+                    _ => None,
+                };
+                self.root = root.unwrap_or(default.root);
+                root.is_some()
+            }
+            b"onecontext.wait" => {
+                let seconds = value.and_then(number);
+                self.wait = seconds.unwrap_or(default.wait);
+                seconds.is_some()
+            }
+            b"onecontext.device" => {
+                let path = value.filter(|path| !path.is_empty());
+                self.device = path.and_then(|path| c_str(arena, &[path]).ok());
+                self.device.is_some()
+            }
+            b"onecontext.debug" => {
+                self.debug |= value.is_none();
+                value.is_none()
+            }
+            _ => !name.starts_with(b"onecontext."),
+        }
     }
 }
 

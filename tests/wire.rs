@@ -22,7 +22,7 @@ fn read(fill: impl FnOnce(&mut Message), flags: u16) -> RouteNetlinkMessage {
     // What an earlier request left is gone.
     message.set_up(1);
     fill(&mut message);
-    let bytes = message.bytes(7).to_vec();
+    let bytes = message.bytes(7).unwrap().to_vec();
     let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).unwrap();
     assert_eq!(message.header.length as usize, bytes.len());
     assert_eq!(message.header.sequence_number, 7);
@@ -63,10 +63,10 @@ fn links() {
         RouteNetlinkMessage::NewLink(link) => link,
         other => panic!("{other:?}"),
     };
-    let raised = link(&|message| message.set_up(5), NLM_F_ACK);
-    assert_eq!(raised.header.index, 5);
+    let up = link(&|message| message.set_up(5), NLM_F_ACK);
+    assert_eq!(up.header.index, 5);
     assert_eq!(
-        (raised.header.flags, raised.header.change_mask),
+        (up.header.flags, up.header.change_mask),
         (LinkFlags::Up, LinkFlags::Up)
     );
     for (changed, attribute) in [
@@ -84,6 +84,18 @@ fn links() {
         assert_eq!(changed.attributes, [attribute]);
     }
 
+    let RouteNetlinkMessage::GetLink(named) =
+        read(|message| message.link_named(b"ens4.30"), NLM_F_ACK)
+    else {
+        panic!("asks for no link")
+    };
+    assert_eq!(named.header.index, 0);
+    assert!(
+        named
+            .attributes
+            .contains(&LinkAttribute::IfName("ens4.30".into()))
+    );
+
     let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
     let link = link(&|message| message.new_vlan(5, b"ens4.30", 30), flags);
     assert!(
@@ -99,6 +111,15 @@ fn links() {
         link.attributes.contains(&LinkAttribute::LinkInfo(info)),
         "{link:?}"
     );
+}
+
+#[test]
+fn a_request_that_does_not_fit_is_an_error() {
+    let mut message = Message::new();
+    message.new_vlan(5, &[b'x'; 256], 30);
+    assert_eq!(message.bytes(7), Err(rustix::io::Errno::MSGSIZE));
+    message.set_up(5);
+    assert!(message.bytes(7).is_ok());
 }
 
 #[test]

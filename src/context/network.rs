@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use super::values::is_domain;
 use super::{Context, Variable};
-use crate::base::arena::{Arena, Set, Vector};
+use crate::base::arena::{Arena, Set, Vector, sort};
 use crate::base::text::{Ip, format, ip, list};
 use crate::plan::{Link, LinkName, Prefix, Route};
 
@@ -184,7 +184,7 @@ impl<'a> Network<'a> {
             let routes = tails
                 .routes
                 .first_part(count(draft.routes, next.map(|next| next.routes)));
-            settle_next_hops(link.addresses, routes);
+            settle_next_hops(self.arena, link.addresses, routes);
             link.routes = routes;
             link.dns = tails
                 .dns
@@ -254,20 +254,52 @@ fn family(destination: Prefix) -> &'static [u8] {
 
 /// A next hop that no address and no route on the link covers is on the link
 /// all the same; one that is link-local (RFC 4291 2.5.6) needs no word.
-fn settle_next_hops(addresses: &[Prefix], routes: &mut [Route]) {
-    for position in 0..routes.len() {
-        let Some(gateway) = routes.get(position).and_then(|route| route.gateway) else {
+fn settle_next_hops(arena: &Arena, addresses: &[Prefix], routes: &mut [Route]) {
+    if routes.is_empty() {
+        return;
+    }
+    let networks = outermost_networks(arena, addresses, routes);
+    for route in routes {
+        let Some(gateway) = route.gateway else {
             continue;
         };
         let local = matches!(gateway, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        let covered = addresses.iter().any(|address| address.covers(gateway))
-            || routes
-                .iter()
-                .any(|route| route.gateway.is_none() && route.destination.covers(gateway));
-        if let Some(route) = routes.get_mut(position) {
-            route.onlink = !local && !covered;
+        route.onlink = !local && !is_covered(networks, gateway);
+    }
+}
+
+/// The networks on a link in the order of their addresses, without those that
+/// lie in another one. No two of them overlap.
+fn outermost_networks<'a>(
+    arena: &'a Arena,
+    addresses: &[Prefix],
+    routes: &[Route],
+) -> &'a [Prefix] {
+    let mut networks = arena.vector();
+    for address in addresses {
+        networks.push(address.network());
+    }
+    for route in routes.iter().filter(|route| route.gateway.is_none()) {
+        networks.push(route.destination);
+    }
+    sort(&mut networks, |one, other| {
+        (one.address, one.length) < (other.address, other.length)
+    });
+    let mut outermost = arena.vector::<Prefix>();
+    for network in networks.iter() {
+        if !is_covered(&outermost, network.address) {
+            outermost.push(*network);
         }
     }
+    outermost.finish()
+}
+
+/// Whether one of these networks, as [`outermost_networks`] gives them, has
+/// the address.
+fn is_covered(networks: &[Prefix], address: IpAddr) -> bool {
+    let behind = networks.partition_point(|network| network.address <= address);
+    let before = networks.get(..behind).and_then(<[Prefix]>::last);
+    before.is_some_and(|network| network.covers(address))
 }
 
 struct Tails<'a> {
@@ -289,5 +321,60 @@ impl<T> FirstPart for &mut [T] {
         let (first, rest) = all.split_at_mut_checked(count).unwrap_or_default();
         *self = rest;
         first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(text: &str) -> Prefix {
+        let (address, length) = text.split_once('/').unwrap();
+        Prefix {
+            address: address.parse().unwrap(),
+            length: length.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn next_hops_are_on_the_link_that_no_network_of_it_covers() {
+        let addresses = [
+            "10.0.1.1/24",
+            "10.0.0.1/16",
+            "10.0.2.9/32",
+            "2001:db8::5/64",
+        ];
+        let addresses = addresses.map(prefix);
+        let on_link = ["192.168.7.0/24", "2001:db8:1::/48"].map(prefix);
+        for (gateway, expected) in [
+            ("9.255.255.255", true),
+            ("10.0.0.0", false),
+            ("10.0.1.7", false),
+            // Behind a smaller network that lies in a larger one.
+            ("10.0.2.10", false),
+            ("10.0.255.255", false),
+            ("10.1.0.0", true),
+            ("192.168.7.255", false),
+            ("192.168.8.0", true),
+            ("::10.0.1.7", true),
+            ("2001:db8::ffff", false),
+            ("2001:db8:0:1::", true),
+            ("2001:db8:1:ffff::1", false),
+            ("fe80::1", false),
+        ] {
+            let arena = Arena::new();
+            let gateway: IpAddr = gateway.parse().unwrap();
+            let route = |destination, gateway| Route {
+                destination,
+                gateway,
+                onlink: false,
+                metric: 0,
+            };
+            let mut routes = vec![route(Prefix::everything(gateway), Some(gateway))];
+            routes.extend(on_link.map(|network| route(network, None)));
+            settle_next_hops(&arena, &addresses, &mut routes);
+            assert_eq!(routes[0].onlink, expected, "{gateway}");
+            assert!(routes[1..].iter().all(|route| !route.onlink));
+        }
     }
 }

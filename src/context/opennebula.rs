@@ -4,11 +4,11 @@ use core::net::IpAddr;
 
 use super::Context;
 use super::network::Network;
-use super::values::{destination, is_no, is_yes, length, netmask, subnet, usable};
+use super::values::{destination, is_no, is_yes, length, lowered, netmask, subnet, usable};
 use super::variables::{Group, Nic, Variable, Variables};
 use crate::base::arena::Set;
-use crate::base::text::{Mac, choice, equal, ip, number, same, split, trim, words};
-use crate::plan::{Ipv4Method, Ipv6Method, LinkName, Prefix};
+use crate::base::text::{Mac, ip, number, same, split, trim, words};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 
 /// What says that a NIC exists where its MAC does not.
 const SIGNS: &str = "IP IP6 IPV6 METHOD IP6_METHOD";
@@ -149,13 +149,7 @@ impl<'a> Reader<'a, '_> {
             LinkName::Pci(_) => self.pci(own),
         };
         let Identity::Known(mac, pci) = identity else {
-            for alias in nic.aliases() {
-                if let Some(variable) = alias.get("IP IP6 IPV6 IP6_ULA") {
-                    self.context
-                        .complain(variable, "alias of a NIC that the context does not have");
-                }
-            }
-            return;
+            return self.complain_of_aliases(nic);
         };
         if let (Some(mac), Some(variable)) = (mac, own.get("MAC"))
             && !self.macs.insert(0, self.context.arena.copy(&mac.0))
@@ -173,57 +167,90 @@ impl<'a> Reader<'a, '_> {
             self.context
                 .complain(variable, "there is no address for it");
         }
+        let link = self.begin_link(nic, ipv4, ipv6);
+        (link.mac, link.pci) = (mac, pci);
+        let metric = self.number(own.get("METRIC"), 0..=u32::MAX, NOT_A_NUMBER);
+        self.ipv4_family(nic, ipv4, metric);
+        self.ipv6_family(nic, ipv6, metric);
+        self.network.servers(self.context, own.get("DNS"));
+        self.network.domains(self.context, own.get("SEARCH_DOMAIN"))
+    }
+
+    fn complain_of_aliases(&mut self, nic: &Nic<'a>) {
+        for alias in nic.aliases() {
+            if let Some(variable) = alias.get("IP IP6 IPV6 IP6_ULA") {
+                self.context
+                    .complain(variable, "alias of a NIC that the context does not have");
+            }
+        }
+    }
+
+    /// Begins the link of a NIC.
+    fn begin_link(
+        &mut self,
+        nic: &Nic<'a>,
+        ipv4: Option<Ipv4Method>,
+        ipv6: Option<Ipv6Method>,
+    ) -> &mut Link<'a> {
         let mtu = self.number(
-            own.get("MTU"),
+            nic.own.get("MTU"),
             68..=65_535,
             "not an MTU between 68 and 65535",
         );
         let vlan = match nic.name {
             LinkName::Eth(_) => None,
             LinkName::Pci(_) => self.number(
-                own.get("VLAN_ID"),
+                nic.own.get("VLAN_ID"),
                 1..=4094,
                 "not a VLAN id between 1 and 4094",
             ),
         };
-        // Nothing of a NIC is touched that is skipped in both families.
-        let touched = (ipv4, ipv6) != (Some(Ipv4Method::Skip), Some(Ipv6Method::Skip));
         let link = self.network.link(nic.name);
-        (link.mac, link.pci) = (mac, pci);
         (link.ipv4, link.ipv6) = (ipv4, ipv6);
-        if touched {
+        // Nothing of a NIC is touched that is skipped in both families.
+        if (ipv4, ipv6) != (Some(Ipv4Method::Skip), Some(Ipv6Method::Skip)) {
             link.mtu = mtu;
             link.vlan = vlan.map(|vlan| vlan as u16);
         }
-        let metric = self.number(own.get("METRIC"), 0..=u32::MAX, NOT_A_NUMBER);
-        let defaults = self.gateways.is_none_or(|only| only == nic.name);
+        link
+    }
 
-        self.ipv4(nic, ipv4);
-        let first_v6 = self.network.addresses().len();
-        if ipv4 == Some(Ipv4Method::Static) && first_v6 > 0 {
-            if defaults {
-                self.gateway(own.get("GATEWAY"), true, metric);
+    /// Whether a NIC may have default routes.
+    fn may_have_default_route(&self, nic: &Nic) -> bool {
+        self.gateways.is_none_or(|only| only == nic.name)
+    }
+
+    /// The IPv4 addresses and routes of a NIC.
+    fn ipv4_family(&mut self, nic: &Nic<'a>, method: Option<Ipv4Method>, metric: Option<u32>) {
+        self.ipv4(nic, method);
+        if method == Some(Ipv4Method::Static) && !self.network.addresses().is_empty() {
+            if self.may_have_default_route(nic) {
+                self.gateway(nic.own.get("GATEWAY"), true, metric);
             }
             if let Some(endpoint) = self.endpoint.take() {
                 self.network.route(Prefix::host(endpoint), None, None);
             }
         }
-        self.routes(own.get("ROUTES"), true, ipv4 == Some(Ipv4Method::Skip));
+        let refused = method == Some(Ipv4Method::Skip);
+        self.routes(nic.own.get("ROUTES"), true, refused);
+    }
 
-        self.ipv6(nic, ipv6);
-        if defaults && ipv6 == Some(Ipv6Method::Static) && self.network.addresses().len() > first_v6
+    /// The IPv6 addresses and routes of a NIC, whose IPv4 ones are there.
+    fn ipv6_family(&mut self, nic: &Nic<'a>, method: Option<Ipv6Method>, metric: Option<u32>) {
+        let before = self.network.addresses().len();
+        self.ipv6(nic, method);
+        if method == Some(Ipv6Method::Static)
+            && self.may_have_default_route(nic)
+            && self.network.addresses().len() > before
         {
-            let own_metric = own.get("IP6_METRIC METRIC6");
+            let own_metric = nic.own.get("IP6_METRIC METRIC6");
             let metric = self
                 .number(own_metric, 0..=u32::MAX, NOT_A_NUMBER)
                 .or(metric);
-            self.gateway(own.get("IP6_GATEWAY GATEWAY6"), false, metric);
+            self.gateway(nic.own.get("IP6_GATEWAY GATEWAY6"), false, metric);
         }
-        let refused = matches!(ipv6, Some(Ipv6Method::Skip | Ipv6Method::Disable));
-        self.routes(own.get("ROUTES"), false, refused);
-
-        self.network.servers(self.context, own.get("DNS"));
-        self.network.domains(self.context, own.get("SEARCH_DOMAIN"))
+        let refused = matches!(method, Some(Ipv6Method::Skip | Ipv6Method::Disable));
+        self.routes(nic.own.get("ROUTES"), false, refused);
     }
 
     /// Which device an `ETHn` is, and whether it exists.
@@ -288,11 +315,11 @@ impl<'a> Reader<'a, '_> {
         let Some(variable) = nic.own.get("METHOD") else {
             return addressed.then_some(by_address);
         };
-        Some(match choice("static dhcp skip", variable.value, same) {
-            Some(0) => Ipv4Method::Static,
-            Some(1) => Ipv4Method::Dhcp,
-            Some(_) => Ipv4Method::Skip,
-            None => {
+        Some(match lowered(variable.value, &mut [0; 8]) {
+            b"static" => Ipv4Method::Static,
+            b"dhcp" => Ipv4Method::Dhcp,
+            b"skip" => Ipv4Method::Skip,
+            _ => {
                 let what = match by_address {
                     Ipv4Method::Static => "not an IPv4 method (static, dhcp, skip), read as static",
                     _ => "not an IPv4 method (static, dhcp, skip), read as skip",
@@ -500,13 +527,14 @@ fn active<'a>(nic: &Nic<'a>) -> impl Iterator<Item = Group<'a>> + use<'a> {
 }
 
 fn v6_word(word: &[u8]) -> Option<Ipv6Method> {
-    Some(match choice("static auto dhcp disable skip", word, same)? {
-        0 => Ipv6Method::Static,
-        1 => Ipv6Method::Auto,
-        2 => Ipv6Method::Dhcp,
-        3 => Ipv6Method::Disable,
-        _ => Ipv6Method::Skip,
-    })
+    match lowered(word, &mut [0; 8]) {
+        b"static" => Some(Ipv6Method::Static),
+        b"auto" => Some(Ipv6Method::Auto),
+        b"dhcp" => Some(Ipv6Method::Dhcp),
+        b"disable" => Some(Ipv6Method::Disable),
+        b"skip" => Some(Ipv6Method::Skip),
+        _ => None,
+    }
 }
 
 /// `NET/PREFIX via GW [dev X] [metric N] [onlink]`, `NET/PREFIX via GW N`, or
@@ -518,12 +546,12 @@ fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
     let mut metric = None;
     let destination = if same(second, b"via") {
         while let Some(word) = words.next() {
-            match choice("onlink dev metric", word, equal) {
-                Some(0) => {}
+            match word {
+                b"onlink" => {}
                 // The route is its NIC's whatever name that has.
-                Some(1) => drop(words.next()?),
-                Some(_) => metric = Some(number(words.next()?)?),
-                None => metric = Some(number(word).filter(|_| metric.is_none())?),
+                b"dev" => drop(words.next()?),
+                b"metric" => metric = Some(number(words.next()?)?),
+                _ => metric = Some(number(word).filter(|_| metric.is_none())?),
             }
         }
         destination(net, gateway)?

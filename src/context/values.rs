@@ -1,7 +1,7 @@
 //! Single values: masks, switches, lists, and the words said about bad ones.
 use core::net::IpAddr;
 
-use crate::base::text::{choice, cut, ip, number, same, split};
+use crate::base::text::{cut, ip, number, split};
 use crate::plan::Prefix;
 
 /// Length of the network part from `255.255.254.0`, `23` or `/23`.
@@ -51,14 +51,30 @@ pub fn usable(address: IpAddr) -> bool {
     !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast)
 }
 
+/// A keyword in lower case, for a `match` that ignores the case of letters;
+/// empty if it is longer than every keyword.
+pub fn lowered<'b>(word: &[u8], buffer: &'b mut [u8; 8]) -> &'b [u8] {
+    let lowered = buffer.get_mut(..word.len()).unwrap_or_default();
+    for (to, from) in lowered.iter_mut().zip(word) {
+        *to = from.to_ascii_lowercase();
+    }
+    lowered
+}
+
 /// `1`, `true`, `yes`, `y`, `on` in any letter case.
 pub fn is_yes(text: &[u8]) -> bool {
-    choice("1 true yes y on", text, same).is_some()
+    matches!(
+        lowered(text, &mut [0; 8]),
+        b"1" | b"true" | b"yes" | b"y" | b"on"
+    )
 }
 
 /// `0`, `false`, `no`, `n`, `off` in any letter case.
 pub fn is_no(text: &[u8]) -> bool {
-    choice("0 false no n off", text, same).is_some()
+    matches!(
+        lowered(text, &mut [0; 8]),
+        b"0" | b"false" | b"no" | b"n" | b"off"
+    )
 }
 
 /// Whether this can stand in a `search` list: labels of letters, digits, `-`
@@ -111,6 +127,20 @@ mod tests {
             ("ffff::", None),
         ] {
             assert_eq!(netmask(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn switches_in_any_letter_case() {
+        for yes in ["1", "true", "YES", "y", "On"] {
+            assert!(is_yes(yes.as_bytes()) && !is_no(yes.as_bytes()), "{yes}");
+        }
+        for no in ["0", "False", "NO", "n", "off"] {
+            assert!(is_no(no.as_bytes()) && !is_yes(no.as_bytes()), "{no}");
+        }
+        for neither in ["", "2", "ye", "yes ", "falsefalse", "yesyesyes"] {
+            let text = neither.as_bytes();
+            assert!(!is_yes(text) && !is_no(text), "{neither}");
         }
     }
 

@@ -308,53 +308,55 @@ impl<'a, S: ReadAt> Iso<'a, S> {
     /// Looks for a file in the root directory: the exact name, else the first
     /// that differs only in case. `None`: there is none.
     pub fn find(&self, name: &[u8]) -> Result<Option<File<'a>>, Error> {
-        let mut sections = self.arena.vector();
-        let mut length = 0usize;
+        let mut records = Records::of(self.directory);
         let mut best = Match::No;
-        // Whether the last record has more sections to come, and is wanted.
-        let mut more = false;
-        let mut wanted = false;
+        let mut file = None;
         let mut continuations = CONTINUATIONS;
-        'directory: for sector in self.directory.chunks(SECTOR) {
-            let mut sector = sector;
-            while let Some(record) = Record::split(&mut sector)? {
-                if record.flags & (DIRECTORY | ASSOCIATED) != 0 {
-                    continue;
-                }
-                if !more {
-                    let matched = self.compare(&record, name, &mut continuations)?;
-                    wanted = matched > best;
-                    if wanted {
-                        best = matched;
-                        sections.clear();
-                        length = 0;
-                    }
-                }
-                more = record.flags & MULTI_EXTENT != 0;
-                if !wanted {
-                    continue;
-                }
-                // File unit size and interleave gap size (ECMA-119, 6.4.3).
-                if array(record.fixed, 26) != [0, 0] {
-                    return Err(Error::new(&"the file is interleaved"));
-                }
-                let extent = self.extent(self.tree.block, record.fixed)?;
-                length = length.saturating_add(extent.length as usize);
-                if extent.length > 0 {
-                    sections.push(extent);
-                }
-                if !more && best == Match::Exact {
-                    break 'directory;
-                }
+        while let Some(record) = records.next()? {
+            if !record.is_file() {
+                continue;
+            }
+            let matched = self.compare(&record, name, &mut continuations)?;
+            if matched <= best {
+                records.skip_sections(record)?;
+                continue;
+            }
+            best = matched;
+            file = Some(self.file(record, &mut records)?);
+            if best == Match::Exact {
+                break;
             }
         }
-        if more && wanted {
-            return Err(Error::new(&"the file's last section is missing"));
+        Ok(file)
+    }
+
+    /// The file whose first record this is; those of its other sections are
+    /// the next ones.
+    fn file(&self, first: Record<'a>, records: &mut Records<'a>) -> Result<File<'a>, Error> {
+        let mut sections = self.arena.vector();
+        let mut length = 0usize;
+        let mut record = first;
+        loop {
+            // File unit size and interleave gap size (ECMA-119, 6.4.3).
+            if array(record.fixed, 26) != [0, 0] {
+                return Err(Error::new(&"the file is interleaved"));
+            }
+            let extent = self.extent(self.tree.block, record.fixed)?;
+            length = length.saturating_add(extent.length as usize);
+            if extent.length > 0 {
+                sections.push(extent);
+            }
+            if !record.has_more_sections() {
+                break;
+            }
+            record = records
+                .next_section()?
+                .ok_or(Error::new(&"the file's last section is missing"))?;
         }
-        Ok((best != Match::No).then(|| File {
+        Ok(File {
             sections: sections.finish(),
             length,
-        }))
+        })
     }
 
     fn compare(
@@ -427,6 +429,56 @@ impl<'a, S: ReadAt> Iso<'a, S> {
     }
 }
 
+/// The records of a directory, in their order.
+struct Records<'b> {
+    /// What is left of the current sector, and what is behind that.
+    sector: &'b [u8],
+    rest: &'b [u8],
+}
+
+impl<'b> Records<'b> {
+    fn of(directory: &'b [u8]) -> Self {
+        Self {
+            sector: &[],
+            rest: directory,
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Record<'b>>, Error> {
+        loop {
+            if let Some(record) = Record::split(&mut self.sector)? {
+                return Ok(Some(record));
+            }
+            if self.rest.is_empty() {
+                return Ok(None);
+            }
+            let length = SECTOR.min(self.rest.len());
+            (self.sector, self.rest) = self.rest.split_at_checked(length).unwrap_or_default();
+        }
+    }
+
+    /// The next record of a file.
+    fn next_section(&mut self) -> Result<Option<Record<'b>>, Error> {
+        loop {
+            match self.next()? {
+                Some(record) if !record.is_file() => {}
+                record => return Ok(record),
+            }
+        }
+    }
+
+    /// Skips the other sections of the file whose first record this is.
+    fn skip_sections(&mut self, mut record: Record<'b>) -> Result<(), Error> {
+        while record.has_more_sections() {
+            match self.next_section()? {
+                Some(next) => record = next,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A directory record (ECMA-119, 9.1).
 struct Record<'b> {
     fixed: &'b [u8; FIXED],
@@ -437,6 +489,16 @@ struct Record<'b> {
 }
 
 impl<'b> Record<'b> {
+    /// Whether it is of a file, and not of a directory or of what belongs to a
+    /// file (9.1.6).
+    fn is_file(&self) -> bool {
+        self.flags & (DIRECTORY | ASSOCIATED) == 0
+    }
+
+    fn has_more_sections(&self) -> bool {
+        self.flags & MULTI_EXTENT != 0
+    }
+
     /// Takes the first record of what is left of a sector. `None`: the sector
     /// holds no more (6.8.1.1).
     fn split(sector: &mut &'b [u8]) -> Result<Option<Self>, Error> {

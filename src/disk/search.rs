@@ -13,11 +13,11 @@ use super::drive::Status;
 use super::iso9660::{Descriptor, Iso};
 use super::wait::Wait;
 use super::{CONTEXT, Carrier, Device, Disk, NO_CONTEXT, open};
-use crate::base::arena::{Arena, Vector};
+use crate::base::arena::{Arena, Vector, sort};
 use crate::base::error::Error;
 use crate::base::getdents::names;
 use crate::base::log::{Level, Report};
-use crate::base::text::{c_str, choice, same, words};
+use crate::base::text::{c_str, same, words};
 
 /// What the lines of the report begin with.
 const STEP: &str = "context disk";
@@ -140,7 +140,7 @@ fn any<'a>(
             break;
         }
         let found = match &hunt.best {
-            Some((key, _)) if key.label == Label::FIRST => break,
+            Some((key, _)) if key.label == Label::Context => break,
             best => best.is_some(),
         };
         let pending = if udev_is_busy {
@@ -175,7 +175,7 @@ fn any<'a>(
 struct Hunt<'a, 's> {
     arena: &'a Arena,
     paths: SystemPaths<'s>,
-    /// Every device seen.
+    /// Every device seen, in their [`order`].
     candidates: Vector<'a, Candidate<'a>>,
     /// Counts the looks.
     pass: u32,
@@ -191,8 +191,6 @@ struct Candidate<'a> {
     optical: bool,
     /// The last pass that listed it.
     listed: u32,
-    /// The last pass that examined it.
-    examined: u32,
     state: State,
 }
 
@@ -219,29 +217,40 @@ struct Key<'a> {
     name: &'a [u8],
 }
 
-/// Position of a label among those that count.
+/// The labels that count, the best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Label(u8);
+enum Label {
+    /// `CONTEXT`: OpenNebula 4.2 and later.
+    Context,
+    /// `_STRATUSLAB`: StratusLab's own.
+    StratusLab,
+    /// `CDROM`: so mkisofs names a volume when it is given no name, as up to
+    /// OpenNebula 4.0.
+    Cdrom,
+    /// Any other, on a device where the sample scripts of OpenNebula up to 4.0
+    /// and of StratusLab look.
+    Other,
+}
 
 impl Label {
-    /// `CONTEXT`: OpenNebula 4.2 and later.
-    const FIRST: Self = Self(0);
-
     /// `None`: a disk of this label does not count. Letters compare in any
     /// case, as some tools write labels in lower case.
     fn of(label: &[u8], name: &[u8]) -> Option<Self> {
-        // mkisofs names a volume CDROM when it is given no name, as up to
-        // OpenNebula 4.0; _STRATUSLAB is StratusLab's own.
-        choice("CONTEXT _STRATUSLAB CDROM", label, same)
-            .map(|position| Self(position as u8))
-            // Where the sample scripts of OpenNebula up to 4.0 and of
-            // StratusLab look, whatever the label.
-            .or(matches!(name, b"hdc" | b"sr0").then_some(Self(3)))
+        if same(label, b"CONTEXT") {
+            return Some(Self::Context);
+        }
+        if same(label, b"_STRATUSLAB") {
+            return Some(Self::StratusLab);
+        }
+        if same(label, b"CDROM") {
+            return Some(Self::Cdrom);
+        }
+        matches!(name, b"hdc" | b"sr0").then_some(Self::Other)
     }
 
     /// Whether nobody else uses this label.
     fn is_ours(self) -> bool {
-        self.0 < 2
+        matches!(self, Self::Context | Self::StratusLab)
     }
 }
 
@@ -261,21 +270,28 @@ fn is_skipped(name: &[u8]) -> bool {
     words(b"loop ram zram fd mtd dm- md nbd drbd").any(|prefix| name.starts_with(prefix))
 }
 
+/// The order of the keys, as far as it is known before reading: optical drives
+/// come first, then names decide.
+fn order(name: &[u8]) -> (bool, &[u8]) {
+    (!is_optical(name), name)
+}
+
 impl<'a> Hunt<'a, '_> {
     /// One look at all devices that are not settled.
     fn look(&mut self, report: &mut Report<'_>) -> Result<(), Error> {
         self.list()?;
-        while let Some(position) = self.next() {
-            let Some(candidate) = self.candidates.get_mut(position) else {
+        for position in 0..self.candidates.len() {
+            let Some(candidate) = self.candidates.get(position).copied() else {
                 break;
             };
-            candidate.examined = self.pass;
-            let candidate = *candidate;
+            if candidate.listed != self.pass || matches!(candidate.state, State::Done) {
+                continue;
+            }
             let state = self.examine(&candidate, report);
             if let Some(candidate) = self.candidates.get_mut(position) {
                 candidate.state = state;
             }
-            if matches!(&self.best, Some((key, _)) if key.label == Label::FIRST) {
+            if matches!(&self.best, Some((key, _)) if key.label == Label::Context) {
                 // The rest comes later by kind or name.
                 break;
             }
@@ -288,52 +304,54 @@ impl<'a> Hunt<'a, '_> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, self.paths.block, flags, Mode::empty())?;
         let last = self.pass;
-        self.pass = last.wrapping_add(1);
+        let pass = last.wrapping_add(1);
+        self.pass = pass;
+        let mut new = self.arena.vector();
         names(directory.as_fd(), &mut |name| {
             if is_skipped(name) {
                 return Ok(());
             }
-            let mut known = self.candidates.iter_mut();
-            if let Some(known) = known.find(|known| known.name == name) {
-                if known.listed != last {
-                    // Gone and back is another device.
-                    known.state = State::Empty;
+            match self.known(name) {
+                Some(known) => {
+                    if known.listed != last {
+                        // Gone and back is another device.
+                        known.state = State::Empty;
+                    }
+                    known.listed = pass;
                 }
-                known.listed = self.pass;
-                return Ok(());
+                None => new.push(self.candidate(name)?),
             }
-            // sysfs writes the slash of a name such as cciss/c0d0 as `!`.
-            let node = self.arena.copy(name);
-            for byte in node.iter_mut().filter(|byte| **byte == b'!') {
-                *byte = b'/';
-            }
-            self.candidates.push(Candidate {
-                path: c_str(self.arena, &[self.paths.dev.to_bytes(), b"/", node])?,
-                name: self.arena.copy(name),
-                optical: is_optical(name),
-                listed: self.pass,
-                examined: last,
-                state: State::Empty,
-            });
             Ok(())
-        })
+        })?;
+        self.candidates.extend(&new);
+        sort(&mut self.candidates, |one, other| {
+            order(one.name) < order(other.name)
+        });
+        Ok(())
     }
 
-    /// The first device to look at, in the order of the keys as far as it is
-    /// known before reading.
-    fn next(&self) -> Option<usize> {
-        let order = |candidate: &Candidate<'a>| (!candidate.optical, candidate.name);
-        let mut first = None;
-        for (position, candidate) in self.candidates.iter().enumerate() {
-            if candidate.listed == self.pass
-                && candidate.examined != self.pass
-                && !matches!(candidate.state, State::Done)
-                && first.is_none_or(|(_, first)| order(candidate) < order(first))
-            {
-                first = Some((position, candidate));
-            }
+    /// The candidate of this name, if an earlier pass listed it.
+    fn known(&mut self, name: &[u8]) -> Option<&mut Candidate<'a>> {
+        let position = self
+            .candidates
+            .partition_point(|candidate| order(candidate.name) < order(name));
+        let candidate = self.candidates.get_mut(position)?;
+        (candidate.name == name).then_some(candidate)
+    }
+
+    fn candidate(&self, name: &[u8]) -> Result<Candidate<'a>, Error> {
+        // sysfs writes the slash of a name such as cciss/c0d0 as `!`.
+        let node = self.arena.copy(name);
+        for byte in node.iter_mut().filter(|byte| **byte == b'!') {
+            *byte = b'/';
         }
-        first.map(|(position, _)| position)
+        Ok(Candidate {
+            path: c_str(self.arena, &[self.paths.dev.to_bytes(), b"/", node])?,
+            name: self.arena.copy(name),
+            optical: is_optical(name),
+            listed: self.pass,
+            state: State::Empty,
+        })
     }
 
     /// Reads what tells whether a device is a context disk.

@@ -2,16 +2,17 @@
 use rustix::fd::BorrowedFd;
 use rustix::fs::readlinkat_raw;
 use rustix::io::Errno;
+use ufmt::uwrite;
 
 use super::wire::Device;
-use crate::base::arena::{Arena, Set, Vector};
-use crate::base::text::{c_str, format, same, split};
+use crate::base::arena::{Arena, Set, Vector, sort};
+use crate::base::text::{Mac, c_str, cut, split};
 use crate::plan::{Link, LinkName};
 
 /// What became of one link of the plan.
 #[derive(Clone, Copy)]
-pub struct Match<'a> {
-    /// Its device as it was when it was found.
+pub struct Binding<'a> {
+    /// Its device as it was when it was listed.
     pub device: Option<&'a Device<'a>>,
     /// The device's MAC must become that of the link.
     pub set_mac: bool,
@@ -19,13 +20,22 @@ pub struct Match<'a> {
     pub problem: &'static str,
 }
 
-impl<'a> Match<'a> {
-    /// The device if there is one, else the problem.
-    fn of(device: Option<&'a Device<'a>>, problem: &'static str) -> Self {
+impl<'a> Binding<'a> {
+    /// To this device.
+    fn to(device: &'a Device<'a>) -> Self {
         Self {
-            device,
+            device: Some(device),
             set_mac: false,
-            problem: if device.is_some() { "" } else { problem },
+            problem: "",
+        }
+    }
+
+    /// To none, for this reason.
+    fn none(problem: &'static str) -> Self {
+        Self {
+            device: None,
+            set_mac: false,
+            problem,
         }
     }
 }
@@ -36,113 +46,405 @@ impl<'a> Match<'a> {
 ///
 /// `sys_net` is /sys/class/net; the physical devices come in the kernel's
 /// order.
-pub fn assign<'a>(
+pub fn bind<'a>(
     arena: &'a Arena,
     links: &[Link<'a>],
     physical: &'a [Device<'a>],
     sys_net: Option<BorrowedFd>,
-) -> Vector<'a, Match<'a>> {
+) -> Vector<'a, Binding<'a>> {
+    let mut devices = Devices::new(arena, physical);
     let mut taken = Set::new(arena);
-    let mut matches = arena.vector();
+    let mut bindings = arena.vector();
     for link in links {
-        let mut found = assign_one(arena, link, physical, sys_net);
-        if let Some(device) = found.device
+        let mut binding = devices.find(link, sys_net);
+        if let Some(device) = binding.device
             && !taken.insert(device.index, b"")
         {
-            let problem = "its device belongs to another NIC of the context already";
-            found = Match::of(None, problem);
+            binding = Binding::none("its device belongs to another NIC of the context already");
         }
-        matches.push(found);
+        bindings.push(binding);
     }
-    matches
+    bindings
 }
 
-fn assign_one<'a>(
+/// The physical devices, and where to look them up: many links and many
+/// devices are matched in little time.
+struct Devices<'a> {
     arena: &'a Arena,
-    link: &Link<'a>,
     physical: &'a [Device<'a>],
-    sys_net: Option<BorrowedFd>,
-) -> Match<'a> {
-    let with_mac = with_mac(link, physical);
-    match link.name {
-        LinkName::Eth(number) if link.mac.is_none() => {
-            let name = format(arena, &link.name);
-            let named = physical.iter().find(|device| same(device.name, name));
-            Match::of(
-                named.or_else(|| physical.get(number as usize)),
-                "it has no MAC, and there is no network device of its name or number",
-            )
-        }
-        LinkName::Pci(_) if with_mac.device.is_none() => on_bus(arena, link, physical, sys_net),
-        _ => with_mac,
-    }
+    by_mac: Index<'a>,
+    /// By name, in lower case.
+    by_name: Index<'a>,
+    /// By what the bus may call them; made when it is first needed.
+    by_address: Option<Result<Index<'a>, Errno>>,
 }
 
-fn with_mac<'a>(link: &Link<'a>, physical: &'a [Device<'a>]) -> Match<'a> {
-    let mut found = Match::of(None, "no network device has its MAC");
-    for device in physical {
-        if device.mac.is_none() || device.mac != link.mac {
-            continue;
+impl<'a> Devices<'a> {
+    fn new(arena: &'a Arena, physical: &'a [Device<'a>]) -> Self {
+        let mut macs = arena.vector();
+        let mut names = arena.vector();
+        for (position, device) in physical.iter().enumerate() {
+            if let Some(mac) = &device.mac {
+                macs.push((&mac.0[..], position));
+            }
+            let name = arena.copy(device.name);
+            name.make_ascii_lowercase();
+            names.push((&*name, position));
         }
-        let problem = match found.device {
-            None => "",
-            Some(_) => "several network devices have its MAC, the first by name is used",
+        Self {
+            arena,
+            physical,
+            by_mac: Index::new(macs),
+            by_name: Index::new(names),
+            by_address: None,
+        }
+    }
+
+    fn find(&mut self, link: &Link<'a>, sys_net: Option<BorrowedFd>) -> Binding<'a> {
+        match (link.name, link.mac) {
+            (LinkName::Eth(number), None) => self.without_mac(number),
+            (LinkName::Eth(_), Some(mac)) => self
+                .with_mac(mac)
+                .unwrap_or(Binding::none("no network device has its MAC")),
+            (LinkName::Pci(_), mac) => mac
+                .and_then(|mac| self.with_mac(mac))
+                .unwrap_or_else(|| self.at_pci_address(link, sys_net)),
+        }
+    }
+
+    /// The device that is called `ethN`, else the one at that position.
+    fn without_mac(&self, number: u32) -> Binding<'a> {
+        let mut name = self.arena.vector();
+        uwrite!(name, "eth{}", number);
+        let named = self.by_name.get(&name).first();
+        let position = named.map_or(number as usize, |(_, position)| *position);
+        match self.physical.get(position) {
+            Some(device) => Binding::to(device),
+            None => {
+                Binding::none("it has no MAC, and there is no network device of its name or number")
+            }
+        }
+    }
+
+    fn with_mac(&self, mac: Mac) -> Option<Binding<'a>> {
+        let found = self.by_mac.get(&mac.0);
+        let devices = found
+            .iter()
+            .filter_map(|(_, position)| self.physical.get(*position));
+        let first = devices.reduce(|one, other| if other.name < one.name { other } else { one });
+        let mut binding = Binding::to(first?);
+        if found.len() > 1 {
+            binding.problem = "several network devices have its MAC, the first by name is used";
+        }
+        Some(binding)
+    }
+
+    fn at_pci_address(&mut self, link: &Link<'a>, sys_net: Option<BorrowedFd>) -> Binding<'a> {
+        let none = Binding::none("no network device has its MAC or its PCI address");
+        let (Some(address), Some(sys_net)) = (link.pci, sys_net) else {
+            return none;
         };
-        if found.device.is_none_or(|first| device.name < first.name) {
-            found.device = Some(device);
-        }
-        found.problem = problem;
-    }
-    found
-}
-
-/// The device on the bus at the link's PCI address.
-fn on_bus<'a>(
-    arena: &Arena,
-    link: &Link<'a>,
-    physical: &'a [Device<'a>],
-    sys_net: Option<BorrowedFd>,
-) -> Match<'a> {
-    let mut found = Match::of(None, "no network device has its MAC or its PCI address");
-    if let (Some(address), Some(sys_net)) = (link.pci, sys_net) {
-        for device in physical {
-            match is_at(arena, device, address, sys_net) {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(_) => {
-                    return Match::of(None, "the PCI address of a network device cannot be read");
-                }
+        let (arena, physical) = (self.arena, self.physical);
+        let by_address = self
+            .by_address
+            .get_or_insert_with(|| read_addresses(arena, physical, sys_net));
+        let Ok(by_address) = by_address else {
+            return Binding::none("the PCI address of a network device cannot be read");
+        };
+        let found = by_address.get(address);
+        // A device may have a name twice: the first and the last tell.
+        match (found.first(), found.last()) {
+            (Some((_, first)), Some((_, last))) if first != last => {
+                Binding::none("several network devices have its PCI address")
             }
-            if found.device.is_some() {
-                return Match::of(None, "several network devices have its PCI address");
+            (Some((_, position)), _) => {
+                self.physical.get(*position).map_or(none, |device| Binding {
+                    set_mac: link.mac.is_some(),
+                    ..Binding::to(device)
+                })
             }
-            found = Match::of(Some(device), "");
-            found.set_mac = link.mac.is_some();
+            (None, _) => none,
         }
     }
-    found
 }
 
-/// Whether the address is a part of the path that the device's link in sysfs
-/// leads to, as in `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`.
-fn is_at(
-    arena: &Arena,
-    device: &Device,
-    address: &[u8],
+/// What tells a device, and its position among the physical devices.
+type Entry<'a> = (&'a [u8], usize);
+
+/// A sorted list of entries.
+struct Index<'a>(Vector<'a, Entry<'a>>);
+
+impl<'a> Index<'a> {
+    #[inline(never)]
+    fn new(mut entries: Vector<'a, Entry<'a>>) -> Self {
+        sort(&mut entries, |one, other| one < other);
+        Self(entries)
+    }
+
+    /// Those of this key, in the kernel's order.
+    #[inline(never)]
+    fn get(&self, key: &[u8]) -> &[Entry<'a>] {
+        let start = self.0.partition_point(|entry| entry.0 < key);
+        let end = self.0.partition_point(|entry| entry.0 <= key);
+        self.0.get(start..end).unwrap_or_default()
+    }
+}
+
+/// What each part of the path says that the device's link in sysfs leads to,
+/// as in `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`.
+fn read_addresses<'a>(
+    arena: &'a Arena,
+    physical: &[Device],
     sys_net: BorrowedFd,
-) -> Result<bool, Errno> {
+) -> Result<Index<'a>, Errno> {
     const LONGEST: usize = 1024;
-    let mut path = [0; LONGEST];
-    let length = match readlinkat_raw(sys_net, c_str(arena, &[device.name])?, &mut path) {
-        Ok(length) => length,
-        // Not a link, or gone: on no bus.
-        Err(Errno::INVAL | Errno::NOENT) => 0,
-        Err(errno) => return Err(errno),
-    };
-    let path = path.get(..length).unwrap_or_default();
-    Ok(split(path, |byte| byte == b'/').any(|part| {
-        // `01:01.0` is `0000:01:01.0` and not `0000:101:01.0`.
-        part.strip_suffix(address)
-            .is_some_and(|domain| matches!(domain.last(), None | Some(b':')))
-    }))
+    let mut names = arena.vector();
+    for (position, device) in physical.iter().enumerate() {
+        let mut path = [0; LONGEST];
+        let length = match readlinkat_raw(sys_net, c_str(arena, &[device.name])?, &mut path) {
+            Ok(length) => length,
+            // Not a link, or gone: on no bus.
+            Err(Errno::INVAL | Errno::NOENT) => continue,
+            Err(errno) => return Err(errno),
+        };
+        let path = &*arena.copy(path.get(..length).unwrap_or_default());
+        for part in split(path, |byte| byte == b'/') {
+            names.push((part, position));
+            // `0000:01:01.0` is also `01:01.0`, and `0000:101:01.0` is not.
+            let mut rest = part;
+            while let Some((_, address)) = cut(rest, b':') {
+                names.push((address, position));
+                rest = address;
+            }
+        }
+    }
+    Ok(Index::new(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use rustix::fd::{AsFd, OwnedFd};
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+
+    use super::*;
+
+    /// /sys/class/net of a machine, for one test.
+    struct SysNet(std::path::PathBuf);
+
+    impl SysNet {
+        /// One of devices and what their links lead to.
+        fn new(test: &str, devices: &[(&str, &str)]) -> Self {
+            let name = format!("onecontext-sys-{test}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir_all(&path).unwrap();
+            for (device, target) in devices {
+                symlink(target, path.join(device)).unwrap();
+            }
+            Self(path)
+        }
+
+        fn open(&self) -> OwnedFd {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            openat(CWD, self.0.to_str().unwrap(), flags, Mode::empty()).unwrap()
+        }
+    }
+
+    impl Drop for SysNet {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// A device whose MAC ends so; 0 is none.
+    fn device(index: u32, name: &str, mac: u8) -> Device<'_> {
+        Device {
+            index,
+            name: name.as_bytes(),
+            mac: (mac != 0).then_some(Mac([2, 0, 0, 0, 0, mac])),
+            mtu: 1500,
+            up: false,
+            physical: true,
+        }
+    }
+
+    fn eth(number: u32, mac: u8) -> Link<'static> {
+        Link {
+            mac: (mac != 0).then_some(Mac([2, 0, 0, 0, 0, mac])),
+            ..Link::new(LinkName::Eth(number))
+        }
+    }
+
+    fn pci(number: u32, mac: u8, address: &'static str) -> Link<'static> {
+        Link {
+            name: LinkName::Pci(number),
+            pci: Some(address.as_bytes()),
+            ..eth(number, mac)
+        }
+    }
+
+    /// The name of each link's device, `+` where it gets the link's MAC; else
+    /// or also the problem.
+    fn bound(links: &[Link<'static>], devices: &[Device], sys_net: Option<&SysNet>) -> Vec<String> {
+        let arena = Arena::new();
+        let sys_net = sys_net.map(SysNet::open);
+        // Bindings live as long as the arena.
+        let mut physical = arena.vector();
+        for device in devices {
+            physical.push(Device {
+                name: arena.copy(device.name),
+                ..*device
+            });
+        }
+        let sys_net = sys_net.as_ref().map(AsFd::as_fd);
+        let bindings = bind(&arena, links, physical.finish(), sys_net);
+        let text = |binding: &Binding| {
+            let name = binding.device.map_or(&b"-"[..], |device| device.name);
+            let name = std::str::from_utf8(name).unwrap();
+            let mac = if binding.set_mac { "+" } else { "" };
+            format!("{name}{mac} {}", binding.problem)
+                .trim_end()
+                .to_string()
+        };
+        bindings.iter().map(text).collect()
+    }
+
+    #[test]
+    fn by_mac() {
+        let devices = [
+            device(7, "ens5", 5),
+            device(3, "ens3", 3),
+            device(4, "ens4", 0),
+        ];
+        assert_eq!(
+            bound(&[eth(0, 3), eth(1, 4), eth(7, 5)], &devices, None),
+            ["ens3", "- no network device has its MAC", "ens5"]
+        );
+        assert_eq!(
+            bound(&[eth(0, 3)], &[], None),
+            ["- no network device has its MAC"]
+        );
+    }
+
+    #[test]
+    fn of_one_mac_the_first_by_name_counts() {
+        let devices = [
+            device(2, "ens9", 1),
+            device(3, "ens4", 1),
+            device(4, "ens5", 2),
+        ];
+        assert_eq!(
+            bound(&[eth(0, 1), eth(1, 2)], &devices, None),
+            [
+                "ens4 several network devices have its MAC, the first by name is used",
+                "ens5"
+            ]
+        );
+    }
+
+    #[test]
+    fn no_device_is_given_twice() {
+        let devices = [device(2, "ens3", 1)];
+        let taken = "- its device belongs to another NIC of the context already";
+        assert_eq!(
+            bound(&[eth(0, 1), eth(1, 1)], &devices, None),
+            ["ens3", taken]
+        );
+        assert_eq!(
+            bound(&[eth(0, 0), eth(1, 1)], &devices, None),
+            ["ens3", taken]
+        );
+    }
+
+    #[test]
+    fn without_mac_names_count_before_positions() {
+        let devices = [
+            device(2, "ens3", 1),
+            device(3, "eth2", 2),
+            device(4, "eth0", 3),
+            device(5, "ETH3", 4),
+            device(6, "eth01", 5),
+        ];
+        let missing = "- it has no MAC, and there is no network device of its name or number";
+        assert_eq!(
+            bound(
+                &[0, 2, 3, 1, 4, 5].map(|number| eth(number, 0)),
+                &devices,
+                None
+            ),
+            [
+                "eth0",
+                "eth2",
+                "ETH3",
+                // At its position, and that is another's already.
+                "- its device belongs to another NIC of the context already",
+                "eth01",
+                missing
+            ]
+        );
+    }
+
+    #[test]
+    fn pci_links_by_mac_then_by_address() {
+        let sys_net = SysNet::new(
+            "pci",
+            &[
+                ("ens3", "../../devices/pci0000:00/0000:01:01.0/net/ens3"),
+                (
+                    "ens4",
+                    "../../devices/pci0000:00/0000:101:02.0/virtio1/net/ens4",
+                ),
+                ("ens5", "../../devices/pci0000:00/0000:01:03.0/net/ens5"),
+                ("ens6", "../../devices/pci0000:00/0000:01:03.0/net/ens6"),
+                ("veth0", "../../devices/virtual/net/veth0"),
+            ],
+        );
+        let devices = [
+            device(2, "ens3", 3),
+            device(3, "ens4", 4),
+            device(4, "ens5", 5),
+            device(5, "ens6", 6),
+            device(6, "veth0", 7),
+            device(7, "gone", 8),
+        ];
+        let missing = "- no network device has its MAC or its PCI address";
+        for (link, expected) in [
+            (pci(0, 4, "01:01.0"), "ens4"),
+            (pci(0, 9, "01:01.0"), "ens3+"),
+            (pci(0, 0, "01:01.0"), "ens3"),
+            (pci(0, 9, "0000:01:01.0"), "ens3+"),
+            (pci(0, 9, "01:02.0"), missing),
+            (pci(0, 9, "1:01.0"), missing),
+            (pci(0, 9, "101:02.0"), "ens4+"),
+            (
+                pci(0, 9, "01:03.0"),
+                "- several network devices have its PCI address",
+            ),
+            (pci(0, 9, "01:09.0"), missing),
+        ] {
+            let address = std::str::from_utf8(link.pci.unwrap()).unwrap();
+            assert_eq!(
+                bound(&[link], &devices, Some(&sys_net)),
+                [expected],
+                "{address}"
+            );
+        }
+        assert_eq!(bound(&[pci(0, 9, "01:01.0")], &devices, None), [missing]);
+    }
+
+    #[test]
+    fn a_bus_that_cannot_be_read_is_no_bus_without_the_device() {
+        let file = SysNet::new("file", &[]);
+        fs::write(file.0.join("ens3"), "").unwrap();
+        let missing = "- no network device has its MAC or its PCI address";
+        let unreadable = "- the PCI address of a network device cannot be read";
+        let devices = [device(2, "ens3", 3)];
+        let link = pci(0, 9, "01:01.0");
+        // What is no link is on no bus.
+        assert_eq!(bound(&[link], &devices, Some(&file)), [missing]);
+        let devices = [device(2, "ens3/x", 3)];
+        assert_eq!(bound(&[link], &devices, Some(&file)), [unreadable]);
+    }
 }

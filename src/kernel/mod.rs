@@ -15,11 +15,11 @@ use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::text::{Escaped, Format, Mac, format};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Prefix, Route};
-use devices::{Match, assign};
+use devices::{Binding, bind};
 use socket::Socket;
 use wire::{Device, Message, Reply};
 
-/// What this room touches beside its own socket.
+/// What this module touches beside its own socket.
 pub struct Machine {
     /// /proc/sys/net/ipv6/conf; `None` where the kernel has no IPv6.
     pub ipv6_conf: Option<OwnedFd>,
@@ -49,17 +49,17 @@ pub fn apply<'a>(
     let Some(mut kernel) = Kernel::open(arena, machine, report) else {
         return plan.links;
     };
-    let matches = kernel.find(plan.links, wait);
+    let bindings = kernel.find(plan.links, wait);
     let mut applied = arena.vector();
-    for (link, found) in plan.links.iter().zip(matches.iter()) {
-        if let Some(device) = found.device
-            && let Some(on) = kernel.link(On { link, device }, found.set_mac)
+    for (link, binding) in plan.links.iter().zip(bindings.iter()) {
+        if let Some(device) = binding.device
+            && let Some(with_addresses) = kernel.link(BoundLink { link, device }, binding.set_mac)
         {
-            applied.push(on);
+            applied.push(with_addresses);
         }
     }
     kernel.read_back(&applied);
-    links(arena, plan, &matches, true)
+    links(arena, plan, &bindings, true)
 }
 
 /// Finds the devices of the links and applies nothing.
@@ -71,8 +71,8 @@ pub fn find<'a>(
 ) -> &'a [Link<'a>] {
     match Kernel::open(arena, machine, report) {
         Some(mut kernel) => {
-            let matches = kernel.find(plan.links, &mut || false);
-            links(arena, plan, &matches, false)
+            let bindings = kernel.find(plan.links, &mut || false);
+            links(arena, plan, &bindings, false)
         }
         None => plan.links,
     }
@@ -82,15 +82,15 @@ pub fn find<'a>(
 fn links<'a>(
     arena: &'a Arena,
     plan: &Plan<'a>,
-    matches: &[Match<'a>],
+    bindings: &[Binding<'a>],
     applied: bool,
 ) -> &'a [Link<'a>] {
     let mut links = arena.vector();
-    for (link, found) in plan.links.iter().zip(matches) {
-        let index = found.device.filter(|_| applied);
+    for (link, binding) in plan.links.iter().zip(bindings) {
+        let applied = binding.device.filter(|_| applied);
         links.push(Link {
-            device: found.device.map(|device| device.name),
-            index: index.map_or(0, |device| device.index),
+            device: binding.device.map(|device| device.name),
+            index: applied.map_or(0, |device| device.index),
             ..*link
         });
     }
@@ -138,23 +138,25 @@ impl<'a, 'k> Kernel<'a, 'k> {
         &mut self,
         links: &[Link<'a>],
         wait: &mut dyn FnMut() -> bool,
-    ) -> Vector<'a, Match<'a>> {
+    ) -> Vector<'a, Binding<'a>> {
         loop {
-            let physical = self.devices(|device| device.physical);
+            let physical = self.physical_devices();
             let sys_net = self.machine.sys_net.as_ref().map(AsFd::as_fd);
-            let matches = assign(self.arena, links, physical, sys_net);
-            if matches.iter().all(|found| found.device.is_some()) || !wait() {
-                for (link, found) in links.iter().zip(matches.iter()) {
-                    if !found.problem.is_empty() {
-                        self.mismatch(link, found.problem, physical);
+            let bindings = bind(self.arena, links, physical, sys_net);
+            if bindings.iter().all(|binding| binding.device.is_some()) || !wait() {
+                for (link, binding) in links.iter().zip(bindings.iter()) {
+                    if !binding.problem.is_empty() {
+                        self.mismatch(link, binding.problem, physical);
                     }
                 }
-                return matches;
+                return bindings;
             }
         }
     }
 
     fn mismatch(&mut self, link: &Link<'a>, problem: &str, physical: &[Device<'a>]) {
+        /// How many devices a message names.
+        const NAMED: usize = 8;
         let mut line = self.report.line();
         uwrite!(line, "find the device of {}", link.name);
         if let Some(mac) = link.mac {
@@ -165,12 +167,15 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
         uwrite!(line, ": {}", problem);
         let mut separator = "; there are: ";
-        for device in physical {
+        for device in physical.iter().take(NAMED) {
             uwrite!(line, "{}{}", separator, Escaped(device.name));
             if let Some(mac) = device.mac {
                 uwrite!(line, " {}", mac);
             }
             separator = ", ";
+        }
+        if physical.len() > NAMED {
+            uwrite!(line, " and {} more", physical.len() - NAMED);
         }
         if physical.is_empty() {
             uwrite!(
@@ -181,46 +186,62 @@ impl<'a, 'k> Kernel<'a, 'k> {
         self.report.say(Level::Problem, line);
     }
 
-    /// The devices that are `wanted`.
-    fn devices(&mut self, wanted: fn(&Device) -> bool) -> &'a [Device<'a>] {
+    /// The network cards, in the kernel's order.
+    fn physical_devices(&mut self) -> &'a [Device<'a>] {
         let arena = self.arena;
         let mut devices = arena.vector();
         self.message.links();
-        self.list("list the network devices: RTM_GETLINK", &mut |answer| {
-            if let Some(device) = answer.link().filter(wanted) {
-                let name = arena.copy(device.name);
-                devices.push(Device { name, ..device });
+        self.list("list the network devices: RTM_GETLINK", &mut |reply| {
+            if let Some(device) = reply.link().filter(|device| device.physical) {
+                devices.push(device.copy(arena));
             }
         });
         devices.finish()
+    }
+
+    /// The device of this name, if there is one.
+    fn device(&mut self, name: &[u8]) -> Option<&'a Device<'a>> {
+        let arena = self.arena;
+        let mut devices = arena.vector();
+        self.message.link_named(name);
+        let found = self.socket.request(&mut self.message, &mut |reply| {
+            if let Some(device) = reply.link() {
+                devices.push(device.copy(arena));
+            }
+        });
+        if let Err(nack) = found
+            && nack.errno != Errno::NODEV
+        {
+            let mut line = self.report.line();
+            uwrite!(
+                line,
+                "look for the network device {}: {}",
+                Escaped(name),
+                nack
+            );
+            self.report.say(Level::Problem, line);
+        }
+        devices.finish().first()
     }
 
     /// Sends the message, which asks for a list. `false`: it was refused.
     fn list(&mut self, step: &str, each: &mut dyn FnMut(&Reply)) -> bool {
         match self.socket.request(&mut self.message, each) {
             Ok(()) => true,
-            Err(refusal) => {
+            Err(nack) => {
                 let mut line = self.report.line();
-                uwrite!(line, "{}: {}", step, refusal);
+                uwrite!(line, "{}: {}", step, nack);
                 self.report.say(Level::Problem, line);
                 false
             }
         }
     }
 
-    /// Applies one link. Gives it with the device that has its addresses.
-    fn link(&mut self, on: On<'a>, set_mac: bool) -> Option<On<'a>> {
+    /// Applies one link. Gives it with the device that has its addresses, if it
+    /// is to have any.
+    fn link(&mut self, on: BoundLink<'a>, set_mac: bool) -> Option<BoundLink<'a>> {
         let link = on.link;
-        let by_dhcp = link.ipv4 == Some(Ipv4Method::Dhcp) || link.ipv6 == Some(Ipv6Method::Dhcp);
-        if by_dhcp && !self.machine.dhcp_managed {
-            let mut line = self.report.line();
-            uwrite!(
-                line,
-                "{}: DHCP is not done: enable a network manager in the image, or list addresses",
-                link.name
-            );
-            self.report.say(Level::Problem, line);
-        }
+        self.say_who_does_dhcp(on);
         let by_router = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
             && !self.machine.routers_managed;
         let needed = by_router || !link.addresses.is_empty() || !link.routes.is_empty();
@@ -229,34 +250,33 @@ impl<'a, 'k> Kernel<'a, 'k> {
             return None;
         }
         let on = match link.vlan {
-            Some(id) => {
-                let device = self.vlan(on, id)?;
-                self.set_up(On { link, device }, true, None);
-                On { link, device }
-            }
+            Some(id) => self.vlan(on, id)?,
             None => on,
         };
-        let index = on.device.index;
-        for prefix in link.addresses {
-            self.message.new_address(index, *prefix);
-            self.request("add an address", on, prefix);
-        }
-        // Next hops need the networks on the link to be there.
-        for by_gateway in [false, true] {
-            for route in link.routes {
-                if route.gateway.is_some() == by_gateway && !connected(link, route) {
-                    self.message.new_route(index, route);
-                    self.request("add a route", on, route);
-                }
-            }
-        }
+        self.add_addresses(on);
+        self.add_routes(on);
         Some(on)
     }
 
-    /// Sets the IPv6 parameters, MAC and MTU and raises the link, as far as
-    /// that is not so yet.
-    fn set_up(&mut self, on: On, needed: bool, mac: Option<Mac>) {
-        let On { link, device } = on;
+    /// Says so where nobody does the DHCP that the link needs.
+    fn say_who_does_dhcp(&mut self, on: BoundLink) {
+        let link = on.link;
+        let by_dhcp = link.ipv4 == Some(Ipv4Method::Dhcp) || link.ipv6 == Some(Ipv6Method::Dhcp);
+        if by_dhcp && !self.machine.dhcp_managed {
+            let mut line = self.report.line();
+            uwrite!(
+                line,
+                "{}: DHCP is not done: enable a network manager in the image, or list addresses",
+                on
+            );
+            self.report.say(Level::Problem, line);
+        }
+    }
+
+    /// Sets the IPv6 parameters, MAC and MTU, and the link up where that is
+    /// `needed`, as far as that is not so yet.
+    fn set_up(&mut self, on: BoundLink, needed: bool, mac: Option<Mac>) {
+        let BoundLink { link, device } = on;
         // Before the link goes up.
         self.ipv6(on);
         if let Some(mac) = mac {
@@ -269,44 +289,76 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
         if needed && !device.up {
             self.message.set_up(device.index);
-            self.request("raise the link", on, &"up");
+            self.request("set the link", on, &"up");
         }
     }
 
-    /// Sets what IPv6 does by itself.
-    fn ipv6(&mut self, on: On) {
-        const NAMES: [&str; 4] = ["ra_defrtr_metric", "disable_ipv6", "accept_ra", "autoconf"];
-        let metric = on.link.router_metric();
-        let by_kernel = u32::from(!self.machine.routers_managed);
-        let values: &[u32] = match on.link.ipv6 {
-            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => &[metric, 0, by_kernel, by_kernel],
-            Some(Ipv6Method::Static) => &[metric, 0, 0, 0],
-            Some(Ipv6Method::Disable) => &[metric, 1],
-            Some(Ipv6Method::Skip) => &[],
-            None => &[metric],
-        };
-        for (name, value) in NAMES.iter().zip(values) {
-            let result = match &self.machine.ipv6_conf {
-                Some(conf) => sysctl::set_ipv6(self.arena, conf, on.device.name, name, *value),
-                // Without IPv6 it is disabled already.
-                None if values.len() <= 2 => Ok(()),
-                None => Err(Errno::AFNOSUPPORT),
-            };
-            if let Err(errno) = result {
-                // Before 5.12 a router's metric is not to be chosen.
-                if *value == metric && errno == Errno::NOENT {
-                    continue;
+    fn add_addresses(&mut self, on: BoundLink) {
+        for prefix in on.link.addresses {
+            self.message.new_address(on.device.index, *prefix);
+            self.request("add an address", on, prefix);
+        }
+    }
+
+    fn add_routes(&mut self, on: BoundLink) {
+        // Next hops need the networks on the link to be there.
+        for by_gateway in [false, true] {
+            for route in on.link.routes {
+                if route.gateway.is_some() == by_gateway && !connected(on.link, route) {
+                    self.message.new_route(on.device.index, route);
+                    self.request("add a route", on, route);
                 }
-                let mut line = self.report.line();
-                uwrite!(line, "set {} of {}: {}", *name, on, Error::from(errno));
-                self.report.say(Level::Problem, line);
-                return;
             }
         }
     }
 
-    /// The 802.1Q device of a PCI link; made if it is not there.
-    fn vlan(&mut self, on: On, id: u16) -> Option<&'a Device<'a>> {
+    /// Sets what IPv6 does by itself.
+    fn ipv6(&mut self, on: BoundLink) {
+        const ROUTER_METRIC: &str = "ra_defrtr_metric";
+        let metric = (ROUTER_METRIC, on.link.router_metric());
+        let by_kernel = u32::from(!self.machine.routers_managed);
+        let parameters: &[(&str, u32)] = match on.link.ipv6 {
+            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => &[
+                metric,
+                ("disable_ipv6", 0),
+                ("accept_ra", by_kernel),
+                ("autoconf", by_kernel),
+            ],
+            Some(Ipv6Method::Static) => &[
+                metric,
+                ("disable_ipv6", 0),
+                ("accept_ra", 0),
+                ("autoconf", 0),
+            ],
+            Some(Ipv6Method::Disable) => &[metric, ("disable_ipv6", 1)],
+            Some(Ipv6Method::Skip) => &[],
+            None => &[metric],
+        };
+        let Some(conf) = &self.machine.ipv6_conf else {
+            if let Some(Ipv6Method::Auto | Ipv6Method::Dhcp | Ipv6Method::Static) = on.link.ipv6 {
+                self.cannot_set("IPv6", on, Errno::AFNOSUPPORT);
+            }
+            return;
+        };
+        for (name, value) in parameters {
+            match sysctl::set_ipv6(self.arena, conf, on.device.name, name, *value) {
+                Ok(()) => {}
+                // Before 5.12 a router's metric is not to be chosen.
+                Err(Errno::NOENT) if *name == ROUTER_METRIC => {}
+                Err(errno) => return self.cannot_set(name, on, errno),
+            }
+        }
+    }
+
+    fn cannot_set(&mut self, what: &str, on: BoundLink, errno: Errno) {
+        let mut line = self.report.line();
+        uwrite!(line, "set {} of {}: {}", what, on, Error::from(errno));
+        self.report.say(Level::Problem, line);
+    }
+
+    /// The link with its 802.1Q device, which is made if it is not there, and
+    /// set up.
+    fn vlan(&mut self, on: BoundLink<'a>, id: u16) -> Option<BoundLink<'a>> {
         const LONGEST: usize = 15; // IFNAMSIZ of linux/if.h, without the NUL
         let mut name = self.arena.vector();
         uwrite!(name, "{}.{}", Escaped(on.device.name), id);
@@ -314,42 +366,43 @@ impl<'a, 'k> Kernel<'a, 'k> {
             name.clear();
             uwrite!(name, "vlan{}", id);
         }
-        for attempt in 0..2 {
-            let devices = self.devices(|_| true);
-            let made = devices.iter().find(|device| *device.name == *name);
-            if made.is_some() || attempt > 0 {
-                return made;
+        let device = match self.device(&name) {
+            Some(device) => device,
+            None => {
+                self.message.new_vlan(on.device.index, &name, id);
+                self.request("make a VLAN device", on, &Escaped(&name));
+                self.device(&name)?
             }
-            self.message.new_vlan(on.device.index, &name, id);
-            self.request("make a VLAN device", on, &Escaped(&name));
-        }
-        None
+        };
+        let on = BoundLink { device, ..on };
+        self.set_up(on, true, None);
+        Some(on)
     }
 
     /// Sends the message, which changes something of `operand`.
-    fn request(&mut self, step: &str, on: On, operand: &dyn Format) {
+    fn request(&mut self, step: &str, on: BoundLink, operand: &dyn Format) {
         match self.socket.request(&mut self.message, &mut |_| {}) {
             Ok(()) => {}
             // It is there already.
-            Err(refusal) if refusal.errno == Errno::EXIST => {}
-            Err(refusal) => {
+            Err(nack) if nack.errno == Errno::EXIST => {}
+            Err(nack) => {
                 let mut line = self.report.line();
                 uwrite!(line, "{}: ", step);
                 operand.append_to(&mut line);
-                uwrite!(line, " of {}: {}", on, refusal);
+                uwrite!(line, " of {}: {}", on, nack);
                 self.report.say(Level::Problem, line);
             }
         }
     }
 
     /// Compares what the kernel has now with the plan, and says it.
-    fn read_back(&mut self, applied: &[On<'a>]) {
+    fn read_back(&mut self, applied: &[BoundLink<'a>]) {
         let arena = self.arena;
         let mut addresses = Set::new(arena);
         let mut routes = Set::new(arena);
         self.message.addresses();
-        let listed = self.list("list the addresses: RTM_GETADDR", &mut |answer| {
-            if let Some((index, prefix)) = answer.address() {
+        let listed = self.list("list the addresses: RTM_GETADDR", &mut |reply| {
+            if let Some((index, prefix)) = reply.address() {
                 addresses.insert(index, format(arena, &prefix));
             }
         });
@@ -357,8 +410,8 @@ impl<'a, 'k> Kernel<'a, 'k> {
             return;
         }
         self.message.routes();
-        let listed = self.list("list the routes: RTM_GETROUTE", &mut |answer| {
-            if let Some((index, route)) = answer.route() {
+        let listed = self.list("list the routes: RTM_GETROUTE", &mut |reply| {
+            if let Some((index, route)) = reply.route() {
                 routes.insert(index, format(arena, &by_itself(&route)));
             }
         });
@@ -389,7 +442,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
     }
 
-    fn lacks(&mut self, on: On, kind: &str, missing: &dyn Format) {
+    fn lacks(&mut self, on: BoundLink, kind: &str, missing: &dyn Format) {
         let mut line = self.report.line();
         uwrite!(line, "{}: the kernel does not have the {} ", on, kind);
         missing.append_to(&mut line);
@@ -403,8 +456,8 @@ fn connected(link: &Link, route: &Route) -> bool {
     route.gateway.is_none() && link.addresses.iter().any(brings)
 }
 
-/// The route without a word on its next hop: the kernel may call that on the
-/// link although it need not, and in IPv6 it drops the word.
+/// The route without `onlink`: the kernel may say that of a next hop although
+/// it need not, and in IPv6 it drops it.
 fn by_itself(route: &Route) -> Route {
     Route {
         onlink: false,
@@ -412,14 +465,16 @@ fn by_itself(route: &Route) -> Route {
     }
 }
 
-/// A link with its device: `ETH0 (ens3)`.
+/// A link of the plan with its device, shown as `ETH0 (ens3)`.
 #[derive(Clone, Copy)]
-struct On<'o> {
-    link: &'o Link<'o>,
-    device: &'o Device<'o>,
+pub struct BoundLink<'a> {
+    /// The link.
+    pub link: &'a Link<'a>,
+    /// The device as it was when it was listed.
+    pub device: &'a Device<'a>,
 }
 
-impl uDisplay for On<'_> {
+impl uDisplay for BoundLink<'_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         self.link.name.fmt(f)?;
         f.write_str(" (")?;

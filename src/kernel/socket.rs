@@ -12,7 +12,7 @@ use crate::base::error::Error;
 use crate::base::syscall::{checked_errno, setsockopt};
 use crate::base::text::Escaped;
 
-/// Room for one answer; the kernel fills at most 32 KiB of a dump at once
+/// Bytes for one answer; the kernel fills at most 32 KiB of a dump at once
 /// (net/netlink/af_netlink.c, `netlink_dump`).
 const BUFFER: usize = 32 << 10;
 
@@ -75,7 +75,7 @@ impl<'a> Socket<'a> {
         each: &mut dyn FnMut(&Reply),
     ) -> Result<(), Nack<'_>> {
         self.sequence = self.sequence.wrapping_add(1);
-        let request = message.bytes(self.sequence);
+        let request = message.bytes(self.sequence)?;
         send(&self.socket, request, SendFlags::empty())?;
         // Where the refusal's words stand in the buffer: the borrow checker
         // cannot follow them out of the loop.

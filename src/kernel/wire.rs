@@ -5,9 +5,11 @@ use core::net::IpAddr;
 
 use heapless::Vec;
 use linux_raw_sys::netlink as nl;
+use rustix::io::Errno;
 use static_assertions::const_assert_eq;
 
-use crate::base::text::{Mac, choice, equal};
+use crate::base::arena::Arena;
+use crate::base::text::Mac;
 use crate::plan::{Prefix, Route};
 
 const HEADER: usize = size_of::<nl::nlmsghdr>();
@@ -33,6 +35,8 @@ const SKIP_STATS: u32 = 1 << 3;
 pub enum Mode {
     /// Lists all objects.
     Dump,
+    /// Reads one object.
+    Get,
     /// Changes an object that is there.
     Change,
     /// Makes one; one that is there already is an error.
@@ -46,29 +50,36 @@ pub enum Mode {
 /// A request, written anew for each: whoever asks for one fills it first. The
 /// largest, for a VLAN device, has some 120 bytes.
 #[derive(Default)]
-pub struct Message(Vec<u8, 256>);
+pub struct Message {
+    bytes: Vec<u8, 256>,
+    /// Something was left out of `bytes`.
+    overflow: bool,
+}
 
 impl Message {
     /// One that asks for nothing yet.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self {
+            bytes: Vec::new(),
+            overflow: false,
+        }
     }
 
     #[inline(never)]
     fn put(&mut self, bytes: &[u8]) {
-        // It fits: tests/wire.rs builds the largest there is.
-        let _ = self.0.extend_from_slice(bytes);
+        self.overflow |= self.bytes.extend_from_slice(bytes).is_err();
     }
 
     fn begin(&mut self, kind: u32, mode: Mode) {
         let mode = match mode {
             Mode::Dump => nl::NLM_F_DUMP,
-            Mode::Change => nl::NLM_F_ACK,
+            Mode::Get | Mode::Change => nl::NLM_F_ACK,
             Mode::Create => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_EXCL,
             Mode::Replace => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_REPLACE,
             Mode::Append => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_APPEND,
         };
-        self.0.clear();
+        self.bytes.clear();
+        self.overflow = false;
         self.number(0); // length, see `bytes`
         self.pair(kind, nl::NLM_F_REQUEST | mode);
         self.number(0); // sequence number, see `bytes`
@@ -76,14 +87,20 @@ impl Message {
     }
 
     /// The finished request with its sequence number.
-    pub fn bytes(&mut self, sequence: u32) -> &[u8] {
-        self.overwrite(0, &(self.0.len() as u32).to_ne_bytes());
+    ///
+    /// # Errors
+    /// `EMSGSIZE`: it did not fit.
+    pub fn bytes(&mut self, sequence: u32) -> Result<&[u8], Errno> {
+        if self.overflow {
+            return Err(Errno::MSGSIZE);
+        }
+        self.overwrite(0, &(self.bytes.len() as u32).to_ne_bytes());
         self.overwrite(8, &sequence.to_ne_bytes());
-        &self.0
+        Ok(&self.bytes)
     }
 
     fn overwrite(&mut self, start: usize, bytes: &[u8]) {
-        for (to, from) in self.0.iter_mut().skip(start).zip(bytes) {
+        for (to, from) in self.bytes.iter_mut().skip(start).zip(bytes) {
             *to = *from;
         }
     }
@@ -101,7 +118,7 @@ impl Message {
     fn attribute(&mut self, kind: u32, payload: &[u8]) {
         self.pair(payload.len() as u32 + 4, kind);
         self.put(payload);
-        while self.0.len() & 3 != 0 {
+        while self.bytes.len() & 3 != 0 {
             self.put(&[0]);
         }
     }
@@ -112,10 +129,10 @@ impl Message {
 
     /// An attribute that holds attributes.
     fn nest(&mut self, kind: u32, inside: impl FnOnce(&mut Self)) {
-        let start = self.0.len();
+        let start = self.bytes.len();
         self.attribute(kind, &[]);
         inside(self);
-        let length = (self.0.len() - start) as u16;
+        let length = (self.bytes.len() - start) as u16;
         self.overwrite(start, &length.to_ne_bytes());
     }
 
@@ -126,18 +143,26 @@ impl Message {
         }
     }
 
-    fn interface(&mut self, kind: u32, mode: Mode, index: u32, up: bool) {
+    /// About the link of this index, or about one that has another name or none.
+    fn interface(&mut self, kind: u32, mode: Mode, index: Option<u32>, up: bool) {
         let flags = if up { UP } else { 0 };
         self.begin(kind, mode);
         self.number(0); // family, padding, type
-        self.number(index);
+        self.number(index.unwrap_or(0));
         self.number(flags);
         self.number(flags); // change no other flag
     }
 
     /// Asks for all links.
     pub fn links(&mut self) {
-        self.interface(nl::RTM_GETLINK as u32, Mode::Dump, 0, false);
+        self.interface(nl::RTM_GETLINK as u32, Mode::Dump, None, false);
+        self.attribute_number(nl::IFLA_EXT_MASK as u32, SKIP_STATS);
+    }
+
+    /// Asks for the link of this name.
+    pub fn link_named(&mut self, name: &[u8]) {
+        self.interface(nl::RTM_GETLINK as u32, Mode::Get, None, false);
+        self.attribute(nl::IFLA_IFNAME as u32, name);
         self.attribute_number(nl::IFLA_EXT_MASK as u32, SKIP_STATS);
     }
 
@@ -153,26 +178,26 @@ impl Message {
         self.put(&[0; size_of::<nl::rtmsg>()]);
     }
 
-    /// Raises a link.
+    /// Sets a link up.
     pub fn set_up(&mut self, index: u32) {
-        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, index, true);
+        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, Some(index), true);
     }
 
     /// Gives a link its MTU.
     pub fn set_mtu(&mut self, index: u32, mtu: u32) {
-        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, index, false);
+        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, Some(index), false);
         self.attribute_number(nl::IFLA_MTU as u32, mtu);
     }
 
     /// Gives a link its MAC.
     pub fn set_mac(&mut self, index: u32, mac: Mac) {
-        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, index, false);
+        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, Some(index), false);
         self.attribute(nl::IFLA_ADDRESS as u32, &mac.0);
     }
 
     /// Makes an 802.1Q device on the link `parent`.
     pub fn new_vlan(&mut self, parent: u32, name: &[u8], id: u16) {
-        self.interface(nl::RTM_NEWLINK as u32, Mode::Create, 0, true);
+        self.interface(nl::RTM_NEWLINK as u32, Mode::Create, None, true);
         self.attribute(nl::IFLA_IFNAME as u32, name);
         self.attribute_number(nl::IFLA_LINK as u32, parent);
         self.nest(nl::IFLA_LINKINFO as u32, |message| {
@@ -331,8 +356,7 @@ impl<'b> Reply<'b> {
         let info = attribute(attributes, nl::IFLA_LINKINFO as u32).unwrap_or_default();
         let driver = attribute(info, nl::IFLA_INFO_KIND as u32).unwrap_or_default();
         let driver = driver.strip_suffix(b"\0").unwrap_or(driver);
-        let physical =
-            kind == ETHERNET && flags & LOOPBACK == 0 && choice(VIRTUAL, driver, equal).is_none();
+        let physical = kind == ETHERNET && flags & LOOPBACK == 0 && !VIRTUAL.contains(&driver);
         Some(Device {
             index,
             name,
@@ -401,9 +425,12 @@ impl<'b> Reply<'b> {
 /// Kinds of links that share or make up their addresses (the `kind` of each
 /// driver's rtnl_link_ops). `veth` is not among them: it is what the network
 /// card of a container or of a test is.
-const VIRTUAL: &str = "bridge bond team vlan macvlan macvtap ipvlan ipvtap vxlan \
-                       geneve gretap ip6gretap erspan dummy ifb tun vrf \
-                       macsec hsr batadv nlmon openvswitch";
+#[rustfmt::skip]
+const VIRTUAL: [&[u8]; 22] = [
+    b"bridge", b"bond", b"team", b"vlan", b"macvlan", b"macvtap", b"ipvlan", b"ipvtap", b"vxlan",
+    b"geneve", b"gretap", b"ip6gretap", b"erspan", b"dummy", b"ifb", b"tun", b"vrf", b"macsec",
+    b"hsr", b"batadv", b"nlmon", b"openvswitch",
+];
 
 /// A link of the kernel.
 #[derive(Clone, Copy)]
@@ -416,10 +443,20 @@ pub struct Device<'b> {
     pub mac: Option<Mac>,
     /// In bytes.
     pub mtu: u32,
-    /// Whether it is raised.
+    /// Whether it is set up.
     pub up: bool,
     /// Whether it is a network card and not something on top of one.
     pub physical: bool,
+}
+
+impl Device<'_> {
+    /// The same, borrowed from no message.
+    pub fn copy<'a>(&self, arena: &'a Arena) -> Device<'a> {
+        Device {
+            name: arena.copy(self.name),
+            ..*self
+        }
+    }
 }
 
 /// Splits at `length`, and skips the padding to a multiple of four.
