@@ -1,7 +1,6 @@
 //! What a context costs at boot: from power-on to the SSH login, beside the
 //! same image with everything baked in.
 
-use crate::support::can_boot;
 use crate::support::image::Image;
 use crate::support::machine::Machine;
 use crate::two_nics::*;
@@ -19,9 +18,6 @@ const BAKED: &str = "[Match]\nMACAddress=02:00:0a:12:01:01\n\
 #[test]
 #[ignore = "a benchmark"]
 fn power_on_to_login() {
-    if !can_boot() {
-        return;
-    }
     let mut fastest = [Duration::MAX; 3];
     for _ in 0..BOOTS {
         for (fastest, change) in fastest.iter_mut().zip([told, baked, no_disk]) {

@@ -3,7 +3,7 @@
 //! the kernel has, and nothing else ever stands there. A file for each
 //! manager, named as in `src/handover`.
 //!
-//! `make test` runs these; plain `cargo test` does where it can.
+//! Each is `#[ignore]`d, and in one of the tiers of `tests/tiers`.
 
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "tests/boot.rs uses the rest")]
@@ -23,3 +23,10 @@ mod parameters;
 mod reachability;
 mod sysvinit;
 mod two_nics;
+
+use support::tiers::{Program, assert_each_boot_has_one_tier};
+
+#[test]
+fn each_boot_has_one_tier() {
+    assert_each_boot_has_one_tier(Program::Handover);
+}
