@@ -14,6 +14,7 @@ use std::time::Instant;
 use support::context::{Key, Writer, iso, opennebula, stratuslab};
 use support::image::Image;
 use support::machine::{Drive, Format, Inside, Machine, Own, SHELL, accelerator};
+use support::progress::Boot;
 use support::tiers::{Program, assert_each_boot_has_one_tier};
 
 const MAC1: &str = "02:00:0a:12:01:01";
@@ -28,7 +29,7 @@ fn each_boot_has_one_tier() {
 // ---------------------------------------------------------------------------
 // OpenNebula
 
-/// One NIC and one key, told with everything that peers stumble over.
+/// One NIC and one key, in a context with everything that peers stumble over.
 fn one_nic(key: &str) -> String {
     opennebula(&[
         ("DISK_ID", "1"),
@@ -587,7 +588,7 @@ fn without_the_binary_dracut_without_systemd() {
 }
 
 /// A disk that ends too early: the machine boots, and the reason stands on its
-/// console although it was told to be quiet.
+/// console in spite of `quiet`.
 #[test]
 #[ignore = "boots a machine"]
 fn broken_context_disk() {
@@ -617,7 +618,7 @@ fn broken_context_disk() {
 
 /// A hundred bad lines, and a NIC with more addresses than a line of the kernel
 /// log takes: what is good counts. The first forty problems stand on the
-/// console, once, although it was told to be quiet, and then how many more
+/// console, once, in spite of `quiet`, and then how many more
 /// there are. All are in the report.
 #[test]
 #[ignore = "boots a machine"]
@@ -723,6 +724,7 @@ fn unescaped(text: &str) -> String {
 #[test]
 #[ignore = "makes images"]
 fn the_initramfs_holds_what_is_needed() {
+    let _boot = Boot::begin();
     let always = [
         "usr/lib/onecontext/onecontext",
         "/75-net-description.rules",
@@ -753,11 +755,12 @@ const DRIVERS: &str = "cdrom sr_mod sd_mod ata_piix ata_generic ahci uas \
     hv_storvsc virtio_net e1000 e1000e 8139cp 8139too vmxnet3 xen-netfront \
     hv_netvsc ne2k-pci pcnet32";
 
-/// The drivers are there although the generator was told to bring none that
+/// The drivers are there although the generator was configured for none that
 /// its own host does not need.
 #[test]
 #[ignore = "makes images"]
 fn the_initramfs_holds_the_drivers() {
+    let _boot = Boot::begin();
     for image in [Image::InitramfsToolsFewDrivers, Image::DracutWithoutSystemd] {
         let list = image.list();
         for driver in DRIVERS.split_whitespace() {
@@ -777,8 +780,8 @@ fn demo() {
     let begin = Instant::now();
     progress("making the image (minutes, the first time) and a context disk");
     let (machine, key) = machine(Image::InitramfsTools);
-    let told = one_nic(&key.public);
-    let disk = disk(&machine, Writer::Genisoimage, &told);
+    let context = one_nic(&key.public);
+    let disk = disk(&machine, Writer::Genisoimage, &context);
     let machine = machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom);
     Image::InitramfsTools.make();
     let made = begin.elapsed();
@@ -797,8 +800,8 @@ fn demo() {
     ));
 
     println!(
-        "\nWhat the machine was told, in context.sh:\n{}",
-        indent(&told)
+        "\nWhat the machine has in context.sh:\n{}",
+        indent(&context)
     );
     println!("What it said while it booted:");
     println!("{}", indent(&login.run("dmesg | grep onecontext:")));

@@ -5,7 +5,7 @@ use crate::support::image::Image;
 use crate::support::machine::{Inside, SHELL};
 use crate::two_nics::*;
 
-/// The kernel alone: the root's own tools are not told, its resolv.conf stays.
+/// The kernel alone: the root's own tools get no files, its resolv.conf stays.
 /// The name counts also where the root has none.
 #[test]
 #[ignore = "boots a machine"]

@@ -367,7 +367,7 @@ impl Running {
     }
 
     /// The shell on the second serial port, where systemd starts one if it is
-    /// told to (`Machine::kernel(SHELL)`): for machines without a network.
+    /// asked to (`Machine::kernel(SHELL)`): for machines without a network.
     /// Returns once the boot is over.
     pub fn shell(&mut self) -> Shell<'_> {
         let mut seen = String::new();

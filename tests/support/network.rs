@@ -148,8 +148,7 @@ impl Drop for Network {
     }
 }
 
-/// Asks an address five times a second whether it is there, until it is told
-/// to stop.
+/// Pings an address five times a second, until it is stopped.
 pub struct Ping {
     ping: Child,
     answers: JoinHandle<Vec<Reply>>,

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 /// emulation on two cores, two at a time, with the images that they needed.
 const UNKNOWN: Duration = Duration::from_secs(110);
 
-/// A machine that was started: a line when it is, and one when it ends.
+/// A machine that was started, or an image that is looked at: a line at the
+/// start, and one at the end.
 pub struct Boot {
     name: String,
     number: String,
@@ -70,8 +71,7 @@ impl Run {
                 at_a_time: threads(),
             };
             say(&format!(
-                "{} boots, {} at a time, about {} and some for new images: {}",
-                run.boots.len(),
+                "boots, {} at a time, about {} and some for new images: {}",
                 run.at_a_time,
                 minutes(run.time_from(0)),
                 run.boots.join(", ")
