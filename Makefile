@@ -35,11 +35,11 @@ setup: ## install what the demo and the tests need
 demo: setup all ## boot an image with a context, log in, show the proof
 	@$(CARGO) test -q --release --test boot -- --ignored --exact demo --nocapture
 
-test: test-fast test-first ## all but most boots: at most a quarter of an hour
+test: test-fast test-first ## lint, tests, the main boots: meant for 15 minutes
 
-test-fast: lint test-programs ## all but the boots
+test-fast: lint test-programs ## the same without boots
 
-# Every boot is #[ignore]d.
+# Boots among them: each is #[ignore]d.
 test-programs: setup all
 	CI=true $(CARGO) test --release --no-fail-fast --tests
 
