@@ -7,7 +7,7 @@ CARGO = cargo
 BINARY = target/release/onecontext
 SHELL_SCRIPTS = dracut/50onecontext/*.sh \
 	initramfs-tools/hooks/* initramfs-tools/scripts/*/* \
-	tests/setup.sh tests/images/build tests/images/bake \
+	tests/setup.sh tests/matrix tests/images/build tests/images/bake \
 	tests/images/customize tests/images/manager tests/images/pack .ci/run
 
 all: ## build the release binary (default)
@@ -33,24 +33,40 @@ setup: ## install what the demo and the tests need
 	@tests/setup.sh
 
 demo: setup all ## boot an image with a context, log in, show the proof
-	@CI=true $(CARGO) test -q --release --test boot -- --exact demo --nocapture
+	@$(CARGO) test -q --release --test boot -- --ignored --exact demo --nocapture
 
-test: test-fast ## everything
-	CI=true $(CARGO) test --release --no-fail-fast --test boot --test handover \
-		-- --test-threads=2
+test: test-fast test-first ## lint, tests, the main boots: meant for 15 minutes
 
-test-fast: setup all lint ## all but the boots
-	CI=true $(CARGO) test --release --lib
-	CI=true $(CARGO) test --release --no-fail-fast $(FAST_TESTS:%=--test %)
+test-fast: lint test-programs ## the same without boots
 
-# Every integration test but those that boot machines.
-FAST_TESTS = $(filter-out boot handover,$(patsubst tests/%.rs,%, \
-	$(patsubst %/main.rs,%.rs,$(wildcard tests/*.rs tests/*/main.rs))))
+# Boots among them: each is #[ignore]d.
+test-programs: setup all
+	CI=true $(CARGO) test --release --no-fail-fast --tests
+
+# `make test-boots` runs each boot that tests/tiers does not name.
+tier = $(shell sed -n 's/^$(1) //p' tests/tiers)
+BOOT = $(CARGO) test --release --no-fail-fast --test boot --test handover \
+	-- --ignored --test-threads=2 --exact
+
+test-first: setup all
+	$(BOOT) $(call tier,first)
+
+test-boots: setup all ## every other boot
+	$(BOOT) $(addprefix --skip ,$(call tier,first) $(call tier,matrix) $(call tier,bench))
+
+# Hours: every boot of every tier, or those whose names contain one of BOOTS,
+# half of the TIMES with the processors busy.
+# make test-matrix BOOTS=squashfs TIMES=10
+BOOTS =
+TIMES = 10
+
+test-matrix: setup all ## each boot ten times, with a tally; BOOTS=, TIMES=
+	@CARGO="$(CARGO)" tests/matrix $(TIMES) $(BOOTS)
 
 bench: setup all ## what it costs: instructions, CPU time, time to the login
 	@$(CARGO) test -q --release --test scale -- --nocapture cost
 	@$(CARGO) test -q --release --test namespace -- --nocapture recipe
-	@CI=true $(CARGO) test -q --release --test handover -- --nocapture --ignored cost
+	@$(CARGO) test -q --release --test handover -- --nocapture --ignored cost
 
 lint: setup ## format, clippy, shellcheck
 	$(CARGO) fmt --check
@@ -74,4 +90,5 @@ clean: ## remove what was built
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-.PHONY: all install setup demo test test-fast bench lint fuzz clean help
+.PHONY: all install setup demo test test-fast test-programs test-first test-boots \
+	test-matrix bench lint fuzz clean help

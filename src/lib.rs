@@ -1,18 +1,37 @@
 //! Network and SSH context for OpenNebula and StratusLab machines, applied in
 //! the initramfs, before switch_root.
 //!
-//! Data flows one way:
+//! Facts are read first, decisions are pure, changes are made last and in one
+//! place:
 //!
 //! ```text
-//! disk ──> context ──> plan ──> kernel      addresses and routes, by rtnetlink
-//!                        ├────> handover    what the real root's own tools read
-//!                        ├────> login       SSH keys, sshd
-//!                        └────> report      console, status files, login banner
+//! disk ──> context ──> plan ────┐
+//!                               ├──> kernel     addresses and routes, by rtnetlink
+//! image (facts of the root) ────┼──> handover ──┐
+//!                               └──> login ─────┴──> changeset ──> files and mounts
+//!                 every step ──> base::log ──> console, report, login banner
 //! ```
 //!
-//! [`root`] is the door to the mounted target root; [`memory`] and [`text`]
-//! serve everybody. The start-up code of the freestanding binary is in
-//! `src/rt`, outside this library, so that tests link as usual.
+//! Imports point down this list only. Modules on one line do not know each
+//! other, and [`image`] does not know [`plan`]; nor is there a circle between
+//! the files of a module. `tests/imports.rs` has the rule in full, and checks it.
+//!
+//! | module | its job |
+//! |---|---|
+//! | [`apply`] | a boot as a table of contents |
+//! | [`inspect`] | `plan` and `check` |
+//! | [`load`] | from a disk to a plan |
+//! | [`cli`], [`cmdline`] | the arguments; the kernel's command line |
+//! | [`disk`], [`context`] | where the context is; what it says |
+//! | [`handover`], [`login`] | what to write for network managers; for sshd and its users |
+//! | [`kernel`], [`banner`] | the network now; the report and the login banner |
+//! | [`changeset`] | what is to be written, and the only code that writes it |
+//! | [`image`] | what the mounted root is like; it only reads |
+//! | [`plan`] | the desired state and its text form |
+//! | [`base`] | memory, text, errors, the log |
+//!
+//! The start-up code of the freestanding binary is in `src/rt`, outside this
+//! library, so that tests link as usual.
 #![cfg_attr(not(test), no_std)]
 
 pub mod apply;

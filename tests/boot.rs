@@ -2,7 +2,7 @@
 //! a context disk, and are logged into with the context's key at the context's
 //! address. What is asserted are facts inside, not what a log says.
 //!
-//! `make test` runs these; plain `cargo test` does where it can.
+//! Each is `#[ignore]`d, and in one of the tiers of `tests/tiers`.
 
 #[allow(dead_code, reason = "tests/handover uses the rest")]
 mod support;
@@ -11,19 +11,25 @@ use serde_json::Value;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
-use support::can_boot;
 use support::context::{Key, Writer, iso, opennebula, stratuslab};
 use support::image::Image;
 use support::machine::{Drive, Format, Inside, Machine, Own, SHELL, accelerator};
+use support::progress::Boot;
+use support::tiers::{Program, assert_each_boot_has_one_tier};
 
 const MAC1: &str = "02:00:0a:12:01:01";
 const MAC2: &str = "02:00:0a:12:02:01";
 const MAC3: &str = "02:00:0a:12:03:01";
 
+#[test]
+fn each_boot_has_one_tier() {
+    assert_each_boot_has_one_tier(Program::Boot);
+}
+
 // ---------------------------------------------------------------------------
 // OpenNebula
 
-/// One NIC and one key, told with everything that peers stumble over.
+/// One NIC and one key, in a context with everything that peers stumble over.
 fn one_nic(key: &str) -> String {
     opennebula(&[
         ("DISK_ID", "1"),
@@ -56,9 +62,6 @@ fn one_nic(key: &str) -> String {
 
 /// Boots with `one_nic`, logs in as root, and checks all that it says.
 fn opennebula_one_nic(image: Image, change: impl FnOnce(Machine) -> Machine) {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(image);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
     let machine = machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom);
@@ -101,12 +104,14 @@ fn assert_one_nic(inside: &mut impl Inside, nic: &str) {
 
 /// The image has no resolv.conf.
 #[test]
+#[ignore = "boots a machine"]
 fn opennebula_one_nic_initramfs_tools() {
     opennebula_one_nic(Image::InitramfsTools, |machine| machine);
 }
 
 /// The image has a resolv.conf of its own.
 #[test]
+#[ignore = "boots a machine"]
 fn opennebula_one_nic_dracut() {
     opennebula_one_nic(Image::Dracut, |machine| {
         machine.write("/etc/resolv.conf", "nameserver 192.0.2.1\n")
@@ -115,6 +120,7 @@ fn opennebula_one_nic_dracut() {
 
 /// Its resolv.conf is a link to what nobody makes.
 #[test]
+#[ignore = "boots a machine"]
 fn opennebula_one_nic_dracut_without_systemd() {
     opennebula_one_nic(Image::DracutWithoutSystemd, |machine| {
         machine.edit("symlink /etc/resolv.conf ../run/resolvconf/resolv.conf")
@@ -124,10 +130,8 @@ fn opennebula_one_nic_dracut_without_systemd() {
 /// A drive behind AHCI; and of drivers hardly more than our hook brings. The
 /// resolv.conf is made for systemd-resolved, which is not there.
 #[test]
+#[ignore = "boots a machine"]
 fn opennebula_on_q35() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::InitramfsToolsFewDrivers);
     let disk = disk(&machine, Writer::Xorriso, &one_nic(&key.public));
     let mut running = machine
@@ -143,10 +147,8 @@ fn opennebula_on_q35() {
 
 /// The kernel's first NIC is the context's second; and the key is a user's.
 #[test]
+#[ignore = "boots a machine"]
 fn opennebula_two_nics_in_another_order() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::InitramfsTools);
     let text = opennebula(&[
         ("DNS", "10.18.1.253"),
@@ -192,9 +194,6 @@ fn opennebula_two_nics_in_another_order() {
 
 /// A device passed through, whose addresses belong to a VLAN on it.
 fn vlan_of_a_passed_through_device(image: Image) {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(image);
     let text = opennebula(&[
         ("ETH0_IP", "10.18.1.1"),
@@ -238,11 +237,13 @@ fn vlan_of_a_passed_through_device(image: Image) {
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn vlan_initramfs_tools() {
     vlan_of_a_passed_through_device(Image::InitramfsTools);
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn vlan_dracut() {
     vlan_of_a_passed_through_device(Image::Dracut);
 }
@@ -256,9 +257,6 @@ fn stratuslab_three_nics(
     label: Option<&str>,
     attach: impl FnOnce(Machine, &PathBuf) -> Machine,
 ) {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(image);
     let remote = Key::new(machine.folder().join("remote"));
     let context = stratuslab(&[
@@ -323,6 +321,7 @@ fn stratuslab_three_nics(
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn stratuslab_ide_drive() {
     // genisoimage's own label: CDROM
     stratuslab_three_nics(Image::InitramfsTools, None, |machine, disk| {
@@ -331,6 +330,7 @@ fn stratuslab_ide_drive() {
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn stratuslab_second_drive() {
     stratuslab_three_nics(Image::Dracut, Some("_STRATUSLAB"), |machine, disk| {
         let other = machine.folder().join("other.iso");
@@ -343,6 +343,7 @@ fn stratuslab_second_drive() {
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn stratuslab_virtio_disk() {
     stratuslab_three_nics(Image::DracutWithoutSystemd, None, |machine, disk| {
         machine.disk(disk, Drive::Virtio)
@@ -354,10 +355,8 @@ fn stratuslab_virtio_disk() {
 
 /// sshd, installed but not enabled, answers; for this boot only.
 #[test]
+#[ignore = "boots a machine"]
 fn sshd_not_enabled() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::Dracut);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
     let mut running = machine
@@ -376,10 +375,8 @@ fn sshd_not_enabled() {
 /// A root that fstab wants read-only is read-only again after the key has been
 /// written; and the host keys that it brings are neither replaced nor joined.
 #[test]
+#[ignore = "boots a machine"]
 fn read_only_root_with_host_keys() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::InitramfsTools);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
     let host_key = std::fs::read_to_string(&key.file).unwrap();
@@ -402,10 +399,8 @@ fn read_only_root_with_host_keys() {
 /// A root on a drive that takes no writes, as immutable images have it, with
 /// files to mount over. Nothing of it is missed.
 #[test]
+#[ignore = "boots a machine"]
 fn root_that_cannot_be_written() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::InitramfsTools);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
     let host_key = std::fs::read_to_string(&key.file).unwrap();
@@ -436,9 +431,6 @@ fn root_that_cannot_be_written() {
 /// images are published. sshd has its own keys and lets in whom the context
 /// names, beside whom the image lets in.
 fn immutable_root(image: Image, format: Format, own: Own) {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(image);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
     let mut running = machine
@@ -470,21 +462,25 @@ fn immutable_root(image: Image, format: Format, own: Own) {
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn squashfs_initramfs_tools() {
     immutable_root(Image::InitramfsTools, Format::Squashfs, Own::NoKeys);
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn squashfs_dracut() {
     immutable_root(Image::Dracut, Format::Squashfs, Own::Keys);
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn erofs_initramfs_tools() {
     immutable_root(Image::InitramfsTools, Format::Erofs, Own::Keys);
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn erofs_dracut() {
     immutable_root(Image::Dracut, Format::Erofs, Own::NoKeys);
 }
@@ -496,9 +492,6 @@ fn erofs_dracut() {
 /// `onecontext=off` gives. That no time is lost is seen elsewhere, in the calls
 /// of the program (tests/no_wait.rs), and as a ratio in `make bench`.
 fn no_context_disk(image: Image) {
-    if !can_boot() {
-        return;
-    }
     let look = |parameter: &str| {
         let mut running = Machine::new(image)
             .nic(MAC2, 2)
@@ -530,21 +523,21 @@ const NOT_OURS: &str = "! -name machine-id ! -name adjtime ! -name .updated ! -n
 const SUMS: &str = "-exec sha256sum {} + | sort -k 2";
 
 #[test]
+#[ignore = "boots a machine"]
 fn no_context_disk_initramfs_tools() {
     no_context_disk(Image::InitramfsTools);
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn no_context_disk_dracut() {
     no_context_disk(Image::Dracut);
 }
 
 /// `onecontext=off` leaves a machine alone that has a context disk.
 #[test]
+#[ignore = "boots a machine"]
 fn switched_off() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::InitramfsTools);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
     let mut running = machine
@@ -564,9 +557,6 @@ fn switched_off() {
 
 /// A hook whose binary is missing does not stop the boot.
 fn without_the_binary(image: Image) {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(image);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
     let mut running = machine
@@ -580,27 +570,28 @@ fn without_the_binary(image: Image) {
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn without_the_binary_initramfs_tools() {
     without_the_binary(Image::InitramfsTools);
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn without_the_binary_dracut() {
     without_the_binary(Image::Dracut);
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn without_the_binary_dracut_without_systemd() {
     without_the_binary(Image::DracutWithoutSystemd);
 }
 
 /// A disk that ends too early: the machine boots, and the reason stands on its
-/// console although it was told to be quiet.
+/// console in spite of `quiet`.
 #[test]
+#[ignore = "boots a machine"]
 fn broken_context_disk() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::InitramfsTools);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
     // The volume descriptors are whole, the directories and files are not.
@@ -627,13 +618,11 @@ fn broken_context_disk() {
 
 /// A hundred bad lines, and a NIC with more addresses than a line of the kernel
 /// log takes: what is good counts. The first forty problems stand on the
-/// console, once, although it was told to be quiet, and then how many more
+/// console, once, in spite of `quiet`, and then how many more
 /// there are. All are in the report.
 #[test]
+#[ignore = "boots a machine"]
 fn more_problems_than_the_console_takes() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::Dracut);
     let mut text: String = (0..100).map(|n| format!("bad line {n}\n")).collect();
     text += &one_nic(&key.public);
@@ -733,10 +722,9 @@ fn unescaped(text: &str) -> String {
 
 /// The binary, its caller, and what the final names of NICs come from.
 #[test]
+#[ignore = "makes images"]
 fn the_initramfs_holds_what_is_needed() {
-    if !can_boot() {
-        return;
-    }
+    let _boot = Boot::begin();
     let always = [
         "usr/lib/onecontext/onecontext",
         "/75-net-description.rules",
@@ -767,13 +755,12 @@ const DRIVERS: &str = "cdrom sr_mod sd_mod ata_piix ata_generic ahci uas \
     hv_storvsc virtio_net e1000 e1000e 8139cp 8139too vmxnet3 xen-netfront \
     hv_netvsc ne2k-pci pcnet32";
 
-/// The drivers are there although the generator was told to bring none that
+/// The drivers are there although the generator was configured for none that
 /// its own host does not need.
 #[test]
+#[ignore = "makes images"]
 fn the_initramfs_holds_the_drivers() {
-    if !can_boot() {
-        return;
-    }
+    let _boot = Boot::begin();
     for image in [Image::InitramfsToolsFewDrivers, Image::DracutWithoutSystemd] {
         let list = image.list();
         for driver in DRIVERS.split_whitespace() {
@@ -788,15 +775,13 @@ fn the_initramfs_holds_the_drivers() {
 
 /// The first case once more, for people to watch: `make demo`.
 #[test]
+#[ignore = "boots a machine"]
 fn demo() {
-    if !can_boot() {
-        return;
-    }
     let begin = Instant::now();
     progress("making the image (minutes, the first time) and a context disk");
     let (machine, key) = machine(Image::InitramfsTools);
-    let told = one_nic(&key.public);
-    let disk = disk(&machine, Writer::Genisoimage, &told);
+    let context = one_nic(&key.public);
+    let disk = disk(&machine, Writer::Genisoimage, &context);
     let machine = machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom);
     Image::InitramfsTools.make();
     let made = begin.elapsed();
@@ -815,8 +800,8 @@ fn demo() {
     ));
 
     println!(
-        "\nWhat the machine was told, in context.sh:\n{}",
-        indent(&told)
+        "\nWhat the machine has in context.sh:\n{}",
+        indent(&context)
     );
     println!("What it said while it booted:");
     println!("{}", indent(&login.run("dmesg | grep onecontext:")));

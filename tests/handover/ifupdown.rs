@@ -1,17 +1,14 @@
 //! ifupdown.
 
 use crate::reachability::watched;
-use crate::support::can_boot;
 use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
 use crate::two_nics::*;
 
 /// As Debian's installer leaves it: both NICs are named, in two files.
 #[test]
+#[ignore = "boots a machine"]
 fn stanzas_of_the_root() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::With("ifupdown"), &TWO_NICS);
     let mut running = machine.start();
     let mut login = running.login("root", 1, &key);
@@ -32,10 +29,8 @@ fn stanzas_of_the_root() {
 
 /// As in Debian's cloud images: nothing is named, and a folder in /run is read.
 #[test]
+#[ignore = "boots a machine"]
 fn folder_in_run() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::With("ifupdown"), &TWO_NICS);
     let mut running = machine
         .edit("rm /etc/network/interfaces")
@@ -59,6 +54,7 @@ fn folder_in_run() {
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn between_routers() {
     watched(Image::With("ifupdown"), "networking.service", true);
 }

@@ -1,9 +1,9 @@
 //! Real Debian machines whose roots have a network manager that would ask for
 //! DHCP on every NIC, boot with a context disk: the manager takes over what
 //! the kernel has, and nothing else ever stands there. A file for each
-//! manager, named as in `src/handover`.
+//! manager, and some for what concerns several.
 //!
-//! `make test` runs these; plain `cargo test` does where it can.
+//! Each is `#[ignore]`d, and in one of the tiers of `tests/tiers`.
 
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "tests/boot.rs uses the rest")]
@@ -23,3 +23,10 @@ mod parameters;
 mod reachability;
 mod sysvinit;
 mod two_nics;
+
+use support::tiers::{Program, assert_each_boot_has_one_tier};
+
+#[test]
+fn each_boot_has_one_tier() {
+    assert_each_boot_has_one_tier(Program::Handover);
+}

@@ -4,16 +4,13 @@
 use crate::network_manager::assert_network_manager_uses_ours;
 use crate::networkd::assert_networkd_uses;
 use crate::reachability::watched;
-use crate::support::can_boot;
 use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
 use crate::two_nics::*;
 
 #[test]
+#[ignore = "boots a machine"]
 fn networkd() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::With("netplan-networkd"), &TWO_NICS);
     let mut running = machine.start();
     let mut login = running.login("root", 1, &key);
@@ -45,10 +42,8 @@ fn networkd() {
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn network_manager() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::With("netplan-network-manager"), &TWO_NICS);
     let mut running = machine.start();
     let mut login = running.login("root", 1, &key);
@@ -99,12 +94,14 @@ fn would_write(login: &mut Login, files: &str) -> String {
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn networkd_between_routers() {
     let image = Image::With("netplan-networkd");
     watched(image, "systemd-networkd.service", true);
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn network_manager_between_routers() {
     let image = Image::With("netplan-network-manager");
     watched(image, "NetworkManager.service", true);

@@ -1,16 +1,13 @@
 //! NetworkManager.
 
 use crate::reachability::watched;
-use crate::support::can_boot;
 use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
 use crate::two_nics::*;
 
 #[test]
+#[ignore = "boots a machine"]
 fn alone() {
-    if !can_boot() {
-        return;
-    }
     let (machine, key) = machine(Image::With("network-manager"), &TWO_NICS);
     let mut running = machine.start();
     let mut login = running.login("root", 1, &key);
@@ -41,6 +38,7 @@ pub fn assert_network_manager_uses_ours(login: &mut Login) {
 }
 
 #[test]
+#[ignore = "boots a machine"]
 fn between_routers() {
     watched(
         Image::With("network-manager"),

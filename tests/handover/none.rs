@@ -4,8 +4,8 @@ use crate::reachability::{assert_pings_see_a_gap, watched};
 use crate::support::image::Image;
 
 #[test]
+#[ignore = "boots a machine"]
 fn between_routers() {
-    if let Some(mut watched) = watched(Image::InitramfsTools, "ssh.service", false) {
-        assert_pings_see_a_gap(&mut watched);
-    }
+    let mut watched = watched(Image::InitramfsTools, "ssh.service", false);
+    assert_pings_see_a_gap(&mut watched);
 }

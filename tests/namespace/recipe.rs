@@ -150,7 +150,7 @@ fn system_calls(command: &Command, trace: &Path) -> usize {
     let status = strace.status().unwrap();
     assert!(status.success(), "{strace:?}: {status}");
     let trace = fs::read_to_string(trace).unwrap();
-    // What another process interrupts is told in two lines.
+    // What another process interrupts is reported in two lines.
     let resumed = |line: &&str| line.contains("<... ");
     trace.lines().filter(|line| !resumed(line)).count()
 }

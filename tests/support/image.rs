@@ -2,10 +2,11 @@
 
 use super::context::Key;
 use super::machine::{Format, Own};
-use super::top;
+use super::{assert_can_boot, top};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// A Debian 12 machine, by what made its initramfs.
 #[derive(Clone, Copy)]
@@ -28,19 +29,17 @@ impl Image {
         self.folder();
     }
 
-    /// The folder that holds it, made first if need be, once in a run.
+    /// The folder that holds it, made first if need be, once in a run; two
+    /// kinds at a time if two tests ask for them.
     fn folder(self) -> PathBuf {
-        static DONE: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+        static MADE: Mutex<BTreeMap<&str, Arc<OnceLock<()>>>> = Mutex::new(BTreeMap::new());
         let kind = match self {
             InitramfsTools | InitramfsToolsFewDrivers => "initramfs-tools",
             Dracut | DracutWithoutSystemd => "dracut",
             With(kind) => kind,
         };
-        let mut done = DONE.lock().unwrap();
-        if !done.contains(&kind) {
-            build(kind);
-            done.push(kind);
-        }
+        let made = Arc::clone(MADE.lock().unwrap().entry(kind).or_default());
+        made.get_or_init(|| build(kind));
         images().join(kind)
     }
 
@@ -82,11 +81,6 @@ impl Image {
     }
 }
 
-/// True if an earlier run has left images.
-pub fn any() -> bool {
-    images().join("initramfs-tools/made-from").exists()
-}
-
 fn images() -> PathBuf {
     top().join("target/images")
 }
@@ -94,6 +88,7 @@ fn images() -> PathBuf {
 /// Makes an image; its progress goes to this process's own stderr, which the
 /// test harness does not hold back.
 fn build(kind: &str) {
+    assert_can_boot();
     static BINARY: OnceLock<()> = OnceLock::new();
     BINARY.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));

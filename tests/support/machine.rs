@@ -4,7 +4,8 @@
 use super::context::Key;
 use super::image::Image;
 use super::network::{Namespace, Network, Ping};
-use super::{command, run, top};
+use super::progress::Boot;
+use super::{assert_can_boot, command, run, running_test, top};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -81,6 +82,7 @@ pub struct Machine {
 
 impl Machine {
     pub fn new(image: Image) -> Machine {
+        assert_can_boot();
         Machine {
             image,
             folder: Folder::new(),
@@ -224,6 +226,7 @@ impl Machine {
         }
         fs::write(&initrd, bytes).unwrap();
 
+        let boot = Boot::begin();
         // What is there is of an earlier run.
         for old in [kept_log(), kept_log().with_extension("qemu")] {
             let _ = fs::remove_file(old);
@@ -309,6 +312,7 @@ impl Machine {
             qemu,
             shell_input,
             shell_output,
+            _boot: boot,
         }
     }
 }
@@ -324,6 +328,7 @@ pub struct Running {
     qemu: Child,
     shell_input: ChildStdin,
     shell_output: Receiver<Vec<u8>>,
+    _boot: Boot,
 }
 
 impl Running {
@@ -362,7 +367,7 @@ impl Running {
     }
 
     /// The shell on the second serial port, where systemd starts one if it is
-    /// told to (`Machine::kernel(SHELL)`): for machines without a network.
+    /// asked to (`Machine::kernel(SHELL)`): for machines without a network.
     /// Returns once the boot is over.
     pub fn shell(&mut self) -> Shell<'_> {
         let mut seen = String::new();
@@ -442,8 +447,7 @@ impl Drop for Running {
 
 /// Where the console's log of the test that is running is kept if it fails.
 fn kept_log() -> PathBuf {
-    let thread = std::thread::current();
-    let name = thread.name().unwrap_or("test").replace("::", "-");
+    let name = running_test().replace("::", "-");
     top().join("target/boot-logs").join(name + ".log")
 }
 

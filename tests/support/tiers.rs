@@ -1,0 +1,40 @@
+//! The tiers of the boots: `tests/tiers` names those of the first and of the
+//! matrix, every other one is in `make test-boots`.
+
+use super::progress::tests_of_this_program;
+
+const TIERS: &str = include_str!("../tiers");
+
+/// The tiers that are listed.
+const LISTED: [&str; 3] = ["first", "matrix", "bench"];
+
+/// The program that holds a test: the tests of `handover` are in modules.
+pub enum Program {
+    Boot,
+    Handover,
+}
+
+/// Every name in `tests/tiers` is a test of its program's, once; so each test is
+/// in exactly one tier. And every test but this one is `#[ignore]`d: plain
+/// `cargo test` boots nothing, and calls nothing passed that it did not run.
+pub fn assert_each_boot_has_one_tier(program: Program) {
+    let arguments = |list: &[&str]| list.iter().map(|one| one.to_string()).collect::<Vec<_>>();
+    let ignored = tests_of_this_program(arguments(&["--ignored"]).into_iter());
+    let all = tests_of_this_program(arguments(&[]).into_iter());
+    assert_eq!(all.len(), ignored.len() + 1, "{all:#?}");
+
+    let mut names = Vec::new();
+    for line in TIERS.lines().filter(|line| !line.starts_with('#')) {
+        let (tier, name) = line.split_once(' ').expect(line);
+        assert!(LISTED.contains(&tier), "{line}");
+        let is_ours = match program {
+            Program::Boot => !name.contains("::"),
+            Program::Handover => name.contains("::"),
+        };
+        if is_ours {
+            assert!(ignored.contains(&name.to_string()), "no such test: {line}");
+            assert!(!names.contains(&name), "twice: {name}");
+            names.push(name);
+        }
+    }
+}
