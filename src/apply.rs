@@ -6,14 +6,13 @@ use rustix::fs::{Access, AtFlags, CWD, Mode as Bits, OFlags, accessat, openat};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
-use crate::Status;
 use crate::banner;
 use crate::base::arena::Arena;
 use crate::base::log::{Console, Level, Report};
 use crate::base::output::Streams;
 use crate::base::text::Text;
 use crate::changeset::Writer;
-use crate::cli::Apply;
+use crate::cli::{Apply, Status};
 use crate::cmdline::{Mode, Parameters};
 use crate::disk::wait::Wait;
 use crate::disk::{Search, SystemPaths};

@@ -25,6 +25,19 @@ Exit status: 0 done, 1 something is wrong or could not be applied, 2 usage,
 3 the context could not be read.
 ";
 
+/// How a command ended: the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Done; or there was no context disk, and so nothing to do.
+    Done = 0,
+    /// Something is wrong, or could not be applied.
+    Wrong = 1,
+    /// The command line is wrong.
+    Misused = 2,
+    /// A context was named or required, and could not be read.
+    Unreadable = 3,
+}
+
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {

@@ -2,13 +2,12 @@
 //! wrong. Nothing is written, and no privilege is needed.
 use ufmt::uwrite;
 
-use crate::Status;
 use crate::base::arena::Arena;
 use crate::base::log::{Console, Level, Report};
 use crate::base::output::Streams;
 use crate::base::text::Text;
 use crate::changeset::{Changes, RootAccess};
-use crate::cli::Inspect;
+use crate::cli::{Inspect, Status};
 use crate::disk::{Search, SystemPaths};
 use crate::handover;
 use crate::image::Root;

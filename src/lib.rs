@@ -56,21 +56,8 @@ use base::arena::Arena;
 use base::log::{Console, Report};
 use base::output::{Streams, write_all};
 use base::text::{Escaped, Text};
-use cli::{Command, Misuse, USAGE};
+use cli::{Command, Misuse, Status, USAGE};
 use inspect::Question;
-
-/// How a command ended: the exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Status {
-    /// Done; or there was no context disk, and so nothing to do.
-    Done = 0,
-    /// Something is wrong, or could not be applied.
-    Wrong = 1,
-    /// The command line is wrong.
-    Misused = 2,
-    /// A context was named or required, and could not be read.
-    Unreadable = 3,
-}
 
 /// Carries a command out.
 pub fn run(command: Result<Command<'_>, Misuse<'_>>, streams: Streams) -> Status {

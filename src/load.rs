@@ -71,8 +71,11 @@ pub fn facts<'a>(root: &Root<'a>, plan: &Plan, network: bool) -> Facts<'a> {
 
 /// What has to be known of a root to let the users of the plan log in.
 pub fn login_facts<'a>(root: &Root<'a>, plan: &Plan) -> Result<&'a LoginFacts<'a>, Error> {
-    let is_wanted = |name: &[u8]| plan.users().any(|user| user == name);
-    LoginFacts::read(root, &is_wanted, !plan.keys.is_empty())
+    let mut names = root.arena().vector::<&[u8]>();
+    for name in plan.users() {
+        names.push(root.arena().copy(name));
+    }
+    LoginFacts::read(root, names.finish(), !plan.keys.is_empty())
 }
 
 /// User data that something in the root reads is nothing to warn of.

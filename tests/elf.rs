@@ -10,13 +10,15 @@ use goblin::elf::program_header::{
 };
 
 /// The size that was reached, rounded up to a KiB: lower it with every win,
-/// raise it only with a reason.
+/// raise it only with a reason. The design's budget, 124 KiB, is missed.
 ///
-/// The last reason: what keeps the program trusted by enemies and on failing
-/// machines (ownership, roots that never can be written, errors that are no
-/// "no", bounded includes and messages, secrets) took 18.3 thousand bytes; the
+/// The last reasons, in thousands of bytes: what keeps the program trusted by
+/// enemies and on failing machines (ownership, roots that never can be written,
+/// errors that are no "no", bounded includes and messages, secrets) took 18.3,
+/// an index of devices and of next hops, so that cost grows linearly, 5, plain
+/// matches in the place of lists of words 3, facts apart from decisions 2; the
 /// error of one word gave 2.9 back.
-const LARGEST: usize = 146 << 10;
+const LARGEST: usize = 155 << 10;
 
 /// Functions of core that only a panic calls. These are called by rustix
 /// alone, where it looks whether a file descriptor or an error number is one.

@@ -31,21 +31,17 @@ pub struct Account<'a> {
 }
 
 impl<'a> LoginFacts<'a> {
-    /// Looks at a root. `is_wanted` says of a name whether its user is asked
-    /// for; `sshd`: the SSH server is.
+    /// Looks at a root. `wanted` are the names of users that are asked for;
+    /// `sshd`: the SSH server is.
     ///
     /// # Errors
     /// There is no passwd(5) that can be read.
-    pub fn read(
-        root: &Root<'a>,
-        is_wanted: &dyn Fn(&[u8]) -> bool,
-        sshd: bool,
-    ) -> Result<&'a Self, Error> {
+    pub fn read(root: &Root<'a>, wanted: &[&[u8]], sshd: bool) -> Result<&'a Self, Error> {
         let users = Users::read(root)?;
         let homes_of_root = homes_of_root(root, &users);
         let mut accounts = root.arena().vector();
         for user in users.iter() {
-            if user.has_shell() || is_wanted(user.name) {
+            if user.has_shell() || wanted.contains(&user.name) {
                 accounts.push(Account {
                     user,
                     key_file: KeyFile::read(root, &user, homes_of_root),

@@ -18,14 +18,11 @@ use crate::image::sshd::Sshd;
 use crate::image::{ResolvedPath, if_there};
 use crate::plan::Plan;
 use ownership::Existing;
+use sshd::KEYS_IN_RUN;
 
 /// Applied by systemd-tmpfiles-setup.service, before systemd's own
 /// provision.conf: of two lines for one path the first counts.
 const TMPFILES: &[u8] = b"/run/tmpfiles.d/50-onecontext.conf";
-/// Where sshd looks for keys of a root that never can be written, by the
-/// user's name; and how its configuration says so (sshd_config(5), TOKENS).
-const KEYS_IN_RUN: &[u8] = b"/run/onecontext/keys/";
-const KEY_FILE_IN_RUN: &[u8] = b"/run/onecontext/keys/%u";
 /// How a failure to give a user its keys is reported.
 const STEP: &str = "keys for user";
 
@@ -164,7 +161,12 @@ impl<'a> Logins<'_, 'a> {
 
     /// Who had keys of an earlier context loses them with it.
     fn revoke(&mut self, plan: &Plan, changes: &mut Changes<'a>) {
-        let has_keys = |user: &User| plan.users().any(|name| name == user.name);
+        // Looked up once: this is asked of every account.
+        let mut names = self.arena.vector();
+        for name in plan.users() {
+            names.push(name);
+        }
+        let has_keys = |user: &User| names.contains(&user.name);
         for account in self.facts.accounts {
             if !account.user.has_shell() || has_keys(&account.user) {
                 continue;

@@ -5,6 +5,11 @@ use crate::base::error::Error;
 use crate::changeset::{Access, Action, Change, Changes, File, Replaced, RootAccess};
 use crate::image::sshd::{HostKeys, Sshd, Start};
 
+/// Where sshd looks for keys of a root that never can be written, by the
+/// user's name; and how its configuration says so (sshd_config(5), TOKENS).
+pub const KEYS_IN_RUN: &[u8] = b"/run/onecontext/keys/";
+const KEY_FILE_IN_RUN: &[u8] = b"/run/onecontext/keys/%u";
+
 /// What the root needs so that its SSH server runs after this boot, and what
 /// stands in the way. `keys_in_run`: keys are where sshd does not look by
 /// itself.
@@ -77,7 +82,7 @@ fn copy_config<'a>(
 ) -> Result<(), Error> {
     const MAIN: &[u8] = b"sshd_config";
     let config = &facts.config;
-    if config.names(super::KEY_FILE_IN_RUN) {
+    if config.names(KEY_FILE_IN_RUN) {
         return Ok(());
     }
     // The first value counts, and a Match ends with the file that it is in
@@ -90,7 +95,7 @@ fn copy_config<'a>(
         text.extend(pattern);
     }
     text.push(b' ');
-    text.extend(super::KEY_FILE_IN_RUN);
+    text.extend(KEY_FILE_IN_RUN);
     text.push(b'\n');
     let mut access = Access::PUBLIC;
     match &config.main {

@@ -56,7 +56,7 @@ fn run(fixture: &Fixture, policy: Policy, keys: &[(&str, &str)]) -> Vec<String> 
     };
     fixture.apply(policy, |root, writer, report| {
         writer.apply(report, |access, changes| {
-            let users = |name: &[u8]| plan.users().any(|user| user == name);
+            let users: Vec<_> = plan.users().collect();
             let facts = LoginFacts::read(root, &users, !plan.keys.is_empty());
             decide(root.arena(), &plan, facts, access, changes)
         });
