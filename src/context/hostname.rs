@@ -1,5 +1,5 @@
 //! The host name of SET_HOSTNAME or HOSTNAME.
-use super::Context;
+use super::state::Context;
 use crate::base::text::split;
 
 /// Longest name the kernel takes (`__NEW_UTS_LEN` of linux/utsname.h).

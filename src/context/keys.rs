@@ -1,7 +1,8 @@
 //! SSH public keys: which lines are keys, and for whom.
 use ufmt::uwrite;
 
-use super::Context;
+use super::files::Files;
+use super::state::Context;
 use super::values::is_user;
 use super::variables::Variable;
 use crate::base::arena::{Set, Vector};
@@ -20,11 +21,7 @@ pub struct Logins<'a> {
 }
 
 /// Reads the keys of all variables and of the key files they name.
-pub fn read<'a>(
-    context: &mut Context<'a>,
-    dialect: Dialect,
-    files: &impl super::Files<'a>,
-) -> Logins<'a> {
+pub fn read<'a>(context: &mut Context<'a>, dialect: Dialect, files: &impl Files<'a>) -> Logins<'a> {
     let machine = context.variables.machine();
     let mut keys = Keys {
         list: context.arena.vector(),
@@ -76,7 +73,7 @@ impl<'a> Keys<'a> {
         context: &mut Context<'a>,
         user: Option<&'a [u8]>,
         variable: &Variable<'a>,
-        files: &impl super::Files<'a>,
+        files: &impl Files<'a>,
     ) {
         // A name with a directory could leave the disk.
         let content = match variable.value.contains(&b'/') {

@@ -3,11 +3,13 @@
 //! [`shell`] reads the shell syntax, [`variables`] sorts the names out,
 //! [`opennebula`] and [`stratuslab`] know what the names mean, [`network`]
 //! gathers what they say about NICs, [`keys`] and [`hostname`] do the rest.
+mod files;
 mod hostname;
 mod keys;
 mod network;
 mod opennebula;
 pub mod shell;
+mod state;
 mod stratuslab;
 mod values;
 mod variables;
@@ -16,21 +18,15 @@ use crate::base::arena::{Arena, sort};
 use crate::base::error::Error;
 use crate::base::text::{same, words};
 use crate::plan::{Dialect, Plan, Warning, Warnings};
+pub use files::Files;
 use network::Network;
-use variables::{Variable, Variables};
+use state::Context;
+use variables::Variables;
 
 /// The file that makes a disk a context disk.
 pub const CONTEXT: &str = "context.sh";
 /// StratusLab's second file, read after the first.
 pub const CONFIGURATION: &str = "configuration.sh";
-
-/// The files that lie beside each other on a context disk.
-pub trait Files<'a> {
-    /// A whole file; `None`: it is not there.
-    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error>;
-    /// Whether there is such a file.
-    fn has(&self, name: &[u8]) -> Result<bool, Error>;
-}
 
 /// A file of the disk that could not be read.
 pub struct Unreadable {
@@ -38,37 +34,6 @@ pub struct Unreadable {
     pub file: &'static str,
     /// Why.
     pub reason: Error,
-}
-
-/// What the dialects share while they turn variables into a plan.
-struct Context<'a> {
-    arena: &'a Arena,
-    variables: Variables<'a>,
-    warnings: Warnings<'a>,
-}
-
-impl<'a> Context<'a> {
-    /// Says what is wrong with a variable's value. Only for values that are no
-    /// secret: addresses, names, methods and the like.
-    fn complain(&mut self, variable: &Variable<'a>, what: &'static str) {
-        self.warnings
-            .at(variable.place, variable.name, what, variable.format())
-    }
-
-    /// The value of a list of addresses or names, up to what cannot be shown.
-    fn list(&mut self, variable: &Variable<'a>) -> &'a [u8] {
-        let list = variable.format();
-        if list.len() < variable.value.len() {
-            let what = "has a =, is a quote missing? The rest of it is left out";
-            self.remark(variable, what);
-        }
-        list
-    }
-
-    /// Says something about a variable whatever its value.
-    fn remark(&mut self, variable: &Variable<'a>, what: &'static str) {
-        self.warnings.at(variable.place, variable.name, what, b"")
-    }
 }
 
 /// Reads the files of a disk. `source` names the disk in the plan.

@@ -2,8 +2,9 @@
 //! can tell: metrics, next hops that no address covers, repeated resolvers.
 use core::net::IpAddr;
 
+use super::state::Context;
 use super::values::is_domain;
-use super::{Context, Variable};
+use super::variables::Variable;
 use crate::base::arena::{Arena, Set, Vector, sort};
 use crate::base::text::{Ip, format, ip, list};
 use crate::plan::{Link, LinkName, Prefix, Route};

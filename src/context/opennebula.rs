@@ -2,8 +2,8 @@
 //! OpenNebula/one), and those of its first sample scripts.
 use core::net::IpAddr;
 
-use super::Context;
 use super::network::Network;
+use super::state::Context;
 use super::values::{destination, is_no, is_yes, length, lowered, netmask, subnet, usable};
 use super::variables::{Group, Nic, Variable, Variables};
 use crate::base::arena::Set;

@@ -3,9 +3,9 @@
 //! src/share/context in the history of StratusLab/client).
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::Context;
 use super::network::Network;
 use super::opennebula::ipv4;
+use super::state::Context;
 use super::values::netmask;
 use super::variables::{Group, Variable, Variables};
 use crate::base::arena::hash;

@@ -11,10 +11,15 @@ use core::slice;
 
 use rustix::io::Errno;
 
-use super::LARGEST;
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{cut, same};
+
+/// The largest file of a context that is read, in bytes: a sanity limit.
+/// Servers write some kilobytes.
+pub const LARGEST: usize = 16 << 20;
+
+const TOO_LARGE: Error = Error::new(&"larger than 16 MiB");
 
 /// Bytes of a logical sector (ECMA-119, 6.1.2). No directory record crosses
 /// one (6.8.1.1), also where the logical blocks are smaller.
@@ -621,7 +626,7 @@ impl<'a> File<'a> {
     /// The bytes of the file, if it is not larger than [`LARGEST`].
     pub fn read<'b>(&self, arena: &'b Arena, source: &impl ReadAt) -> Result<&'b mut [u8], Error> {
         if self.length > LARGEST {
-            return Err(super::TOO_LARGE);
+            return Err(TOO_LARGE);
         }
         let bytes = arena.bytes(self.length);
         let mut rest = &mut *bytes;

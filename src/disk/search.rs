@@ -9,10 +9,10 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, openat};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
+use super::carrier::{CONTEXT, Carrier, Device, Disk, NO_CONTEXT, open};
 use super::drive::Status;
 use super::iso9660::{Descriptor, Iso};
 use super::wait::Wait;
-use super::{CONTEXT, Carrier, Device, Disk, NO_CONTEXT, open};
 use crate::base::arena::{Arena, Vector, sort};
 use crate::base::error::Error;
 use crate::base::getdents::names;

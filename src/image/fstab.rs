@@ -2,18 +2,9 @@
 use rustix::fs;
 use rustix::io::Errno;
 
-use super::root::{ResolvedPath, Root, if_there};
+use super::root::{Later, ResolvedPath, Root, if_there};
 use crate::base::error::Error;
 use crate::base::text::{lines, words};
-
-/// What the root's fstab(5) mounts and is not mounted yet.
-#[derive(Clone, Copy)]
-pub struct Later<'a> {
-    /// Where.
-    points: &'a [ResolvedPath<'a>],
-    /// Why that may not be all.
-    pub problem: Option<Error>,
-}
 
 /// Reads `/etc/fstab`, once. What cannot be found out counts as not mounted
 /// later: that costs nobody a key, and `problem` says so.

@@ -13,7 +13,6 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::fs::{accessat, fstat, openat, openat2, readlinkat_raw};
 use rustix::io::{self, Errno, retry_on_intr};
 
-use super::fstab;
 use crate::base::arena::{Arena, sort};
 use crate::base::error::Error;
 use crate::base::getdents;
@@ -50,13 +49,22 @@ pub struct Root<'a> {
     /// Whether the kernel has openat2(2), Linux 5.6; EL8 has not.
     pub(super) openat2: Cell<bool>,
     /// What fstab(5) mounts later, once that was asked for.
-    pub(super) later: Cell<Option<fstab::Later<'a>>>,
+    pub(super) later: Cell<Option<Later<'a>>>,
     /// The directories that were read, the latest first.
     pub(super) listed: Cell<Option<&'a Listed<'a>>>,
     /// The directories of units, once they were asked for.
     pub(super) unit_directories: Cell<Option<&'a [&'static [u8]]>>,
     /// Whether systemd is its init, once that was asked for.
     pub(super) systemd: Cell<Option<Result<bool, Error>>>,
+}
+
+/// What the root's fstab(5) mounts and is not mounted yet.
+#[derive(Clone, Copy)]
+pub struct Later<'a> {
+    /// Where.
+    pub(super) points: &'a [ResolvedPath<'a>],
+    /// Why that may not be all.
+    pub problem: Option<Error>,
 }
 
 /// A place in the booted system: an absolute path without symbolic links,

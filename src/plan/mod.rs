@@ -7,7 +7,6 @@ mod warning;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub use text::Endpoint;
 pub use warning::{SourceLocation, Warning, Warnings};
 
 use crate::base::text::Mac;

@@ -159,7 +159,7 @@ impl uDisplay for Prefix {
 }
 
 /// Where a route goes: `default`, or a prefix.
-pub struct Endpoint(pub Prefix);
+struct Endpoint(Prefix);
 
 impl uDisplay for Endpoint {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {

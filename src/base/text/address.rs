@@ -3,8 +3,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ufmt::{Formatter, uDisplay, uWrite};
 
+use super::hex::{hex_digit, hex2};
 use super::parts::{digits, number, split};
-use super::{hex_digit, hex2};
 
 /// An IP address in its canonical form (RFC 5952 for IPv6).
 #[derive(Clone, Copy)]

@@ -4,6 +4,7 @@
 //! is written through [`Escaped`], so that no control character of a context
 //! reaches a terminal.
 mod address;
+mod hex;
 mod parts;
 
 use core::convert::Infallible;
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 
 use super::arena::{Arena, Vector};
 pub use address::{Ip, Mac, ip};
+use hex::hex2;
 pub use parts::{
     Split, Words, base_name, choice, cut, equal, find, lines, list, number, position, same, span,
     split, trim, unquoted, words,
@@ -96,21 +98,6 @@ impl uDisplay for Escaped<'_> {
 fn escape<W: uWrite + ?Sized>(f: &mut Formatter<'_, W>, byte: u8) -> Result<(), W::Error> {
     f.write_str("\\x")?;
     hex2(f, byte)
-}
-
-fn hex_digit(value: u8) -> char {
-    let value = value & 15;
-    char::from(if value < 10 {
-        b'0' + value
-    } else {
-        b'a' - 10 + value
-    })
-}
-
-/// Two hexadecimal digits.
-fn hex2<W: uWrite + ?Sized>(f: &mut Formatter<'_, W>, byte: u8) -> Result<(), W::Error> {
-    f.write_char(hex_digit(byte >> 4))?;
-    f.write_char(hex_digit(byte))
 }
 
 /// `value`, as bytes.

@@ -2,7 +2,7 @@
 //! says so yet (systemd.preset(5)).
 use rustix::io::Errno;
 
-use super::units::directories;
+use super::directories::directories;
 use crate::base::error::Error;
 use crate::base::text::{choice, equal, lines, words};
 use crate::image::Root;

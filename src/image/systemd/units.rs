@@ -1,33 +1,10 @@
 //! What the root's systemd has installed, enabled or masked (systemd.unit(5)).
 use rustix::io::Errno;
 
+use super::directories::directories;
 use super::presets;
 use crate::base::error::Error;
 use crate::image::{Root, if_there};
-
-/// Where units are found, the strongest first.
-const DIRECTORIES: [&[u8]; 5] = [
-    b"/etc/systemd/system",
-    b"/run/systemd/system",
-    b"/usr/local/lib/systemd/system",
-    b"/usr/lib/systemd/system",
-    b"/lib/systemd/system",
-];
-
-/// Those that the root has. `/lib` is a link to `/usr/lib` today, and was a
-/// directory of its own before Debian 12.
-pub(super) fn directories<'a>(root: &Root<'a>) -> Result<&'a [&'static [u8]], Error> {
-    if let Some(directories) = root.unit_directories.get() {
-        return Ok(directories);
-    }
-    let [first @ .., _] = &DIRECTORIES;
-    let is_merged = root.resolve(b"/lib")?.path() == b"/usr/lib";
-    let mut directories = root.arena().vector::<&[u8]>();
-    directories.extend(if is_merged { first } else { &DIRECTORIES });
-    let directories: &[&[u8]] = directories.finish();
-    root.unit_directories.set(Some(directories));
-    Ok(directories)
-}
 
 /// What is known of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

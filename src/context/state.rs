@@ -1,0 +1,35 @@
+//! What all that read variables share.
+use super::variables::{Variable, Variables};
+use crate::base::arena::Arena;
+use crate::plan::Warnings;
+
+/// What the dialects share while they turn variables into a plan.
+pub(super) struct Context<'a> {
+    pub(super) arena: &'a Arena,
+    pub(super) variables: Variables<'a>,
+    pub(super) warnings: Warnings<'a>,
+}
+
+impl<'a> Context<'a> {
+    /// Says what is wrong with a variable's value. Only for values that are no
+    /// secret: addresses, names, methods and the like.
+    pub(super) fn complain(&mut self, variable: &Variable<'a>, what: &'static str) {
+        self.warnings
+            .at(variable.place, variable.name, what, variable.format())
+    }
+
+    /// The value of a list of addresses or names, up to what cannot be shown.
+    pub(super) fn list(&mut self, variable: &Variable<'a>) -> &'a [u8] {
+        let list = variable.format();
+        if list.len() < variable.value.len() {
+            let what = "has a =, is a quote missing? The rest of it is left out";
+            self.remark(variable, what);
+        }
+        list
+    }
+
+    /// Says something about a variable whatever its value.
+    pub(super) fn remark(&mut self, variable: &Variable<'a>, what: &'static str) {
+        self.warnings.at(variable.place, variable.name, what, b"")
+    }
+}
