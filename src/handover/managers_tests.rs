@@ -48,7 +48,7 @@ pub(super) const LINK: Link = Link {
     mac: Some(Mac([2, 0, 0x0a, 0x12, 1, 1])),
     pci: None,
     device: Some(b"ens3"),
-    index: 0,
+    index: None,
     mtu: None,
     vlan: None,
     ipv4: None,
@@ -90,7 +90,7 @@ pub(super) fn with_plan(test: impl Fn(&Plan)) {
     let own: [IpAddr; 2] = ["10.18.1.253", "2001:db8::53"].map(|ip| ip.parse().unwrap());
     let links = [
         Link {
-            index: 2,
+            index: Some(2),
             mtu: Some(1450),
             ipv4: Some(Ipv4Method::Static),
             ipv6: Some(Ipv6Method::Static),

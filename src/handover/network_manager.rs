@@ -31,15 +31,15 @@ pub fn render<'a>(arena: &'a Arena, plan: &Plan, changes: &mut Changes<'a>) -> R
             ..File::public(text.finish())
         };
         changes.file(ResolvedPath::new(arena, path)?, file);
-        if link.index == 0 || link.addresses.is_empty() {
+        let Some(index) = link.index.filter(|_| !link.addresses.is_empty()) else {
             continue;
-        }
+        };
         // A NIC that is set up gets a connection made after what is found
         // there, unless a profile has the same values, the order of addresses
         // included (src/core/nm-manager.c, get_existing_connection). To start
         // the profile afresh would take the addresses away for a moment. But
         // a profile that was there before a restart is taken as it stands.
-        let path = arena.concat(&[STATES, format(arena, &link.index)]);
+        let path = arena.concat(&[STATES, format(arena, &index)]);
         let mut text = arena.vector();
         fill(
             &mut text,

@@ -90,7 +90,7 @@ fn links<'a>(
         let applied = binding.device.filter(|_| applied);
         links.push(Link {
             device: binding.device.map(|device| device.name),
-            index: applied.map_or(0, |device| device.index),
+            index: applied.map(|device| device.index),
             ..*link
         });
     }

@@ -120,8 +120,8 @@ pub struct Link<'a> {
     /// The kernel's name of the matched device.
     pub device: Option<&'a [u8]>,
     /// The kernel's number of that device, if the kernel has been told of all
-    /// this; else 0.
-    pub index: u32,
+    /// this.
+    pub index: Option<u32>,
     /// In bytes.
     pub mtu: Option<u32>,
     /// The 802.1Q tag of a PCI link; its addresses belong to the VLAN device.
@@ -148,7 +148,7 @@ impl Link<'_> {
             mac: None,
             pci: None,
             device: None,
-            index: 0,
+            index: None,
             mtu: None,
             vlan: None,
             ipv4: None,
