@@ -3,7 +3,7 @@
 //! (netplan: src/generate.c). NetworkManager has a unit of its own. Either gets
 //! our files, which come before those that netplan makes from its own.
 use crate::base::error::Error;
-use crate::base::text::{choice, equal, lines, unquoted};
+use crate::base::text::{lines, unquoted};
 use crate::image::Root;
 use crate::image::systemd::units;
 
@@ -26,11 +26,10 @@ pub fn enables_networkd<'a>(root: &Root<'a>) -> Result<Option<&'a [u8]>, Error> 
             if words.next() != Some(b"renderer:") {
                 continue;
             }
-            let name = words.next().unwrap_or(b"");
-            match choice("networkd NetworkManager", name, equal) {
-                Some(0) => return Ok(Some(path)),
-                Some(_) => enables = None,
-                None => {}
+            match words.next() {
+                Some(b"networkd") => return Ok(Some(path)),
+                Some(b"NetworkManager") => enables = None,
+                _ => {}
             }
         }
     }

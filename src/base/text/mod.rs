@@ -19,8 +19,8 @@ use super::arena::{Arena, Vector};
 pub use address::{Ip, Mac, ip};
 use hex::hex2;
 pub use parts::{
-    Split, Words, base_name, choice, cut, equal, find, lines, list, number, position, same, span,
-    split, trim, unquoted, words,
+    Split, Words, base_name, cut, find, lines, list, number, position, same, span, split, trim,
+    unquoted, words,
 };
 
 /// A growing text.

@@ -116,18 +116,6 @@ pub fn same(one: &[u8], other: &[u8]) -> bool {
             .all(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
-/// Whether two words are the same, byte for byte.
-pub fn equal(one: &[u8], other: &[u8]) -> bool {
-    one == other
-}
-
-/// The position of `word` in a list of words with a blank between each two;
-/// `alike` is [`same`] or [`equal`].
-#[inline(never)]
-pub fn choice(list: &str, word: &[u8], alike: fn(&[u8], &[u8]) -> bool) -> Option<usize> {
-    words(list.as_bytes()).position(|other| alike(word, other))
-}
-
 /// Without the blanks, tabs and carriage returns around it.
 pub fn trim(text: &[u8]) -> &[u8] {
     text.trim_ascii()
@@ -177,7 +165,5 @@ mod tests {
             span(b"12a3", |byte| byte.is_ascii_digit()),
             (&b"12"[..], &b"a3"[..])
         );
-        assert_eq!(choice("auto off", b"OFF", same), Some(1));
-        assert_eq!(choice("auto off", b"of", same), None);
     }
 }

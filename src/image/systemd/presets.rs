@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::directories::directories;
 use crate::base::error::Error;
-use crate::base::text::{choice, equal, lines, words};
+use crate::base::text::{lines, words};
 use crate::image::Root;
 
 /// Whether the booted system will enable this unit, whose text it is. PID 1
@@ -33,9 +33,13 @@ fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Error> {
             .map_or(&b""[..], |found| found.content);
         for line in lines(content) {
             let mut words = words(line);
-            let verb = choice("enable disable ignore", words.next().unwrap_or(b""), equal);
-            if verb.is_some() && words.next().is_some_and(|pattern| fits(pattern, name)) {
-                return Ok(verb == Some(0));
+            let enables = match words.next() {
+                Some(b"enable") => true,
+                Some(b"disable" | b"ignore") => false,
+                _ => continue,
+            };
+            if words.next().is_some_and(|pattern| fits(pattern, name)) {
+                return Ok(enables);
             }
         }
     }
