@@ -12,10 +12,14 @@ use crate::plan::Plan;
 const ISSUE: &[u8] = b"/run/issue.d/50-onecontext.issue";
 
 /// A path in the booted system, and what belongs there.
-pub type File<'a> = (&'static [u8], &'a [u8]);
+pub type RunFile<'a> = (&'static [u8], &'a [u8]);
 
 /// Both files. `plan` is `None` if there was none to apply.
-pub fn files<'a>(arena: &'a Arena, plan: Option<&Plan<'a>>, report: &Report<'a>) -> [File<'a>; 2] {
+pub fn files<'a>(
+    arena: &'a Arena,
+    plan: Option<&Plan<'a>>,
+    report: &Report<'a>,
+) -> [RunFile<'a>; 2] {
     let mut lines = arena.vector();
     for (level, line) in report.lines() {
         let kind = match level {

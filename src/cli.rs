@@ -104,9 +104,9 @@ fn misuse<'a, T>(what: &'static str, argument: &'a CStr) -> Result<T, Misuse<'a>
 }
 
 /// The arguments behind the command.
-type Arguments<'i, 'a> = &'i mut dyn Iterator<Item = &'a CStr>;
+type ArgumentList<'i, 'a> = &'i mut dyn Iterator<Item = &'a CStr>;
 
-fn apply<'a>(arguments: Arguments<'_, 'a>) -> Result<Command<'a>, Misuse<'a>> {
+fn apply<'a>(arguments: ArgumentList<'_, 'a>) -> Result<Command<'a>, Misuse<'a>> {
     let (mut root, mut run, mut context, mut dry_run) = (None, c"/run", None, false);
     while let Some(argument) = arguments.next() {
         match argument.to_bytes() {
@@ -131,7 +131,7 @@ fn apply<'a>(arguments: Arguments<'_, 'a>) -> Result<Command<'a>, Misuse<'a>> {
 }
 
 fn inspect<'a>(
-    arguments: Arguments<'_, 'a>,
+    arguments: ArgumentList<'_, 'a>,
     command: fn(Inspect<'a>) -> Command<'a>,
 ) -> Result<Command<'a>, Misuse<'a>> {
     let mut operands = Inspect::default();
@@ -148,7 +148,7 @@ fn inspect<'a>(
 }
 
 /// The value of the option `name`.
-fn value<'a>(arguments: Arguments<'_, 'a>, name: &'a CStr) -> Result<&'a CStr, Misuse<'a>> {
+fn value<'a>(arguments: ArgumentList<'_, 'a>, name: &'a CStr) -> Result<&'a CStr, Misuse<'a>> {
     match arguments.next() {
         Some(value) if !value.is_empty() => Ok(value),
         _ => misuse("a value is missing after", name),

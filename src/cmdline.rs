@@ -21,7 +21,7 @@ pub enum Mode {
 
 /// What `onecontext.network=` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
+pub enum NetworkScope {
     /// The kernel and the root's network managers.
     Auto,
     /// The kernel alone.
@@ -32,7 +32,7 @@ pub enum Network {
     Off,
 }
 
-impl Network {
+impl NetworkScope {
     /// Whether the running kernel's network is set up.
     pub fn kernel(self) -> bool {
         matches!(self, Self::Auto | Self::Kernel)
@@ -54,7 +54,7 @@ pub struct Parameters<'a> {
     /// `onecontext.wait=SECONDS`
     pub wait: u32,
     /// `onecontext.network=auto|kernel|handover|off`
-    pub network: Network,
+    pub network: NetworkScope,
     /// `onecontext.root=auto|ro`
     pub root: Policy,
     /// `onecontext.debug`: what was done is said on the console too.
@@ -67,7 +67,7 @@ impl Default for Parameters<'_> {
             mode: Mode::Auto,
             device: None,
             wait: 10,
-            network: Network::Auto,
+            network: NetworkScope::Auto,
             root: Policy::Auto,
             debug: false,
         }
@@ -85,7 +85,7 @@ impl<'a> Parameters<'a> {
     /// that is not known is reported, and the default used.
     pub fn read(arena: &'a Arena, line: &[u8], report: &mut Report) -> Self {
         let mut parameters = Self::default();
-        for word in Words(line) {
+        for word in QuotedWords(line) {
             let (name, value) = match cut(word, b'=') {
                 Some((name, value)) => (name, Some(unquote(value))),
                 None => (word, None),
@@ -115,10 +115,10 @@ impl<'a> Parameters<'a> {
             }
             b"onecontext.network" => {
                 let network = match value {
-                    Some(b"auto") => Some(Network::Auto),
-                    Some(b"kernel") => Some(Network::Kernel),
-                    Some(b"handover") => Some(Network::Handover),
-                    Some(b"off") => Some(Network::Off),
+                    Some(b"auto") => Some(NetworkScope::Auto),
+                    Some(b"kernel") => Some(NetworkScope::Kernel),
+                    Some(b"handover") => Some(NetworkScope::Handover),
+                    Some(b"off") => Some(NetworkScope::Off),
                     _ => None,
                 };
                 self.network = network.unwrap_or(default.network);
@@ -181,9 +181,9 @@ fn command_line<'a>(arena: &'a Arena, report: &mut Report) -> &'a [u8] {
 
 /// The words of a command line: separated by blanks, but not inside double
 /// quotes (kernel, lib/cmdline.c, `next_arg`).
-struct Words<'l>(&'l [u8]);
+struct QuotedWords<'l>(&'l [u8]);
 
-impl<'l> Iterator for Words<'l> {
+impl<'l> Iterator for QuotedWords<'l> {
     type Item = &'l [u8];
     fn next(&mut self) -> Option<&'l [u8]> {
         let text = self.0.trim_ascii_start();
@@ -240,7 +240,7 @@ mod tests {
             mode: Mode::Require,
             device: Some(c"/dev/vdb"),
             wait: 3,
-            network: Network::Kernel,
+            network: NetworkScope::Kernel,
             root: Policy::ReadOnly,
             debug: true,
         };

@@ -34,10 +34,10 @@ pub enum RootAccess {
 pub struct Writer<'r, 'a> {
     pub(super) root: &'r Root<'a>,
     policy: Policy,
-    state: State,
+    state: RootState,
 }
 
-enum State {
+enum RootState {
     /// Nobody needed to know yet.
     Unknown,
     /// It can be written as it is mounted.
@@ -54,7 +54,7 @@ impl<'r, 'a> Writer<'r, 'a> {
         Self {
             root,
             policy,
-            state: State::Unknown,
+            state: RootState::Unknown,
         }
     }
 
@@ -63,28 +63,28 @@ impl<'r, 'a> Writer<'r, 'a> {
         match (self.policy, &self.state) {
             (Policy::ReadOnly, _) if self.root.is_never_written() => RootAccess::ReadOnly,
             (Policy::ReadOnly, _) => RootAccess::WritableLater,
-            (_, State::Sealed) => RootAccess::ReadOnly,
+            (_, RootState::Sealed) => RootAccess::ReadOnly,
             _ => RootAccess::Writable,
         }
     }
 
     /// Makes the root writable, or says that it cannot be.
     pub(super) fn acquire(&mut self, report: &mut Report) -> bool {
-        if let State::Unknown = self.state {
+        if let RootState::Unknown = self.state {
             self.state = match self.try_acquire() {
-                Ok(None) => State::Writable,
-                Ok(Some(flags)) => State::Remounted(flags),
+                Ok(None) => RootState::Writable,
+                Ok(Some(flags)) => RootState::Remounted(flags),
                 Err(errno) => {
                     // No problem yet: an image on squashfs is made so.
                     let path = Escaped(self.root.mount_point().to_bytes());
                     let mut line = report.line();
                     uwrite!(line, "remount read-write: {}: {}", path, Error::from(errno));
                     report.say(Level::Note, line);
-                    State::Sealed
+                    RootState::Sealed
                 }
             };
         }
-        !matches!(self.state, State::Sealed)
+        !matches!(self.state, RootState::Sealed)
     }
 
     /// The flags to go back to, or `None` if nothing had to be done.
@@ -147,8 +147,8 @@ impl<'r, 'a> Writer<'r, 'a> {
     }
 
     fn put_back(&mut self) -> io::Result<()> {
-        match core::mem::replace(&mut self.state, State::Unknown) {
-            State::Remounted(flags) => {
+        match core::mem::replace(&mut self.state, RootState::Unknown) {
+            RootState::Remounted(flags) => {
                 mount_remount(self.root.mount_point(), flags | MountFlags::RDONLY, c"")
             }
             _ => Ok(()),

@@ -13,7 +13,7 @@ use crate::plan::{Dialect, Key};
 const VARIABLES: &str = "SSH_PUBLIC_KEY EC2_PUBLIC_KEY SSH_KEY PUBLIC_KEY STRATUSLAB_REMOTE_KEY";
 
 /// What the context says about logins.
-pub struct Logins<'a> {
+pub struct LoginKeys<'a> {
     /// USERNAME, where it counts.
     pub user: Option<&'a [u8]>,
     /// Every key, each line once a user.
@@ -21,7 +21,11 @@ pub struct Logins<'a> {
 }
 
 /// Reads the keys of all variables and of the key files they name.
-pub fn read<'a>(context: &mut Context<'a>, dialect: Dialect, files: &impl Files<'a>) -> Logins<'a> {
+pub fn read<'a>(
+    context: &mut Context<'a>,
+    dialect: Dialect,
+    files: &impl Files<'a>,
+) -> LoginKeys<'a> {
     let machine = context.variables.machine();
     let mut keys = Keys {
         list: context.arena.vector(),
@@ -54,7 +58,7 @@ pub fn read<'a>(context: &mut Context<'a>, dialect: Dialect, files: &impl Files<
         }
     }
     let user = if named.is_some() { user } else { None };
-    Logins {
+    LoginKeys {
         user,
         keys: keys.list.finish(),
     }

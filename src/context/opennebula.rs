@@ -32,7 +32,7 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     let macs = nics
         .filter(is_eth)
         .any(|nic| nic.own.named(b"MAC").is_some());
-    let mut reader = Reader {
+    let mut reader = NicReader {
         gateways: gateway_link(context),
         endpoint: endpoint(machine.get("ONEGATE_ENDPOINT")),
         macs: Set::new(context.arena),
@@ -42,7 +42,7 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     for nic in reader.context.variables.nics() {
         reader.nic(&nic, macs);
     }
-    let Reader {
+    let NicReader {
         context, network, ..
     } = reader;
     if !context.variables.nics().any(|nic| is_eth(&nic)) {
@@ -123,7 +123,7 @@ pub fn ipv4<'a>(
     network.address(context, variable, Prefix { address, length })
 }
 
-struct Reader<'a, 'c> {
+struct NicReader<'a, 'c> {
     context: &'c mut Context<'a>,
     network: &'c mut Network<'a>,
     /// The only link that may have default routes, if one was named.
@@ -141,7 +141,7 @@ enum Identity<'a> {
     Absent,
 }
 
-impl<'a> Reader<'a, '_> {
+impl<'a> NicReader<'a, '_> {
     fn nic(&mut self, nic: &Nic<'a>, macs: bool) {
         let own = nic.own;
         let identity = match nic.name {

@@ -37,7 +37,7 @@ pub fn read<'a>(
         true => text.get_mut(BYTE_ORDER_MARK..).unwrap_or_default(),
         false => text,
     };
-    let mut reader = Reader {
+    let mut parser = Parser {
         file,
         rest: text,
         at: 0,
@@ -47,7 +47,7 @@ pub fn read<'a>(
         out,
         warnings,
     };
-    while reader.command() {}
+    while parser.command() {}
 }
 
 /// What may stand in a name, and where one may begin.
@@ -68,7 +68,7 @@ enum Word {
     Unterminated,
 }
 
-struct Reader<'a, 't, 'w> {
+struct Parser<'a, 't, 'w> {
     file: &'a [u8],
     /// What no assignment has taken yet; words begin and end in it.
     rest: &'a mut [u8],
@@ -82,7 +82,7 @@ struct Reader<'a, 't, 'w> {
     warnings: &'w mut Warnings<'a>,
 }
 
-impl<'a> Reader<'a, '_, '_> {
+impl<'a> Parser<'a, '_, '_> {
     /// Reads one command, up to a newline or semicolon. `false`: the end.
     fn command(&mut self) -> bool {
         self.blanks();

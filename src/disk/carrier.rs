@@ -5,8 +5,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, openat, seek};
 use rustix::io::{Errno, pread, retry_on_intr};
 
-use super::drive::Status;
-use super::iso9660::{Descriptor, File, Iso, ReadAt};
+use super::drive::DriveStatus;
+use super::iso9660::{Descriptor, FileSections, Iso, ReadAt};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{base_name, c_str};
@@ -23,10 +23,10 @@ pub struct Disk<'a> {
 }
 
 pub(super) enum Carrier<'a> {
-    Iso(Iso<'a, Device>),
+    Iso(Iso<'a, OpenFile>),
     Directory(OwnedFd),
     /// The text of context.sh itself.
-    Lone(Device),
+    Lone(OpenFile),
 }
 
 impl<'a> Disk<'a> {
@@ -45,8 +45,8 @@ impl<'a> Disk<'a> {
         let carrier = match kind {
             FileType::Directory => Carrier::Directory(file),
             FileType::BlockDevice | FileType::RegularFile => {
-                Status::of(file.as_fd()).medium()?;
-                let device = Device(file);
+                DriveStatus::of(file.as_fd()).medium()?;
+                let device = OpenFile(file);
                 let mut descriptor = Descriptor::empty();
                 if descriptor.read_first(&device)? {
                     Carrier::Iso(Iso::open(arena, device, &mut descriptor)?)
@@ -118,12 +118,12 @@ impl<'a> Disk<'a> {
             Carrier::Directory(directory) => match self.open_beside(directory, name)? {
                 Some(device) => {
                     beside = device;
-                    (&beside, Some(File::whole(self.arena, &beside)?))
+                    (&beside, Some(FileSections::whole(self.arena, &beside)?))
                 }
                 None => return Ok(None),
             },
             Carrier::Lone(device) if name == CONTEXT => {
-                (device, Some(File::whole(self.arena, device)?))
+                (device, Some(FileSections::whole(self.arena, device)?))
             }
             Carrier::Lone(_) => return Ok(None),
         };
@@ -134,7 +134,7 @@ impl<'a> Disk<'a> {
     }
 
     /// Opens a regular file of a directory; `None` if there is no file `name`.
-    fn open_beside(&self, directory: &OwnedFd, name: &[u8]) -> Result<Option<Device>, Error> {
+    fn open_beside(&self, directory: &OwnedFd, name: &[u8]) -> Result<Option<OpenFile>, Error> {
         // Names may come from a context; none leads out of the directory.
         if name.contains(&b'/') {
             return Ok(None);
@@ -144,7 +144,7 @@ impl<'a> Disk<'a> {
             file => file?,
         };
         match FileType::from_raw_mode(fstat(&file)?.st_mode) {
-            FileType::RegularFile => Ok(Some(Device(file))),
+            FileType::RegularFile => Ok(Some(OpenFile(file))),
             FileType::Directory => Ok(None),
             _ => Err(Error::new(&"not a regular file")),
         }
@@ -152,9 +152,9 @@ impl<'a> Disk<'a> {
 }
 
 /// A file or block device.
-pub(super) struct Device(pub(super) OwnedFd);
+pub(super) struct OpenFile(pub(super) OwnedFd);
 
-impl ReadAt for Device {
+impl ReadAt for OpenFile {
     fn size(&self) -> Result<u64, Errno> {
         seek(&self.0, SeekFrom::End(0))
     }

@@ -9,7 +9,7 @@ use crate::base::error::Error;
 
 /// The answer of a drive. Anything but a drive is `Ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum DriveStatus {
     /// Can be read, as far as it knows.
     Ready,
     /// No medium, or an open tray.
@@ -18,14 +18,14 @@ pub enum Status {
     NotReady,
 }
 
-impl Status {
+impl DriveStatus {
     /// Why it cannot be read.
     pub const NOT_READY: Error = Error::new(&"the drive is still becoming ready");
 
     /// Asks the drive.
     pub fn of(drive: BorrowedFd<'_>) -> Self {
         // SAFETY: the call passes an integer and reads or writes no memory.
-        match unsafe { ioctl(drive, DriveStatus) } {
+        match unsafe { ioctl(drive, ReadDriveStatus) } {
             Ok(1 | 2) => Self::Empty,
             Ok(3) => Self::NotReady,
             _ => Self::Ready,
@@ -46,11 +46,11 @@ impl Status {
 /// `CDS_NO_DISC` 1, `CDS_TRAY_OPEN` 2, `CDS_DRIVE_NOT_READY` 3, `CDS_DISC_OK`
 /// 4. `sr` answers 3 while the unit says that it is becoming ready
 /// (`drivers/scsi/sr_ioctl.c`, `sr_drive_status`).
-struct DriveStatus;
+struct ReadDriveStatus;
 
 // SAFETY: the opcode takes an integer in place of a pointer, here
 // `CDSL_CURRENT`, and answers by its return value alone.
-unsafe impl Ioctl for DriveStatus {
+unsafe impl Ioctl for ReadDriveStatus {
     type Output = i32;
     const IS_MUTATING: bool = false;
 

@@ -193,7 +193,7 @@ struct Extent {
 }
 
 /// A file of an image or another source. All of it lies within the source.
-pub struct File<'a> {
+pub struct FileSections<'a> {
     /// Its sections in order (ECMA-119, 6.5.1).
     sections: &'a [Extent],
     /// Bytes of all of them.
@@ -312,7 +312,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
 
     /// Looks for a file in the root directory: the exact name, else the first
     /// that differs only in case. `None`: there is none.
-    pub fn find(&self, name: &[u8]) -> Result<Option<File<'a>>, Error> {
+    pub fn find(&self, name: &[u8]) -> Result<Option<FileSections<'a>>, Error> {
         let mut records = Records::of(self.directory);
         let mut best = Match::No;
         let mut file = None;
@@ -337,7 +337,11 @@ impl<'a, S: ReadAt> Iso<'a, S> {
 
     /// The file whose first record this is; those of its other sections are
     /// the next ones.
-    fn file(&self, first: Record<'a>, records: &mut Records<'a>) -> Result<File<'a>, Error> {
+    fn file(
+        &self,
+        first: Record<'a>,
+        records: &mut Records<'a>,
+    ) -> Result<FileSections<'a>, Error> {
         let mut sections = self.arena.vector();
         let mut length = 0usize;
         let mut record = first;
@@ -358,7 +362,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
                 .next_section()?
                 .ok_or(Error::new(&"the file's last section is missing"))?;
         }
-        Ok(File {
+        Ok(FileSections {
             sections: sections.finish(),
             length,
         })
@@ -607,7 +611,7 @@ fn compare_joliet(record: &[u8], name: &[u8]) -> Match {
     comparison.end()
 }
 
-impl<'a> File<'a> {
+impl<'a> FileSections<'a> {
     /// All of a source that is one file.
     pub fn whole(arena: &'a Arena, source: &impl ReadAt) -> Result<Self, Error> {
         let size = source.size()?;

@@ -9,7 +9,7 @@ mod search;
 pub mod wait;
 
 pub use carrier::Disk;
-pub use drive::Status;
+pub use drive::DriveStatus;
 pub use iso9660::LARGEST;
 pub use search::{Search, SystemPaths, search};
 

@@ -9,8 +9,8 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, openat};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
-use super::carrier::{CONTEXT, Carrier, Device, Disk, NO_CONTEXT, open};
-use super::drive::Status;
+use super::carrier::{CONTEXT, Carrier, Disk, NO_CONTEXT, OpenFile, open};
+use super::drive::DriveStatus;
 use super::iso9660::{Descriptor, Iso};
 use super::wait::Wait;
 use crate::base::arena::{Arena, Vector, sort};
@@ -49,7 +49,7 @@ pub struct SystemPaths<'s> {
     /// There while udev has events to handle.
     pub queue: &'s CStr,
     /// Asks an optical drive.
-    pub status: fn(BorrowedFd<'_>) -> Status,
+    pub status: fn(BorrowedFd<'_>) -> DriveStatus,
 }
 
 impl SystemPaths<'_> {
@@ -59,7 +59,7 @@ impl SystemPaths<'_> {
         dev: c"/dev",
         // Made and removed by systemd-udevd and eudev (`src/udev/udevd.c`).
         queue: c"/run/udev/queue",
-        status: Status::of,
+        status: DriveStatus::of,
     };
 }
 
@@ -107,7 +107,7 @@ fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Di
             }
             Err(error) => error,
         };
-        let on_its_way = error == Status::NOT_READY
+        let on_its_way = error == DriveStatus::NOT_READY
             || error.is(&[Errno::NOENT, Errno::NXIO, Errno::NODEV])
             || error == Errno::NOMEDIUM && options.required;
         if !on_its_way || !wait.sleep() {
@@ -140,7 +140,7 @@ fn any<'a>(
             break;
         }
         let found = match &hunt.best {
-            Some((key, _)) if key.label == Label::Context => break,
+            Some((key, _)) if key.label == VolumeLabel::Context => break,
             best => best.is_some(),
         };
         let pending = if udev_is_busy {
@@ -179,7 +179,7 @@ struct Hunt<'a, 's> {
     candidates: Vector<'a, Candidate<'a>>,
     /// Counts the looks.
     pass: u32,
-    best: Option<(Key<'a>, Disk<'a>)>,
+    best: Option<(Rank<'a>, Disk<'a>)>,
 }
 
 #[derive(Clone, Copy)]
@@ -191,11 +191,11 @@ struct Candidate<'a> {
     optical: bool,
     /// The last pass that listed it.
     listed: u32,
-    state: State,
+    state: CandidateState,
 }
 
 #[derive(Clone, Copy)]
-enum State {
+enum CandidateState {
     /// Settled.
     Done,
     /// Nothing is to be read yet.
@@ -211,15 +211,15 @@ enum State {
 
 /// What makes one device better than another; the smaller is the better.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Key<'a> {
-    label: Label,
+struct Rank<'a> {
+    label: VolumeLabel,
     not_optical: bool,
     name: &'a [u8],
 }
 
 /// The labels that count, the best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Label {
+enum VolumeLabel {
     /// `CONTEXT`: OpenNebula 4.2 and later.
     Context,
     /// `_STRATUSLAB`: StratusLab's own.
@@ -232,7 +232,7 @@ enum Label {
     Other,
 }
 
-impl Label {
+impl VolumeLabel {
     /// `None`: a disk of this label does not count. Letters compare in any
     /// case, as some tools write labels in lower case.
     fn of(label: &[u8], name: &[u8]) -> Option<Self> {
@@ -284,14 +284,14 @@ impl<'a> Hunt<'a, '_> {
             let Some(candidate) = self.candidates.get(position).copied() else {
                 break;
             };
-            if candidate.listed != self.pass || matches!(candidate.state, State::Done) {
+            if candidate.listed != self.pass || matches!(candidate.state, CandidateState::Done) {
                 continue;
             }
             let state = self.examine(&candidate, report);
             if let Some(candidate) = self.candidates.get_mut(position) {
                 candidate.state = state;
             }
-            if matches!(&self.best, Some((key, _)) if key.label == Label::Context) {
+            if matches!(&self.best, Some((key, _)) if key.label == VolumeLabel::Context) {
                 // The rest comes later by kind or name.
                 break;
             }
@@ -315,7 +315,7 @@ impl<'a> Hunt<'a, '_> {
                 Some(known) => {
                     if known.listed != last {
                         // Gone and back is another device.
-                        known.state = State::Empty;
+                        known.state = CandidateState::Empty;
                     }
                     known.listed = pass;
                 }
@@ -350,29 +350,31 @@ impl<'a> Hunt<'a, '_> {
             name: self.arena.copy(name),
             optical: is_optical(name),
             listed: self.pass,
-            state: State::Empty,
+            state: CandidateState::Empty,
         })
     }
 
     /// Reads what tells whether a device is a context disk.
-    fn examine(&mut self, candidate: &Candidate<'a>, report: &mut Report<'_>) -> State {
+    fn examine(&mut self, candidate: &Candidate<'a>, report: &mut Report<'_>) -> CandidateState {
         let failures = match candidate.state {
-            State::Failing(failures) => failures,
+            CandidateState::Failing(failures) => failures,
             _ => 0,
         };
         match self.open(candidate) {
             Ok(state) => state,
             Err(error) if error == Errno::NOENT => {
-                State::Missed(Error::new(&"the device has no node"))
+                CandidateState::Missed(Error::new(&"the device has no node"))
             }
-            Err(error) if error == Errno::NOMEDIUM => State::Empty,
-            Err(error) if error.errno().is_some() && !candidate.optical => State::Missed(error),
+            Err(error) if error == Errno::NOMEDIUM => CandidateState::Empty,
+            Err(error) if error.errno().is_some() && !candidate.optical => {
+                CandidateState::Missed(error)
+            }
             Err(error) if error.errno().is_some() && failures < TRIES => {
-                State::Failing(failures + 1)
+                CandidateState::Failing(failures + 1)
             }
             Err(reason) => {
                 report.problem(STEP, candidate.path.to_bytes(), reason);
-                State::Done
+                CandidateState::Done
             }
         }
     }
@@ -381,29 +383,29 @@ impl<'a> Hunt<'a, '_> {
     ///
     /// # Errors
     /// It could not be read, or it claims to be ours and is no good.
-    fn open(&mut self, candidate: &Candidate<'a>) -> Result<State, Error> {
-        let device = Device(open(CWD, candidate.path)?);
+    fn open(&mut self, candidate: &Candidate<'a>) -> Result<CandidateState, Error> {
+        let device = OpenFile(open(CWD, candidate.path)?);
         if candidate.optical {
             match (self.paths.status)(device.0.as_fd()) {
-                Status::Ready => {}
-                Status::Empty => return Ok(State::Empty),
-                Status::NotReady => return Ok(State::NotReady),
+                DriveStatus::Ready => {}
+                DriveStatus::Empty => return Ok(CandidateState::Empty),
+                DriveStatus::NotReady => return Ok(CandidateState::NotReady),
             }
         }
         let mut descriptor = Descriptor::empty();
         if !descriptor.read_first(&device)? {
-            return Ok(State::Done);
+            return Ok(CandidateState::Done);
         }
-        let Some(label) = Label::of(descriptor.label(), candidate.name) else {
-            return Ok(State::Done);
+        let Some(label) = VolumeLabel::of(descriptor.label(), candidate.name) else {
+            return Ok(CandidateState::Done);
         };
-        let key = Key {
+        let key = Rank {
             label,
             not_optical: !candidate.optical,
             name: candidate.name,
         };
         if matches!(&self.best, Some((best, _)) if *best < key) {
-            return Ok(State::Done);
+            return Ok(CandidateState::Done);
         }
         let iso = Iso::open(self.arena, device, &mut descriptor)?;
         if iso.find(CONTEXT)?.is_some() {
@@ -416,20 +418,23 @@ impl<'a> Hunt<'a, '_> {
         } else if label.is_ours() {
             return Err(NO_CONTEXT);
         }
-        Ok(State::Done)
+        Ok(CandidateState::Done)
     }
 
     fn drive_is_pending(&self) -> bool {
         self.candidates.iter().any(|candidate| {
             candidate.listed == self.pass
-                && matches!(candidate.state, State::NotReady | State::Failing(_))
+                && matches!(
+                    candidate.state,
+                    CandidateState::NotReady | CandidateState::Failing(_)
+                )
         })
     }
 
     /// What might have been the disk, where there is none.
     fn say_what_was_missed(&self, report: &mut Report<'_>) {
         for candidate in self.candidates.iter() {
-            if let State::Missed(reason) = candidate.state {
+            if let CandidateState::Missed(reason) = candidate.state {
                 report.problem(STEP, candidate.path.to_bytes(), reason);
             }
         }

@@ -93,12 +93,12 @@ fn write(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, uuid: &[u8]) 
         &[format(arena, &Id(link.name)), uuid],
     );
     match key(link) {
-        Key::Mac(mac) => fill(
+        MatchedBy::Mac(mac) => fill(
             text,
             "\n[ethernet]\nmac-address=@\n",
             &[format(arena, &mac)],
         ),
-        Key::Device(device) => fill(text, "interface-name=@\n\n[ethernet]\n", &[device]),
+        MatchedBy::Device(device) => fill(text, "interface-name=@\n\n[ethernet]\n", &[device]),
     }
     if let Some(mtu) = link.mtu {
         fill(text, "mtu=@\n", &[format(arena, &mtu)]);
@@ -207,19 +207,19 @@ fn servers(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
 }
 
 /// What NetworkManager knows a NIC by.
-enum Key<'a> {
+enum MatchedBy<'a> {
     Mac(Mac),
     Device(&'a [u8]),
 }
 
 /// It compares permanent MACs; a PCI link may have been given another one.
-fn key<'a>(link: &Link<'a>) -> Key<'a> {
+fn key<'a>(link: &Link<'a>) -> MatchedBy<'a> {
     let is_pci = matches!(link.name, LinkName::Pci(_));
     match (link.mac, link.device) {
-        (Some(mac), None) => Key::Mac(mac),
-        (Some(mac), _) if !is_pci => Key::Mac(mac),
+        (Some(mac), None) => MatchedBy::Mac(mac),
+        (Some(mac), _) if !is_pci => MatchedBy::Mac(mac),
         // No NIC has the empty name.
-        (_, device) => Key::Device(device.unwrap_or(b"")),
+        (_, device) => MatchedBy::Device(device.unwrap_or(b"")),
     }
 }
 

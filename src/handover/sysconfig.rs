@@ -20,7 +20,7 @@ use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
 /// With HWADDR the root's udev gives the NIC that name again (initscripts:
 /// src/rename_device.c). NOZEROCONF and DEFROUTE: no routes but those of the
 /// context. Else dhclient would give up after a minute.
-const NETWORK_SCRIPTS: Dialect = Dialect {
+const NETWORK_SCRIPTS: Syntax = Syntax {
     is_wicked: false,
     name: b"network-scripts",
     folder: b"/etc/sysconfig/network-scripts/",
@@ -43,7 +43,7 @@ const NETWORK_SCRIPTS: Dialect = Dialect {
 /// Addresses and routes go with every BOOTPROTO; "dhcp" is content with one of
 /// both. What routers advertise is the kernel's work, as ifsysctl says; with
 /// slashes, since a dot may be part of the device's name.
-const WICKED: Dialect = Dialect {
+const WICKED: Syntax = Syntax {
     is_wicked: true,
     name: b"wicked",
     folder: b"/etc/sysconfig/network/",
@@ -69,7 +69,7 @@ const WICKED: Dialect = Dialect {
 const OFF: &str = "# Made by onecontext: another file is for this device.\nONBOOT=no\n";
 
 /// What the two call things.
-struct Dialect {
+struct Syntax {
     is_wicked: bool,
     name: &'static [u8],
     folder: &'static [u8],
@@ -151,7 +151,7 @@ pub fn wicked<'a>(
     Ok(())
 }
 
-impl Dialect {
+impl Syntax {
     fn render<'a>(
         &self,
         arena: &'a Arena,
@@ -163,7 +163,7 @@ impl Dialect {
         for link in links(plan) {
             if let Some(device) = device(arena, link, self.name, changes) {
                 let mut pen = Pen {
-                    dialect: self,
+                    syntax: self,
                     arena,
                     device,
                     directory,
@@ -179,7 +179,7 @@ impl Dialect {
 
 /// Writes the files of one link, one after the other.
 struct Pen<'p, 'a> {
-    dialect: &'p Dialect,
+    syntax: &'p Syntax,
     arena: &'a Arena,
     device: &'p [u8],
     directory: &'p ConfigDirectory<'a>,
@@ -191,16 +191,16 @@ impl<'a> Pen<'_, 'a> {
     /// What ifcfg says of a link, but for the way of its IPv6.
     #[inline(never)]
     fn ifcfg(&mut self, link: &Link, has_servers: bool) {
-        let (dialect, text, arena) = (self.dialect, &mut self.text, self.arena);
-        fill(text, dialect.device, &[self.device]);
+        let (syntax, text, arena) = (self.syntax, &mut self.text, self.arena);
+        fill(text, syntax.device, &[self.device]);
         if let Some(mac) = link.mac {
-            fill(text, dialect.mac, &[format(arena, &mac)]);
+            fill(text, syntax.mac, &[format(arena, &mac)]);
         }
         let method = usize::from(link.ipv4 == Some(Ipv4Method::Dhcp))
             + 2 * usize::from(link.ipv6 == Some(Ipv6Method::Dhcp));
-        fill(text, dialect.methods.get(method).unwrap_or(&""), &[]);
+        fill(text, syntax.methods.get(method).unwrap_or(&""), &[]);
         if has_servers {
-            fill(text, dialect.keep_dns, &[]);
+            fill(text, syntax.keep_dns, &[]);
         }
         if let Some(mtu) = link.mtu {
             fill(text, "MTU=@\n", &[format(arena, &mtu)]);
@@ -214,8 +214,8 @@ impl<'a> Pen<'_, 'a> {
             };
             let address = format(arena, &Ip(prefix.address));
             let length = format(arena, &u32::from(prefix.length));
-            let template = if dialect.is_wicked || is_v4(prefix) {
-                fill(text, dialect.address, &[number, address, number, length]);
+            let template = if syntax.is_wicked || is_v4(prefix) {
+                fill(text, syntax.address, &[number, address, number, length]);
                 continue;
             } else if end.is_empty() {
                 "IPV6ADDR_SECONDARIES=\"@/@"
@@ -231,27 +231,27 @@ impl<'a> Pen<'_, 'a> {
     /// The files, the first of which has what ifcfg said.
     #[inline(never)]
     fn files(&mut self, link: &Link, changes: &mut Changes<'a>) {
-        let dialect = self.dialect;
-        let [mut kind, second, third] = dialect.files;
-        if dialect.is_wicked {
+        let syntax = self.syntax;
+        let [mut kind, second, third] = syntax.files;
+        if syntax.is_wicked {
             self.put(kind, changes);
             kind = second;
         }
         let ipv6 = match link.ipv6 {
             None | Some(Ipv6Method::Skip) => "",
-            Some(Ipv6Method::Disable) => dialect.no_ipv6,
-            Some(Ipv6Method::Static) => dialect.ipv6,
-            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => dialect.ipv6_by_router,
+            Some(Ipv6Method::Disable) => syntax.no_ipv6,
+            Some(Ipv6Method::Static) => syntax.ipv6,
+            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => syntax.ipv6_by_router,
         };
         fill(&mut self.text, ipv6, &[self.device; 3]);
         for v4 in [true, false] {
-            if v4 || !dialect.is_wicked {
+            if v4 || !syntax.is_wicked {
                 self.put(kind, changes);
                 kind = second;
             }
             for one in link.routes {
                 if is_v4(&one.destination) == v4 {
-                    match dialect.is_wicked {
+                    match syntax.is_wicked {
                         true => wicked_route(&mut self.text, self.arena, one, self.device),
                         false => ip_route(&mut self.text, self.arena, one, self.device),
                     }
@@ -272,7 +272,7 @@ impl<'a> Pen<'_, 'a> {
             _ => replace(file, text, self.access, changes),
         });
         if let Err(error) = rendered {
-            let path = self.arena.concat(&[self.dialect.folder, name]);
+            let path = self.arena.concat(&[self.syntax.folder, name]);
             changes.problem("hand over", path, error);
         }
         self.text.clear();

@@ -35,7 +35,7 @@ pub struct Config<'a> {
 }
 
 /// What was read so far.
-struct Reader<'r, 'a> {
+struct ConfigReader<'r, 'a> {
     root: &'r Root<'a>,
     config: Config<'a>,
     /// The files, each once: of a second time no value would be the first. And
@@ -50,7 +50,7 @@ impl<'a> Config<'a> {
     /// Reads `/etc/ssh/sshd_config`, or the one that openSUSE keeps in
     /// `/usr/etc` for images without.
     pub fn read(root: &Root<'a>) -> Self {
-        let mut reader = Reader {
+        let mut reader = ConfigReader {
             root,
             config: Self {
                 values: [None; KEYWORDS.len()],
@@ -115,7 +115,7 @@ impl<'a> Config<'a> {
     }
 }
 
-impl<'a> Reader<'_, 'a> {
+impl<'a> ConfigReader<'_, 'a> {
     /// Remembers the first problem.
     fn problem(&mut self, path: &'a [u8], reason: Error) {
         self.config.problem.get_or_insert((path, reason));

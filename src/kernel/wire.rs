@@ -32,7 +32,7 @@ const SKIP_STATS: u32 = 1 << 3;
 
 /// What a request does to an object.
 #[derive(Clone, Copy)]
-pub enum Mode {
+pub enum Operation {
     /// Lists all objects.
     Dump,
     /// Reads one object.
@@ -70,18 +70,18 @@ impl Message {
         self.overflow |= self.bytes.extend_from_slice(bytes).is_err();
     }
 
-    fn begin(&mut self, kind: u32, mode: Mode) {
-        let mode = match mode {
-            Mode::Dump => nl::NLM_F_DUMP,
-            Mode::Get | Mode::Change => nl::NLM_F_ACK,
-            Mode::Create => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_EXCL,
-            Mode::Replace => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_REPLACE,
-            Mode::Append => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_APPEND,
+    fn begin(&mut self, kind: u32, operation: Operation) {
+        let flags = match operation {
+            Operation::Dump => nl::NLM_F_DUMP,
+            Operation::Get | Operation::Change => nl::NLM_F_ACK,
+            Operation::Create => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_EXCL,
+            Operation::Replace => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_REPLACE,
+            Operation::Append => nl::NLM_F_ACK | nl::NLM_F_CREATE | nl::NLM_F_APPEND,
         };
         self.bytes.clear();
         self.overflow = false;
         self.number(0); // length, see `bytes`
-        self.pair(kind, nl::NLM_F_REQUEST | mode);
+        self.pair(kind, nl::NLM_F_REQUEST | flags);
         self.number(0); // sequence number, see `bytes`
         self.number(0); // port
     }
@@ -144,9 +144,9 @@ impl Message {
     }
 
     /// About the link of this index, or about one that has another name or none.
-    fn interface(&mut self, kind: u32, mode: Mode, index: Option<u32>, up: bool) {
+    fn interface(&mut self, kind: u32, operation: Operation, index: Option<u32>, up: bool) {
         let flags = if up { UP } else { 0 };
-        self.begin(kind, mode);
+        self.begin(kind, operation);
         self.number(0); // family, padding, type
         self.number(index.unwrap_or(0));
         self.number(flags);
@@ -155,49 +155,59 @@ impl Message {
 
     /// Asks for all links.
     pub fn links(&mut self) {
-        self.interface(nl::RTM_GETLINK as u32, Mode::Dump, None, false);
+        self.interface(nl::RTM_GETLINK as u32, Operation::Dump, None, false);
         self.attribute_number(nl::IFLA_EXT_MASK as u32, SKIP_STATS);
     }
 
     /// Asks for the link of this name.
     pub fn link_named(&mut self, name: &[u8]) {
-        self.interface(nl::RTM_GETLINK as u32, Mode::Get, None, false);
+        self.interface(nl::RTM_GETLINK as u32, Operation::Get, None, false);
         self.attribute(nl::IFLA_IFNAME as u32, name);
         self.attribute_number(nl::IFLA_EXT_MASK as u32, SKIP_STATS);
     }
 
     /// Asks for all addresses.
     pub fn addresses(&mut self) {
-        self.begin(nl::RTM_GETADDR as u32, Mode::Dump);
+        self.begin(nl::RTM_GETADDR as u32, Operation::Dump);
         self.put(&[0; size_of::<nl::ifaddrmsg>()]);
     }
 
     /// Asks for all routes.
     pub fn routes(&mut self) {
-        self.begin(nl::RTM_GETROUTE as u32, Mode::Dump);
+        self.begin(nl::RTM_GETROUTE as u32, Operation::Dump);
         self.put(&[0; size_of::<nl::rtmsg>()]);
     }
 
     /// Sets a link up.
     pub fn set_up(&mut self, index: u32) {
-        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, Some(index), true);
+        self.interface(nl::RTM_NEWLINK as u32, Operation::Change, Some(index), true);
     }
 
     /// Gives a link its MTU.
     pub fn set_mtu(&mut self, index: u32, mtu: u32) {
-        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, Some(index), false);
+        self.interface(
+            nl::RTM_NEWLINK as u32,
+            Operation::Change,
+            Some(index),
+            false,
+        );
         self.attribute_number(nl::IFLA_MTU as u32, mtu);
     }
 
     /// Gives a link its MAC.
     pub fn set_mac(&mut self, index: u32, mac: Mac) {
-        self.interface(nl::RTM_NEWLINK as u32, Mode::Change, Some(index), false);
+        self.interface(
+            nl::RTM_NEWLINK as u32,
+            Operation::Change,
+            Some(index),
+            false,
+        );
         self.attribute(nl::IFLA_ADDRESS as u32, &mac.0);
     }
 
     /// Makes an 802.1Q device on the link `parent`.
     pub fn new_vlan(&mut self, parent: u32, name: &[u8], id: u16) {
-        self.interface(nl::RTM_NEWLINK as u32, Mode::Create, None, true);
+        self.interface(nl::RTM_NEWLINK as u32, Operation::Create, None, true);
         self.attribute(nl::IFLA_IFNAME as u32, name);
         self.attribute_number(nl::IFLA_LINK as u32, parent);
         self.nest(nl::IFLA_LINKINFO as u32, |message| {
@@ -210,7 +220,7 @@ impl Message {
 
     /// Gives a link an address.
     pub fn new_address(&mut self, index: u32, prefix: Prefix) {
-        self.begin(nl::RTM_NEWADDR as u32, Mode::Replace);
+        self.begin(nl::RTM_NEWADDR as u32, Operation::Replace);
         let family = family(prefix.address);
         self.put(&[family, prefix.length, 0, 0]);
         self.number(index);
@@ -229,13 +239,17 @@ impl Message {
     pub fn new_route(&mut self, index: u32, route: &Route) {
         let v4 = route.destination.address.is_ipv4();
         // IPv6 makes a route of the same metric a further next hop by itself.
-        let mode = if v4 { Mode::Append } else { Mode::Create };
+        let operation = if v4 {
+            Operation::Append
+        } else {
+            Operation::Create
+        };
         let scope = match route.gateway {
             None if v4 => nl::rt_scope_t::RT_SCOPE_LINK,
             _ => nl::rt_scope_t::RT_SCOPE_UNIVERSE,
         };
         let flags = if route.onlink { nl::RTNH_F_ONLINK } else { 0 };
-        self.begin(nl::RTM_NEWROUTE as u32, mode);
+        self.begin(nl::RTM_NEWROUTE as u32, operation);
         self.put(&[
             family(route.destination.address),
             route.destination.length,

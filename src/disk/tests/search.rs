@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::fd::BorrowedFd;
 
 use super::*;
-use crate::disk::{Search, Status, SystemPaths, search};
+use crate::disk::{DriveStatus, Search, SystemPaths, search};
 
 /// Seconds in which a search without a wait is over, also on a busy machine;
 /// the waits that must not happen last ten.
@@ -46,7 +46,7 @@ impl Machine {
     }
 
     fn look(&self) -> Outcome {
-        self.search(None, 0, false, |_| Status::Ready)
+        self.search(None, 0, false, |_| DriveStatus::Ready)
     }
 
     fn search(
@@ -54,7 +54,7 @@ impl Machine {
         device: Option<&str>,
         wait: u32,
         required: bool,
-        status: fn(BorrowedFd<'_>) -> Status,
+        status: fn(BorrowedFd<'_>) -> DriveStatus,
     ) -> Outcome {
         let arena = Arena::new();
         let mut report = silent(&arena);
@@ -351,7 +351,7 @@ fn unreadable_devices() {
     // An optical drive is tried again for half a second, then reported.
     fs::create_dir(machine.0.path("dev/sr0")).unwrap();
     machine.0.write("block/sr0", "");
-    let outcome = machine.search(None, 10, false, |_| Status::Ready);
+    let outcome = machine.search(None, 10, false, |_| DriveStatus::Ready);
     assert_eq!(outcome.found, Ok(Some("dev/vdb".into())));
     assert_eq!(
         outcome.lines,
@@ -364,13 +364,13 @@ fn unreadable_devices() {
 fn nothing_to_wait_for_means_no_delay() {
     let machine = Machine::new();
     machine
-        .search(None, 10, false, |_| Status::Ready)
+        .search(None, 10, false, |_| DriveStatus::Ready)
         .is_none(&[]);
     let machine = machine
         .device("vda", NO_FILE_SYSTEM)
         .device("sr0", image!(labelled("CONTEXT")));
     machine
-        .search(None, 10, false, |_| Status::Empty)
+        .search(None, 10, false, |_| DriveStatus::Empty)
         .is_none(&[]);
 }
 
@@ -379,7 +379,7 @@ fn a_system_without_sysfs_says_so() {
     let machine = Machine::new();
     fs::remove_dir(machine.0.path("block")).unwrap();
     machine
-        .search(None, 10, false, |_| Status::Ready)
+        .search(None, 10, false, |_| DriveStatus::Ready)
         .is_none(&["Problem context disk: block: No such file or directory"]);
 }
 
@@ -415,7 +415,7 @@ fn a_busy_udev_is_waited_for() {
         fs::remove_file(machine.0.path("queue")).unwrap();
     };
     let outcome = soon(&machine, appear, || {
-        machine.search(None, 10, false, |_| Status::Ready)
+        machine.search(None, 10, false, |_| DriveStatus::Ready)
     });
     came_late(&outcome, "sr0");
 
@@ -424,7 +424,7 @@ fn a_busy_udev_is_waited_for() {
     machine.0.write("queue", "");
     let finish = |machine: &Machine| fs::remove_file(machine.0.path("queue")).unwrap();
     let outcome = soon(&machine, finish, || {
-        machine.search(None, 10, false, |_| Status::Ready)
+        machine.search(None, 10, false, |_| DriveStatus::Ready)
     });
     assert_eq!(outcome.found, Ok(None));
     assert!(outcome.lines.is_empty(), "{outcome:?}");
@@ -435,7 +435,9 @@ fn a_busy_udev_is_waited_for() {
 fn a_busy_udev_is_not_waited_for_when_the_disk_cannot_be_beaten() {
     let machine = Machine::new().device("sr0", image!(labelled("CONTEXT")));
     machine.0.write("queue", "");
-    machine.search(None, 10, false, |_| Status::Ready).is("sr0");
+    machine
+        .search(None, 10, false, |_| DriveStatus::Ready)
+        .is("sr0");
 }
 
 #[test]
@@ -445,7 +447,7 @@ fn a_better_disk_may_be_on_its_way() {
     machine.0.write("queue", "");
     let appear = |machine: &Machine| machine.add("vdb", &context);
     let outcome = soon(&machine, appear, || {
-        machine.search(None, 10, false, |_| Status::Ready)
+        machine.search(None, 10, false, |_| DriveStatus::Ready)
     });
     came_late(&outcome, "vdb");
 }
@@ -454,7 +456,7 @@ fn a_better_disk_may_be_on_its_way() {
 fn a_wait_that_was_in_vain_is_said() {
     let machine = Machine::new();
     machine.0.write("queue", "");
-    let outcome = machine.search(None, 1, false, |_| Status::Ready);
+    let outcome = machine.search(None, 1, false, |_| DriveStatus::Ready);
     assert_eq!(outcome.found, Ok(None));
     assert_eq!(
         outcome.lines,
@@ -463,14 +465,14 @@ fn a_wait_that_was_in_vain_is_said() {
     assert!((1.0..IN_TIME).contains(&outcome.seconds), "{outcome:?}");
 
     let machine = machine.device("sr0", image!(labelled("CDROM")));
-    let outcome = machine.search(None, 1, false, |_| Status::Ready);
+    let outcome = machine.search(None, 1, false, |_| DriveStatus::Ready);
     assert_eq!(outcome.found, Ok(Some("dev/sr0".into())));
     assert_eq!(
         outcome.lines,
         ["Note context disk: waited 1 s: udev still has devices to handle"]
     );
 
-    let outcome = machine.search(None, 1, false, |_| Status::NotReady);
+    let outcome = machine.search(None, 1, false, |_| DriveStatus::NotReady);
     assert_eq!(outcome.found, Ok(None));
     assert_eq!(outcome.lines.len(), 1, "{outcome:?}");
 }
@@ -481,9 +483,9 @@ fn a_drive_that_is_becoming_ready_is_waited_for() {
     let machine = Machine::new().device("sr0", image!(labelled("CONTEXT")));
     let outcome = machine.search(None, 10, false, |_| {
         if ASKED.fetch_add(1, Ordering::Relaxed) < 4 {
-            Status::NotReady
+            DriveStatus::NotReady
         } else {
-            Status::Ready
+            DriveStatus::Ready
         }
     });
     came_late(&outcome, "sr0");
@@ -492,16 +494,16 @@ fn a_drive_that_is_becoming_ready_is_waited_for() {
     static AGAIN: AtomicU8 = AtomicU8::new(0);
     let outcome = machine.search(None, 10, false, |_| {
         if AGAIN.fetch_add(1, Ordering::Relaxed) < 2 {
-            Status::NotReady
+            DriveStatus::NotReady
         } else {
-            Status::Empty
+            DriveStatus::Empty
         }
     });
     assert_eq!(outcome.found, Ok(None));
     assert!(outcome.lines.is_empty(), "{outcome:?}");
     assert!((0.2..IN_TIME).contains(&outcome.seconds), "{outcome:?}");
 
-    let outcome = machine.search(None, 1, false, |_| Status::NotReady);
+    let outcome = machine.search(None, 1, false, |_| DriveStatus::NotReady);
     assert_eq!(
         outcome.lines,
         ["Problem context disk: waited 1 s: a drive is still becoming ready"]
@@ -514,11 +516,11 @@ fn a_required_disk_is_waited_for() {
     let machine = Machine::new().device("sr0", NO_FILE_SYSTEM);
     let appear = |machine: &Machine| machine.add("vdb", &context);
     let outcome = soon(&machine, appear, || {
-        machine.search(None, 10, true, |_| Status::Ready)
+        machine.search(None, 10, true, |_| DriveStatus::Ready)
     });
     came_late(&outcome, "vdb");
 
-    let outcome = Machine::new().search(None, 1, true, |_| Status::Ready);
+    let outcome = Machine::new().search(None, 1, true, |_| DriveStatus::Ready);
     assert_eq!(
         outcome.found,
         Err("it is required, and there is none".into())
@@ -526,7 +528,7 @@ fn a_required_disk_is_waited_for() {
     assert!((1.0..IN_TIME).contains(&outcome.seconds), "{outcome:?}");
     Machine::new()
         .device("sr0", image!(labelled("CDROM")))
-        .search(None, 10, true, |_| Status::Ready)
+        .search(None, 10, true, |_| DriveStatus::Ready)
         .is("sr0");
 }
 
@@ -541,7 +543,7 @@ fn a_disk_put_in_while_waiting_is_found() {
         machine.add("sdb", &context);
     };
     let outcome = soon(&machine, change, || {
-        machine.search(None, 10, true, |_| Status::Ready)
+        machine.search(None, 10, true, |_| DriveStatus::Ready)
     });
     came_late(&outcome, "sdb");
 
@@ -550,9 +552,9 @@ fn a_disk_put_in_while_waiting_is_found() {
     let machine = Machine::new().device("sr0", &context);
     let outcome = machine.search(None, 10, true, |_| {
         if ASKED.fetch_add(1, Ordering::Relaxed) < 4 {
-            Status::Empty
+            DriveStatus::Empty
         } else {
-            Status::Ready
+            DriveStatus::Ready
         }
     });
     came_late(&outcome, "sr0");
@@ -570,7 +572,7 @@ fn settled_devices_are_read_once() {
         file.write_all(&context).unwrap();
     };
     let outcome = soon(&machine, change, || {
-        machine.search(None, 1, false, |_| Status::Ready)
+        machine.search(None, 1, false, |_| DriveStatus::Ready)
     });
     assert_eq!(outcome.found, Ok(None), "{outcome:?}");
 }
@@ -584,7 +586,7 @@ fn a_named_device_is_the_only_one_that_counts() {
         .device("vdc", NO_FILE_SYSTEM)
         .device("vdd", image!(foreign("CONTEXT")))
         .device("vde", image!(truncated("CONTEXT")));
-    let named = |name: &str| machine.search(Some(name), 10, false, |_| Status::Ready);
+    let named = |name: &str| machine.search(Some(name), 10, false, |_| DriveStatus::Ready);
     named("vdb").is("vdb");
     named(&machine.path("dev/vdb")).is("vdb");
     // A loop device would do as well.
@@ -610,11 +612,11 @@ fn a_named_device_is_waited_for() {
     let machine = Machine::new();
     let appear = |machine: &Machine| machine.add("sr1", &context);
     let outcome = soon(&machine, appear, || {
-        machine.search(Some("sr1"), 10, false, |_| Status::Ready)
+        machine.search(Some("sr1"), 10, false, |_| DriveStatus::Ready)
     });
     came_late(&outcome, "sr1");
 
-    let outcome = machine.search(Some("sr2"), 1, false, |_| Status::Ready);
+    let outcome = machine.search(Some("sr2"), 1, false, |_| DriveStatus::Ready);
     assert_eq!(outcome.found, Err("No such file or directory".into()));
     assert!((1.0..IN_TIME).contains(&outcome.seconds), "{outcome:?}");
 }
