@@ -285,7 +285,7 @@ pub fn sort<T: Copy>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
     heapsort(items.len(), &less, &swap);
 }
 
-/// Sorts `count` items that are told by their positions. Not core's sort: its
+/// Sorts `count` items that are named by their positions. Not core's sort: its
 /// merge keeps a panic for orders that contradict themselves.
 fn heapsort(count: usize, less: &dyn Fn(usize, usize) -> bool, swap: &dyn Fn(usize, usize)) {
     // Servers write sorted files; then there is nothing to do.

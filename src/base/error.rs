@@ -151,21 +151,16 @@ fn describe(errno: Errno) -> Option<&'static [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::arena::Arena;
-
-    fn format(value: &impl uDisplay) -> String {
-        let arena = Arena::new();
-        String::from_utf8(crate::base::text::format(&arena, value).to_vec()).unwrap()
-    }
+    use crate::base::text::to_string;
 
     #[test]
     fn errors_have_words() {
         assert_eq!(
-            format(&Error::from(Errno::NOENT)),
+            to_string(&Error::from(Errno::NOENT)),
             "No such file or directory"
         );
         assert_eq!(
-            format(&Error::from(Errno::from_raw_os_error(133))),
+            to_string(&Error::from(Errno::from_raw_os_error(133))),
             "error 133"
         );
         for number in 1..133 {

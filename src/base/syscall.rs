@@ -14,17 +14,17 @@ pub fn exit(status: i32) -> ! {
     }
 }
 
-/// `getdents64(2)`: directory entries, as many as fit into the room; none at
+/// `getdents64(2)`: directory entries, as many as fit into the buffer; none at
 /// the end. rustix' `RawDir` does the same with bounds checks that leave a
 /// panic in the program.
-pub fn getdents<'r>(directory: BorrowedFd, room: &'r mut [u64]) -> io::Result<&'r [u8]> {
+pub fn getdents<'r>(directory: BorrowedFd, buffer: &'r mut [u64]) -> io::Result<&'r [u8]> {
     let directory = directory.as_raw_fd() as usize;
-    let (place, size) = (room.as_mut_ptr() as usize, size_of_val(room));
-    // SAFETY: the kernel writes to the room alone, at most its size.
+    let (place, size) = (buffer.as_mut_ptr() as usize, size_of_val(buffer));
+    // SAFETY: the kernel writes to the buffer alone, at most its size.
     let filled =
         retry_on_intr(|| answer(unsafe { call(__NR_getdents64, [directory, place, size, 0, 0]) }))?;
-    // SAFETY: so many bytes of the room are entries now.
-    Ok(unsafe { slice::from_raw_parts(room.as_ptr().cast(), filled) })
+    // SAFETY: so many bytes of the buffer are entries now.
+    Ok(unsafe { slice::from_raw_parts(buffer.as_ptr().cast(), filled) })
 }
 
 /// `setsockopt(2)` for an option that is a number. rustix knows only some.

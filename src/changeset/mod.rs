@@ -1,5 +1,5 @@
 //! What is to be written, described before anything is: so that it can be
-//! format, and decided anew when the root turns out to be read-only.
+//! shown, and decided anew when the root turns out to be read-only.
 mod pending;
 mod remount;
 mod write;

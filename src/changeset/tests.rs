@@ -140,7 +140,7 @@ fn a_read_only_root_is_written_and_put_back() {
         });
         assert_eq!(fixture.text("etc/a"), "newer");
         assert_eq!(statvfs(&path).unwrap().flags(), before);
-        // The door does not keep the file system busy.
+        // `Root` does not keep the file system busy.
         nix::mount::umount2(&path, nix::mount::MntFlags::MNT_DETACH).unwrap();
     });
 }
@@ -262,9 +262,10 @@ fn labels_are_those_of_the_neighbours() {
         )
     };
     let get = |at: &str| {
-        let mut room = [0u8; 100];
-        let length = rustix::fs::lgetxattr(path(at).as_c_str(), c"security.selinux", &mut room[..]);
-        length.ok().map(|length| room[..length].to_vec())
+        let mut buffer = [0u8; 100];
+        let length =
+            rustix::fs::lgetxattr(path(at).as_c_str(), c"security.selinux", &mut buffer[..]);
+        length.ok().map(|length| buffer[..length].to_vec())
     };
     if let Err(errno) = set("root", LABEL) {
         eprintln!("labels: skipped: the file system takes none: {errno}");

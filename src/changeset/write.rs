@@ -275,9 +275,9 @@ impl<'a> Root<'a> {
     }
 
     fn label_of(&self, file: &OwnedFd) -> &'a [u8] {
-        let mut room = [0; LONGEST_LABEL];
-        let length = fgetxattr(file, SELINUX, &mut room[..]).unwrap_or(0);
-        let label = room.get(..length).unwrap_or(b"");
+        let mut buffer = [0; LONGEST_LABEL];
+        let length = fgetxattr(file, SELINUX, &mut buffer[..]).unwrap_or(0);
+        let label = buffer.get(..length).unwrap_or(b"");
         self.arena().copy(label)
     }
 

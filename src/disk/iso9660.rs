@@ -115,7 +115,7 @@ impl Descriptor {
     const SUPPLEMENTARY: u8 = 2;
     const TERMINATOR: u8 = 255;
 
-    /// Room for one.
+    /// An empty buffer for one.
     pub const fn empty() -> Self {
         Self([0; SECTOR])
     }

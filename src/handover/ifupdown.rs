@@ -201,7 +201,7 @@ fn stanzas(text: &mut Text, arena: &Arena, link: &Link, device: &[u8]) {
     replace(text, arena, link, device, true);
 }
 
-/// The addresses and routes of a family, with the kernel room's values.
+/// The addresses and routes of a family, with the values that the module `kernel` sets.
 fn replace(text: &mut Text, arena: &Arena, link: &Link, device: &[u8], v4: bool) {
     for address in link.addresses.iter().filter(|prefix| is_v4(prefix) == v4) {
         let values = [format(arena, address), device];

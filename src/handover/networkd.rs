@@ -24,7 +24,7 @@ pub fn render<'a>(arena: &'a Arena, plan: &Plan, changes: &mut Changes<'a>) -> R
     Ok(())
 }
 
-/// The same as the kernel room gives to the link, so that networkd finds
+/// The same as the module `kernel` gives to the link, so that networkd finds
 /// everything done (tried with 252): its routes are of the protocol "static",
 /// and without Metric= it takes the metrics that the plan calls usual.
 fn write(text: &mut Text, arena: &Arena, link: &Link) {

@@ -1,4 +1,4 @@
-//! The files of two managers that have no door in `/run`: those of RHEL's
+//! The files of two managers that read nothing in `/run`: those of RHEL's
 //! network-scripts (initscripts: doc/sysconfig.txt, network-scripts/ifup-eth)
 //! in `/etc/sysconfig/network-scripts`, and those of wicked (ifcfg(5),
 //! ifroute(5), ifsysctl(5)) in `/etc/sysconfig/network`. They are written into
@@ -162,7 +162,7 @@ impl Syntax {
     ) {
         for link in links(plan) {
             if let Some(device) = device(arena, link, self.name, changes) {
-                let mut pen = Pen {
+                let mut files = LinkFiles {
                     syntax: self,
                     arena,
                     device,
@@ -170,15 +170,15 @@ impl Syntax {
                     access,
                     text: arena.vector(),
                 };
-                pen.ifcfg(link, plan.has_name_servers());
-                pen.files(link, changes);
+                files.ifcfg(link, plan.has_name_servers());
+                files.write(link, changes);
             }
         }
     }
 }
 
 /// Writes the files of one link, one after the other.
-struct Pen<'p, 'a> {
+struct LinkFiles<'p, 'a> {
     syntax: &'p Syntax,
     arena: &'a Arena,
     device: &'p [u8],
@@ -187,7 +187,7 @@ struct Pen<'p, 'a> {
     text: Text<'a>,
 }
 
-impl<'a> Pen<'_, 'a> {
+impl<'a> LinkFiles<'_, 'a> {
     /// What ifcfg says of a link, but for the way of its IPv6.
     #[inline(never)]
     fn ifcfg(&mut self, link: &Link, has_servers: bool) {
@@ -230,7 +230,7 @@ impl<'a> Pen<'_, 'a> {
 
     /// The files, the first of which has what ifcfg said.
     #[inline(never)]
-    fn files(&mut self, link: &Link, changes: &mut Changes<'a>) {
+    fn write(&mut self, link: &Link, changes: &mut Changes<'a>) {
         let syntax = self.syntax;
         let [mut kind, second, third] = syntax.files;
         if syntax.is_wicked {

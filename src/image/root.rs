@@ -1,4 +1,4 @@
-//! The one door to the mounted target root.
+//! The only access to the mounted target root.
 //!
 //! A path is always the one of the booted system: `/root/.ssh`, and `/run/…`
 //! for what is in the run directory, which moves there. [`Root::resolve`]

@@ -43,7 +43,7 @@ impl Fixture {
         &self.top
     }
 
-    /// The door to it.
+    /// What the program sees of it.
     pub fn root<'a>(&'a self, arena: &'a Arena) -> Root<'a> {
         let [root, run] = &self.names;
         Root::open(arena, root, Some(run)).unwrap()

@@ -171,12 +171,7 @@ impl uDisplay for Mac {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::arena::Arena;
-
-    fn format(value: &impl uDisplay) -> String {
-        let arena = Arena::new();
-        String::from_utf8(crate::base::text::format(&arena, value).to_vec()).unwrap()
-    }
+    use crate::base::text::to_string;
 
     #[test]
     fn addresses_are_written_as_the_standard_library_writes_them() {
@@ -199,7 +194,7 @@ mod tests {
             "1:2:3:4:5:6:7::",
         ] {
             let address: IpAddr = text.parse().unwrap();
-            assert_eq!(format(&Ip(address)), address.to_string());
+            assert_eq!(to_string(&Ip(address)), address.to_string());
             assert_eq!(ip(text.as_bytes()), Some(address));
         }
         let mut seed = 1u128;
@@ -212,7 +207,7 @@ mod tests {
                 mask << 16 | if seed >> (90 + n) & 1 == 1 { 0xffff } else { 0 }
             });
             let address = Ipv6Addr::from((seed ^ seed << 64) & mask);
-            assert_eq!(format(&Ip(address.into())), address.to_string());
+            assert_eq!(to_string(&Ip(address.into())), address.to_string());
         }
     }
 
@@ -281,7 +276,7 @@ mod tests {
             Mac::parse(b"02-00-0A-12-01-fe"),
             Some(Mac([2, 0, 10, 18, 1, 254]))
         );
-        assert_eq!(format(&Mac([2, 0, 10, 18, 1, 254])), "02:00:0a:12:01:fe");
+        assert_eq!(to_string(&Mac([2, 0, 10, 18, 1, 254])), "02:00:0a:12:01:fe");
         for bad in [
             "",
             "02:00:0a:12:01",

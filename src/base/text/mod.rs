@@ -107,6 +107,13 @@ pub fn format<'a>(arena: &'a Arena, value: &impl uDisplay) -> &'a [u8] {
     text.finish()
 }
 
+/// `value`, as the tests compare it.
+#[cfg(test)]
+pub(crate) fn to_string(value: &impl uDisplay) -> String {
+    let arena = Arena::new();
+    String::from_utf8(format(&arena, value).to_vec()).unwrap()
+}
+
 /// The concatenation of `parts`, for a system call. A NUL in it is an error:
 /// no path has one.
 pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
@@ -125,20 +132,14 @@ pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::arena::Arena;
-
-    fn format(value: &impl uDisplay) -> String {
-        let arena = Arena::new();
-        String::from_utf8(crate::base::text::format(&arena, value).to_vec()).unwrap()
-    }
 
     #[test]
     fn nothing_from_outside_reaches_a_terminal_raw() {
         assert_eq!(
-            format(&Escaped("é\x1b[2J\n\u{9b}\u{202e}".as_bytes())),
+            to_string(&Escaped("é\x1b[2J\n\u{9b}\u{202e}".as_bytes())),
             "é\\x1b[2J\\n\\x9b\\xe2\\x80\\xae"
         );
-        assert_eq!(format(&Escaped(b"a\xffb")), "a\\xffb");
-        assert_eq!(format(&Escaped(&[b'x'; 161])), "x".repeat(160) + "…");
+        assert_eq!(to_string(&Escaped(b"a\xffb")), "a\\xffb");
+        assert_eq!(to_string(&Escaped(&[b'x'; 161])), "x".repeat(160) + "…");
     }
 }

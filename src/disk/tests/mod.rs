@@ -1,4 +1,4 @@
-//! Tests of the room. Images are made by the tools that servers use.
+//! Tests of the module. Images are made by the tools that servers use.
 mod carriers;
 mod images;
 mod search;
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::log::{Console, Report};
+use crate::base::text::to_string;
 
 /// A directory of one test.
 struct Scratch(PathBuf);
@@ -143,6 +144,5 @@ fn silent(arena: &Arena) -> Report<'_> {
 }
 
 fn words(reason: Error) -> String {
-    let arena = Arena::new();
-    String::from_utf8(crate::base::text::format(&arena, &reason).to_vec()).unwrap()
+    to_string(&reason)
 }

@@ -290,7 +290,7 @@ fn a_foreign_disk_is_silently_none() {
 }
 
 #[test]
-fn a_disk_that_says_it_is_ours_is_missed_aloud() {
+fn a_disk_that_says_it_is_ours_is_reported_when_missed() {
     for label in ["CONTEXT", "context", "_STRATUSLAB"] {
         Machine::new()
             .device("sr0", image!(foreign(label)))
