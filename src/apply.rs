@@ -10,6 +10,7 @@ use crate::banner;
 use crate::base::arena::Arena;
 use crate::base::log::{Console, Level, Report};
 use crate::base::output::Streams;
+use crate::base::progress::Progress;
 use crate::base::text::Text;
 use crate::changeset::Writer;
 use crate::cli::{Apply, Status};
@@ -27,17 +28,19 @@ use crate::login;
 use crate::plan::{Link, Plan};
 
 /// Applies the context to the running kernel and to a root; with `dry_run`
-/// writes into `out` what would be done.
+/// writes into `out` what would be done. `progress` is told of each step.
 pub fn apply<'a>(
     arena: &'a Arena,
     options: &Apply<'a>,
     streams: Streams,
+    progress: Option<&'static Progress>,
     out: &mut Text<'a>,
 ) -> Status {
     let mut report = match options.dry_run {
         true => Report::new(arena, Console::File(streams.errors)),
         false => Report::new(arena, Console::Kmsg(streams.errors)),
     };
+    report.progress = progress;
     let parameters = Parameters::of_kernel(arena, &mut report);
     if parameters.mode == Mode::Off {
         return Status::Done;
@@ -55,6 +58,7 @@ pub fn apply<'a>(
         return Status::Done;
     }
     // Before the context's own problems, of which there may be very many.
+    report.begin("look at", options.root.to_bytes());
     let root = open_root(arena, options, &mut report);
     let facts = match (&mut plan, &root) {
         (Some(plan), Some(root)) => {
@@ -120,6 +124,7 @@ fn set_up_network<'a>(
     options: &Apply,
     report: &mut Report<'a>,
 ) -> &'a [Link<'a>] {
+    report.begin("set up", b"the network");
     let machine = machine(managers, report);
     if options.dry_run {
         return kernel::find(arena, plan, &machine, report);
@@ -145,6 +150,7 @@ fn write_files<'a>(
     report: &mut Report<'a>,
 ) {
     let mut writer = Writer::new(root, parameters.root);
+    report.begin("look for users in", root.mount_point().to_bytes());
     let logins = load::login_facts(root, plan);
     writer.apply(report, |access, changes| {
         login::decide(root.arena(), plan, logins, access, changes)

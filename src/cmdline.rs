@@ -1,10 +1,11 @@
 //! The kernel parameters, from /proc/cmdline.
 use core::ffi::CStr;
 
-use rustix::fs::{self, CWD, OFlags, openat};
+use ufmt::uwrite;
 
 use crate::base::arena::Arena;
-use crate::base::log::Report;
+use crate::base::log::{Level, Report};
+use crate::base::proc;
 use crate::base::text::{c_str, cut, number};
 use crate::changeset::Policy;
 
@@ -44,6 +45,10 @@ impl NetworkScope {
     }
 }
 
+/// The longest `onecontext.wait=`, in seconds: a disk and a NIC may both be waited
+/// for, and all of `apply` has a minute.
+pub const LONGEST_WAIT: u32 = 25;
+
 /// All parameters, with a safe default each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameters<'a> {
@@ -51,7 +56,7 @@ pub struct Parameters<'a> {
     pub mode: Mode,
     /// `onecontext.device=PATH`
     pub device: Option<&'a CStr>,
-    /// `onecontext.wait=SECONDS`
+    /// `onecontext.wait=SECONDS`, at most [`LONGEST_WAIT`]
     pub wait: u32,
     /// `onecontext.network=auto|kernel|handover|off`
     pub network: NetworkScope,
@@ -75,10 +80,21 @@ impl Default for Parameters<'_> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Those of the running kernel.
+    /// Those of the running kernel. Where they cannot be read nobody knows
+    /// whether the root may be written: it is not.
     pub fn of_kernel(arena: &'a Arena, report: &mut Report) -> Self {
-        let line = command_line(arena, report);
-        Self::read(arena, line, report)
+        const PATH: &CStr = c"/proc/cmdline";
+        match proc::read(arena, PATH) {
+            Ok(line) => Self::read(arena, line, report),
+            Err(errno) => {
+                let step = "read the kernel parameters (taken for onecontext.root=ro)";
+                report.problem(step, PATH.to_bytes(), errno);
+                Self {
+                    root: Policy::ReadOnly,
+                    ..Self::default()
+                }
+            }
+        }
     }
 
     /// Reads the kernel's command line; the last of several counts. A value
@@ -94,6 +110,18 @@ impl<'a> Parameters<'a> {
                 let what = &"not known, the default is used";
                 report.problem("read the kernel parameter", word, what);
             }
+        }
+        if parameters.wait > LONGEST_WAIT {
+            let mut line = report.line();
+            uwrite!(
+                line,
+                "onecontext.wait={}: {} s is the longest wait that fits into the time for all, \
+                 and is used",
+                parameters.wait,
+                LONGEST_WAIT
+            );
+            report.say(Level::Problem, line);
+            parameters.wait = LONGEST_WAIT;
         }
         parameters
     }
@@ -150,33 +178,6 @@ impl<'a> Parameters<'a> {
             _ => !name.starts_with(b"onecontext."),
         }
     }
-}
-
-/// The kernel's command line. It has at most 4096 bytes on most
-/// architectures (`COMMAND_LINE_SIZE`), but that is not ours to know.
-fn command_line<'a>(arena: &'a Arena, report: &mut Report) -> &'a [u8] {
-    const PATH: &CStr = c"/proc/cmdline";
-    let mut line = arena.vector();
-    let read = openat(
-        CWD,
-        PATH,
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        fs::Mode::empty(),
-    )
-    .and_then(|file| {
-        let mut part = [0; 1024];
-        loop {
-            let length = rustix::io::read(&file, &mut part)?;
-            match part.get(..length) {
-                Some(part @ [_, ..]) => line.extend(part),
-                _ => return Ok(()),
-            }
-        }
-    });
-    if let Err(errno) = read {
-        report.problem("read the kernel parameters", PATH.to_bytes(), errno);
-    }
-    line.finish()
 }
 
 /// The words of a command line: separated by blanks, but not inside double
@@ -245,6 +246,19 @@ mod tests {
             debug: true,
         };
         assert_eq!(parameters, expected);
+    }
+
+    #[test]
+    fn a_wait_is_cut_to_what_fits() {
+        let arena = Arena::new();
+        for (line, wait, problems) in [
+            ("onecontext.wait=25", 25, 0),
+            ("onecontext.wait=26", 25, 1),
+            ("onecontext.wait=4294967295 onecontext.wait=0", 0, 0),
+        ] {
+            let (parameters, said) = read(&arena, line);
+            assert_eq!((parameters.wait, said), (wait, problems), "{line}");
+        }
     }
 
     #[test]

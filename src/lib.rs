@@ -18,6 +18,7 @@
 //!
 //! | module | its job |
 //! |---|---|
+//! | [`supervise`] | the time that a boot may take |
 //! | [`apply`] | a boot as a table of contents |
 //! | [`inspect`] | `plan` and `check` |
 //! | [`load`] | from a disk to a plan |
@@ -49,6 +50,7 @@ pub mod kernel;
 pub mod load;
 pub mod login;
 pub mod plan;
+pub mod supervise;
 
 use ufmt::uwrite;
 
@@ -72,7 +74,9 @@ pub fn run(command: Result<Command<'_>, Misuse<'_>>, streams: Streams) -> Status
             uwrite!(out, "onecontext {}\n", env!("CARGO_PKG_VERSION"));
             Status::Done
         }
-        Ok(Command::Apply(options)) => apply::apply(&arena, &options, streams, &mut out),
+        Ok(Command::Apply(options)) => {
+            supervise::apply_in_time(&arena, &options, streams, &mut out)
+        }
         Ok(Command::Plan(operands)) => {
             inspect::inspect(&arena, &operands, Question::Plan, streams, &mut out)
         }

@@ -32,6 +32,9 @@ pub fn plan<'a>(
     options: &Search,
     report: &mut Report<'a>,
 ) -> Option<Plan<'a>> {
+    if let Some(path) = path {
+        report.begin("open", path.to_bytes());
+    }
     let disk = match path {
         Some(path) => Disk::open(arena, path).map(Some),
         None => search(arena, report, options),
@@ -46,6 +49,7 @@ pub fn plan<'a>(
             return None;
         }
     };
+    report.begin("read", disk.source());
     match context::read(arena, disk.source(), &disk) {
         Ok(plan) => Some(plan),
         Err(Unreadable { file, reason }) => {

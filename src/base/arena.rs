@@ -14,9 +14,10 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use static_assertions::const_assert;
+
+use super::fatal::fatal;
 
 /// Size of the first mapping, in bytes. Untouched pages cost nothing.
 const FIRST_CHUNK: usize = 256 << 10;
@@ -34,20 +35,11 @@ struct Chunk {
 }
 const_assert!(size_of::<Chunk>() < FIRST_CHUNK);
 
-/// Ends the program: the kernel gives no memory. Says so on standard error
-/// and, where that may be written, in the kernel log.
+/// Ends the program: the kernel gives no memory.
 #[cold]
 #[inline(never)]
 pub fn exhausted() -> ! {
-    // The priority at its start is for the kernel log.
-    const LINE: &[u8] = b"<3>onecontext: out of memory\n";
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    if let Ok(kmsg) = openat(CWD, c"/dev/kmsg", flags, Mode::empty()) {
-        let _ = rustix::io::write(kmsg, LINE);
-    }
-    // SAFETY: nothing in this program closes standard error.
-    let _ = rustix::io::write(unsafe { rustix::stdio::stderr() }, &LINE[3..]);
-    crate::base::syscall::exit(1)
+    fatal(b"<3>onecontext: out of memory\n", 1)
 }
 
 /// Memory that lives until the arena is dropped.

@@ -6,6 +6,7 @@ use ufmt::uwrite;
 
 use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
+use crate::base::progress::Progress;
 use crate::base::text::{Escaped, Text};
 
 /// The longest message that every kernel's log takes in one write, in bytes
@@ -45,6 +46,8 @@ pub struct Report<'a> {
     kmsg: Option<(OwnedFd, u8)>,
     /// Whether notes reach the console like problems.
     pub all: bool,
+    /// Who is told of the steps.
+    pub progress: Option<&'static Progress>,
 }
 
 /// Where the lines go.
@@ -68,6 +71,14 @@ impl<'a> Report<'a> {
             console,
             kmsg: None,
             all: false,
+            progress: None,
+        }
+    }
+
+    /// A step begins that may never end: it waits for a device or a file system.
+    pub fn begin(&self, step: &str, operand: &[u8]) {
+        if let Some(progress) = self.progress {
+            progress.set_step(&[step.as_bytes(), b" ", operand]);
         }
     }
 
@@ -122,6 +133,11 @@ impl<'a> Report<'a> {
     /// All lines that were kept, oldest first.
     pub fn lines(&self) -> &[(Level, &'a [u8])] {
         &self.lines
+    }
+
+    /// Whether a line was kept.
+    pub fn has_said(&self, line: &[u8]) -> bool {
+        self.lines.iter().any(|(_, said)| *said == line)
     }
 
     /// How many problems there were.

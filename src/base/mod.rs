@@ -2,8 +2,11 @@
 //! that rustix has not.
 pub mod arena;
 pub mod error;
+pub mod fatal;
 pub mod getdents;
 pub mod log;
 pub mod output;
+pub mod proc;
+pub mod progress;
 pub mod syscall;
 pub mod text;

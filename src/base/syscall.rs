@@ -2,9 +2,12 @@
 use core::arch::asm;
 use core::slice;
 
-use linux_raw_sys::general::{__NR_exit_group, __NR_getdents64, __NR_setsockopt};
+use linux_raw_sys::general::{
+    __NR_clone, __NR_exit_group, __NR_getdents64, __NR_setsockopt, SIGCHLD,
+};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::{self, Errno, retry_on_intr};
+use rustix::process::Pid;
 
 /// `exit_group(2)`: ends the program with this status.
 pub fn exit(status: i32) -> ! {
@@ -12,6 +15,20 @@ pub fn exit(status: i32) -> ! {
         // SAFETY: it touches no memory, and does not return.
         unsafe { call(__NR_exit_group, [status as usize, 0, 0, 0, 0]) };
     }
+}
+
+/// `fork(2)`: another process, which goes on from here with a copy of all memory
+/// and gets `None`; this one gets its number.
+///
+/// # Safety
+/// Of several threads only this one goes on in the other process; nothing there
+/// may wait for another one.
+pub unsafe fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: without flags but the signal at its end nothing is shared, and the
+    // stack is a copy at the same place (clone(2)); the arguments behind it, whose
+    // order differs from one architecture to another, are not looked at.
+    let number = answer(unsafe { call(__NR_clone, [SIGCHLD as usize, 0, 0, 0, 0]) })?;
+    Ok(Pid::from_raw(number as i32))
 }
 
 /// `getdents64(2)`: directory entries, as many as fit into the buffer; none at

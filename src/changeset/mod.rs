@@ -142,6 +142,8 @@ pub struct Changes<'a> {
     arena: &'a Arena,
     list: Vector<'a, Change<'a>>,
     remarks: Vector<'a, (Level, &'a [u8])>,
+    /// Files of the root that an earlier try could not write.
+    refused: &'a [ResolvedPath<'a>],
 }
 
 impl<'a> Changes<'a> {
@@ -151,6 +153,24 @@ impl<'a> Changes<'a> {
             arena,
             list: arena.vector(),
             remarks: arena.vector(),
+            refused: &[],
+        }
+    }
+
+    /// Nothing, where these files of the root could not be written.
+    fn without(arena: &'a Arena, refused: &'a [ResolvedPath<'a>]) -> Self {
+        Self {
+            refused,
+            ..Self::new(arena)
+        }
+    }
+
+    /// How a file of the root can be reached, where the root as a whole can be
+    /// so: one that refused to be written is read-only.
+    pub fn access_to(&self, file: ResolvedPath<'a>, root: RootAccess) -> RootAccess {
+        match self.refused.contains(&file) {
+            true => RootAccess::ReadOnly,
+            false => root,
         }
     }
 

@@ -1,12 +1,14 @@
 //! Whether the root can be written, and making it so for the moment.
-use rustix::fs::{self, AtFlags, StatVfsMountFlags, accessat, fstatvfs};
+use rustix::fd::AsRawFd;
+use rustix::fs::{self, AtFlags, accessat};
 use rustix::io::{self, Errno};
 use rustix::mount::{MountFlags, mount_remount};
 use ufmt::uwrite;
 
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
-use crate::base::text::Escaped;
+use crate::base::proc;
+use crate::base::text::{Escaped, c_str, lines, split, words};
 use crate::image::Root;
 
 /// `onecontext.root=`.
@@ -35,6 +37,8 @@ pub struct Writer<'r, 'a> {
     pub(super) root: &'r Root<'a>,
     policy: Policy,
     state: RootState,
+    /// It was taken for writable, and a write has failed for all of it.
+    pub(super) refuses_writes: bool,
 }
 
 enum RootState {
@@ -55,6 +59,7 @@ impl<'r, 'a> Writer<'r, 'a> {
             root,
             policy,
             state: RootState::Unknown,
+            refuses_writes: false,
         }
     }
 
@@ -64,6 +69,7 @@ impl<'r, 'a> Writer<'r, 'a> {
             (Policy::ReadOnly, _) if self.root.is_never_written() => RootAccess::ReadOnly,
             (Policy::ReadOnly, _) => RootAccess::WritableLater,
             (_, RootState::Sealed) => RootAccess::ReadOnly,
+            _ if self.refuses_writes => RootAccess::ReadOnly,
             _ => RootAccess::Writable,
         }
     }
@@ -71,15 +77,22 @@ impl<'r, 'a> Writer<'r, 'a> {
     /// Makes the root writable, or says that it cannot be.
     pub(super) fn acquire(&mut self, report: &mut Report) -> bool {
         if let RootState::Unknown = self.state {
+            report.begin("remount read-write", self.root.mount_point().to_bytes());
             self.state = match self.try_acquire() {
                 Ok(None) => RootState::Writable,
                 Ok(Some(flags)) => RootState::Remounted(flags),
-                Err(errno) => {
-                    // No problem yet: an image on squashfs is made so.
+                Err(error) => {
+                    // No problem by itself: an image on squashfs is made so, and
+                    // a directory of another mount cannot be remounted.
+                    let sealed = [Errno::ROFS, Errno::ACCESS, Errno::PERM, Errno::INVAL];
+                    let level = match error.is(&sealed) {
+                        true => Level::Note,
+                        false => Level::Problem,
+                    };
                     let path = Escaped(self.root.mount_point().to_bytes());
                     let mut line = report.line();
-                    uwrite!(line, "remount read-write: {}: {}", path, Error::from(errno));
-                    report.say(Level::Note, line);
+                    uwrite!(line, "remount read-write: {}: {}", path, error);
+                    report.say(level, line);
                     RootState::Sealed
                 }
             };
@@ -88,10 +101,10 @@ impl<'r, 'a> Writer<'r, 'a> {
     }
 
     /// The flags to go back to, or `None` if nothing had to be done.
-    fn try_acquire(&self) -> io::Result<Option<MountFlags>> {
+    fn try_acquire(&self) -> Result<Option<MountFlags>, Error> {
         match self.check_writable() {
             Err(Errno::ROFS) => {}
-            answer => return answer.map(|()| None),
+            answer => return Ok(answer.map(|()| None)?),
         }
         let flags = self.flags()?;
         mount_remount(self.root.mount_point(), flags, c"")?;
@@ -101,7 +114,7 @@ impl<'r, 'a> Writer<'r, 'a> {
             Ok(()) => Ok(Some(flags)),
             Err(errno) => {
                 let _ = mount_remount(self.root.mount_point(), flags | MountFlags::RDONLY, c"");
-                Err(errno)
+                Err(errno.into())
             }
         }
     }
@@ -111,32 +124,24 @@ impl<'r, 'a> Writer<'r, 'a> {
         accessat(root, c".", fs::Access::WRITE_OK, AtFlags::empty())
     }
 
-    /// What a remount must repeat (mount(2): flags that are not given are
-    /// cleared). The times of access are kept when none of their flags is
+    /// What a remount must repeat: flags that are not given are cleared
+    /// (mount(2)). Those of the times of access are kept when none of them is
     /// given.
-    fn flags(&self) -> io::Result<MountFlags> {
-        let now = fstatvfs(self.root.directory())?.f_flag;
-        let pairs = [
-            (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
-            (StatVfsMountFlags::NODEV, MountFlags::NODEV),
-            (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
-            (StatVfsMountFlags::SYNCHRONOUS, MountFlags::SYNCHRONOUS),
-            (
-                StatVfsMountFlags::MANDLOCK,
-                MountFlags::PERMIT_MANDATORY_FILE_LOCKING,
-            ),
-        ];
-        let mut flags = MountFlags::empty();
-        for (found, flag) in pairs {
-            if now.contains(found) {
-                flags |= flag;
-            }
-        }
-        Ok(flags)
+    fn flags(&self) -> Result<MountFlags, Error> {
+        let arena = self.root.arena();
+        let file = self.root.directory().as_raw_fd();
+        let mut path = arena.vector();
+        uwrite!(path, "/proc/thread-self/fdinfo/{}", file);
+        let description = proc::read(arena, c_str(arena, &[&path])?)?;
+        let mounts = proc::read(arena, c"/proc/thread-self/mountinfo")?;
+        flags_of_mount(description, mounts).ok_or(Error::new(
+            &"its mount options are not in mountinfo (proc(5))",
+        ))
     }
 
     /// Puts the root back as it was mounted.
     pub fn finish(mut self, report: &mut Report) {
+        report.begin("remount read-only", self.root.mount_point().to_bytes());
         if let Err(errno) = self.put_back() {
             report.problem(
                 "remount read-only",
@@ -156,6 +161,36 @@ impl<'r, 'a> Writer<'r, 'a> {
     }
 }
 
+/// The flags of the mount that a file is on: `description` is the fdinfo of the
+/// file, with the number of the mount, `mounts` the mountinfo (proc(5)).
+fn flags_of_mount(description: &[u8], mounts: &[u8]) -> Option<MountFlags> {
+    let number = lines(description)
+        .find_map(|line| line.strip_prefix(b"mnt_id:"))?
+        .trim_ascii();
+    let line = lines(mounts).find(|line| words(line).next() == Some(number))?;
+    // NUMBER PARENT DEVICE ROOT POINT OPTIONS [FIELD]... - TYPE SOURCE OPTIONS
+    let of_mount = words(line).nth(5)?;
+    let of_file_system = words(line).skip_while(|word| *word != b"-").nth(3)?;
+    let mut flags = MountFlags::empty();
+    for option in [of_mount, of_file_system]
+        .into_iter()
+        .flat_map(|options| split(options, |byte| byte == b','))
+    {
+        flags |= match option {
+            b"nosuid" => MountFlags::NOSUID,
+            b"nodev" => MountFlags::NODEV,
+            b"noexec" => MountFlags::NOEXEC,
+            b"nosymfollow" => MountFlags::NOSYMFOLLOW,
+            b"sync" => MountFlags::SYNCHRONOUS,
+            b"dirsync" => MountFlags::DIRSYNC,
+            b"mand" => MountFlags::PERMIT_MANDATORY_FILE_LOCKING,
+            b"lazytime" => MountFlags::LAZYTIME,
+            _ => MountFlags::empty(),
+        };
+    }
+    Some(flags)
+}
+
 impl Drop for Writer<'_, '_> {
     fn drop(&mut self) {
         // The last resort of an early return; `finish` reports.
@@ -173,5 +208,41 @@ impl Root<'_> {
         // Where the kernel does not say, a later write is tried.
         fs::fstatfs(self.directory())
             .is_ok_and(|stat| matches!(stat.f_type as u32, SQUASHFS | EROFS | ISOFS))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remount_repeats_all_flags() {
+        let mounts = b"\
+            29 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n\
+            291 29 8:2 / /sysroot ro,nosuid,nodev,noexec,nosymfollow,noatime master:3 shared:2 \
+            - ext4 /dev/sda2 ro,sync,dirsync,mand,lazytime,seclabel\n\
+            30 29 8:3 /a\\040b /x rw - xfs - rw,lazytime\n";
+        let flags = |number: &str| {
+            let description = format!("pos:\t0\nflags:\t012200000\nmnt_id:\t{number}\nino:\t2\n");
+            flags_of_mount(description.as_bytes(), mounts)
+        };
+        assert_eq!(flags("29"), Some(MountFlags::empty()));
+        assert_eq!(
+            flags("291"),
+            Some(
+                MountFlags::NOSUID
+                    | MountFlags::NODEV
+                    | MountFlags::NOEXEC
+                    | MountFlags::NOSYMFOLLOW
+                    | MountFlags::SYNCHRONOUS
+                    | MountFlags::DIRSYNC
+                    | MountFlags::PERMIT_MANDATORY_FILE_LOCKING
+                    | MountFlags::LAZYTIME
+            )
+        );
+        assert_eq!(flags("30"), Some(MountFlags::LAZYTIME));
+        assert_eq!(flags("2"), None);
+        assert_eq!(flags_of_mount(b"pos:\t0\n", mounts), None);
+        assert_eq!(flags_of_mount(b"mnt_id:\t9\n", b"9 1 8:1 / /\n"), None);
     }
 }

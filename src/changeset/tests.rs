@@ -9,7 +9,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use super::*;
 use crate::base::log::{Console, Report};
 use crate::image::Root;
-use crate::image::testing::{Fixture, in_own_mounts, is_root, lines};
+use crate::image::testing::{Attribute, Fixture, in_own_mounts, is_root, lines};
 
 const NONE: Option<&str> = None;
 
@@ -65,21 +65,9 @@ fn nothing_is_left_in_an_append_only_directory() {
     let fixture = Fixture::new();
     fixture.file("etc/a", "old");
     let directory = fixture.host("etc");
-    let chattr = |flag| {
-        let status = std::process::Command::new("chattr")
-            .arg(flag)
-            .arg(&directory)
-            .stderr(std::process::Stdio::null())
-            .status();
-        status.is_ok_and(|status| status.success())
-    };
-    if !chattr("+a") {
-        eprintln!(
-            "skipped: no append-only directories in {}",
-            directory.display()
-        );
+    let Some(append_only) = Attribute::set(directory.clone(), 'a') else {
         return;
-    }
+    };
     let said = fixture.apply(Policy::Auto, |root, writer, report| {
         writer.apply(report, |_, changes| {
             file(root, b"/etc/a", b"new", changes);
@@ -89,7 +77,7 @@ fn nothing_is_left_in_an_append_only_directory() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
-    assert!(chattr("-a"));
+    drop(append_only);
     assert_eq!(
         said,
         ["!write: /etc/a: its directory is append-only (chattr(1))"]
@@ -241,6 +229,188 @@ fn a_full_file_system_keeps_what_was_there() {
             .collect();
         assert_eq!(names.len(), 2, "{names:?}");
     });
+}
+
+/// What refuses to be written costs only itself, and is asked for again.
+#[test]
+fn a_file_that_refuses_is_asked_for_again() {
+    if !is_root("a_file_that_refuses_is_asked_for_again") {
+        return;
+    }
+    let fixture = Fixture::new();
+    fixture.file("etc/a", "old");
+    fixture.file("etc/b", "old");
+    let Some(_immutable) = Attribute::set(fixture.host("etc/a"), 'i') else {
+        return;
+    };
+    let said = fixture.apply(Policy::Auto, |root, writer, report| {
+        writer.apply(report, |access, changes| {
+            for path in [&b"/etc/a"[..], b"/etc/b"] {
+                let resolved = root.resolve(path).unwrap();
+                match changes.access_to(resolved, access) {
+                    RootAccess::Writable => file(root, path, b"new", changes),
+                    _ => changes.run_file(b"/run/a", b"new").unwrap(),
+                }
+            }
+            changes.note(&[b"said once"]);
+        });
+        // The next ones still find a root that can be written.
+        assert_eq!(writer.access(), RootAccess::Writable);
+        // Who knows no other way has said so once.
+        writer.apply(report, |_, changes| {
+            file(root, b"/etc/a", b"newer", changes)
+        });
+    });
+    assert_eq!(
+        said,
+        [
+            "!write: /etc/a: Operation not permitted",
+            "wrote /etc/b",
+            "wrote /run/a",
+            "said once",
+            "!write: /etc/a: Operation not permitted",
+        ]
+    );
+    let texts = ["etc/a", "etc/b", "run/a"].map(|path| fixture.text(path));
+    assert_eq!(texts, ["old", "new", "new"]);
+}
+
+/// As after an error of its disk (ext4(5), errors=remount-ro).
+#[test]
+fn a_root_that_becomes_read_only_is_said() {
+    if !is_root("a_root_that_becomes_read_only_is_said") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let path = fixture.top().join("root");
+    in_own_mounts(|| {
+        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        fixture.directory("etc");
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            writer.apply(report, |_, changes| file(root, b"/etc/a", b"x", changes));
+            remount(&path, MsFlags::MS_RDONLY);
+            writer.apply(report, |access, changes| match access {
+                RootAccess::Writable => file(root, b"/etc/b", b"x", changes),
+                _ => changes.run_file(b"/run/b", b"x").unwrap(),
+            });
+        });
+        assert_eq!(
+            said,
+            [
+                "wrote /etc/a",
+                "!write: /etc/b: Read-only file system",
+                "wrote /run/b",
+            ]
+        );
+    });
+}
+
+#[test]
+fn no_link_leads_out_of_the_run_directory() {
+    let fixture = Fixture::new();
+    fixture.directory("etc");
+    fixture.link("run/out", "../root/etc");
+    fixture.link("run/file", "../root/etc/file");
+    let said = fixture.apply(Policy::Auto, |_, writer, report| {
+        writer.apply(report, |_, changes| {
+            changes.run_file(b"/run/out/a", b"x").unwrap();
+            changes.run_file(b"/run/file", b"x").unwrap();
+        });
+    });
+    assert_eq!(
+        said,
+        [
+            "!write: /run/out/a: Too many levels of symbolic links",
+            "wrote /run/file",
+        ]
+    );
+    assert_eq!(fs::read_dir(fixture.host("etc")).unwrap().count(), 0);
+    // The link was replaced.
+    let stat = fs::symlink_metadata(fixture.host("run/file")).unwrap();
+    assert!(stat.is_file());
+}
+
+/// The list of acl(5) that gives the user 1000 the right to read
+/// (linux/posix_acl_xattr.h: version 2; then tag, rights, number of each entry).
+fn list_for_user_1000(mask: u16) -> Vec<u8> {
+    const NOBODY: u32 = u32::MAX;
+    let mut list = 2u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in [
+        (0x01u16, 6u16, NOBODY),
+        (0x02, 4, 1000),
+        (0x04, 0, NOBODY),
+        (0x10, mask, NOBODY),
+        (0x20, 0, NOBODY),
+    ] {
+        list.extend(tag.to_le_bytes());
+        list.extend(rights.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    list
+}
+
+#[test]
+fn what_replaces_a_file_has_its_list_and_attributes() {
+    if !is_root("what_replaces_a_file_has_its_list_and_attributes") {
+        return;
+    }
+    use rustix::fs::{XattrFlags, lgetxattr, lsetxattr};
+    let fixture = Fixture::new();
+    fixture.file("etc/a", "old");
+    let path = CString::new(fixture.host("etc/a").as_os_str().as_bytes()).unwrap();
+    let set = |name: &std::ffi::CStr, value: &[u8]| {
+        lsetxattr(path.as_c_str(), name, value, XattrFlags::empty())
+    };
+    let get = |name: &std::ffi::CStr| {
+        let mut buffer = [0u8; 1000];
+        let length = lgetxattr(path.as_c_str(), name, &mut buffer[..]).unwrap();
+        buffer[..length].to_vec()
+    };
+    if let Err(errno) = set(c"user.note", b"mine") {
+        eprintln!("skipped: the file system takes no attributes: {errno}");
+        assert!(std::env::var_os("CI").is_none(), "CI needs them");
+        return;
+    }
+    set(c"user.empty", b"").unwrap();
+    set(c"system.posix_acl_access", &list_for_user_1000(4)).unwrap();
+    let before = fixture.stat("etc/a");
+    assert_eq!(before.0, 0o640);
+    for content in [&b"new"[..], b"newer"] {
+        fixture.apply(Policy::Auto, |root, writer, report| {
+            writer.apply(report, |_, changes| {
+                let resolved = root.resolve(b"/etc/a").unwrap();
+                let access = Access::of(root.read_resolved(resolved).unwrap());
+                changes.file(
+                    resolved,
+                    File {
+                        access,
+                        ..File::public(content)
+                    },
+                );
+            });
+        });
+        assert_eq!(fs::read(fixture.host("etc/a")).unwrap(), content);
+        assert_eq!(fixture.stat("etc/a"), before);
+        assert_eq!(get(c"user.note"), b"mine");
+        assert_eq!(get(c"user.empty"), b"");
+        assert_eq!(get(c"system.posix_acl_access"), list_for_user_1000(4));
+    }
+    // A mode that gives the group nothing stays one: the list is masked.
+    fixture.apply(Policy::Auto, |root, writer, report| {
+        writer.apply(report, |_, changes| {
+            let resolved = root.resolve(b"/etc/a").unwrap();
+            let access = Access::ours(0o600);
+            changes.file(
+                resolved,
+                File {
+                    access,
+                    ..File::public(b"private")
+                },
+            );
+        });
+    });
+    assert_eq!(fixture.stat("etc/a").0, 0o600);
+    assert_eq!(get(c"system.posix_acl_access"), list_for_user_1000(0));
 }
 
 #[test]

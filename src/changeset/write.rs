@@ -4,7 +4,8 @@ use core::ffi::CStr;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, StatxAttributes, StatxFlags, Uid, XattrFlags, fchmod, fchown,
-    fgetxattr, fsetxattr, fstat, fsync, mkdirat, openat, renameat, statx, symlinkat, unlinkat,
+    fgetxattr, fgetxattr_query, flistxattr, flistxattr_query, fsetxattr, fstat, fsync, mkdirat,
+    openat, renameat, statx, symlinkat, unlinkat,
 };
 use rustix::io::{self, Errno};
 use rustix::mount::mount_bind;
@@ -12,10 +13,10 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
 use super::{Access, Action, Change, Changes, File, Folder, Label, RootAccess, Writer};
-use crate::base::arena::Arena;
+use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
-use crate::base::text::{Escaped, c_str, cut, format};
+use crate::base::text::{Escaped, c_str, cut, format, split};
 use crate::image::{ResolvedPath, Root};
 
 /// Where SELinux keeps a label (xattr(7)).
@@ -24,9 +25,9 @@ const SELINUX: &CStr = c"security.selinux";
 const LONGEST_LABEL: usize = 512;
 
 impl<'a> Writer<'_, 'a> {
-    /// Lets `decide` say what should be written, and does it. If the root
-    /// proves to be read-only, `decide` is asked again, for the access that
-    /// applies then; what was done stays done.
+    /// Lets `decide` say what should be written, and does it. Where the root, or
+    /// a file of it, proves to take no writes, `decide` is asked again for what
+    /// serves instead; what was done stays done.
     pub fn apply(
         &mut self,
         report: &mut Report<'a>,
@@ -40,36 +41,50 @@ impl<'a> Writer<'_, 'a> {
         report: &mut Report<'a>,
         decide: &dyn Fn(RootAccess, &mut Changes<'a>),
     ) {
-        let mut access = self.access();
+        let arena = self.root.arena();
+        let mut refused = arena.vector();
         loop {
-            let mut changes = Changes::new(self.root.arena());
+            let access = self.access();
+            let mut known = arena.vector();
+            known.extend(&refused);
+            let mut changes = Changes::without(arena, known.finish());
             decide(access, &mut changes);
             let changes = changes.pending(self.root);
-            let may_write = access == RootAccess::Writable;
-            let proves_read_only = may_write && changes.touch_root() && !self.acquire(report)
-                || self.carry_out(&changes, access, report);
-            if !proves_read_only {
+            let is_writable = access == RootAccess::Writable;
+            if is_writable && changes.touch_root() && !self.acquire(report) {
+                continue;
+            }
+            if !self.carry_out(&changes, &mut refused, report) {
                 for (level, line) in changes.remarks() {
+                    // Said when it was made, before something else refused.
+                    if !refused.is_empty() && report.has_said(line) {
+                        continue;
+                    }
                     let mut copy = report.line();
                     copy.extend(line);
                     report.say(*level, copy);
                 }
                 return;
             }
-            access = RootAccess::ReadOnly;
         }
     }
 
-    /// Makes the changes, and reports each. `true`: the root was taken for
-    /// writable, and proves to be read-only.
+    /// Makes the changes, and reports each. `true`: something refused to be
+    /// written that did not do so before, and may be served in another way.
     fn carry_out(
-        &self,
+        &mut self,
         changes: &Changes<'a>,
-        access: RootAccess,
+        refused: &mut Vector<'a, ResolvedPath<'a>>,
         report: &mut Report<'a>,
     ) -> bool {
-        let mut proves_read_only = false;
+        let is_writable = self.access() == RootAccess::Writable;
+        let mut is_new = false;
         for change in changes.list() {
+            // It was said before.
+            if refused.contains(&change.path) && change.action.writes_at(change.path) {
+                continue;
+            }
+            report.begin(change.action.step(), change.path.path());
             match self.make(change) {
                 Ok(()) => {
                     let mut line = report.line();
@@ -81,13 +96,21 @@ impl<'a> Writer<'_, 'a> {
                     }
                     report.say(Level::Note, line);
                 }
-                Err(error) if access == RootAccess::Writable && error == Errno::ROFS => {
-                    proves_read_only = true;
+                Err(error) => {
+                    report.problem(change.action.step(), change.path.path(), error);
+                    if is_writable && change.action.writes_at(change.path) {
+                        is_new = true;
+                        refused.push(change.path);
+                        // Whatever else is to be written would fail as well.
+                        if error.is(&[Errno::ROFS, Errno::NOSPC]) {
+                            self.refuses_writes = true;
+                            return true;
+                        }
+                    }
                 }
-                Err(error) => report.problem(change.action.step(), change.path.path(), error),
             }
         }
-        proves_read_only
+        is_new
     }
 
     fn make(&self, change: &Change<'a>) -> Result<(), Error> {
@@ -100,6 +123,11 @@ impl<'a> Writer<'_, 'a> {
 }
 
 impl Action<'_> {
+    /// Whether it writes a file or link of the root at this path.
+    fn writes_at(&self, path: ResolvedPath) -> bool {
+        matches!(self, Self::File(_) | Self::Symlink(_)) && !path.in_run()
+    }
+
     /// What a failure of it is reported as.
     pub(super) fn step(&self) -> &'static str {
         match self {
@@ -196,7 +224,14 @@ impl<'a> Root<'a> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let output = openat(directory, other, flags, Mode::RUSR | Mode::WUSR)?;
-        let label = self.label(directory, Some(name), file.access.label);
+        let replaced = match lasting {
+            true => open_existing(directory, name)?,
+            false => None,
+        };
+        if let Some(replaced) = &replaced {
+            self.copy_attributes(replaced, &output)?;
+        }
+        let label = self.label(directory, replaced.as_ref(), file.access.label);
         set_access(output.as_fd(), &file.access, label)?;
         let mut rest = file.content;
         while !rest.is_empty() {
@@ -253,25 +288,45 @@ impl<'a> Root<'a> {
     /// the file that it replaces, else one made from the directory's. Without
     /// a loaded policy the kernel gives no label itself, and a file without
     /// one is denied to sshd later.
-    fn label(&self, directory: &OwnedFd, replaces: Option<&CStr>, rule: Label) -> &'a [u8] {
+    fn label(&self, directory: &OwnedFd, replaces: Option<&OwnedFd>, rule: Label) -> &'a [u8] {
         // A file system without labels costs this one call.
         let above = self.label_of(directory);
         if above.is_empty() {
             return above;
         }
-        if let Some(name) = replaces {
-            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            if let Ok(file) = openat(directory, name, flags, Mode::empty()) {
-                let own = self.label_of(&file);
-                if !own.is_empty() {
-                    return own;
-                }
+        if let Some(file) = replaces {
+            let own = self.label_of(file);
+            if !own.is_empty() {
+                return own;
             }
         }
         match rule {
             Label::Neighbour => above,
             Label::SshHome => ssh_home(self.arena(), above),
         }
+    }
+
+    /// Gives a new file the access control list and the user's attributes of the
+    /// one that it replaces (acl(5), xattr(7)). Before the mode is set: of a file
+    /// with a list, the group's bits are the list's mask.
+    fn copy_attributes(&self, from: &OwnedFd, to: &OwnedFd) -> Result<(), Error> {
+        let arena = self.arena();
+        let names = match flistxattr_query(from) {
+            Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
+            Ok(length) => arena.bytes(length),
+            Err(errno) => return Err(errno.into()),
+        };
+        let length = flistxattr(from, &mut *names)?;
+        for name in split(names.get(..length).unwrap_or_default(), |byte| byte == 0) {
+            if name == b"system.posix_acl_access" || name.starts_with(b"user.") {
+                let name = c_str(arena, &[name])?;
+                let value = arena.bytes(fgetxattr_query(from, name)?);
+                let length = fgetxattr(from, name, &mut *value)?;
+                let value = value.get(..length).unwrap_or_default();
+                fsetxattr(to, name, value, XattrFlags::empty())?;
+            }
+        }
+        Ok(())
     }
 
     fn label_of(&self, file: &OwnedFd) -> &'a [u8] {
@@ -296,6 +351,17 @@ impl<'a> Root<'a> {
         let mut text = self.arena().vector();
         uwrite!(text, "/proc/self/fd/{}", file.as_raw_fd());
         Ok(c_str(self.arena(), &[&text])?)
+    }
+}
+
+/// The file of this name, to read what it has beside its content.
+fn open_existing(directory: &OwnedFd, name: &CStr) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => Ok(Some(file)),
+        // Nothing, a link, a socket.
+        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => Ok(None),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -83,7 +83,10 @@ pub fn search<'a>(
     options: &Search<'_>,
 ) -> Result<Option<Disk<'a>>, Error> {
     match options.device {
-        Some(device) => named(arena, device, options).map(Some),
+        Some(device) => {
+            report.begin("read", device.to_bytes());
+            named(arena, device, options).map(Some)
+        }
         None => any(arena, report, options),
     }
 }
@@ -360,6 +363,7 @@ impl<'a> Hunt<'a, '_> {
             CandidateState::Failing(failures) => failures,
             _ => 0,
         };
+        report.begin("read", candidate.path.to_bytes());
         match self.open(candidate) {
             Ok(state) => state,
             Err(error) if error == Errno::NOENT => {

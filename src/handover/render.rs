@@ -97,14 +97,15 @@ pub fn replace<'a>(
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let new = File::public(content);
-    if access == RootAccess::Writable || file.path.in_run() {
+    let is_writable = changes.access_to(file.path, access) == RootAccess::Writable;
+    if is_writable || file.path.in_run() {
         let access = file.content.map_or(Access::PUBLIC, Access::of);
         changes.file(file.path, File { access, ..new });
         return Ok(());
     }
     let Some(old) = &file.content else {
         return Err(Error::new(
-            &"the root is read-only and has no such file to mount over: \
+            &"it cannot be written, and there is no such file to mount over: \
               add an empty one to the image",
         ));
     };

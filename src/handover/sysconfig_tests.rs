@@ -279,8 +279,8 @@ fn a_root_that_is_not_written() {
                 "wrote /run/onecontext/copies/etc/sysconfig/network/ifcfg-ens3",
                 "mounted over /etc/sysconfig/network/ifcfg-ens3",
                 "wicked is enabled by /etc/systemd/system/multi-user.target.wants/wicked.service",
-                "!hand over: /etc/sysconfig/network/ifsysctl-ens3: the root is read-only and \
-                 has no such file to mount over: add an empty one to the image",
+                "!hand over: /etc/sysconfig/network/ifsysctl-ens3: it cannot be written, and \
+                 there is no such file to mount over: add an empty one to the image",
             ]
         );
         let text = fixture.text("etc/sysconfig/network/ifcfg-ens3");

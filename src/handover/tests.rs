@@ -228,7 +228,7 @@ fn what_may_not_be_written_and_is_not_there_is_told() {
     assert_eq!(
         resolvers(&fixture, Policy::ReadOnly),
         [
-            "!hand over: /etc/resolv.conf: the root is read-only and has no such file to mount over: \
+            "!hand over: /etc/resolv.conf: it cannot be written, and there is no such file to mount over: \
           add an empty one to the image"
         ]
     );

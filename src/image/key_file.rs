@@ -15,6 +15,13 @@ pub const SHARED_HOME: Error =
 
 const ROOT: u32 = 0;
 
+/// A larger authorized_keys, in bytes, is neither read nor written: its user could
+/// have it take the memory that the steps behind it need. 10,000 RSA keys of 4096
+/// bits are 7 MiB.
+pub const LARGEST: u64 = 8 << 20;
+/// Why it is not.
+pub const TOO_LARGE: Error = Error::new(&"more than 8 MiB: remove keys from it");
+
 /// A user's file.
 #[derive(Clone, Copy)]
 pub struct KeyFile<'a> {
@@ -111,9 +118,10 @@ impl<'a> KeyFile<'a> {
         if home.is_present() {
             file.directory = directory(root, path);
             if file.directory != Ok(None) {
-                file.content = match root.read_resolved(path) {
+                file.content = match root.read_resolved_at_most(path, LARGEST) {
                     Ok(content) => Ok(Some(content)),
                     Err(error) if error == Errno::NOENT => Ok(None),
+                    Err(error) if error == Errno::FBIG => Err(TOO_LARGE),
                     Err(error) => Err(error),
                 };
             }

@@ -19,7 +19,7 @@ use crate::base::getdents;
 use crate::base::text::{base_name, c_str, cut, split};
 
 /// A file larger than this many bytes is none that we should read.
-const LARGEST_FILE: u64 = 64 << 20;
+const LARGEST_FILE: u64 = 16 << 20;
 /// How files are opened to be read. O_NONBLOCK: a FIFO would keep the boot
 /// waiting for a writer.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -422,7 +422,17 @@ impl<'a> Root<'a> {
 
     /// Reads a regular file at a resolved, whole.
     pub fn read_resolved(&self, resolved: ResolvedPath) -> Result<&'a FileContent<'a>, Error> {
-        self.whole(self.open_resolved(resolved, READ)?, LARGEST_FILE)
+        self.read_resolved_at_most(resolved, LARGEST_FILE)
+    }
+
+    /// [`Self::read_resolved`], for a file of at most so many bytes; of a larger
+    /// one nothing is read, and that is EFBIG.
+    pub fn read_resolved_at_most(
+        &self,
+        resolved: ResolvedPath,
+        most: u64,
+    ) -> Result<&'a FileContent<'a>, Error> {
+        self.whole(self.open_resolved(resolved, READ)?, most)
     }
 
     /// All of a regular file of at most so many bytes.

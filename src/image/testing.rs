@@ -172,6 +172,38 @@ impl Drop for Fixture {
     }
 }
 
+/// A file or directory that the kernel does not let be changed, until this is
+/// dropped (chattr(1)).
+pub struct Attribute(PathBuf, char);
+
+impl Attribute {
+    /// Sets `i`, immutable, or `a`, append-only. `None`, and the test is skipped:
+    /// the file system has no such attributes.
+    pub fn set(path: PathBuf, attribute: char) -> Option<Self> {
+        if chattr(&path, '+', attribute) {
+            return Some(Self(path, attribute));
+        }
+        eprintln!("skipped: no attributes (chattr) in {}", path.display());
+        assert!(std::env::var_os("CI").is_none(), "CI needs them");
+        None
+    }
+}
+
+impl Drop for Attribute {
+    fn drop(&mut self) {
+        chattr(&self.0, '-', self.1);
+    }
+}
+
+fn chattr(path: &Path, sign: char, attribute: char) -> bool {
+    let status = std::process::Command::new("chattr")
+        .arg(format!("{sign}{attribute}"))
+        .arg(path)
+        .stderr(std::process::Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
 /// Whether this test may make files of other users and mounts. Without root
 /// it is skipped, which a continuous integration run takes for a failure.
 pub fn is_root(test: &str) -> bool {

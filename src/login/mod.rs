@@ -11,7 +11,7 @@ use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::text::Escaped;
 use crate::changeset::{Access, Action, Change, Changes, File, Folder, Label, RootAccess};
-use crate::image::key_file::{Home, KeyFile, NO_HOME, SHARED_HOME};
+use crate::image::key_file::{Home, KeyFile, LARGEST, NO_HOME, SHARED_HOME, TOO_LARGE};
 use crate::image::logins::{Account, LoginFacts};
 use crate::image::passwd::User;
 use crate::image::sshd::Sshd;
@@ -232,6 +232,9 @@ impl<'a> Logins<'_, 'a> {
                 &"a marker was missing, so lines that may be old keys of ours were kept",
             );
         }
+        if merged.content.len() as u64 > LARGEST {
+            return Err(TOO_LARGE);
+        }
         let new = new_file(user, file, existing, merged.content);
         let done = said(arena, user, keys.len(), path.path());
         if is_done(existing, &new) {
@@ -240,7 +243,7 @@ impl<'a> Logins<'_, 'a> {
             }
             return self.sweep(path, changes);
         }
-        match self.way(file, existing)? {
+        match self.way(file, existing, changes)? {
             Way::Replace => changes.push(Change {
                 path,
                 action: Action::File(new),
@@ -305,10 +308,16 @@ impl<'a> Logins<'_, 'a> {
         self.lines.keys(user, file, "f", b"", content)
     }
 
-    fn way(&self, file: &KeyFile, existing: &Existing) -> Result<Way, Error> {
+    fn way(
+        &self,
+        file: &KeyFile<'a>,
+        existing: &Existing,
+        changes: &Changes<'a>,
+    ) -> Result<Way, Error> {
         let is_present = file.home.is_present();
-        let may_be_written_later = self.access != RootAccess::ReadOnly;
-        let way = if file.path.in_run() || self.access == RootAccess::Writable && is_present {
+        let access = changes.access_to(file.path, self.access);
+        let may_be_written_later = access != RootAccess::ReadOnly;
+        let way = if file.path.in_run() || access == RootAccess::Writable && is_present {
             Way::Replace
         } else if may_be_written_later && self.facts.systemd? {
             // A mount over the file would make later renames over it fail.
@@ -324,7 +333,7 @@ impl<'a> Logins<'_, 'a> {
             Way::Run
         } else {
             Way::Impossible(Error::new(
-                &"the root is read-only, without an authorized_keys to mount over: \
+                &"it cannot be written, and there is no authorized_keys to mount over: \
                   make an empty one in the image",
             ))
         };

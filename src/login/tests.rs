@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::changeset::Policy;
-use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
+use crate::image::testing::{Attribute, EMPTY, Fixture, in_own_mounts, is_root};
 use crate::plan::Key;
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
@@ -541,6 +541,128 @@ fn host_keys_of_a_sealed_root_are_made_in_a_copy() {
     });
 }
 
+/// A file that refuses to be written is mounted over, or its keys are in /run;
+/// other users' files are written all the same.
+#[test]
+fn a_file_that_refuses_is_served_from_run() {
+    if !is_root("a_file_that_refuses_is_served_from_run") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file("etc/ssh/sshd_config", "PermitRootLogin yes\n");
+    fixture.file(ALICE_KEYS, "alice's own\n");
+    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+    fixture.access(ALICE_KEYS, 0o600, 1000, 100);
+    fixture.directory("/home/bob/.ssh");
+    fixture.access("/home/bob/.ssh", 0o700, 1001, 101);
+    let attributes =
+        [ALICE_KEYS, "/home/bob/.ssh"].map(|path| Attribute::set(fixture.host(path), 'i'));
+    if attributes.iter().any(Option::is_none) {
+        return;
+    }
+    in_own_mounts(|| {
+        let said = auto(&fixture, &[("root", "r"), ("alice", "a"), ("bob", "b")]);
+        assert_eq!(
+            said,
+            [
+                "root: 1 key in /root/.ssh/authorized_keys",
+                "!write: /home/alice/.ssh/authorized_keys: Operation not permitted",
+                "!write: /home/bob/.ssh/authorized_keys: Operation not permitted",
+                "wrote /run/onecontext/copies/home/alice/.ssh/authorized_keys",
+                "alice: 1 key in /home/alice/.ssh/authorized_keys",
+                "bob: 1 key in /run/onecontext/keys/bob",
+                "wrote /run/onecontext/copies/etc/ssh/ssh_host_ed25519_key",
+                "wrote /run/onecontext/copies/etc/ssh/sshd_config",
+                "mounted over /etc/ssh",
+            ]
+        );
+        assert_eq!(
+            fixture.text(ALICE_KEYS),
+            format!("alice's own\n{}", block("a\n"))
+        );
+        assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
+        assert_eq!(fixture.text("/run/onecontext/keys/bob"), block("b\n"));
+        let config = fixture.text("etc/ssh/sshd_config");
+        assert!(config.contains("/run/onecontext/keys/%u\n"), "{config}");
+    });
+    assert_eq!(fixture.text(ALICE_KEYS), "alice's own\n");
+    assert_eq!(fixture.text(ROOT_KEYS), block("r\n"));
+    drop(attributes);
+}
+
+/// Nothing fits into the root: all is served from /run, and said.
+#[test]
+fn a_full_root_is_served_from_run() {
+    if !is_root("a_full_root_is_served_from_run") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file("etc/ssh/sshd_config", "");
+    in_own_mounts(|| {
+        let root = fixture.top().join("root");
+        let full = fixture.top().join("full");
+        fs::create_dir(&full).unwrap();
+        let none = None::<&str>;
+        let tmpfs = nix::mount::MsFlags::empty();
+        nix::mount::mount(
+            Some("tmpfs"),
+            &full,
+            Some("tmpfs"),
+            tmpfs,
+            Some("size=256k"),
+        )
+        .unwrap();
+        let copy = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(root.join("."))
+            .arg(&full)
+            .status()
+            .unwrap();
+        assert!(copy.success());
+        nix::mount::mount(Some(&full), &root, none, nix::mount::MsFlags::MS_BIND, none).unwrap();
+        // All that is left of it.
+        let _ = fs::write(root.join("filler"), vec![0; 1 << 20]);
+        let said = auto(&fixture, &[("root", "r"), ("alice", "a")]);
+        assert_eq!(
+            said,
+            [
+                "!write: /root/.ssh/authorized_keys: No space left on device",
+                "root: 1 key in /run/onecontext/keys/root",
+                "alice: 1 key in /run/onecontext/keys/alice",
+                "wrote /run/onecontext/copies/etc/ssh/ssh_host_ed25519_key",
+                "wrote /run/onecontext/copies/etc/ssh/sshd_config",
+                "mounted over /etc/ssh",
+            ]
+        );
+        assert!(!fixture.has(ROOT_KEYS) && !fixture.has(ALICE_KEYS));
+    });
+}
+
+/// A file that takes the memory of the steps behind it is not read, and none is
+/// made.
+#[test]
+fn a_huge_file_costs_its_user_alone() {
+    if !is_root("a_huge_file_costs_its_user_alone") {
+        return;
+    }
+    let fixture = debian();
+    let huge = "# x\n".repeat(LARGEST as usize / 4);
+    for (size, begin) in [
+        (huge.len() + 1, "!keys for user: alice: more than 8 MiB"),
+        // The block would be too much.
+        (huge.len(), "!keys for user: alice: more than 8 MiB"),
+        (huge.len() - 1000, "alice: 1 key in"),
+    ] {
+        fixture.file(ALICE_KEYS, &format!("{huge}\n")[..size]);
+        fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+        fixture.access(ALICE_KEYS, 0o600, 1000, 100);
+        let said = auto(&fixture, &[("alice", "a"), ("bob", "b")]);
+        assert!(said.iter().any(|line| line.starts_with(begin)), "{said:?}");
+        let bob = "bob: 1 key in /home/bob/.ssh/authorized_keys".to_string();
+        assert!(said.contains(&bob), "{said:?}");
+    }
+}
+
 #[test]
 fn dropbear_on_a_sealed_root_needs_a_file_to_mount_over() {
     if !is_root("dropbear_on_a_sealed_root_needs_a_file_to_mount_over") {
@@ -557,7 +679,7 @@ fn dropbear_on_a_sealed_root_needs_a_file_to_mount_over() {
             return;
         }
         let said = auto(&fixture, &[("root", "k")]);
-        let root_s = "!keys for user: root: the root is read-only, without an authorized_keys";
+        let root_s = "!keys for user: root: it cannot be written, and there is no authorized_keys";
         assert!(said.iter().any(|line| line.starts_with(root_s)), "{said:?}");
     });
 }

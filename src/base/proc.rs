@@ -1,0 +1,25 @@
+//! Files of the kernel's that have no size, such as those of proc(5).
+use core::ffi::CStr;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{self, retry_on_intr};
+
+use super::arena::Arena;
+
+/// All of a file.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn read<'a>(arena: &'a Arena, path: &CStr) -> io::Result<&'a [u8]> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;
+    let mut text = arena.vector();
+    let mut part = [0; 1024];
+    loop {
+        let length = retry_on_intr(|| io::read(&file, &mut part))?;
+        match part.get(..length) {
+            Some(part @ [_, ..]) => text.extend(part),
+            _ => return Ok(text.finish()),
+        }
+    }
+}

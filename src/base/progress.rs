@@ -1,0 +1,94 @@
+//! How far a process has come, for the one that started it.
+//!
+//! The memory is shared by both and lives as long as they do. It holds the step
+//! that may take long, and in the end the exit status.
+use core::ptr;
+use core::sync::atomic::{AtomicU8, AtomicU16, Ordering::Relaxed};
+
+use rustix::io;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use static_assertions::const_assert;
+
+use super::text::Text;
+
+/// The longest step that is kept, in bytes; what is more is left out.
+const LONGEST: usize = 1024;
+/// What both processes see. Atomic, since one may write while the other reads.
+pub struct Progress {
+    /// The exit status and 1 more, since new memory is zero: not done.
+    finished: AtomicU16,
+    /// The step, ended by a zero.
+    step: [AtomicU8; LONGEST],
+}
+const_assert!(size_of::<Progress>() < 4096);
+
+impl Progress {
+    /// New shared memory.
+    ///
+    /// # Errors
+    /// The kernel has none.
+    pub fn share() -> io::Result<&'static Self> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        let size = size_of::<Self>();
+        // SAFETY: a new mapping at a place of the kernel's choice.
+        let place = unsafe { mmap_anonymous(ptr::null_mut(), size, access, MapFlags::SHARED) }?;
+        // SAFETY: it is zeroed, aligned to a page, large enough, never unmapped,
+        // and atomics may be all zero.
+        Ok(unsafe { &*place.cast::<Self>() })
+    }
+
+    /// Says what is being done.
+    pub fn set_step(&self, parts: &[&[u8]]) {
+        let text = parts.iter().copied().flatten().take(LONGEST - 1);
+        for (to, from) in self.step.iter().zip(text.chain(&[0])) {
+            to.store(*from, Relaxed);
+        }
+    }
+
+    /// What was being done.
+    pub fn step(&self, out: &mut Text) {
+        let bytes = self.step.iter().map(|byte| byte.load(Relaxed));
+        for byte in bytes.take_while(|byte| *byte != 0) {
+            out.push(byte);
+        }
+    }
+
+    /// Says that all is done.
+    pub fn finish(&self, status: u8) {
+        self.finished.store(u16::from(status) + 1, Relaxed);
+    }
+
+    /// The exit status; `None` if it is not done.
+    pub fn status(&self) -> Option<u8> {
+        let finished = self.finished.load(Relaxed).checked_sub(1)?;
+        u8::try_from(finished).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::arena::Arena;
+
+    #[test]
+    fn the_last_step_and_the_status() {
+        let progress = Progress::share().unwrap();
+        let step = || {
+            let arena = Arena::new();
+            let mut text = arena.vector();
+            progress.step(&mut text);
+            text.to_vec()
+        };
+        assert_eq!((step(), progress.status()), (vec![], None));
+        progress.set_step(&[b"read ", b"/dev/vdb"]);
+        assert_eq!(step(), b"read /dev/vdb");
+        progress.set_step(&[b"x"]);
+        assert_eq!((step(), progress.status()), (b"x".to_vec(), None));
+        progress.set_step(&[&[b'a'; 600], &[b'b'; 600]]);
+        assert_eq!(step(), [[b'a'; 600].as_slice(), &[b'b'; 423]].concat());
+        for status in [0, 1, 255] {
+            progress.finish(status);
+            assert_eq!(progress.status(), Some(status));
+        }
+    }
+}

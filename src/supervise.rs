@@ -1,0 +1,122 @@
+//! Bounds the time of an `apply`: the boot goes on whatever a drive or a file
+//! system does. Another process does the work; this one waits for it, ends it
+//! when its time is over, and says at which step it was.
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use rustix::thread::nanosleep;
+use ufmt::uwrite;
+
+use crate::apply::apply;
+use crate::base::arena::Arena;
+use crate::base::log::{Console, Level, Report};
+use crate::base::output::Streams;
+use crate::base::progress::Progress;
+use crate::base::syscall::{exit, fork};
+use crate::base::text::{Escaped, Text};
+use crate::cli::{Apply, Status};
+
+/// What the work may take, in seconds: with the time to end it, a minute.
+const LIMIT: u32 = 59;
+/// What the process may take to end once it is killed, in seconds. One that waits
+/// in the kernel for a file system may never do so.
+const END: u32 = 1;
+
+/// [`apply`], in at most a minute. What a dry run prints somebody waits for at a
+/// terminal: it is not bounded.
+pub fn apply_in_time<'a>(
+    arena: &'a Arena,
+    options: &Apply<'a>,
+    streams: Streams,
+    out: &mut Text<'a>,
+) -> Status {
+    if options.dry_run {
+        return apply(arena, options, streams, None, out);
+    }
+    let started = Progress::share().and_then(|progress| {
+        // SAFETY: the program has one thread.
+        unsafe { fork() }.map(|process| (progress, process))
+    });
+    match started {
+        Ok((progress, None)) => {
+            let status = apply(arena, options, streams, Some(progress), out);
+            progress.finish(status as u8);
+            exit(status as i32)
+        }
+        Ok((progress, Some(process))) => supervise(
+            process,
+            progress,
+            &mut Report::new(arena, Console::Kmsg(streams.errors)),
+        ),
+        // Better without a limit than not at all.
+        Err(errno) => {
+            let mut report = Report::new(arena, Console::Kmsg(streams.errors));
+            report.problem(
+                "start a process",
+                b"apply, which has no time limit now",
+                errno,
+            );
+            apply(arena, options, streams, None, out).max(Status::Wrong)
+        }
+    }
+}
+
+/// Waits for the process. Its exit status is told by the memory that both share:
+/// wait(2) gives none where the parent ignores SIGCHLD.
+fn supervise(process: Pid, progress: &Progress, report: &mut Report) -> Status {
+    let mut line = report.line();
+    if ends_within(process, LIMIT) {
+        match progress.status() {
+            Some(0) => return Status::Done,
+            Some(1) => return Status::Wrong,
+            Some(3) => return Status::Unreadable,
+            _ => {
+                uwrite!(line, "apply: ended before it was done, at: ");
+            }
+        }
+    } else {
+        // The kernel ends it once it no longer waits for a drive.
+        let _ = kill_process(process, Signal::KILL);
+        ends_within(process, END);
+        uwrite!(line, "apply: given up after {} s, at: ", LIMIT);
+    }
+    let mut step = report.line();
+    progress.step(&mut step);
+    uwrite!(line, "{}", Escaped(&step));
+    report.say(Level::Problem, line);
+    Status::Wrong
+}
+
+/// Waits until a process has ended, at most so many seconds.
+fn ends_within(process: Pid, seconds: u32) -> bool {
+    let timeout = Timespec {
+        tv_sec: seconds.into(),
+        tv_nsec: 0,
+    };
+    if let Ok(file) = pidfd_open(process, PidfdFlags::empty()) {
+        let mut files = [PollFd::new(&file, PollFlags::IN)];
+        if retry_on_intr(|| poll(&mut files, Some(&timeout))).is_ok() {
+            return has_ended(process);
+        }
+    }
+    // Before Linux 5.3 nothing tells of it but asking.
+    let tenth = Timespec {
+        tv_sec: 0,
+        tv_nsec: 100_000_000,
+    };
+    for _ in 0..seconds.saturating_mul(10) {
+        if has_ended(process) {
+            return true;
+        }
+        // An interrupted sleep is a shorter one.
+        let _ = nanosleep(&tenth);
+    }
+    has_ended(process)
+}
+
+/// Whether a process has ended. It then has no number any more, so this is asked
+/// once.
+fn has_ended(process: Pid) -> bool {
+    // ECHILD: this process ignores SIGCHLD, and nothing is left of the other.
+    !matches!(waitpid(Some(process), WaitOptions::NOHANG), Ok(None))
+}
