@@ -95,8 +95,10 @@ fn ends_within(process: Pid, seconds: u32) -> bool {
     };
     if let Ok(file) = pidfd_open(process, PidfdFlags::empty()) {
         let mut files = [PollFd::new(&file, PollFlags::IN)];
-        if retry_on_intr(|| poll(&mut files, Some(&timeout))).is_ok() {
-            return has_ended(process);
+        if let Ok(ready) = retry_on_intr(|| poll(&mut files, Some(&timeout))) {
+            // Nothing is left of it once it was waited for.
+            has_ended(process);
+            return ready > 0;
         }
     }
     // Before Linux 5.3 nothing tells of it but asking.

@@ -148,7 +148,12 @@ impl Machine {
     /// Lets each call of that name fail once.
     fn each_fails(&mut self, call: &str, error: &str) {
         let (status, good, _) = self.boot(&["-e", "trace=none"]);
-        assert_eq!(status, 0);
+        assert_eq!(
+            status,
+            0,
+            "{}",
+            fs::read_to_string(self.guest.top.join("run/onecontext/report")).unwrap_or_default()
+        );
         for number in 1.. {
             let inject = format!("inject={call}:error={error}:when={number}");
             let trace = format!("trace={call}");

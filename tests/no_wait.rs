@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 /// Every call that can sleep for a time. "?" where not every architecture has
 /// it.
-const SLEEPS: &str = "trace=?poll,ppoll,?select,pselect6,?epoll_wait,epoll_pwait,nanosleep,\
+const SLEEPS: &str = "trace=clone,?poll,ppoll,?select,pselect6,?epoll_wait,epoll_pwait,nanosleep,\
     clock_nanosleep,timerfd_create,timerfd_settime";
 
 /// What the program sees of a machine without block devices.
@@ -82,8 +82,14 @@ impl Machine {
             .status()
             .unwrap();
         let calls = fs::read_to_string(trace).unwrap();
-        // strace notes the end as well.
-        let calls = calls.lines().filter(|line| !line.contains("+++ exited"));
+        // Not those of the process that only waits for the one that does the work:
+        // it is the one that clones. strace notes ends and signals as well.
+        let number = |line: &str| line.split(' ').next().unwrap_or_default().to_string();
+        let waiting = calls.lines().find(|line| line.contains(" clone("));
+        let waiting = waiting.map(number).unwrap_or_default();
+        let calls = calls.lines().filter(|line| {
+            !line.contains("+++ exited") && !line.contains("--- SIG") && number(line) != waiting
+        });
         let calls = calls.map(|line| format!("{line}\n")).collect();
         (status.code().expect("an exit status"), calls)
     }

@@ -20,7 +20,7 @@ pub struct Sshd<'a> {
     /// How OpenSSH is configured.
     pub config: Config<'a>,
     /// The units that run OpenSSH's server.
-    pub services: &'a [&'static [u8]],
+    pub services: &'a [Service<'a>],
     /// Where `/etc/ssh` is, links followed.
     pub directory: Result<ResolvedPath<'a>, Error>,
 }
@@ -30,6 +30,15 @@ impl Sshd<'_> {
     pub fn is_openssh(&self) -> bool {
         self.server == Some(Server::OpenSsh)
     }
+}
+
+/// A unit that runs the server.
+#[derive(Clone, Copy)]
+pub struct Service<'a> {
+    /// Such as `ssh.service`.
+    pub name: &'static [u8],
+    /// The unit's text.
+    pub text: &'a [u8],
 }
 
 /// The program.
@@ -86,21 +95,17 @@ const DROPBEAR: [&[u8]; 3] = [
 ];
 
 /// Debian says ssh, all others sshd. The one that starts the server for good
-/// comes before the one that waits for the first connection.
-const OPENSSH_UNITS: [&[u8]; 4] = [
+/// comes before the one that waits for the first connection; last are those that
+/// run once for each connection, which nothing enables.
+const OPENSSH_UNITS: [&[u8]; 6] = [
     b"ssh.service",
     b"sshd.service",
     b"ssh.socket",
     b"sshd.socket",
-];
-const DROPBEAR_UNITS: [&[u8]; 2] = [b"dropbear.service", b"dropbear.socket"];
-/// Units that run sshd, also once for each connection.
-const OPENSSH_SERVICES: [&[u8]; 4] = [
-    b"ssh.service",
-    b"sshd.service",
     b"ssh@.service",
     b"sshd@.service",
 ];
+const DROPBEAR_UNITS: [&[u8]; 2] = [b"dropbear.service", b"dropbear.socket"];
 /// What does so without systemd; those of RHEL 6 and Alpine make host keys.
 const OPENSSH_SCRIPTS: [&[u8]; 2] = [b"/etc/init.d/ssh", b"/etc/init.d/sshd"];
 
@@ -130,46 +135,56 @@ impl<'a> Sshd<'a> {
             Some(Server::Dropbear) => &DROPBEAR_UNITS,
             _ => &OPENSSH_UNITS,
         };
+        let mut units = root.arena().vector();
+        for name in names {
+            units.push((*name, units::find(root, name)?));
+        }
+        let services = services(root, &units);
         let config = Config::read(root);
         Ok(root.arena().place(Self {
             server,
             systemd,
             start: match systemd {
-                true => start(root, names)?,
+                true => start(root, &units)?,
                 // Other inits take nothing from /run: there is nothing to do.
                 false => Start::Enabled,
             },
             host_keys: match server {
-                Some(Server::OpenSsh) => host_keys(root, &config)?,
+                Some(Server::OpenSsh) => host_keys(root, &config, services)?,
                 // It makes them itself, or its package has.
                 _ => HostKeys::Made,
             },
             config,
-            services: services(root)?,
+            services,
             directory: root.resolve(b"/etc/ssh"),
         }))
     }
 }
 
-fn services<'a>(root: &Root<'a>) -> Result<&'a [&'static [u8]], Error> {
+/// A name, and what has it.
+type NamedUnit<'a> = (&'static [u8], Unit<'a>);
+
+fn services<'a>(root: &Root<'a>, units: &[NamedUnit<'a>]) -> &'a [Service<'a>] {
     let mut services = root.arena().vector();
-    for name in OPENSSH_SERVICES {
-        if let Unit::Present { .. } = units::find(root, name)? {
-            services.push(name);
+    for (name, unit) in units {
+        if let Unit::Present { text, .. } = unit
+            && name.ends_with(b".service")
+        {
+            services.push(Service { name, text });
         }
     }
-    Ok(services.finish())
+    services.finish()
 }
 
-fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Error> {
+fn start<'a>(root: &Root<'a>, units: &[NamedUnit<'a>]) -> Result<Start<'a>, Error> {
     const NOT_TO_BE_RUN: &[u8] = b"/etc/ssh/sshd_not_to_be_run";
     if root.exists(NOT_TO_BE_RUN)? {
         return Ok(Start::Off(NOT_TO_BE_RUN));
     }
     let mut candidate = None;
     let mut masked = None;
-    for name in names {
-        match units::find(root, name)? {
+    for (name, unit) in units.iter().filter(|(name, _)| !name.contains(&b'@')) {
+        match unit {
             Unit::Present { path, .. } => {
                 if units::enabled(root, name)?.is_some() {
                     return Ok(Start::Enabled);
@@ -184,7 +199,11 @@ fn start<'a>(root: &Root<'a>, names: &[&'static [u8]]) -> Result<Start<'a>, Erro
     Ok(masked.or(candidate).unwrap_or(Start::NoUnit))
 }
 
-fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Error> {
+fn host_keys<'a>(
+    root: &Root<'a>,
+    config: &Config,
+    services: &[Service],
+) -> Result<HostKeys<'a>, Error> {
     if root
         .first(config.host_keys)?
         .or(root.first(&HOST_KEYS)?)
@@ -192,12 +211,11 @@ fn host_keys<'a>(root: &Root<'a>, config: &Config) -> Result<HostKeys<'a>, Error
     {
         return Ok(HostKeys::Present);
     }
-    for name in OPENSSH_SERVICES {
-        if let Unit::Present { text, .. } = units::find(root, name)?
-            && mentions_a_maker(text)
-        {
-            return Ok(HostKeys::Made);
-        }
+    if services
+        .iter()
+        .any(|service| mentions_a_maker(service.text))
+    {
+        return Ok(HostKeys::Made);
     }
     for script in OPENSSH_SCRIPTS {
         if root

@@ -3,7 +3,7 @@
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::changeset::{Access, Action, Change, Changes, File, Replaced, RootAccess};
-use crate::image::sshd::{HostKeys, Sshd, Start};
+use crate::image::sshd::{HostKeys, Service, Sshd, Start};
 
 /// Where sshd looks for keys of a root that never can be written, by the
 /// user's name; and how its configuration says so (sshd_config(5), TOKENS).
@@ -128,7 +128,7 @@ fn copy_config<'a>(
 fn make_host_keys<'a>(
     arena: &'a Arena,
     keygen: &[u8],
-    services: &[&[u8]],
+    services: &[Service],
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     const UNIT: &[u8] = b"/run/systemd/system/onecontext-hostkeys.service";
@@ -157,8 +157,12 @@ Wants=onecontext-hostkeys.service
 After=onecontext-hostkeys.service
 ";
     changes.run_file(UNIT, arena.concat(&[HEAD, keygen, b" -A\n"]))?;
-    for name in services {
-        let path = [b"/run/systemd/system/", *name, b".d/50-onecontext.conf"];
+    for service in services {
+        let path = [
+            b"/run/systemd/system/",
+            service.name,
+            b".d/50-onecontext.conf",
+        ];
         changes.run_file(arena.concat(&path), DROP_IN)?;
     }
     Ok(())
