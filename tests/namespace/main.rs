@@ -5,6 +5,7 @@
 mod release;
 
 mod guest;
+mod hang;
 mod recipe;
 
 use guest::*;

@@ -1,0 +1,115 @@
+//! File systems that never answer: the program gives up within a minute, and says
+//! at which step it was. Each of these takes that minute, so they are in the
+//! second tier.
+
+use crate::guest::{Guest, addresses, bind, output};
+use crate::{KEY, release};
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::mount::{MsFlags, mount};
+
+/// Applies a context to a root that hangs. The exit status, 124 if the program
+/// was still there after two minutes; and the kernel log.
+fn apply(guest: &mut Guest) -> (i32, String) {
+    let context =
+        format!("ETH0_MAC='02:00:0a:12:01:01'\nETH0_IP='10.18.1.1'\nSSH_PUBLIC_KEY='{KEY}'\n");
+    fs::write(guest.top.join("context.sh"), context).unwrap();
+    let status = Command::new("timeout")
+        .arg("120")
+        .arg(release::binary())
+        .arg("apply")
+        .arg("--root")
+        .arg(guest.top.join("root"))
+        .arg("--run")
+        .arg(guest.top.join("run"))
+        .arg("--context")
+        .arg(guest.top.join("context.sh"))
+        .status()
+        .unwrap();
+    (status.code().expect("an exit status"), guest.said())
+}
+
+fn assert_given_up((status, log): (i32, String), step: &str) {
+    let line = format!("<3>onecontext: apply: given up after 59 s, at: {step}\n");
+    assert!(log.ends_with(&line), "{log}");
+    assert_eq!(status, 1, "{log}");
+    // What does not wait for it was done before.
+    assert_eq!(addresses("ens3"), ["10.18.1.1/24"]);
+}
+
+/// A server of FUSE that is there and says nothing.
+#[test]
+#[ignore = "takes a minute"]
+fn a_home_whose_server_never_answers() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    guest.nic("ens3", "02:00:0a:12:01:01");
+    let server = fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse")
+        .unwrap();
+    let options = format!(
+        "fd={},rootmode=40000,user_id=0,group_id=0",
+        server.as_raw_fd()
+    );
+    let home = guest.top.join("root/home/alice");
+    let flags = MsFlags::empty();
+    mount(Some("none"), &home, Some("fuse"), flags, Some(&*options)).unwrap();
+    let step = format!("look for users in {}", guest.top.join("root").display());
+    assert_given_up(apply(&mut guest), &step);
+    drop(server);
+}
+
+/// A file system that lets nobody write, and whose writers no signal reaches
+/// (ioctl_fsfreeze(2)); as a drive that hangs would have it.
+struct Frozen(PathBuf);
+
+impl Frozen {
+    fn freeze(path: PathBuf) -> Self {
+        output(Command::new("fsfreeze").arg("--freeze").arg(&path));
+        Self(path)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = Command::new("fsfreeze")
+            .arg("--unfreeze")
+            .arg(&self.0)
+            .status();
+    }
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn a_root_that_hangs_when_it_is_written() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    guest.nic("ens3", "02:00:0a:12:01:01");
+    let (root, image) = (guest.top.join("root"), guest.top.join("image"));
+    output(
+        Command::new("mke2fs")
+            .args(["-q", "-t", "ext4", "-d"])
+            .arg(&root)
+            .arg(&image)
+            .arg("32M"),
+    );
+    let frozen = guest.top.join("frozen");
+    fs::create_dir(&frozen).unwrap();
+    output(
+        Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(&image)
+            .arg(&frozen),
+    );
+    bind(&frozen, root.to_str().unwrap());
+    let frozen = Frozen::freeze(root);
+    assert_given_up(apply(&mut guest), "write /root/.ssh/authorized_keys");
+    drop(frozen);
+}
