@@ -22,21 +22,22 @@ use crate::base::error::Error;
 use crate::base::text::{Text, format, position};
 use crate::changeset::{Changes, File};
 use crate::image::config::{ConfigFile, Interfaces};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
+use crate::plan::bound::BoundPlan;
+use crate::plan::{Ipv4Method, Ipv6Method, Link};
 
 /// Our stanzas, and copies of the root's files without theirs.
 pub fn render<'a>(
     arena: &'a Arena,
-    plan: &Plan,
+    bound: &BoundPlan,
     interfaces: Result<Option<&'a Interfaces<'a>>, Error>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let mut devices = arena.vector::<&[u8]>();
     let mut ours = arena.vector();
-    for link in links(plan) {
-        if let Some(device) = device(arena, link, b"ifupdown", changes) {
+    for on in links(bound) {
+        if let Some(device) = device(arena, on, b"ifupdown", changes) {
             devices.push(device);
-            stanzas(&mut ours, arena, link, device);
+            stanzas(&mut ours, arena, on.link, device);
         }
     }
     if devices.is_empty() {

@@ -10,6 +10,7 @@ use crate::base::error::Error;
 use crate::base::text::{Ip, Mac, Text, format};
 use crate::changeset::{Access, Changes, File};
 use crate::image::ResolvedPath;
+use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 
 const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
@@ -19,19 +20,25 @@ const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
 const STATES: &[u8] = b"/run/NetworkManager/devices/";
 
 /// A keyfile for each link; NetworkManager refuses what others may read.
-pub fn render<'a>(arena: &'a Arena, plan: &Plan, changes: &mut Changes<'a>) -> Result<(), Error> {
-    for link in links(plan) {
+pub fn render<'a>(
+    arena: &'a Arena,
+    bound: &BoundPlan,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    let plan = bound.plan;
+    for on in links(bound) {
+        let link = on.link;
         let id = format(arena, &Id(link.name));
         let path = arena.concat(&[FOLDER, id, b".nmconnection"]);
         let uuid = uuid(arena, link);
         let mut text = arena.vector();
-        write(&mut text, arena, plan, link, uuid);
+        write(&mut text, arena, plan, *on, uuid);
         let file = File {
             access: Access::ours(0o600),
             ..File::public(text.finish())
         };
         changes.file(ResolvedPath::new(arena, path)?, file);
-        let Some(index) = link.index.filter(|_| !link.addresses.is_empty()) else {
+        let Some(index) = on.index.filter(|_| !link.addresses.is_empty()) else {
             continue;
         };
         // A NIC that is set up gets a connection made after what is found
@@ -83,7 +90,8 @@ fn uuid<'a>(arena: &'a Arena, link: &Link) -> &'a [u8] {
     uuid.finish()
 }
 
-fn write(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, uuid: &[u8]) {
+fn write(text: &mut Text, arena: &Arena, plan: &Plan, on: BoundLink, uuid: &[u8]) {
+    let link = on.link;
     // The priority is above that of other profiles for this NIC, mostly 0.
     fill(text, HEAD, &[]);
     fill(
@@ -92,7 +100,7 @@ fn write(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, uuid: &[u8]) 
          type=ethernet\nautoconnect-priority=900\n",
         &[format(arena, &Id(link.name)), uuid],
     );
-    match key(link) {
+    match key(on) {
         MatchedBy::Mac(mac) => fill(
             text,
             "\n[ethernet]\nmac-address=@\n",
@@ -213,9 +221,10 @@ enum MatchedBy<'a> {
 }
 
 /// It compares permanent MACs; a PCI link may have been given another one.
-fn key<'a>(link: &Link<'a>) -> MatchedBy<'a> {
+fn key<'a>(on: BoundLink<'a>) -> MatchedBy<'a> {
+    let BoundLink { link, device, .. } = on;
     let is_pci = matches!(link.name, LinkName::Pci(_));
-    match (link.mac, link.device) {
+    match (link.mac, device) {
         (Some(mac), None) => MatchedBy::Mac(mac),
         (Some(mac), _) if !is_pci => MatchedBy::Mac(mac),
         // No NIC has the empty name.

@@ -8,17 +8,22 @@ use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::Changes;
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
+use crate::plan::bound::{BoundLink, BoundPlan};
+use crate::plan::{Ipv4Method, Ipv6Method, Route};
 
 const FOLDER: &[u8] = b"/run/systemd/network/05-";
 
 /// A file for each link, for everybody to read: networkd is not root.
-pub fn render<'a>(arena: &'a Arena, plan: &Plan, changes: &mut Changes<'a>) -> Result<(), Error> {
-    for link in links(plan) {
-        let id = format(arena, &Id(link.name));
+pub fn render<'a>(
+    arena: &'a Arena,
+    bound: &BoundPlan,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    for on in links(bound) {
+        let id = format(arena, &Id(on.link.name));
         let path = arena.concat(&[FOLDER, id, b".network"]);
         let mut text = arena.vector();
-        write(&mut text, arena, link);
+        write(&mut text, arena, *on);
         changes.run_file(path, text.finish())?;
     }
     Ok(())
@@ -27,9 +32,9 @@ pub fn render<'a>(arena: &'a Arena, plan: &Plan, changes: &mut Changes<'a>) -> R
 /// The same as the module `kernel` gives to the link, so that networkd finds
 /// everything done (tried with 252): its routes are of the protocol "static",
 /// and without Metric= it takes the metrics that the plan calls usual.
-fn write(text: &mut Text, arena: &Arena, link: &Link) {
+fn write(text: &mut Text, arena: &Arena, BoundLink { link, device, .. }: BoundLink) {
     fill(text, HEAD, &[]);
-    match (link.mac, link.device) {
+    match (link.mac, device) {
         // VLANs and bridges have the MAC of a NIC below them; NICs alone have
         // no kind (systemd: network/80-ethernet.network.example).
         (Some(mac), _) => fill(

@@ -7,7 +7,8 @@ use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
 use crate::image::FileContent;
 use crate::image::config::ConfigFile;
-use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix, Route};
+use crate::plan::bound::{BoundLink, BoundPlan};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix, Route};
 
 /// What our files start with.
 pub const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
@@ -24,8 +25,8 @@ pub fn fill(text: &mut Text, template: &str, values: &[&[u8]]) {
 }
 
 /// The links that are handed over, in the plan's order.
-pub fn links<'a>(plan: &Plan<'a>) -> impl Iterator<Item = &'a Link<'a>> {
-    plan.links.iter().filter(|link| is_handed_over(link))
+pub fn links<'a>(bound: &BoundPlan<'a>) -> impl Iterator<Item = &'a BoundLink<'a>> {
+    bound.links.iter().filter(|on| is_handed_over(on.link))
 }
 
 /// Where the context says to skip a NIC, it stays with the root's own
@@ -43,18 +44,18 @@ pub fn is_handed_over(link: &Link) -> bool {
 /// else.
 pub fn device<'p>(
     arena: &Arena,
-    link: &Link<'p>,
+    on: &BoundLink<'p>,
     manager: &[u8],
     changes: &mut Changes,
 ) -> Option<&'p [u8]> {
-    if link.device.is_none() {
+    if on.device.is_none() {
         changes.note(&[
             manager,
             b" goes by names, and no device was found for ",
-            format(arena, &link.name),
+            format(arena, &on.link.name),
         ]);
     }
-    link.device
+    on.device
 }
 
 /// Whether a prefix is of IPv4.

@@ -15,7 +15,8 @@ use crate::base::error::Error;
 use crate::base::text::{Ip, Text, cut, format, lines, same, unquoted};
 use crate::changeset::{Changes, RootAccess};
 use crate::image::config::ConfigDirectory;
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
+use crate::plan::bound::BoundPlan;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Route};
 
 /// With HWADDR the root's udev gives the NIC that name again (initscripts:
 /// src/rename_device.c). NOZEROCONF and DEFROUTE: no routes but those of the
@@ -91,7 +92,7 @@ struct Syntax {
 /// file of any name; such files are covered.
 pub fn network_scripts<'a>(
     arena: &'a Arena,
-    plan: &Plan,
+    bound: &BoundPlan,
     directory: Result<Option<&'a ConfigDirectory<'a>>, Error>,
     access: RootAccess,
     changes: &mut Changes<'a>,
@@ -99,10 +100,10 @@ pub fn network_scripts<'a>(
     let Some(directory) = directory? else {
         return Ok(());
     };
-    NETWORK_SCRIPTS.render(arena, plan, directory, access, changes);
+    NETWORK_SCRIPTS.render(arena, bound, directory, access, changes);
     for (name, file) in directory.files() {
         let device = name.strip_prefix(b"ifcfg-").unwrap_or_default();
-        if device.is_empty() || names_ours(b"DEVICE", device, plan, arena) {
+        if device.is_empty() || names_ours(b"DEVICE", device, bound, arena) {
             continue;
         }
         let file = match file {
@@ -117,7 +118,7 @@ pub fn network_scripts<'a>(
         if lines(old.content).any(|line| {
             let (key, value) = cut(line, b'=').unwrap_or_default();
             let value = unquoted(value).next().unwrap_or_default();
-            names_ours(key.trim_ascii(), value, plan, arena)
+            names_ours(key.trim_ascii(), value, bound, arena)
         }) {
             bind_over(file, old, OFF.as_bytes(), changes);
         }
@@ -127,8 +128,8 @@ pub fn network_scripts<'a>(
 
 /// Whether a value names one of our NICs.
 #[inline(never)]
-fn names_ours(key: &[u8], value: &[u8], plan: &Plan, arena: &Arena) -> bool {
-    links(plan).any(|link| match (key, link.device, link.mac) {
+fn names_ours(key: &[u8], value: &[u8], bound: &BoundPlan, arena: &Arena) -> bool {
+    links(bound).any(|on| match (key, on.device, on.link.mac) {
         (b"DEVICE", device, _) => device == Some(value),
         (b"HWADDR", Some(_), Some(mac)) => same(format(arena, &mac), value),
         _ => false,
@@ -139,14 +140,14 @@ fn names_ours(key: &[u8], value: &[u8], plan: &Plan, arena: &Arena) -> bool {
 /// by these names alone.
 pub fn wicked<'a>(
     arena: &'a Arena,
-    plan: &Plan,
+    bound: &BoundPlan,
     directory: Result<Option<&'a ConfigDirectory<'a>>, Error>,
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     // On SUSE network.service is another name of wicked or NetworkManager.
     if let Some(directory) = directory? {
-        WICKED.render(arena, plan, directory, access, changes);
+        WICKED.render(arena, bound, directory, access, changes);
     }
     Ok(())
 }
@@ -155,13 +156,14 @@ impl Syntax {
     fn render<'a>(
         &self,
         arena: &'a Arena,
-        plan: &Plan,
+        bound: &BoundPlan,
         directory: &ConfigDirectory<'a>,
         access: RootAccess,
         changes: &mut Changes<'a>,
     ) {
-        for link in links(plan) {
-            if let Some(device) = device(arena, link, self.name, changes) {
+        let has_servers = bound.plan.has_name_servers();
+        for on in links(bound) {
+            if let Some(device) = device(arena, on, self.name, changes) {
                 let mut files = LinkFiles {
                     syntax: self,
                     arena,
@@ -170,8 +172,8 @@ impl Syntax {
                     access,
                     text: arena.vector(),
                 };
-                files.ifcfg(link, plan.has_name_servers());
-                files.write(link, changes);
+                files.ifcfg(on.link, has_servers);
+                files.write(on.link, changes);
             }
         }
     }
