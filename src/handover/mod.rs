@@ -10,10 +10,12 @@ mod dhcpcd;
 mod hostname;
 mod ifupdown;
 mod network_manager;
+mod network_scripts;
 mod networkd;
 mod render;
 mod resolv_conf;
 mod sysconfig;
+mod wicked;
 
 use crate::base::arena::Arena;
 use crate::base::error::Error;
@@ -73,9 +75,9 @@ fn render_manager<'a>(
         Manager::Dhcpcd => dhcpcd::render(arena, bound, facts.dhcpcd, changes),
         Manager::Connman => connman::render(arena, bound, facts.connman, facts.systemd, changes),
         Manager::NetworkScripts => {
-            sysconfig::network_scripts(arena, bound, facts.network_scripts, access, changes)
+            network_scripts::render(arena, bound, facts.network_scripts, access, changes)
         }
-        Manager::Wicked => sysconfig::wicked(arena, bound, facts.wicked, access, changes),
+        Manager::Wicked => wicked::render(arena, bound, facts.wicked, access, changes),
     }
 }
 
