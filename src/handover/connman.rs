@@ -33,10 +33,12 @@ pub fn render<'a>(
     }
     let mut text = arena.vector();
     text.extend(own.theirs);
-    fill(
+    fill!(
         &mut text,
         "@[General]\nNetworkInterfaceBlacklist=@@\n\n",
-        &[HEAD.as_bytes(), old, devices],
+        HEAD.as_bytes(),
+        old,
+        devices
     );
     bind_over(own.file, own.old, text.finish(), changes);
     if systemd? && !links(bound).any(|on| by_dhcp(on.link)) {

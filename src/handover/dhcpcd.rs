@@ -20,17 +20,17 @@ pub fn render<'a>(
     let devices = denied(arena, bound, b"dhcpcd", b' ', changes);
     let mut top = arena.vector();
     if !devices.is_empty() {
-        fill(&mut top, "denyinterfaces@\n", &[devices]);
+        fill!(&mut top, "denyinterfaces@\n", devices);
     }
     // resolv.conf is ours where the context names servers.
     if bound.plan.has_name_servers() {
-        fill(&mut top, "nohook resolv.conf\n", &[]);
+        fill!(&mut top, "nohook resolv.conf\n");
     }
     let mut end = arena.vector();
     for on in links(bound).filter(|on| by_dhcp(on.link)) {
         if let Some(device) = on.device {
             let metric = format(arena, &on.link.router_metric());
-            fill(&mut end, "interface @\nmetric @\n", &[device, metric]);
+            fill!(&mut end, "interface @\nmetric @\n", device, metric);
         }
     }
     let own = Own::of(arena, file)?;
@@ -39,11 +39,11 @@ pub fn render<'a>(
     }
     let mut text = arena.vector();
     if !top.is_empty() {
-        fill(&mut text, "@@\n", &[HEAD.as_bytes(), &top]);
+        fill!(&mut text, "@@\n", HEAD.as_bytes(), &top);
     }
     text.extend(own.theirs);
     if !end.is_empty() {
-        fill(&mut text, "@@", &[HEAD.as_bytes(), &end]);
+        fill!(&mut text, "@@", HEAD.as_bytes(), &end);
     }
     bind_over(own.file, own.old, text.finish(), changes);
     Ok(())

@@ -89,44 +89,45 @@ fn write(files: &mut LinkFiles, link: &Link) {
 fn ifcfg(files: &mut LinkFiles, link: &Link) {
     let arena = files.arena;
     let text = &mut files.text;
-    fill(
+    fill!(
         text,
         "DEVICE=@\nTYPE=Ethernet\nONBOOT=yes\nNM_CONTROLLED=no\nNOZEROCONF=yes\n",
-        &[files.device],
+        files.device
     );
     // With it the root's udev gives the NIC that name again (initscripts:
     // src/rename_device.c).
     if let Some(mac) = link.mac {
-        fill(text, "HWADDR=@\n", &[format(arena, &mac)]);
+        fill!(text, "HWADDR=@\n", format(arena, &mac));
     }
     if link.ipv4 == Some(Ipv4Method::Dhcp) {
         // Else dhclient would give up after a minute.
-        fill(text, "BOOTPROTO=dhcp\nPERSISTENT_DHCLIENT=yes\n", &[]);
+        fill!(text, "BOOTPROTO=dhcp\nPERSISTENT_DHCLIENT=yes\n");
     } else {
-        fill(text, "BOOTPROTO=none\nDEFROUTE=no\n", &[]);
+        fill!(text, "BOOTPROTO=none\nDEFROUTE=no\n");
     }
     if link.ipv6 == Some(Ipv6Method::Dhcp) {
-        fill(text, "DHCPV6C=yes\n", &[]);
+        fill!(text, "DHCPV6C=yes\n");
     }
     if files.has_name_servers {
-        fill(text, "PEERDNS=no\n", &[]);
+        fill!(text, "PEERDNS=no\n");
     }
     files.mtu(link);
     files.addresses(link, is_v4, b"PREFIX");
     let text = &mut files.text;
     let mut before = "IPV6ADDR_SECONDARIES=\"";
     for prefix in link.addresses.iter().filter(|prefix| !is_v4(prefix)) {
-        fill(text, "@@", &[before.as_bytes(), format(arena, prefix)]);
+        fill!(text, "@@", before.as_bytes(), format(arena, prefix));
         before = " ";
     }
     if before == " " {
-        fill(text, "\"\n", &[]);
+        fill!(text, "\"\n");
     }
-    let ipv6 = match link.ipv6 {
-        None | Some(Ipv6Method::Skip) => "",
-        Some(Ipv6Method::Disable) => "IPV6INIT=no\n",
-        Some(Ipv6Method::Static) => "IPV6INIT=yes\nIPV6_AUTOCONF=no\n",
-        Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => "IPV6INIT=yes\nIPV6_AUTOCONF=yes\n",
-    };
-    fill(text, ipv6, &[]);
+    match link.ipv6 {
+        None | Some(Ipv6Method::Skip) => {}
+        Some(Ipv6Method::Disable) => fill!(text, "IPV6INIT=no\n"),
+        Some(Ipv6Method::Static) => fill!(text, "IPV6INIT=yes\nIPV6_AUTOCONF=no\n"),
+        Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => {
+            fill!(text, "IPV6INIT=yes\nIPV6_AUTOCONF=yes\n");
+        }
+    }
 }

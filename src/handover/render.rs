@@ -13,12 +13,35 @@ use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix, Route};
 /// What our files start with.
 pub const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
 
-/// Appends `template`, each `@` in it replaced by the next of `values`.
-pub fn fill(text: &mut Text, template: &str, values: &[&[u8]]) {
+/// `fill!(text, TEMPLATE, values…)` appends a constant template, each `@` in it
+/// replaced by the next of the values, which are bytes. With a value too many or
+/// too few the array has another type than it should, and nothing compiles.
+macro_rules! fill {
+    ($text:expr, $template:expr $(, $value:expr)* $(,)?) => {{
+        const TEMPLATE: &str = $template;
+        let values: [&[u8]; $crate::handover::render::marks(TEMPLATE)] = [$($value),*];
+        $crate::handover::render::append($text, TEMPLATE, &values);
+    }};
+}
+pub(super) use fill;
+
+/// How many `@` a template has.
+pub const fn marks(template: &str) -> usize {
+    let mut rest = template.as_bytes();
+    let mut count = 0;
+    while let [byte, after @ ..] = rest {
+        count += (*byte == b'@') as usize;
+        rest = after;
+    }
+    count
+}
+
+/// What [`fill!`] does, with as many values as there are `@`.
+pub fn append(text: &mut Text, template: &str, values: &[&[u8]]) {
     let mut values = values.iter();
     for byte in template.as_bytes() {
         match byte {
-            b'@' => text.extend(values.next().unwrap_or(&&b""[..])),
+            b'@' => text.extend(values.next().copied().unwrap_or_default()),
             byte => text.push(*byte),
         }
     }
@@ -81,12 +104,14 @@ impl uDisplay for Id {
 pub fn ip_route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
     let to = format(arena, &route.destination);
     let metric = format(arena, &route.metric);
-    fill(text, "@ dev @ metric @ proto static", &[to, device, metric]);
+    fill!(text, "@ dev @ metric @ proto static", to, device, metric);
     if let Some(gateway) = route.gateway {
-        fill(text, " via @", &[format(arena, &Ip(gateway))]);
+        fill!(text, " via @", format(arena, &Ip(gateway)));
     }
-    let end = if route.onlink { " onlink\n" } else { "\n" };
-    fill(text, end, &[]);
+    if route.onlink {
+        fill!(text, " onlink");
+    }
+    text.push(b'\n');
 }
 
 /// Brings a file of the root to `content`: replaced where the root is written,
@@ -127,4 +152,19 @@ pub fn bind_over<'a>(
         action: Action::BindOver(File { access, ..new }),
         done: b"",
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_replaced_in_order() {
+        let arena = Arena::new();
+        let mut text = arena.vector();
+        fill!(&mut text, "a@b@@", b"1", b"", b"@");
+        fill!(&mut text, "\n");
+        assert_eq!(&*text, b"a1b@\n");
+        assert_eq!([marks(""), marks("@"), marks("a@b@@")], [0, 1, 3]);
+    }
 }

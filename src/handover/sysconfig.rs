@@ -65,7 +65,7 @@ impl LinkFiles<'_, '_> {
     /// The MTU, if the context has one.
     pub fn mtu(&mut self, link: &Link) {
         if let Some(mtu) = link.mtu {
-            fill(&mut self.text, "MTU=@\n", &[format(self.arena, &mtu)]);
+            fill!(&mut self.text, "MTU=@\n", format(self.arena, &mtu));
         }
     }
 
@@ -82,10 +82,14 @@ impl LinkFiles<'_, '_> {
             };
             let address = format(arena, &Ip(prefix.address));
             let length = format(arena, &u32::from(prefix.length));
-            fill(
+            fill!(
                 &mut self.text,
                 "IPADDR@=@\n@@=@\n",
-                &[number, address, length_name, number, length],
+                number,
+                address,
+                length_name,
+                number,
+                length
             );
         }
     }

@@ -34,8 +34,7 @@ pub fn render<'a>(
     Ok(())
 }
 
-/// Three files, but only one for a link without routes of which the context says
-/// nothing in IPv6.
+/// Three files, those of IPv6 and of routes only where there is something to say.
 fn write(files: &mut LinkFiles, link: &Link) {
     ifcfg(files, link);
     files.end(b"ifcfg-");
@@ -61,12 +60,11 @@ fn ifcfg(files: &mut LinkFiles, link: &Link) {
         (true, true) => "dhcp",
     };
     let method = method.as_bytes();
-    fill(text, "STARTMODE=auto\nBOOTPROTO=@\n", &[method]);
+    fill!(text, "STARTMODE=auto\nBOOTPROTO=@\n", method);
     if files.has_name_servers {
-        fill(
+        fill!(
             text,
-            "DHCLIENT_UPDATE=default,-dns\nDHCLIENT6_UPDATE=default,-dns\n",
-            &[],
+            "DHCLIENT_UPDATE=default,-dns\nDHCLIENT6_UPDATE=default,-dns\n"
         );
     }
     files.mtu(link);
@@ -83,16 +81,15 @@ fn ifsysctl(files: &mut LinkFiles, link: &Link) {
         Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => (b"0", Some(b"1")),
     };
     let (text, device) = (&mut files.text, files.device);
-    fill(
-        text,
-        "net/ipv6/conf/@/disable_ipv6 = @\n",
-        &[device, disable],
-    );
+    fill!(text, "net/ipv6/conf/@/disable_ipv6 = @\n", device, disable);
     if let Some(by_router) = by_router {
-        fill(
+        fill!(
             text,
             "net/ipv6/conf/@/accept_ra = @\nnet/ipv6/conf/@/autoconf = @\n",
-            &[device, by_router, device, by_router],
+            device,
+            by_router,
+            device,
+            by_router
         );
     }
 }
@@ -102,11 +99,12 @@ fn ifsysctl(files: &mut LinkFiles, link: &Link) {
 fn ifroute(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
     let to = format(arena, &route.destination);
     let metric = format(arena, &route.metric);
-    let values = [to, device, metric];
-    fill(text, "@ - - @ metric @ proto static", &values);
+    fill!(text, "@ - - @ metric @ proto static", to, device, metric);
     if let Some(gateway) = route.gateway {
-        fill(text, " nexthop via @", &[format(arena, &Ip(gateway))]);
+        fill!(text, " nexthop via @", format(arena, &Ip(gateway)));
     }
-    let end = if route.onlink { " onlink\n" } else { "\n" };
-    fill(text, end, &[]);
+    if route.onlink {
+        fill!(text, " onlink");
+    }
+    text.push(b'\n');
 }
