@@ -25,7 +25,8 @@ use crate::inspect;
 use crate::kernel::{self, Machine};
 use crate::load;
 use crate::login;
-use crate::plan::{Link, Plan};
+use crate::plan::Plan;
+use crate::plan::bound::BoundPlan;
 
 /// Applies the context to the running kernel and to a root; with `dry_run`
 /// writes into `out` what would be done. `progress` is told of each step.
@@ -68,25 +69,25 @@ pub fn apply<'a>(
         }
         _ => None,
     };
-    if let Some(plan) = &mut plan {
+    let bound = plan.as_ref().map(|plan| {
         say_warnings(plan, &mut report);
         let network = facts.as_ref().and_then(|facts| facts.network);
         let managers = network.map(|network| &network.managers);
-        plan.links = set_up_network(arena, plan, &parameters, managers, options, &mut report);
-    }
+        set_up_network(arena, plan, &parameters, managers, options, &mut report)
+    });
     let Some(root) = root else {
         return Status::Wrong;
     };
-    let known = plan.as_ref().zip(facts.as_ref());
+    let known = bound.as_ref().zip(facts.as_ref());
     if !options.dry_run {
-        if let Some((plan, facts)) = known {
-            write_files(plan, &root, facts, &parameters, &mut report);
+        if let Some((bound, facts)) = known {
+            write_files(bound, &root, facts, &parameters, &mut report);
         }
-        write_report(arena, plan.as_ref(), &root, &parameters, &mut report);
+        write_report(arena, bound.as_ref(), &root, &parameters, &mut report);
         report.finish();
-    } else if let Some((plan, facts)) = known {
-        let changes = inspect::decide(plan, &root, facts);
-        inspect::write(plan, Some(&changes), arena, out);
+    } else if let Some((bound, facts)) = known {
+        let changes = inspect::decide(bound, &root, facts);
+        inspect::write(bound, Some(&changes), arena, out);
     }
     let named = options.context.is_some() || search.device.is_some() || search.required;
     match plan {
@@ -116,14 +117,14 @@ fn say_warnings<'a>(plan: &Plan<'a>, report: &mut Report<'a>) {
 
 /// Sets up the kernel's network and host name, as far as the parameters say so,
 /// and finds the devices of the links.
-fn set_up_network<'a>(
+fn set_up_network<'p, 'a>(
     arena: &'a Arena,
-    plan: &Plan<'a>,
+    plan: &'p Plan<'a>,
     parameters: &Parameters,
     managers: Option<&Managers>,
     options: &Apply,
     report: &mut Report<'a>,
-) -> &'a [Link<'a>] {
+) -> BoundPlan<'p> {
     report.begin("set up", b"the network");
     let machine = machine(managers, report);
     if options.dry_run {
@@ -137,13 +138,13 @@ fn set_up_network<'a>(
     } else if managers.is_some_and(Managers::do_dhcp) {
         kernel::find(arena, plan, &machine, report)
     } else {
-        plan.links
+        BoundPlan::unbound(arena, plan)
     }
 }
 
 /// What the booted system reads: keys, and the files of its own tools.
 fn write_files<'a>(
-    plan: &Plan<'a>,
+    bound: &BoundPlan,
     root: &Root<'a>,
     facts: &Facts<'a>,
     parameters: &Parameters,
@@ -151,12 +152,12 @@ fn write_files<'a>(
 ) {
     let mut writer = Writer::new(root, parameters.root);
     report.begin("look for users in", root.mount_point().to_bytes());
-    let logins = load::login_facts(root, plan);
+    let logins = load::login_facts(root, bound.plan);
     writer.apply(report, |access, changes| {
-        login::decide(root.arena(), plan, logins, access, changes)
+        login::decide(root.arena(), bound.plan, logins, access, changes)
     });
     writer.apply(report, |access, changes| {
-        handover::render(root.arena(), plan, facts, access, changes)
+        handover::render(root.arena(), bound, facts, access, changes)
     });
     writer.finish(report);
 }
@@ -164,12 +165,12 @@ fn write_files<'a>(
 /// What people read in the booted system.
 fn write_report<'a>(
     arena: &'a Arena,
-    plan: Option<&Plan<'a>>,
+    bound: Option<&BoundPlan>,
     root: &Root<'a>,
     parameters: &Parameters,
     report: &mut Report<'a>,
 ) {
-    let files = banner::files(arena, plan, report);
+    let files = banner::files(arena, bound, report);
     Writer::new(root, parameters.root).apply(report, |_, changes| {
         for (path, content) in files {
             if let Err(error) = changes.run_file(path, content) {

@@ -6,7 +6,7 @@ use ufmt::uwrite;
 use crate::base::arena::Arena;
 use crate::base::log::{KEPT, Level, REPORT, Report, SHOWN};
 use crate::base::text::{Text, split};
-use crate::plan::Plan;
+use crate::plan::bound::{BoundLink, BoundPlan};
 
 /// The path in the booted system.
 const ISSUE: &[u8] = b"/run/issue.d/50-onecontext.issue";
@@ -14,10 +14,10 @@ const ISSUE: &[u8] = b"/run/issue.d/50-onecontext.issue";
 /// A path in the booted system, and what belongs there.
 pub type RunFile<'a> = (&'static [u8], &'a [u8]);
 
-/// Both files. `plan` is `None` if there was none to apply.
+/// Both files. `bound` is `None` if there was no plan to apply.
 pub fn files<'a>(
     arena: &'a Arena,
-    plan: Option<&Plan<'a>>,
+    bound: Option<&BoundPlan>,
     report: &Report<'a>,
 ) -> [RunFile<'a>; 2] {
     let mut lines = arena.vector();
@@ -34,15 +34,16 @@ pub fn files<'a>(
         uwrite!(lines, "problem: {} more problems are left out here\n", more);
     }
     let mut text = arena.vector();
-    issue(&mut text, plan, report);
+    issue(&mut text, bound, report);
     [(REPORT.as_bytes(), lines.finish()), (ISSUE, text.finish())]
 }
 
-fn issue(out: &mut Text, plan: Option<&Plan>, report: &Report) {
-    if let Some(plan) = plan {
+fn issue(out: &mut Text, bound: Option<&BoundPlan>, report: &Report) {
+    if let Some(bound) = bound {
+        let plan = bound.plan;
         uwrite!(out, "onecontext: {}", Issue(plan.source));
-        for link in plan.links {
-            let device = link.device.unwrap_or(b"no device");
+        for BoundLink { link, device, .. } in bound.links {
+            let device = device.unwrap_or(b"no device");
             uwrite!(out, "\n  {} {}:", link.name, Issue(device));
             for prefix in link.addresses {
                 uwrite!(out, " {}", *prefix);

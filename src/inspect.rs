@@ -15,6 +15,7 @@ use crate::image::facts::Facts;
 use crate::load;
 use crate::login;
 use crate::plan::Plan;
+use crate::plan::bound::BoundPlan;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +52,18 @@ pub fn inspect<'a>(
             return Status::Unreadable;
         }
     };
-    let changes = root.as_ref().map(|root| {
+    let facts = root.as_ref().map(|root| {
         let facts = load::facts(root, &plan, true);
         load::drop_user_data_that_is_read(&mut plan, &facts);
-        decide(&plan, root, &facts)
+        facts
     });
+    // The devices of this machine are not those of the root.
+    let bound = BoundPlan::unbound(arena, &plan);
+    let known = root.as_ref().zip(facts.as_ref());
+    let changes = known.map(|(root, facts)| decide(&bound, root, facts));
     match question {
         Question::Plan => {
-            write(&plan, changes.as_ref(), arena, out);
+            write(&bound, changes.as_ref(), arena, out);
             Status::Done
         }
         Question::Problems => {
@@ -84,20 +89,20 @@ fn write_problems(plan: &Plan, changes: Option<&Changes>, out: &mut Text) {
 }
 
 /// The text form of a plan, with the files that it means for a root.
-pub fn write(plan: &Plan, changes: Option<&Changes>, arena: &Arena, out: &mut Text) {
+pub fn write(bound: &BoundPlan, changes: Option<&Changes>, arena: &Arena, out: &mut Text) {
     let mut files = arena.vector();
     if let Some(changes) = changes {
         changes.write(&mut files);
     }
-    plan.write(out, &files);
+    bound.write(out, &files);
 }
 
 /// What would be written into a root that can be.
-pub fn decide<'a>(plan: &Plan, root: &Root<'a>, facts: &Facts<'a>) -> Changes<'a> {
+pub fn decide<'a>(bound: &BoundPlan, root: &Root<'a>, facts: &Facts<'a>) -> Changes<'a> {
     let access = RootAccess::Writable;
     let mut changes = Changes::new(root.arena());
-    let logins = load::login_facts(root, plan);
-    login::decide(root.arena(), plan, logins, access, &mut changes);
-    handover::render(root.arena(), plan, facts, access, &mut changes);
+    let logins = load::login_facts(root, bound.plan);
+    login::decide(root.arena(), bound.plan, logins, access, &mut changes);
+    handover::render(root.arena(), bound, facts, access, &mut changes);
     changes.pending(root)
 }

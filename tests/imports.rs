@@ -81,6 +81,25 @@ fn imports_point_down() {
     }
 }
 
+/// What the renderers of `handover` may have of it.
+const SHARED: [&str; 3] = ["denied", "render", "sysconfig"];
+
+#[test]
+fn no_renderer_imports_another() {
+    let of_handover = |file: &str| {
+        let name = file.strip_prefix("handover/")?.strip_suffix(".rs")?;
+        Some(name.to_string())
+    };
+    for (file, imported) in Sources::read().imports() {
+        if let (Some(from), Some(to)) = (of_handover(&file), of_handover(&imported))
+            && from != "mod"
+        {
+            let is_shared = SHARED.contains(&&*to);
+            assert!(is_shared, "src/{file} imports {to}, which is not shared");
+        }
+    }
+}
+
 #[test]
 fn no_file_imports_itself_through_others() {
     let sources = Sources::read();

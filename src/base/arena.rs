@@ -94,17 +94,12 @@ impl Arena {
     }
 
     /// An empty vector.
-    pub const fn vector<T: Copy>(&self) -> Vector<'_, T> {
+    pub fn vector<T: Copy>(&self) -> Vector<'_, T> {
         const {
             assert!(align_of::<T>() <= ALIGN);
         }
         Vector {
-            raw: Raw {
-                arena: self,
-                items: NonNull::<u64>::dangling().cast(),
-                capacity: 0,
-                length: 0,
-            },
+            raw: Raw::new(self),
             items: PhantomData,
         }
     }
@@ -175,7 +170,18 @@ struct Raw<'a> {
     length: usize,
 }
 
-impl Raw<'_> {
+impl<'a> Raw<'a> {
+    /// An empty one, without a place yet.
+    #[inline(never)]
+    fn new(arena: &'a Arena) -> Self {
+        Self {
+            arena,
+            items: NonNull::<u64>::dangling().cast(),
+            capacity: 0,
+            length: 0,
+        }
+    }
+
     /// The place of `count` new items of `size` bytes, for the caller to write
     /// at once.
     #[inline(never)]

@@ -194,6 +194,7 @@ fn sort_by_place<'a>(arena: &'a Arena, warnings: &mut [Warning<'a>]) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::plan::bound::BoundPlan;
 
     /// A disk with these files.
     pub struct Memory<'a> {
@@ -224,7 +225,7 @@ pub(crate) mod tests {
         };
         let plan = read(&arena, b"context.sh", &disk).ok().unwrap();
         let mut text = arena.vector();
-        plan.write(&mut text, b"");
+        BoundPlan::unbound(&arena, &plan).write(&mut text, b"");
         String::from_utf8(text.to_vec()).unwrap()
     }
 

@@ -7,7 +7,7 @@
 //! than its own configuration and any user data (cloudinit/helpers.py,
 //! `ConfigMerger`). `/run/cloud-init/cloud.cfg` does not serve: ds-identify
 //! writes it anew at each boot.
-use super::render::{HEAD, links};
+use super::render::{HEAD, is_handed_over};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::changeset::Changes;
@@ -34,9 +34,9 @@ pub fn render<'a>(
     cloud_init: Result<CloudInit, Error>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let network: &[u8] = match links(plan).next() {
-        Some(_) if network => b"network: {config: disabled}\n",
-        _ => b"",
+    let network: &[u8] = match network && plan.links.iter().any(is_handed_over) {
+        true => b"network: {config: disabled}\n",
+        false => b"",
     };
     let name: &[u8] = match plan.hostname {
         Some(_) => b"preserve_hostname: true\n",

@@ -6,7 +6,7 @@ use crate::base::error::Error;
 use crate::base::text::lines;
 use crate::changeset::Changes;
 use crate::image::config::ConfigFile;
-use crate::plan::Plan;
+use crate::plan::bound::BoundPlan;
 
 /// What it denies itself unless its file says otherwise (connman.conf(5)).
 const DENIED_BY_DEFAULT: &[u8] = b"vmnet,vboxnet,virbr,ifb,ve-,vb-";
@@ -14,12 +14,12 @@ const DENIED_BY_DEFAULT: &[u8] = b"vmnet,vboxnet,virbr,ifb,ve-,vb-";
 /// At the end: of two values the last one counts (GLib's key files).
 pub fn render<'a>(
     arena: &'a Arena,
-    plan: &Plan,
+    bound: &BoundPlan,
     file: Result<Option<&'a ConfigFile<'a>>, Error>,
     systemd: Result<bool, Error>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let devices = denied(arena, plan, b"ConnMan", b',', changes);
+    let devices = denied(arena, bound, b"ConnMan", b',', changes);
     let own = Own::of(arena, file)?;
     if devices.is_empty() {
         return Ok(());
@@ -33,13 +33,15 @@ pub fn render<'a>(
     }
     let mut text = arena.vector();
     text.extend(own.theirs);
-    fill(
+    fill!(
         &mut text,
         "@[General]\nNetworkInterfaceBlacklist=@@\n\n",
-        &[HEAD.as_bytes(), old, devices],
+        HEAD.as_bytes(),
+        old,
+        devices
     );
     bind_over(own.file, own.old, text.finish(), changes);
-    if systemd? && !links(plan).any(by_dhcp) {
+    if systemd? && !links(bound).any(|on| by_dhcp(on.link)) {
         // It would wait two minutes for a NIC of ConnMan's.
         const UNIT: &[u8] = b"/run/systemd/system/connman-wait-online.service";
         changes.run_symlink(UNIT, b"/dev/null", b"")?;

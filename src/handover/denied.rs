@@ -9,7 +9,8 @@ use crate::base::text::{format, position};
 use crate::changeset::Changes;
 use crate::image::FileContent;
 use crate::image::config::ConfigFile;
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
+use crate::plan::bound::BoundPlan;
+use crate::plan::{Ipv4Method, Ipv6Method, Link};
 
 /// Whether a link gets its addresses by DHCP.
 pub fn by_dhcp(link: &Link) -> bool {
@@ -19,14 +20,15 @@ pub fn by_dhcp(link: &Link) -> bool {
 /// The devices that are not by DHCP, each after `before`.
 pub fn denied<'a>(
     arena: &'a Arena,
-    plan: &Plan,
+    bound: &BoundPlan,
     manager: &[u8],
     before: u8,
     changes: &mut Changes,
 ) -> &'a [u8] {
     let mut devices = arena.vector();
-    for link in links(plan) {
-        let device = device(arena, link, manager, changes);
+    for on in links(bound) {
+        let link = on.link;
+        let device = device(arena, on, manager, changes);
         let by_dhcp = by_dhcp(link);
         if let Some(device) = device.filter(|_| !by_dhcp) {
             devices.push(before);

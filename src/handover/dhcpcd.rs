@@ -6,31 +6,31 @@ use crate::base::error::Error;
 use crate::base::text::format;
 use crate::changeset::Changes;
 use crate::image::config::ConfigFile;
-use crate::plan::Plan;
+use crate::plan::bound::BoundPlan;
 
 /// At the top, as what comes after an "interface" counts for that one alone;
 /// and at the end the metrics of those by DHCP, which would else be 1000 and
 /// the interface's index, and come before the context's in IPv6.
 pub fn render<'a>(
     arena: &'a Arena,
-    plan: &Plan,
+    bound: &BoundPlan,
     file: Result<Option<&'a ConfigFile<'a>>, Error>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let devices = denied(arena, plan, b"dhcpcd", b' ', changes);
+    let devices = denied(arena, bound, b"dhcpcd", b' ', changes);
     let mut top = arena.vector();
     if !devices.is_empty() {
-        fill(&mut top, "denyinterfaces@\n", &[devices]);
+        fill!(&mut top, "denyinterfaces@\n", devices);
     }
     // resolv.conf is ours where the context names servers.
-    if plan.has_name_servers() {
-        fill(&mut top, "nohook resolv.conf\n", &[]);
+    if bound.plan.has_name_servers() {
+        fill!(&mut top, "nohook resolv.conf\n");
     }
     let mut end = arena.vector();
-    for link in links(plan).filter(|link| by_dhcp(link)) {
-        if let Some(device) = link.device {
-            let metric = format(arena, &link.router_metric());
-            fill(&mut end, "interface @\nmetric @\n", &[device, metric]);
+    for on in links(bound).filter(|on| by_dhcp(on.link)) {
+        if let Some(device) = on.device {
+            let metric = format(arena, &on.link.router_metric());
+            fill!(&mut end, "interface @\nmetric @\n", device, metric);
         }
     }
     let own = Own::of(arena, file)?;
@@ -39,11 +39,11 @@ pub fn render<'a>(
     }
     let mut text = arena.vector();
     if !top.is_empty() {
-        fill(&mut text, "@@\n", &[HEAD.as_bytes(), &top]);
+        fill!(&mut text, "@@\n", HEAD.as_bytes(), &top);
     }
     text.extend(own.theirs);
     if !end.is_empty() {
-        fill(&mut text, "@@", &[HEAD.as_bytes(), &end]);
+        fill!(&mut text, "@@", HEAD.as_bytes(), &end);
     }
     bind_over(own.file, own.old, text.finish(), changes);
     Ok(())

@@ -22,21 +22,22 @@ use crate::base::error::Error;
 use crate::base::text::{Text, format, position};
 use crate::changeset::{Changes, File};
 use crate::image::config::{ConfigFile, Interfaces};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
+use crate::plan::bound::BoundPlan;
+use crate::plan::{Ipv4Method, Ipv6Method, Link};
 
 /// Our stanzas, and copies of the root's files without theirs.
 pub fn render<'a>(
     arena: &'a Arena,
-    plan: &Plan,
+    bound: &BoundPlan,
     interfaces: Result<Option<&'a Interfaces<'a>>, Error>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let mut devices = arena.vector::<&[u8]>();
     let mut ours = arena.vector();
-    for link in links(plan) {
-        if let Some(device) = device(arena, link, b"ifupdown", changes) {
+    for on in links(bound) {
+        if let Some(device) = device(arena, on, b"ifupdown", changes) {
             devices.push(device);
-            stanzas(&mut ours, arena, link, device);
+            stanzas(&mut ours, arena, on.link, device);
         }
     }
     if devices.is_empty() {
@@ -107,7 +108,7 @@ fn copy_without(arena: &Arena, text: &mut Text, theirs: &[u8], devices: &[&[u8]]
                 Keyword::Auto => {
                     drop_stanza = false;
                     for other in names.iter().filter(|name| is_about_ours && !is_ours(name)) {
-                        fill(text, "@ @\n", &[word, other]);
+                        fill!(text, "@ @\n", word, other);
                     }
                     is_about_ours
                 }
@@ -171,32 +172,37 @@ fn words<'a>(arena: &'a Arena, line: &'a [u8]) -> &'a [&'a [u8]] {
 
 /// What one link is to become. DHCP comes last: nothing waits for it.
 fn stanzas(text: &mut Text, arena: &Arena, link: &Link, device: &[u8]) {
-    fill(text, "\nauto @\n", &[device]);
-    let ipv6 = match link.ipv6 {
-        None | Some(Ipv6Method::Skip) => "",
-        Some(Ipv6Method::Auto) => "iface @ inet6 auto\n",
-        Some(Ipv6Method::Dhcp) => "iface @ inet6 dhcp\n\taccept_ra 1\n",
-        Some(Ipv6Method::Static) => {
+    fill!(text, "\nauto @\n", device);
+    match link.ipv6 {
+        None | Some(Ipv6Method::Skip) => {}
+        Some(Ipv6Method::Auto) => fill!(text, "iface @ inet6 auto\n", device),
+        Some(Ipv6Method::Dhcp) => fill!(text, "iface @ inet6 dhcp\n\taccept_ra 1\n", device),
+        Some(Ipv6Method::Static) => fill!(
+            text,
             "iface @ inet6 manual\n\
              \tpre-up cd /proc/sys/net/ipv6/conf/@ && echo 0 >accept_ra || :\n\
-             \tpre-up cd /proc/sys/net/ipv6/conf/@ && echo 0 >autoconf || :\n"
-        }
-        Some(Ipv6Method::Disable) => {
+             \tpre-up cd /proc/sys/net/ipv6/conf/@ && echo 0 >autoconf || :\n",
+            device,
+            device,
+            device,
+        ),
+        Some(Ipv6Method::Disable) => fill!(
+            text,
             "iface @ inet6 manual\n\
-             \tpre-up cd /proc/sys/net/ipv6/conf/@ && echo 1 >disable_ipv6 || :\n"
-        }
-    };
-    if !ipv6.is_empty() {
-        fill(text, ipv6, &[device; 3]);
+             \tpre-up cd /proc/sys/net/ipv6/conf/@ && echo 1 >disable_ipv6 || :\n",
+            device,
+            device,
+        ),
+    }
+    if !matches!(link.ipv6, None | Some(Ipv6Method::Skip)) {
         replace(text, arena, link, device, false);
     }
-    let ipv4 = match link.ipv4 {
-        Some(Ipv4Method::Dhcp) => "iface @ inet dhcp\n",
-        _ => "iface @ inet manual\n",
-    };
-    fill(text, ipv4, &[device]);
+    match link.ipv4 {
+        Some(Ipv4Method::Dhcp) => fill!(text, "iface @ inet dhcp\n", device),
+        _ => fill!(text, "iface @ inet manual\n", device),
+    }
     if let Some(mtu) = link.mtu {
-        fill(text, "\tmtu @\n", &[format(arena, &mtu)]);
+        fill!(text, "\tmtu @\n", format(arena, &mtu));
     }
     replace(text, arena, link, device, true);
 }
@@ -204,13 +210,13 @@ fn stanzas(text: &mut Text, arena: &Arena, link: &Link, device: &[u8]) {
 /// The addresses and routes of a family, with the values that the module `kernel` sets.
 fn replace(text: &mut Text, arena: &Arena, link: &Link, device: &[u8], v4: bool) {
     for address in link.addresses.iter().filter(|prefix| is_v4(prefix) == v4) {
-        let values = [format(arena, address), device];
-        fill(text, "\tup ip address replace @ dev @\n", &values);
+        let address = format(arena, address);
+        fill!(text, "\tup ip address replace @ dev @\n", address, device);
     }
     let routes = link.routes.iter();
     for one in routes.filter(|route| is_v4(&route.destination) == v4) {
         let family: &[u8] = if v4 { b"4" } else { b"6" };
-        fill(text, "\tup ip -@ route replace ", &[family]);
+        fill!(text, "\tup ip -@ route replace ", family);
         ip_route(text, arena, one, device);
     }
 }

@@ -1,13 +1,14 @@
 //! The text for each manager, and what becomes of a root's own files.
 use std::net::IpAddr;
 
-use super::tests::decide;
+use super::tests::{bound, decide};
 use super::*;
 use crate::base::text::Mac;
 use crate::changeset::Policy;
 use crate::image::managers::Managers;
 use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
+use crate::plan::bound::BoundLink;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 
 const NETWORKD: &str = "systemd-networkd.service";
 const NETWORK_MANAGER: &str = "NetworkManager.service";
@@ -29,10 +30,14 @@ pub(super) fn root_with(unit: &str) -> Fixture {
 
 /// Hands over twice; the second time nothing is left to do.
 pub(super) fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
+    hand_over_bound(fixture, &bound(&Arena::new(), plan))
+}
+
+fn hand_over_bound(fixture: &Fixture, bound: &BoundPlan) -> Vec<String> {
     let run = || {
         fixture.apply(Policy::Auto, |root, writer, report| {
             writer.apply(report, |access, changes| {
-                decide(plan, root, true, access, changes)
+                decide(bound, root, true, access, changes)
             });
         })
     };
@@ -47,8 +52,6 @@ pub(super) const LINK: Link = Link {
     name: LinkName::Eth(0),
     mac: Some(Mac([2, 0, 0x0a, 0x12, 1, 1])),
     pci: None,
-    device: Some(b"ens3"),
-    index: None,
     mtu: None,
     vlan: None,
     ipv4: None,
@@ -90,7 +93,6 @@ pub(super) fn with_plan(test: impl Fn(&Plan)) {
     let own: [IpAddr; 2] = ["10.18.1.253", "2001:db8::53"].map(|ip| ip.parse().unwrap());
     let links = [
         Link {
-            index: Some(2),
             mtu: Some(1450),
             ipv4: Some(Ipv4Method::Static),
             ipv6: Some(Ipv6Method::Static),
@@ -103,7 +105,6 @@ pub(super) fn with_plan(test: impl Fn(&Plan)) {
         Link {
             name: LinkName::Eth(1),
             mac: Some(Mac([2, 0, 0x0a, 0x12, 2, 1])),
-            device: Some(b"ens4"),
             ipv4: Some(Ipv4Method::Dhcp),
             ipv6: Some(Ipv6Method::Auto),
             ..LINK
@@ -111,13 +112,11 @@ pub(super) fn with_plan(test: impl Fn(&Plan)) {
         Link {
             name: LinkName::Eth(2),
             mac: None,
-            device: Some(b"ens5"),
             ..LINK
         },
         Link {
             name: LinkName::Eth(3),
             mac: Some(Mac([2, 0, 0x0a, 0x12, 4, 1])),
-            device: Some(b"ens6"),
             ipv4: Some(Ipv4Method::Skip),
             ..LINK
         },
@@ -347,7 +346,6 @@ fn ifupdown_does_not_know_a_device_that_was_not_found() {
     let fixture = root_with(IFUPDOWN);
     fixture.file("etc/network/interfaces", "auto lo\n");
     let links = [Link {
-        device: None,
         ipv4: Some(Ipv4Method::Dhcp),
         ..LINK
     }];
@@ -356,7 +354,7 @@ fn ifupdown_does_not_know_a_device_that_was_not_found() {
         ..EMPTY
     };
     assert_eq!(
-        hand_over(&fixture, &plan),
+        hand_over_bound(&fixture, &BoundPlan::unbound(&Arena::new(), &plan)),
         [
             "ifupdown is enabled by \
              /etc/systemd/system/multi-user.target.wants/networking.service",
@@ -443,7 +441,7 @@ fn several_at_once_get_each_its_own() {
         with_plan(|plan| {
             let said = fixture.apply(Policy::Auto, |root, writer, report| {
                 writer.apply(report, |access, changes| {
-                    decide(plan, root, true, access, changes)
+                    decide(&bound(root.arena(), plan), root, true, access, changes)
                 });
             });
             let said: Vec<_> = said
@@ -496,7 +494,7 @@ fn only_what_is_enabled_is_told() {
         let fixture = root_with(NETWORKD);
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
             writer.apply(report, |access, changes| {
-                decide(plan, root, false, access, changes)
+                decide(&bound(root.arena(), plan), root, false, access, changes)
             });
         });
         assert!(said.is_empty(), "{said:?}");
@@ -648,7 +646,6 @@ fn what_dhcpcd_and_connman_cannot_do_is_said() {
         },
         Link {
             name: LinkName::Eth(1),
-            device: None,
             ipv4: Some(Ipv4Method::Static),
             ..LINK
         },
@@ -657,8 +654,20 @@ fn what_dhcpcd_and_connman_cannot_do_is_said() {
         links: &links,
         ..EMPTY
     };
+    let arena = Arena::new();
+    let [first, second] = *bound(&arena, &plan).links else {
+        panic!("two links");
+    };
+    let lost = BoundLink {
+        device: None,
+        ..second
+    };
+    let bound = BoundPlan {
+        plan: &plan,
+        links: &[first, lost],
+    };
     assert_eq!(
-        hand_over(&fixture, &plan),
+        hand_over_bound(&fixture, &bound),
         [
             "ConnMan is enabled by /etc/rc2.d/S01connman",
             "!DHCP in one family alone: ETH0: dhcpcd and ConnMan do it in both or in none: \
@@ -730,7 +739,7 @@ fn told(keys: &[(&str, &str)], hostname: Option<&[u8]>, network: bool) -> Option
         };
         fixture.apply(Policy::ReadOnly, |root, writer, report| {
             writer.apply(report, |access, changes| {
-                decide(&plan, root, network, access, changes)
+                decide(&bound(root.arena(), &plan), root, network, access, changes)
             });
         });
     });

@@ -10,26 +10,29 @@ mod dhcpcd;
 mod hostname;
 mod ifupdown;
 mod network_manager;
+mod network_scripts;
 mod networkd;
 mod render;
 mod resolv_conf;
 mod sysconfig;
+mod wicked;
 
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::changeset::{Changes, RootAccess};
 use crate::image::facts::{Facts, NetworkFacts};
 use crate::image::managers::Manager;
-use crate::plan::Plan;
+use crate::plan::bound::BoundPlan;
 
 /// What is to be written, and what cannot be.
 pub fn render<'a>(
     arena: &'a Arena,
-    plan: &Plan,
+    bound: &BoundPlan,
     facts: &Facts<'a>,
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) {
+    let plan = bound.plan;
     let rendered = hostname::render(arena, plan, facts.hostname, access, changes);
     report(rendered, b"/etc/hostname", changes);
     let is_network_ours = facts.network.is_some();
@@ -46,7 +49,7 @@ pub fn render<'a>(
     for enabled in network.managers.enabled {
         let name = enabled.manager.name();
         changes.note(&[name, b" is enabled by ", enabled.by]);
-        let rendered = render_manager(arena, plan, enabled.manager, network, access, changes);
+        let rendered = render_manager(arena, bound, enabled.manager, network, access, changes);
         report(rendered, name, changes);
     }
 }
@@ -59,22 +62,22 @@ fn report(rendered: Result<(), Error>, to: &[u8], changes: &mut Changes) {
 
 fn render_manager<'a>(
     arena: &'a Arena,
-    plan: &Plan,
+    bound: &BoundPlan,
     manager: Manager,
     facts: &NetworkFacts<'a>,
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     match manager {
-        Manager::Networkd => networkd::render(arena, plan, changes),
-        Manager::NetworkManager => network_manager::render(arena, plan, changes),
-        Manager::Ifupdown => ifupdown::render(arena, plan, facts.interfaces, changes),
-        Manager::Dhcpcd => dhcpcd::render(arena, plan, facts.dhcpcd, changes),
-        Manager::Connman => connman::render(arena, plan, facts.connman, facts.systemd, changes),
+        Manager::Networkd => networkd::render(arena, bound, changes),
+        Manager::NetworkManager => network_manager::render(arena, bound, changes),
+        Manager::Ifupdown => ifupdown::render(arena, bound, facts.interfaces, changes),
+        Manager::Dhcpcd => dhcpcd::render(arena, bound, facts.dhcpcd, changes),
+        Manager::Connman => connman::render(arena, bound, facts.connman, facts.systemd, changes),
         Manager::NetworkScripts => {
-            sysconfig::network_scripts(arena, plan, facts.network_scripts, access, changes)
+            network_scripts::render(arena, bound, facts.network_scripts, access, changes)
         }
-        Manager::Wicked => sysconfig::wicked(arena, plan, facts.wicked, access, changes),
+        Manager::Wicked => wicked::render(arena, bound, facts.wicked, access, changes),
     }
 }
 

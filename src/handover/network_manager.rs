@@ -10,6 +10,7 @@ use crate::base::error::Error;
 use crate::base::text::{Ip, Mac, Text, format};
 use crate::changeset::{Access, Changes, File};
 use crate::image::ResolvedPath;
+use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 
 const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
@@ -19,19 +20,25 @@ const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
 const STATES: &[u8] = b"/run/NetworkManager/devices/";
 
 /// A keyfile for each link; NetworkManager refuses what others may read.
-pub fn render<'a>(arena: &'a Arena, plan: &Plan, changes: &mut Changes<'a>) -> Result<(), Error> {
-    for link in links(plan) {
+pub fn render<'a>(
+    arena: &'a Arena,
+    bound: &BoundPlan,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    let plan = bound.plan;
+    for on in links(bound) {
+        let link = on.link;
         let id = format(arena, &Id(link.name));
         let path = arena.concat(&[FOLDER, id, b".nmconnection"]);
         let uuid = uuid(arena, link);
         let mut text = arena.vector();
-        write(&mut text, arena, plan, link, uuid);
+        write(&mut text, arena, plan, *on, uuid);
         let file = File {
             access: Access::ours(0o600),
             ..File::public(text.finish())
         };
         changes.file(ResolvedPath::new(arena, path)?, file);
-        let Some(index) = link.index.filter(|_| !link.addresses.is_empty()) else {
+        let Some(index) = on.index.filter(|_| !link.addresses.is_empty()) else {
             continue;
         };
         // A NIC that is set up gets a connection made after what is found
@@ -41,10 +48,10 @@ pub fn render<'a>(arena: &'a Arena, plan: &Plan, changes: &mut Changes<'a>) -> R
         // a profile that was there before a restart is taken as it stands.
         let path = arena.concat(&[STATES, format(arena, &index)]);
         let mut text = arena.vector();
-        fill(
+        fill!(
             &mut text,
             "[device]\nmanaged=true\nconnection-uuid=@\n",
-            &[uuid],
+            uuid
         );
         changes.run_file(path, text.finish())?;
     }
@@ -83,32 +90,29 @@ fn uuid<'a>(arena: &'a Arena, link: &Link) -> &'a [u8] {
     uuid.finish()
 }
 
-fn write(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, uuid: &[u8]) {
+fn write(text: &mut Text, arena: &Arena, plan: &Plan, on: BoundLink, uuid: &[u8]) {
+    let link = on.link;
     // The priority is above that of other profiles for this NIC, mostly 0.
-    fill(text, HEAD, &[]);
-    fill(
+    fill!(text, HEAD);
+    fill!(
         text,
         "[connection]\nid=@\nuuid=@\n\
          type=ethernet\nautoconnect-priority=900\n",
-        &[format(arena, &Id(link.name)), uuid],
+        format(arena, &Id(link.name)),
+        uuid
     );
-    match key(link) {
-        MatchedBy::Mac(mac) => fill(
-            text,
-            "\n[ethernet]\nmac-address=@\n",
-            &[format(arena, &mac)],
-        ),
-        MatchedBy::Device(device) => fill(text, "interface-name=@\n\n[ethernet]\n", &[device]),
+    match key(on) {
+        MatchedBy::Mac(mac) => fill!(text, "\n[ethernet]\nmac-address=@\n", format(arena, &mac)),
+        MatchedBy::Device(device) => fill!(text, "interface-name=@\n\n[ethernet]\n", device),
     }
     if let Some(mtu) = link.mtu {
-        fill(text, "mtu=@\n", &[format(arena, &mtu)]);
+        fill!(text, "mtu=@\n", format(arena, &mtu));
     }
     family(text, arena, plan, link, true);
     family(text, arena, plan, link, false);
-    fill(
+    fill!(
         text,
-        "\n[user]\norg.freedesktop.NetworkManager.origin=onecontext\n",
-        &[],
+        "\n[user]\norg.freedesktop.NetworkManager.origin=onecontext\n"
     );
 }
 
@@ -116,13 +120,13 @@ fn write(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, uuid: &[u8]) 
 fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
     // The link-local address has to be as the kernel makes it, or there would
     // be two.
-    let head = if v4 {
-        "\n[ipv4]\nmethod=@\n"
+    if v4 {
+        fill!(text, "\n[ipv4]\n");
     } else {
-        "\n[ipv6]\naddr-gen-mode=eui64\nmethod=@\n"
-    };
+        fill!(text, "\n[ipv6]\naddr-gen-mode=eui64\n");
+    }
     let method = method(link, v4);
-    fill(text, head, &[method.as_bytes()]);
+    fill!(text, "method=@\n", method.as_bytes());
     if !is_set_up(link, v4) {
         return;
     }
@@ -134,14 +138,14 @@ fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
             true => 256,
             false => link.router_metric(),
         };
-        fill(text, "route-metric=@\n", &[format(arena, &metric)]);
+        fill!(text, "route-metric=@\n", format(arena, &metric));
     }
     let mut number = 0u32;
     let mut add = |address: &Prefix| {
         if is_v4(address) == v4 {
             number += 1;
-            let values = [format(arena, &number), format(arena, address)];
-            fill(text, "address@=@\n", &values);
+            let (number, address) = (format(arena, &number), format(arena, address));
+            fill!(text, "address@=@\n", number, address);
         }
     };
     // In IPv6 the kernel prefers what came last. In another order than its own
@@ -162,9 +166,9 @@ fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
             None => b"::",
         };
         let metric = format(arena, &route.metric);
-        fill(text, "route@=@,@,@\n", &[number, to, gateway, metric]);
+        fill!(text, "route@=@,@,@\n", number, to, gateway, metric);
         if route.onlink {
-            fill(text, "route@_options=onlink=true\n", &[number]);
+            fill!(text, "route@_options=onlink=true\n", number);
         }
     }
     servers(text, arena, plan, link, v4);
@@ -179,7 +183,7 @@ fn servers(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
     let mut list = arena.vector::<u8>();
     let mut add = |servers: &[IpAddr]| {
         for server in servers.iter().filter(|server| server.is_ipv4() == v4) {
-            fill(&mut list, "@;", &[format(arena, &Ip(*server))]);
+            fill!(&mut list, "@;", format(arena, &Ip(*server)));
         }
     };
     if is_first {
@@ -190,7 +194,7 @@ fn servers(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
     }
     add(link.dns);
     if !list.is_empty() {
-        fill(text, "dns=@\n", &[&list]);
+        fill!(text, "dns=@\n", &list);
     }
     // Domains have no family: they stand where the link has one.
     if !v4 && is_set_up(link, true) {
@@ -199,10 +203,10 @@ fn servers(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
     list.clear();
     let common = if is_first { plan.search } else { &[] };
     for domain in common.iter().chain(link.search) {
-        fill(&mut list, "@;", &[domain]);
+        fill!(&mut list, "@;", domain);
     }
     if !list.is_empty() {
-        fill(text, "dns-search=@\n", &[&list]);
+        fill!(text, "dns-search=@\n", &list);
     }
 }
 
@@ -213,9 +217,10 @@ enum MatchedBy<'a> {
 }
 
 /// It compares permanent MACs; a PCI link may have been given another one.
-fn key<'a>(link: &Link<'a>) -> MatchedBy<'a> {
+fn key<'a>(on: BoundLink<'a>) -> MatchedBy<'a> {
+    let BoundLink { link, device, .. } = on;
     let is_pci = matches!(link.name, LinkName::Pci(_));
-    match (link.mac, link.device) {
+    match (link.mac, device) {
         (Some(mac), None) => MatchedBy::Mac(mac),
         (Some(mac), _) if !is_pci => MatchedBy::Mac(mac),
         // No NIC has the empty name.

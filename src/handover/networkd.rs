@@ -8,17 +8,22 @@ use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::Changes;
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
+use crate::plan::bound::{BoundLink, BoundPlan};
+use crate::plan::{Ipv4Method, Ipv6Method, Route};
 
 const FOLDER: &[u8] = b"/run/systemd/network/05-";
 
 /// A file for each link, for everybody to read: networkd is not root.
-pub fn render<'a>(arena: &'a Arena, plan: &Plan, changes: &mut Changes<'a>) -> Result<(), Error> {
-    for link in links(plan) {
-        let id = format(arena, &Id(link.name));
+pub fn render<'a>(
+    arena: &'a Arena,
+    bound: &BoundPlan,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    for on in links(bound) {
+        let id = format(arena, &Id(on.link.name));
         let path = arena.concat(&[FOLDER, id, b".network"]);
         let mut text = arena.vector();
-        write(&mut text, arena, link);
+        write(&mut text, arena, *on);
         changes.run_file(path, text.finish())?;
     }
     Ok(())
@@ -27,18 +32,18 @@ pub fn render<'a>(arena: &'a Arena, plan: &Plan, changes: &mut Changes<'a>) -> R
 /// The same as the module `kernel` gives to the link, so that networkd finds
 /// everything done (tried with 252): its routes are of the protocol "static",
 /// and without Metric= it takes the metrics that the plan calls usual.
-fn write(text: &mut Text, arena: &Arena, link: &Link) {
-    fill(text, HEAD, &[]);
-    match (link.mac, link.device) {
+fn write(text: &mut Text, arena: &Arena, BoundLink { link, device, .. }: BoundLink) {
+    fill!(text, HEAD);
+    match (link.mac, device) {
         // VLANs and bridges have the MAC of a NIC below them; NICs alone have
         // no kind (systemd: network/80-ethernet.network.example).
-        (Some(mac), _) => fill(
+        (Some(mac), _) => fill!(
             text,
             "[Match]\nMACAddress=@\nType=ether\nKind=!*\n",
-            &[format(arena, &mac)],
+            format(arena, &mac)
         ),
         // "!*" matches nothing.
-        (None, device) => fill(text, "[Match]\nName=@\n", &[device.unwrap_or(b"!*")]),
+        (None, device) => fill!(text, "[Match]\nName=@\n", device.unwrap_or(b"!*")),
     }
     let by_dhcp: &[u8] = match (
         link.ipv4 == Some(Ipv4Method::Dhcp),
@@ -55,54 +60,55 @@ fn write(text: &mut Text, arena: &Arena, link: &Link) {
         Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => b"IPv6AcceptRA=yes\n",
         None | Some(Ipv6Method::Skip) => b"",
     };
-    fill(text, "\n[Link]\n", &[]);
+    fill!(text, "\n[Link]\n");
     if let Some(mtu) = link.mtu {
-        fill(text, "MTUBytes=@\n", &[format(arena, &mtu)]);
+        fill!(text, "MTUBytes=@\n", format(arena, &mtu));
     }
     let waits = link.ipv4 == Some(Ipv4Method::Dhcp)
         || matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
     if !waits && link.addresses.is_empty() {
         // systemd-networkd-wait-online.service(8) would wait two minutes.
-        fill(text, "RequiredForOnline=no\n", &[]);
+        fill!(text, "RequiredForOnline=no\n");
     }
     // "static": what the kernel has already is not taken away in between.
-    fill(
+    fill!(
         text,
         "\n[Network]\nKeepConfiguration=static\nDHCP=@\n@",
-        &[by_dhcp, by_router],
+        by_dhcp,
+        by_router
     );
     for address in link.addresses {
-        fill(text, "Address=@\n", &[format(arena, address)]);
+        fill!(text, "Address=@\n", format(arena, address));
     }
     for server in link.dns {
-        fill(text, "DNS=@\n", &[format(arena, &Ip(*server))]);
+        fill!(text, "DNS=@\n", format(arena, &Ip(*server)));
     }
     for domain in link.search {
-        fill(text, "Domains=@\n", &[domain]);
+        fill!(text, "Domains=@\n", domain);
     }
     for route in link.routes {
         let v4 = is_v4(&route.destination);
         let to = format(arena, &route.destination);
-        fill(text, "\n[Route]\nDestination=@\n", &[to]);
+        fill!(text, "\n[Route]\nDestination=@\n", to);
         match route.gateway {
-            Some(gateway) => fill(text, "Gateway=@\n", &[format(arena, &Ip(gateway))]),
-            None if v4 => fill(text, "Scope=link\n", &[]),
+            Some(gateway) => fill!(text, "Gateway=@\n", format(arena, &Ip(gateway))),
+            None if v4 => fill!(text, "Scope=link\n"),
             None => {}
         }
         if route.onlink {
-            fill(text, "GatewayOnLink=yes\n", &[]);
+            fill!(text, "GatewayOnLink=yes\n");
         }
         if route.metric != Route::default_metric(v4) {
-            fill(text, "Metric=@\n", &[format(arena, &route.metric)]);
+            fill!(text, "Metric=@\n", format(arena, &route.metric));
         }
     }
     if matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)) {
         return;
     }
     let metric = format(arena, &link.router_metric());
-    fill(text, "\n[IPv6AcceptRA]\nRouteMetric=@\n", &[metric]);
+    fill!(text, "\n[IPv6AcceptRA]\nRouteMetric=@\n", metric);
     if link.ipv6 == Some(Ipv6Method::Dhcp) {
         // Also where the router does not ask for it.
-        fill(text, "DHCPv6Client=always\n", &[]);
+        fill!(text, "DHCPv6Client=always\n");
     }
 }

@@ -7,25 +7,49 @@ use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
 use crate::image::FileContent;
 use crate::image::config::ConfigFile;
-use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix, Route};
+use crate::plan::bound::{BoundLink, BoundPlan};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix, Route};
 
 /// What our files start with.
 pub const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
 
-/// Appends `template`, each `@` in it replaced by the next of `values`.
-pub fn fill(text: &mut Text, template: &str, values: &[&[u8]]) {
+/// `fill!(text, TEMPLATE, values…)` appends a constant template, each `@` in it
+/// replaced by the next of the values, which are bytes. With a value too many or
+/// too few the array has another type than it should, and nothing compiles.
+macro_rules! fill {
+    ($text:expr, $template:expr $(, $value:expr)* $(,)?) => {{
+        const TEMPLATE: &str = $template;
+        let values: [&[u8]; $crate::handover::render::marks(TEMPLATE)] = [$($value),*];
+        $crate::handover::render::append($text, TEMPLATE, &values);
+    }};
+}
+pub(super) use fill;
+
+/// How many `@` a template has.
+pub const fn marks(template: &str) -> usize {
+    let mut rest = template.as_bytes();
+    let mut count = 0;
+    while let [byte, after @ ..] = rest {
+        count += (*byte == b'@') as usize;
+        rest = after;
+    }
+    count
+}
+
+/// What [`fill!`] does, with as many values as there are `@`.
+pub fn append(text: &mut Text, template: &str, values: &[&[u8]]) {
     let mut values = values.iter();
     for byte in template.as_bytes() {
         match byte {
-            b'@' => text.extend(values.next().unwrap_or(&&b""[..])),
+            b'@' => text.extend(values.next().copied().unwrap_or_default()),
             byte => text.push(*byte),
         }
     }
 }
 
 /// The links that are handed over, in the plan's order.
-pub fn links<'a>(plan: &Plan<'a>) -> impl Iterator<Item = &'a Link<'a>> {
-    plan.links.iter().filter(|link| is_handed_over(link))
+pub fn links<'a>(bound: &BoundPlan<'a>) -> impl Iterator<Item = &'a BoundLink<'a>> {
+    bound.links.iter().filter(|on| is_handed_over(on.link))
 }
 
 /// Where the context says to skip a NIC, it stays with the root's own
@@ -43,18 +67,18 @@ pub fn is_handed_over(link: &Link) -> bool {
 /// else.
 pub fn device<'p>(
     arena: &Arena,
-    link: &Link<'p>,
+    on: &BoundLink<'p>,
     manager: &[u8],
     changes: &mut Changes,
 ) -> Option<&'p [u8]> {
-    if link.device.is_none() {
+    if on.device.is_none() {
         changes.note(&[
             manager,
             b" goes by names, and no device was found for ",
-            format(arena, &link.name),
+            format(arena, &on.link.name),
         ]);
     }
-    link.device
+    on.device
 }
 
 /// Whether a prefix is of IPv4.
@@ -80,12 +104,14 @@ impl uDisplay for Id {
 pub fn ip_route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
     let to = format(arena, &route.destination);
     let metric = format(arena, &route.metric);
-    fill(text, "@ dev @ metric @ proto static", &[to, device, metric]);
+    fill!(text, "@ dev @ metric @ proto static", to, device, metric);
     if let Some(gateway) = route.gateway {
-        fill(text, " via @", &[format(arena, &Ip(gateway))]);
+        fill!(text, " via @", format(arena, &Ip(gateway)));
     }
-    let end = if route.onlink { " onlink\n" } else { "\n" };
-    fill(text, end, &[]);
+    if route.onlink {
+        fill!(text, " onlink");
+    }
+    text.push(b'\n');
 }
 
 /// Brings a file of the root to `content`: replaced where the root is written,
@@ -127,4 +153,19 @@ pub fn bind_over<'a>(
         action: Action::BindOver(File { access, ..new }),
         done: b"",
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_replaced_in_order() {
+        let arena = Arena::new();
+        let mut text = arena.vector();
+        fill!(&mut text, "a@b@@", b"1", b"", b"@");
+        fill!(&mut text, "\n");
+        assert_eq!(&*text, b"a1b@\n");
+        assert_eq!([marks(""), marks("@"), marks("a@b@@")], [0, 1, 3]);
+    }
 }

@@ -1,12 +1,12 @@
 //! The files of network-scripts and wicked, whole.
 use super::managers_tests::{LINK, hand_over, root_with, with_plan};
 use super::render::HEAD;
-use super::tests::decide;
+use super::tests::{bound, decide};
 use super::*;
 use crate::base::arena::Arena;
 use crate::changeset::Policy;
 use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
-use crate::plan::{Ipv4Method, Ipv6Method, Link};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
 
 const SCRIPTS: &str = "etc/sysconfig/network-scripts";
 
@@ -53,7 +53,13 @@ fn described(fixture: &Fixture, plan: &Plan) -> String {
     let arena = Arena::new();
     let mut changes = Changes::new(&arena);
     let root = fixture.root(&arena);
-    decide(plan, &root, true, RootAccess::Writable, &mut changes);
+    decide(
+        &bound(&arena, plan),
+        &root,
+        true,
+        RootAccess::Writable,
+        &mut changes,
+    );
     let changes = changes.pending(&root);
     let mut text = arena.vector();
     changes.write(&mut text);
@@ -270,7 +276,7 @@ fn a_root_that_is_not_written() {
     in_own_mounts(|| {
         let said = fixture.apply(Policy::ReadOnly, |root, writer, report| {
             writer.apply(report, |access, changes| {
-                decide(&plan, root, true, access, changes)
+                decide(&bound(root.arena(), &plan), root, true, access, changes)
             });
         });
         assert_eq!(

@@ -6,13 +6,32 @@ use crate::changeset::Policy;
 use crate::image::Root;
 use crate::image::facts::Wanted;
 use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
+use crate::plan::bound::BoundLink;
+use crate::plan::{LinkName, Plan};
 
 const RESOLV_CONF: &str = "# Made by onecontext from the context of this machine.\n\
     nameserver 9.9.9.9\nnameserver 2001:db8::1\nsearch example.org b.example.org\n";
 
+/// The plan on a machine whose devices are ens3 for ETH0, ens4 for ETH1 and so
+/// on, with the numbers 2, 3 and so on.
+pub(super) fn bound<'a>(arena: &'a Arena, plan: &'a Plan) -> BoundPlan<'a> {
+    let mut links = arena.vector();
+    for link in plan.links {
+        let (LinkName::Eth(number) | LinkName::Pci(number)) = link.name;
+        let device = format!("ens{}", number + 3);
+        links.push(BoundLink {
+            link,
+            device: Some(arena.copy(device.as_bytes())),
+            index: Some(number + 2),
+        });
+    }
+    let links = links.finish();
+    BoundPlan { plan, links }
+}
+
 /// Reads the facts of a root and renders what they ask for.
 pub(super) fn decide<'a>(
-    plan: &Plan,
+    bound: &BoundPlan,
     root: &Root<'a>,
     network: bool,
     access: RootAccess,
@@ -24,13 +43,13 @@ pub(super) fn decide<'a>(
         network,
     };
     let facts = Facts::read(root, wanted);
-    render(root.arena(), plan, &facts, access, changes);
+    render(root.arena(), bound, &facts, access, changes);
 }
 
 fn run(fixture: &Fixture, policy: Policy, plan: &Plan) -> Vec<String> {
     fixture.apply(policy, |root, writer, report| {
         writer.apply(report, |access, changes| {
-            decide(plan, root, true, access, changes)
+            decide(&bound(root.arena(), plan), root, true, access, changes)
         });
     })
 }

@@ -14,6 +14,7 @@ use crate::base::arena::{Arena, Set, Vector};
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::text::{Escaped, Format, Mac, format};
+use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Prefix, Route};
 use devices::{Binding, bind};
 use socket::Socket;
@@ -35,66 +36,69 @@ pub struct Machine {
 /// `wait` sleeps a moment while a NIC that is missing may still come, and
 /// says `false` when there is nothing to wait for.
 ///
-/// Gives the plan's links back, those with a device with its name.
-pub fn apply<'a>(
+/// Gives the plan with the devices that the links have.
+pub fn apply<'p, 'a>(
     arena: &'a Arena,
-    plan: &Plan<'a>,
+    plan: &'p Plan<'a>,
     machine: &Machine,
     wait: &mut dyn FnMut() -> bool,
     report: &mut Report<'a>,
-) -> &'a [Link<'a>] {
+) -> BoundPlan<'p> {
     if plan.links.is_empty() {
-        return plan.links;
+        return BoundPlan::unbound(arena, plan);
     }
     let Some(mut kernel) = Kernel::open(arena, machine, report) else {
-        return plan.links;
+        return BoundPlan::unbound(arena, plan);
     };
     let bindings = kernel.find(plan.links, wait);
     let mut applied = arena.vector();
     for (link, binding) in plan.links.iter().zip(bindings.iter()) {
         if let Some(device) = binding.device
-            && let Some(with_addresses) = kernel.link(BoundLink { link, device }, binding.set_mac)
+            && let Some(with_addresses) = kernel.link(MatchedLink { link, device }, binding.set_mac)
         {
             applied.push(with_addresses);
         }
     }
     kernel.read_back(&applied);
-    links(arena, plan, &bindings, true)
+    bound(arena, plan, &bindings, true)
 }
 
 /// Finds the devices of the links and applies nothing.
-pub fn find<'a>(
+pub fn find<'p, 'a>(
     arena: &'a Arena,
-    plan: &Plan<'a>,
+    plan: &'p Plan<'a>,
     machine: &Machine,
     report: &mut Report<'a>,
-) -> &'a [Link<'a>] {
+) -> BoundPlan<'p> {
     match Kernel::open(arena, machine, report) {
         Some(mut kernel) => {
             let bindings = kernel.find(plan.links, &mut || false);
-            links(arena, plan, &bindings, false)
+            bound(arena, plan, &bindings, false)
         }
-        None => plan.links,
+        None => BoundPlan::unbound(arena, plan),
     }
 }
 
-/// The links with what is known of their devices.
-fn links<'a>(
+/// The plan with what is known of the devices.
+fn bound<'p, 'a>(
     arena: &'a Arena,
-    plan: &Plan<'a>,
+    plan: &'p Plan<'a>,
     bindings: &[Binding<'a>],
     applied: bool,
-) -> &'a [Link<'a>] {
+) -> BoundPlan<'p> {
     let mut links = arena.vector();
     for (link, binding) in plan.links.iter().zip(bindings) {
         let applied = binding.device.filter(|_| applied);
-        links.push(Link {
+        links.push(BoundLink {
+            link,
             device: binding.device.map(|device| device.name),
             index: applied.map(|device| device.index),
-            ..*link
         });
     }
-    links.finish()
+    BoundPlan {
+        plan,
+        links: links.finish(),
+    }
 }
 
 /// Sets the host name (sethostname(2)), if it differs.
@@ -239,7 +243,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
 
     /// Applies one link. Gives it with the device that has its addresses, if it
     /// is to have any.
-    fn link(&mut self, on: BoundLink<'a>, set_mac: bool) -> Option<BoundLink<'a>> {
+    fn link(&mut self, on: MatchedLink<'a>, set_mac: bool) -> Option<MatchedLink<'a>> {
         let link = on.link;
         self.say_who_does_dhcp(on);
         let by_router = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
@@ -259,7 +263,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
     }
 
     /// Says so where nobody does the DHCP that the link needs.
-    fn say_who_does_dhcp(&mut self, on: BoundLink) {
+    fn say_who_does_dhcp(&mut self, on: MatchedLink) {
         let link = on.link;
         let by_dhcp = link.ipv4 == Some(Ipv4Method::Dhcp) || link.ipv6 == Some(Ipv6Method::Dhcp);
         if by_dhcp && !self.machine.dhcp_managed {
@@ -275,8 +279,8 @@ impl<'a, 'k> Kernel<'a, 'k> {
 
     /// Sets the IPv6 parameters, MAC and MTU, and the link up where that is
     /// `needed`, as far as that is not so yet.
-    fn set_up(&mut self, on: BoundLink, needed: bool, mac: Option<Mac>) {
-        let BoundLink { link, device } = on;
+    fn set_up(&mut self, on: MatchedLink, needed: bool, mac: Option<Mac>) {
+        let MatchedLink { link, device } = on;
         // Before the link goes up.
         self.ipv6(on);
         if let Some(mac) = mac {
@@ -293,14 +297,14 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
     }
 
-    fn add_addresses(&mut self, on: BoundLink) {
+    fn add_addresses(&mut self, on: MatchedLink) {
         for prefix in on.link.addresses {
             self.message.new_address(on.device.index, *prefix);
             self.request("add an address", on, prefix);
         }
     }
 
-    fn add_routes(&mut self, on: BoundLink) {
+    fn add_routes(&mut self, on: MatchedLink) {
         // Next hops need the networks on the link to be there.
         for by_gateway in [false, true] {
             for route in on.link.routes {
@@ -313,7 +317,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
     }
 
     /// Sets what IPv6 does by itself.
-    fn ipv6(&mut self, on: BoundLink) {
+    fn ipv6(&mut self, on: MatchedLink) {
         const ROUTER_METRIC: &str = "ra_defrtr_metric";
         let metric = (ROUTER_METRIC, on.link.router_metric());
         let by_kernel = u32::from(!self.machine.routers_managed);
@@ -350,7 +354,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
     }
 
-    fn cannot_set(&mut self, what: &str, on: BoundLink, errno: Errno) {
+    fn cannot_set(&mut self, what: &str, on: MatchedLink, errno: Errno) {
         let mut line = self.report.line();
         uwrite!(line, "set {} of {}: {}", what, on, Error::from(errno));
         self.report.say(Level::Problem, line);
@@ -358,7 +362,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
 
     /// The link with its 802.1Q device, which is made if it is not there, and
     /// set up.
-    fn vlan(&mut self, on: BoundLink<'a>, id: u16) -> Option<BoundLink<'a>> {
+    fn vlan(&mut self, on: MatchedLink<'a>, id: u16) -> Option<MatchedLink<'a>> {
         const LONGEST: usize = 15; // IFNAMSIZ of linux/if.h, without the NUL
         let mut name = self.arena.vector();
         uwrite!(name, "{}.{}", Escaped(on.device.name), id);
@@ -374,13 +378,13 @@ impl<'a, 'k> Kernel<'a, 'k> {
                 self.device(&name)?
             }
         };
-        let on = BoundLink { device, ..on };
+        let on = MatchedLink { device, ..on };
         self.set_up(on, true, None);
         Some(on)
     }
 
     /// Sends the message, which changes something of `operand`.
-    fn request(&mut self, step: &str, on: BoundLink, operand: &dyn Format) {
+    fn request(&mut self, step: &str, on: MatchedLink, operand: &dyn Format) {
         match self.socket.request(&mut self.message, &mut |_| {}) {
             Ok(()) => {}
             // It is there already.
@@ -396,7 +400,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
     }
 
     /// Compares what the kernel has now with the plan, and says it.
-    fn read_back(&mut self, applied: &[BoundLink<'a>]) {
+    fn read_back(&mut self, applied: &[MatchedLink<'a>]) {
         let arena = self.arena;
         let mut addresses = Set::new(arena);
         let mut routes = Set::new(arena);
@@ -442,7 +446,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
     }
 
-    fn lacks(&mut self, on: BoundLink, kind: &str, missing: &dyn Format) {
+    fn lacks(&mut self, on: MatchedLink, kind: &str, missing: &dyn Format) {
         let mut line = self.report.line();
         uwrite!(line, "{}: the kernel does not have the {} ", on, kind);
         missing.append_to(&mut line);
@@ -465,16 +469,15 @@ fn by_itself(route: &Route) -> Route {
     }
 }
 
-/// A link of the plan with its device, shown as `ETH0 (ens3)`.
+/// A link that has a device, shown as `ETH0 (ens3)`.
 #[derive(Clone, Copy)]
-pub struct BoundLink<'a> {
-    /// The link.
-    pub link: &'a Link<'a>,
-    /// The device as it was when it was listed.
-    pub device: &'a Device<'a>,
+struct MatchedLink<'a> {
+    link: &'a Link<'a>,
+    /// As it was when it was listed.
+    device: &'a Device<'a>,
 }
 
-impl uDisplay for BoundLink<'_> {
+impl uDisplay for MatchedLink<'_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         self.link.name.fmt(f)?;
         f.write_str(" (")?;

@@ -2,6 +2,7 @@
 //! name, logins, and what was wrong with the input. Plain data that borrows
 //! from the context's own text; it knows neither where it came from nor how
 //! it is applied.
+pub mod bound;
 mod text;
 mod warning;
 
@@ -108,7 +109,7 @@ pub enum LinkName {
     Pci(u32),
 }
 
-/// One network device and all that belongs to it.
+/// A NIC of the context and all that belongs to it.
 #[derive(Clone, Copy)]
 pub struct Link<'a> {
     /// The context's name.
@@ -117,11 +118,6 @@ pub struct Link<'a> {
     pub mac: Option<Mac>,
     /// Its address on the PCI bus, such as `01:01.0`.
     pub pci: Option<&'a [u8]>,
-    /// The kernel's name of the matched device.
-    pub device: Option<&'a [u8]>,
-    /// The kernel's number of that device, if the kernel has been told of all
-    /// this.
-    pub index: Option<u32>,
     /// In bytes.
     pub mtu: Option<u32>,
     /// The 802.1Q tag of a PCI link; its addresses belong to the VLAN device.
@@ -147,8 +143,6 @@ impl Link<'_> {
             name,
             mac: None,
             pci: None,
-            device: None,
-            index: None,
             mtu: None,
             vlan: None,
             ipv4: None,

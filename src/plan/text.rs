@@ -3,25 +3,28 @@
 
 use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
-use super::{Dialect, Ipv4Method, Ipv6Method, Key, Link, LinkName, Plan, Prefix, Route};
-use crate::base::text::{Format, Ip, Text};
+use super::bound::{BoundLink, BoundPlan};
+use super::{Dialect, Ipv4Method, Ipv6Method, Key, Link, LinkName, Prefix, Route};
+use crate::base::text::{Escaped, Format, Ip, Text};
 
-impl Plan<'_> {
+impl BoundPlan<'_> {
     /// Appends the whole plan. `files` are the lines on files of the handover,
     /// which stand between the keys and the warnings.
     pub fn write(&self, out: &mut Text, files: &[u8]) {
-        let dialect = match self.dialect {
+        let plan = self.plan;
+        let dialect = match plan.dialect {
             Dialect::OpenNebula => "opennebula",
             Dialect::StratusLab => "stratuslab",
         };
         uwrite!(out, "context {} ", dialect);
-        field(out, self.source);
+        field(out, plan.source);
         out.push(b'\n');
-        if let Some(hostname) = self.hostname {
+        if let Some(hostname) = plan.hostname {
             line(out, "hostname", None, &Plain(hostname));
         }
-        for link in self.links {
-            uwrite!(out, "{}", LinkLine(link));
+        for on in self.links {
+            let link = on.link;
+            uwrite!(out, "{}", LinkLine(on));
             for address in link.addresses {
                 line(out, "address", Some(link), address);
             }
@@ -29,30 +32,30 @@ impl Plan<'_> {
                 line(out, "route", Some(link), route);
             }
         }
-        for server in self.dns {
+        for server in plan.dns {
             line(out, "dns -", None, &Ip(*server));
         }
-        for link in self.links {
+        for link in plan.links {
             for server in link.dns {
                 line(out, "dns", Some(link), &Ip(*server));
             }
         }
-        for domain in self.search {
+        for domain in plan.search {
             line(out, "search -", None, &Plain(domain));
         }
-        for link in self.links {
+        for link in plan.links {
             for domain in link.search {
                 line(out, "search", Some(link), &Plain(domain));
             }
         }
-        if let Some(user) = self.user {
+        if let Some(user) = plan.user {
             line(out, "user", None, &Plain(user));
         }
-        for key in self.keys {
+        for key in plan.keys {
             line(out, "key", None, key);
         }
         out.extend(files);
-        for warning in self.warnings() {
+        for warning in plan.warnings() {
             line(out, "warning", None, warning);
         }
     }
@@ -107,20 +110,20 @@ impl uDisplay for LinkName {
     }
 }
 
-struct LinkLine<'l, 'a>(&'l Link<'a>);
+struct LinkLine<'l, 'a>(&'l BoundLink<'a>);
 
 impl uDisplay for LinkLine<'_, '_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
-        let link = self.0;
+        let BoundLink { link, device, .. } = self.0;
         f.write_str("link ")?;
         link.name.fmt(f)?;
         if let Some(mac) = link.mac {
             f.write_str(" mac ")?;
             mac.fmt(f)?;
         }
-        if let Some(device) = link.device {
+        if let Some(device) = device {
             f.write_str(" device ")?;
-            crate::base::text::Escaped(device).fmt(f)?;
+            Escaped(device).fmt(f)?;
         }
         if let Some(mtu) = link.mtu {
             f.write_str(" mtu ")?;

@@ -8,6 +8,7 @@ use onecontext::context::{self, Files, shell};
 use onecontext::disk::iso9660::{Descriptor, Iso};
 use onecontext::kernel::wire::{End, answers};
 use onecontext::plan::Warnings;
+use onecontext::plan::bound::BoundPlan;
 
 /// The text of context.sh: what is read is part of it.
 pub fn assignments(bytes: &[u8]) {
@@ -88,7 +89,7 @@ pub fn plan(bytes: &[u8]) {
         panic!("refused");
     };
     let mut text = arena.vector();
-    plan.write(&mut text, b"");
+    BoundPlan::unbound(&arena, &plan).write(&mut text, b"");
     let text = text.strip_suffix(b"\n").expect("a last newline");
     for line in text.split(|byte| *byte == b'\n') {
         let shown = String::from_utf8_lossy(line);

@@ -1,0 +1,133 @@
+//! RHEL's network-scripts (initscripts: doc/sysconfig.txt,
+//! network-scripts/ifup-eth): `ifcfg-DEVICE`, `route-DEVICE` and
+//! `route6-DEVICE` in `/etc/sysconfig/network-scripts`.
+//!
+//! Not booted: the script `network` of initscripts 10.27 was run in a network
+//! namespace, on a NIC that was set up and on an empty one. With DHCP it adds no
+//! IPv4 address of ours (ifup-eth).
+use super::render::{bind_over, fill, ip_route, is_v4, links};
+use super::sysconfig::{Folder, LinkFiles};
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::{cut, format, lines, same, unquoted};
+use crate::changeset::{Changes, RootAccess};
+use crate::image::config::ConfigDirectory;
+use crate::plan::bound::BoundPlan;
+use crate::plan::{Ipv4Method, Ipv6Method, Link};
+
+/// In place of a file that would set up one of our NICs a second time.
+const OFF: &str = "# Made by onecontext: another file is for this device.\nONBOOT=no\n";
+
+/// The files of each link. A NIC may stand in a file of any name; such files are
+/// covered.
+pub fn render<'a>(
+    arena: &'a Arena,
+    bound: &BoundPlan,
+    directory: Result<Option<&'a ConfigDirectory<'a>>, Error>,
+    access: RootAccess,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    let Some(directory) = directory? else {
+        return Ok(());
+    };
+    let folder = Folder {
+        manager: b"network-scripts",
+        path: b"/etc/sysconfig/network-scripts/",
+        directory,
+        access,
+    };
+    folder.each_link(arena, bound, changes, write);
+    for (name, file) in directory.files() {
+        let device = name.strip_prefix(b"ifcfg-").unwrap_or_default();
+        if device.is_empty() || names_ours(b"DEVICE", device, bound, arena) {
+            continue;
+        }
+        let file = match file {
+            // A directory.
+            Err(error) if error.errno().is_none() => continue,
+            file => (*file)?,
+        };
+        // Else a link that leads nowhere.
+        let Some(old) = &file.content else {
+            continue;
+        };
+        if lines(old.content).any(|line| {
+            let (key, value) = cut(line, b'=').unwrap_or_default();
+            let value = unquoted(value).next().unwrap_or_default();
+            names_ours(key.trim_ascii(), value, bound, arena)
+        }) {
+            bind_over(file, old, OFF.as_bytes(), changes);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a value names one of our NICs.
+#[inline(never)]
+fn names_ours(key: &[u8], value: &[u8], bound: &BoundPlan, arena: &Arena) -> bool {
+    links(bound).any(|on| match (key, on.device, on.link.mac) {
+        (b"DEVICE", device, _) => device == Some(value),
+        (b"HWADDR", Some(_), Some(mac)) => same(format(arena, &mac), value),
+        _ => false,
+    })
+}
+
+/// Three files, those of routes only where there are routes.
+fn write(files: &mut LinkFiles, link: &Link) {
+    ifcfg(files, link);
+    files.end(b"ifcfg-");
+    for (v4, prefix) in [(true, &b"route-"[..]), (false, b"route6-")] {
+        let routes = link.routes.iter();
+        for route in routes.filter(|route| is_v4(&route.destination) == v4) {
+            ip_route(&mut files.text, files.arena, route, files.device);
+        }
+        files.end(prefix);
+    }
+}
+
+/// NOZEROCONF and DEFROUTE: no routes but those of the context.
+fn ifcfg(files: &mut LinkFiles, link: &Link) {
+    let arena = files.arena;
+    let text = &mut files.text;
+    fill!(
+        text,
+        "DEVICE=@\nTYPE=Ethernet\nONBOOT=yes\nNM_CONTROLLED=no\nNOZEROCONF=yes\n",
+        files.device
+    );
+    // With it the root's udev gives the NIC that name again (initscripts:
+    // src/rename_device.c).
+    if let Some(mac) = link.mac {
+        fill!(text, "HWADDR=@\n", format(arena, &mac));
+    }
+    if link.ipv4 == Some(Ipv4Method::Dhcp) {
+        // Else dhclient would give up after a minute.
+        fill!(text, "BOOTPROTO=dhcp\nPERSISTENT_DHCLIENT=yes\n");
+    } else {
+        fill!(text, "BOOTPROTO=none\nDEFROUTE=no\n");
+    }
+    if link.ipv6 == Some(Ipv6Method::Dhcp) {
+        fill!(text, "DHCPV6C=yes\n");
+    }
+    if files.has_name_servers {
+        fill!(text, "PEERDNS=no\n");
+    }
+    files.mtu(link);
+    files.addresses(link, is_v4, b"PREFIX");
+    let text = &mut files.text;
+    let mut before = "IPV6ADDR_SECONDARIES=\"";
+    for prefix in link.addresses.iter().filter(|prefix| !is_v4(prefix)) {
+        fill!(text, "@@", before.as_bytes(), format(arena, prefix));
+        before = " ";
+    }
+    if before == " " {
+        fill!(text, "\"\n");
+    }
+    match link.ipv6 {
+        None | Some(Ipv6Method::Skip) => {}
+        Some(Ipv6Method::Disable) => fill!(text, "IPV6INIT=no\n"),
+        Some(Ipv6Method::Static) => fill!(text, "IPV6INIT=yes\nIPV6_AUTOCONF=no\n"),
+        Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => {
+            fill!(text, "IPV6INIT=yes\nIPV6_AUTOCONF=yes\n");
+        }
+    }
+}

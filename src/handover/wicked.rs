@@ -1,0 +1,110 @@
+//! wicked (ifcfg(5), ifroute(5), ifsysctl(5)): `ifcfg-DEVICE`,
+//! `ifsysctl-DEVICE` and `ifroute-DEVICE` in `/etc/sysconfig/network`. It knows a
+//! NIC by these names alone.
+//!
+//! Not booted: its source was read.
+use super::render::fill;
+use super::sysconfig::{Folder, LinkFiles};
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::{Ip, Text, format};
+use crate::changeset::{Changes, RootAccess};
+use crate::image::config::ConfigDirectory;
+use crate::plan::bound::BoundPlan;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Route};
+
+/// The files of each link.
+pub fn render<'a>(
+    arena: &'a Arena,
+    bound: &BoundPlan,
+    directory: Result<Option<&'a ConfigDirectory<'a>>, Error>,
+    access: RootAccess,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    // On SUSE network.service is another name of wicked or NetworkManager.
+    if let Some(directory) = directory? {
+        let folder = Folder {
+            manager: b"wicked",
+            path: b"/etc/sysconfig/network/",
+            directory,
+            access,
+        };
+        folder.each_link(arena, bound, changes, write);
+    }
+    Ok(())
+}
+
+/// Three files, those of IPv6 and of routes only where there is something to say.
+fn write(files: &mut LinkFiles, link: &Link) {
+    ifcfg(files, link);
+    files.end(b"ifcfg-");
+    ifsysctl(files, link);
+    files.end(b"ifsysctl-");
+    for route in link.routes {
+        ifroute(&mut files.text, files.arena, route, files.device);
+    }
+    files.end(b"ifroute-");
+}
+
+/// Addresses and routes go with every BOOTPROTO; "dhcp" is content with one of
+/// both.
+fn ifcfg(files: &mut LinkFiles, link: &Link) {
+    let text = &mut files.text;
+    let method = match (
+        link.ipv4 == Some(Ipv4Method::Dhcp),
+        link.ipv6 == Some(Ipv6Method::Dhcp),
+    ) {
+        (false, false) => "static",
+        (true, false) => "dhcp4",
+        (false, true) => "dhcp6",
+        (true, true) => "dhcp",
+    };
+    let method = method.as_bytes();
+    fill!(text, "STARTMODE=auto\nBOOTPROTO=@\n", method);
+    if files.has_name_servers {
+        fill!(
+            text,
+            "DHCLIENT_UPDATE=default,-dns\nDHCLIENT6_UPDATE=default,-dns\n"
+        );
+    }
+    files.mtu(link);
+    files.addresses(link, |_| true, b"PREFIXLEN");
+}
+
+/// What routers advertise is the kernel's work. With slashes, since a dot may be
+/// part of the device's name.
+fn ifsysctl(files: &mut LinkFiles, link: &Link) {
+    let (disable, by_router) = match link.ipv6 {
+        None | Some(Ipv6Method::Skip) => return,
+        Some(Ipv6Method::Disable) => (b"1", None),
+        Some(Ipv6Method::Static) => (b"0", Some(b"0")),
+        Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => (b"0", Some(b"1")),
+    };
+    let (text, device) = (&mut files.text, files.device);
+    fill!(text, "net/ipv6/conf/@/disable_ipv6 = @\n", device, disable);
+    if let Some(by_router) = by_router {
+        fill!(
+            text,
+            "net/ipv6/conf/@/accept_ra = @\nnet/ipv6/conf/@/autoconf = @\n",
+            device,
+            by_router,
+            device,
+            by_router
+        );
+    }
+}
+
+/// A route as ifroute(5) has it. It has a field for the gateway, but knows
+/// "onlink" of next hops alone (client/suse/compat-suse.c).
+fn ifroute(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
+    let to = format(arena, &route.destination);
+    let metric = format(arena, &route.metric);
+    fill!(text, "@ - - @ metric @ proto static", to, device, metric);
+    if let Some(gateway) = route.gateway {
+        fill!(text, " nexthop via @", format(arena, &Ip(gateway)));
+    }
+    if route.onlink {
+        fill!(text, " onlink");
+    }
+    text.push(b'\n');
+}
