@@ -215,6 +215,27 @@ fn network_manager() {
     assert!(!fixture.has("etc/resolv.conf"));
 }
 
+/// A profile that names no NIC would be one for all of them.
+#[test]
+fn network_manager_has_no_profile_for_an_unknown_nic() {
+    let fixture = root_with(NETWORK_MANAGER);
+    let link = Link { mac: None, ..LINK };
+    let plan = Plan {
+        links: &[link],
+        ..EMPTY
+    };
+    let said = hand_over_bound(&fixture, &BoundPlan::unbound(&Arena::new(), &plan));
+    assert_eq!(
+        said,
+        [
+            "NetworkManager is enabled by \
+             /etc/systemd/system/multi-user.target.wants/NetworkManager.service",
+            "NetworkManager: no profile for ETH0: it has no MAC, and no device was found for it",
+        ]
+    );
+    assert!(!fixture.has("/run/NetworkManager"));
+}
+
 /// A root with another init, where this link starts the script.
 pub(super) fn root_with_script(link: &str, script: &str) -> Fixture {
     let fixture = Fixture::new();

@@ -28,11 +28,19 @@ pub fn render<'a>(
     let plan = bound.plan;
     for on in links(bound) {
         let link = on.link;
+        let Some(matched_by) = matched_by(*on) else {
+            changes.note(&[
+                b"NetworkManager: no profile for ",
+                format(arena, &link.name),
+                b": it has no MAC, and no device was found for it",
+            ]);
+            continue;
+        };
         let id = format(arena, &Id(link.name));
         let path = arena.concat(&[FOLDER, id, b".nmconnection"]);
         let uuid = uuid(arena, link);
         let mut text = arena.vector();
-        write(&mut text, arena, plan, *on, uuid);
+        write(&mut text, arena, plan, link, matched_by, uuid);
         let file = File {
             access: Access::ours(0o600),
             ..File::public(text.finish())
@@ -90,8 +98,14 @@ fn uuid<'a>(arena: &'a Arena, link: &Link) -> &'a [u8] {
     uuid.finish()
 }
 
-fn write(text: &mut Text, arena: &Arena, plan: &Plan, on: BoundLink, uuid: &[u8]) {
-    let link = on.link;
+fn write(
+    text: &mut Text,
+    arena: &Arena,
+    plan: &Plan,
+    link: &Link,
+    matched_by: MatchedBy,
+    uuid: &[u8],
+) {
     // The priority is above that of other profiles for this NIC, mostly 0.
     fill!(text, HEAD);
     fill!(
@@ -101,7 +115,7 @@ fn write(text: &mut Text, arena: &Arena, plan: &Plan, on: BoundLink, uuid: &[u8]
         format(arena, &Id(link.name)),
         uuid
     );
-    match key(on) {
+    match matched_by {
         MatchedBy::Mac(mac) => fill!(text, "\n[ethernet]\nmac-address=@\n", format(arena, &mac)),
         MatchedBy::Device(device) => fill!(text, "interface-name=@\n\n[ethernet]\n", device),
     }
@@ -216,15 +230,15 @@ enum MatchedBy<'a> {
     Device(&'a [u8]),
 }
 
-/// It compares permanent MACs; a PCI link may have been given another one.
-fn key<'a>(on: BoundLink<'a>) -> MatchedBy<'a> {
+/// It compares permanent MACs; a PCI link may have been given another one. `None`:
+/// neither is known, and a profile that names nothing fits every NIC.
+fn matched_by<'a>(on: BoundLink<'a>) -> Option<MatchedBy<'a>> {
     let BoundLink { link, device, .. } = on;
     let is_pci = matches!(link.name, LinkName::Pci(_));
     match (link.mac, device) {
-        (Some(mac), None) => MatchedBy::Mac(mac),
-        (Some(mac), _) if !is_pci => MatchedBy::Mac(mac),
-        // No NIC has the empty name.
-        (_, device) => MatchedBy::Device(device.unwrap_or(b"")),
+        (Some(mac), None) => Some(MatchedBy::Mac(mac)),
+        (Some(mac), _) if !is_pci => Some(MatchedBy::Mac(mac)),
+        (_, device) => device.map(MatchedBy::Device),
     }
 }
 
