@@ -485,3 +485,51 @@ impl uDisplay for MatchedLink<'_> {
         f.write_str(")")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Dialect, LinkName};
+
+    #[test]
+    fn a_link_has_an_index_only_where_the_plan_was_applied_to_a_device() {
+        let arena = Arena::new();
+        let device = Device {
+            index: 7,
+            name: b"ens3",
+            mac: None,
+            mtu: 1500,
+            up: false,
+            physical: true,
+        };
+        let links = [0, 1].map(|number| Link::new(LinkName::Eth(number)));
+        let plan = Plan {
+            dialect: Dialect::OpenNebula,
+            source: b"context.sh",
+            hostname: None,
+            links: &links,
+            dns: &[],
+            search: &[],
+            user: None,
+            keys: &[],
+            user_data: &[],
+            warnings: &[],
+        };
+        let bindings = [Some(&device), None].map(|device| Binding {
+            device,
+            set_mac: false,
+            problem: "",
+        });
+        for (applied, index) in [(true, Some(7)), (false, None)] {
+            let bound = bound(&arena, &plan, &bindings, applied);
+            let indexes: Vec<_> = bound.links.iter().map(|on| on.index).collect();
+            assert_eq!(indexes, [index, None]);
+            let mut text = arena.vector();
+            bound.write(&mut text, b"");
+            assert_eq!(
+                std::str::from_utf8(&text).unwrap(),
+                "context opennebula context.sh\nlink ETH0 device ens3\nlink ETH1\n"
+            );
+        }
+    }
+}
