@@ -29,6 +29,11 @@ const BOOT: Duration = Duration::from_secs(900);
 /// One command in a machine that has booted.
 const COMMAND: Duration = Duration::from_secs(300);
 
+/// What the machine itself waits for its units, its devices and its root, in
+/// seconds: by default 90 and 30, which a host that is busy can need
+/// (kernel-command-line(7), initramfs-tools(7)).
+const PATIENCE: &str = "systemd.default_timeout_start_sec=600 rootdelay=600";
+
 /// How a context disk is attached.
 #[derive(Clone, Copy)]
 pub enum Drive {
@@ -252,7 +257,10 @@ impl Machine {
             .arg("-initrd")
             .arg(&initrd)
             .arg("-append")
-            .arg(format!("{parameters} console=ttyS0{}", self.kernel))
+            .arg(format!(
+                "{parameters} console=ttyS0 {PATIENCE}{}",
+                self.kernel
+            ))
             .args(["-drive", &root_drive]);
         for disk in &self.disks {
             qemu.args(["-drive", disk]);
