@@ -29,10 +29,9 @@ const BOOT: Duration = Duration::from_secs(900);
 /// One command in a machine that has booted.
 const COMMAND: Duration = Duration::from_secs(300);
 
-/// What the machine itself waits for its units, its devices and its root, in
-/// seconds: by default 90 and 30, which a host that is busy can need
-/// (kernel-command-line(7), initramfs-tools(7)).
-const PATIENCE: &str = "systemd.default_timeout_start_sec=600 rootdelay=600";
+/// For how long systemd waits for a unit or a device: by default 90 s, which one
+/// can need on a host that is busy (kernel-command-line(7)).
+const PATIENCE: &str = "systemd.default_timeout_start_sec=600";
 
 /// How a context disk is attached.
 #[derive(Clone, Copy)]
