@@ -361,6 +361,40 @@ fn unreadable_devices() {
 }
 
 #[test]
+fn a_better_drive_counts_also_if_it_cannot_be_read_yet() {
+    static ASKED: AtomicU8 = AtomicU8::new(0);
+    let context = image!(labelled("CONTEXT"));
+    let machine = Machine::new()
+        .device("sr0", &context)
+        .device("vdb", &context);
+    let outcome = machine.search(None, LONG, false, |_| {
+        if ASKED.fetch_add(1, Ordering::Relaxed) < 3 {
+            DriveStatus::NotReady
+        } else {
+            DriveStatus::Ready
+        }
+    });
+    came_late(&outcome, "sr0");
+
+    // It never can be read: that is said, and the other one counts.
+    fs::remove_file(machine.0.path("dev/sr0")).unwrap();
+    fs::create_dir(machine.0.path("dev/sr0")).unwrap();
+    let outcome = machine.search(None, LONG, false, |_| DriveStatus::Ready);
+    assert_eq!(outcome.found, Ok(Some("dev/vdb".into())), "{outcome:?}");
+    assert_eq!(
+        outcome.lines,
+        ["Problem context disk: dev/sr0: Is a directory"]
+    );
+    assert!(outcome.seconds < IN_TIME, "{outcome:?}");
+
+    // A worse one is not asked.
+    let machine = machine.device("hdc", &context);
+    machine
+        .search(None, LONG, false, |_| DriveStatus::Ready)
+        .is("hdc");
+}
+
+#[test]
 fn nothing_to_wait_for_means_no_delay() {
     let machine = Machine::new();
     machine
