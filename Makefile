@@ -7,8 +7,9 @@ CARGO = cargo
 BINARY = target/release/onecontext
 SHELL_SCRIPTS = dracut/50onecontext/*.sh \
 	initramfs-tools/hooks/* initramfs-tools/scripts/*/* \
-	tests/setup.sh tests/boots tests/matrix tests/support/boots.sh tests/images/build tests/images/bake \
-	tests/images/customize tests/images/manager tests/images/pack .ci/run
+	tests/setup.sh tests/boots tests/support/boots.sh tests/matrix \
+	tests/images/build tests/images/bake tests/images/customize \
+	tests/images/manager tests/images/pack .ci/run
 
 all: ## build the release binary (default)
 	$(CARGO) build --release
