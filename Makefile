@@ -7,8 +7,9 @@ CARGO = cargo
 BINARY = target/release/onecontext
 SHELL_SCRIPTS = dracut/50onecontext/*.sh \
 	initramfs-tools/hooks/* initramfs-tools/scripts/*/* \
-	tests/setup.sh tests/matrix tests/images/build tests/images/bake \
-	tests/images/customize tests/images/manager tests/images/pack .ci/run
+	tests/setup.sh tests/boots tests/support/boots.sh tests/matrix \
+	tests/images/build tests/images/bake tests/images/customize \
+	tests/images/manager tests/images/pack .ci/run
 
 all: ## build the release binary (default)
 	$(CARGO) build --release
@@ -45,14 +46,13 @@ test-programs: setup all
 
 # `make test-boots` runs each boot that tests/tiers does not name.
 tier = $(shell sed -n 's/^$(1) //p' tests/tiers)
-BOOT = $(CARGO) test --release --no-fail-fast --test boot --test handover \
-	-- --ignored --test-threads=2 --exact
+others = $(addprefix --skip ,$(call tier,first) $(call tier,matrix) $(call tier,bench))
 
 test-first: setup all
-	$(BOOT) $(call tier,first)
+	@CARGO="$(CARGO)" tests/boots first $(call tier,first)
 
 test-boots: setup all ## every other boot
-	$(BOOT) $(addprefix --skip ,$(call tier,first) $(call tier,matrix) $(call tier,bench))
+	@CARGO="$(CARGO)" tests/boots others $(others)
 
 # Hours: every boot of every tier, or those whose names contain one of BOOTS,
 # half of the TIMES with the processors busy.
@@ -71,7 +71,7 @@ bench: setup all ## what it costs: instructions, CPU time, time to the login
 lint: setup ## format, clippy, shellcheck
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	shellcheck $(SHELL_SCRIPTS)
+	shellcheck -x $(SHELL_SCRIPTS)
 
 # Seconds for each target; more by hand: make fuzz FUZZ_SECONDS=1200
 FUZZ_SECONDS = 60

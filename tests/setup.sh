@@ -46,7 +46,8 @@ fi
 
 # apt-get never asks, and brings nothing that is only recommended.
 apt() {
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" </dev/null
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3 \
+		"$@" </dev/null
 }
 install() {
 	# shellcheck disable=SC2086 # $missing is a list

@@ -21,8 +21,9 @@ use crate::base::text::{c_str, same, words};
 
 /// What the lines of the report begin with.
 const STEP: &str = "context disk";
-/// How often an optical drive that cannot be read is tried, 100 ms apart: a
-/// drive may refuse its first reads after it has said that it is ready.
+/// How often an optical drive, or the named device, is tried again that cannot
+/// be read, 100 ms apart: a drive may refuse its first reads after it has said
+/// that it is ready.
 const TRIES: u8 = 5;
 
 /// How to look for the disk.
@@ -100,19 +101,18 @@ fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Di
     };
     let path = c_str(arena, &parts)?;
     let mut wait = Wait::seconds(options.wait);
+    let mut tries = 0..TRIES;
     loop {
-        let error = match Disk::open(arena, path) {
-            Ok(disk) => {
-                return match disk.has(CONTEXT)? {
-                    true => Ok(disk),
-                    false => Err(NO_CONTEXT),
-                };
-            }
+        let found = Disk::open(arena, path).and_then(|disk| Ok((disk.has(CONTEXT)?, disk)));
+        let error = match found {
+            Ok((true, disk)) => return Ok(disk),
+            Ok((false, _)) => return Err(NO_CONTEXT),
             Err(error) => error,
         };
         let on_its_way = error == DriveStatus::NOT_READY
             || error.is(&[Errno::NOENT, Errno::NXIO, Errno::NODEV])
-            || error == Errno::NOMEDIUM && options.required;
+            || error == Errno::NOMEDIUM && options.required
+            || error == Errno::IO && tries.next().is_some();
         if !on_its_way || !wait.sleep() {
             return Err(error);
         }
@@ -143,7 +143,7 @@ fn any<'a>(
             break;
         }
         let found = match &hunt.best {
-            Some((key, _)) if key.label == VolumeLabel::Context => break,
+            Some((rank, _)) if hunt.cannot_be_beaten(rank) => break,
             best => best.is_some(),
         };
         let pending = if udev_is_busy {
@@ -426,13 +426,25 @@ impl<'a> Hunt<'a, '_> {
     }
 
     fn drive_is_pending(&self) -> bool {
-        self.candidates.iter().any(|candidate| {
+        self.pending_drives().next().is_some()
+    }
+
+    fn pending_drives(&self) -> impl Iterator<Item = &Candidate<'a>> {
+        self.candidates.iter().filter(|candidate| {
             candidate.listed == self.pass
                 && matches!(
                     candidate.state,
                     CandidateState::NotReady | CandidateState::Failing(_)
                 )
         })
+    }
+
+    /// What comes later by kind or name never beats the best label; what comes
+    /// before, and may yet be read, does.
+    fn cannot_be_beaten(&self, rank: &Rank<'_>) -> bool {
+        let mut pending = self.pending_drives();
+        rank.label == VolumeLabel::Context
+            && !pending.any(|drive| order(drive.name) < (rank.not_optical, rank.name))
     }
 
     /// What might have been the disk, where there is none.

@@ -72,18 +72,18 @@ fn network_manager() {
     );
 }
 
-/// What an administrator does; under emulation that takes up to a minute, and
-/// the manager some time more.
+/// What an administrator does. netplan is done before the manager is: what it
+/// makes of that is waited for.
 fn apply_again(login: &mut Login) {
     login.run("systemd-run --quiet --unit=again -p RemainAfterExit=yes netplan apply");
     let state = "systemctl show -P SubState again";
-    for _ in 0..5 {
-        login.run(&format!(
-            "for i in $(seq 30); do [ $({state}) != running ] || sleep 1; done"
-        ));
-    }
+    // Each command has a limit of its own; this may take longer.
+    login.wait(&format!("while [ $({state}) = running ]; do sleep 1; done"));
     assert_eq!(login.run(state), "exited\n");
     login.run("sleep 10");
+    assert_comes(|| addresses(login), LOOKS[0]);
+    assert_comes(|| routes(login, 4), LOOKS[1]);
+    assert_comes(|| routes(login, 6), LOOKS[2]);
 }
 
 /// What `plan` says it would write, were these files not there.

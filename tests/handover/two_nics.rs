@@ -80,6 +80,10 @@ pub const MONITOR: &str = "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target
     [Service]\nExecStart=ip monitor address route\n\
     StandardOutput=file:/run/monitor\n";
 
+/// NetworkManager's wait for the network, of Debian's unit of that name, ends
+/// after a minute (nm-online(1)), which a host that is busy can need.
+const PATIENCE: &str = "[Service]\nEnvironment=NM_ONLINE_TIMEOUT=600\n";
+
 /// A machine with two NICs and this context, that waits for its network.
 pub fn machine(image: Image, variables: &[(&str, &str)]) -> (Machine, Key) {
     let machine = Machine::new(image);
@@ -99,6 +103,11 @@ pub fn machine(image: Image, variables: &[(&str, &str)]) -> (Machine, Key) {
         .nic(MAC2, 2)
         .disk(&disk, Drive::Cdrom)
         .kernel("systemd.wants=network-online.target")
+        .edit("mkdir /etc/systemd/system/NetworkManager-wait-online.service.d")
+        .write(
+            "/etc/systemd/system/NetworkManager-wait-online.service.d/patience.conf",
+            PATIENCE,
+        )
         .write("/etc/systemd/system/monitor.service", MONITOR)
         .edit(
             "symlink /etc/systemd/system/sysinit.target.wants/monitor.service \

@@ -29,6 +29,10 @@ const BOOT: Duration = Duration::from_secs(900);
 /// One command in a machine that has booted.
 const COMMAND: Duration = Duration::from_secs(300);
 
+/// For how long systemd waits for a unit or a device: by default 90 s, which one
+/// can need on a host that is busy (kernel-command-line(7)).
+const PATIENCE: &str = "systemd.default_timeout_start_sec=600";
+
 /// How a context disk is attached.
 #[derive(Clone, Copy)]
 pub enum Drive {
@@ -252,7 +256,10 @@ impl Machine {
             .arg("-initrd")
             .arg(&initrd)
             .arg("-append")
-            .arg(format!("{parameters} console=ttyS0{}", self.kernel))
+            .arg(format!(
+                "{parameters} console=ttyS0 {PATIENCE}{}",
+                self.kernel
+            ))
             .args(["-drive", &root_drive]);
         for disk in &self.disks {
             qemu.args(["-drive", disk]);

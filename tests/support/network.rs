@@ -12,8 +12,10 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
@@ -152,24 +154,15 @@ impl Drop for Network {
 pub struct Ping {
     ping: Child,
     answers: JoinHandle<Vec<Reply>>,
-    qemu: u32,
+    clock: Clock,
 }
 
 /// That an answer came.
 #[derive(Clone, Copy)]
 struct Reply {
     at: Instant,
-    /// For how long QEMU has waited for a processor of this host until then.
-    waited: Duration,
-}
-
-impl Reply {
-    fn now(qemu: u32) -> Reply {
-        Reply {
-            at: Instant::now(),
-            waited: waited(qemu),
-        }
-    }
+    /// The same by QEMU's clock.
+    time: Duration,
 }
 
 impl Ping {
@@ -182,41 +175,41 @@ impl Ping {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let clock = Clock::start(qemu);
+        let of_answers = clock.clone();
         let lines = BufReader::new(ping.stdout.take().unwrap()).lines();
         let answers = std::thread::spawn(move || {
             lines
                 .map_while(Result::ok)
                 .filter(|line| line.contains(" bytes from "))
-                .map(|_| Reply::now(qemu))
+                .map(|_| of_answers.now())
                 .collect()
         });
         Ping {
             ping,
             answers,
-            qemu,
+            clock,
         }
     }
 
     /// Ends it. What comes late, because the network was away or because the
     /// machine was busy, counts as not there until it comes; only the time in
-    /// which this host did not let QEMU run is not the machine's.
+    /// which this host did not let QEMU work is not the machine's.
     pub fn stop(mut self) -> Reached {
-        let end = Reply::now(self.qemu);
+        let end = self.clock.now();
         assert_eq!(self.ping.try_wait().unwrap(), None, "ping has ended");
         self.ping.kill().unwrap();
         self.ping.wait().unwrap();
         let mut answers = self.answers.join().unwrap();
         let first = *answers.first().expect("no answer at all");
         answers.push(end);
-        let gap = |pair: &[Reply]| {
-            let waited = pair[1].waited.saturating_sub(pair[0].waited);
-            (pair[1].at - pair[0].at).saturating_sub(waited)
-        };
+        let gap = |pair: &[Reply]| pair[1].time.saturating_sub(pair[0].time);
         let longest = answers.windows(2).max_by_key(|pair| gap(pair)).unwrap();
         Reached {
             first: first.at,
             answers: answers.len() - 1,
             gap: gap(longest),
+            gap_here: longest[1].at - longest[0].at,
             gap_after: longest[0].at - first.at,
         }
     }
@@ -228,6 +221,8 @@ pub struct Reached {
     answers: usize,
     /// The longest time without an answer, from the first one to the end.
     pub gap: Duration,
+    /// The same by this host's clock.
+    gap_here: Duration,
     /// When that was, from the first answer.
     gap_after: Duration,
 }
@@ -236,25 +231,103 @@ impl Display for Reached {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         write!(
             f,
-            "{} answers; the longest time without one was {:.2?}, {:.1?} after the first",
-            self.answers, self.gap, self.gap_after
+            "{} answers; the longest time without one was {:.2?}, here {:.2?}, \
+             {:.1?} after the first",
+            self.answers, self.gap, self.gap_here, self.gap_after
         )
     }
 }
 
-/// For how long the busiest thread of a process, that is QEMU's processor, was
-/// ready to run and did not (proc_pid_schedstat(5)). Nothing where the kernel
-/// does not tell.
-fn waited(process: u32) -> Duration {
-    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
-        return Duration::ZERO;
-    };
-    let numbers = threads.filter_map(|thread| {
-        let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
-        let (ran, waited) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-        Some((ran, waited))
-    });
-    let (_, waited) = numbers.max().unwrap_or_default();
-    Duration::from_nanos(waited)
+/// For how long a QEMU could work. It stands still while one of the two threads
+/// that an answer needs waits for a processor of this host, or in its kernel for
+/// a disk or memory; and while this host as a whole does.
+#[derive(Clone)]
+struct Clock(Arc<AtomicU64>);
+
+/// How often it is set.
+const TICK: Duration = Duration::from_millis(50);
+
+impl Clock {
+    fn start(qemu: u32) -> Clock {
+        let clock = Clock(Arc::default());
+        let nanoseconds = Arc::downgrade(&clock.0);
+        std::thread::spawn(move || {
+            let (mut last, mut threads) = (Instant::now(), HostThread::of(qemu));
+            loop {
+                sleep(TICK);
+                let Some(nanoseconds) = nanoseconds.upgrade() else {
+                    return;
+                };
+                let (now, then) = (Instant::now(), threads);
+                threads = HostThread::of(qemu);
+                let lost = threads.iter().map(|thread| thread.lost(&then));
+                // Who sleeps this long was not woken.
+                let passed = (now - last).min(2 * TICK);
+                let lost = lost.fold(Duration::ZERO, Duration::saturating_add);
+                let worked = passed.saturating_sub(lost);
+                nanoseconds.fetch_add(worked.as_nanos() as u64, Ordering::Relaxed);
+                last = now;
+            }
+        });
+        clock
+    }
+
+    fn now(&self) -> Reply {
+        Reply {
+            at: Instant::now(),
+            time: Duration::from_nanos(self.0.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// A thread, as this host's kernel sees it.
+struct HostThread {
+    id: u32,
+    /// For how long it has run, and was ready to run and did not
+    /// (proc_pid_schedstat(5)).
+    ran: Duration,
+    waited: Duration,
+    /// It is in a sleep that nothing interrupts (proc_pid_stat(5), state D).
+    is_blocked: bool,
+}
+
+impl HostThread {
+    /// The one that passes packets, which is the first, and the processor, which
+    /// is the busiest of the others. None where the kernel does not tell.
+    fn of(qemu: u32) -> Vec<HostThread> {
+        let threads = fs::read_dir(format!("/proc/{qemu}/task"));
+        let threads = threads.into_iter().flatten().flatten();
+        let threads = threads.filter_map(|entry| HostThread::read(&entry.path()));
+        let (mut first, others): (Vec<_>, Vec<_>) = threads.partition(|one| one.id == qemu);
+        first.extend(others.into_iter().max_by_key(|thread| thread.ran));
+        first
+    }
+
+    fn read(folder: &Path) -> Option<HostThread> {
+        let id = folder.file_name()?.to_str()?.parse().ok()?;
+        let times = fs::read_to_string(folder.join("schedstat")).ok()?;
+        let mut times = times.split_whitespace().map(str::parse);
+        let mut next = || Some(Duration::from_nanos(times.next()?.ok()?));
+        let (ran, waited) = (next()?, next()?);
+        // Behind the name, which may have any character.
+        let stat = fs::read_to_string(folder.join("stat")).ok()?;
+        let (_, stat) = stat.rsplit_once(") ")?;
+        Some(HostThread {
+            id,
+            ran,
+            waited,
+            is_blocked: stat.starts_with('D'),
+        })
+    }
+
+    /// What it could not use of the time since it was like one of `before`.
+    fn lost(&self, before: &[HostThread]) -> Duration {
+        if self.is_blocked {
+            return Duration::MAX;
+        }
+        let before = before.iter().find(|thread| thread.id == self.id);
+        before.map_or(Duration::ZERO, |before| {
+            self.waited.saturating_sub(before.waited)
+        })
+    }
 }

@@ -274,6 +274,110 @@ fn cut_anywhere_it_is_whole_or_an_error() {
     }
 }
 
+/// A drive that does something else from one read on, or at that one only.
+struct Faulty<'b> {
+    image: &'b [u8],
+    reads: std::cell::Cell<usize>,
+    /// The number of the read, from 0.
+    at: usize,
+    fault: Fault<'b>,
+}
+
+#[derive(Clone, Copy)]
+enum Fault<'b> {
+    Once(Errno),
+    /// The end, wherever it is read.
+    Nothing,
+    /// Another medium is in it from then on.
+    Replaced(&'b [u8]),
+}
+
+impl ReadAt for Faulty<'_> {
+    fn size(&self) -> Result<u64, Errno> {
+        Ok(self.image.len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let number = self.reads.replace(self.reads.get() + 1);
+        match self.fault {
+            Fault::Once(errno) if number == self.at => Err(errno),
+            Fault::Nothing if number == self.at => Ok(0),
+            Fault::Replaced(by) if number >= self.at => by.read_at(buffer, offset),
+            _ => self.image.read_at(buffer, offset),
+        }
+    }
+}
+
+/// What is read of `image` if each read in turn has this fault. There is no
+/// fault in the last.
+fn each_read<'b>(image: &'b [u8], fault: Fault<'b>) -> Vec<Result<Option<Vec<u8>>, String>> {
+    let mut results = Vec::new();
+    for at in 0.. {
+        let drive = Faulty {
+            image,
+            reads: 0.into(),
+            at,
+            fault,
+        };
+        results.push(read_from(&drive, "context.sh").map_err(words));
+        if drive.reads.get() <= at {
+            break;
+        }
+    }
+    // The descriptor, the directory, the text.
+    assert!(results.len() > 3);
+    results
+}
+
+#[test]
+fn a_read_that_fails_is_an_error_wherever_it_is() {
+    let text = Ok(Some(CONTEXT.to_vec()));
+    for flags in [TODAY, &["-J"], &["-V", "CONTEXT"]] {
+        let image = Image {
+            flags,
+            ..contents(&[])
+        };
+        let image = image!(image.build());
+        for errno in [Errno::IO, Errno::NXIO, Errno::NOMEDIUM] {
+            let mut results = each_read(&image, Fault::Once(errno));
+            assert_eq!(results.pop().unwrap(), text);
+            for result in results {
+                assert_eq!(result, Err(words(errno.into())));
+            }
+        }
+        let mut results = each_read(&image, Fault::Nothing);
+        assert_eq!(results.pop().unwrap(), text);
+        assert_eq!(results.remove(0), Err("no image".into()));
+        for (number, result) in results.into_iter().enumerate() {
+            // Other descriptors of the set are not missed.
+            let is_whole = result == text;
+            assert!(is_whole || result == Err(TRUNCATED.into()), "{number}");
+        }
+    }
+}
+
+/// What is read then is of the one or of the other, but no more than there is.
+#[test]
+fn a_medium_that_is_replaced_between_two_reads() {
+    let image = image!(contents(TODAY).build());
+    let other = Image::new(TODAY).file("context.sh", vec![b'x'; 5000]);
+    let other = image!(other.build());
+    for (image, by) in [(&image, &other), (&other, &image)] {
+        for result in each_read(image, Fault::Replaced(by)) {
+            let Ok(Some(text)) = result else {
+                continue;
+            };
+            let is_of = |image: &[u8]| image.windows(text.len()).any(|bytes| bytes == text);
+            assert!(is_of(image) || is_of(by), "{text:?}");
+        }
+        // An empty one.
+        let mut results = each_read(image, Fault::Replaced(&[]));
+        results.pop().unwrap().unwrap();
+        assert!(results.iter().any(Result::is_err));
+        assert!(!results.contains(&Ok(None)));
+    }
+}
+
 /// Stops a reader that does not stop by itself.
 struct Counted<'b> {
     bytes: &'b [u8],
