@@ -37,19 +37,27 @@ impl Progress {
         Ok(unsafe { &*place.cast::<Self>() })
     }
 
-    /// Says what is being done.
+    /// Says what is being done, in parts.
     pub fn set_step(&self, parts: &[&[u8]]) {
-        let text = parts.iter().copied().flatten().take(LONGEST - 1);
-        for (to, from) in self.step.iter().zip(text.chain(&[0])) {
-            to.store(*from, Relaxed);
+        // The last place stays zero.
+        let mut places = self.step.iter().take(LONGEST - 1);
+        for part in parts {
+            for (byte, place) in part.iter().zip(&mut places) {
+                place.store(*byte, Relaxed);
+            }
+        }
+        if let Some(place) = places.next() {
+            place.store(0, Relaxed);
         }
     }
 
     /// What was being done.
     pub fn step(&self, out: &mut Text) {
-        let bytes = self.step.iter().map(|byte| byte.load(Relaxed));
-        for byte in bytes.take_while(|byte| *byte != 0) {
-            out.push(byte);
+        for place in &self.step {
+            match place.load(Relaxed) {
+                0 => return,
+                byte => out.push(byte),
+            }
         }
     }
 
