@@ -21,6 +21,7 @@ install: ## install below DESTDIR, with PREFIX (/usr)
 		$(DESTDIR)$(PREFIX)/lib/onecontext/onecontext
 	install -d $(DESTDIR)$(PREFIX)/bin
 	ln -sf ../lib/onecontext/onecontext $(DESTDIR)$(PREFIX)/bin/onecontext
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/onecontext.8
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50onecontext \
 		dracut/50onecontext/module-setup.sh dracut/50onecontext/onecontext.sh
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50onecontext \
@@ -68,10 +69,11 @@ bench: setup all ## what it costs: instructions, CPU time, time to the login
 	@$(CARGO) test -q --release --test namespace -- --nocapture recipe
 	@$(CARGO) test -q --release --test handover -- --nocapture --ignored cost
 
-lint: setup ## format, clippy, shellcheck
+lint: setup ## format, clippy, shell scripts, man page
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	shellcheck -x $(SHELL_SCRIPTS)
+	mandoc -T lint -W warning man/onecontext.8
 
 # Seconds for each target; more by hand: make fuzz FUZZ_SECONDS=1200
 FUZZ_SECONDS = 60

@@ -18,6 +18,7 @@ missing=$(
 		debugfs e2fsprogs
 		dnsmasq dnsmasq-base
 		genisoimage genisoimage
+		mandoc mandoc
 		mkfs.erofs erofs-utils
 		mksquashfs squashfs-tools
 		mmdebstrap mmdebstrap
