@@ -413,6 +413,45 @@ fn what_replaces_a_file_has_its_list_and_attributes() {
     assert_eq!(get(c"system.posix_acl_access"), list_for_user_1000(0));
 }
 
+/// They would take the memory and the time of the steps behind it.
+#[test]
+fn a_file_with_very_many_attributes_is_left_alone() {
+    use rustix::fs::{XattrFlags, lsetxattr};
+    if !is_root("a_file_with_very_many_attributes_is_left_alone") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let path = fixture.top().join("root");
+    in_own_mounts(|| {
+        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        fixture.file("etc/a", "old");
+        let write = || {
+            fixture.apply(Policy::Auto, |root, writer, report| {
+                writer.apply(report, |_, changes| file(root, b"/etc/a", b"new", changes));
+            })
+        };
+        let path = CString::new(fixture.host("etc/a").as_os_str().as_bytes()).unwrap();
+        for name in [c"user.1", c"user.2"] {
+            if let Err(errno) = lsetxattr(
+                path.as_c_str(),
+                name,
+                &[b'x'; 33 << 10],
+                XattrFlags::empty(),
+            ) {
+                eprintln!("skipped: tmpfs takes no attributes: {errno}");
+                assert!(std::env::var_os("CI").is_none(), "CI needs them");
+                return;
+            }
+        }
+        let said = "!write: /etc/a: more than 64 KiB of extended attributes (xattr(7))";
+        assert_eq!(write(), [said]);
+        assert_eq!(fixture.text("etc/a"), "old");
+        assert_eq!(fs::read_dir(fixture.host("etc")).unwrap().count(), 1);
+        rustix::fs::lremovexattr(path.as_c_str(), c"user.2").unwrap();
+        assert_eq!(write(), ["wrote /etc/a"]);
+    });
+}
+
 #[test]
 fn labels_are_those_of_the_neighbours() {
     if !is_root("labels_are_those_of_the_neighbours") {

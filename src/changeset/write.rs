@@ -23,6 +23,12 @@ use crate::image::{ResolvedPath, Root};
 const SELINUX: &CStr = c"security.selinux";
 /// A label longer than this many bytes is not copied.
 const LONGEST_LABEL: usize = 512;
+/// A file whose attributes have more bytes than this, names and values, is not
+/// replaced: a user may have given it hundreds of megabytes (xfs), for which
+/// neither the memory nor the time is there.
+const LARGEST_ATTRIBUTES: usize = 64 << 10;
+const TOO_MANY_ATTRIBUTES: Error =
+    Error::new(&"more than 64 KiB of extended attributes (xattr(7))");
 
 impl<'a> Writer<'_, 'a> {
     /// Lets `decide` say what should be written, and does it. Where the root, or
@@ -311,16 +317,24 @@ impl<'a> Root<'a> {
     /// with a list, the group's bits are the list's mask.
     fn copy_attributes(&self, from: &OwnedFd, to: &OwnedFd) -> Result<(), Error> {
         let arena = self.arena();
+        let mut left = LARGEST_ATTRIBUTES;
+        let mut room = |length| match left.checked_sub(length) {
+            Some(less) => {
+                left = less;
+                Ok(arena.bytes(length))
+            }
+            None => Err(TOO_MANY_ATTRIBUTES),
+        };
         let names = match flistxattr_query(from) {
             Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
-            Ok(length) => arena.bytes(length),
+            Ok(length) => room(length)?,
             Err(errno) => return Err(errno.into()),
         };
         let length = flistxattr(from, &mut *names)?;
         for name in split(names.get(..length).unwrap_or_default(), |byte| byte == 0) {
             if name == b"system.posix_acl_access" || name.starts_with(b"user.") {
                 let name = c_str(arena, &[name])?;
-                let value = arena.bytes(fgetxattr_query(from, name)?);
+                let value = room(fgetxattr_query(from, name)?)?;
                 let length = fgetxattr(from, name, &mut *value)?;
                 let value = value.get(..length).unwrap_or_default();
                 fsetxattr(to, name, value, XattrFlags::empty())?;
