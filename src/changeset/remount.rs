@@ -119,7 +119,7 @@ impl<'r, 'a> Writer<'r, 'a> {
         }
     }
 
-    fn check_writable(&self) -> io::Result<()> {
+    pub(super) fn check_writable(&self) -> io::Result<()> {
         let root = self.root.directory();
         accessat(root, c".", fs::Access::WRITE_OK, AtFlags::empty())
     }

@@ -108,7 +108,7 @@ impl<'a> Writer<'_, 'a> {
                         is_new = true;
                         refused.push(change.path);
                         // Whatever else is to be written would fail as well.
-                        if error.is(&[Errno::ROFS, Errno::NOSPC]) {
+                        if self.is_of_all(change, error) {
                             self.refuses_writes = true;
                             return true;
                         }
@@ -117,6 +117,17 @@ impl<'a> Writer<'_, 'a> {
             }
         }
         is_new
+    }
+
+    /// Whether an error is one of the whole root. A user can make a read-only
+    /// subvolume of a directory (btrfs-subvolume(8)), or fill it (ext4 has room for
+    /// some million names): that costs nobody else.
+    fn is_of_all(&self, change: &Change<'a>, error: Error) -> bool {
+        match error.errno() {
+            Some(Errno::ROFS) => self.check_writable().is_err(),
+            Some(Errno::NOSPC) => change.action.is_root_s(),
+            _ => false,
+        }
     }
 
     fn make(&self, change: &Change<'a>) -> Result<(), Error> {
@@ -132,6 +143,14 @@ impl Action<'_> {
     /// Whether it writes a file or link of the root at this path.
     fn writes_at(&self, path: ResolvedPath) -> bool {
         matches!(self, Self::File(_) | Self::Symlink(_)) && !path.in_run()
+    }
+
+    /// Whether root owns what it makes.
+    fn is_root_s(&self) -> bool {
+        match self {
+            Self::File(file) => matches!(file.access.owner, None | Some((0, _))),
+            _ => true,
+        }
     }
 
     /// What a failure of it is reported as.

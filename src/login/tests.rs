@@ -590,6 +590,51 @@ fn a_file_that_refuses_is_served_from_run() {
     drop(attributes);
 }
 
+/// What one user has made of his home costs no other: alice's directory is, as it
+/// were, a read-only subvolume of btrfs, bob's is full.
+#[test]
+fn a_home_that_refuses_costs_its_user_alone() {
+    if !is_root("a_home_that_refuses_costs_its_user_alone") {
+        return;
+    }
+    let fixture = debian();
+    let old = block("old\n");
+    in_own_mounts(|| {
+        for (user, uid, option) in [("alice", 1000, "ro"), ("bob", 1001, "nr_inodes=2")] {
+            let directory = format!("/home/{user}/.ssh");
+            let keys = format!("{directory}/authorized_keys");
+            fixture.directory(&directory);
+            let flags = nix::mount::MsFlags::empty();
+            let host = fixture.host(&directory);
+            let none = None::<&str>;
+            let options = (option != "ro").then_some(option);
+            nix::mount::mount(Some("tmpfs"), &host, Some("tmpfs"), flags, options).unwrap();
+            fixture.access(&directory, 0o700, uid, uid);
+            fixture.file(&keys, &old);
+            fixture.access(&keys, 0o600, uid, uid);
+            if option == "ro" {
+                let flags = nix::mount::MsFlags::MS_REMOUNT | nix::mount::MsFlags::MS_RDONLY;
+                nix::mount::mount(none, &host, none, flags, none).unwrap();
+            }
+        }
+        let said = auto(&fixture, &[("alice", "a"), ("bob", "b"), ("root", "r")]);
+        assert_eq!(
+            said,
+            [
+                "!write: /home/alice/.ssh/authorized_keys: Read-only file system",
+                "!write: /home/bob/.ssh/authorized_keys: No space left on device",
+                "root: 1 key in /root/.ssh/authorized_keys",
+                "wrote /run/onecontext/copies/home/alice/.ssh/authorized_keys",
+                "alice: 1 key in /home/alice/.ssh/authorized_keys",
+                "wrote /run/onecontext/copies/home/bob/.ssh/authorized_keys",
+                "bob: 1 key in /home/bob/.ssh/authorized_keys",
+            ]
+        );
+        assert_eq!(fixture.text(ALICE_KEYS), block("a\n"));
+    });
+    assert_eq!(fixture.text(ROOT_KEYS), block("r\n"));
+}
+
 /// Nothing fits into the root: all is served from /run, and said.
 #[test]
 fn a_full_root_is_served_from_run() {
