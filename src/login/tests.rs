@@ -635,6 +635,26 @@ fn a_home_that_refuses_costs_its_user_alone() {
     assert_eq!(fixture.text(ROOT_KEYS), block("r\n"));
 }
 
+/// What sshd takes is more than the content.
+#[test]
+fn a_file_that_refuses_is_served_with_its_mode() {
+    if !is_root("a_file_that_refuses_is_served_with_its_mode") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(ALICE_KEYS, block("a\n"));
+    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+    fixture.access(ALICE_KEYS, 0o666, 1000, 100);
+    let Some(_immutable) = Attribute::set(fixture.host(ALICE_KEYS), 'i') else {
+        return;
+    };
+    in_own_mounts(|| {
+        let said = auto(&fixture, &[("alice", "a")]);
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
+    });
+}
+
 /// Nothing fits into the root: all is served from /run, and said.
 #[test]
 fn a_full_root_is_served_from_run() {
