@@ -728,6 +728,22 @@ fn a_huge_file_costs_its_user_alone() {
     }
 }
 
+/// Keys of an earlier context that stay are said.
+#[test]
+fn keys_in_a_huge_file_are_not_kept_silently() {
+    if !is_root("keys_in_a_huge_file_are_not_kept_silently") {
+        return;
+    }
+    let fixture = debian();
+    let content = block("old\n") + &"#\n".repeat(LARGEST as usize / 2);
+    fixture.file(ALICE_KEYS, &content);
+    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+    fixture.access(ALICE_KEYS, 0o600, 1000, 100);
+    let said = auto(&fixture, &[("root", "r")]);
+    let problem = "!remove keys of user: alice: more than 8 MiB: remove keys from it";
+    assert!(said.contains(&problem.to_string()), "{said:?}");
+}
+
 #[test]
 fn dropbear_on_a_sealed_root_needs_a_file_to_mount_over() {
     if !is_root("dropbear_on_a_sealed_root_needs_a_file_to_mount_over") {
