@@ -240,6 +240,8 @@ fn a_file_that_refuses_is_asked_for_again() {
     let fixture = Fixture::new();
     fixture.file("etc/a", "old");
     fixture.file("etc/b", "old");
+    // A directory cannot be replaced by a file.
+    fixture.directory("run/d");
     let Some(_immutable) = Attribute::set(fixture.host("etc/a"), 'i') else {
         return;
     };
@@ -252,6 +254,7 @@ fn a_file_that_refuses_is_asked_for_again() {
                     _ => changes.run_file(b"/run/a", b"new").unwrap(),
                 }
             }
+            changes.run_file(b"/run/d", b"new").unwrap();
             changes.note(&[b"said once"]);
         });
         // The next ones still find a root that can be written.
@@ -266,6 +269,7 @@ fn a_file_that_refuses_is_asked_for_again() {
         [
             "!write: /etc/a: Operation not permitted",
             "wrote /etc/b",
+            "!write: /run/d: Is a directory",
             "wrote /run/a",
             "said once",
             "!write: /etc/a: Operation not permitted",

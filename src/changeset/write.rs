@@ -87,7 +87,8 @@ impl<'a> Writer<'_, 'a> {
         let mut is_new = false;
         for change in changes.list() {
             // It was said before.
-            if refused.contains(&change.path) && change.action.writes_at(change.path) {
+            let writes = change.action.writes();
+            if writes && refused.contains(&change.path) {
                 continue;
             }
             report.begin(change.action.step(), change.path.path());
@@ -104,9 +105,11 @@ impl<'a> Writer<'_, 'a> {
                 }
                 Err(error) => {
                     report.problem(change.action.step(), change.path.path(), error);
-                    if is_writable && change.action.writes_at(change.path) {
-                        is_new = true;
+                    if writes {
                         refused.push(change.path);
+                    }
+                    if writes && is_writable && !change.path.in_run() {
+                        is_new = true;
                         // Whatever else is to be written would fail as well.
                         if self.is_of_all(change, error) {
                             self.refuses_writes = true;
@@ -140,9 +143,9 @@ impl<'a> Writer<'_, 'a> {
 }
 
 impl Action<'_> {
-    /// Whether it writes a file or link of the root at this path.
-    fn writes_at(&self, path: ResolvedPath) -> bool {
-        matches!(self, Self::File(_) | Self::Symlink(_)) && !path.in_run()
+    /// Whether it writes a file or link.
+    fn writes(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Symlink(_))
     }
 
     /// Whether root owns what it makes.
