@@ -8,7 +8,7 @@ use rustix::fs::{
     openat, renameat, statx, symlinkat, unlinkat,
 };
 use rustix::io::{self, Errno};
-use rustix::mount::mount_bind;
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
@@ -23,9 +23,10 @@ use crate::image::{ResolvedPath, Root};
 const SELINUX: &CStr = c"security.selinux";
 /// A label longer than this many bytes is not copied.
 const LONGEST_LABEL: usize = 512;
-/// A file whose attributes have more bytes than this, names and values, is not
-/// replaced: a user may have given it hundreds of megabytes (xfs), for which
-/// neither the memory nor the time is there.
+/// A file whose attributes have values of more bytes than this is not replaced: a
+/// user may have given it hundreds of megabytes (xfs), for which neither the memory
+/// nor the time is there. Of their names the kernel lists no more, either
+/// (linux/limits.h, `XATTR_LIST_MAX`).
 const LARGEST_ATTRIBUTES: usize = 64 << 10;
 const TOO_MANY_ATTRIBUTES: Error =
     Error::new(&"more than 64 KiB of extended attributes (xattr(7))");
@@ -339,24 +340,19 @@ impl<'a> Root<'a> {
     /// with a list, the group's bits are the list's mask.
     fn copy_attributes(&self, from: &OwnedFd, to: &OwnedFd) -> Result<(), Error> {
         let arena = self.arena();
-        let mut left = LARGEST_ATTRIBUTES;
-        let mut room = |length| match left.checked_sub(length) {
-            Some(less) => {
-                left = less;
-                Ok(arena.bytes(length))
-            }
-            None => Err(TOO_MANY_ATTRIBUTES),
-        };
         let names = match flistxattr_query(from) {
             Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
-            Ok(length) => room(length)?,
+            Ok(length) => arena.bytes(length),
             Err(errno) => return Err(errno.into()),
         };
         let length = flistxattr(from, &mut *names)?;
+        let mut left = LARGEST_ATTRIBUTES;
         for name in split(names.get(..length).unwrap_or_default(), |byte| byte == 0) {
             if name == b"system.posix_acl_access" || name.starts_with(b"user.") {
                 let name = c_str(arena, &[name])?;
-                let value = room(fgetxattr_query(from, name)?)?;
+                let length = fgetxattr_query(from, name)?;
+                left = left.checked_sub(length).ok_or(TOO_MANY_ATTRIBUTES)?;
+                let value = arena.bytes(length);
                 let length = fgetxattr(from, name, &mut *value)?;
                 let value = value.get(..length).unwrap_or_default();
                 fsetxattr(to, name, value, XattrFlags::empty())?;
@@ -374,13 +370,19 @@ impl<'a> Root<'a> {
 
     /// Mounts a file over another.
     fn bind(&self, source: ResolvedPath<'a>, point: ResolvedPath<'a>) -> Result<(), Error> {
-        let source = self.open_resolved(source, OFlags::PATH)?;
-        let point = self.open_resolved(point, OFlags::PATH)?;
         // mount(2) takes paths; these cannot be led astray (proc(5)).
-        Ok(mount_bind(
-            self.proc_path(source.as_fd())?,
-            self.proc_path(point.as_fd())?,
-        )?)
+        let source = self.open_resolved(source, OFlags::PATH)?;
+        let source_path = self.proc_path(source.as_fd())?;
+        loop {
+            let point = self.open_resolved(point, OFlags::PATH)?;
+            let point_path = self.proc_path(point.as_fd())?;
+            match mount_bind(source_path, point_path) {
+                // What an earlier run mounted there has been replaced since, and
+                // takes no mount.
+                Err(Errno::NOENT) => unmount(point_path, UnmountFlags::DETACH)?,
+                answer => return Ok(answer?),
+            }
+        }
     }
 
     fn proc_path(&self, file: BorrowedFd) -> Result<&'a CStr, Error> {

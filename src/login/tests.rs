@@ -635,6 +635,38 @@ fn a_home_that_refuses_costs_its_user_alone() {
     assert_eq!(fixture.text(ROOT_KEYS), block("r\n"));
 }
 
+/// What is mounted over a file is replaced with the context.
+#[test]
+fn a_file_that_refuses_is_served_anew() {
+    if !is_root("a_file_that_refuses_is_served_anew") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(ALICE_KEYS, "");
+    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+    fixture.access(ALICE_KEYS, 0o600, 1000, 100);
+    let Some(_immutable) = Attribute::set(fixture.host(ALICE_KEYS), 'i') else {
+        return;
+    };
+    in_own_mounts(|| {
+        for (keys, block) in [
+            (&[("alice", "a")][..], block("a\n")),
+            (&[("alice", "b")], block("b\n")),
+            (&[], block("")),
+        ] {
+            auto(&fixture, keys);
+            assert_eq!(fixture.text(ALICE_KEYS), block);
+            let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+            let place = fixture.host(ALICE_KEYS);
+            let place = place.to_str().unwrap();
+            assert_eq!(
+                mounts.lines().filter(|line| line.contains(place)).count(),
+                1
+            );
+        }
+    });
+}
+
 /// What sshd takes is more than the content.
 #[test]
 fn a_file_that_refuses_is_served_with_its_mode() {
