@@ -157,6 +157,32 @@ fn a_root_that_cannot_go_back_is_told() {
     });
 }
 
+/// Such as a subvolume of btrfs, while another one holds /var.
+#[test]
+fn other_mounts_of_the_file_system_stay_as_they_are() {
+    if !is_root("other_mounts_of_the_file_system_stay_as_they_are") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let path = fixture.top().join("root");
+    let other = fixture.top().join("other");
+    fs::create_dir(&other).unwrap();
+    in_own_mounts(|| {
+        mount(Some("tmpfs"), &other, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        mount(Some(&other), &path, NONE, MsFlags::MS_BIND, NONE).unwrap();
+        fixture.directory("etc");
+        let flags = MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_RDONLY;
+        remount(&path, flags);
+        let before = statvfs(&path).unwrap().flags();
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            writer.apply(report, |_, changes| file(root, b"/etc/a", b"x", changes));
+        });
+        assert_eq!(said, ["wrote /etc/a"]);
+        assert_eq!(statvfs(&path).unwrap().flags(), before);
+        fs::write(other.join("etc/b"), "still writable").unwrap();
+    });
+}
+
 /// A root that stays read-only: a bind mount below a mount that is not ours
 /// to remount, as an image on squashfs would be.
 #[test]
