@@ -490,7 +490,7 @@ fn on_a_sealed_root_keys_are_mounted_over_or_in_run() {
 
         assert_eq!(
             fixture.text(MAIN),
-            "# Made by onecontext: the root is read-only, and keys are in /run as well.\n\
+            "# Made by onecontext: some keys are in /run.\n\
              AuthorizedKeysFile .ssh/a /run/onecontext/keys/%u\n\
              Include /etc/ssh/sshd_config.d/*.conf\nUseDNS no\n"
         );
@@ -532,7 +532,7 @@ fn host_keys_of_a_sealed_root_are_made_in_a_copy() {
         assert_eq!(fixture.text(ROOT_KEYS), block("k\n"));
         assert_eq!(
             fixture.text("/etc/ssh/sshd_config"),
-            "# Made by onecontext: the root is read-only, and keys are in /run as well.\n\
+            "# Made by onecontext: some keys are in /run.\n\
              AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 \
              /run/onecontext/keys/%u\nInclude /usr/etc/ssh/sshd_config\n"
         );
