@@ -157,6 +157,43 @@ fn a_root_that_cannot_go_back_is_told() {
     });
 }
 
+/// Its files would be hidden by a directory that has but some of them.
+#[test]
+fn an_incomplete_copy_is_not_mounted() {
+    if !is_root("an_incomplete_copy_is_not_mounted") {
+        return;
+    }
+    let fixture = Fixture::new();
+    fixture.file("etc/ssh/ssh_host_ed25519_key", "secret");
+    fixture.file("etc/ssh/sshd_config", "old");
+    in_own_mounts(|| {
+        let run = fixture.top().join("run");
+        // Room for the directories and one file.
+        let size = Some("nr_inodes=6");
+        mount(Some("tmpfs"), &run, Some("tmpfs"), MsFlags::empty(), size).unwrap();
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            writer.apply(report, |_, changes| {
+                let name = b"sshd_config";
+                let file = File::public(b"new");
+                changes.push(Change {
+                    path: root.resolve(b"/etc/ssh").unwrap(),
+                    action: Action::BindCopyOver(Replaced { name, file }),
+                    done: b"",
+                });
+            });
+        });
+        assert_eq!(
+            said,
+            [
+                "wrote /run/onecontext/copies/etc/ssh/ssh_host_ed25519_key",
+                "!write: /run/onecontext/copies/etc/ssh/sshd_config: No space left on device",
+                "!mount over: /etc/ssh: an incomplete copy",
+            ]
+        );
+        assert_eq!(fixture.text("etc/ssh/sshd_config"), "old");
+    });
+}
+
 /// Such as a subvolume of btrfs, while another one holds /var.
 #[test]
 fn other_mounts_of_the_file_system_stay_as_they_are() {
@@ -473,7 +510,7 @@ fn a_file_with_very_many_attributes_is_left_alone() {
                 return;
             }
         }
-        let said = "!write: /etc/a: more than 64 KiB of extended attributes (xattr(7))";
+        let said = "!write: /etc/a: more than 64 KiB of attributes";
         assert_eq!(write(), [said]);
         assert_eq!(fixture.text("etc/a"), "old");
         assert_eq!(fs::read_dir(fixture.host("etc")).unwrap().count(), 1);

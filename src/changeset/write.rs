@@ -28,8 +28,7 @@ const LONGEST_LABEL: usize = 512;
 /// nor the time is there. Of their names the kernel lists no more, either
 /// (linux/limits.h, `XATTR_LIST_MAX`).
 const LARGEST_ATTRIBUTES: usize = 64 << 10;
-const TOO_MANY_ATTRIBUTES: Error =
-    Error::new(&"more than 64 KiB of extended attributes (xattr(7))");
+const TOO_MANY_ATTRIBUTES: Error = Error::new(&"more than 64 KiB of attributes");
 
 impl<'a> Writer<'_, 'a> {
     /// Lets `decide` say what should be written, and does it. Where the root, or
@@ -93,7 +92,7 @@ impl<'a> Writer<'_, 'a> {
                 continue;
             }
             report.begin(change.action.step(), change.path.path());
-            match self.make(change) {
+            match self.make(change, refused) {
                 Ok(()) => {
                     let mut line = report.line();
                     if change.done.is_empty() {
@@ -134,8 +133,16 @@ impl<'a> Writer<'_, 'a> {
         }
     }
 
-    fn make(&self, change: &Change<'a>) -> Result<(), Error> {
+    fn make(&self, change: &Change<'a>, refused: &[ResolvedPath<'a>]) -> Result<(), Error> {
         match &change.action {
+            // Half of a directory is worse than what is there.
+            Action::Bind(source)
+                if refused
+                    .iter()
+                    .any(|path| path.path().starts_with(source.path())) =>
+            {
+                Err(Error::new(&"an incomplete copy"))
+            }
             Action::Bind(source) => self.root.bind(*source, change.path),
             Action::Removal => self.root.remove(change.path),
             action => self.root.replace(change.path, action),
