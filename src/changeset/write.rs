@@ -91,20 +91,21 @@ impl<'a> Writer<'_, 'a> {
             if writes && refused.contains(&change.path) {
                 continue;
             }
-            report.begin(change.action.step(), change.path.path());
+            let (step, path) = (change.action.step(), change.path.path());
+            report.begin(step, path);
             match self.make(change, refused) {
                 Ok(()) => {
                     let mut line = report.line();
                     if change.done.is_empty() {
-                        let path = Escaped(change.path.path());
-                        uwrite!(line, "{} {}", change.action.participle(), path);
+                        let made = change.action.participle();
+                        uwrite!(line, "{} {}", made, Escaped(path));
                     } else {
                         line.extend(change.done);
                     }
                     report.say(Level::Note, line);
                 }
                 Err(error) => {
-                    report.problem(change.action.step(), change.path.path(), error);
+                    report.problem(step, path, error);
                     if writes {
                         refused.push(change.path);
                     }
