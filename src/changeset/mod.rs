@@ -142,7 +142,7 @@ pub struct Changes<'a> {
     arena: &'a Arena,
     list: Vector<'a, Change<'a>>,
     remarks: Vector<'a, (Level, &'a [u8])>,
-    /// Files of the root that an earlier try could not write.
+    /// Files that an earlier try could not write.
     refused: &'a [ResolvedPath<'a>],
 }
 
@@ -157,7 +157,7 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// Nothing, where these files of the root could not be written.
+    /// Nothing, where these files could not be written.
     fn without(arena: &'a Arena, refused: &'a [ResolvedPath<'a>]) -> Self {
         Self {
             refused,

@@ -36,11 +36,10 @@ impl<'a> Changes<'a> {
             Action::Symlink(target) if root.read_link(path.path())? == Some(*target) => {}
             Action::Removal if !is_regular(root, path)? => {}
             Action::BindOver(file) => {
-                let found = if_there(root.read_resolved(path))?;
-                if found.is_none_or(|found| found.content != file.content) {
+                let folder = Folder::Made(Access::FOLDER);
+                let file = File { folder, ..*file };
+                if !is_file(root, path, &file)? {
                     let copy = copy_of(path, self.arena)?;
-                    let folder = Folder::Made(Access::FOLDER);
-                    let file = File { folder, ..*file };
                     self.file_if_pending(root, copy, file)?;
                     self.bind(change, copy);
                 }

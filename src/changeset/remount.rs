@@ -119,7 +119,7 @@ impl<'r, 'a> Writer<'r, 'a> {
         }
     }
 
-    fn check_writable(&self) -> io::Result<()> {
+    pub(super) fn check_writable(&self) -> io::Result<()> {
         let root = self.root.directory();
         accessat(root, c".", fs::Access::WRITE_OK, AtFlags::empty())
     }
@@ -170,8 +170,14 @@ fn flags_of_mount(description: &[u8], mounts: &[u8]) -> Option<MountFlags> {
     let line = lines(mounts).find(|line| words(line).next() == Some(number))?;
     // NUMBER PARENT DEVICE ROOT POINT OPTIONS [FIELD]... - TYPE SOURCE OPTIONS
     let of_mount = words(line).nth(5)?;
-    let of_file_system = words(line).skip_while(|word| *word != b"-").nth(3)?;
-    let mut flags = MountFlags::empty();
+    // The source may be empty.
+    let of_file_system = words(line).last()?;
+    let mut flags = match of_file_system.starts_with(b"ro") {
+        true => MountFlags::empty(),
+        // The mount alone is read-only. Others of this file system are not, and
+        // must not become so when it is put back.
+        false => MountFlags::BIND,
+    };
     for option in [of_mount, of_file_system]
         .into_iter()
         .flat_map(|options| split(options, |byte| byte == b','))
@@ -221,12 +227,13 @@ mod tests {
             29 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n\
             291 29 8:2 / /sysroot ro,nosuid,nodev,noexec,nosymfollow,noatime master:3 shared:2 \
             - ext4 /dev/sda2 ro,sync,dirsync,mand,lazytime,seclabel\n\
-            30 29 8:3 /a\\040b /x rw - xfs - rw,lazytime\n";
+            30 29 8:3 /a\\040b /x ro - xfs - rw,lazytime\n\
+            31 29 0:9 / /y ro,nodev - tmpfs  ro\n";
         let flags = |number: &str| {
             let description = format!("pos:\t0\nflags:\t012200000\nmnt_id:\t{number}\nino:\t2\n");
             flags_of_mount(description.as_bytes(), mounts)
         };
-        assert_eq!(flags("29"), Some(MountFlags::empty()));
+        assert_eq!(flags("29"), Some(MountFlags::BIND));
         assert_eq!(
             flags("291"),
             Some(
@@ -240,7 +247,8 @@ mod tests {
                     | MountFlags::LAZYTIME
             )
         );
-        assert_eq!(flags("30"), Some(MountFlags::LAZYTIME));
+        assert_eq!(flags("30"), Some(MountFlags::BIND | MountFlags::LAZYTIME));
+        assert_eq!(flags("31"), Some(MountFlags::NODEV));
         assert_eq!(flags("2"), None);
         assert_eq!(flags_of_mount(b"pos:\t0\n", mounts), None);
         assert_eq!(flags_of_mount(b"mnt_id:\t9\n", b"9 1 8:1 / /\n"), None);

@@ -157,6 +157,69 @@ fn a_root_that_cannot_go_back_is_told() {
     });
 }
 
+/// Its files would be hidden by a directory that has but some of them.
+#[test]
+fn an_incomplete_copy_is_not_mounted() {
+    if !is_root("an_incomplete_copy_is_not_mounted") {
+        return;
+    }
+    let fixture = Fixture::new();
+    fixture.file("etc/ssh/ssh_host_ed25519_key", "secret");
+    fixture.file("etc/ssh/sshd_config", "old");
+    in_own_mounts(|| {
+        let run = fixture.top().join("run");
+        // Room for the directories and one file.
+        let size = Some("nr_inodes=6");
+        mount(Some("tmpfs"), &run, Some("tmpfs"), MsFlags::empty(), size).unwrap();
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            writer.apply(report, |_, changes| {
+                let name = b"sshd_config";
+                let file = File::public(b"new");
+                changes.push(Change {
+                    path: root.resolve(b"/etc/ssh").unwrap(),
+                    action: Action::BindCopyOver(Replaced { name, file }),
+                    done: b"",
+                });
+            });
+        });
+        assert_eq!(
+            said,
+            [
+                "wrote /run/onecontext/copies/etc/ssh/ssh_host_ed25519_key",
+                "!write: /run/onecontext/copies/etc/ssh/sshd_config: No space left on device",
+                "!mount over: /etc/ssh: an incomplete copy",
+            ]
+        );
+        assert_eq!(fixture.text("etc/ssh/sshd_config"), "old");
+    });
+}
+
+/// Such as a subvolume of btrfs, while another one holds /var.
+#[test]
+fn other_mounts_of_the_file_system_stay_as_they_are() {
+    if !is_root("other_mounts_of_the_file_system_stay_as_they_are") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let path = fixture.top().join("root");
+    let other = fixture.top().join("other");
+    fs::create_dir(&other).unwrap();
+    in_own_mounts(|| {
+        mount(Some("tmpfs"), &other, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        mount(Some(&other), &path, NONE, MsFlags::MS_BIND, NONE).unwrap();
+        fixture.directory("etc");
+        let flags = MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_RDONLY;
+        remount(&path, flags);
+        let before = statvfs(&path).unwrap().flags();
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            writer.apply(report, |_, changes| file(root, b"/etc/a", b"x", changes));
+        });
+        assert_eq!(said, ["wrote /etc/a"]);
+        assert_eq!(statvfs(&path).unwrap().flags(), before);
+        fs::write(other.join("etc/b"), "still writable").unwrap();
+    });
+}
+
 /// A root that stays read-only: a bind mount below a mount that is not ours
 /// to remount, as an image on squashfs would be.
 #[test]
@@ -240,6 +303,8 @@ fn a_file_that_refuses_is_asked_for_again() {
     let fixture = Fixture::new();
     fixture.file("etc/a", "old");
     fixture.file("etc/b", "old");
+    // A directory cannot be replaced by a file.
+    fixture.directory("run/d");
     let Some(_immutable) = Attribute::set(fixture.host("etc/a"), 'i') else {
         return;
     };
@@ -252,6 +317,7 @@ fn a_file_that_refuses_is_asked_for_again() {
                     _ => changes.run_file(b"/run/a", b"new").unwrap(),
                 }
             }
+            changes.run_file(b"/run/d", b"new").unwrap();
             changes.note(&[b"said once"]);
         });
         // The next ones still find a root that can be written.
@@ -266,6 +332,7 @@ fn a_file_that_refuses_is_asked_for_again() {
         [
             "!write: /etc/a: Operation not permitted",
             "wrote /etc/b",
+            "!write: /run/d: Is a directory",
             "wrote /run/a",
             "said once",
             "!write: /etc/a: Operation not permitted",
@@ -411,6 +478,45 @@ fn what_replaces_a_file_has_its_list_and_attributes() {
     });
     assert_eq!(fixture.stat("etc/a").0, 0o600);
     assert_eq!(get(c"system.posix_acl_access"), list_for_user_1000(0));
+}
+
+/// They would take the memory and the time of the steps behind it.
+#[test]
+fn a_file_with_very_many_attributes_is_left_alone() {
+    use rustix::fs::{XattrFlags, lsetxattr};
+    if !is_root("a_file_with_very_many_attributes_is_left_alone") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let path = fixture.top().join("root");
+    in_own_mounts(|| {
+        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        fixture.file("etc/a", "old");
+        let write = || {
+            fixture.apply(Policy::Auto, |root, writer, report| {
+                writer.apply(report, |_, changes| file(root, b"/etc/a", b"new", changes));
+            })
+        };
+        let path = CString::new(fixture.host("etc/a").as_os_str().as_bytes()).unwrap();
+        for name in [c"user.1", c"user.2"] {
+            if let Err(errno) = lsetxattr(
+                path.as_c_str(),
+                name,
+                &[b'x'; 33 << 10],
+                XattrFlags::empty(),
+            ) {
+                eprintln!("skipped: tmpfs takes no attributes: {errno}");
+                assert!(std::env::var_os("CI").is_none(), "CI needs them");
+                return;
+            }
+        }
+        let said = "!write: /etc/a: more than 64 KiB of attributes";
+        assert_eq!(write(), [said]);
+        assert_eq!(fixture.text("etc/a"), "old");
+        assert_eq!(fs::read_dir(fixture.host("etc")).unwrap().count(), 1);
+        rustix::fs::lremovexattr(path.as_c_str(), c"user.2").unwrap();
+        assert_eq!(write(), ["wrote /etc/a"]);
+    });
 }
 
 #[test]

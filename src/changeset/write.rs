@@ -8,7 +8,7 @@ use rustix::fs::{
     openat, renameat, statx, symlinkat, unlinkat,
 };
 use rustix::io::{self, Errno};
-use rustix::mount::mount_bind;
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
@@ -23,6 +23,12 @@ use crate::image::{ResolvedPath, Root};
 const SELINUX: &CStr = c"security.selinux";
 /// A label longer than this many bytes is not copied.
 const LONGEST_LABEL: usize = 512;
+/// A file whose attributes have values of more bytes than this is not replaced: a
+/// user may have given it hundreds of megabytes (xfs), for which neither the memory
+/// nor the time is there. Of their names the kernel lists no more, either
+/// (linux/limits.h, `XATTR_LIST_MAX`).
+const LARGEST_ATTRIBUTES: usize = 64 << 10;
+const TOO_MANY_ATTRIBUTES: Error = Error::new(&"more than 64 KiB of attributes");
 
 impl<'a> Writer<'_, 'a> {
     /// Lets `decide` say what should be written, and does it. Where the root, or
@@ -81,28 +87,32 @@ impl<'a> Writer<'_, 'a> {
         let mut is_new = false;
         for change in changes.list() {
             // It was said before.
-            if refused.contains(&change.path) && change.action.writes_at(change.path) {
+            let writes = change.action.writes();
+            if writes && refused.contains(&change.path) {
                 continue;
             }
-            report.begin(change.action.step(), change.path.path());
-            match self.make(change) {
+            let (step, path) = (change.action.step(), change.path.path());
+            report.begin(step, path);
+            match self.make(change, refused) {
                 Ok(()) => {
                     let mut line = report.line();
                     if change.done.is_empty() {
-                        let path = Escaped(change.path.path());
-                        uwrite!(line, "{} {}", change.action.participle(), path);
+                        let made = change.action.participle();
+                        uwrite!(line, "{} {}", made, Escaped(path));
                     } else {
                         line.extend(change.done);
                     }
                     report.say(Level::Note, line);
                 }
                 Err(error) => {
-                    report.problem(change.action.step(), change.path.path(), error);
-                    if is_writable && change.action.writes_at(change.path) {
-                        is_new = true;
+                    report.problem(step, path, error);
+                    if writes {
                         refused.push(change.path);
+                    }
+                    if writes && is_writable && !change.path.in_run() {
+                        is_new = true;
                         // Whatever else is to be written would fail as well.
-                        if error.is(&[Errno::ROFS, Errno::NOSPC]) {
+                        if self.is_of_all(change, error) {
                             self.refuses_writes = true;
                             return true;
                         }
@@ -113,8 +123,27 @@ impl<'a> Writer<'_, 'a> {
         is_new
     }
 
-    fn make(&self, change: &Change<'a>) -> Result<(), Error> {
+    /// Whether an error is one of the whole root. A user can make a read-only
+    /// subvolume of a directory (btrfs-subvolume(8)), or fill it (ext4 has room for
+    /// some million names): that costs nobody else.
+    fn is_of_all(&self, change: &Change<'a>, error: Error) -> bool {
+        match error.errno() {
+            Some(Errno::ROFS) => self.check_writable().is_err(),
+            Some(Errno::NOSPC) => change.action.is_root_s(),
+            _ => false,
+        }
+    }
+
+    fn make(&self, change: &Change<'a>, refused: &[ResolvedPath<'a>]) -> Result<(), Error> {
         match &change.action {
+            // Half of a directory is worse than what is there.
+            Action::Bind(source)
+                if refused
+                    .iter()
+                    .any(|path| path.path().starts_with(source.path())) =>
+            {
+                Err(Error::new(&"an incomplete copy"))
+            }
             Action::Bind(source) => self.root.bind(*source, change.path),
             Action::Removal => self.root.remove(change.path),
             action => self.root.replace(change.path, action),
@@ -123,9 +152,17 @@ impl<'a> Writer<'_, 'a> {
 }
 
 impl Action<'_> {
-    /// Whether it writes a file or link of the root at this path.
-    fn writes_at(&self, path: ResolvedPath) -> bool {
-        matches!(self, Self::File(_) | Self::Symlink(_)) && !path.in_run()
+    /// Whether it writes a file or link.
+    fn writes(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Symlink(_))
+    }
+
+    /// Whether root owns what it makes.
+    fn is_root_s(&self) -> bool {
+        match self {
+            Self::File(file) => matches!(file.access.owner, None | Some((0, _))),
+            _ => true,
+        }
     }
 
     /// What a failure of it is reported as.
@@ -317,10 +354,13 @@ impl<'a> Root<'a> {
             Err(errno) => return Err(errno.into()),
         };
         let length = flistxattr(from, &mut *names)?;
+        let mut left = LARGEST_ATTRIBUTES;
         for name in split(names.get(..length).unwrap_or_default(), |byte| byte == 0) {
             if name == b"system.posix_acl_access" || name.starts_with(b"user.") {
                 let name = c_str(arena, &[name])?;
-                let value = arena.bytes(fgetxattr_query(from, name)?);
+                let length = fgetxattr_query(from, name)?;
+                left = left.checked_sub(length).ok_or(TOO_MANY_ATTRIBUTES)?;
+                let value = arena.bytes(length);
                 let length = fgetxattr(from, name, &mut *value)?;
                 let value = value.get(..length).unwrap_or_default();
                 fsetxattr(to, name, value, XattrFlags::empty())?;
@@ -338,13 +378,19 @@ impl<'a> Root<'a> {
 
     /// Mounts a file over another.
     fn bind(&self, source: ResolvedPath<'a>, point: ResolvedPath<'a>) -> Result<(), Error> {
-        let source = self.open_resolved(source, OFlags::PATH)?;
-        let point = self.open_resolved(point, OFlags::PATH)?;
         // mount(2) takes paths; these cannot be led astray (proc(5)).
-        Ok(mount_bind(
-            self.proc_path(source.as_fd())?,
-            self.proc_path(point.as_fd())?,
-        )?)
+        let source = self.open_resolved(source, OFlags::PATH)?;
+        let source_path = self.proc_path(source.as_fd())?;
+        loop {
+            let point = self.open_resolved(point, OFlags::PATH)?;
+            let point_path = self.proc_path(point.as_fd())?;
+            match mount_bind(source_path, point_path) {
+                // What an earlier run mounted there has been replaced since, and
+                // takes no mount.
+                Err(Errno::NOENT) => unmount(point_path, UnmountFlags::DETACH)?,
+                answer => return Ok(answer?),
+            }
+        }
     }
 
     fn proc_path(&self, file: BorrowedFd) -> Result<&'a CStr, Error> {

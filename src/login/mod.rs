@@ -192,6 +192,8 @@ impl<'a> Logins<'_, 'a> {
         // A link, or what is no file or directory, is none that we made.
         let directory = if_there(file.directory)?.flatten();
         let content = match file.content {
+            // Nobody knows whether keys of ours are in it.
+            Err(error) if error == TOO_LARGE => return Err(error),
             Err(error) if error.errno().is_none() => None,
             content => if_there(content)?.flatten(),
         };

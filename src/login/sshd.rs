@@ -88,7 +88,7 @@ fn copy_config<'a>(
     // The first value counts, and a Match ends with the file that it is in
     // (sshd_config(5)).
     let mut text = arena.vector();
-    text.extend(b"# Made by onecontext: the root is read-only, and keys are in /run as well.\n");
+    text.extend(b"# Made by onecontext: some keys are in /run.\n");
     text.extend(b"AuthorizedKeysFile");
     for pattern in config.key_files() {
         text.push(b' ');

@@ -490,7 +490,7 @@ fn on_a_sealed_root_keys_are_mounted_over_or_in_run() {
 
         assert_eq!(
             fixture.text(MAIN),
-            "# Made by onecontext: the root is read-only, and keys are in /run as well.\n\
+            "# Made by onecontext: some keys are in /run.\n\
              AuthorizedKeysFile .ssh/a /run/onecontext/keys/%u\n\
              Include /etc/ssh/sshd_config.d/*.conf\nUseDNS no\n"
         );
@@ -532,7 +532,7 @@ fn host_keys_of_a_sealed_root_are_made_in_a_copy() {
         assert_eq!(fixture.text(ROOT_KEYS), block("k\n"));
         assert_eq!(
             fixture.text("/etc/ssh/sshd_config"),
-            "# Made by onecontext: the root is read-only, and keys are in /run as well.\n\
+            "# Made by onecontext: some keys are in /run.\n\
              AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 \
              /run/onecontext/keys/%u\nInclude /usr/etc/ssh/sshd_config\n"
         );
@@ -588,6 +588,103 @@ fn a_file_that_refuses_is_served_from_run() {
     assert_eq!(fixture.text(ALICE_KEYS), "alice's own\n");
     assert_eq!(fixture.text(ROOT_KEYS), block("r\n"));
     drop(attributes);
+}
+
+/// What one user has made of his home costs no other: alice's directory is, as it
+/// were, a read-only subvolume of btrfs, bob's is full.
+#[test]
+fn a_home_that_refuses_costs_its_user_alone() {
+    if !is_root("a_home_that_refuses_costs_its_user_alone") {
+        return;
+    }
+    let fixture = debian();
+    let old = block("old\n");
+    in_own_mounts(|| {
+        for (user, uid, option) in [("alice", 1000, "ro"), ("bob", 1001, "nr_inodes=2")] {
+            let directory = format!("/home/{user}/.ssh");
+            let keys = format!("{directory}/authorized_keys");
+            fixture.directory(&directory);
+            let flags = nix::mount::MsFlags::empty();
+            let host = fixture.host(&directory);
+            let none = None::<&str>;
+            let options = (option != "ro").then_some(option);
+            nix::mount::mount(Some("tmpfs"), &host, Some("tmpfs"), flags, options).unwrap();
+            fixture.access(&directory, 0o700, uid, uid);
+            fixture.file(&keys, &old);
+            fixture.access(&keys, 0o600, uid, uid);
+            if option == "ro" {
+                let flags = nix::mount::MsFlags::MS_REMOUNT | nix::mount::MsFlags::MS_RDONLY;
+                nix::mount::mount(none, &host, none, flags, none).unwrap();
+            }
+        }
+        let said = auto(&fixture, &[("alice", "a"), ("bob", "b"), ("root", "r")]);
+        assert_eq!(
+            said,
+            [
+                "!write: /home/alice/.ssh/authorized_keys: Read-only file system",
+                "!write: /home/bob/.ssh/authorized_keys: No space left on device",
+                "root: 1 key in /root/.ssh/authorized_keys",
+                "wrote /run/onecontext/copies/home/alice/.ssh/authorized_keys",
+                "alice: 1 key in /home/alice/.ssh/authorized_keys",
+                "wrote /run/onecontext/copies/home/bob/.ssh/authorized_keys",
+                "bob: 1 key in /home/bob/.ssh/authorized_keys",
+            ]
+        );
+        assert_eq!(fixture.text(ALICE_KEYS), block("a\n"));
+    });
+    assert_eq!(fixture.text(ROOT_KEYS), block("r\n"));
+}
+
+/// What is mounted over a file is replaced with the context.
+#[test]
+fn a_file_that_refuses_is_served_anew() {
+    if !is_root("a_file_that_refuses_is_served_anew") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(ALICE_KEYS, "");
+    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+    fixture.access(ALICE_KEYS, 0o600, 1000, 100);
+    let Some(_immutable) = Attribute::set(fixture.host(ALICE_KEYS), 'i') else {
+        return;
+    };
+    in_own_mounts(|| {
+        for (keys, block) in [
+            (&[("alice", "a")][..], block("a\n")),
+            (&[("alice", "b")], block("b\n")),
+            (&[], block("")),
+        ] {
+            auto(&fixture, keys);
+            assert_eq!(fixture.text(ALICE_KEYS), block);
+            let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+            let place = fixture.host(ALICE_KEYS);
+            let place = place.to_str().unwrap();
+            assert_eq!(
+                mounts.lines().filter(|line| line.contains(place)).count(),
+                1
+            );
+        }
+    });
+}
+
+/// What sshd takes is more than the content.
+#[test]
+fn a_file_that_refuses_is_served_with_its_mode() {
+    if !is_root("a_file_that_refuses_is_served_with_its_mode") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(ALICE_KEYS, block("a\n"));
+    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+    fixture.access(ALICE_KEYS, 0o666, 1000, 100);
+    let Some(_immutable) = Attribute::set(fixture.host(ALICE_KEYS), 'i') else {
+        return;
+    };
+    in_own_mounts(|| {
+        let said = auto(&fixture, &[("alice", "a")]);
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
+    });
 }
 
 /// Nothing fits into the root: all is served from /run, and said.
@@ -661,6 +758,22 @@ fn a_huge_file_costs_its_user_alone() {
         let bob = "bob: 1 key in /home/bob/.ssh/authorized_keys".to_string();
         assert!(said.contains(&bob), "{said:?}");
     }
+}
+
+/// Keys of an earlier context that stay are said.
+#[test]
+fn keys_in_a_huge_file_are_not_kept_silently() {
+    if !is_root("keys_in_a_huge_file_are_not_kept_silently") {
+        return;
+    }
+    let fixture = debian();
+    let content = block("old\n") + &"#\n".repeat(LARGEST as usize / 2);
+    fixture.file(ALICE_KEYS, &content);
+    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+    fixture.access(ALICE_KEYS, 0o600, 1000, 100);
+    let said = auto(&fixture, &[("root", "r")]);
+    let problem = "!remove keys of user: alice: more than 8 MiB: remove keys from it";
+    assert!(said.contains(&problem.to_string()), "{said:?}");
 }
 
 #[test]
