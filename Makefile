@@ -51,8 +51,13 @@ BOOT = $(CARGO) test --release --no-fail-fast --test boot --test handover \
 test-first: setup all
 	$(BOOT) $(call tier,first)
 
-test-boots: setup all ## every other boot
+test-boots: test-second powercut ## every other boot, and power cuts
+
+test-second: setup all
 	$(BOOT) $(addprefix --skip ,$(call tier,first) $(call tier,matrix) $(call tier,bench))
+
+powercut: setup all ## cut the power while it writes, on ext4, xfs and btrfs
+	$(CARGO) test --release --test powercut -- --ignored --nocapture
 
 # Hours: every boot of every tier, or those whose names contain one of BOOTS,
 # half of the TIMES with the processors busy.
@@ -91,4 +96,4 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 .PHONY: all install setup demo test test-fast test-programs test-first test-boots \
-	test-matrix bench lint fuzz clean help
+	test-second powercut test-matrix bench lint fuzz clean help
