@@ -52,8 +52,16 @@ others = $(addprefix --skip ,$(call tier,first) $(call tier,matrix) $(call tier,
 test-first: setup all
 	@CARGO="$(CARGO)" tests/boots first $(call tier,first)
 
-test-boots: setup all ## every other boot
+test-boots: test-second test-hang powercut ## every other boot, hangs, power cuts
+
+test-second: setup all
 	@CARGO="$(CARGO)" tests/boots others $(others)
+
+test-hang: setup all ## file systems that never answer
+	$(CARGO) test --release --test namespace -- --ignored
+
+powercut: setup all ## cut the power while it writes, on ext4, xfs and btrfs
+	$(CARGO) test --release --test powercut -- --ignored --nocapture
 
 # Hours: every boot of every tier, or those whose names contain one of BOOTS,
 # half of the TIMES with the processors busy.
@@ -93,4 +101,4 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 .PHONY: all install setup demo test test-fast test-programs test-first test-boots \
-	test-matrix bench lint fuzz clean help
+	test-second powercut test-matrix bench lint fuzz clean help

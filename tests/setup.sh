@@ -20,9 +20,12 @@ missing=$(
 		genisoimage genisoimage
 		mandoc mandoc
 		mkfs.erofs erofs-utils
+		mkfs.btrfs btrfs-progs
+		mkfs.xfs xfsprogs
 		mksquashfs squashfs-tools
 		mmdebstrap mmdebstrap
 		ping iputils-ping
+		qemu-storage-daemon qemu-utils
 		qemu-system-x86_64 qemu-system-x86
 		shellcheck shellcheck
 		strace strace

@@ -884,8 +884,13 @@ fn managers_that_nothing_is_known_of_are_named_in_one_line() {
             ),
             "{said:?}"
         );
+        // One of them may make this file itself.
+        assert!(
+            said.contains(&"!hand over: /etc/resolv.conf: File name too long".into()),
+            "{said:?}"
+        );
         let long = said.iter().filter(|line| line.contains("too long"));
-        assert!(long.count() <= 2, "{said:?}");
+        assert!(long.count() <= 3, "{said:?}");
     });
 }
 

@@ -80,9 +80,10 @@ impl<'a> NetworkFacts<'a> {
             managers,
             systemd: units::is_init(root),
             // NetworkManager makes the file itself.
-            resolv_conf: match wanted.resolv_conf && !managers.has(Manager::NetworkManager) {
-                true => ResolvConf::read(root).map(Some),
-                false => Ok(None),
+            resolv_conf: match managers.find(Manager::NetworkManager) {
+                Ok(false) if wanted.resolv_conf => ResolvConf::read(root).map(Some),
+                Err(error) if wanted.resolv_conf => Err(error),
+                _ => Ok(None),
             },
             interfaces: match managers.has(Manager::Ifupdown) {
                 true => Interfaces::read(root).map(Some),

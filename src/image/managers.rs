@@ -2,6 +2,7 @@
 use super::systemd::units::{self, Unit};
 use super::{Root, initd, netplan};
 use crate::base::error::Error;
+use crate::base::text::split;
 
 /// A program of the root that configures its NICs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +151,15 @@ impl<'a> Managers<'a> {
     /// Whether this one is enabled.
     pub fn has(&self, manager: Manager) -> bool {
         self.enabled.iter().any(|one| one.manager == manager)
+    }
+
+    /// The same, or why that could not be found out.
+    pub fn find(&self, manager: Manager) -> Result<bool, Error> {
+        let is_it = |name: &[u8]| name.trim_ascii_start() == manager.name();
+        match self.unknown {
+            Some((names, error)) if split(names, |byte| byte == b',').any(is_it) => Err(error),
+            _ => Ok(self.has(manager)),
+        }
     }
 
     /// Whether they do DHCP, so that nobody else need to.

@@ -144,12 +144,14 @@ impl<'a, 'k> Kernel<'a, 'k> {
         wait: &mut dyn FnMut() -> bool,
     ) -> Vector<'a, Binding<'a>> {
         loop {
-            let physical = self.physical_devices();
+            let listed = self.physical_devices();
+            let physical = listed.unwrap_or_default();
             let sys_net = self.machine.sys_net.as_ref().map(AsFd::as_fd);
             let bindings = bind(self.arena, links, physical, sys_net);
             if bindings.iter().all(|binding| binding.device.is_some()) || !wait() {
                 for (link, binding) in links.iter().zip(bindings.iter()) {
-                    if !binding.problem.is_empty() {
+                    // What could not be listed is not known to be missing.
+                    if !binding.problem.is_empty() && listed.is_some() {
                         self.mismatch(link, binding.problem, physical);
                     }
                 }
@@ -190,17 +192,18 @@ impl<'a, 'k> Kernel<'a, 'k> {
         self.report.say(Level::Problem, line);
     }
 
-    /// The network cards, in the kernel's order.
-    fn physical_devices(&mut self) -> &'a [Device<'a>] {
+    /// The network cards, in the kernel's order; `None`, and a word why, if it
+    /// does not list them.
+    fn physical_devices(&mut self) -> Option<&'a [Device<'a>]> {
         let arena = self.arena;
         let mut devices = arena.vector();
         self.message.links();
-        self.list("list the network devices: RTM_GETLINK", &mut |reply| {
+        let listed = self.list("list the network devices: RTM_GETLINK", &mut |reply| {
             if let Some(device) = reply.link().filter(|device| device.physical) {
                 devices.push(device.copy(arena));
             }
         });
-        devices.finish()
+        listed.then_some(&*devices.finish())
     }
 
     /// The device of this name, if there is one.

@@ -1,0 +1,43 @@
+//! All that is below a directory, to be compared and made again.
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A file, a link or a directory: its mode, its owner, its content or target.
+pub type Entry = (u32, (u32, u32), Vec<u8>);
+/// All entries of some directories, by path.
+pub type Tree = BTreeMap<PathBuf, Entry>;
+
+/// What is in these directories of `top`, by its path below `top`.
+pub fn tree(top: &Path, directories: &[&str]) -> Tree {
+    let mut tree = Tree::new();
+    let mut directories: Vec<_> = directories.iter().map(PathBuf::from).collect();
+    while let Some(directory) = directories.pop() {
+        let list = fs::read_dir(top.join(&directory)).unwrap();
+        for entry in list.map(Result::unwrap) {
+            let path = directory.join(entry.file_name());
+            let data = entry.path().symlink_metadata().unwrap();
+            let content = if data.is_symlink() {
+                let target = fs::read_link(entry.path()).unwrap();
+                target.into_os_string().into_encoded_bytes()
+            } else if data.is_dir() {
+                directories.push(path.clone());
+                vec![]
+            } else {
+                fs::read(entry.path()).unwrap()
+            };
+            tree.insert(path, (data.mode(), (data.uid(), data.gid()), content));
+        }
+    }
+    tree
+}
+
+/// The paths at which two trees differ, in order.
+pub fn difference<'t>(one: &'t Tree, other: &'t Tree) -> Vec<&'t Path> {
+    let paths: BTreeSet<_> = one.keys().chain(other.keys()).collect();
+    let differ = paths
+        .into_iter()
+        .filter(|path| one.get(*path) != other.get(*path));
+    differ.map(PathBuf::as_path).collect()
+}
