@@ -101,4 +101,4 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 .PHONY: all install setup demo test test-fast test-programs test-first test-boots \
-	test-second powercut test-matrix bench lint fuzz clean help
+	test-second test-hang powercut test-matrix bench lint fuzz clean help
