@@ -51,11 +51,7 @@ pub fn apply_in_time<'a>(
         // Better without a limit than not at all.
         Err(errno) => {
             let mut report = Report::new(arena, Console::Kmsg(streams.errors));
-            report.problem(
-                "start a process",
-                b"apply, which has no time limit now",
-                errno,
-            );
+            report.problem("go on without a time limit", b"fork", errno);
             apply(arena, options, streams, None, out).max(Status::Wrong)
         }
     }

@@ -14,7 +14,7 @@ const PRIORITY: &[u8] = b"<3>";
 #[cold]
 #[inline(never)]
 pub fn fatal(line: &[u8], status: i32) -> ! {
-    // Of what fails here nobody can be told.
+    // If this fails, there is nobody left to tell.
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     if let Ok(kmsg) = openat(CWD, c"/dev/kmsg", flags, Mode::empty()) {
         let _ = rustix::io::write(kmsg, line);

@@ -13,6 +13,7 @@ use super::text::Text;
 
 /// The longest step that is kept, in bytes; what is more is left out.
 const LONGEST: usize = 1024;
+
 /// What both processes see. Atomic, since one may write while the other reads.
 pub struct Progress {
     /// The exit status and 1 more, since new memory is zero: not done.
