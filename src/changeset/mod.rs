@@ -126,6 +126,9 @@ pub enum Label {
     /// That of the directory with the type `ssh_home_t`, which the policies
     /// give to `~/.ssh` and all in it (selinux-policy, ssh.fc).
     SshHome,
+    /// That of the directory with the type `net_conf_t`, which the policies
+    /// give to `/etc/resolv.conf` (selinux-policy, sysnetwork.fc).
+    NetConf,
 }
 
 /// How a directory should be.

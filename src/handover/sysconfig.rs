@@ -13,7 +13,7 @@ use super::render::{HEAD, bind_over, device, fill, ip_route, is_v4, links, repla
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, cut, format, lines, same, unquoted};
-use crate::changeset::{Changes, RootAccess};
+use crate::changeset::{Changes, Label, RootAccess};
 use crate::image::config::ConfigDirectory;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Route};
 
@@ -269,7 +269,7 @@ impl<'a> LinkFiles<'_, 'a> {
         let file = self.directory.file(self.arena, name);
         let rendered = file.and_then(|file| match file.content {
             None if self.text.is_empty() => Ok(()),
-            _ => replace(file, text, self.access, changes),
+            _ => replace(file, text, Label::Neighbour, self.access, changes),
         });
         if let Err(error) = rendered {
             let path = self.arena.concat(&[self.syntax.folder, name]);
