@@ -145,6 +145,8 @@ pub struct Changes<'a> {
     arena: &'a Arena,
     list: Vector<'a, Change<'a>>,
     remarks: Vector<'a, (Level, &'a [u8])>,
+    /// The booted system is to write the root.
+    root_is_written_later: bool,
 }
 
 impl<'a> Changes<'a> {
@@ -154,6 +156,7 @@ impl<'a> Changes<'a> {
             arena,
             list: arena.vector(),
             remarks: arena.vector(),
+            root_is_written_later: false,
         }
     }
 
@@ -223,11 +226,18 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    /// Whether anything is to be written outside of the run directory.
+    /// The booted system is to write the root, so that must be possible.
+    pub fn root_is_written_later(&mut self) {
+        self.root_is_written_later = true;
+    }
+
+    /// Whether anything is to be written outside of the run directory, now or
+    /// later.
     pub fn touch_root(&self) -> bool {
-        self.list
-            .iter()
-            .any(|change| !change.path.in_run() && !matches!(change.action, Action::Bind(_)))
+        let is_of_root = |change: &Change| !change.path.in_run();
+        let is_mount = |change: &Change| matches!(change.action, Action::Bind(_));
+        self.root_is_written_later
+            || (self.list.iter()).any(|change| is_of_root(change) && !is_mount(change))
     }
 
     /// A step cannot be done: the step, its operand, the reason.
