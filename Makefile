@@ -44,7 +44,7 @@ test-programs: setup all
 	CI=true $(CARGO) test --release --no-fail-fast --tests
 
 # `make test-boots` runs each boot that tests/tiers does not name.
-tier = $(shell sed -n 's/^$(1) //p' tests/tiers)
+tier = $(shell sed -n 's/^$(1) [a-z]* //p' tests/tiers)
 BOOT = $(CARGO) test --release --no-fail-fast --test boot --test handover \
 	-- --ignored --test-threads=2 --exact
 

@@ -4,6 +4,7 @@
 //!
 //! Each is `#[ignore]`d, and in one of the tiers of `tests/tiers`.
 
+#[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "tests/handover uses the rest")]
 mod support;
 
