@@ -8,7 +8,8 @@ BINARY = target/release/onecontext
 SHELL_SCRIPTS = dracut/50onecontext/*.sh \
 	initramfs-tools/hooks/* initramfs-tools/scripts/*/* \
 	tests/setup.sh tests/matrix tests/images/build tests/images/bake \
-	tests/images/customize tests/images/manager tests/images/pack .ci/run
+	tests/images/convert tests/images/customize tests/images/files \
+	tests/images/manager tests/images/pack .ci/run
 
 all: ## build the release binary (default)
 	$(CARGO) build --release

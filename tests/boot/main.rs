@@ -8,6 +8,8 @@
 #[allow(dead_code, reason = "tests/handover uses the rest")]
 mod support;
 
+mod roots;
+
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::PathBuf;
