@@ -8,7 +8,8 @@ BINARY = target/release/onecontext
 SHELL_SCRIPTS = dracut/50onecontext/*.sh \
 	initramfs-tools/hooks/* initramfs-tools/scripts/*/* \
 	tests/setup.sh tests/boots tests/support/boots.sh tests/matrix \
-	tests/images/build tests/images/bake tests/images/customize \
+	tests/images/build tests/images/bake tests/images/convert \
+	tests/images/customize tests/images/files \
 	tests/images/manager tests/images/pack .ci/run
 
 all: ## build the release binary (default)
@@ -46,7 +47,7 @@ test-programs: setup all
 	CI=true $(CARGO) test --release --no-fail-fast --tests
 
 # `make test-boots` runs each boot that tests/tiers does not name.
-tier = $(shell sed -n 's/^$(1) //p' tests/tiers)
+tier = $(shell sed -n 's/^$(1) [a-z]* //p' tests/tiers)
 others = $(addprefix --skip ,$(call tier,first) $(call tier,matrix) $(call tier,bench))
 
 test-first: setup all

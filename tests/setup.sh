@@ -18,9 +18,10 @@ missing=$(
 		debugfs e2fsprogs
 		dnsmasq dnsmasq-base
 		genisoimage genisoimage
+		lvm lvm2
 		mandoc mandoc
-		mkfs.erofs erofs-utils
 		mkfs.btrfs btrfs-progs
+		mkfs.erofs erofs-utils
 		mkfs.xfs xfsprogs
 		mksquashfs squashfs-tools
 		mmdebstrap mmdebstrap

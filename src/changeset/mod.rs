@@ -126,6 +126,9 @@ pub enum Label {
     /// That of the directory with the type `ssh_home_t`, which the policies
     /// give to `~/.ssh` and all in it (selinux-policy, ssh.fc).
     SshHome,
+    /// That of the directory with the type `net_conf_t`, which the policies
+    /// give to `/etc/resolv.conf` (selinux-policy, sysnetwork.fc).
+    NetConf,
 }
 
 /// How a directory should be.
@@ -144,6 +147,8 @@ pub struct Changes<'a> {
     remarks: Vector<'a, (Level, &'a [u8])>,
     /// Files that an earlier try could not write.
     refused: &'a [ResolvedPath<'a>],
+    /// The booted system is to write the root.
+    root_is_written_later: bool,
 }
 
 impl<'a> Changes<'a> {
@@ -154,6 +159,7 @@ impl<'a> Changes<'a> {
             list: arena.vector(),
             remarks: arena.vector(),
             refused: &[],
+            root_is_written_later: false,
         }
     }
 
@@ -240,11 +246,18 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    /// Whether anything is to be written outside of the run directory.
+    /// The booted system is to write the root, so that must be possible.
+    pub fn root_is_written_later(&mut self) {
+        self.root_is_written_later = true;
+    }
+
+    /// Whether anything is to be written outside of the run directory, now or
+    /// later.
     pub fn touch_root(&self) -> bool {
-        self.list
-            .iter()
-            .any(|change| !change.path.in_run() && !matches!(change.action, Action::Bind(_)))
+        let is_of_root = |change: &Change| !change.path.in_run();
+        let is_mount = |change: &Change| matches!(change.action, Action::Bind(_));
+        self.root_is_written_later
+            || (self.list.iter()).any(|change| is_of_root(change) && !is_mount(change))
     }
 
     /// A step cannot be done: the step, its operand, the reason.

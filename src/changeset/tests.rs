@@ -553,6 +553,15 @@ fn labels_are_those_of_the_neighbours() {
             file(root, b"/root/file", b"new", changes);
             file(root, b"/root/other", b"new", changes);
             file(root, b"/plain/other", b"new", changes);
+            let access = Access {
+                label: Label::NetConf,
+                ..Access::PUBLIC
+            };
+            let what = File {
+                access,
+                ..File::public(b"new")
+            };
+            changes.file(root.resolve(b"/root/resolv.conf").unwrap(), what);
             let access = |mode| Access {
                 mode,
                 owner: None,
@@ -577,5 +586,7 @@ fn labels_are_those_of_the_neighbours() {
     assert_eq!(get("root/.ssh/authorized_keys"), ssh);
     assert_eq!(get("root/file"), Some(b"u:r:own_t\0".to_vec()));
     assert_eq!(get("root/other"), Some(LABEL.to_vec()));
+    let net = Some(b"system_u:object_r:net_conf_t:s0:c1,c2\0".to_vec());
+    assert_eq!(get("root/resolv.conf"), net);
     assert_eq!(get("plain/other"), None);
 }

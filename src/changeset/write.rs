@@ -339,7 +339,8 @@ impl<'a> Root<'a> {
         }
         match rule {
             Label::Neighbour => above,
-            Label::SshHome => ssh_home(self.arena(), above),
+            Label::SshHome => with_type(self.arena(), above, b"ssh_home_t"),
+            Label::NetConf => with_type(self.arena(), above, b"net_conf_t"),
         }
     }
 
@@ -444,16 +445,16 @@ fn set_access(file: BorrowedFd, access: &Access, label: &[u8]) -> io::Result<()>
     }
 }
 
-/// `user:role:type[:level]` with `ssh_home_t` for its type.
-fn ssh_home<'a>(arena: &'a Arena, label: &'a [u8]) -> &'a [u8] {
-    let Some((user, (role, kind))) =
+/// `user:role:type[:level]` with another type.
+fn with_type<'a>(arena: &'a Arena, label: &'a [u8], kind: &[u8]) -> &'a [u8] {
+    let Some((user, (role, rest))) =
         cut(label, b':').and_then(|(user, rest)| Some((user, cut(rest, b':')?)))
     else {
         return b"";
     };
-    match cut(kind, b':') {
-        Some((_, level)) => arena.concat(&[user, b":", role, b":ssh_home_t:", level]),
+    match cut(rest, b':') {
+        Some((_, level)) => arena.concat(&[user, b":", role, b":", kind, b":", level]),
         // The NUL that xattrs of SELinux end with.
-        None => arena.concat(&[user, b":", role, b":ssh_home_t\0"]),
+        None => arena.concat(&[user, b":", role, b":", kind, b"\0"]),
     }
 }

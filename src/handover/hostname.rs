@@ -5,7 +5,7 @@ use super::render::replace;
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::lines;
-use crate::changeset::{Changes, RootAccess};
+use crate::changeset::{Changes, Label, RootAccess};
 use crate::image::config::ConfigFile;
 use crate::plan::Plan;
 
@@ -28,7 +28,10 @@ pub fn render<'a>(
     match old {
         None => Ok(()),
         Some(old) if old == hostname => Ok(()),
-        Some(_) => replace(file, arena.concat(&[hostname, b"\n"]), access, changes),
+        Some(_) => {
+            let text = arena.concat(&[hostname, b"\n"]);
+            replace(file, text, Label::Neighbour, access, changes)
+        }
     }
 }
 

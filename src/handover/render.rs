@@ -4,7 +4,7 @@ use ufmt::{Formatter, uDisplay, uWrite};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, format};
-use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
+use crate::changeset::{Access, Action, Change, Changes, File, Label, RootAccess};
 use crate::image::FileContent;
 use crate::image::config::ConfigFile;
 use crate::plan::bound::{BoundLink, BoundPlan};
@@ -115,17 +115,24 @@ pub fn ip_route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
 }
 
 /// Brings a file of the root to `content`: replaced where the root is written,
-/// else mounted over.
+/// else mounted over. Where there is none yet, it gets this label.
 pub fn replace<'a>(
     file: &ConfigFile<'a>,
     content: &'a [u8],
+    label: Label,
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let new = File::public(content);
     let is_writable = changes.access_to(file.path, access) == RootAccess::Writable;
     if is_writable || file.path.in_run() {
-        let access = file.content.map_or(Access::PUBLIC, Access::of);
+        let access = match file.content {
+            Some(old) => Access::of(old),
+            None => Access {
+                label,
+                ..Access::PUBLIC
+            },
+        };
         changes.file(file.path, File { access, ..new });
         return Ok(());
     }

@@ -6,7 +6,7 @@ use super::render::{HEAD, replace};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text};
-use crate::changeset::{Changes, RootAccess};
+use crate::changeset::{Changes, Label, RootAccess};
 use crate::image::facts::NetworkFacts;
 use crate::image::managers::Manager;
 use crate::plan::Plan;
@@ -50,7 +50,13 @@ pub fn render<'a>(
         return Err(Error::new(&"leads to a file system of the kernel"));
     }
     lines(&mut text, plan, "nameserver ", "search ");
-    replace(resolv_conf.file, text.finish(), access, changes)?;
+    replace(
+        resolv_conf.file,
+        text.finish(),
+        Label::NetConf,
+        access,
+        changes,
+    )?;
     if count(plan).0 > ASKED {
         changes.note(&[b"/etc/resolv.conf: most programs ask only the first 3 name servers"]);
     }

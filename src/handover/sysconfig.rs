@@ -4,7 +4,7 @@
 use super::render::{HEAD, device, fill, links, replace};
 use crate::base::arena::Arena;
 use crate::base::text::{Ip, Text, format};
-use crate::changeset::{Changes, RootAccess};
+use crate::changeset::{Changes, Label, RootAccess};
 use crate::image::config::ConfigDirectory;
 use crate::plan::bound::BoundPlan;
 use crate::plan::{Link, Prefix};
@@ -103,7 +103,7 @@ impl LinkFiles<'_, '_> {
         let file = folder.directory.file(self.arena, name);
         let rendered = file.and_then(|file| match file.content {
             None if self.text.is_empty() => Ok(()),
-            _ => replace(file, text, folder.access, self.changes),
+            _ => replace(file, text, Label::Neighbour, folder.access, self.changes),
         });
         if let Err(error) = rendered {
             let path = self.arena.concat(&[folder.path, name]);

@@ -2,7 +2,7 @@ use std::fs;
 use std::net::IpAddr;
 
 use super::*;
-use crate::changeset::Policy;
+use crate::changeset::{Action, Label, Policy};
 use crate::image::Root;
 use crate::image::facts::Wanted;
 use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
@@ -159,6 +159,32 @@ fn resolv_conf_is_made_or_replaced() {
         );
         assert_eq!(fixture.text("etc/resolv.conf"), RESOLV_CONF);
     }
+}
+
+/// The type that restorecon(8) wants for it, not that of the directory.
+#[test]
+fn a_new_resolv_conf_gets_its_own_label() {
+    let fixture = Fixture::new();
+    fixture.directory("etc");
+    let dns = servers();
+    let plan = Plan { dns: &dns, ..EMPTY };
+    let arena = Arena::new();
+    let root = fixture.root(&arena);
+    let mut changes = Changes::new(&arena);
+    decide(
+        &bound(&arena, &plan),
+        &root,
+        true,
+        RootAccess::Writable,
+        &mut changes,
+    );
+    let [change] = changes.list() else {
+        panic!("{}", changes.list().len());
+    };
+    let Action::File(file) = change.action else {
+        panic!("no file");
+    };
+    assert_eq!(file.access.label, Label::NetConf);
 }
 
 #[test]

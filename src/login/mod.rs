@@ -319,9 +319,11 @@ impl<'a> Logins<'_, 'a> {
         let is_present = file.home.is_present();
         let access = changes.access_to(file.path, self.access);
         let may_be_written_later = access != RootAccess::ReadOnly;
+        // Whether the root can be written says nothing of another file system.
+        let is_elsewhere = matches!(file.home, Home::MountedLater);
         let way = if file.path.in_run() || access == RootAccess::Writable && is_present {
             Way::Replace
-        } else if may_be_written_later && self.facts.systemd? {
+        } else if (may_be_written_later || is_elsewhere) && self.facts.systemd? {
             // A mount over the file would make later renames over it fail.
             Way::Tmpfiles
         } else if existing.file.is_some() {

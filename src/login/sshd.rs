@@ -49,8 +49,14 @@ pub fn decide<'a>(
             &"installed, but no unit starts it: add ssh.service or sshd.service to the image",
         ),
     }
-    let makes_host_keys = matches!(facts.host_keys, HostKeys::Missing(_) | HostKeys::Made);
-    if keys_in_run || access == RootAccess::ReadOnly && facts.is_openssh() && makes_host_keys {
+    let makes_host_keys =
+        facts.is_openssh() && matches!(facts.host_keys, HostKeys::Missing(_) | HostKeys::Made);
+    if makes_host_keys && access == RootAccess::Writable {
+        // They are made in /etc/ssh; where that proves to be read-only, this
+        // is decided anew.
+        changes.root_is_written_later();
+    }
+    if keys_in_run || makes_host_keys && access == RootAccess::ReadOnly {
         copy_config(arena, facts, changes)?;
     }
     match facts.host_keys {

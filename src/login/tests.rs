@@ -776,6 +776,38 @@ fn keys_in_a_huge_file_are_not_kept_silently() {
     assert!(said.contains(&problem.to_string()), "{said:?}");
 }
 
+/// Nothing of the root is to be written but, in the booted system, host keys.
+#[test]
+fn a_sealed_root_with_a_home_of_its_own() {
+    if !is_root("a_sealed_root_with_a_home_of_its_own") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file("etc/fstab", "LABEL=home /home ext4 defaults 0 2\n");
+    fs::remove_file(fixture.host("etc/ssh/ssh_host_ed25519_key")).unwrap();
+    in_own_mounts(|| {
+        if !seal(&fixture) {
+            return;
+        }
+        let keys = [("alice", "k")];
+        let said = auto(&fixture, &keys);
+        assert!(said.iter().all(|line| !line.starts_with('!')), "{said:?}");
+        let lines = fixture.text(TMPFILES);
+        assert!(
+            lines.contains("f+ /home/alice/.ssh/authorized_keys2 0600 1000 100 - "),
+            "{lines}"
+        );
+        assert!(!fixture.has("/run/onecontext/keys"));
+        assert!(fixture.has("/run/systemd/system/onecontext-hostkeys.service"));
+        // Where ssh-keygen(1) will put them can be written.
+        assert!(said.contains(&"mounted over /etc/ssh".into()), "{said:?}");
+        fixture.file("etc/ssh/ssh_host_ed25519_key", "");
+        fs::remove_file(fixture.host("etc/ssh/ssh_host_ed25519_key")).unwrap();
+        assert_idempotent(&fixture, Policy::Auto, &keys);
+    });
+    assert!(!fixture.has("/etc/ssh/sshd_config"));
+}
+
 #[test]
 fn dropbear_on_a_sealed_root_needs_a_file_to_mount_over() {
     if !is_root("dropbear_on_a_sealed_root_needs_a_file_to_mount_over") {

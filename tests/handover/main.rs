@@ -6,7 +6,7 @@
 //! Each is `#[ignore]`d, and in one of the tiers of `tests/tiers`.
 
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "tests/boot.rs uses the rest")]
+#[allow(dead_code, reason = "tests/boot uses the rest")]
 mod support;
 
 mod cloud_init;

@@ -58,7 +58,7 @@ impl Image {
     }
 
     /// The key that is in such a root's authorized_keys.
-    #[allow(dead_code, reason = "tests/boot.rs alone uses it")]
+    #[allow(dead_code, reason = "tests/boot alone uses it")]
     pub fn own_key(self) -> Key {
         Key::of(self.folder().join("key"))
     }

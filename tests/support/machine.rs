@@ -9,6 +9,7 @@ use super::{assert_can_boot, command, run, running_test, top};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -42,6 +43,10 @@ pub enum Drive {
     SecondCdrom,
     /// A plain virtio disk.
     Virtio,
+    /// The same, and it gives no more than 64 bytes a second: what reads a block of
+    /// it waits for a minute.
+    #[allow(dead_code, reason = "tests/boot alone uses it")]
+    Stuck,
 }
 
 /// A file system that takes no writes.
@@ -68,6 +73,30 @@ pub enum Own {
     NoKeys,
 }
 
+/// Another format of the root, and folders that are file systems of their own:
+/// words of `tests/images/convert`.
+#[derive(Clone, Copy)]
+struct Layout {
+    format: &'static str,
+    apart: &'static [&'static str],
+}
+
+impl Layout {
+    /// How the kernel is told of the root.
+    fn parameters(self) -> &'static str {
+        match self.format {
+            "btrfs" | "btrfs-frozen" => "root=LABEL=root rootflags=subvol=@ ro",
+            "lvm" => "root=/dev/machine/root ro",
+            // It has no label.
+            "squashfs" => "root=/dev/vda rootfstype=squashfs ro",
+            _ => ON_EXT4,
+        }
+    }
+}
+
+/// How the kernel is told of a root as images have it.
+const ON_EXT4: &str = "root=LABEL=root ro";
+
 /// A machine before it is started.
 pub struct Machine {
     image: Image,
@@ -77,6 +106,7 @@ pub struct Machine {
     first_nic: &'static str,
     read_only: bool,
     immutable: Option<(Format, Own)>,
+    layout: Option<Layout>,
     namespace: Option<Namespace>,
     disks: Vec<String>,
     kernel: String,
@@ -95,6 +125,7 @@ impl Machine {
             first_nic: "virtio-net-pci",
             read_only: false,
             immutable: None,
+            layout: None,
             namespace: None,
             disks: Vec::new(),
             kernel: String::new(),
@@ -140,6 +171,13 @@ impl Machine {
         self.read_only()
     }
 
+    /// Its root, with its edits, is converted by `tests/images/convert` to this
+    /// format, these folders being file systems of their own.
+    pub fn layout(mut self, format: &'static str, apart: &'static [&'static str]) -> Machine {
+        self.layout = Some(Layout { format, apart });
+        self
+    }
+
     /// Its NICs are in these networks, not in QEMU's own.
     pub fn in_network(mut self, network: &Network) -> Machine {
         self.namespace = Some(network.namespace.clone());
@@ -153,6 +191,7 @@ impl Machine {
             Drive::Cdrom => "if=ide,index=0,media=cdrom",
             Drive::SecondCdrom => "if=ide,index=2,media=cdrom",
             Drive::Virtio => "if=virtio,readonly=on",
+            Drive::Stuck => "if=virtio,readonly=on,throttling.bps-total=64",
         };
         self.disks.push(format!("file={file},format=raw,{drive}"));
         self
@@ -208,11 +247,33 @@ impl Machine {
         root
     }
 
+    /// The same converted, and what is apart from it.
+    fn converted(&self, layout: Layout) -> (PathBuf, Vec<PathBuf>) {
+        let disks = self.folder().join("disks");
+        fs::create_dir(&disks).unwrap();
+        run(Command::new(top().join("tests/images/convert"))
+            .arg(self.root())
+            .arg(&disks)
+            .arg(layout.format)
+            .args(layout.apart)
+            .stdin(Stdio::null()));
+        // That one stays in /var.
+        let apart = layout.apart.iter().filter(|folder| **folder != "root");
+        let disk = |folder: &&str| disks.join(folder).with_extension("img");
+        (disks.join("root.img"), apart.map(disk).collect())
+    }
+
     /// Lays the machine out and starts it.
     pub fn start(self) -> Running {
-        let (root, parameters) = match self.immutable {
-            None => (self.root(), "root=LABEL=root ro".to_string()),
-            Some((format, own)) => {
+        let mut apart = Vec::new();
+        let (root, parameters) = match (self.immutable, self.layout) {
+            (None, None) => (self.root(), ON_EXT4.to_string()),
+            (None, Some(layout)) => {
+                let (root, others) = self.converted(layout);
+                apart = others;
+                (root, layout.parameters().to_string())
+            }
+            (Some((format, own)), _) => {
                 assert_eq!(self.edits, "");
                 let root = self.image.immutable_root(format, own);
                 let name = format.name();
@@ -261,6 +322,11 @@ impl Machine {
                 self.kernel
             ))
             .args(["-drive", &root_drive]);
+        for disk in apart {
+            let disk = disk.display();
+            qemu.arg("-drive")
+                .arg(format!("file={disk},format=raw,if=virtio,cache=unsafe"));
+        }
         for disk in &self.disks {
             qemu.args(["-drive", disk]);
         }
@@ -315,6 +381,9 @@ impl Machine {
             started: Instant::now(),
             servers,
             namespace: self.namespace,
+            image: self.image,
+            root,
+            format: self.layout.map(|layout| layout.format),
             serial,
             qemu,
             shell_input,
@@ -331,6 +400,10 @@ pub struct Running {
     /// Networks, and where their machine's SSH server is.
     servers: Vec<(u8, String, u16)>,
     namespace: Option<Namespace>,
+    image: Image,
+    root: PathBuf,
+    /// What it was converted to.
+    format: Option<&'static str>,
     serial: PathBuf,
     qemu: Child,
     shell_input: ChildStdin,
@@ -400,6 +473,35 @@ impl Running {
         shell
     }
 
+    /// Ends the machine. Which files and directories of its converted root are
+    /// others than before it was started, of what has reached its disk.
+    pub fn changed_files(&mut self) -> Vec<String> {
+        self.end();
+        let list = self.root.with_file_name("files");
+        let before = fs::read_to_string(list).unwrap();
+        let after = run(Command::new(top().join("tests/images/files"))
+            .arg(&self.root)
+            .arg(self.format.unwrap())
+            .stdin(Stdio::null()));
+        let before: BTreeSet<_> = before.lines().collect();
+        let after: BTreeSet<_> = after.lines().collect();
+        let path = |line: &&str| line.split('\t').next().unwrap().to_string();
+        let changed: BTreeSet<_> = before.symmetric_difference(&after).map(path).collect();
+        changed.into_iter().collect()
+    }
+
+    /// Ends the machine. Fails if its root's disk is not, byte for byte, that of
+    /// its image.
+    pub fn assert_root_is_that_of_the_image(&mut self) {
+        self.end();
+        run(command("cmp").arg(self.image.root()).arg(&self.root));
+    }
+
+    fn end(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+
     /// What the console has shown so far.
     pub fn console(&self) -> String {
         let bytes = fs::read(&self.serial).unwrap_or_default();
@@ -437,8 +539,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
+        self.end();
         if std::thread::panicking() {
             let console = self.console();
             let lines: Vec<_> = console.lines().collect();

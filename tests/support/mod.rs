@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What `tests/setup.sh` installs, one program for each package.
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 14] = [
     "debugfs",
     "dnsmasq",
     "genisoimage",
+    "lvm",
+    "mkfs.btrfs",
     "mkfs.erofs",
+    "mkfs.xfs",
     "mksquashfs",
     "mmdebstrap",
     "ping",

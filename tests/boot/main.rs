@@ -4,8 +4,11 @@
 //!
 //! Each is `#[ignore]`d, and in one of the tiers of `tests/tiers`.
 
+#[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "tests/handover uses the rest")]
 mod support;
+
+mod roots;
 
 use serde_json::Value;
 use std::io::Write as _;
@@ -614,6 +617,43 @@ fn broken_context_disk() {
         said.iter().any(|line| line.contains("/dev/sr0")),
         "{said:?}"
     );
+}
+
+/// A disk that hangs: the machine boots, and its console says why it has no
+/// context.
+fn stuck_context_disk(image: Image) {
+    let (machine, key) = machine(image);
+    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let mut running = machine
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Stuck)
+        .kernel(SHELL)
+        .start();
+    let mut shell = running.shell();
+
+    assert_untouched(&mut shell);
+    let console = running.console();
+    let said = lines_of_ours(&console);
+    let reason = "apply: given up after 59 s, at: read /dev/vdb";
+    assert!(said.iter().any(|line| line.contains(reason)), "{said:?}");
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn stuck_context_disk_initramfs_tools() {
+    stuck_context_disk(Image::InitramfsTools);
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn stuck_context_disk_dracut() {
+    stuck_context_disk(Image::Dracut);
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn stuck_context_disk_dracut_without_systemd() {
+    stuck_context_disk(Image::DracutWithoutSystemd);
 }
 
 /// A hundred bad lines, and a NIC with more addresses than a line of the kernel

@@ -1,0 +1,241 @@
+//! Roots of other kinds than one ext4 file system with OpenSSH, and what of them
+//! must be as before when the machine has been logged into.
+
+use super::*;
+use support::machine::{Login, Running};
+
+/// What is changed in a root that can be written, outside of /var: two of the
+/// three files that are ours to change, and the host keys that it lacked. The
+/// third, authorized_keys, is in its user's home.
+const CHANGED: [&str; 8] = [
+    "etc/hostname",
+    "etc/resolv.conf",
+    "etc/ssh/ssh_host_ecdsa_key",
+    "etc/ssh/ssh_host_ecdsa_key.pub",
+    "etc/ssh/ssh_host_ed25519_key",
+    "etc/ssh/ssh_host_ed25519_key.pub",
+    "etc/ssh/ssh_host_rsa_key",
+    "etc/ssh/ssh_host_rsa_key.pub",
+];
+
+/// Boots with `one_nic`, whose key is that of `user`, and logs in.
+fn boot(
+    image: Image,
+    user: &str,
+    change: impl FnOnce(Machine) -> Machine,
+) -> (Running, Login, Key) {
+    let (machine, key) = machine(image);
+    let text = one_nic(&key.public) + &format!("USERNAME='{user}'\n");
+    let disk = disk(&machine, Writer::Genisoimage, &text);
+    let machine = machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom);
+    let mut running = change(machine).start();
+    let mut login = running.login(user, 1, &key);
+    assert_one_nic(&mut login, "ens3");
+    (running, login, key)
+}
+
+/// Type and options of what is mounted at a path.
+fn mounted(login: &mut Login, path: &str) -> String {
+    login.run(&format!("findmnt -n -r -o FSTYPE,OPTIONS {path}"))
+}
+
+/// Ends the machine; what has changed in its root, without what others write at
+/// a first boot.
+fn changed(mut running: Running, mut login: Login) -> Vec<String> {
+    login.run("sync");
+    drop(login);
+    let others = [
+        "etc/.updated",
+        "etc/adjtime",
+        "etc/ld.so.cache",
+        "etc/machine-id",
+    ];
+    let mut changed = running.changed_files();
+    changed.retain(|file| !others.contains(&file.as_str()));
+    changed
+}
+
+/// Keys of a user whose home is mounted later are written there by then; a
+/// socket starts sshd.
+#[test]
+#[ignore = "boots a machine"]
+fn xfs_with_home_apart_and_sshd_by_socket() {
+    let (running, mut login, key) = boot(Image::InitramfsTools, "alice", |machine| {
+        machine
+            .layout("xfs", &["home"])
+            .edit("rm /etc/systemd/system/sshd.service")
+            .edit("rm /etc/systemd/system/multi-user.target.wants/ssh.service")
+            .edit("mkdir /etc/systemd/system/sockets.target.wants")
+            .edit(
+                "symlink /etc/systemd/system/sockets.target.wants/ssh.socket \
+                 /lib/systemd/system/ssh.socket",
+            )
+    });
+    assert!(mounted(&mut login, "/").starts_with("xfs rw,"));
+    assert!(mounted(&mut login, "/home").starts_with("ext4 rw,"));
+    let keys = login.run("cat .ssh/authorized_keys2; stat -c '%a %U' .ssh .ssh/authorized_keys2");
+    assert!(
+        keys.ends_with("\n700 alice\n600 alice\n") && keys.contains(&key.public),
+        "{keys}"
+    );
+    // The socket alone: we have enabled nothing beside it.
+    let starts = "systemctl is-active ssh.socket; systemctl show -P TriggeredBy ssh.service; \
+                  find /run/systemd/system -path '*.wants/*ssh*'";
+    assert_eq!(login.run(starts), "active\nssh.socket\n");
+    assert_nothing_failed(&mut login);
+    assert_eq!(changed(running, login), CHANGED);
+}
+
+/// dracut mounts /usr itself.
+#[test]
+#[ignore = "boots a machine"]
+fn btrfs_subvolume_with_usr_apart_dracut() {
+    let (running, mut login, key) = boot(Image::Dracut, "root", |machine| {
+        machine.layout("btrfs", &["usr"])
+    });
+    let root = mounted(&mut login, "/");
+    assert!(
+        root.starts_with("btrfs rw,") && root.contains("subvol=/@"),
+        "{root}"
+    );
+    assert!(mounted(&mut login, "/usr").starts_with("ext4 rw,"));
+    assert_eq!(root_keys(&mut login), [key.public.as_str()]);
+    assert_nothing_failed(&mut login);
+    let mut expected = CHANGED.to_vec();
+    expected.push("root/.ssh/authorized_keys");
+    assert_eq!(changed(running, login), expected);
+}
+
+/// The file system is writable, the subvolume is not, and nothing of it
+/// changes: keys are written in /var, host keys are made in a copy.
+#[test]
+#[ignore = "boots a machine"]
+fn btrfs_read_only_subvolume_with_root_s_home_in_var() {
+    let (running, mut login, key) = boot(Image::InitramfsTools, "root", |machine| {
+        machine
+            .layout("btrfs-frozen", &["root", "var"])
+            .write("/etc/resolv.conf", "# the image's own\n")
+    });
+    let root = mounted(&mut login, "/");
+    assert!(
+        root.starts_with("btrfs ro,") && root.contains("subvol=/@"),
+        "{root}"
+    );
+    assert!(mounted(&mut login, "/var").starts_with("ext4 rw,"));
+    assert_eq!(login.run("readlink /root"), "var/roothome\n");
+    let keys = login.run("cat /var/roothome/.ssh/authorized_keys2");
+    assert!(keys.contains(&key.public), "{keys}");
+    assert_nothing_failed(&mut login);
+    assert_eq!(changed(running, login), [""; 0]);
+}
+
+/// initramfs-tools activates the volume, and mounts /usr itself.
+#[test]
+#[ignore = "boots a machine"]
+fn lvm_with_usr_apart() {
+    let (running, mut login, key) = boot(ROOTS, "root", |machine| machine.layout("lvm", &["usr"]));
+    let kind = login.run("lsblk -n -o TYPE $(findmnt -n -o SOURCE /)");
+    assert_eq!(kind, "lvm\n");
+    assert!(mounted(&mut login, "/usr").starts_with("ext4 rw,"));
+    assert_eq!(root_keys(&mut login), [key.public.as_str()]);
+    assert_nothing_failed(&mut login);
+    let mut expected = CHANGED.to_vec();
+    expected.push("root/.ssh/authorized_keys");
+    assert_eq!(changed(running, login), expected);
+}
+
+/// Nothing of the root is to be written but host keys, in the booted system:
+/// they are made in a copy. Keys are written where the user's home is.
+#[test]
+#[ignore = "boots a machine"]
+fn squashfs_with_var_and_home_apart_dracut() {
+    let (running, mut login, key) = boot(Image::Dracut, "alice", |machine| {
+        machine
+            .layout("squashfs", &["var", "home"])
+            .write("/etc/resolv.conf", "# the image's own\n")
+            .edit("set_inode_field /etc/resolv.conf mode 0100644")
+    });
+    assert!(mounted(&mut login, "/").starts_with("squashfs ro,"));
+    for path in ["/var", "/home"] {
+        assert!(mounted(&mut login, path).starts_with("ext4 rw,"), "{path}");
+    }
+    let keys = login.run("cat .ssh/authorized_keys2");
+    assert!(keys.contains(&key.public), "{keys}");
+    let host_keys = login.run("ls /etc/ssh/ssh_host_*_key");
+    assert!(host_keys.contains("/ssh_host_ed25519_key\n"), "{host_keys}");
+    assert_nothing_failed(&mut login);
+    assert_eq!(changed(running, login), [""; 0]);
+}
+
+/// A root that is an overlay in memory over the image's: the lower file system
+/// is the image's to the last byte.
+fn overlay(image: Image, parameter: &str) {
+    // fsck(8) would note in the superblock when it was there.
+    let (mut running, mut login, key) = boot(image, "root", |machine| {
+        machine.kernel(parameter).kernel("fsck.mode=skip")
+    });
+    assert!(mounted(&mut login, "/").starts_with("overlay rw,"));
+    assert_eq!(root_keys(&mut login), [key.public.as_str()]);
+    assert_nothing_failed(&mut login);
+    login.run("sync");
+    drop(login);
+    running.assert_root_is_that_of_the_image();
+}
+
+/// Debian's package.
+#[test]
+#[ignore = "boots a machine"]
+fn overlayroot() {
+    overlay(ROOTS, "overlayroot=tmpfs");
+}
+
+/// systemd-volatile-root.service(8).
+#[test]
+#[ignore = "boots a machine"]
+fn volatile_overlay_dracut() {
+    overlay(Image::Dracut, "systemd.volatile=overlay");
+}
+
+/// Every file that is ours has the label that the policy wants for it.
+#[test]
+#[ignore = "boots a machine"]
+fn selinux_enforcing() {
+    let (_running, mut login, key) = boot(ROOTS, "root", |machine| {
+        machine.kernel("security=selinux selinux=1 enforcing=1")
+    });
+    assert_eq!(login.run("getenforce"), "Enforcing\n");
+    assert_eq!(root_keys(&mut login), [key.public.as_str()]);
+    assert_eq!(
+        login.run("ls -Z /etc/resolv.conf | cut -d : -f 3"),
+        "net_conf_t\n"
+    );
+    // It would name what it would relabel.
+    let wrong = login.run("restorecon -nrv /etc/hostname /etc/resolv.conf /etc/ssh /root /home");
+    assert_eq!(wrong, "");
+    assert_nothing_failed(&mut login);
+}
+
+/// Dropbear, where OpenSSH's server is not.
+#[test]
+#[ignore = "boots a machine"]
+fn dropbear() {
+    let (_running, mut login, key) = boot(ROOTS, "root", |machine| {
+        machine
+            .edit("rm /usr/sbin/sshd")
+            .edit("rm /lib/systemd/system/ssh.service")
+            .edit("rm /lib/systemd/system/ssh.socket")
+            .edit("rm /etc/init.d/ssh")
+            .edit("rm /etc/systemd/system/sshd.service")
+            .edit("rm /etc/systemd/system/multi-user.target.wants/ssh.service")
+            .edit(
+                "symlink /etc/systemd/system/multi-user.target.wants/dropbear.service \
+                 /lib/systemd/system/dropbear.service",
+            )
+    });
+    assert_eq!(login.run("systemctl is-active dropbear"), "active\n");
+    assert_eq!(root_keys(&mut login), [key.public.as_str()]);
+    assert_nothing_failed(&mut login);
+}
+
+/// What the image of its own has that these need.
+const ROOTS: Image = Image::With("roots");
