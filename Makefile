@@ -51,10 +51,13 @@ BOOT = $(CARGO) test --release --no-fail-fast --test boot --test handover \
 test-first: setup all
 	$(BOOT) $(call tier,first)
 
-test-boots: test-second powercut ## every other boot, and power cuts
+test-boots: test-second faults powercut ## every other boot, faults, power cuts
 
 test-second: setup all
 	$(BOOT) $(addprefix --skip ,$(call tier,first) $(call tier,matrix) $(call tier,bench))
+
+faults: setup all ## let each system call fail, with each of seven errors
+	$(CARGO) test --release --test faults -- --ignored
 
 powercut: setup all ## cut the power while it writes, on ext4, xfs and btrfs
 	$(CARGO) test --release --test powercut -- --ignored --nocapture
@@ -96,4 +99,4 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 .PHONY: all install setup demo test test-fast test-programs test-first test-boots \
-	test-second powercut test-matrix bench lint fuzz clean help
+	test-second faults powercut test-matrix bench lint fuzz clean help
