@@ -513,13 +513,14 @@ impl Machine {
         let same = |path: &str| state.files.get(Path::new(path)) == good.files.get(Path::new(path));
         let differ = difference(&state.files, &good.files);
         let below = |top: &str| !differ.iter().any(|path| path.starts_with(top));
+        let keys = |path: &str| same(&format!("root{path}")) || tmpfiles_writes(&state.files, path);
         let network = state.addresses == good.addresses && state.network == good.network;
         let network_manager = below("run/NetworkManager/system-connections");
         let devices = below("run/NetworkManager/devices");
         let steps = [
             (Step::Keys, serves_keys(&state.files)),
-            (Step::KeysOfBob, same("root/home/bob/.ssh/authorized_keys")),
-            (Step::KeysOfRoot, same("root/root/.ssh/authorized_keys")),
+            (Step::KeysOfBob, keys("/home/bob/.ssh/authorized_keys")),
+            (Step::KeysOfRoot, keys("/root/.ssh/authorized_keys")),
             (Step::Sshd, below("run/systemd/system")),
             (Step::Network, network),
             (Step::Devices, devices || !network || !network_manager),
@@ -540,15 +541,22 @@ impl Machine {
 
 /// Whether the key of the context lets alice in.
 fn serves_keys(files: &Tree) -> bool {
-    let holds = |path: &str| {
-        let text = files.get(Path::new(path)).map(|(.., text)| text);
-        text.is_some_and(|text| String::from_utf8_lossy(text).contains(&format!("{KEY} new")))
-    };
-    // In the file itself, which may be mounted over, or by systemd-tmpfiles, or
-    // where sshd is told to look as well.
+    let holds = |path: &str| text(files, path).contains(&format!("{KEY} new"));
+    // In the file itself, which may be mounted over, or where sshd is told to
+    // look as well.
     holds("root/home/alice/.ssh/authorized_keys")
-        || holds("run/tmpfiles.d/50-onecontext.conf")
         || holds("run/onecontext/keys/alice")
+        || tmpfiles_writes(files, "/home/alice/.ssh/authorized_keys")
+}
+
+/// Whether systemd-tmpfiles brings a file up to date in the booted system.
+fn tmpfiles_writes(files: &Tree, path: &str) -> bool {
+    text(files, "run/tmpfiles.d/50-onecontext.conf").contains(path)
+}
+
+fn text(files: &Tree, path: &str) -> String {
+    let text = files.get(Path::new(path)).map(|(.., text)| text);
+    String::from_utf8_lossy(text.map_or(&[], Vec::as_slice)).into_owned()
 }
 
 fn root_of(files: &Tree) -> Tree {
@@ -587,8 +595,7 @@ fn state(guest: &Guest) -> State {
         addresses.insert(format!("{is_up} {address:?} {mask:?}"));
     }
     let look = "ip -4 route show table main proto static; ip -6 route show table main proto static; \
-        cd /proc/sys/net/ipv6/conf/ens3 && cat accept_ra autoconf disable_ipv6 mtu; \
-        ip link show dev ens3 | grep -o 'mtu [0-9]*'";
+        cd /proc/sys/net/ipv6/conf/ens3 && cat accept_ra autoconf disable_ipv6 mtu";
     let network = Command::new("sh").args(["-c", look]).output().unwrap();
     State {
         files: tree(&guest.top, &["root", "run"]),
