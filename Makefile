@@ -53,13 +53,16 @@ others = $(addprefix --skip ,$(call tier,first) $(call tier,matrix) $(call tier,
 test-first: setup all
 	@CARGO="$(CARGO)" tests/boots first $(call tier,first)
 
-test-boots: test-second test-hang powercut ## every other boot, hangs, power cuts
+test-boots: test-second test-hang faults powercut ## every other boot, hangs, faults, power cuts
 
 test-second: setup all
 	@CARGO="$(CARGO)" tests/boots others $(others)
 
 test-hang: setup all ## file systems that never answer
 	$(CARGO) test --release --test namespace -- --ignored
+
+faults: setup all ## let each system call fail, with each of seven errors
+	$(CARGO) test --release --test faults -- --ignored
 
 powercut: setup all ## cut the power while it writes, on ext4, xfs and btrfs
 	$(CARGO) test --release --test powercut -- --ignored --nocapture
@@ -102,4 +105,4 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 .PHONY: all install setup demo test test-fast test-programs test-first test-boots \
-	test-second test-hang powercut test-matrix bench lint fuzz clean help
+	test-second test-hang faults powercut test-matrix bench lint fuzz clean help

@@ -9,6 +9,8 @@
 #[path = "namespace/guest.rs"]
 #[allow(dead_code, reason = "tests/namespace uses more of it")]
 mod guest;
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/release.rs"]
 mod release;
 #[path = "support/tree.rs"]
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 use guest::Guest;
 use nix::mount::{MntFlags, umount2};
+use random::Random;
 use tree::{Tree, difference, tree};
 
 /// The sample scripts of OpenNebula 1.4: keys for root and another user.
@@ -482,13 +485,13 @@ impl Cut {
             let is_kept = match fate {
                 Fate::Lost => false,
                 Fate::Kept => true,
-                Fate::Some | Fate::Torn => random.coin(),
+                Fate::Some | Fate::Torn => coin(&mut random),
             };
             if is_kept {
                 file.write_all_at(data, place).unwrap();
             } else if matches!(fate, Fate::Torn) {
                 for (part, at) in data.chunks(atom).zip((place..).step_by(atom)) {
-                    if random.coin() {
+                    if coin(&mut random) {
                         file.write_all_at(part, at).unwrap();
                     }
                 }
@@ -497,22 +500,8 @@ impl Cut {
     }
 }
 
-/// splitmix64, of Steele, Lea and Flood, "Fast splittable pseudorandom number
-/// generators".
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn coin(&mut self) -> bool {
-        self.next() >> 63 == 1
-    }
+fn coin(random: &mut Random) -> bool {
+    random.next() >> 63 == 1
 }
 
 /// What was seen after the cuts.

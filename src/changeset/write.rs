@@ -307,18 +307,23 @@ impl<'a> Root<'a> {
             return Err(Errno::NOENT.into());
         }
         let parent = self.open_folder(above, &Folder::Made(Access::FOLDER))?;
-        mkdirat(
-            &parent,
-            c_str(self.arena(), &[resolved.cut().1])?,
-            Mode::RWXU,
-        )?;
-        let directory = self.open_resolved(resolved, flags)?;
-        let label = self.label(&parent, None, access.label);
-        set_access(directory.as_fd(), access, label)?;
-        if !resolved.in_run() {
-            fsync(&parent)?;
+        let name = c_str(self.arena(), &[resolved.cut().1])?;
+        mkdirat(&parent, name, Mode::RWXU)?;
+        let finish = || {
+            let directory = self.open_resolved(resolved, flags)?;
+            let label = self.label(&parent, None, access.label);
+            set_access(directory.as_fd(), access, label)?;
+            if !resolved.in_run() {
+                fsync(&parent)?;
+            }
+            Ok(directory)
+        };
+        let finished: Result<_, Error> = finish();
+        if finished.is_err() {
+            // Whoever finds it takes it as it is: without its owner or its mode.
+            let _ = unlinkat(&parent, name, AtFlags::REMOVEDIR);
         }
-        Ok(directory)
+        finished
     }
 
     /// The label for something new in `directory`, empty for none: that of

@@ -1,7 +1,7 @@
 //! All that is below a directory, to be compared and made again.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// A file, a link or a directory: its mode, its owner, its content or target.
@@ -40,4 +40,22 @@ pub fn difference<'t>(one: &'t Tree, other: &'t Tree) -> Vec<&'t Path> {
         .into_iter()
         .filter(|path| one.get(*path) != other.get(*path));
     differ.map(PathBuf::as_path).collect()
+}
+
+/// Makes all of a tree. A directory sorts before what is in it.
+#[allow(dead_code, reason = "one of the tests that look at trees makes some")]
+pub fn plant(top: &Path, tree: &Tree) {
+    for (path, (mode, (uid, gid), content)) in tree {
+        let path = top.join(path);
+        match mode & 0o170000 {
+            0o120000 => {
+                symlink(std::str::from_utf8(content).unwrap(), &path).unwrap();
+                continue;
+            }
+            0o040000 => fs::create_dir(&path).unwrap(),
+            _ => fs::write(&path, content).unwrap(),
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode & 0o7777)).unwrap();
+        nix::unistd::chown(&path, Some((*uid).into()), Some((*gid).into())).unwrap();
+    }
 }
