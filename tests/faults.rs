@@ -74,6 +74,11 @@ type Needs = fn(Step) -> bool;
 /// and what it is.
 const DEPENDENT: &[(&str, Needs, &str)] = &[
     ("/context.sh", |_| true, "what is to be done"),
+    (
+        "/proc/cmdline",
+        is_of_files,
+        "whether the root may be written: without, it is not",
+    ),
     ("mmap(", |_| true, "memory: without, the program ends"),
     ("/root\", O_RDONLY|", is_of_files, "the root itself"),
     ("/run\", O_RDONLY|", is_of_files, "the run directory itself"),
