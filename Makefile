@@ -62,7 +62,7 @@ test-hang: setup all ## file systems that never answer
 	$(CARGO) test --release --test namespace -- --ignored
 
 faults: setup all ## let each system call fail, with each of seven errors
-	$(CARGO) test --release --test faults -- --ignored
+	$(CARGO) test --release --test faults -- --ignored --nocapture
 
 powercut: setup all ## cut the power while it writes, on ext4, xfs and btrfs
 	$(CARGO) test --release --test powercut -- --ignored --nocapture

@@ -405,6 +405,7 @@ impl Machine {
             faults.len(),
             wrong.join("\n")
         );
+        println!("{} faults, all survived", faults.len());
     }
 
     /// Boots with one fault. What is wrong then, in words.
