@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use guest::Guest;
 use nix::mount::{MntFlags, umount2};
+use nix::sched::{CloneFlags, unshare};
 use random::Random;
 use tree::{Tree, difference, tree};
 
@@ -348,6 +349,11 @@ impl Daemon {
         let mut daemon = Self { process, file, log };
         for _ in 0..600 {
             if fs::metadata(&daemon.file).is_ok_and(|data| data.len() == size) {
+                // What is mounted from now on is seen by this thread alone. In
+                // the daemon's namespace, too, it would be unmounted by the end
+                // of the daemon, which then would wait for its own answer for
+                // ever, and with it whoever sets up a loop device.
+                unshare(CloneFlags::CLONE_NEWNS).unwrap();
                 return daemon;
             }
             if let Some(status) = daemon.process.try_wait().unwrap() {
@@ -363,7 +369,13 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = umount2(&self.file, MntFlags::MNT_DETACH);
         let _ = self.process.kill();
-        let _ = self.process.wait();
+        for _ in 0..300 {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        eprintln!("qemu-storage-daemon was killed, and is still there");
     }
 }
 
