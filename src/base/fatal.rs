@@ -15,7 +15,7 @@ const PRIORITY: &[u8] = b"<3>";
 #[inline(never)]
 pub fn fatal(line: &[u8], status: i32) -> ! {
     // If this fails, there is nobody left to tell.
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     if let Ok(kmsg) = openat(CWD, c"/dev/kmsg", flags, Mode::empty()) {
         let _ = rustix::io::write(kmsg, line);
     }

@@ -173,7 +173,8 @@ impl<'a> Report<'a> {
         let (kmsg, lines) = match self.kmsg.take() {
             Some((kmsg, lines)) if lines < BURST => (kmsg, lines),
             _ => {
-                let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+                // Not blocking: whatever is there, nothing waits for it.
+                let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 match openat(CWD, c"/dev/kmsg", flags, Mode::empty()) {
                     Ok(kmsg) => (kmsg, 0),
                     Err(_) => return false,
