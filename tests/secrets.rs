@@ -1,6 +1,6 @@
 //! Nothing of a value that may be secret is written anywhere, whatever its
 //! quoting and however broken its line: a mark is planted in every variable of
-//! src/context/VARIABLES.md and in some that nobody knows, in every form, and
+//! docs/variables.md and in some that nobody knows, in every form, and
 //! looked for in all that `plan`, `check` and `apply --dry-run` write.
 #[path = "support/release.rs"]
 mod release;
@@ -17,9 +17,9 @@ const RIGHT: &str = "wKv8right";
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 
-/// Every variable that has a row in VARIABLES.md, and three that have none.
+/// Every variable that has a row in docs/variables.md, and three that have none.
 fn names() -> Vec<String> {
-    let top = concat!(env!("CARGO_MANIFEST_DIR"), "/src/context/VARIABLES.md");
+    let top = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/variables.md");
     let text = fs::read_to_string(top).unwrap();
     let mut names = vec!["MY_SECRET".into(), "X".into(), "ONEAPP_PASSWORD".into()];
     for row in text.lines().filter(|line| line.starts_with("| `")) {

@@ -1,0 +1,75 @@
+//! The documents: each link leads to a file of the repository, and to a heading
+//! of it where it names one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn links_lead_somewhere() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut count = 0;
+    for document in documents(top) {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in links(&text) {
+            if link.contains("://") {
+                continue;
+            }
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => document.clone(),
+                path => document.parent().unwrap().join(path),
+            };
+            let shown = document.strip_prefix(top).unwrap().display();
+            assert!(target.exists(), "{shown}: {link}: there is no such file");
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                let has = headings(&text).any(|name| name == heading);
+                assert!(has, "{shown}: {link}: there is no such heading");
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count} links");
+}
+
+fn documents(top: &Path) -> Vec<PathBuf> {
+    let mut documents = vec![top.join("tests/README.md")];
+    for folder in [top.to_path_buf(), top.join("docs")] {
+        let entries = fs::read_dir(folder).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        documents.extend(paths.filter(|path| path.extension().is_some_and(|end| end == "md")));
+    }
+    documents
+}
+
+/// What stands between `](` and `)`, outside of examples.
+fn links(text: &str) -> Vec<&str> {
+    let mut in_example = false;
+    let mut links = Vec::new();
+    for line in text.lines() {
+        in_example ^= line.starts_with("```");
+        if !in_example && !line.starts_with("    ") {
+            let rest = line.split("](").skip(1);
+            links.extend(
+                rest.filter_map(|rest| rest.split_once(')'))
+                    .map(|(link, _)| link),
+            );
+        }
+    }
+    links
+}
+
+/// The headings as links name them: lower case, `-` for each blank, nothing for
+/// other signs.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    let lines = text.lines().filter(|line| line.starts_with('#'));
+    lines.map(|line| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter_map(|sign| match sign {
+            ' ' => Some('-'),
+            sign if sign.is_alphanumeric() || sign == '-' || sign == '_' => Some(sign),
+            _ => None,
+        });
+        kept.collect()
+    })
+}
