@@ -86,7 +86,7 @@ fn xfs() {
         name: "xfs",
         mkfs: &["-q", "-f"],
         megabytes: 300,
-        options: "attr2",
+        options: "rw",
         atom: 512,
     });
 }
