@@ -45,6 +45,8 @@ fn changed(mut running: Running, mut login: Login) -> Vec<String> {
     login.run("sync");
     drop(login);
     let others = [
+        // By selinux-autorelabel-mark.service, where SELinux is not on.
+        ".autorelabel",
         "etc/.updated",
         "etc/adjtime",
         "etc/ld.so.cache",
