@@ -137,11 +137,7 @@ impl<'a> Writer<'_, 'a> {
     fn make(&self, change: &Change<'a>, refused: &[ResolvedPath<'a>]) -> Result<(), Error> {
         match &change.action {
             // Half of a directory is worse than what is there.
-            Action::Bind(source)
-                if refused
-                    .iter()
-                    .any(|path| path.path().starts_with(source.path())) =>
-            {
+            Action::Bind(source) if refused.iter().any(|path| path.is_below(source.path())) => {
                 Err(Error::new(&"an incomplete copy"))
             }
             Action::Bind(source) => self.root.bind(*source, change.path),
