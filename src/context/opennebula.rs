@@ -167,9 +167,10 @@ impl<'a> NicReader<'a, '_> {
             self.context
                 .complain(variable, "there is no address for it");
         }
+        let metric = self.number(own.get("METRIC"), 0..=u32::MAX, NOT_A_NUMBER);
         let link = self.begin_link(nic, ipv4, ipv6);
         (link.mac, link.pci) = (mac, pci);
-        let metric = self.number(own.get("METRIC"), 0..=u32::MAX, NOT_A_NUMBER);
+        link.metric = metric.filter(|_| ipv4 == Some(Ipv4Method::Dhcp));
         self.ipv4_family(nic, ipv4, metric);
         self.ipv6_family(nic, ipv6, metric);
         self.network.servers(self.context, own.get("DNS"));
@@ -239,11 +240,18 @@ impl<'a> NicReader<'a, '_> {
     fn ipv6_family(&mut self, nic: &Nic<'a>, method: Option<Ipv6Method>, metric: Option<u32>) {
         let before = self.network.addresses().len();
         self.ipv6(nic, method);
+        let own_metric = nic.own.get("IP6_METRIC METRIC6");
+        if let Some(variable) = own_metric
+            && matches!(method, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
+        {
+            let what =
+                "not applied, the routes that routers advertise have the metric 2048 and more";
+            self.context.complain(variable, what);
+        }
         if method == Some(Ipv6Method::Static)
             && self.may_have_default_route(nic)
             && self.network.addresses().len() > before
         {
-            let own_metric = nic.own.get("IP6_METRIC METRIC6");
             let metric = self
                 .number(own_metric, 0..=u32::MAX, NOT_A_NUMBER)
                 .or(metric);

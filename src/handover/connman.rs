@@ -3,7 +3,7 @@ use super::denied::{Own, by_dhcp, denied};
 use super::render::{HEAD, bind_over, fill, links};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::lines;
+use crate::base::text::{format, lines};
 use crate::changeset::Changes;
 use crate::image::config::ConfigFile;
 use crate::plan::bound::BoundPlan;
@@ -20,6 +20,13 @@ pub fn render<'a>(
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let devices = denied(arena, bound, b"ConnMan", b',', changes);
+    for link in bound.plan.links.iter().filter(|link| link.metric.is_some()) {
+        changes.problem(
+            "metric of the routes of DHCP",
+            format(arena, &link.name),
+            &"ConnMan takes none: use another network manager",
+        );
+    }
     let own = Own::of(arena, file)?;
     if devices.is_empty() {
         return Ok(());

@@ -9,8 +9,9 @@ use crate::image::config::ConfigFile;
 use crate::plan::bound::BoundPlan;
 
 /// At the top, as what comes after an "interface" counts for that one alone;
-/// and at the end the metrics of those by DHCP, which would else be 1000 and
-/// the interface's index, and come before the context's in IPv6.
+/// and at the end the metrics of those by DHCP, which dhcpcd has for both
+/// families: that of the context, if it names one. It would else be 1000 and the
+/// interface's index, and come before the context's in IPv6.
 pub fn render<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -29,7 +30,8 @@ pub fn render<'a>(
     let mut end = arena.vector();
     for on in links(bound).filter(|on| by_dhcp(on.link)) {
         if let Some(device) = on.device {
-            let metric = format(arena, &on.link.router_metric());
+            let metric = on.link.metric.unwrap_or(on.link.router_metric());
+            let metric = format(arena, &metric);
             fill!(&mut end, "interface @\nmetric @\n", device, metric);
         }
     }

@@ -201,6 +201,9 @@ fn stanzas(text: &mut Text, arena: &Arena, link: &Link, device: &[u8]) {
         Some(Ipv4Method::Dhcp) => fill!(text, "iface @ inet dhcp\n", device),
         _ => fill!(text, "iface @ inet manual\n", device),
     }
+    if let Some(metric) = link.metric {
+        fill!(text, "\tmetric @\n", format(arena, &metric));
+    }
     if let Some(mtu) = link.mtu {
         fill!(text, "\tmtu @\n", format(arena, &mtu));
     }

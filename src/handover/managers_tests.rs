@@ -54,6 +54,7 @@ pub(super) const LINK: Link = Link {
     pci: None,
     mtu: None,
     vlan: None,
+    metric: None,
     ipv4: None,
     ipv6: None,
     addresses: &[],
@@ -105,6 +106,7 @@ pub(super) fn with_plan(test: impl Fn(&Plan)) {
         Link {
             name: LinkName::Eth(1),
             mac: Some(Mac([2, 0, 0x0a, 0x12, 2, 1])),
+            metric: Some(50),
             ipv4: Some(Ipv4Method::Dhcp),
             ipv6: Some(Ipv6Method::Auto),
             ..LINK
@@ -157,6 +159,7 @@ fn networkd() {
          [Match]\nMACAddress=02:00:0a:12:02:01\nType=ether\nKind=!*\n\n\
          [Link]\n\n\
          [Network]\nKeepConfiguration=static\nDHCP=ipv4\nIPv6AcceptRA=yes\n\n\
+         [DHCPv4]\nRouteMetric=50\n\n\
          [IPv6AcceptRA]\nRouteMetric=2049\n"
     );
     assert_eq!(
@@ -197,7 +200,7 @@ fn network_manager() {
          [user]\norg.freedesktop.NetworkManager.origin=onecontext\n"
     );
     let second = fixture.text(&file("eth1"));
-    let methods = "[ipv4]\nmethod=auto\n\n[ipv6]\naddr-gen-mode=eui64\nmethod=auto\n\
+    let methods = "[ipv4]\nmethod=auto\nroute-metric=50\n\n[ipv6]\naddr-gen-mode=eui64\nmethod=auto\n\
         route-metric=2049\n\n";
     assert!(second.contains(methods), "{second}");
     let third = fixture.text(&file("eth2"));
@@ -263,7 +266,7 @@ const STANZAS: &str = "# Made by onecontext from the context of this machine.\n\
     \tup ip -4 route replace 169.254.16.9/32 dev ens3 metric 0 proto static\n\n\
     auto ens4\n\
     iface ens4 inet6 auto\n\
-    iface ens4 inet dhcp\n\n\
+    iface ens4 inet dhcp\n\tmetric 50\n\n\
     auto ens5\n\
     iface ens5 inet manual\n";
 
@@ -593,7 +596,7 @@ fn dhcpcd_is_denied_what_is_set_up() {
              denyinterfaces ens3 ens5\nnohook resolv.conf\n\n\
              duid\ninterface ens9\nipv4only\n\
              # Made by onecontext from the context of this machine.\n\
-             interface ens4\nmetric 2049\n"
+             interface ens4\nmetric 50\n"
         );
     });
     assert_eq!(
@@ -615,7 +618,10 @@ fn connman_is_denied_what_is_set_up() {
         fixture.file("etc/connman/main.conf", theirs);
         in_own_mounts(|| {
             with_plan(|plan| {
-                hand_over(&fixture, plan);
+                let said = hand_over(&fixture, plan);
+                let metric = "!metric of the routes of DHCP: ETH1: ConnMan takes none: use another \
+                     network manager";
+                assert!(said.contains(&metric.into()), "{said:?}");
             });
             assert_eq!(
                 fixture.text("etc/connman/main.conf"),

@@ -145,13 +145,14 @@ fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
         return;
     }
     let is_manual = method == "manual";
-    if is_manual || !v4 {
-        let metric = match is_manual {
-            // The kernel's own metric for the network of an address.
-            true if v4 => 0,
-            true => 256,
-            false => link.router_metric(),
-        };
+    let metric = match is_manual {
+        // The kernel's own metric for the network of an address.
+        true if v4 => Some(0),
+        true => Some(256),
+        false if v4 => link.metric,
+        false => Some(link.router_metric()),
+    };
+    if let Some(metric) = metric {
         fill!(text, "route-metric=@\n", format(arena, &metric));
     }
     let mut number = 0u32;

@@ -102,6 +102,10 @@ fn ifcfg(files: &mut LinkFiles, link: &Link) {
     if link.ipv4 == Some(Ipv4Method::Dhcp) {
         // Else dhclient would give up after a minute.
         fill!(text, "BOOTPROTO=dhcp\nPERSISTENT_DHCLIENT=yes\n");
+        // For dhclient-script, which reads this file.
+        if let Some(metric) = link.metric {
+            fill!(text, "METRIC=@\n", format(arena, &metric));
+        }
     } else {
         fill!(text, "BOOTPROTO=none\nDEFROUTE=no\n");
     }

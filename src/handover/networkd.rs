@@ -102,6 +102,9 @@ fn write(text: &mut Text, arena: &Arena, BoundLink { link, device, .. }: BoundLi
             fill!(text, "Metric=@\n", format(arena, &route.metric));
         }
     }
+    if let Some(metric) = link.metric {
+        fill!(text, "\n[DHCPv4]\nRouteMetric=@\n", format(arena, &metric));
+    }
     if matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)) {
         return;
     }

@@ -93,7 +93,8 @@ fn network_scripts() {
          -- ifcfg-ens4\n\
          # Made by onecontext from the context of this machine.\n\
          DEVICE=ens4\nTYPE=Ethernet\nONBOOT=yes\nNM_CONTROLLED=no\nNOZEROCONF=yes\n\
-         HWADDR=02:00:0a:12:02:01\nBOOTPROTO=dhcp\nPERSISTENT_DHCLIENT=yes\nPEERDNS=no\n\
+         HWADDR=02:00:0a:12:02:01\nBOOTPROTO=dhcp\nPERSISTENT_DHCLIENT=yes\nMETRIC=50\n\
+         PEERDNS=no\n\
          IPV6INIT=yes\nIPV6_AUTOCONF=yes\n\
          -- ifcfg-ens5\n\
          # Made by onecontext from the context of this machine.\n\
@@ -139,6 +140,7 @@ fn wicked() {
          # Made by onecontext from the context of this machine.\n\
          STARTMODE=auto\nBOOTPROTO=dhcp4\n\
          DHCLIENT_UPDATE=default,-dns\nDHCLIENT6_UPDATE=default,-dns\n\
+         DHCLIENT_ROUTE_PRIORITY=50\n\
          -- ifcfg-ens5\n\
          # Made by onecontext from the context of this machine.\n\
          STARTMODE=auto\nBOOTPROTO=static\n\

@@ -67,6 +67,11 @@ fn ifcfg(files: &mut LinkFiles, link: &Link) {
             "DHCLIENT_UPDATE=default,-dns\nDHCLIENT6_UPDATE=default,-dns\n"
         );
     }
+    // ifcfg-dhcp(5)
+    if let Some(metric) = link.metric {
+        let metric = format(files.arena, &metric);
+        fill!(&mut files.text, "DHCLIENT_ROUTE_PRIORITY=@\n", metric);
+    }
     files.mtu(link);
     files.addresses(link, |_| true, b"PREFIXLEN");
 }

@@ -122,6 +122,8 @@ pub struct Link<'a> {
     pub mtu: Option<u32>,
     /// The 802.1Q tag of a PCI link; its addresses belong to the VLAN device.
     pub vlan: Option<u16>,
+    /// The metric of the routes that DHCPv4 brings, if the context names one.
+    pub metric: Option<u32>,
     /// How it gets IPv4; `None` where the context says nothing.
     pub ipv4: Option<Ipv4Method>,
     /// How it gets IPv6; `None` where the context says nothing.
@@ -145,6 +147,7 @@ impl Link<'_> {
             pci: None,
             mtu: None,
             vlan: None,
+            metric: None,
             ipv4: None,
             ipv6: None,
             addresses: &[],

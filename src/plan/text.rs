@@ -133,6 +133,10 @@ impl uDisplay for LinkLine<'_, '_> {
             f.write_str(" vlan ")?;
             vlan.fmt(f)?;
         }
+        if let Some(metric) = link.metric {
+            f.write_str(" metric ")?;
+            metric.fmt(f)?;
+        }
         if let Some(method) = link.ipv4 {
             f.write_str(match method {
                 Ipv4Method::Static => " ipv4 static",
