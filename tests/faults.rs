@@ -58,6 +58,7 @@ enum Step {
     Devices,
     HostName,
     HostNameFile,
+    Hosts,
     ResolvConf,
     NetworkManager,
     Networkd,
@@ -110,7 +111,12 @@ fn is_of_services(step: Step) -> bool {
     is_of_files(step)
         && !matches!(
             step,
-            Step::Keys | Step::KeysOfBob | Step::KeysOfRoot | Step::HostNameFile | Step::Report
+            Step::Keys
+                | Step::KeysOfBob
+                | Step::KeysOfRoot
+                | Step::HostNameFile
+                | Step::Hosts
+                | Step::Report
         )
 }
 
@@ -503,6 +509,7 @@ impl Machine {
             (Step::Devices, devices || !network || !network_manager),
             (Step::HostName, state.hostname == good.hostname),
             (Step::HostNameFile, same("root/etc/hostname")),
+            (Step::Hosts, same("root/etc/hosts")),
             (Step::ResolvConf, same("root/etc/resolv.conf")),
             (Step::NetworkManager, network_manager),
             (Step::Networkd, below("run/systemd/network")),

@@ -196,6 +196,7 @@ fn to_change() -> BTreeSet<PathBuf> {
     let former = (0..FORMER).map(|number| format!("home/former{number}/.ssh/authorized_keys"));
     let others = [
         "etc/hostname",
+        "etc/hosts",
         "etc/resolv.conf",
         "home/alice/.ssh/authorized_keys",
         "root/.ssh/authorized_keys",

@@ -8,6 +8,7 @@ mod connman;
 mod denied;
 mod dhcpcd;
 mod hostname;
+mod hosts;
 mod ifupdown;
 mod network_manager;
 mod network_scripts;
@@ -35,6 +36,8 @@ pub fn render<'a>(
     let plan = bound.plan;
     let rendered = hostname::render(arena, plan, facts.hostname, access, changes);
     report(rendered, b"/etc/hostname", changes);
+    let rendered = hosts::render(arena, plan, facts.hosts, access, changes);
+    report(rendered, b"/etc/hosts", changes);
     let is_network_ours = facts.network.is_some();
     let rendered = cloud_init::render(arena, plan, is_network_ours, facts.cloud_init, changes);
     report(rendered, b"cloud-init", changes);

@@ -74,6 +74,9 @@ fn resolvers(fixture: &Fixture, policy: Policy) -> Vec<String> {
     said
 }
 
+/// A hosts file that answers for the name.
+const ANSWERED: &str = "10.0.0.1 web1.example.org\n";
+
 fn named(fixture: &Fixture, policy: Policy) -> Vec<String> {
     let plan = Plan {
         hostname: Some(b"web1.example.org"),
@@ -103,6 +106,7 @@ fn a_hostname_that_differs_is_replaced() {
         return;
     }
     let fixture = Fixture::new();
+    fixture.file("etc/hosts", ANSWERED);
     fixture.file("etc/hostname", "# ours\nold\n");
     fixture.access("etc/hostname", 0o640, 3, 4);
     assert_eq!(named(&fixture, Policy::Auto), ["wrote /etc/hostname"]);
@@ -125,6 +129,7 @@ fn a_root_that_must_not_be_written_is_covered() {
         return;
     }
     let fixture = Fixture::new();
+    fixture.file("etc/hosts", ANSWERED);
     fixture.file("etc/hostname", "old\n");
     fixture.access("etc/hostname", 0o640, 3, 4);
     fixture.file("etc/resolv.conf", "nameserver 1.1.1.1\n");
@@ -294,4 +299,98 @@ fn more_than_three_name_servers() {
             .text("etc/resolv.conf")
             .ends_with("nameserver 10.0.0.4\n")
     );
+}
+
+const OWN_NAME: &str = "127.0.1.1 web1.example.org web1 # onecontext\n";
+
+#[test]
+fn the_own_name_has_one_line_in_hosts() {
+    let fixture = Fixture::new();
+    for (before, after) in [
+        ("", OWN_NAME.to_string()),
+        (
+            "127.0.0.1 localhost",
+            format!("127.0.0.1 localhost\n{OWN_NAME}"),
+        ),
+        (
+            "# 10.0.0.1 web1.example.org\n",
+            format!("# 10.0.0.1 web1.example.org\n{OWN_NAME}"),
+        ),
+        ("10.0.0.1 web1\n", format!("10.0.0.1 web1\n{OWN_NAME}")),
+        // That of an earlier context, and what was written behind it.
+        (
+            "127.0.1.1 old # onecontext\n::1 ip6-localhost\n",
+            format!("::1 ip6-localhost\n{OWN_NAME}"),
+        ),
+    ] {
+        fixture.file("etc/hosts", before);
+        fixture.access("etc/hosts", 0o640, 3, 4);
+        assert_eq!(
+            named(&fixture, Policy::Auto),
+            ["wrote /etc/hosts"],
+            "{before}"
+        );
+        assert_eq!(fixture.text("etc/hosts"), after);
+        assert_eq!(fixture.stat("etc/hosts"), (0o640, 3, 4));
+    }
+    fs::remove_file(fixture.host("etc/hosts")).unwrap();
+    assert_eq!(named(&fixture, Policy::Auto), ["wrote /etc/hosts"]);
+    assert_eq!(fixture.text("etc/hosts"), OWN_NAME);
+}
+
+#[test]
+fn a_name_that_is_answered_has_no_line() {
+    let fixture = Fixture::new();
+    for theirs in [
+        "10.0.0.1 web1 WEB1.example.org # the machine\n",
+        "10.0.0.1 web1.example.org#\n",
+    ] {
+        fixture.file("etc/hosts", format!("{OWN_NAME}{theirs}"));
+        assert_eq!(named(&fixture, Policy::Auto), ["wrote /etc/hosts"]);
+        assert_eq!(fixture.text("etc/hosts"), theirs);
+    }
+    // nss-myhostname answers.
+    fixture.file("etc/nsswitch.conf", "hosts: files dns\n");
+    fixture.file("etc/hosts", "");
+    assert_eq!(named(&fixture, Policy::Auto), ["wrote /etc/hosts"]);
+    fixture.file(
+        "etc/nsswitch.conf",
+        "passwd: files\nhosts:\tfiles myhostname [!UNAVAIL=return] dns\n",
+    );
+    assert_eq!(named(&fixture, Policy::Auto), ["wrote /etc/hosts"]);
+    assert_eq!(fixture.text("etc/hosts"), "");
+    assert!(named(&fixture, Policy::Auto).is_empty());
+}
+
+#[test]
+fn hosts_of_a_root_that_is_not_written_is_bound_over() {
+    if !is_root("hosts_of_a_root_that_is_not_written_is_bound_over") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let said = named(&fixture, Policy::ReadOnly);
+    assert_eq!(
+        said,
+        ["/etc/hosts: there is none, and it cannot be written: \
+          programs ask DNS for the machine's own name"]
+    );
+    assert!(!fixture.has("etc/hosts"));
+    fixture.file("etc/hosts", "127.0.0.1 localhost\n");
+    in_own_mounts(|| {
+        let said = run(
+            &fixture,
+            Policy::ReadOnly,
+            &Plan {
+                hostname: Some(b"web1.example.org"),
+                ..EMPTY
+            },
+        );
+        let copy = "wrote /run/onecontext/copies/etc/hosts";
+        assert_eq!(said, [copy, "mounted over /etc/hosts"]);
+        assert_eq!(
+            fixture.text("etc/hosts"),
+            format!("127.0.0.1 localhost\n{OWN_NAME}")
+        );
+    });
+    assert_eq!(fixture.text("etc/hosts"), "127.0.0.1 localhost\n");
 }

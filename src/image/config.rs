@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use super::{FileContent, ResolvedPath, Root};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::words;
+use crate::base::text::{lines, words};
 
 /// A file, or the place where it would be.
 #[derive(Clone, Copy)]
@@ -157,6 +157,32 @@ impl<'a> Interfaces<'a> {
             sourced: sourced.finish(),
             drop_in,
         }))
+    }
+}
+
+/// `/etc/hosts` (hosts(5)), and who answers besides.
+#[derive(Clone, Copy)]
+pub struct Hosts<'a> {
+    /// The file.
+    pub file: &'a ConfigFile<'a>,
+    /// The C library asks nss-myhostname(8), which knows the machine's own name
+    /// (nsswitch.conf(5)).
+    pub by_myhostname: bool,
+}
+
+impl<'a> Hosts<'a> {
+    /// Reads it.
+    pub fn read(root: &Root<'a>) -> Result<Self, Error> {
+        let switch = ConfigFile::read(root, b"/etc/nsswitch.conf")?;
+        let text = switch.content.map_or(&b""[..], |file| file.content);
+        let asks_it = |line: &[u8]| {
+            let sources = line.trim_ascii_start().strip_prefix(b"hosts:");
+            sources.is_some_and(|sources| words(sources).any(|word| word == b"myhostname"))
+        };
+        Ok(Self {
+            file: ConfigFile::read(root, b"/etc/hosts")?,
+            by_myhostname: lines(text).any(asks_it),
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //! those that are wanted and that an enabled manager reads. What could not be
 //! read is an error here, and never a missing file.
 use super::Root;
-use super::config::{CloudInit, ConfigDirectory, ConfigFile, Interfaces, ResolvConf};
+use super::config::{CloudInit, ConfigDirectory, ConfigFile, Hosts, Interfaces, ResolvConf};
 use super::managers::{Manager, Managers};
 use super::systemd::units;
 use crate::base::error::Error;
@@ -23,6 +23,8 @@ pub struct Wanted {
 pub struct Facts<'a> {
     /// `/etc/hostname`; `None` if it is not wanted.
     pub hostname: Result<Option<&'a ConfigFile<'a>>, Error>,
+    /// `/etc/hosts`; `None` if the host name is not wanted.
+    pub hosts: Result<Option<Hosts<'a>>, Error>,
     /// Whether cloud-init is there.
     pub cloud_init: Result<CloudInit, Error>,
     /// `None` if the network is not wanted.
@@ -59,6 +61,10 @@ impl<'a> Facts<'a> {
         };
         Self {
             hostname,
+            hosts: match wanted.hostname {
+                true => Hosts::read(root).map(Some),
+                false => Ok(None),
+            },
             cloud_init: CloudInit::find(root),
             network: wanted.network.then(|| NetworkFacts::read(root, wanted)),
         }

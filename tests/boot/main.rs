@@ -72,6 +72,7 @@ fn opennebula_one_nic(image: Image, change: impl FnOnce(Machine) -> Machine) {
     let mut login = running.login("root", 1, &key);
 
     assert_one_nic(&mut login, "ens3");
+    assert_knows_its_name(&mut login);
     assert_root_is_as_fstab_says(&mut login);
     assert_eq!(root_keys(&mut login), [key.public.as_str()]);
     assert_nothing_failed(&mut login);
@@ -102,6 +103,17 @@ fn assert_one_nic(inside: &mut impl Inside, nic: &str) {
     assert_eq!(
         inside.run("cat /proc/sys/kernel/hostname /etc/hostname"),
         "web1.example.org\nweb1.example.org\n"
+    );
+}
+
+/// The machine knows its own name without asking DNS, where nobody answers.
+fn assert_knows_its_name(login: &mut Login) {
+    let own_line = "127.0.1.1 web1.example.org web1 # onecontext\n";
+    assert_eq!(login.run("grep web1 /etc/hosts"), own_line);
+    let names = login.run("timeout 3 hostname -f; timeout 3 getent hosts web1");
+    assert_eq!(
+        names,
+        "web1.example.org\n127.0.1.1       web1.example.org web1\n"
     );
 }
 
@@ -412,6 +424,7 @@ fn root_that_cannot_be_written() {
         .disk(&disk, Drive::Cdrom)
         .read_only()
         .write("/etc/ssh/ssh_host_ecdsa_key", &host_key)
+        .write("/etc/hosts", "127.0.0.1 localhost\n")
         .write("/etc/resolv.conf", "nameserver 192.0.2.1\n")
         .write("/root/.ssh/authorized_keys", "# the image's own\n")
         .edit("rm /etc/fstab")
@@ -424,8 +437,10 @@ fn root_that_cannot_be_written() {
     assert_eq!(
         login.run("findmnt -n -o TARGET -R / | grep -o '/\\(etc\\|root\\)/.*' | sort"),
         // The second is systemd's own.
-        "/etc/hostname\n/etc/machine-id\n/etc/resolv.conf\n/root/.ssh/authorized_keys\n"
+        "/etc/hostname\n/etc/hosts\n/etc/machine-id\n/etc/resolv.conf\n\
+         /root/.ssh/authorized_keys\n"
     );
+    assert_knows_its_name(&mut login);
     let options = login.run("findmnt -n -o OPTIONS /");
     assert!(options.starts_with("ro,"), "{options}");
 }

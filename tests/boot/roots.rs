@@ -4,11 +4,12 @@
 use super::*;
 use support::machine::{Login, Running};
 
-/// What is changed in a root that can be written, outside of /var: two of the
-/// three files that are ours to change, and the host keys that it lacked. The
-/// third, authorized_keys, is in its user's home.
-const CHANGED: [&str; 8] = [
+/// What is changed in a root that can be written, outside of /var: three of the
+/// four files that are ours to change, and the host keys that it lacked. The
+/// fourth, authorized_keys, is in its user's home.
+const CHANGED: [&str; 9] = [
     "etc/hostname",
+    "etc/hosts",
     "etc/resolv.conf",
     "etc/ssh/ssh_host_ecdsa_key",
     "etc/ssh/ssh_host_ecdsa_key.pub",
@@ -212,7 +213,8 @@ fn selinux_enforcing() {
         "net_conf_t\n"
     );
     // It would name what it would relabel.
-    let wrong = login.run("restorecon -nrv /etc/hostname /etc/resolv.conf /etc/ssh /root /home");
+    let wrong =
+        login.run("restorecon -nrv /etc/hostname /etc/hosts /etc/resolv.conf /etc/ssh /root /home");
     assert_eq!(wrong, "");
     assert_nothing_failed(&mut login);
 }

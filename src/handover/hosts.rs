@@ -1,0 +1,75 @@
+//! The machine's own name in `/etc/hosts` (hosts(5)), where nothing else of the
+//! root resolves it: sudo and many others would ask DNS for it, which can take
+//! minutes.
+use super::render::replace;
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::{cut, lines, same, words};
+use crate::changeset::{Changes, Label, RootAccess};
+use crate::image::config::Hosts;
+use crate::plan::Plan;
+
+/// What ends the line that is ours.
+const MARK: &[u8] = b"# onecontext";
+
+/// One line, with the address that Debian gives a name without a fixed one
+/// (Debian Reference, 5.1.1). A name without a line of its own, or whose line is
+/// no longer needed, has none.
+pub fn render<'a>(
+    arena: &'a Arena,
+    plan: &Plan,
+    hosts: Result<Option<Hosts<'a>>, Error>,
+    access: RootAccess,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    let Some(name) = plan.hostname else {
+        return Ok(());
+    };
+    let Some(Hosts {
+        file,
+        by_myhostname,
+    }) = hosts?
+    else {
+        return Ok(());
+    };
+    let old = file.content.map_or(&b""[..], |old| old.content);
+    let mut text = arena.vector();
+    let mut resolves = by_myhostname;
+    for line in old.split_inclusive(|byte| *byte == b'\n') {
+        if !line.trim_ascii_end().ends_with(MARK) {
+            text.extend(line);
+            resolves |= names(line, name);
+        }
+    }
+    if !resolves {
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        text.extend(b"127.0.1.1 ");
+        text.extend(name);
+        if let Some((short, _)) = cut(name, b'.') {
+            text.push(b' ');
+            text.extend(short);
+        }
+        text.push(b' ');
+        text.extend(MARK);
+        text.push(b'\n');
+    }
+    if *text == *old {
+        return Ok(());
+    }
+    let access_to_file = changes.access_to(file.path, access);
+    if file.content.is_none() && access_to_file != RootAccess::Writable {
+        changes.note(&[b"/etc/hosts: there is none, and it cannot be written: \
+              programs ask DNS for the machine's own name"]);
+        return Ok(());
+    }
+    replace(file, text.finish(), Label::NetConf, access, changes)
+}
+
+/// Whether a line gives this name to an address.
+fn names(line: &[u8], name: &[u8]) -> bool {
+    let line = lines(line).next().unwrap_or_default();
+    let entry = cut(line, b'#').map_or(line, |(entry, _)| entry);
+    words(entry).skip(1).any(|word| same(word, name))
+}
