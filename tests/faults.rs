@@ -221,7 +221,7 @@ impl Machine {
         write("etc/fstab", "/dev/vda1 / ext4\n/dev/vdb1 /srv ext4\n");
         write("etc/hostname", "image\n");
         write("etc/resolv.conf", "nameserver 192.0.2.1\n");
-        write("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 web1\n");
+        write("etc/hosts", "127.0.0.1 localhost\n");
         write(
             "etc/ssh/sshd_config",
             "Include /etc/ssh/sshd_config.d/*.conf\n",

@@ -107,7 +107,7 @@ fn assert_one_nic(inside: &mut impl Inside, nic: &str) {
 }
 
 /// The machine knows its own name without asking DNS, where nobody answers.
-fn assert_knows_its_name(login: &mut Login) {
+fn assert_knows_its_name(login: &mut impl Inside) {
     let own_line = "127.0.1.1 web1.example.org web1 # onecontext\n";
     assert_eq!(login.run("grep web1 /etc/hosts"), own_line);
     let names = login.run("timeout 3 hostname -f; timeout 3 getent hosts web1");
