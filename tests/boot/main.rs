@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 use support::context::{Key, Writer, iso, opennebula, stratuslab};
 use support::image::Image;
-use support::machine::{Drive, Format, Inside, Machine, Own, SHELL, accelerator};
+use support::machine::{Drive, Format, Inside, Login, Machine, Own, Running, SHELL, accelerator};
 use support::progress::Boot;
 use support::tiers::{Program, assert_each_boot_has_one_tier};
 
@@ -64,7 +64,7 @@ fn one_nic(key: &str) -> String {
 }
 
 /// Boots with `one_nic`, logs in as root, and checks all that it says.
-fn opennebula_one_nic(image: Image, change: impl FnOnce(Machine) -> Machine) {
+fn opennebula_one_nic(image: Image, change: impl FnOnce(Machine) -> Machine) -> (Running, Login) {
     let (machine, key) = machine(image);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
     let machine = machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom);
@@ -76,6 +76,7 @@ fn opennebula_one_nic(image: Image, change: impl FnOnce(Machine) -> Machine) {
     assert_root_is_as_fstab_says(&mut login);
     assert_eq!(root_keys(&mut login), [key.public.as_str()]);
     assert_nothing_failed(&mut login);
+    (running, login)
 }
 
 /// What `one_nic` asks for, on the device `nic`.
@@ -140,6 +141,39 @@ fn opennebula_one_nic_dracut_without_systemd() {
     opennebula_one_nic(Image::DracutWithoutSystemd, |machine| {
         machine.edit("symlink /etc/resolv.conf ../run/resolvconf/resolv.conf")
     });
+}
+
+/// How Debian 13 starts sshd, and what makes its host keys, by the units' states.
+const SSH_OF_DEBIAN_13: &str = "systemctl show -P ActiveState \
+    ssh.service ssh.socket sshd-keygen.service onecontext-hostkeys.service | xargs; \
+    systemctl is-enabled ssh.service ssh.socket | xargs; \
+    journalctl -b -o cat --no-pager -u sshd-keygen -u onecontext-hostkeys | grep -c generating";
+
+/// An image with an empty machine-id, as most are published, has no first boot
+/// (machine-id(5)): Debian's own unit makes no host keys.
+#[test]
+#[ignore = "boots a machine"]
+fn debian13_initramfs_tools() {
+    let image = Image::Debian13InitramfsTools;
+    let (_running, mut login) = opennebula_one_nic(image, |machine| machine);
+    assert_eq!(
+        login.run(SSH_OF_DEBIAN_13),
+        "active inactive inactive active\nenabled disabled\n1\n"
+    );
+}
+
+/// One without any has: both units would make host keys. And systemd enables
+/// what no preset disables, the socket among them (systemd.preset(5)).
+#[test]
+#[ignore = "boots a machine"]
+fn debian13_dracut() {
+    let (_running, mut login) = opennebula_one_nic(Image::Debian13Dracut, |machine| {
+        machine.edit("rm /etc/machine-id")
+    });
+    assert_eq!(
+        login.run(SSH_OF_DEBIAN_13),
+        "active active active active\nenabled enabled\n1\n"
+    );
 }
 
 /// A drive behind AHCI; and of drivers hardly more than our hook brings. The

@@ -2,7 +2,6 @@
 //! must be as before when the machine has been logged into.
 
 use super::*;
-use support::machine::{Login, Running};
 
 /// What is changed in a root that can be written, outside of /var: three of the
 /// four files that are ours to change, and the host keys that it lacked. The

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// A Debian 12 machine, by what made its initramfs.
+/// A machine of Debian 12, or as it says, by what made its initramfs.
 #[derive(Clone, Copy)]
 pub enum Image {
     InitramfsTools,
@@ -17,7 +17,10 @@ pub enum Image {
     Dracut,
     /// Made for a single host, and so with few drivers, too.
     DracutWithoutSystemd,
-    /// With initramfs-tools, and a network manager in the root: its kind.
+    Debian13InitramfsTools,
+    Debian13Dracut,
+    /// With initramfs-tools, and a network manager in the root: its kind, with
+    /// "trixie-" or "sid-" before it on those.
     With(&'static str),
 }
 
@@ -36,6 +39,8 @@ impl Image {
         let kind = match self {
             InitramfsTools | InitramfsToolsFewDrivers => "initramfs-tools",
             Dracut | DracutWithoutSystemd => "dracut",
+            Debian13InitramfsTools => "trixie-initramfs-tools",
+            Debian13Dracut => "trixie-dracut",
             With(kind) => kind,
         };
         let made = Arc::clone(MADE.lock().unwrap().entry(kind).or_default());
@@ -69,8 +74,8 @@ impl Image {
 
     pub fn initrd(self) -> PathBuf {
         self.folder().join(match self {
-            InitramfsTools | Dracut | With(_) => "initrd",
             InitramfsToolsFewDrivers | DracutWithoutSystemd => "initrd-2",
+            _ => "initrd",
         })
     }
 
