@@ -182,7 +182,13 @@ const SERVERS: Duration = Duration::from_secs(700);
 /// by a gateway, and none of the second's static addresses, was ever away.
 pub fn assert_quiet(login: &mut Login) {
     let monitor = login.run("cat /run/monitor");
-    let lost: Vec<_> = monitor
+    let lost = lost(&monitor);
+    assert!(lost.is_empty(), "{lost:#?}\nof\n{monitor}");
+}
+
+/// What `ip monitor` has seen go that nobody should take away.
+pub fn lost(monitor: &str) -> Vec<&str> {
+    monitor
         .lines()
         .filter(|line| line.starts_with("Deleted"))
         .filter(|line| {
@@ -195,8 +201,7 @@ pub fn assert_quiet(login: &mut Login) {
             let is_address = line.contains(" inet") && ours.iter().any(|one| line.contains(one));
             is_address || line.contains(" via ")
         })
-        .collect();
-    assert!(lost.is_empty(), "{lost:#?}\nof\n{monitor}");
+        .collect()
 }
 
 /// All addresses but those of `lo`, each with its NIC, sorted.
