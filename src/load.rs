@@ -13,6 +13,7 @@ use crate::image::Root;
 use crate::image::config::CloudInit;
 use crate::image::facts::{Facts, Wanted};
 use crate::image::logins::LoginFacts;
+use crate::image::users::WantedAccount;
 use crate::plan::Plan;
 
 impl<'a> Files<'a> for Disk<'a> {
@@ -79,7 +80,13 @@ pub fn login_facts<'a>(root: &Root<'a>, plan: &Plan) -> Result<&'a LoginFacts<'a
     for name in plan.users() {
         names.push(root.arena().copy(name));
     }
-    LoginFacts::read(root, names.finish(), !plan.keys.is_empty())
+    let account = WantedAccount {
+        user: plan.user,
+        shell: plan.login.shell,
+        sudo: plan.login.sudo,
+        password: plan.login.password.map(|(user, _)| user),
+    };
+    LoginFacts::read(root, names.finish(), !plan.keys.is_empty(), &account)
 }
 
 /// User data that something in the root reads is nothing to warn of.

@@ -145,6 +145,8 @@ pub struct Changes<'a> {
     arena: &'a Arena,
     list: Vector<'a, Change<'a>>,
     remarks: Vector<'a, (Level, &'a [u8])>,
+    /// Lines of the text form that are about no file of ours.
+    directives: Vector<'a, u8>,
     /// Files that an earlier try could not write.
     refused: &'a [ResolvedPath<'a>],
     /// The booted system is to write the root.
@@ -158,6 +160,7 @@ impl<'a> Changes<'a> {
             arena,
             list: arena.vector(),
             remarks: arena.vector(),
+            directives: arena.vector(),
             refused: &[],
             root_is_written_later: false,
         }
@@ -275,9 +278,22 @@ impl<'a> Changes<'a> {
         self.remarks.push((Level::Note, text.finish()));
     }
 
-    /// The text form of the files: `file PATH MODE`, `link PATH TARGET`,
-    /// `bind PATH SOURCE`, `remove PATH`, one a line.
+    /// What tools of the root will do in the booted system: a line of the text
+    /// form, in fields.
+    pub fn directive(&mut self, fields: &[&[u8]]) {
+        for (number, field) in (0..).zip(fields) {
+            if number > 0 {
+                self.directives.push(b' ');
+            }
+            self.directives.extend(field);
+        }
+        self.directives.push(b'\n');
+    }
+
+    /// The text form of the directives, then of the files: `file PATH MODE`,
+    /// `link PATH TARGET`, `bind PATH SOURCE`, `remove PATH`, one a line.
     pub fn write(&self, out: &mut Text) {
+        out.extend(&self.directives);
         for change in self.list.iter() {
             let (kind, second) = match &change.action {
                 Action::File(file) | Action::BindOver(file) => {

@@ -21,6 +21,7 @@ impl<'a> Changes<'a> {
             }
         }
         pending.remarks.extend(&self.remarks);
+        pending.directives.extend(&self.directives);
         pending.root_is_written_later = self.root_is_written_later;
         pending
     }

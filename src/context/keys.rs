@@ -1,6 +1,7 @@
 //! SSH public keys: which lines are keys, and for whom.
 use ufmt::uwrite;
 
+use super::base64::{Decoder, digit};
 use super::files::Files;
 use super::state::Context;
 use super::values::is_user;
@@ -16,6 +17,9 @@ const VARIABLES: &str = "SSH_PUBLIC_KEY EC2_PUBLIC_KEY SSH_KEY PUBLIC_KEY STRATU
 pub struct LoginKeys<'a> {
     /// USERNAME, where it counts.
     pub user: Option<&'a [u8]>,
+    /// Whose the keys and the password are: USERNAME or root; `None` if the
+    /// former is no login name.
+    pub owner: Option<&'a [u8]>,
     /// Every key, each line once a user.
     pub keys: &'a [Key<'a>],
 }
@@ -38,7 +42,10 @@ pub fn read<'a>(
     };
     let user = match named {
         Some(variable) if !is_user(variable.value) => {
-            context.complain(variable, "not a login name, the keys are given to nobody");
+            context.complain(
+                variable,
+                "not a login name, keys and password are given to nobody",
+            );
             None
         }
         Some(variable) => Some(variable.value),
@@ -57,9 +64,11 @@ pub fn read<'a>(
             None => context.remark(variable, "no USERNAME says whose keys these are"),
         }
     }
+    let owner = user;
     let user = if named.is_some() { user } else { None };
     LoginKeys {
         user,
+        owner,
         keys: keys.list.finish(),
     }
 }
@@ -403,76 +412,6 @@ fn key_at(line: &[u8], start: usize) -> Result<KeyText, &'static str> {
     })
 }
 
-/// The value of a base64 character (RFC 4648 4).
-fn digit(byte: u8) -> Option<u8> {
-    Some(match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    })
-}
-
-/// The bytes of a base64 text without padding.
-struct Decoder<'a> {
-    digits: &'a [u8],
-    /// Bits read and not given out yet, `count` of them.
-    bits: u32,
-    count: usize,
-}
-
-impl<'a> Decoder<'a> {
-    fn new(digits: &'a [u8]) -> Self {
-        Self {
-            digits,
-            bits: 0,
-            count: 0,
-        }
-    }
-
-    /// A big-endian length, as SSH writes before a string (RFC 4251 5).
-    fn length(&mut self) -> Option<usize> {
-        let mut length = 0u32;
-        for _ in 0..4 {
-            length = length << 8 | u32::from(self.next()?);
-        }
-        usize::try_from(length).ok()
-    }
-
-    /// Whether the whole is nothing but SSH strings, two at least.
-    fn only_strings(mut self) -> bool {
-        let mut strings = 0;
-        while self.digits.len() * 6 + self.count >= 8 {
-            let Some(length) = self.length() else {
-                return false;
-            };
-            for _ in 0..length {
-                if self.next().is_none() {
-                    return false;
-                }
-            }
-            strings += 1;
-        }
-        strings >= 2
-    }
-}
-
-impl Iterator for Decoder<'_> {
-    type Item = u8;
-    fn next(&mut self) -> Option<u8> {
-        while self.count < 8 {
-            let (first, rest) = self.digits.split_first()?;
-            self.bits = self.bits << 6 | u32::from(digit(*first)?);
-            self.count += 6;
-            self.digits = rest;
-        }
-        self.count -= 8;
-        Some((self.bits >> self.count) as u8)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::context::tests::plan;
@@ -736,7 +675,7 @@ mod tests {
     fn users() {
         let text = plan(&format!("USERNAME=alice\nSSH_PUBLIC_KEY='{ED25519}'"));
         assert!(
-            text.contains(&format!("\nuser alice\nkey alice {ED25519}\n")),
+            text.contains(&format!("\nuser alice\nsudo alice\nkey alice {ED25519}\n")),
             "{text}"
         );
         let text = plan(&format!("USERNAME='a b'\nSSH_PUBLIC_KEY='{ED25519}'"));

@@ -2,7 +2,8 @@
 //!
 //! [`shell`] reads the shell syntax, [`variables`] sorts the names out,
 //! [`opennebula`] and [`stratuslab`] know what the names mean, [`network`]
-//! gathers what they say about NICs, [`keys`] and [`hostname`] do the rest.
+//! gathers what they say about NICs, [`keys`], [`users`] and [`hostname`] do the rest.
+mod base64;
 mod files;
 mod hostname;
 mod keys;
@@ -11,6 +12,7 @@ mod opennebula;
 pub mod shell;
 mod state;
 mod stratuslab;
+mod users;
 mod values;
 mod variables;
 
@@ -99,6 +101,7 @@ fn plan<'a>(
     }
     let network = network.finish(&mut context);
     let logins = keys::read(&mut context, dialect, files);
+    let login = users::read(&mut context, logins.user, logins.owner);
     let stock = scripts(&mut context, files, has_eth);
     let mut user_data = arena.vector();
     for variable in machine.each("USER_DATA USERDATA") {
@@ -116,7 +119,7 @@ fn plan<'a>(
             .warnings
             .general(b"", "no NIC in the context, the network is left alone", b"");
     }
-    if logins.keys.is_empty() {
+    if logins.keys.is_empty() && !users::has_password(&login) {
         context.warnings.general(
             b"",
             "no SSH key in the context, nobody is let in by this program",
@@ -133,6 +136,7 @@ fn plan<'a>(
         dns: network.dns,
         search: network.search,
         user: logins.user,
+        login,
         keys: logins.keys,
         user_data: user_data.finish(),
         warnings,

@@ -25,6 +25,8 @@ pub struct Variable<'a> {
     pub name: &'a [u8],
     /// The value, without the blanks around it.
     pub value: &'a [u8],
+    /// The value as it is: blanks may belong to a password.
+    pub whole: &'a [u8],
     /// Where it was assigned.
     pub place: SourceLocation<'a>,
 }
@@ -39,6 +41,7 @@ impl<'a> Variable<'a> {
             order,
             name,
             value: trim(value),
+            whole: value,
             place,
         }
     }

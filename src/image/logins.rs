@@ -3,6 +3,7 @@ use super::key_file::KeyFile;
 use super::passwd::{User, Users};
 use super::sshd::Sshd;
 use super::systemd::units;
+use super::users::{UserFacts, WantedAccount};
 use super::{ResolvedPath, Root, later_mounts};
 use crate::base::error::Error;
 
@@ -19,6 +20,8 @@ pub struct LoginFacts<'a> {
     pub systemd: Result<bool, Error>,
     /// The SSH server; `None` if it is not wanted.
     pub sshd: Result<Option<&'a Sshd<'a>>, Error>,
+    /// What the account of USERNAME needs.
+    pub account: Result<&'a UserFacts<'a>, Error>,
 }
 
 /// A user and its file.
@@ -32,11 +35,16 @@ pub struct Account<'a> {
 
 impl<'a> LoginFacts<'a> {
     /// Looks at a root. `wanted` are the names of users that are asked for;
-    /// `sshd`: the SSH server is.
+    /// `sshd`: the SSH server is; `account`: that, too.
     ///
     /// # Errors
     /// There is no passwd(5) that can be read.
-    pub fn read(root: &Root<'a>, wanted: &[&[u8]], sshd: bool) -> Result<&'a Self, Error> {
+    pub fn read(
+        root: &Root<'a>,
+        wanted: &[&[u8]],
+        sshd: bool,
+        account: &WantedAccount,
+    ) -> Result<&'a Self, Error> {
         let users = Users::read(root)?;
         let homes_of_root = homes_of_root(root, &users);
         let mut accounts = root.arena().vector();
@@ -48,11 +56,17 @@ impl<'a> LoginFacts<'a> {
                 });
             }
         }
+        let systemd = units::is_init(root);
+        let account = systemd.and_then(|systemd| {
+            UserFacts::read(root, &users, homes_of_root, systemd, account)
+                .map(|facts| root.arena().place(facts))
+        });
         Ok(root.arena().place(Self {
             users,
             accounts: accounts.finish(),
             unknown_mounts: later_mounts(root).problem,
-            systemd: units::is_init(root),
+            systemd,
+            account,
             sshd: match sshd {
                 true => Sshd::read(root).map(Some),
                 false => Ok(None),

@@ -16,6 +16,7 @@ pub mod sshd_config;
 pub mod systemd;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod users;
 
 pub use fstab::{later_mounts, mounted_later};
 pub use root::{FileContent, ResolvedPath, Root, if_there};

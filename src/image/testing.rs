@@ -13,7 +13,7 @@ use super::Root;
 use crate::base::arena::Arena;
 use crate::base::log::{Console, Level, Report};
 use crate::changeset::{Policy, Writer};
-use crate::plan::{Dialect, Plan};
+use crate::plan::{Dialect, Login, Plan};
 
 /// `top/root` is the root, `top/run` the run directory.
 pub struct Fixture {
@@ -239,6 +239,7 @@ pub const EMPTY: Plan = Plan {
     dns: &[],
     search: &[],
     user: None,
+    login: Login::NONE,
     keys: &[],
     user_data: &[],
     warnings: &[],

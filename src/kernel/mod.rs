@@ -492,7 +492,7 @@ impl uDisplay for MatchedLink<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Dialect, LinkName};
+    use crate::plan::{Dialect, LinkName, Login};
 
     #[test]
     fn a_link_has_an_index_only_where_the_plan_was_applied_to_a_device() {
@@ -514,6 +514,7 @@ mod tests {
             dns: &[],
             search: &[],
             user: None,
+            login: Login::NONE,
             keys: &[],
             user_data: &[],
             warnings: &[],

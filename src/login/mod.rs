@@ -4,12 +4,13 @@ mod authorized_keys;
 mod ownership;
 mod sshd;
 mod tmpfiles;
+mod users;
 
 use ufmt::uwrite;
 
 use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
-use crate::base::text::Escaped;
+use crate::base::text::{Escaped, Text};
 use crate::changeset::{Access, Action, Change, Changes, File, Folder, Label, RootAccess};
 use crate::image::key_file::{Home, KeyFile, LARGEST, NO_HOME, SHARED_HOME, TOO_LARGE};
 use crate::image::logins::{Account, LoginFacts};
@@ -52,15 +53,20 @@ pub fn decide<'a>(
         facts,
         access,
         sshd,
-        lines: Tmpfiles(arena.vector()),
+        lines: arena.vector(),
         decided: arena.vector(),
         keys_in_run: false,
     };
     logins.grant(plan, changes);
     logins.revoke(plan, changes);
     let keys_in_run = logins.keys_in_run;
-    if let Err(error) = logins.lines.finish(arena, changes) {
+    let lines = core::mem::replace(&mut logins.lines, arena.vector());
+    if let Err(error) = write_lines(arena, lines, changes) {
         changes.problem("write", TMPFILES, error);
+    }
+    if let Err(error) = users::decide(arena, plan, facts, access, changes) {
+        let user = plan.user.unwrap_or(b"root");
+        changes.problem("account of user", user, error);
     }
     if let Some(sshd) = sshd {
         if let Err(error) = sshd::decide(arena, sshd, access, keys_in_run, changes) {
@@ -91,7 +97,7 @@ struct Logins<'d, 'a> {
     facts: &'d LoginFacts<'a>,
     access: RootAccess,
     sshd: Option<&'d Sshd<'a>>,
-    lines: Tmpfiles<'a>,
+    lines: Text<'a>,
     /// Files that a user of this context has.
     decided: Vector<'a, ResolvedPath<'a>>,
     /// Some keys are in /run alone.
@@ -103,10 +109,14 @@ impl<'a> Logins<'_, 'a> {
     fn grant(&mut self, plan: &Plan, changes: &mut Changes<'a>) {
         for name in plan.users() {
             let Some(account) = self.facts.find(name) else {
+                // That one is made.
+                if plan.user == Some(name) {
+                    continue;
+                }
                 changes.problem(
                     STEP,
                     name,
-                    &"no such user in /etc/passwd: make it in the image, or name another in USERNAME",
+                    &"no such user in /etc/passwd: make it in the image",
                 );
                 continue;
             };
@@ -277,7 +287,7 @@ impl<'a> Logins<'_, 'a> {
                     Home::MountedLater => {
                         self.keys_elsewhere(user, file, merged.content, changes)?;
                     }
-                    _ => self.lines.keys(user, file, "f+", b"", merged.content)?,
+                    _ => self.tmpfiles(user, file, "f+", b"", merged.content)?,
                 }
                 changes.note(&[done, b", by systemd-tmpfiles"]);
             }
@@ -300,14 +310,31 @@ impl<'a> Logins<'_, 'a> {
             .is_some_and(|sshd| sshd.config.looks_at(b"authorized_keys2"))
         {
             // sshd's own second file, which nobody else uses.
-            return self.lines.keys(user, file, "f+", b"2", content);
+            return self.tmpfiles(user, file, "f+", b"2", content);
         }
         changes.problem(
             STEP,
             user.name,
             &"its home is mounted later: an authorized_keys that is there then is left as it is",
         );
-        self.lines.keys(user, file, "f", b"", content)
+        self.tmpfiles(user, file, "f", b"", content)
+    }
+
+    /// Adds the lines for a user's file, its name ended by `suffix`.
+    fn tmpfiles(
+        &mut self,
+        user: &User,
+        file: &KeyFile,
+        kind: &str,
+        suffix: &[u8],
+        content: &[u8],
+    ) -> Result<(), Error> {
+        let mut owner = self.arena.vector();
+        uwrite!(owner, "{} {}", user.uid, user.gid);
+        // Made by the next line alone, it would be root's.
+        let makes_home = user.uid != 0 && !file.home.is_present();
+        let path = [file.path.path(), suffix];
+        tmpfiles::keys(&mut self.lines, &owner, makes_home, kind, &path, content)
     }
 
     fn way(
@@ -404,60 +431,18 @@ fn is_done(existing: &Existing, new: &File) -> bool {
         }
 }
 
-/// The lines for systemd-tmpfiles so far.
-struct Tmpfiles<'a>(Vector<'a, u8>);
-
-impl<'a> Tmpfiles<'a> {
-    /// The user's file, its name ended by `suffix`, and its directory.
-    fn keys(
-        &mut self,
-        user: &User,
-        file: &KeyFile<'a>,
-        kind: &str,
-        suffix: &[u8],
-        content: &[u8],
-    ) -> Result<(), Error> {
-        let path = file.path;
-        if content.contains(&0) {
-            return Err(Error::new(
-                &"authorized_keys holds a NUL byte, which systemd-tmpfiles refuses",
-            ));
-        }
-        let owner = (user.uid, user.gid);
-        let folder = path.cut().0;
-        if let Some(home) = folder.strip_suffix(b"/.ssh") {
-            // Made by the next line alone, it would be root's.
-            if user.uid != 0 && !file.home.is_present() {
-                tmpfiles::line(&mut self.0, "d", &[home], None, owner, None);
-            }
-            tmpfiles::line(&mut self.0, "d", &[folder], Some(0o700), owner, None);
-        }
-        let start = self.0.len();
-        let path = [path.path(), suffix];
-        tmpfiles::line(&mut self.0, kind, &path, Some(0o600), owner, Some(content));
-        if self.0.len().saturating_sub(start) > tmpfiles::LONGEST_LINE {
-            self.0.truncate(start);
-            return Err(Error::new(
-                &"more keys than a line for systemd-tmpfiles holds, 1 MiB",
-            ));
-        }
-        Ok(())
+/// The file with the lines for systemd-tmpfiles, if there are any.
+fn write_lines<'a>(
+    arena: &'a Arena,
+    lines: Text<'a>,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    if lines.is_empty() {
+        return Ok(());
     }
-
-    fn finish(self, arena: &'a Arena, changes: &mut Changes<'a>) -> Result<(), Error> {
-        let text = self.0.finish();
-        if text.is_empty() {
-            return Ok(());
-        }
-        // Not public: it holds what a private file of a user holds.
-        let file = File {
-            content: text,
-            access: Access::ours(0o600),
-            folder: Folder::Made(Access::FOLDER),
-        };
-        changes.file(ResolvedPath::new(arena, TMPFILES)?, file);
-        Ok(())
-    }
+    let path = ResolvedPath::new(arena, TMPFILES)?;
+    changes.file(path, tmpfiles::file(lines.finish()));
+    Ok(())
 }
 
 /// What in the configuration of sshd keeps the keys from working.

@@ -1,22 +1,24 @@
 //! Lines for systemd-tmpfiles (tmpfiles.d(5)), which the booted system applies
 //! once its own file systems are mounted: it labels for SELinux and follows
 //! the root's own layout.
-use crate::base::text::Text;
-use crate::changeset::Octal;
+use crate::base::error::Error;
+use crate::base::text::{Text, base_name};
+use crate::changeset::{Access, File, Octal};
 use ufmt::uwrite;
 
 /// The longest line that systemd reads, in bytes (LONG_LINE_MAX,
 /// systemd:src/basic/def.h).
-pub const LONGEST_LINE: usize = 1 << 20;
+const LONGEST_LINE: usize = 1 << 20;
 
-/// `TYPE PATH MODE UID GID - ARGUMENT`; the path is given in parts. Without a mode, that of something new
-/// is systemd's and that of something old stays.
+/// `TYPE PATH MODE UID GID - ARGUMENT`; the path is given in parts, and `owner`
+/// is the user and the group, by number or name. Without a mode, that of
+/// something new is systemd's and that of something old stays.
 pub fn line(
     out: &mut Text,
     kind: &str,
     path: &[&[u8]],
     mode: Option<u32>,
-    owner: (u32, u32),
+    owner: &[u8],
     argument: Option<&[u8]>,
 ) {
     uwrite!(out, "{} ", kind);
@@ -29,12 +31,59 @@ pub fn line(
         }
         None => out.extend(b" -"),
     }
-    uwrite!(out, " {} {} -", owner.0, owner.1);
+    out.push(b' ');
+    out.extend(owner);
+    out.extend(b" -");
     if let Some(argument) = argument {
         out.push(b' ');
         escape(out, argument);
     }
     out.push(b'\n')
+}
+
+/// The lines of an authorized_keys file, whose path is given in two parts, and of
+/// its directory; with `makes_home` of the home, too.
+///
+/// # Errors
+/// systemd does not read what the file holds.
+pub fn keys(
+    out: &mut Text,
+    owner: &[u8],
+    makes_home: bool,
+    kind: &str,
+    path: &[&[u8]; 2],
+    content: &[u8],
+) -> Result<(), Error> {
+    if content.contains(&0) {
+        return Err(Error::new(
+            &"authorized_keys holds a NUL byte, which systemd-tmpfiles refuses",
+        ));
+    }
+    let [file, _] = path;
+    let folder = base_name(file).0;
+    if let Some(home) = folder.strip_suffix(b"/.ssh") {
+        if makes_home {
+            line(out, "d", &[home], None, owner, None);
+        }
+        line(out, "d", &[folder], Some(0o700), owner, None);
+    }
+    let start = out.len();
+    line(out, kind, path, Some(0o600), owner, Some(content));
+    if out.len().saturating_sub(start) > LONGEST_LINE {
+        out.truncate(start);
+        return Err(Error::new(
+            &"more keys than a line for systemd-tmpfiles holds, 1 MiB",
+        ));
+    }
+    Ok(())
+}
+
+/// A file of such lines. Not public: it holds what a private file of a user holds.
+pub fn file(lines: &[u8]) -> File<'_> {
+    File {
+        access: Access::ours(0o600),
+        ..File::public(lines)
+    }
 }
 
 /// C escapes, and `%` doubled, since specifiers are expanded. What could end
@@ -68,7 +117,7 @@ mod tests {
             kind,
             &[path.as_bytes()],
             Some(0o600),
-            (7, 8),
+            b"7 8",
             argument,
         );
         String::from_utf8(out.to_vec()).unwrap()

@@ -29,6 +29,8 @@ pub struct Plan<'a> {
     pub search: &'a [&'a [u8]],
     /// The login of USERNAME, if it was set.
     pub user: Option<&'a [u8]>,
+    /// What else is to become of that login.
+    pub login: Login<'a>,
     /// Who may log in with which key.
     pub keys: &'a [Key<'a>],
     /// What is to be said of user data where nothing in the root reads it.
@@ -287,6 +289,37 @@ impl Route {
     pub const fn default_metric(v4: bool) -> u32 {
         if v4 { 0 } else { 1024 }
     }
+}
+
+/// What is to become of a login beside its keys.
+#[derive(Clone, Copy)]
+pub struct Login<'a> {
+    /// The shell of USERNAME, where that user is made.
+    pub shell: Option<&'a [u8]>,
+    /// Whether USERNAME may become anybody by sudo(8), without a password.
+    pub sudo: bool,
+    /// A user, and what its password becomes.
+    pub password: Option<(&'a [u8], Password<'a>)>,
+}
+
+impl Login<'_> {
+    /// Nothing.
+    pub const NONE: Self = Login {
+        shell: None,
+        sudo: false,
+        password: None,
+    };
+}
+
+/// What a password becomes. Never shown.
+#[derive(Clone, Copy)]
+pub enum Password<'a> {
+    /// A hash of crypt(5).
+    Crypted(&'a [u8]),
+    /// The password itself, for the root's own hash method.
+    Plain(&'a [u8]),
+    /// None that anybody could type.
+    Locked,
 }
 
 /// One line of an authorized_keys file.

@@ -4,7 +4,7 @@
 use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
 use super::bound::{BoundLink, BoundPlan};
-use super::{Dialect, Ipv4Method, Ipv6Method, Key, Link, LinkName, Prefix, Route};
+use super::{Dialect, Ipv4Method, Ipv6Method, Link, LinkName, Password, Prefix, Route};
 use crate::base::text::{Escaped, Format, Ip, Text};
 
 impl BoundPlan<'_> {
@@ -50,9 +50,23 @@ impl BoundPlan<'_> {
         }
         if let Some(user) = plan.user {
             line(out, "user", None, &Plain(user));
+            if let Some(shell) = plan.login.shell {
+                line(out, "shell", None, &Pair(user, shell));
+            }
+            if plan.login.sudo {
+                line(out, "sudo", None, &Plain(user));
+            }
+        }
+        if let Some((user, password)) = plan.login.password {
+            let kind: &[u8] = match password {
+                Password::Crypted(_) => b"crypted",
+                Password::Plain(_) => b"plain",
+                Password::Locked => b"locked",
+            };
+            line(out, "password", None, &Pair(user, kind));
         }
         for key in plan.keys {
-            line(out, "key", None, key);
+            line(out, "key", None, &Pair(key.user, key.line));
         }
         out.extend(files);
         for warning in plan.warnings() {
@@ -80,11 +94,14 @@ impl Format for Plain<'_> {
     }
 }
 
-impl Format for Key<'_> {
+/// Two such fields, the first a user.
+struct Pair<'t>(&'t [u8], &'t [u8]);
+
+impl Format for Pair<'_> {
     fn append_to(&self, text: &mut Text) {
-        text.extend(self.user);
+        text.extend(self.0);
         text.push(b' ');
-        text.extend(self.line);
+        text.extend(self.1);
     }
 }
 

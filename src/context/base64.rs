@@ -1,0 +1,119 @@
+//! Base64 (RFC 4648 4).
+use crate::base::arena::Arena;
+
+/// The value of a base64 character (RFC 4648 4).
+pub fn digit(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    })
+}
+
+/// The bytes of a base64 text without padding.
+pub struct Decoder<'a> {
+    digits: &'a [u8],
+    /// Bits read and not given out yet, `count` of them.
+    bits: u32,
+    count: usize,
+}
+
+impl<'a> Decoder<'a> {
+    /// Of these digits.
+    pub fn new(digits: &'a [u8]) -> Self {
+        Self {
+            digits,
+            bits: 0,
+            count: 0,
+        }
+    }
+
+    /// A big-endian length, as SSH writes before a string (RFC 4251 5).
+    pub fn length(&mut self) -> Option<usize> {
+        let mut length = 0u32;
+        for _ in 0..4 {
+            length = length << 8 | u32::from(self.next()?);
+        }
+        usize::try_from(length).ok()
+    }
+
+    /// Whether the whole is nothing but SSH strings, two at least.
+    pub fn only_strings(mut self) -> bool {
+        let mut strings = 0;
+        while self.digits.len() * 6 + self.count >= 8 {
+            let Some(length) = self.length() else {
+                return false;
+            };
+            for _ in 0..length {
+                if self.next().is_none() {
+                    return false;
+                }
+            }
+            strings += 1;
+        }
+        strings >= 2
+    }
+}
+
+impl Iterator for Decoder<'_> {
+    type Item = u8;
+    fn next(&mut self) -> Option<u8> {
+        while self.count < 8 {
+            let (first, rest) = self.digits.split_first()?;
+            self.bits = self.bits << 6 | u32::from(digit(*first)?);
+            self.count += 6;
+            self.digits = rest;
+        }
+        self.count -= 8;
+        Some((self.bits >> self.count) as u8)
+    }
+}
+
+/// What a whole text stands for, blanks and newlines in it left out, padded or
+/// not; `None` if it is no base64.
+pub fn decode<'a>(arena: &'a Arena, text: &[u8]) -> Option<&'a [u8]> {
+    let mut digits = arena.vector::<u8>();
+    for byte in text.iter().filter(|byte| !byte.is_ascii_whitespace()) {
+        digits.push(*byte);
+    }
+    while digits.last() == Some(&b'=') {
+        digits.truncate(digits.len().saturating_sub(1));
+    }
+    if digits.len() % 4 == 1 || digits.iter().any(|byte| digit(*byte).is_none()) {
+        return None;
+    }
+    let mut bytes = arena.vector();
+    for byte in Decoder::new(&digits) {
+        bytes.push(byte);
+    }
+    Some(bytes.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_decoded() {
+        let arena = Arena::new();
+        for (text, expected) in [
+            ("", Some("")),
+            ("YQ==", Some("a")),
+            ("YQ", Some("a")),
+            ("YWI=", Some("ab")),
+            ("YWJj", Some("abc")),
+            (" YW\nJj\r\n", Some("abc")),
+            ("YWJjZA==", Some("abcd")),
+            ("Y", None),
+            ("YWJj!", None),
+            ("Y=Q=", None),
+            ("YWJjZ", None),
+        ] {
+            let decoded = decode(&arena, text.as_bytes());
+            assert_eq!(decoded, expected.map(str::as_bytes), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! What the root has to make a user with, to let one become root, and to set a
+//! password: its own tools and files.
+use rustix::fs::FileType;
+
+use super::config::ConfigFile;
+use super::key_file::{Home, KeyFile};
+use super::passwd::{User, Users};
+use super::{FileContent, ResolvedPath, Root};
+use crate::base::error::Error;
+use crate::base::text::{base_name, lines, position, split, trim};
+
+/// What the context says of an account.
+#[derive(Clone, Copy)]
+pub struct WantedAccount<'w> {
+    /// A user that should be there.
+    pub user: Option<&'w [u8]>,
+    /// Its shell, where it is made.
+    pub shell: Option<&'w [u8]>,
+    /// Whether it should have sudo(8).
+    pub sudo: bool,
+    /// Whose password is to change.
+    pub password: Option<&'w [u8]>,
+}
+
+impl WantedAccount<'_> {
+    /// Nothing.
+    pub const NONE: Self = WantedAccount {
+        user: None,
+        shell: None,
+        sudo: false,
+        password: None,
+    };
+}
+
+/// The facts.
+#[derive(Clone, Copy)]
+pub struct UserFacts<'a> {
+    /// The wanted user, if it is not there.
+    pub new: Option<NewUser<'a>>,
+    /// Whether the root has sudo(8).
+    pub sudo: Sudo,
+    /// The file with our rule for it, and the place where it would be.
+    pub sudoers: &'a ConfigFile<'a>,
+    /// Whether the root has chpasswd(8).
+    pub chpasswd: bool,
+    /// What shadow(5) has as the password of the user whose is to change.
+    pub password: Option<&'a [u8]>,
+    /// Where systemd is not init: what is.
+    pub init: Option<Init<'a>>,
+}
+
+/// Whether a rule in `/etc/sudoers.d` lets anybody become root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sudo {
+    /// Nobody wants to know.
+    Unknown,
+    /// There is no sudo(8).
+    Missing,
+    /// There is no visudo(8) to check a rule.
+    NoVisudo,
+    /// Its sudoers(5) does not read that directory.
+    NoDirectory,
+    /// It does.
+    Usable,
+}
+
+/// An init that reads inittab(5).
+#[derive(Clone, Copy)]
+pub struct Init<'a> {
+    /// BusyBox's, whose fields have other meanings, not sysvinit's.
+    pub is_busybox: bool,
+    /// `/etc/inittab`
+    pub inittab: &'a ConfigFile<'a>,
+}
+
+/// What makes users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserMaker {
+    /// useradd(8) of shadow-utils.
+    Useradd,
+    /// BusyBox's adduser.
+    Adduser,
+}
+
+/// A user that is not there, and what it would have.
+#[derive(Clone, Copy)]
+pub struct NewUser<'a> {
+    /// Its number is that of the owner of its home, if that is there and belongs
+    /// to no user; else it is nobody's.
+    pub user: User<'a>,
+    /// Whether the number is to be used.
+    pub keeps_uid: bool,
+    /// What can make it.
+    pub maker: Option<UserMaker>,
+    /// Whether a group has that name.
+    pub has_group: bool,
+    /// Whether the root has the wanted shell; another is taken if not.
+    pub has_shell: bool,
+    /// The file with its keys, or why it cannot be found.
+    pub key_file: Result<&'a KeyFile<'a>, Error>,
+    /// The authorized_keys that useradd(8) puts into a new home.
+    pub skeleton: Option<&'a FileContent<'a>>,
+}
+
+/// The number of no user (systemd.io: UIDS-GIDS, nobody and `(uid_t) -1`).
+const NO_UID: u32 = u32::MAX;
+
+impl<'a> UserFacts<'a> {
+    /// Looks at a root.
+    pub fn read(
+        root: &Root<'a>,
+        users: &Users<'a>,
+        homes_of_root: &[ResolvedPath<'a>],
+        systemd: bool,
+        wanted: &WantedAccount,
+    ) -> Result<Self, Error> {
+        let new = match wanted.user {
+            Some(name) if users.find(name).is_none() => {
+                Some(NewUser::read(root, users, homes_of_root, name, wanted)?)
+            }
+            _ => None,
+        };
+        let is_asked = new.is_some() || wanted.sudo || wanted.password.is_some();
+        Ok(Self {
+            sudo: match wanted.sudo {
+                true => sudo(root)?,
+                false => Sudo::Unknown,
+            },
+            sudoers: ConfigFile::read(root, b"/etc/sudoers.d/onecontext")?,
+            chpasswd: is_asked && has(root, b"chpasswd")?,
+            password: match wanted.password {
+                Some(name) => password(root, name)?,
+                None => None,
+            },
+            init: match is_asked && !systemd {
+                true => init(root)?,
+                false => None,
+            },
+            new,
+        })
+    }
+}
+
+/// Whether the root has a program of this name where administrators' are.
+fn has(root: &Root, name: &[u8]) -> Result<bool, Error> {
+    Ok(path_of(root, name)?.is_some())
+}
+
+/// Where it is.
+fn path_of<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
+    const FOLDERS: [&[u8]; 4] = [b"/usr/sbin/", b"/usr/bin/", b"/sbin/", b"/bin/"];
+    for folder in FOLDERS {
+        let path = root.arena().concat(&[folder, name]);
+        if root.exists(path)? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+fn sudo(root: &Root) -> Result<Sudo, Error> {
+    if !has(root, b"sudo")? {
+        return Ok(Sudo::Missing);
+    }
+    if !has(root, b"visudo")? {
+        return Ok(Sudo::NoVisudo);
+    }
+    // `@includedir` or, as it was before 1.9.1, `#includedir`. openSUSE keeps the
+    // file in /usr/etc for images without.
+    let found = match root.read_if_there(b"/etc/sudoers")? {
+        None => root.read_if_there(b"/usr/etc/sudoers")?,
+        found => found,
+    };
+    const INCLUDES: &[u8] = b"includedir /etc/sudoers.d";
+    let includes = found.is_some_and(|found| position(found.content, INCLUDES).is_some());
+    Ok(match includes {
+        true => Sudo::Usable,
+        false => Sudo::NoDirectory,
+    })
+}
+
+/// The second field of a line of shadow(5).
+fn password<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
+    let found = root.read_if_there(b"/etc/shadow")?;
+    for line in lines(found.map_or(b"", |found| found.content)) {
+        let mut fields = split(line, |byte| byte == b':');
+        if fields.next() == Some(name) {
+            return Ok(fields.next());
+        }
+    }
+    Ok(None)
+}
+
+/// What is init, if it reads inittab(5).
+fn init<'a>(root: &Root<'a>) -> Result<Option<Init<'a>>, Error> {
+    let inittab = ConfigFile::read(root, b"/etc/inittab")?;
+    // Where others than sysvinit are installed, it is a link to them.
+    let name = root.read_link(b"/sbin/init")?;
+    let name = name.map_or(&b"init"[..], |target| base_name(target).1);
+    let reads = inittab.content.is_some() && matches!(name, b"init" | b"busybox");
+    Ok(reads.then_some(Init {
+        is_busybox: name == b"busybox",
+        inittab,
+    }))
+}
+
+impl<'a> NewUser<'a> {
+    fn read(
+        root: &Root<'a>,
+        users: &Users<'a>,
+        homes_of_root: &[ResolvedPath<'a>],
+        name: &[u8],
+        wanted: &WantedAccount,
+    ) -> Result<Self, Error> {
+        let arena = root.arena();
+        let name = arena.copy(name);
+        // useradd(8): the file that it reads.
+        let defaults = root.read_if_there(b"/etc/default/useradd")?;
+        let defaults = defaults.map_or(&b""[..], |found| found.content);
+        let base = value(defaults, b"HOME=").unwrap_or(b"/home");
+        let skeleton = value(defaults, b"SKEL=").unwrap_or(b"/etc/skel");
+        let home = arena.concat(&[base, b"/", name]);
+        let (shell, has_shell) = shell(root, wanted.shell)?;
+        let uid = match root.resolve_trusted(home) {
+            Ok((_, Ok(stat))) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                Some(stat.st_uid)
+            }
+            // Of anything else the key file has an opinion.
+            _ => None,
+        };
+        let uid = uid.filter(|uid| users.iter().all(|user| user.uid != *uid));
+        let user = User {
+            name,
+            uid: uid.unwrap_or(NO_UID),
+            gid: NO_UID,
+            home,
+            shell,
+        };
+        let key_file = KeyFile::read(root, &user, homes_of_root);
+        let skeleton = match key_file {
+            Ok(file) if file.home == Home::Missing => {
+                root.read_if_there(arena.concat(&[skeleton, b"/.ssh/authorized_keys"]))?
+            }
+            _ => None,
+        };
+        let groups = root.read_if_there(b"/etc/group")?;
+        let mut groups = lines(groups.map_or(b"", |found| found.content));
+        let maker = match has(root, b"useradd")? {
+            true => Some(UserMaker::Useradd),
+            // Debian's adduser is another program, and needs useradd(8).
+            false => match path_of(root, b"adduser")? {
+                Some(path)
+                    if (root.read_link(path)?).is_some_and(|link| link.ends_with(b"busybox")) =>
+                {
+                    Some(UserMaker::Adduser)
+                }
+                _ => None,
+            },
+        };
+        Ok(Self {
+            user,
+            keeps_uid: uid.is_some(),
+            maker,
+            has_group: groups.any(|line| {
+                line.strip_prefix(&*name)
+                    .is_some_and(|rest| rest.starts_with(b":"))
+            }),
+            has_shell,
+            key_file,
+            skeleton,
+        })
+    }
+}
+
+/// The value of a line `NAME=value`; no value that matters is relative.
+fn value<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
+    let value = lines(text).find_map(|line| trim(line).strip_prefix(name))?;
+    let value = value.strip_suffix(b"/").unwrap_or(value);
+    value.starts_with(b"/").then_some(value)
+}
+
+/// The first shell that the root has; `false`: it is not the wanted one.
+fn shell<'a>(root: &Root<'a>, wanted: Option<&[u8]>) -> Result<(&'a [u8], bool), Error> {
+    if let Some(wanted) = wanted
+        && root.exists(wanted)?
+    {
+        return Ok((root.arena().copy(wanted), true));
+    }
+    let shell: &[u8] = match root.exists(b"/bin/bash")? {
+        true => b"/bin/bash",
+        false => b"/bin/sh",
+    };
+    Ok((shell, wanted.is_none()))
+}

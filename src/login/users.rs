@@ -1,0 +1,482 @@
+//! The account of USERNAME: made where the root lacks it, with sudo(8); and
+//! passwords.
+//!
+//! The root's own tools do the work: a script in /run calls them, once the root
+//! can be written and before the SSH server listens. A script, not a list of
+//! `ExecStart=`: it goes on where a tool fails, and sysvinit runs it as well.
+use super::authorized_keys::merge;
+use super::ownership::Existing;
+use super::tmpfiles;
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::{Text, base_name, format, lines, split};
+use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
+use crate::image::ResolvedPath;
+use crate::image::key_file::{Home, SHARED_HOME};
+use crate::image::logins::LoginFacts;
+use crate::image::users::{Init, NewUser, Sudo, UserFacts, UserMaker};
+use crate::plan::{Password, Plan};
+
+const SCRIPT: &[u8] = b"/run/onecontext/users";
+/// For systemd-tmpfiles, after the user was made: hence not in /run/tmpfiles.d.
+const KEY_LINES: &[u8] = b"/run/onecontext/users.conf";
+/// The new user's authorized_keys, where there is no systemd.
+const KEYS: &[u8] = b"/run/onecontext/users.keys";
+const SUDOERS: &[u8] = b"/run/onecontext/sudoers";
+/// A line for chpasswd(8); removed once it was read.
+const PASSWORDS: &[u8] = b"/run/onecontext/passwords";
+
+/// The first line of a file of rules that is ours.
+const MARK: &[u8] = b"# Made by onecontext: USERNAME_SUDO of the context.\n";
+
+const HEAD: &[u8] = b"\
+# Made by onecontext: the user of the context, its keys, sudo and password.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+failed=0
+";
+/// sudo(8) does not read files with a dot in their names (sudoers(5)).
+const CHECK_AND_PLACE: &[u8] = b"\
+f=/etc/sudoers.d/onecontext
+visudo -c -f /run/onecontext/sudoers >/dev/null &&
+\tinstall -m 0440 /run/onecontext/sudoers $f.new && mv -f $f.new $f || failed=1
+";
+/// By a pipe: SELinux may deny the tool what is in /run.
+const SET_HASH: &[u8] = b"cat /run/onecontext/passwords | chpasswd -e || failed=1\n";
+/// unix_chkpwd(8) of PAM says whether the password is that already; a new hash
+/// at each boot would be another. It reads what a NUL ends.
+const CHECK_PASSWORD: &[u8] = b"\
+f=/run/onecontext/passwords
+command -v unix_chkpwd >/dev/null &&
+\tcut -d : -f 2- $f | tr '\\n' '\\0' | ";
+const SET_PASSWORD: &[u8] = b" nonull 2>/dev/null ||
+\tcat $f | chpasswd || failed=1
+";
+const OR_FAILED: &[u8] = b" || failed=1\n";
+const TAIL: &[u8] = b"\
+rm -f /run/onecontext/passwords
+exit $failed
+";
+
+/// Where the root, and so a user, cannot be written.
+const NOT_WRITTEN: Error =
+    Error::new(&"the root cannot be written, or is not to be: do it in the image");
+/// Where nothing can be started.
+const NO_INIT: Error = Error::new(
+    &"this image's init takes nothing from /run: do it in the image, or add systemd to it",
+);
+
+/// What is to be done for the account of `plan`, and what stands in the way.
+pub fn decide<'a>(
+    arena: &'a Arena,
+    plan: &Plan,
+    facts: &LoginFacts<'a>,
+    access: RootAccess,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    let account = facts.account?;
+    let systemd = facts.systemd?;
+    let mut task = Task {
+        arena,
+        account,
+        systemd,
+        way: match (access, systemd, account.init) {
+            (RootAccess::WritableLater | RootAccess::ReadOnly, ..) => Err(NOT_WRITTEN),
+            (_, false, None) => Err(NO_INIT),
+            _ => Ok(()),
+        },
+        script: arena.vector(),
+    };
+    let mut is_there = true;
+    if let Some(new) = &account.new
+        && let Err(reason) = task.make_user(plan, facts, new, changes)
+    {
+        changes.problem("make user", new.user.name, reason);
+        is_there = false;
+    }
+    if let Err(reason) = task.sudo(plan, is_there, changes) {
+        let user = plan.user.unwrap_or(b"onecontext");
+        changes.problem("sudo for user", user, reason);
+    }
+    if let Some((user, password)) = plan.login.password
+        && (is_there || plan.user != Some(user))
+        && let Err(reason) = task.password(user, password, changes)
+    {
+        changes.problem("password of user", user, reason);
+    }
+    task.finish(changes)
+}
+
+/// What the script is to do.
+struct Task<'d, 'a> {
+    arena: &'a Arena,
+    account: &'d UserFacts<'a>,
+    systemd: bool,
+    /// Whether a script can do anything.
+    way: Result<(), Error>,
+    script: Text<'a>,
+}
+
+impl<'a> Task<'_, 'a> {
+    fn make_user(
+        &mut self,
+        plan: &Plan,
+        facts: &LoginFacts<'a>,
+        new: &NewUser<'a>,
+        changes: &mut Changes<'a>,
+    ) -> Result<(), Error> {
+        let user = &new.user;
+        self.way?;
+        if !is_new_name(user.name) {
+            return Err(Error::new(
+                &"useradd(8) takes no such name: letters, digits, _, - and ., \
+                  32 at most, the first no digit",
+            ));
+        }
+        let maker = new.maker.ok_or(Error::new(
+            &"there is no useradd in this image: add it, or the user itself",
+        ))?;
+        let keys = self.new_keys(plan, facts, new, changes)?;
+        if !new.has_shell {
+            let reason = &"not in this image, the user gets another";
+            changes.problem("shell", plan.login.shell.unwrap_or_default(), reason);
+        }
+        let [name, home, shell] = [user.name, user.home, user.shell];
+        let mut words = self.arena.vector::<&[u8]>();
+        match maker {
+            UserMaker::Useradd => {
+                // `*` is no hash, as `!`, but sshd lets the user in by key also
+                // without PAM (openssh:configure.ac, LOCKED_PASSWD_PREFIX).
+                words.extend(&[b"useradd", b"--create-home", b"--password", b"*"]);
+                words.extend(&[b"--home-dir", home, b"--shell", shell]);
+                match new.has_group {
+                    true => words.extend(&[b"--gid", name]),
+                    false => words.push(b"--user-group"),
+                }
+                if new.keeps_uid {
+                    words.extend(&[b"--uid", format(self.arena, &user.uid)]);
+                }
+            }
+            UserMaker::Adduser => {
+                words.extend(&[b"adduser", b"-D", b"-h", home, b"-s", shell]);
+                if new.has_group {
+                    words.extend(&[b"-G", name]);
+                }
+            }
+        }
+        words.push(name);
+        // What else makes users, such as cloud-init, may have been faster.
+        command(&mut self.script, &[b"id", name], b" >/dev/null 2>&1 ||\n\t");
+        command(&mut self.script, &words, OR_FAILED);
+        self.script.extend(&keys);
+        if maker == UserMaker::Adduser && plan.login.password.is_none() {
+            self.password(name, Password::Locked, changes)?;
+        }
+        changes.directive(&[b"create-user", name, shell]);
+        changes.note(&[name, b": made in the booted system, its shell is ", shell]);
+        Ok(())
+    }
+
+    /// The lines that give a new user its keys.
+    fn new_keys(
+        &self,
+        plan: &Plan,
+        facts: &LoginFacts<'a>,
+        new: &NewUser<'a>,
+        changes: &mut Changes<'a>,
+    ) -> Result<Text<'a>, Error> {
+        let mut out = self.arena.vector();
+        let user = &new.user;
+        let mut keys = self.arena.vector();
+        for key in plan.keys.iter().filter(|key| key.user == user.name) {
+            keys.push(key.line);
+        }
+        if keys.is_empty() {
+            return Ok(out);
+        }
+        let file = new.key_file?;
+        let path = file.path.path();
+        let (old, kind, suffix): (&[u8], _, &[u8]) = match file.home {
+            Home::Missing => (new.skeleton.map_or(b"", |found| found.content), "f+", b""),
+            _ if !self.systemd => {
+                return Err(Error::new(
+                    &"its home is there already, or mounted later: make it in the image",
+                ));
+            }
+            Home::Present(_) => {
+                let existing = Existing::trusted(user, file)?;
+                if existing.is_root_s(user) {
+                    return Err(SHARED_HOME);
+                }
+                (existing.file.map_or(b"", |found| found.content), "f+", b"")
+            }
+            // What is there then must not be lost. sshd's own second file is
+            // nobody else's.
+            Home::MountedLater => match facts.sshd {
+                Ok(Some(sshd)) if sshd.config.looks_at(b"authorized_keys2") => (b"", "f+", b"2"),
+                _ => (b"", "f", b""),
+            },
+        };
+        let content = merge(self.arena, old, &keys).content;
+        let name = user.name;
+        if self.systemd {
+            let owner = self.arena.concat(&[name, b" ", name]);
+            let mut lines = self.arena.vector();
+            tmpfiles::keys(&mut lines, owner, false, kind, &[path, suffix], content)?;
+            let lines = tmpfiles::file(lines.finish());
+            changes.file(ResolvedPath::new(self.arena, KEY_LINES)?, lines);
+            let words: [&[u8]; 3] = [b"systemd-tmpfiles", b"--create", KEY_LINES];
+            command(&mut out, &words, OR_FAILED);
+        } else {
+            // The home is new: nobody has made a link in it.
+            self.private(KEYS, content, 0o600, changes)?;
+            let folder = base_name(path).0;
+            let to_user: [&[u8]; 5] = [b"install", b"-o", name, b"-g", name];
+            for (last, end) in [
+                ([&b"-d"[..], b"-m", b"0700", folder], &b" &&\n\t"[..]),
+                ([b"-m", b"0600", KEYS, path], OR_FAILED),
+            ] {
+                let mut words = self.arena.vector();
+                words.extend(&to_user);
+                words.extend(&last);
+                command(&mut out, &words, end);
+            }
+        }
+        Ok(out)
+    }
+
+    /// A file for the script alone.
+    fn private(
+        &self,
+        path: &[u8],
+        content: &'a [u8],
+        mode: u32,
+        changes: &mut Changes<'a>,
+    ) -> Result<(), Error> {
+        let file = File {
+            access: Access::ours(mode),
+            ..File::public(content)
+        };
+        changes.file(ResolvedPath::new(self.arena, path)?, file);
+        Ok(())
+    }
+
+    /// A rule for the user of the plan; none, where the context does not say so.
+    fn sudo(
+        &mut self,
+        plan: &Plan,
+        is_there: bool,
+        changes: &mut Changes<'a>,
+    ) -> Result<(), Error> {
+        let found = self.account.sudoers;
+        let content = found.content;
+        let is_ours = content.is_some_and(|file| file.content.starts_with(MARK));
+        let Some(user) = plan.user.filter(|_| plan.login.sudo && is_there) else {
+            return match is_ours {
+                true => self.remove_rule(changes),
+                false => Ok(()),
+            };
+        };
+        match self.account.sudo {
+            Sudo::Usable => {}
+            // Nobody may have asked for it: it is the default.
+            Sudo::Missing | Sudo::Unknown => {
+                changes.note(&[user, b": no sudo in this image"]);
+                return Ok(());
+            }
+            Sudo::NoVisudo => return Err(Error::new(&"no visudo in this image to check the rule")),
+            Sudo::NoDirectory => {
+                return Err(Error::new(
+                    &"/etc/sudoers does not include /etc/sudoers.d: have it do so in the image",
+                ));
+            }
+        }
+        let mut rule = self.arena.vector();
+        rule.extend(MARK);
+        // Between quotes a name in capitals is neither ALL nor that of an alias;
+        // sudo-rs knows no quotes.
+        let quote: &[u8] = match user.iter().any(u8::is_ascii_lowercase) {
+            true => b"",
+            false => b"\"",
+        };
+        for part in [quote, user, quote, b" ALL=(ALL:ALL) NOPASSWD: ALL\n"] {
+            rule.extend(part);
+        }
+        let rule = rule.finish();
+        let access = Access {
+            owner: Some((0, 0)),
+            ..Access::ours(0o440)
+        };
+        if let Some(file) = content {
+            if !is_ours {
+                return Err(Error::new(
+                    &"/etc/sudoers.d/onecontext is not of onecontext's making: left as it is",
+                ));
+            }
+            if file.content == rule && access.is(file.mode, file.uid, file.gid) {
+                changes.note(&[user, b": may use sudo"]);
+                return Ok(());
+            }
+        }
+        self.way?;
+        self.private(SUDOERS, rule, 0o440, changes)?;
+        self.script.extend(CHECK_AND_PLACE);
+        changes.note(&[user, b": may use sudo, once visudo has checked the rule"]);
+        Ok(())
+    }
+
+    fn remove_rule(&self, changes: &mut Changes<'a>) -> Result<(), Error> {
+        if self.way == Err(NOT_WRITTEN) {
+            return Err(Error::new(
+                &"/etc/sudoers.d/onecontext is of an earlier context, and the root cannot be \
+                  written: remove it in the image",
+            ));
+        }
+        changes.push(Change {
+            path: self.account.sudoers.path,
+            action: Action::Removal,
+            done: b"sudo: the rule of an earlier context is removed",
+        });
+        Ok(())
+    }
+
+    fn password(
+        &mut self,
+        user: &[u8],
+        password: Password,
+        changes: &mut Changes<'a>,
+    ) -> Result<(), Error> {
+        let old = self.account.password;
+        let (text, said): (&[u8], &[u8]) = match password {
+            Password::Crypted(hash) => (hash, b": its password is that of the context"),
+            Password::Plain(text) => (text, b": its password becomes that of the context"),
+            // No password has such a hash, and sshd lets the user in by key.
+            Password::Locked => (b"*", b": it has no password"),
+        };
+        let is_done = match password {
+            Password::Crypted(hash) => old == Some(hash),
+            Password::Plain(_) => false,
+            Password::Locked => old.is_some_and(|old| matches!(old.first(), Some(b'*' | b'!'))),
+        };
+        if !is_done {
+            self.way?;
+            if !self.account.chpasswd {
+                return Err(Error::new(&"no chpasswd in this image: add it"));
+            }
+            let line = self.arena.concat(&[user, b":", text, b"\n"]);
+            self.private(PASSWORDS, line, 0o600, changes)?;
+            match password {
+                Password::Plain(_) => {
+                    self.script.extend(CHECK_PASSWORD);
+                    command(&mut self.script, &[b"unix_chkpwd", user], SET_PASSWORD);
+                }
+                _ => self.script.extend(SET_HASH),
+            }
+        }
+        changes.note(&[user, said]);
+        Ok(())
+    }
+
+    /// The script, and what starts it.
+    fn finish(self, changes: &mut Changes<'a>) -> Result<(), Error> {
+        if self.script.is_empty() {
+            return Ok(());
+        }
+        // Where the root proves to take no writes, this is decided anew.
+        changes.root_is_written_later();
+        let script = self.arena.concat(&[HEAD, &self.script, TAIL]);
+        changes.run_file(SCRIPT, script)?;
+        match self.account.init {
+            Some(init) => start_by_init(self.arena, &init, changes),
+            None => start_by_systemd(changes),
+        }
+    }
+}
+
+/// Appends a command of the shell, its words in quotes. No word has a quote.
+fn command(out: &mut Text, words: &[&[u8]], end: &[u8]) {
+    for (number, word) in (0..).zip(words) {
+        if number > 0 {
+            out.push(b' ');
+        }
+        out.push(b'\'');
+        out.extend(word);
+        out.push(b'\'');
+    }
+    out.extend(end);
+}
+
+/// Whether useradd(8) makes a user of this name.
+fn is_new_name(name: &[u8]) -> bool {
+    name.len() <= 32
+        && name.first().is_some_and(|first| !first.is_ascii_digit())
+        && (name.iter()).all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte))
+}
+
+/// A unit of its own, pulled in whatever starts the server, a socket included.
+fn start_by_systemd(changes: &mut Changes) -> Result<(), Error> {
+    const UNIT: &[u8] = b"/run/systemd/system/onecontext-users.service";
+    const WANTS: &[u8] = b"/run/systemd/system/sysinit.target.wants/onecontext-users.service";
+    // Sockets start before basic.target, hence no default dependencies. Nor is
+    // it ordered after cloud-init, which on some images starts after sockets.
+    const TEXT: &[u8] = b"\
+# Made by onecontext.
+[Unit]
+Description=Make the user of the context, and set passwords
+DefaultDependencies=no
+After=systemd-remount-fs.service local-fs.target systemd-sysusers.service
+Before=ssh.service sshd.service ssh.socket sshd.socket
+Before=dropbear.service dropbear.socket systemd-user-sessions.service
+Conflicts=shutdown.target
+Before=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+TimeoutStartSec=120
+ExecStart=/bin/sh /run/onecontext/users
+ExecStopPost=/bin/rm -f /run/onecontext/passwords
+";
+    changes.run_file(UNIT, TEXT)?;
+    changes.run_symlink(WANTS, UNIT, b"")
+}
+
+/// A line in a copy of inittab(5), bound over it, before what enters the runlevel:
+/// the lines that init waits for are done in their order.
+fn start_by_init<'a>(
+    arena: &'a Arena,
+    init: &Init<'a>,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    let Some(found) = init.inittab.content else {
+        return Err(NO_INIT);
+    };
+    let mut before = 0;
+    let is_wait = |line: &[u8]| {
+        !line.starts_with(b"#") && split(line, |byte| byte == b':').nth(2) == Some(b"wait")
+    };
+    for line in lines(found.content) {
+        if is_wait(line) {
+            break;
+        }
+        before += line.len() + 1;
+    }
+    let Some((head, rest)) = found.content.split_at_checked(before) else {
+        return Err(NO_INIT);
+    };
+    // BusyBox takes the first field for a terminal.
+    let start: &[u8] = match init.is_busybox {
+        true => b"::wait:/bin/sh ",
+        false => b"oc:2345:wait:/bin/sh ",
+    };
+    let text = arena.concat(&[head, start, SCRIPT, b"\n", rest]);
+    let file = File {
+        access: Access::of(found),
+        ..File::public(text)
+    };
+    changes.push(Change {
+        path: init.inittab.path,
+        action: Action::BindOver(file),
+        done: b"",
+    });
+    Ok(())
+}
