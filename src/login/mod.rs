@@ -497,3 +497,5 @@ fn check_config(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod users_tests;

@@ -1,0 +1,506 @@
+use std::fs;
+use std::process::Command;
+
+use super::*;
+use crate::changeset::Policy;
+use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
+use crate::image::users::WantedAccount;
+use crate::plan::{Key, Login, Password};
+
+const SCRIPT: &str = "/run/onecontext/users";
+const PASSWORDS: &str = "/run/onecontext/passwords";
+const RULE: &str = "/etc/sudoers.d/onecontext";
+const UNIT: &str = "/run/systemd/system/onecontext-users.service";
+
+/// Debian with systemd, sudo and a user.
+fn debian() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.file(
+        "etc/passwd",
+        "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\n",
+    );
+    fixture.file("etc/shadow", "root:*:1::::::\nalice:$1$old:1::::::\n");
+    fixture.file("etc/group", "root:x:0:\nstaff:x:50:\n");
+    fixture.file("etc/sudoers", "@includedir /etc/sudoers.d\n");
+    fixture.directory("etc/sudoers.d");
+    for file in [
+        "usr/lib/systemd/systemd",
+        "usr/sbin/useradd",
+        "usr/sbin/chpasswd",
+        "usr/sbin/visudo",
+        "usr/bin/sudo",
+        "bin/bash",
+        "bin/zsh",
+        "usr/sbin/sshd",
+        "etc/ssh/ssh_host_ed25519_key",
+    ] {
+        fixture.file(file, "");
+    }
+    fixture.link("sbin/init", "../usr/lib/systemd/systemd");
+    fixture.file("usr/lib/systemd/system/ssh.service", "[Service]\n");
+    fixture.link(
+        "etc/systemd/system/multi-user.target.wants/ssh.service",
+        "/usr/lib/systemd/system/ssh.service",
+    );
+    fixture
+}
+
+/// The same with another init.
+fn without_systemd(inittab: &str) -> Fixture {
+    let fixture = debian();
+    fs::remove_file(fixture.host("sbin/init")).unwrap();
+    fs::remove_file(fixture.host("usr/lib/systemd/systemd")).unwrap();
+    fixture.file("sbin/init", "");
+    fixture.file("etc/inittab", inittab);
+    fixture
+}
+
+fn run(fixture: &Fixture, policy: Policy, user: &str, keys: &[&str], login: Login) -> Vec<String> {
+    let keys: Vec<_> = (keys.iter())
+        .map(|line| Key {
+            user: user.as_bytes(),
+            line: line.as_bytes(),
+        })
+        .collect();
+    let plan = Plan {
+        user: (!user.is_empty()).then_some(user.as_bytes()),
+        login,
+        keys: &keys,
+        ..EMPTY
+    };
+    let account = WantedAccount {
+        user: plan.user,
+        shell: plan.login.shell,
+        sudo: plan.login.sudo,
+        password: plan.login.password.map(|(user, _)| user),
+    };
+    fixture.apply(policy, |root, writer, report| {
+        writer.apply(report, |access, changes| {
+            let users: Vec<_> = plan.users().collect();
+            let facts = LoginFacts::read(root, &users, !plan.keys.is_empty(), &account);
+            decide(root.arena(), &plan, facts, access, changes)
+        });
+    })
+}
+
+fn auto(fixture: &Fixture, user: &str, keys: &[&str], login: Login) -> Vec<String> {
+    run(fixture, Policy::Auto, user, keys, login)
+}
+
+const SUDO: Login = Login {
+    sudo: true,
+    ..Login::NONE
+};
+
+fn password<'a>(user: &'a str, password: Password<'a>) -> Login<'a> {
+    Login {
+        password: Some((user.as_bytes(), password)),
+        ..Login::NONE
+    }
+}
+
+/// The commands of the script, without its head and tail.
+fn script(fixture: &Fixture) -> String {
+    let text = fixture.text(SCRIPT);
+    let (_, rest) = text.split_once("failed=0\n").unwrap();
+    let (body, _) = rest
+        .split_once("rm -f /run/onecontext/passwords\n")
+        .unwrap();
+    body.to_string()
+}
+
+#[test]
+fn a_user_that_the_root_lacks_is_made() {
+    let fixture = debian();
+    let login = Login {
+        shell: Some(b"/bin/zsh"),
+        sudo: true,
+        password: Some((b"bob", Password::Plain(b"hunter2:x"))),
+    };
+    let before = fixture.picture();
+    let root = |picture: &[String]| -> Vec<String> {
+        let of_root = |line: &&String| line.contains("/root/") && !line.contains("/run/");
+        picture.iter().filter(of_root).cloned().collect()
+    };
+    let lines = auto(&fixture, "bob", &["k"], login);
+    for line in [
+        "bob: made in the booted system, its shell is /bin/zsh",
+        "bob: may use sudo, once visudo has checked the rule",
+        "bob: its password becomes that of the context",
+    ] {
+        assert!(lines.contains(&line.to_string()), "{lines:?}");
+    }
+    assert!(lines.iter().all(|line| !line.starts_with('!')), "{lines:?}");
+    assert!(!lines.concat().contains("hunter2"));
+    assert_eq!(root(&fixture.picture()), root(&before));
+    assert_eq!(
+        script(&fixture),
+        "'id' 'bob' >/dev/null 2>&1 ||\n\
+         \t'useradd' '--create-home' '--password' '*' '--home-dir' '/home/bob' \
+         '--shell' '/bin/zsh' '--user-group' 'bob' || failed=1\n\
+         'systemd-tmpfiles' '--create' '/run/onecontext/users.conf' || failed=1\n\
+         f=/etc/sudoers.d/onecontext\n\
+         visudo -c -f /run/onecontext/sudoers >/dev/null &&\n\
+         \tinstall -m 0440 /run/onecontext/sudoers $f.new && mv -f $f.new $f || failed=1\n\
+         f=/run/onecontext/passwords\n\
+         command -v unix_chkpwd >/dev/null &&\n\
+         \tcut -d : -f 2- $f | tr '\\n' '\\0' | 'unix_chkpwd' 'bob' nonull 2>/dev/null ||\n\
+         \tcat $f | chpasswd || failed=1\n"
+    );
+    assert_eq!(
+        fixture.text("/run/onecontext/users.conf"),
+        "d /home/bob/.ssh 0700 bob bob -\n\
+         f+ /home/bob/.ssh/authorized_keys 0600 bob bob - \\x23\\x20onecontext\\x3a\\x20begin\
+         \\x20\\x28keys\\x20of\\x20the\\x20context\\x2c\\x20made\\x20anew\\x20at\\x20each\\x20boot\
+         \\x29\\x0ak\\x0a\\x23\\x20onecontext\\x3a\\x20end\\x0a\n"
+    );
+    assert_eq!(fixture.text(PASSWORDS), "bob:hunter2:x\n");
+    assert_eq!(fixture.stat(PASSWORDS).0, 0o600);
+    assert_eq!(
+        fixture.text("/run/onecontext/sudoers"),
+        "# Made by onecontext: USERNAME_SUDO of the context.\n\
+         bob ALL=(ALL:ALL) NOPASSWD: ALL\n"
+    );
+    assert_eq!(fixture.stat("/run/onecontext/sudoers").0, 0o440);
+    let unit = fixture.text(UNIT);
+    assert!(
+        unit.contains("\nBefore=ssh.service ") && !unit.contains("bob"),
+        "{unit}"
+    );
+    let wants = "/run/systemd/system/sysinit.target.wants/onecontext-users.service";
+    assert_eq!(
+        fs::read_link(fixture.host(wants)).unwrap().to_str(),
+        Some(UNIT)
+    );
+}
+
+#[test]
+fn a_group_of_that_name_is_taken_and_a_shell_that_is_there() {
+    let fixture = debian();
+    let login = Login {
+        shell: Some(b"/bin/fish"),
+        ..Login::NONE
+    };
+    let lines = auto(&fixture, "staff", &[], login);
+    assert!(
+        lines.contains(&"!shell: /bin/fish: not in this image, the user gets another".into()),
+        "{lines:?}"
+    );
+    let script = script(&fixture);
+    assert!(
+        script.contains("'--shell' '/bin/bash' '--gid' 'staff' 'staff' ||"),
+        "{script}"
+    );
+    assert!(!script.contains("tmpfiles"), "{script}");
+}
+
+#[test]
+fn where_the_home_is() {
+    if !is_root("where_the_home_is") {
+        return;
+    }
+    const CONF: &str = "/run/onecontext/users.conf";
+    // Of nobody: the user gets its number, and what is there stays.
+    let fixture = debian();
+    fixture.file(
+        "etc/default/useradd",
+        "# a comment\nHOME=/srv/\nSKEL=/etc/new\n",
+    );
+    fixture.file("srv/bob/.ssh/authorized_keys", "own\n");
+    for path in ["srv/bob", "srv/bob/.ssh", "srv/bob/.ssh/authorized_keys"] {
+        fixture.access(path, 0o700, 1234, 1234);
+    }
+    auto(&fixture, "bob", &["k"], Login::NONE);
+    assert!(script(&fixture).contains("'--home-dir' '/srv/bob'"));
+    assert!(script(&fixture).contains("'--uid' '1234' 'bob' ||"));
+    assert!(fixture.text(CONF).contains(" bob bob - own\\x0a\\x23"));
+    // What useradd puts there stays, too.
+    let fixture = debian();
+    fixture.file("etc/skel/.ssh/authorized_keys", "skeleton\n");
+    auto(&fixture, "bob", &["k"], Login::NONE);
+    assert!(fixture.text(CONF).contains(" - skeleton\\x0a\\x23"));
+    // Mounted later.
+    let fixture = debian();
+    fixture.file("etc/fstab", "/dev/vdb /home ext4 defaults 0 0\n");
+    auto(&fixture, "bob", &["k"], Login::NONE);
+    assert!(
+        fixture
+            .text(CONF)
+            .contains("\nf+ /home/bob/.ssh/authorized_keys2 ")
+    );
+    // Of another user, and with a link in it.
+    let fixture = debian();
+    fixture.directory("home/bob");
+    fixture.access("home/bob", 0o755, 1000, 1000);
+    let lines = auto(&fixture, "bob", &["k"], SUDO);
+    let problem = "!make user: bob: its home belongs to another user: give it one of its own in \
+                   the image";
+    assert_eq!(lines, [problem]);
+    assert!(!fixture.has(SCRIPT));
+    let fixture = debian();
+    fixture.directory("home/bob");
+    fixture.access("home/bob", 0o755, 1234, 1234);
+    fixture.link("home/bob/.ssh", "/etc");
+    let lines = auto(&fixture, "bob", &["k"], Login::NONE);
+    assert!(
+        lines[0].contains("a symbolic link below the home"),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn what_is_so_already_is_left_alone() {
+    if !is_root("what_is_so_already_is_left_alone") {
+        return;
+    }
+    let fixture = debian();
+    let login = Login {
+        password: Some((b"alice", Password::Crypted(b"$6$x$new"))),
+        ..SUDO
+    };
+    auto(&fixture, "alice", &[], login);
+    assert!(script(&fixture).ends_with("passwords | chpasswd -e || failed=1\n"));
+    assert_eq!(fixture.text(PASSWORDS), "alice:$6$x$new\n");
+    // As the script would do it, and after a reboot.
+    fixture.file(RULE, fixture.text("/run/onecontext/sudoers"));
+    fixture.access(RULE, 0o440, 0, 0);
+    fixture.file("etc/shadow", "alice:$6$x$new:1::::::\n");
+    fs::remove_dir_all(fixture.host("/run/onecontext")).unwrap();
+    let before = fixture.picture();
+    assert_eq!(
+        auto(&fixture, "alice", &[], login),
+        [
+            "alice: may use sudo",
+            "alice: its password is that of the context"
+        ]
+    );
+    assert_eq!(fixture.picture(), before);
+    // A mode that sudo does not take is mended.
+    fixture.access(RULE, 0o644, 0, 0);
+    auto(&fixture, "alice", &[], login);
+    assert!(script(&fixture).contains("visudo"));
+}
+
+#[test]
+fn a_password_is_locked_once() {
+    for (hash, is_done) in [
+        ("$1$old", false),
+        ("", false),
+        ("*", true),
+        ("!$1$old", true),
+    ] {
+        let fixture = debian();
+        fixture.file("etc/shadow", format!("alice:{hash}:1::::::\n"));
+        auto(&fixture, "", &[], password("alice", Password::Locked));
+        assert_eq!(fixture.has(SCRIPT), !is_done, "{hash}");
+        if !is_done {
+            assert_eq!(fixture.text(PASSWORDS), "alice:*\n");
+        }
+    }
+}
+
+#[test]
+fn a_rule_goes_with_its_context() {
+    if !is_root("a_rule_goes_with_its_context") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file(
+        RULE,
+        "# Made by onecontext: USERNAME_SUDO of the context.\nalice ALL=(ALL) ALL\n",
+    );
+    // Reported where nothing may be written.
+    let lines = run(&fixture, Policy::ReadOnly, "alice", &[], Login::NONE);
+    assert!(lines[0].contains("!sudo for user: alice: ") && lines[0].contains("remove it"));
+    assert!(fixture.has(RULE));
+    assert_eq!(
+        auto(&fixture, "", &[], Login::NONE),
+        ["sudo: the rule of an earlier context is removed"]
+    );
+    assert!(!fixture.has(RULE));
+    // Another's is neither removed nor replaced.
+    fixture.file(RULE, "alice ALL=(ALL) ALL\n");
+    assert_eq!(auto(&fixture, "", &[], Login::NONE), [""; 0]);
+    let lines = auto(&fixture, "alice", &[], SUDO);
+    assert!(lines[0].contains("not of onecontext's making"), "{lines:?}");
+    assert!(!fixture.has(SCRIPT));
+}
+
+#[test]
+fn where_sudo_is_not_ready() {
+    let fixture = debian();
+    fs::remove_file(fixture.host("usr/bin/sudo")).unwrap();
+    assert_eq!(
+        auto(&fixture, "alice", &[], SUDO),
+        ["alice: no sudo in this image"]
+    );
+    let fixture = debian();
+    fs::remove_file(fixture.host("usr/sbin/visudo")).unwrap();
+    assert!(auto(&fixture, "alice", &[], SUDO)[0].contains("no visudo"));
+    let fixture = debian();
+    fixture.file("etc/sudoers", "root ALL=(ALL) ALL\n");
+    assert!(auto(&fixture, "alice", &[], SUDO)[0].contains("does not include"));
+    // openSUSE's place.
+    fs::remove_file(fixture.host("etc/sudoers")).unwrap();
+    fixture.file("usr/etc/sudoers", "#includedir /etc/sudoers.d\n");
+    auto(&fixture, "alice", &[], SUDO);
+    assert!(fixture.has(SCRIPT));
+}
+
+/// As words of sudoers(5), they would be everybody, or an alias.
+#[test]
+fn names_in_capitals_are_quoted_in_a_rule() {
+    let fixture = debian();
+    auto(&fixture, "ALL", &[], SUDO);
+    let rule = fixture.text("/run/onecontext/sudoers");
+    assert!(
+        rule.ends_with("\n\"ALL\" ALL=(ALL:ALL) NOPASSWD: ALL\n"),
+        "{rule}"
+    );
+}
+
+#[test]
+fn what_cannot_be_done_is_reported() {
+    let all = |user| Login {
+        password: Some((user, Password::Plain(b"hunter2"))),
+        ..SUDO
+    };
+    const WHY: &str = "the root cannot be written, or is not to be: do it in the image";
+    let fixture = debian();
+    let lines = run(&fixture, Policy::ReadOnly, "bob", &[], all(b"bob"));
+    assert_eq!(lines, [format!("!make user: bob: {WHY}")]);
+    let lines = run(&fixture, Policy::ReadOnly, "alice", &[], all(b"alice"));
+    assert_eq!(
+        lines,
+        [
+            format!("!sudo for user: alice: {WHY}"),
+            format!("!password of user: alice: {WHY}"),
+        ]
+    );
+    assert!(!fixture.has(SCRIPT) && !fixture.has(PASSWORDS));
+    let fixture = debian();
+    for name in ["1bob", "a@b", "a$", &"x".repeat(33)] {
+        let lines = auto(&fixture, name, &[], Login::NONE);
+        assert!(lines[0].contains("takes no such name"), "{lines:?}");
+    }
+    fs::remove_file(fixture.host("usr/sbin/chpasswd")).unwrap();
+    let lines = auto(&fixture, "", &[], password("alice", Password::Locked));
+    assert_eq!(
+        lines,
+        ["!password of user: alice: no chpasswd in this image: add it"]
+    );
+    fs::remove_file(fixture.host("usr/sbin/useradd")).unwrap();
+    fixture.file("usr/sbin/adduser", "#!/usr/bin/perl\n");
+    let lines = auto(&fixture, "bob", &[], Login::NONE);
+    assert!(lines[0].contains("no useradd"), "{lines:?}");
+    assert!(!fixture.has(SCRIPT));
+    for init in ["runit-init", "openrc-init"] {
+        let fixture = without_systemd("l2:2:wait:/etc/init.d/rc 2\n");
+        fs::remove_file(fixture.host("sbin/init")).unwrap();
+        fixture.link("sbin/init", init);
+        let lines = auto(&fixture, "", &[], password("alice", Password::Locked));
+        assert!(lines[0].contains("takes nothing from /run"), "{lines:?}");
+    }
+}
+
+#[test]
+fn by_sysvinit() {
+    if !is_root("by_sysvinit") {
+        return;
+    }
+    in_own_mounts(|| {
+        let fixture = without_systemd(
+            "# a comment:2:wait:/x\nid:2:initdefault:\nsi::sysinit:/etc/init.d/rcS\n\
+             l2:2:wait:/etc/init.d/rc 2\nl3:3:wait:/etc/init.d/rc 3",
+        );
+        let lines = auto(&fixture, "bob", &["k"], Login::NONE);
+        assert!(lines.iter().all(|line| !line.starts_with('!')), "{lines:?}");
+        assert_eq!(
+            fixture.text("/etc/inittab"),
+            "# a comment:2:wait:/x\nid:2:initdefault:\nsi::sysinit:/etc/init.d/rcS\n\
+             oc:2345:wait:/bin/sh /run/onecontext/users\n\
+             l2:2:wait:/etc/init.d/rc 2\nl3:3:wait:/etc/init.d/rc 3"
+        );
+        assert!(script(&fixture).ends_with(
+            "'install' '-o' 'bob' '-g' 'bob' '-d' '-m' '0700' '/home/bob/.ssh' &&\n\
+             \t'install' '-o' 'bob' '-g' 'bob' '-m' '0600' '/run/onecontext/users.keys' \
+             '/home/bob/.ssh/authorized_keys' || failed=1\n"
+        ));
+        assert_eq!(fixture.stat("/run/onecontext/users.keys").0, 0o600);
+        assert!(!fixture.has(UNIT));
+        nix::mount::umount(&fixture.host("/etc/inittab")).unwrap();
+    });
+}
+
+/// Alpine.
+#[test]
+fn by_busybox() {
+    if !is_root("by_busybox") {
+        return;
+    }
+    in_own_mounts(|| {
+        let fixture =
+            without_systemd("::sysinit:/sbin/openrc sysinit\n::wait:/sbin/openrc default\n");
+        fs::remove_file(fixture.host("sbin/init")).unwrap();
+        fs::remove_file(fixture.host("usr/sbin/useradd")).unwrap();
+        fixture.file("bin/busybox", "");
+        fixture.link("sbin/init", "/bin/busybox");
+        fixture.link("usr/sbin/adduser", "/bin/busybox");
+        auto(&fixture, "bob", &[], Login::NONE);
+        assert_eq!(
+            script(&fixture),
+            "'id' 'bob' >/dev/null 2>&1 ||\n\
+             \t'adduser' '-D' '-h' '/home/bob' '-s' '/bin/bash' 'bob' || failed=1\n\
+             cat /run/onecontext/passwords | chpasswd -e || failed=1\n"
+        );
+        // What adduser leaves, sshd without PAM takes for a locked account.
+        assert_eq!(fixture.text(PASSWORDS), "bob:*\n");
+        assert!(
+            fixture
+                .text("/etc/inittab")
+                .contains("\n::wait:/bin/sh /run/onecontext/users\n::wait:/sbin/openrc default\n")
+        );
+        nix::mount::umount(&fixture.host("/etc/inittab")).unwrap();
+    });
+}
+
+/// A shell and this machine's own tools do what the script says; a second time
+/// they change nothing. Its /etc, /home and /run are others meanwhile.
+#[test]
+fn the_script_works_with_shadow_utils() {
+    if !is_root("the_script_works_with_shadow_utils") {
+        return;
+    }
+    in_own_mounts(|| {
+        let fixture = without_systemd("l2:2:wait:/etc/init.d/rc 2\n");
+        auto(
+            &fixture,
+            "bob",
+            &["k"],
+            password("bob", Password::Plain(b" hunter2:x ")),
+        );
+        let top = fixture.top().display();
+        let commands = format!(
+            "set -e; cp -a /etc {top}/etc; mount --bind {top}/etc /etc; \
+             mount -t tmpfs tmpfs /home; cp {PASSWORDS} {top}/passwords
+             sh {SCRIPT}; test ! -e {PASSWORDS}
+             cp -a /etc {top}/first; cp {top}/passwords {PASSWORDS}
+             sh {SCRIPT}; test ! -e {PASSWORDS}
+             diff -r --no-dereference /etc {top}/first; pwck -q -r >&2; grpck -r >&2
+             printf '%s\\0' ' hunter2:x ' | unix_chkpwd bob nonull
+             id -gn bob; stat -c '%a %U %G' /home/bob/.ssh /home/bob/.ssh/authorized_keys"
+        );
+        // Where the fixture has it, /run is.
+        let commands = format!("mount --bind {top}/run /run; {commands}");
+        let output = Command::new("sh").args(["-c", &commands]).output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{out}{errors}");
+        assert!(
+            out.ends_with("bob\n700 bob bob\n600 bob bob\n"),
+            "{out}{errors}"
+        );
+        assert!(!(out + errors).contains("hunter2"));
+        nix::mount::umount(&fixture.host("/etc/inittab")).unwrap();
+    });
+}
