@@ -6,7 +6,8 @@
 mod release;
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The two halves of the mark, which quotes may stand between. The small
@@ -340,6 +341,83 @@ fn what_is_no_public_key_is_not_shown() {
             folder.try_context(&format!("{base}{line}\n"), &[PLAN, APPLY]);
         }
     }
+}
+
+/// `apply` gives a password to one file, which root alone can read, and to nothing
+/// else: no other file, no console. In a network of its own.
+#[test]
+fn a_password_is_in_one_file() {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "CI needs root");
+        eprintln!("a_password_is_in_one_file: skipped: needs root");
+        return;
+    }
+    let mark = format!("{LEFT}{RIGHT}");
+    let hash = format!("$6$salt${mark}{mark}");
+    for (variable, line) in [
+        (format!("PASSWORD='{mark}'"), format!("alice:{mark}\n")),
+        (
+            format!("CRYPTED_PASSWORD='{hash}'"),
+            format!("alice:{hash}\n"),
+        ),
+        // The mark.
+        (
+            "PASSWORD_BASE64='cVp4N2xlZnR3S3Y4cmlnaHQ='".into(),
+            format!("alice:{mark}\n"),
+        ),
+    ] {
+        let folder = Folder::new();
+        let top = &folder.0;
+        for file in ["usr/sbin/chpasswd", "usr/lib/systemd/systemd"] {
+            let file = top.join("root").join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        let context = top.join("context.sh");
+        fs::write(&context, format!("USERNAME='alice'\n{variable}\n")).unwrap();
+        let output = Command::new("unshare")
+            .args(["--net", "--uts"])
+            .arg(release::binary())
+            .args([
+                "apply",
+                "--root",
+                "root",
+                "--run",
+                "run",
+                "--context",
+                "context.sh",
+            ])
+            .current_dir(top)
+            .output()
+            .unwrap();
+        assert!(!format!("{output:?}").contains(LEFT), "{output:?}");
+        fs::remove_file(context).unwrap();
+        let with_mark: Vec<_> = files(top)
+            .into_iter()
+            .filter(|file| fs::read_to_string(file).unwrap().contains(LEFT))
+            .collect();
+        let file = top.join("run/onecontext/passwords");
+        assert_eq!(with_mark, [file.clone()], "{output:?}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), line);
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
+    }
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => found.extend(files(&entry.path())),
+            kind if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Lines of all forms in any order, from a seed that a failure names.

@@ -272,11 +272,12 @@ impl<'a> NewUser<'a> {
     }
 }
 
-/// The value of a line `NAME=value`; no value that matters is relative.
+/// The value of a line `NAME=value`; no value that matters is relative, or ends a
+/// word of a shell.
 fn value<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     let value = lines(text).find_map(|line| trim(line).strip_prefix(name))?;
     let value = value.strip_suffix(b"/").unwrap_or(value);
-    value.starts_with(b"/").then_some(value)
+    (value.starts_with(b"/") && !value.contains(&b'\'')).then_some(value)
 }
 
 /// The first shell that the root has; `false`: it is not the wanted one.

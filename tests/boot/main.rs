@@ -9,6 +9,7 @@
 mod support;
 
 mod roots;
+mod users;
 
 use serde_json::Value;
 use std::io::Write as _;

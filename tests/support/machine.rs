@@ -105,6 +105,7 @@ pub struct Machine {
     nics: Vec<(&'static str, u8)>,
     first_nic: &'static str,
     read_only: bool,
+    reboots: bool,
     immutable: Option<(Format, Own)>,
     layout: Option<Layout>,
     namespace: Option<Namespace>,
@@ -124,6 +125,7 @@ impl Machine {
             nics: Vec::new(),
             first_nic: "virtio-net-pci",
             read_only: false,
+            reboots: false,
             immutable: None,
             layout: None,
             namespace: None,
@@ -161,6 +163,13 @@ impl Machine {
     /// The drive that the root is on takes no writes.
     pub fn read_only(mut self) -> Machine {
         self.read_only = true;
+        self
+    }
+
+    /// It starts again when it asks to, and does not end then.
+    #[allow(dead_code, reason = "tests/boot alone uses it")]
+    pub fn reboots(mut self) -> Machine {
+        self.reboots = true;
         self
     }
 
@@ -305,7 +314,10 @@ impl Machine {
             root.display(),
             if self.read_only { ",readonly=on" } else { "" }
         );
-        qemu.args(["-nodefaults", "-no-reboot", "-display", "none"])
+        if !self.reboots {
+            qemu.arg("-no-reboot");
+        }
+        qemu.args(["-nodefaults", "-display", "none"])
             .args(["-accel", accelerator(), "-machine", self.machine])
             .args(["-m", "512"])
             .arg("-serial")

@@ -1,0 +1,127 @@
+//! A user that the image lacks: made, with keys, sudo and a password, before the
+//! SSH server lets anybody in; and nothing of it is done twice.
+
+use super::*;
+
+const USER: &str = "bob";
+/// Of a shell, of chpasswd(8) and of C, everything is in it.
+const PASSWORD: &str = " it's a: \"$5\" \\n secret ";
+/// What no log may have.
+const SECRET: &str = "\"$5\"";
+
+/// What says who may log in and become root: names, access, times of the last
+/// change, and content.
+const ACCOUNTS: &str = "cd /; for f in etc/passwd* etc/shadow* etc/group* etc/gshadow* etc/sub?id* \
+    etc/sudoers.d etc/sudoers.d/* home home/* home/bob/.ssh home/bob/.ssh/*; do \
+    stat -c '%n %a %U:%G %y %z' $f; [ -d $f ] || md5sum $f; done";
+
+fn account(image: Image) {
+    let (machine, key) = machine(image);
+    let text = one_nic(&key.public)
+        + &opennebula(&[
+            ("USERNAME", USER),
+            ("USERNAME_SHELL", "/bin/dash"),
+            ("USERNAME_SUDO", "YES"),
+            ("PASSWORD", PASSWORD),
+        ]);
+    let disk = disk(&machine, Writer::Genisoimage, &text);
+    let mut running = machine
+        .nic(MAC1, 1)
+        .disk(&disk, Drive::Cdrom)
+        .reboots()
+        .start();
+    let mut login = running.login(USER, 1, &key);
+    assert_one_nic(&mut login, "ens3");
+    assert_account(&mut login);
+    let boot = login.run("cat /proc/sys/kernel/random/boot_id");
+    let accounts = root(&mut login, ACCOUNTS);
+
+    // The connection ends with the machine.
+    login.run("sudo -n systemctl reboot --no-block");
+    drop(login);
+    let mut login = loop {
+        let mut login = running.login(USER, 1, &key);
+        let now = login.run("cat /proc/sys/kernel/random/boot_id || true");
+        if !now.is_empty() && now != boot {
+            break login;
+        }
+        drop(login);
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    };
+    assert_account(&mut login);
+    assert_eq!(root(&mut login, ACCOUNTS), accounts);
+}
+
+/// What commands that sudo(8) runs print; it logs them.
+fn root(login: &mut impl Inside, commands: &str) -> String {
+    assert!(!commands.contains(SECRET));
+    let commands = commands.replace('\'', r"'\''");
+    login.run(&format!("sudo -n sh -c '{commands}'"))
+}
+
+/// All that the context says of the user.
+fn assert_account(login: &mut impl Inside) {
+    assert_nothing_failed(login);
+    assert_eq!(
+        login.run("id -un; id -gn; pwd; echo $SHELL"),
+        "bob\nbob\n/home/bob\n/bin/dash\n"
+    );
+    assert_eq!(
+        login.run("stat -c '%a %U %G' . .ssh .ssh/authorized_keys; ls .profile"),
+        "700 bob bob\n700 bob bob\n600 bob bob\n.profile\n"
+    );
+    assert_eq!(root(login, "id -un"), "root\n");
+    assert_eq!(
+        root(
+            login,
+            "stat -c '%a %U %G' /etc/sudoers.d/onecontext; ls /etc/sudoers.d"
+        ),
+        "440 root root\nREADME\nonecontext\n"
+    );
+    root(login, "visudo -c");
+    // The warnings that -q leaves out are of Debian's own users.
+    root(login, "pwck -q -r && grpck -r");
+    // The server listens once the user is there.
+    let before_sshd = "u=$(systemctl show -P ExecMainExitTimestampMonotonic onecontext-users); \
+        s=$(systemctl show -P ExecMainStartTimestampMonotonic ssh); \
+        systemctl is-active onecontext-users; [ $u -le $s ] && echo before";
+    assert_eq!(login.run(before_sshd), "active\nbefore\n");
+
+    // The password is in no log, no unit, and with no program that was started.
+    assert_eq!(
+        root(login, "ls /run/onecontext | grep -c passwords || true"),
+        "0\n"
+    );
+    let text = root(
+        login,
+        "{ journalctl -b -o verbose --no-pager; systemctl cat onecontext-users; \
+         cat /run/onecontext/users /run/onecontext/report; cat /proc/[0-9]*/cmdline; } \
+         2>/dev/null | tr -c -d '[:print:]\\n'",
+    );
+    assert!(
+        text.contains("bob: its password becomes that of the context"),
+        "{text}"
+    );
+    assert!(!text.contains(SECRET), "{text}");
+
+    // It is what crypt(3) says, asked by standard input.
+    let check = "perl -e '$h = (getpwnam(\"bob\"))[1]; \
+        print substr($h, 0, 3), crypt(join(\"\", <STDIN>), $h) eq $h ? \" is right\" : \" is wrong\"'";
+    let [check, password] = [check, PASSWORD].map(|text| text.replace('\'', r"'\''"));
+    assert_eq!(
+        login.run(&format!("printf %s '{password}' | sudo -n sh -c '{check}'")),
+        "$y$ is right"
+    );
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn account_initramfs_tools() {
+    account(Image::InitramfsTools);
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn account_dracut() {
+    account(Image::Dracut);
+}
