@@ -397,7 +397,7 @@ fn a_password_is_in_one_file() {
             .filter(|file| fs::read_to_string(file).unwrap().contains(LEFT))
             .collect();
         let file = top.join("run/onecontext/passwords");
-        assert_eq!(with_mark, [file.clone()], "{output:?}");
+        assert_eq!(with_mark, std::slice::from_ref(&file), "{output:?}");
         assert_eq!(fs::read_to_string(&file).unwrap(), line);
         assert_eq!(
             fs::metadata(&file).unwrap().permissions().mode() & 0o7777,

@@ -4,16 +4,19 @@
 //! The root's own tools do the work: a script in /run calls them, once the root
 //! can be written and before the SSH server listens. A script, not a list of
 //! `ExecStart=`: it goes on where a tool fails, and sysvinit runs it as well.
+use ufmt::uwrite;
+
 use super::authorized_keys::merge;
 use super::ownership::Existing;
 use super::tmpfiles;
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::{Text, base_name, format, lines, split};
+use crate::base::text::{Text, cut, lines, split};
 use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
 use crate::image::ResolvedPath;
 use crate::image::key_file::{Home, SHARED_HOME};
 use crate::image::logins::LoginFacts;
+use crate::image::passwd::User;
 use crate::image::users::{Init, NewUser, Sudo, UserFacts, UserMaker};
 use crate::plan::{Password, Plan};
 
@@ -34,6 +37,25 @@ const HEAD: &[u8] = b"\
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 failed=0
 ";
+/// In these texts `@N` is the user's name, `@H` its home, `@S` its shell, and `@G`
+/// what is to be said of its group and number. `*` is no hash, as `!`, but sshd
+/// lets the user in by key also without PAM (openssh:configure.ac,
+/// LOCKED_PASSWD_PREFIX). What else makes users, such as cloud-init, may have been
+/// faster.
+const USERADD: &[u8] = b"\
+id '@N' >/dev/null 2>&1 || useradd --create-home --home-dir '@H' --shell '@S' \
+--password '*'@G '@N' || failed=1
+";
+const ADDUSER: &[u8] = b"\
+id '@N' >/dev/null 2>&1 || adduser -D -h '@H' -s '@S'@G '@N' || failed=1
+";
+const TMPFILES: &[u8] = b"systemd-tmpfiles --create /run/onecontext/users.conf || failed=1\n";
+/// The home is new: nobody has made a link in it.
+const INSTALL: &[u8] = b"\
+install -d -m 0700 -o '@N' -g '@N' '@H/.ssh' &&
+\tinstall -m 0600 -o '@N' -g '@N' /run/onecontext/users.keys '@H/.ssh/authorized_keys' ||
+\tfailed=1
+";
 /// sudo(8) does not read files with a dot in their names (sudoers(5)).
 const CHECK_AND_PLACE: &[u8] = b"\
 f=/etc/sudoers.d/onecontext
@@ -44,18 +66,25 @@ visudo -c -f /run/onecontext/sudoers >/dev/null &&
 const SET_HASH: &[u8] = b"cat /run/onecontext/passwords | chpasswd -e || failed=1\n";
 /// unix_chkpwd(8) of PAM says whether the password is that already; a new hash
 /// at each boot would be another. It reads what a NUL ends.
-const CHECK_PASSWORD: &[u8] = b"\
+const SET_PASSWORD: &[u8] = b"\
 f=/run/onecontext/passwords
 command -v unix_chkpwd >/dev/null &&
-\tcut -d : -f 2- $f | tr '\\n' '\\0' | ";
-const SET_PASSWORD: &[u8] = b" nonull 2>/dev/null ||
+\tcut -d : -f 2- $f | tr '\\n' '\\0' | unix_chkpwd '@N' nonull 2>/dev/null ||
 \tcat $f | chpasswd || failed=1
 ";
-const OR_FAILED: &[u8] = b" || failed=1\n";
 const TAIL: &[u8] = b"\
 rm -f /run/onecontext/passwords
 exit $failed
 ";
+
+/// A user of which nothing but the name matters.
+const NOBODY: User = User {
+    name: b"",
+    uid: 0,
+    gid: 0,
+    home: b"",
+    shell: b"",
+};
 
 /// Where the root, and so a user, cannot be written.
 const NOT_WRITTEN: Error =
@@ -135,66 +164,53 @@ impl<'a> Task<'_, 'a> {
         let maker = new.maker.ok_or(Error::new(
             &"there is no useradd in this image: add it, or the user itself",
         ))?;
-        let keys = self.new_keys(plan, facts, new, changes)?;
+        let give_keys = self.new_keys(plan, facts, new, changes)?;
         if !new.has_shell {
             let reason = &"not in this image, the user gets another";
             changes.problem("shell", plan.login.shell.unwrap_or_default(), reason);
         }
-        let [name, home, shell] = [user.name, user.home, user.shell];
-        let mut words = self.arena.vector::<&[u8]>();
-        match maker {
-            UserMaker::Useradd => {
-                // `*` is no hash, as `!`, but sshd lets the user in by key also
-                // without PAM (openssh:configure.ac, LOCKED_PASSWD_PREFIX).
-                words.extend(&[b"useradd", b"--create-home", b"--password", b"*"]);
-                words.extend(&[b"--home-dir", home, b"--shell", shell]);
-                match new.has_group {
-                    true => words.extend(&[b"--gid", name]),
-                    false => words.push(b"--user-group"),
-                }
-                if new.keeps_uid {
-                    words.extend(&[b"--uid", format(self.arena, &user.uid)]);
-                }
-            }
-            UserMaker::Adduser => {
-                words.extend(&[b"adduser", b"-D", b"-h", home, b"-s", shell]);
-                if new.has_group {
-                    words.extend(&[b"-G", name]);
-                }
-            }
+        let mut options = self.arena.vector();
+        let (template, of_group): (_, &[u8]) = match maker {
+            UserMaker::Useradd => (USERADD, b" --gid "),
+            UserMaker::Adduser => (ADDUSER, b" -G "),
+        };
+        if new.has_group {
+            options.extend(of_group);
+            options.extend(user.name);
+        } else if maker == UserMaker::Useradd {
+            options.extend(b" --user-group");
         }
-        words.push(name);
-        // What else makes users, such as cloud-init, may have been faster.
-        command(&mut self.script, &[b"id", name], b" >/dev/null 2>&1 ||\n\t");
-        command(&mut self.script, &words, OR_FAILED);
-        self.script.extend(&keys);
+        if new.keeps_uid && maker == UserMaker::Useradd {
+            uwrite!(options, " --uid {}", user.uid);
+        }
+        fill(&mut self.script, template, user, &options);
+        fill(&mut self.script, give_keys, user, b"");
         if maker == UserMaker::Adduser && plan.login.password.is_none() {
-            self.password(name, Password::Locked, changes)?;
+            self.password(user.name, Password::Locked, changes)?;
         }
-        changes.directive(&[b"create-user", name, shell]);
-        changes.note(&[name, b": made in the booted system, its shell is ", shell]);
+        changes.directive(&[b"create-user", user.name, user.shell]);
+        let said = b": made in the booted system, its shell is ";
+        changes.note(&[user.name, said, user.shell]);
         Ok(())
     }
 
-    /// The lines that give a new user its keys.
+    /// What gives a new user its keys.
     fn new_keys(
         &self,
         plan: &Plan,
         facts: &LoginFacts<'a>,
         new: &NewUser<'a>,
         changes: &mut Changes<'a>,
-    ) -> Result<Text<'a>, Error> {
-        let mut out = self.arena.vector();
+    ) -> Result<&'static [u8], Error> {
         let user = &new.user;
         let mut keys = self.arena.vector();
         for key in plan.keys.iter().filter(|key| key.user == user.name) {
             keys.push(key.line);
         }
         if keys.is_empty() {
-            return Ok(out);
+            return Ok(b"");
         }
         let file = new.key_file?;
-        let path = file.path.path();
         let (old, kind, suffix): (&[u8], _, &[u8]) = match file.home {
             Home::Missing => (new.skeleton.map_or(b"", |found| found.content), "f+", b""),
             _ if !self.systemd => {
@@ -217,31 +233,16 @@ impl<'a> Task<'_, 'a> {
             },
         };
         let content = merge(self.arena, old, &keys).content;
-        let name = user.name;
-        if self.systemd {
-            let owner = self.arena.concat(&[name, b" ", name]);
-            let mut lines = self.arena.vector();
-            tmpfiles::keys(&mut lines, owner, false, kind, &[path, suffix], content)?;
-            let lines = tmpfiles::file(lines.finish());
-            changes.file(ResolvedPath::new(self.arena, KEY_LINES)?, lines);
-            let words: [&[u8]; 3] = [b"systemd-tmpfiles", b"--create", KEY_LINES];
-            command(&mut out, &words, OR_FAILED);
-        } else {
-            // The home is new: nobody has made a link in it.
+        if !self.systemd {
             self.private(KEYS, content, 0o600, changes)?;
-            let folder = base_name(path).0;
-            let to_user: [&[u8]; 5] = [b"install", b"-o", name, b"-g", name];
-            for (last, end) in [
-                ([&b"-d"[..], b"-m", b"0700", folder], &b" &&\n\t"[..]),
-                ([b"-m", b"0600", KEYS, path], OR_FAILED),
-            ] {
-                let mut words = self.arena.vector();
-                words.extend(&to_user);
-                words.extend(&last);
-                command(&mut out, &words, end);
-            }
+            return Ok(INSTALL);
         }
-        Ok(out)
+        let owner = self.arena.concat(&[user.name, b" ", user.name]);
+        let mut lines = self.arena.vector();
+        let path = [file.path.path(), suffix];
+        tmpfiles::keys(&mut lines, owner, false, kind, &path, content)?;
+        self.private(KEY_LINES, lines.finish(), 0o600, changes)?;
+        Ok(TMPFILES)
     }
 
     /// A file for the script alone.
@@ -366,8 +367,11 @@ impl<'a> Task<'_, 'a> {
             self.private(PASSWORDS, line, 0o600, changes)?;
             match password {
                 Password::Plain(_) => {
-                    self.script.extend(CHECK_PASSWORD);
-                    command(&mut self.script, &[b"unix_chkpwd", user], SET_PASSWORD);
+                    let user = User {
+                        name: user,
+                        ..NOBODY
+                    };
+                    fill(&mut self.script, SET_PASSWORD, &user, b"");
                 }
                 _ => self.script.extend(SET_HASH),
             }
@@ -392,17 +396,20 @@ impl<'a> Task<'_, 'a> {
     }
 }
 
-/// Appends a command of the shell, its words in quotes. No word has a quote.
-fn command(out: &mut Text, words: &[&[u8]], end: &[u8]) {
-    for (number, word) in (0..).zip(words) {
-        if number > 0 {
-            out.push(b' ');
-        }
-        out.push(b'\'');
-        out.extend(word);
-        out.push(b'\'');
+/// Appends a text with what its marks stand for. None of it has a quote.
+fn fill(out: &mut Text, template: &[u8], user: &User, options: &[u8]) {
+    let mut rest = template;
+    while let Some((before, [mark, after @ ..])) = cut(rest, b'@') {
+        out.extend(before);
+        out.extend(match mark {
+            b'N' => user.name,
+            b'H' => user.home,
+            b'S' => user.shell,
+            _ => options,
+        });
+        rest = after;
     }
-    out.extend(end);
+    out.extend(rest);
 }
 
 /// Whether useradd(8) makes a user of this name.

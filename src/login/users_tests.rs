@@ -135,16 +135,15 @@ fn a_user_that_the_root_lacks_is_made() {
     assert_eq!(root(&fixture.picture()), root(&before));
     assert_eq!(
         script(&fixture),
-        "'id' 'bob' >/dev/null 2>&1 ||\n\
-         \t'useradd' '--create-home' '--password' '*' '--home-dir' '/home/bob' \
-         '--shell' '/bin/zsh' '--user-group' 'bob' || failed=1\n\
-         'systemd-tmpfiles' '--create' '/run/onecontext/users.conf' || failed=1\n\
+        "id 'bob' >/dev/null 2>&1 || useradd --create-home --home-dir '/home/bob' \
+         --shell '/bin/zsh' --password '*' --user-group 'bob' || failed=1\n\
+         systemd-tmpfiles --create /run/onecontext/users.conf || failed=1\n\
          f=/etc/sudoers.d/onecontext\n\
          visudo -c -f /run/onecontext/sudoers >/dev/null &&\n\
          \tinstall -m 0440 /run/onecontext/sudoers $f.new && mv -f $f.new $f || failed=1\n\
          f=/run/onecontext/passwords\n\
          command -v unix_chkpwd >/dev/null &&\n\
-         \tcut -d : -f 2- $f | tr '\\n' '\\0' | 'unix_chkpwd' 'bob' nonull 2>/dev/null ||\n\
+         \tcut -d : -f 2- $f | tr '\\n' '\\0' | unix_chkpwd 'bob' nonull 2>/dev/null ||\n\
          \tcat $f | chpasswd || failed=1\n"
     );
     assert_eq!(
@@ -188,7 +187,7 @@ fn a_group_of_that_name_is_taken_and_a_shell_that_is_there() {
     );
     let script = script(&fixture);
     assert!(
-        script.contains("'--shell' '/bin/bash' '--gid' 'staff' 'staff' ||"),
+        script.contains("--shell '/bin/bash' --password '*' --gid staff 'staff' ||"),
         "{script}"
     );
     assert!(!script.contains("tmpfiles"), "{script}");
@@ -211,8 +210,8 @@ fn where_the_home_is() {
         fixture.access(path, 0o700, 1234, 1234);
     }
     auto(&fixture, "bob", &["k"], Login::NONE);
-    assert!(script(&fixture).contains("'--home-dir' '/srv/bob'"));
-    assert!(script(&fixture).contains("'--uid' '1234' 'bob' ||"));
+    assert!(script(&fixture).contains("--home-dir '/srv/bob'"));
+    assert!(script(&fixture).contains(" --user-group --uid 1234 'bob' ||"));
     assert!(fixture.text(CONF).contains(" bob bob - own\\x0a\\x23"));
     // What useradd puts there stays, too.
     let fixture = debian();
@@ -422,9 +421,9 @@ fn by_sysvinit() {
              l2:2:wait:/etc/init.d/rc 2\nl3:3:wait:/etc/init.d/rc 3"
         );
         assert!(script(&fixture).ends_with(
-            "'install' '-o' 'bob' '-g' 'bob' '-d' '-m' '0700' '/home/bob/.ssh' &&\n\
-             \t'install' '-o' 'bob' '-g' 'bob' '-m' '0600' '/run/onecontext/users.keys' \
-             '/home/bob/.ssh/authorized_keys' || failed=1\n"
+            "install -d -m 0700 -o 'bob' -g 'bob' '/home/bob/.ssh' &&\n\
+             \tinstall -m 0600 -o 'bob' -g 'bob' /run/onecontext/users.keys \
+             '/home/bob/.ssh/authorized_keys' ||\n\tfailed=1\n"
         ));
         assert_eq!(fixture.stat("/run/onecontext/users.keys").0, 0o600);
         assert!(!fixture.has(UNIT));
@@ -449,8 +448,8 @@ fn by_busybox() {
         auto(&fixture, "bob", &[], Login::NONE);
         assert_eq!(
             script(&fixture),
-            "'id' 'bob' >/dev/null 2>&1 ||\n\
-             \t'adduser' '-D' '-h' '/home/bob' '-s' '/bin/bash' 'bob' || failed=1\n\
+            "id 'bob' >/dev/null 2>&1 || adduser -D -h '/home/bob' -s '/bin/bash' 'bob' || \
+             failed=1\n\
              cat /run/onecontext/passwords | chpasswd -e || failed=1\n"
         );
         // What adduser leaves, sshd without PAM takes for a locked account.
