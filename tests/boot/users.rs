@@ -15,7 +15,8 @@ const ACCOUNTS: &str = "cd /; for f in etc/passwd* etc/shadow* etc/group* etc/gs
     etc/sudoers.d etc/sudoers.d/* home home/* home/bob/.ssh home/bob/.ssh/*; do \
     stat -c '%n %a %U:%G %y %z' $f; [ -d $f ] || md5sum $f; done";
 
-fn account(image: Image) {
+/// A context with one NIC, and all that it can say of a user.
+fn with_account(image: Image) -> (Machine, Key) {
     let (machine, key) = machine(image);
     let text = one_nic(&key.public)
         + &opennebula(&[
@@ -25,14 +26,16 @@ fn account(image: Image) {
             ("PASSWORD", PASSWORD),
         ]);
     let disk = disk(&machine, Writer::Genisoimage, &text);
-    let mut running = machine
-        .nic(MAC1, 1)
-        .disk(&disk, Drive::Cdrom)
-        .reboots()
-        .start();
+    (machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom), key)
+}
+
+fn account(image: Image) {
+    let (machine, key) = with_account(image);
+    let mut running = machine.reboots().start();
     let mut login = running.login(USER, 1, &key);
     assert_one_nic(&mut login, "ens3");
     assert_account(&mut login);
+    assert_unit(&mut login);
     let boot = login.run("cat /proc/sys/kernel/random/boot_id");
     let accounts = root(&mut login, ACCOUNTS);
 
@@ -49,6 +52,7 @@ fn account(image: Image) {
         std::thread::sleep(std::time::Duration::from_secs(1));
     };
     assert_account(&mut login);
+    assert_unit(&mut login);
     assert_eq!(root(&mut login, ACCOUNTS), accounts);
 }
 
@@ -61,7 +65,6 @@ fn root(login: &mut impl Inside, commands: &str) -> String {
 
 /// All that the context says of the user.
 fn assert_account(login: &mut impl Inside) {
-    assert_nothing_failed(login);
     assert_eq!(
         login.run("id -un; id -gn; pwd; echo $SHELL"),
         "bob\nbob\n/home/bob\n/bin/dash\n"
@@ -81,6 +84,23 @@ fn assert_account(login: &mut impl Inside) {
     root(login, "visudo -c");
     // The warnings that -q leaves out are of Debian's own users.
     root(login, "pwck -q -r && grpck -r");
+    assert_eq!(
+        root(login, "ls /run/onecontext | grep -c passwords || true"),
+        "0\n"
+    );
+    // It is what crypt(3) says, asked by standard input.
+    let check = "perl -e '$h = (getpwnam(\"bob\"))[1]; \
+        print substr($h, 0, 3), crypt(join(\"\", <STDIN>), $h) eq $h ? \" is right\" : \" is wrong\"'";
+    let [check, password] = [check, PASSWORD].map(|text| text.replace('\'', r"'\''"));
+    assert_eq!(
+        login.run(&format!("printf %s '{password}' | sudo -n sh -c '{check}'")),
+        "$y$ is right"
+    );
+}
+
+/// A unit has done so, in time and in silence.
+fn assert_unit(login: &mut impl Inside) {
+    assert_nothing_failed(login);
     // The server listens once the user is there.
     let before_sshd = "u=$(systemctl show -P ExecMainExitTimestampMonotonic onecontext-users); \
         s=$(systemctl show -P ExecMainStartTimestampMonotonic ssh); \
@@ -88,10 +108,6 @@ fn assert_account(login: &mut impl Inside) {
     assert_eq!(login.run(before_sshd), "active\nbefore\n");
 
     // The password is in no log, no unit, and with no program that was started.
-    assert_eq!(
-        root(login, "ls /run/onecontext | grep -c passwords || true"),
-        "0\n"
-    );
     let text = root(
         login,
         "{ journalctl -b -o verbose --no-pager; systemctl cat onecontext-users; \
@@ -103,15 +119,6 @@ fn assert_account(login: &mut impl Inside) {
         "{text}"
     );
     assert!(!text.contains(SECRET), "{text}");
-
-    // It is what crypt(3) says, asked by standard input.
-    let check = "perl -e '$h = (getpwnam(\"bob\"))[1]; \
-        print substr($h, 0, 3), crypt(join(\"\", <STDIN>), $h) eq $h ? \" is right\" : \" is wrong\"'";
-    let [check, password] = [check, PASSWORD].map(|text| text.replace('\'', r"'\''"));
-    assert_eq!(
-        login.run(&format!("printf %s '{password}' | sudo -n sh -c '{check}'")),
-        "$y$ is right"
-    );
 }
 
 #[test]
@@ -124,4 +131,18 @@ fn account_initramfs_tools() {
 #[ignore = "boots a machine"]
 fn account_dracut() {
     account(Image::Dracut);
+}
+
+/// Another init runs the same script, by its own table.
+#[test]
+#[ignore = "boots a machine"]
+fn account_sysvinit() {
+    let (machine, key) = with_account(Image::With("sysvinit"));
+    let host = Key::new(machine.folder().join("host"));
+    let host = std::fs::read_to_string(host.file).unwrap();
+    let machine = machine.write("/etc/ssh/ssh_host_ecdsa_key", &host);
+    let mut running = machine.start();
+    let mut login = running.login(USER, 1, &key);
+    assert_eq!(login.run("cat /proc/1/comm"), "init\n");
+    assert_account(&mut login);
 }
