@@ -246,7 +246,7 @@ fn what_keeps_somebody_out_is_named() {
         ),
         (
             |image| image.write("context.sh", &format!("USERNAME=alice\n{CONTEXT}")),
-            "alice: no such user in /etc/passwd",
+            "make user: alice: there is no useradd in this image",
         ),
         (
             |image| {

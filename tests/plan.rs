@@ -128,6 +128,38 @@ fn user_data_is_named_where_nothing_reads_it() {
 }
 
 #[test]
+fn a_user_that_the_root_lacks_is_named() {
+    let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
+    let text = "USERNAME='bob'\nUSERNAME_SHELL='/bin/zsh'\nPASSWORD='secret'\n";
+    fs::write(top.join("context.sh"), text).unwrap();
+    for file in [
+        "etc/passwd",
+        "bin/sh",
+        "bin/zsh",
+        "usr/sbin/useradd",
+        "usr/sbin/chpasswd",
+        "usr/lib/systemd/systemd",
+    ] {
+        let file = top.join("root").join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "").unwrap();
+    }
+    let plan = || run(&["plan", "context.sh", "--root", "root"], &top).1;
+    let account = "\nuser bob\nshell bob /bin/zsh\nsudo bob\npassword bob plain\n";
+    let made = "\ncreate-user bob /bin/zsh\nfile /run/onecontext/passwords 0600\n";
+    let text = plan();
+    assert!(text.contains(account) && text.contains(made), "{text}");
+    let user = "bob:x:1000:1000::/home/bob:/bin/zsh\n";
+    fs::write(top.join("root/etc/passwd"), user).unwrap();
+    let text = plan();
+    assert!(
+        text.contains(account) && !text.contains("create-user"),
+        "{text}"
+    );
+    fs::remove_dir_all(top).unwrap();
+}
+
+#[test]
 fn misuse_is_named() {
     for (arguments, line) in [
         (&["frob"][..], "unknown command: frob"),
