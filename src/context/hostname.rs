@@ -31,19 +31,25 @@ pub fn read<'a>(context: &mut Context<'a>) -> Option<&'a [u8]> {
         let shorter = name.len() - 1;
         name.truncate(shorter);
     }
-    let what = if name.is_empty() {
-        "has no letter or digit, the host name stays as it is"
-    } else if whole > LONGEST {
-        "longer than 64 bytes, cut off"
-    } else if *name != *variable.value {
-        "not a host name, bad characters are replaced or dropped"
-    } else {
-        ""
-    };
-    if !what.is_empty() {
-        context.complain(variable, what);
+    let name = &*name.finish();
+    if name.is_empty() {
+        context.complain(
+            variable,
+            "has no letter or digit, the host name stays as it is",
+        );
+        return None;
     }
-    (!name.is_empty()).then_some(name.finish())
+    let what = if whole > LONGEST {
+        "longer than 64 bytes, cut off to"
+    } else if name != variable.value {
+        "not a host name, bad characters are replaced or dropped, it becomes"
+    } else {
+        return Some(name);
+    };
+    context
+        .warnings
+        .at(variable.place, variable.name, what, name);
+    Some(name)
 }
 
 #[cfg(test)]

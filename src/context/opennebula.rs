@@ -7,7 +7,7 @@ use super::state::Context;
 use super::values::{destination, is_no, is_yes, length, lowered, netmask, subnet, usable};
 use super::variables::{Group, Nic, Variable, Variables};
 use crate::base::arena::Set;
-use crate::base::text::{Mac, ip, number, same, split, trim, words};
+use crate::base::text::{Mac, cut, ip, number, same, split, trim, words};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 
 /// What says that a NIC exists where its MAC does not.
@@ -107,7 +107,7 @@ pub fn ipv4<'a>(
 ) {
     const USUAL: u8 = 24;
     let Some(address) = ip(variable.value).filter(IpAddr::is_ipv4) else {
-        return context.complain(variable, NOT_V4);
+        return context.complain(variable, no_address(variable, NOT_V4));
     };
     if !usable(address) {
         return context.complain(variable, NOT_USABLE);
@@ -121,6 +121,18 @@ pub fn ipv4<'a>(
         },
     };
     network.address(context, variable, Prefix { address, length })
+}
+
+/// What is wrong with a text that is no address, or that is one and more.
+fn no_address(variable: &Variable, what: &'static str) -> &'static str {
+    let with_length = cut(variable.value, b'/').is_some_and(|(start, _)| ip(start).is_some());
+    match variable.field {
+        b"IP" if with_length => "not an IPv4 address, what follows the / belongs in ETHn_MASK",
+        b"IP6" | b"IPV6" if with_length => {
+            "not an IPv6 address, what follows the / belongs in ETHn_IP6_PREFIX_LENGTH"
+        }
+        _ => what,
+    }
 }
 
 struct NicReader<'a, 'c> {
@@ -439,7 +451,10 @@ impl<'a> NicReader<'a, '_> {
                     .address(self.context, variable, Prefix { address, length })
             }
             Some(_) => self.context.complain(variable, NOT_USABLE),
-            None => self.context.complain(variable, NOT_V6),
+            None => {
+                let what = no_address(variable, NOT_V6);
+                self.context.complain(variable, what)
+            }
         }
     }
 
