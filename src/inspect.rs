@@ -41,7 +41,11 @@ pub fn inspect<'a>(
         required: true,
         paths: SystemPaths::SYSTEM,
     };
-    let Some(mut plan) = load::plan(arena, operands.context, &search, &mut report) else {
+    let plan = match question {
+        Question::Plan => load::plan(arena, operands.context, &search, &mut report),
+        Question::Problems => load::plan_to_check(arena, operands.context, &search, &mut report),
+    };
+    let Some(mut plan) = plan else {
         return Status::Unreadable;
     };
     let root = match operands.root.map(|root| Root::open(arena, root, None)) {

@@ -7,7 +7,7 @@ use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::text::Escaped;
-use crate::context::{self, Files, Unreadable};
+use crate::context::{self, Files, Scrutiny, Unreadable};
 use crate::disk::{Disk, Search, search};
 use crate::image::Root;
 use crate::image::config::CloudInit;
@@ -33,6 +33,26 @@ pub fn plan<'a>(
     options: &Search,
     report: &mut Report<'a>,
 ) -> Option<Plan<'a>> {
+    read(arena, path, options, Scrutiny::Errors, report)
+}
+
+/// The same with a warning of each variable that looks like a mistake.
+pub fn plan_to_check<'a>(
+    arena: &'a Arena,
+    path: Option<&CStr>,
+    options: &Search,
+    report: &mut Report<'a>,
+) -> Option<Plan<'a>> {
+    read(arena, path, options, Scrutiny::Mistakes, report)
+}
+
+fn read<'a>(
+    arena: &'a Arena,
+    path: Option<&CStr>,
+    options: &Search,
+    scrutiny: Scrutiny,
+    report: &mut Report<'a>,
+) -> Option<Plan<'a>> {
     if let Some(path) = path {
         report.begin("open", path.to_bytes());
     }
@@ -51,7 +71,7 @@ pub fn plan<'a>(
         }
     };
     report.begin("read", disk.source());
-    match context::read(arena, disk.source(), &disk) {
+    match context::read(arena, disk.source(), &disk, scrutiny) {
         Ok(plan) => Some(plan),
         Err(Unreadable { file, reason }) => {
             let mut line = report.line();

@@ -1,5 +1,6 @@
 //! Each folder of tests/fixtures is a context disk and the plan it stands
-//! for: `context.sh`, what may lie beside it, and `plan`, the text form.
+//! for: `context.sh`, what may lie beside it, `plan`, the text form, and, where
+//! `check` says more than the plan warns of, those lines in `check`.
 //!
 //! `BLESS=1 cargo test --test plan` writes the plans anew; read what changed.
 #[path = "support/release.rs"]
@@ -48,7 +49,7 @@ fn every_fixture_has_its_plan() {
                 "--- {name}, expected:\n{expected}--- found:\n{found}"
             ));
         }
-        // `check` says the warnings and nothing else.
+        // `check` says the warnings, and the lines of the file `check`.
         let output = run("check");
         let said = String::from_utf8(output.stdout).unwrap();
         let warnings: String = found
@@ -56,10 +57,26 @@ fn every_fixture_has_its_plan() {
             .filter_map(|line| line.strip_prefix("warning "))
             .map(|line| format!("{line}\n"))
             .collect();
-        assert_eq!(said, warnings, "{name}");
+        let mistakes: String = said
+            .lines()
+            .filter(|line| !warnings.lines().any(|warning| warning == *line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let file = fixtures.join(name).join("check");
+        if std::env::var_os("BLESS").is_some() && !mistakes.is_empty() {
+            fs::write(&file, &mistakes).unwrap();
+        }
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        if mistakes != expected {
+            wrong.push(format!(
+                "--- check {name}, expected:\n{expected}--- found:\n{mistakes}"
+            ));
+        }
+        let lines = warnings.lines().count() + mistakes.lines().count();
+        assert_eq!(said.lines().count(), lines, "{name}: {said}");
         assert_eq!(
             output.status.code(),
-            Some(i32::from(!warnings.is_empty())),
+            Some(i32::from(!said.is_empty())),
             "{name}"
         );
     }

@@ -348,6 +348,36 @@ fn cost_of_contexts(table: &mut Table) {
     plan("bytes of a value", 10_000, &|count| {
         format!("START_SCRIPT='{}'\n", "x".repeat(count))
     });
+    let mut check = |input: &str, count, text: &dyn Fn(usize) -> String| {
+        table.row("check", input, count, |count| {
+            let file = folder.write(&text(count));
+            instructions(&["check", file.to_str().unwrap()])
+        });
+    };
+    check("NICs, 10 aliases and 10 keys each", 100, &context);
+    check("aliases", 1000, &aliases);
+    check("unknown variables of a NIC", 500, &|count| {
+        let fields = lines(count, |n| format!("ETH0_GATEWAY_{n}='{n}'\n"));
+        nics_with_mac(1) + &fields
+    });
+    check("mistyped variables", 500, &|count| {
+        lines(count, |n| {
+            format!("SSH_PUBLIC_K{n}='{n}'\nETHO{n}_IP='{n}'\n")
+        })
+    });
+    check("NICs of one address, server far away", 100, &|count| {
+        lines(count, |n| {
+            format!(
+                "ETH{n}_MAC='{}'\nETH{n}_IP='10.0.0.1'\nETH{n}_DNS='9.9.9.9'\n",
+                mac(2, n)
+            )
+        })
+    });
+    check("name servers, networks", 200, &|count| {
+        let servers = lines(count, |n| format!("10.{}.{}.53 ", n / 250, n % 250));
+        let nics = nics_with_mac(count).replace("GATEWAY", "NETWORK");
+        format!("{nics}DNS='{servers}9.9.9.9'\n")
+    });
 }
 
 fn cost_of_roots(table: &mut Table, guest: &Guest) {

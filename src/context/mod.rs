@@ -3,10 +3,12 @@
 //! [`shell`] reads the shell syntax, [`variables`] sorts the names out,
 //! [`opennebula`] and [`stratuslab`] know what the names mean, [`network`]
 //! gathers what they say about NICs, [`keys`], [`users`] and [`hostname`] do the rest.
+//! [`lint`] names what looks like a mistake, for `check`.
 mod base64;
 mod files;
 mod hostname;
 mod keys;
+mod lint;
 mod network;
 mod opennebula;
 pub mod shell;
@@ -38,11 +40,21 @@ pub struct Unreadable {
     pub reason: Error,
 }
 
+/// What is looked for in a context beside what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scrutiny {
+    /// What cannot be applied as it is written: all that a boot has to say.
+    Errors,
+    /// What looks like a mistake, too.
+    Mistakes,
+}
+
 /// Reads the files of a disk. `source` names the disk in the plan.
 pub fn read<'a>(
     arena: &'a Arena,
     source: &'a [u8],
     files: &impl Files<'a>,
+    scrutiny: Scrutiny,
 ) -> Result<Plan<'a>, Unreadable> {
     let unreadable = |file| move |reason| Unreadable { file, reason };
     let text = files
@@ -54,7 +66,7 @@ pub fn read<'a>(
     let configuration = files
         .read(CONFIGURATION.as_bytes())
         .map_err(unreadable(CONFIGURATION))?;
-    Ok(plan(arena, source, text, configuration, files))
+    Ok(plan(arena, source, text, configuration, files, scrutiny))
 }
 
 fn plan<'a>(
@@ -63,6 +75,7 @@ fn plan<'a>(
     text: &'a mut [u8],
     configuration: Option<&'a mut [u8]>,
     files: &impl Files<'a>,
+    scrutiny: Scrutiny,
 ) -> Plan<'a> {
     let mut assignments = arena.vector();
     let mut warnings = Warnings(arena.vector());
@@ -125,6 +138,9 @@ fn plan<'a>(
             "no SSH key in the context, nobody is let in by this program",
             b"",
         );
+    }
+    if scrutiny == Scrutiny::Mistakes {
+        lint::look(&mut context, dialect, network.links);
     }
     let warnings = context.warnings.0.finish();
     sort_by_place(arena, warnings);
@@ -227,7 +243,9 @@ pub(crate) mod tests {
             arena: &arena,
             files,
         };
-        let plan = read(&arena, b"context.sh", &disk).ok().unwrap();
+        let plan = read(&arena, b"context.sh", &disk, Scrutiny::Errors)
+            .ok()
+            .unwrap();
         let mut text = arena.vector();
         BoundPlan::unbound(&arena, &plan).write(&mut text, b"");
         String::from_utf8(text.to_vec()).unwrap()

@@ -283,6 +283,11 @@ fn outermost_networks<'a>(
     for route in routes.iter().filter(|route| route.gateway.is_none()) {
         networks.push(route.destination);
     }
+    outermost(arena, networks)
+}
+
+/// The same of any networks, host bits zero.
+pub fn outermost<'a>(arena: &'a Arena, mut networks: Vector<'a, Prefix>) -> &'a [Prefix] {
     sort(&mut networks, |one, other| {
         (one.address, one.length) < (other.address, other.length)
     });
@@ -295,9 +300,8 @@ fn outermost_networks<'a>(
     outermost.finish()
 }
 
-/// Whether one of these networks, as [`outermost_networks`] gives them, has
-/// the address.
-fn is_covered(networks: &[Prefix], address: IpAddr) -> bool {
+/// Whether one of these networks, as [`outermost`] gives them, has the address.
+pub fn is_covered(networks: &[Prefix], address: IpAddr) -> bool {
     let behind = networks.partition_point(|network| network.address <= address);
     let before = networks.get(..behind).and_then(<[Prefix]>::last);
     before.is_some_and(|network| network.covers(address))

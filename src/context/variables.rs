@@ -19,8 +19,9 @@ enum Scope {
 #[derive(Clone, Copy)]
 pub struct Variable<'a> {
     scope: Scope,
-    field: &'a [u8],
     order: u32,
+    /// The name without what says whose it is.
+    pub field: &'a [u8],
     /// The whole name.
     pub name: &'a [u8],
     /// The value, without the blanks around it.
@@ -170,6 +171,22 @@ impl<'a> Variables<'a> {
         }
     }
 
+    /// Every variable that is set, once: the machine's, then those of each NIC
+    /// with its aliases.
+    pub fn set(&self, arena: &'a Arena) -> &'a [Variable<'a>] {
+        let mut set = arena.vector();
+        for all in [self.machine.0, self.links] {
+            for (position, variable) in all.iter().enumerate() {
+                let next = all.get(position + 1);
+                let last = next.is_none_or(|next| next.name != variable.name);
+                if last && !variable.value.is_empty() {
+                    set.push(*variable);
+                }
+            }
+        }
+        set.finish()
+    }
+
     /// The variables of no NIC.
     pub fn machine(&self) -> Group<'a> {
         self.machine
@@ -203,7 +220,13 @@ impl<'a> Variable<'a> {
         trim(head.get(..end).unwrap_or_default())
     }
 
-    fn link(&self) -> Option<LinkName> {
+    /// Whether it is no alias's.
+    pub fn is_own(&self) -> bool {
+        !matches!(self.scope, Scope::Link(_, 1..))
+    }
+
+    /// The NIC that it is about.
+    pub fn link(&self) -> Option<LinkName> {
         match self.scope {
             Scope::Machine => None,
             Scope::Link(name, _) => Some(name),

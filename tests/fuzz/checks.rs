@@ -4,7 +4,7 @@
 //! The fuzz targets try any bytes; `tests/inputs.rs`, those that they found.
 use onecontext::base::arena::Arena;
 use onecontext::base::error::Error;
-use onecontext::context::{self, Files, shell};
+use onecontext::context::{self, Files, Scrutiny, shell};
 use onecontext::disk::iso9660::{Descriptor, Iso};
 use onecontext::kernel::wire::{End, answers};
 use onecontext::plan::Warnings;
@@ -85,7 +85,7 @@ pub fn plan(bytes: &[u8]) {
         context: parts.next().unwrap_or_default(),
         configuration: parts.next(),
     };
-    let Ok(plan) = context::read(&arena, b"fuzz", &disk) else {
+    let Ok(plan) = context::read(&arena, b"fuzz", &disk, Scrutiny::Mistakes) else {
         panic!("refused");
     };
     let mut text = arena.vector();

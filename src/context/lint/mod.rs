@@ -1,0 +1,56 @@
+//! What looks like a mistake although it can be applied, or although nothing
+//! reads it: names that are mistyped, and values that leave a machine without
+//! network. For `check` alone: a boot does not look, and says nothing of it.
+mod nic;
+mod traps;
+mod typos;
+
+use super::state::Context;
+use super::variables::Variable;
+use crate::plan::{Dialect, Link};
+use nic::Nic;
+
+/// Adds a warning for each. `links` is what the context means.
+pub fn look<'a>(context: &mut Context<'a>, dialect: Dialect, links: &[Link<'a>]) {
+    let all = context.variables.set(context.arena);
+    let mut nics = context.arena.vector();
+    // Both are in the order of their names, and no link of OpenNebula's is there
+    // without a variable that is set.
+    let mut rest = (0..).zip(links).peekable();
+    for variables in all.chunk_by(|one, other| one.link() == other.link()) {
+        let name = variables.first().and_then(Variable::link);
+        if name.is_some() {
+            let link = rest.next_if(|(_, link)| Some(link.name) == name);
+            nics.push(Nic { variables, link });
+        }
+    }
+    typos::look(context, dialect, all, &nics);
+    traps::look(context, links, all, &nics);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::arena::Arena;
+    use crate::base::text::to_string;
+    use crate::context::tests::Memory;
+    use crate::context::{Scrutiny, read};
+
+    /// What is said of this `context.sh` beside what a boot says.
+    pub(super) fn said(text: &str) -> Vec<String> {
+        let lines = |scrutiny| -> Vec<String> {
+            let arena = Arena::new();
+            let files = vec![("context.sh".into(), text.as_bytes().into())];
+            let disk = Memory {
+                arena: &arena,
+                files,
+            };
+            let plan = read(&arena, b"context.sh", &disk, scrutiny).ok().unwrap();
+            plan.warnings().map(to_string).collect()
+        };
+        let of_boot = lines(Scrutiny::Errors);
+        let mut all = lines(Scrutiny::Mistakes);
+        assert!(of_boot.iter().all(|line| all.contains(line)));
+        all.retain(|line| !of_boot.contains(line));
+        all
+    }
+}

@@ -1,0 +1,317 @@
+//! Values that can be applied and leave a machine without network, or without
+//! part of it.
+use core::net::IpAddr;
+
+use super::nic::Nic;
+use crate::base::arena::Set;
+use crate::base::text::{Ip, format, ip, list};
+use crate::context::network::{is_covered, outermost};
+use crate::context::state::Context;
+use crate::context::variables::Variable;
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix};
+
+/// Names every one. `all` are the variables that are set.
+pub fn look<'a>(
+    context: &mut Context<'a>,
+    links: &[Link<'a>],
+    all: &'a [Variable<'a>],
+    nics: &[Nic<'a, '_>],
+) {
+    for nic in nics {
+        without_address(context, nic);
+    }
+    addresses(context, links, nics);
+    name_servers(context, links, all);
+}
+
+/// A gateway or a mask for no address: the template of the network has them,
+/// and its range of addresses has none, as in one of the type ETHER.
+fn without_address<'a>(context: &mut Context<'a>, nic: &Nic<'a, '_>) {
+    let Some((_, link)) = nic.link else {
+        return;
+    };
+    let by_routers = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
+    if link.ipv4.is_some() || !link.addresses.is_empty() || by_routers {
+        return;
+    }
+    let mut blamed = None;
+    for variable in nic.variables.iter().filter(|variable| variable.is_own()) {
+        match variable.field {
+            b"GATEWAY" | b"MASK" => blamed = blamed.or(Some(variable)),
+            // A virtual router's own daemon sets the address that it shares.
+            b"VROUTER_IP" | b"VROUTER_IP6" => return,
+            _ => {}
+        }
+    }
+    if let Some(variable) = blamed {
+        let what = "without ETHn_IP or ETHn_METHOD='dhcp' this NIC gets no address";
+        context.remark(variable, what);
+    }
+}
+
+/// An address that two NICs have, or that no machine can have in its network.
+fn addresses<'a>(context: &mut Context<'a>, links: &[Link<'a>], nics: &[Nic<'a, '_>]) {
+    let arena = context.arena;
+    let problems = [
+        "another NIC of the context has this address, too, give each its own",
+        "is its network's own address, take another one or correct the mask",
+        "is its network's broadcast address, take another one or correct the mask",
+    ];
+    let mut problems = problems.map(|what| (what, Set::new(arena)));
+    let mut seen = Set::new(arena);
+    for (number, link) in (0..).zip(links) {
+        for prefix in link.addresses {
+            let address = format(arena, &Ip(prefix.address));
+            let [(_, shared), (_, network), (_, broadcast)] = &mut problems;
+            if !is_link_local(prefix.address) && !seen.insert(0, address) {
+                shared.insert(number, address);
+            }
+            match last_bits(prefix) {
+                Some((0, _)) => network.insert(number, address),
+                Some((bits, all)) if bits == all => broadcast.insert(number, address),
+                _ => true,
+            };
+        }
+    }
+    for nic in nics {
+        for variable in nic.variables {
+            let is_address = matches!(variable.field, b"IP" | b"IP6" | b"IPV6" | b"IP6_ULA");
+            let address = ip(variable.value).filter(|_| is_address);
+            let Some(((number, _), address)) = nic.link.zip(address) else {
+                continue;
+            };
+            let address = format(arena, &Ip(address));
+            for (what, of) in &problems {
+                if of.contains(number, address) {
+                    context.complain(variable, what);
+                }
+            }
+        }
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+/// The bits of an IPv4 address that tell the machines of its network apart, and
+/// their mask; none where each address of it is a machine's (RFC 3021).
+fn last_bits(prefix: &Prefix) -> Option<(u32, u32)> {
+    match prefix.address {
+        IpAddr::V4(v4) if prefix.length < 31 => {
+            let mask = u32::MAX.checked_shr(prefix.length.into())?;
+            Some((u32::from(v4) & mask, mask))
+        }
+        _ => None,
+    }
+}
+
+/// A name server to which nothing leads: no default route, no network of a
+/// link, no other route, and nobody else that may set one.
+fn name_servers<'a>(context: &mut Context<'a>, links: &[Link<'a>], all: &'a [Variable<'a>]) {
+    let is_led = |v4: bool| {
+        let leads = |link: &Link| {
+            let others = match v4 {
+                true => match link.ipv4 {
+                    Some(Ipv4Method::Static) => false,
+                    Some(_) => true,
+                    // Nothing is said of this NIC.
+                    None => link.ipv6.is_none(),
+                },
+                // The kernel listens to routers unless it is told not to.
+                false => !matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)),
+            };
+            let mut routes = link.routes.iter();
+            let family = |prefix: Prefix| prefix.address.is_ipv4() == v4;
+            others
+                || routes.any(|route| route.destination.is_default() && family(route.destination))
+        };
+        links.is_empty() || links.iter().any(leads)
+    };
+    let (v4_led, v6_led) = (is_led(true), is_led(false));
+    if v4_led && v6_led {
+        return;
+    }
+    let mut networks = context.arena.vector();
+    for link in links {
+        for address in link.addresses {
+            networks.push(address.network());
+        }
+        for route in link.routes {
+            networks.push(route.destination);
+        }
+    }
+    let networks = outermost(context.arena, networks);
+    for variable in all {
+        if variable.field != b"DNS" || !variable.is_own() {
+            continue;
+        }
+        let unreached = list(variable.format()).find(|word| {
+            ip(word).is_some_and(|server| {
+                let led = if server.is_ipv4() { v4_led } else { v6_led };
+                let here = server.is_loopback() || is_link_local(server);
+                !led && !here && !is_covered(networks, server)
+            })
+        });
+        if let Some(server) = unreached {
+            let what =
+                "no NIC and no default route leads to this name server, is ETHn_GATEWAY missing";
+            context
+                .warnings
+                .at(variable.place, variable.name, what, server);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::context::lint::tests::said;
+
+    fn nic(number: u32, variables: &str) -> String {
+        let mut text = format!("ETH{number}_MAC='02:00:00:00:00:0{number}'\n");
+        for variable in variables.split_ascii_whitespace() {
+            text += &format!("ETH{number}_{variable}\n");
+        }
+        text
+    }
+
+    #[test]
+    fn a_nic_without_address_is_named() {
+        for (variables, lines) in [
+            ("", 0),
+            ("GATEWAY=10.0.0.1", 1),
+            ("MASK=255.255.255.0", 1),
+            ("MASK=255.255.255.0 GATEWAY=10.0.0.1 IP=", 1),
+            ("MASK=24 IP=10.0.0.5", 0),
+            ("MASK=24 IP=10.0.0.x", 0),
+            ("MASK=24 METHOD=dhcp", 0),
+            ("MASK=24 METHOD=skip", 0),
+            ("MASK=24 IP6_METHOD=auto", 0),
+            ("MASK=24 IP6=2001:db8::1", 0),
+            ("MASK=24 ALIAS0_IP=10.0.0.5", 0),
+            ("MASK=24 VROUTER_IP=10.0.0.5", 0),
+            ("MASK=24 VROUTER_IP6=2001:db8::5", 0),
+            ("ALIAS0_MASK=24", 0),
+        ] {
+            let said = said(&nic(0, variables));
+            assert_eq!(said.len(), lines, "{variables}: {said:?}");
+        }
+        assert_eq!(
+            said(&nic(3, "MASK=24 GATEWAY=10.0.0.1")),
+            [
+                "context.sh:3 ETH3_GATEWAY: without ETHn_IP or ETHn_METHOD='dhcp' this NIC gets no address"
+            ]
+        );
+        assert_eq!(
+            said(&format!("NETCFG_TYPE=none\n{}", nic(0, "MASK=24"))),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn one_address_on_two_nics_is_named() {
+        let what = "another NIC of the context has this address, too, give each its own";
+        for (zero, one, lines) in [
+            ("IP=10.0.0.5", "IP=10.0.0.6", vec![]),
+            (
+                "IP=10.0.0.5",
+                "IP=10.0.0.5",
+                vec![(4, "ETH1_IP", "10.0.0.5")],
+            ),
+            // Each NIC has its own link-local addresses.
+            ("IP6=fe80::5", "IP6=fe80::5", vec![]),
+            (
+                "IP6=2001:db8::5",
+                "IP6_ULA=2001:DB8:0::5",
+                vec![(4, "ETH1_IP6_ULA", "2001:DB8:0::5")],
+            ),
+            (
+                "IP=10.0.0.5 ALIAS0_IP=10.0.0.6",
+                "IP=10.0.0.7 ALIAS4_IP=10.0.0.6",
+                vec![(6, "ETH1_ALIAS4_IP", "10.0.0.6")],
+            ),
+            // Not applied, or said by the plan already.
+            ("IP=10.0.0.5", "METHOD=dhcp IP=10.0.0.5", vec![]),
+            (
+                "IP=10.0.0.5",
+                "ALIAS0_IP=10.0.0.5 ALIAS0_EXTERNAL=YES",
+                vec![],
+            ),
+            ("IP=10.0.0.5 ALIAS0_IP=10.0.0.5", "IP=10.0.0.6", vec![]),
+        ] {
+            let expected: Vec<_> = lines
+                .iter()
+                .map(|(line, name, value)| format!("context.sh:{line} {name}: {what}: {value}"))
+                .collect();
+            assert_eq!(
+                said(&(nic(0, zero) + &nic(1, one))),
+                expected,
+                "{zero}, {one}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_that_no_machine_has_is_named() {
+        for (address, mask, what) in [
+            ("10.0.0.0", "24", "network's own"),
+            ("10.0.0.255", "", "broadcast"),
+            ("10.0.0.255", "255.255.254.0", ""),
+            ("10.0.1.0", "255.255.254.0", ""),
+            ("10.0.1.255", "255.255.254.0", "broadcast"),
+            ("10.0.0.4", "30", "network's own"),
+            ("10.0.0.5", "30", ""),
+            ("10.0.0.4", "31", ""),
+            ("10.0.0.5", "31", ""),
+            ("10.0.0.255", "32", ""),
+        ] {
+            let said = said(&nic(0, &format!("IP={address} MASK={mask}")));
+            assert_eq!(said.len(), usize::from(!what.is_empty()), "{said:?}");
+            assert!(said.iter().all(|line| line.contains(what)), "{said:?}");
+        }
+        assert_eq!(said(&nic(0, "IP6=2001:db8::")), [""; 0]);
+    }
+
+    #[test]
+    fn a_name_server_that_nothing_leads_to_is_named() {
+        for (zero, one, lines) in [
+            ("IP=10.0.0.5 DNS=9.9.9.9", "IP=10.0.1.5", 1),
+            ("IP=10.0.0.5 DNS=9.9.9.9 GATEWAY=10.0.0.1", "IP=10.0.1.5", 0),
+            // Of the other family.
+            (
+                "IP=10.0.0.5 DNS=9.9.9.9 IP6=2001:db8::5 IP6_GATEWAY=fe80::1",
+                "IP=10.0.1.5",
+                1,
+            ),
+            ("IP=10.0.0.5 DNS=10.0.1.53", "IP=10.0.1.5", 0),
+            ("IP=10.0.0.5 DNS=10.0.1.53,10.0.2.53", "IP=10.0.1.5", 1),
+            ("IP=10.0.0.5 DNS=127.0.0.1", "IP=10.0.1.5", 0),
+            ("IP=10.0.0.5 DNS=9.9.9.9", "METHOD=dhcp", 0),
+            ("IP=10.0.0.5 DNS=9.9.9.9", "METHOD=skip", 0),
+            ("IP=10.0.0.5 DNS=9.9.9.9", "", 0),
+            // An alias has no name server of its own.
+            ("IP=10.0.0.5 ALIAS0_DNS=9.9.9.9", "IP=10.0.1.5", 0),
+            // Routers may say more.
+            ("IP=10.0.0.5 DNS=2001:db8::53", "IP=10.0.1.5", 0),
+            ("IP6=2001:db8:1::5 DNS=2001:db8::53", "IP6=2001:db8:2::5", 1),
+            ("IP6=2001:db8:1::5 DNS=fe80::53", "IP6=2001:db8:2::5", 0),
+        ] {
+            let said = said(&(nic(0, zero) + &nic(1, one)));
+            assert_eq!(said.len(), lines, "{zero}, {one}: {said:?}");
+        }
+        let routed = "ETH0_MAC=02:00:00:00:00:01\nETH0_IP=10.0.0.5\nDNS='10.7.0.1 10.8.0.1'\n\
+            ETH0_ROUTES='10.7.0.0/16 via 10.0.0.1'\n";
+        assert_eq!(
+            said(routed),
+            [
+                "context.sh:3 DNS: no NIC and no default route leads to this name server, \
+              is ETHn_GATEWAY missing: 10.8.0.1"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_own_gateway_is_named_once() {
+        assert_eq!(said(&nic(0, "IP=10.0.0.5 GATEWAY=10.0.0.5")), [""; 0]);
+    }
+}
