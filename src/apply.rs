@@ -14,7 +14,7 @@ use crate::base::progress::Progress;
 use crate::base::text::Text;
 use crate::changeset::Writer;
 use crate::cli::{Apply, Status};
-use crate::cmdline::{Mode, Parameters};
+use crate::cmdline::{Mode, Parameters, Scripts};
 use crate::disk::wait::Wait;
 use crate::disk::{Search, SystemPaths};
 use crate::handover;
@@ -23,7 +23,7 @@ use crate::image::facts::Facts;
 use crate::image::managers::Managers;
 use crate::inspect;
 use crate::kernel::{self, Machine};
-use crate::load;
+use crate::load::{self, Purpose};
 use crate::login;
 use crate::plan::Plan;
 use crate::plan::bound::BoundPlan;
@@ -53,7 +53,11 @@ pub fn apply<'a>(
         required: parameters.mode == Mode::Require,
         paths: SystemPaths::SYSTEM,
     };
-    let mut plan = load::plan(arena, options.context, &search, &mut report);
+    let purpose = match parameters.scripts {
+        Scripts::Run => Purpose::Run,
+        Scripts::Off => Purpose::Plan,
+    };
+    let mut plan = load::plan(arena, options.context, &search, purpose, &mut report);
     if plan.is_none() && report.problems() == 0 {
         report.note(b"no context disk, nothing to do");
         return Status::Done;

@@ -45,6 +45,15 @@ impl NetworkScope {
     }
 }
 
+/// What `onecontext.scripts=` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scripts {
+    /// The context's are named.
+    Off,
+    /// The booted system runs them.
+    Run,
+}
+
 /// The longest `onecontext.wait=`, in seconds: a disk and a NIC may both be waited
 /// for, and all of `apply` has a minute.
 pub const LONGEST_WAIT: u32 = 25;
@@ -62,6 +71,8 @@ pub struct Parameters<'a> {
     pub network: NetworkScope,
     /// `onecontext.root=auto|ro`
     pub root: Policy,
+    /// `onecontext.scripts=off|run`
+    pub scripts: Scripts,
     /// `onecontext.debug`: what was done is said on the console too.
     pub debug: bool,
 }
@@ -74,6 +85,7 @@ impl Default for Parameters<'_> {
             wait: 10,
             network: NetworkScope::Auto,
             root: Policy::Auto,
+            scripts: Scripts::Off,
             debug: false,
         }
     }
@@ -161,6 +173,15 @@ impl<'a> Parameters<'a> {
                 self.root = root.unwrap_or(default.root);
                 root.is_some()
             }
+            b"onecontext.scripts" => {
+                let scripts = match value {
+                    Some(b"off") => Some(Scripts::Off),
+                    Some(b"run") => Some(Scripts::Run),
+                    _ => None,
+                };
+                self.scripts = scripts.unwrap_or(default.scripts);
+                scripts.is_some()
+            }
             b"onecontext.wait" => {
                 let seconds = value.and_then(number);
                 self.wait = seconds.unwrap_or(default.wait);
@@ -234,7 +255,8 @@ mod tests {
         let (parameters, problems) = read(
             &arena,
             "onecontext=off onecontext.network=kernel onecontext.device=\"/dev/vdb\" onecontext.wait=3 \
-             x=\"onecontext.root=ro y\" onecontext.debug onecontext=require onecontext.root=ro",
+             x=\"onecontext.root=ro y\" onecontext.debug onecontext=require onecontext.root=ro \
+             onecontext.scripts=off onecontext.scripts=run",
         );
         assert_eq!(problems, 0);
         let expected = Parameters {
@@ -243,6 +265,7 @@ mod tests {
             wait: 3,
             network: NetworkScope::Kernel,
             root: Policy::ReadOnly,
+            scripts: Scripts::Run,
             debug: true,
         };
         assert_eq!(parameters, expected);
@@ -267,6 +290,8 @@ mod tests {
             "onecontext",
             "onecontext=on",
             "onecontext.network=",
+            "onecontext.scripts=run onecontext.scripts=yes",
+            "onecontext.scripts",
             "onecontext.wait=soon",
             "onecontext.wait=-1",
             "onecontext.device=",

@@ -12,7 +12,7 @@ use crate::disk::{Search, SystemPaths};
 use crate::handover;
 use crate::image::Root;
 use crate::image::facts::Facts;
-use crate::load;
+use crate::load::{self, Purpose};
 use crate::login;
 use crate::plan::Plan;
 use crate::plan::bound::BoundPlan;
@@ -41,10 +41,12 @@ pub fn inspect<'a>(
         required: true,
         paths: SystemPaths::SYSTEM,
     };
-    let plan = match question {
-        Question::Plan => load::plan(arena, operands.context, &search, &mut report),
-        Question::Problems => load::plan_to_check(arena, operands.context, &search, &mut report),
+    // What the kernel of the image is told is not known, so no script is run.
+    let purpose = match question {
+        Question::Plan => Purpose::Plan,
+        Question::Problems => Purpose::Check,
     };
+    let plan = load::plan(arena, operands.context, &search, purpose, &mut report);
     let Some(mut plan) = plan else {
         return Status::Unreadable;
     };

@@ -7,7 +7,8 @@ use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::text::Escaped;
-use crate::context::{self, Files, Scrutiny, Unreadable};
+pub use crate::context::Purpose;
+use crate::context::{self, Files, Unreadable};
 use crate::disk::{Disk, Search, search};
 use crate::image::Root;
 use crate::image::config::CloudInit;
@@ -31,26 +32,7 @@ pub fn plan<'a>(
     arena: &'a Arena,
     path: Option<&CStr>,
     options: &Search,
-    report: &mut Report<'a>,
-) -> Option<Plan<'a>> {
-    read(arena, path, options, Scrutiny::Errors, report)
-}
-
-/// The same with a warning of each variable that looks like a mistake.
-pub fn plan_to_check<'a>(
-    arena: &'a Arena,
-    path: Option<&CStr>,
-    options: &Search,
-    report: &mut Report<'a>,
-) -> Option<Plan<'a>> {
-    read(arena, path, options, Scrutiny::Mistakes, report)
-}
-
-fn read<'a>(
-    arena: &'a Arena,
-    path: Option<&CStr>,
-    options: &Search,
-    scrutiny: Scrutiny,
+    purpose: Purpose,
     report: &mut Report<'a>,
 ) -> Option<Plan<'a>> {
     if let Some(path) = path {
@@ -71,7 +53,7 @@ fn read<'a>(
         }
     };
     report.begin("read", disk.source());
-    match context::read(arena, disk.source(), &disk, scrutiny) {
+    match context::read(arena, disk.source(), &disk, purpose) {
         Ok(plan) => Some(plan),
         Err(Unreadable { file, reason }) => {
             let mut line = report.line();

@@ -420,6 +420,28 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Files of the disk, and names that nothing on it has.
+#[test]
+fn scripts_show_nothing() {
+    let folder = Folder::new();
+    for name in ["init.sh", "a.sh", "epilog.sh"] {
+        fs::write(folder.0.join(name), format!("echo {LEFT}{RIGHT}\n")).unwrap();
+    }
+    let commands = [
+        "plan .",
+        "check . --root root",
+        "apply --dry-run --root root --run run --context .",
+    ];
+    for base in bases() {
+        folder.try_context(&base, &commands);
+        let text = format!(
+            "{base}INIT_SCRIPTS='a.sh {LEFT}/{RIGHT}'\nSTART_SCRIPT_BASE64='{LEFT}{RIGHT}-'\n\
+             START_SCRIPT='{LEFT}{RIGHT}'\n"
+        );
+        folder.try_context(&text, &commands);
+    }
+}
+
 /// Lines of all forms in any order, from a seed that a failure names.
 #[test]
 fn mixed_lines_show_nothing() {

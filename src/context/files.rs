@@ -1,6 +1,11 @@
 //! What a context is read from.
 use crate::base::error::Error;
 
+/// The file that makes a disk a context disk.
+pub const CONTEXT: &str = "context.sh";
+/// StratusLab's second file, read after the first.
+pub const CONFIGURATION: &str = "configuration.sh";
+
 /// The files that lie beside each other on a context disk.
 pub trait Files<'a> {
     /// A whole file; `None`: it is not there.

@@ -2,8 +2,8 @@
 //!
 //! [`shell`] reads the shell syntax, [`variables`] sorts the names out,
 //! [`opennebula`] and [`stratuslab`] know what the names mean, [`network`]
-//! gathers what they say about NICs, [`keys`], [`users`] and [`hostname`] do the rest.
-//! [`lint`] names what looks like a mistake, for `check`.
+//! gathers what they say about NICs, [`keys`], [`users`], [`scripts`] and
+//! [`hostname`] do the rest. [`lint`] names what looks like a mistake, for `check`.
 mod base64;
 mod files;
 mod hostname;
@@ -11,6 +11,7 @@ mod keys;
 mod lint;
 mod network;
 mod opennebula;
+mod scripts;
 pub mod shell;
 mod state;
 mod stratuslab;
@@ -20,17 +21,12 @@ mod variables;
 
 use crate::base::arena::{Arena, sort};
 use crate::base::error::Error;
-use crate::base::text::{same, words};
+use crate::base::text::same;
 use crate::plan::{Dialect, Plan, Warning, Warnings};
-pub use files::Files;
+pub use files::{CONFIGURATION, CONTEXT, Files};
 use network::Network;
 use state::Context;
 use variables::Variables;
-
-/// The file that makes a disk a context disk.
-pub const CONTEXT: &str = "context.sh";
-/// StratusLab's second file, read after the first.
-pub const CONFIGURATION: &str = "configuration.sh";
 
 /// A file of the disk that could not be read.
 pub struct Unreadable {
@@ -40,13 +36,15 @@ pub struct Unreadable {
     pub reason: Error,
 }
 
-/// What is looked for in a context beside what it says.
+/// What a context is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scrutiny {
-    /// What cannot be applied as it is written: all that a boot has to say.
-    Errors,
-    /// What looks like a mistake, too.
-    Mistakes,
+pub enum Purpose {
+    /// To be applied or shown.
+    Plan,
+    /// The same, and its scripts are to be run: their files are read, too.
+    Run,
+    /// To find what looks like a mistake, too.
+    Check,
 }
 
 /// Reads the files of a disk. `source` names the disk in the plan.
@@ -54,7 +52,7 @@ pub fn read<'a>(
     arena: &'a Arena,
     source: &'a [u8],
     files: &impl Files<'a>,
-    scrutiny: Scrutiny,
+    purpose: Purpose,
 ) -> Result<Plan<'a>, Unreadable> {
     let unreadable = |file| move |reason| Unreadable { file, reason };
     let text = files
@@ -66,7 +64,7 @@ pub fn read<'a>(
     let configuration = files
         .read(CONFIGURATION.as_bytes())
         .map_err(unreadable(CONFIGURATION))?;
-    Ok(plan(arena, source, text, configuration, files, scrutiny))
+    Ok(plan(arena, source, text, configuration, files, purpose))
 }
 
 fn plan<'a>(
@@ -75,7 +73,7 @@ fn plan<'a>(
     text: &'a mut [u8],
     configuration: Option<&'a mut [u8]>,
     files: &impl Files<'a>,
-    scrutiny: Scrutiny,
+    purpose: Purpose,
 ) -> Plan<'a> {
     let mut assignments = arena.vector();
     let mut warnings = Warnings(arena.vector());
@@ -115,13 +113,14 @@ fn plan<'a>(
     let network = network.finish(&mut context);
     let logins = keys::read(&mut context, dialect, files);
     let login = users::read(&mut context, logins.user, logins.owner);
-    let stock = scripts(&mut context, files, has_eth);
+    let assignments = (purpose == Purpose::Run).then_some(&*assignments);
+    let (scripts, stock) = scripts::read(&mut context, files, has_eth, assignments);
     let mut user_data = arena.vector();
     for variable in machine.each("USER_DATA USERDATA") {
         user_data.push(Warning {
             place: Some(variable.place),
             subject: variable.name,
-            what: NOT_RUN,
+            what: scripts::NEVER_RUN,
             found: b"",
         });
     }
@@ -139,7 +138,7 @@ fn plan<'a>(
             b"",
         );
     }
-    if scrutiny == Scrutiny::Mistakes {
+    if purpose == Purpose::Check {
         lint::look(&mut context, dialect, network.links);
     }
     let warnings = context.warnings.0.finish();
@@ -154,41 +153,10 @@ fn plan<'a>(
         user: logins.user,
         login,
         keys: logins.keys,
+        scripts,
         user_data: user_data.finish(),
         warnings,
     }
-}
-
-const NOT_RUN: &str = "is there and was not run: onecontext runs nothing of a context";
-
-/// Names what a server wanted to be run: nothing is. Says whether scripts of
-/// StratusLab were there, whose meaning is applied; with a NIC `ETHn` it is
-/// not, whosever they are.
-fn scripts<'a>(context: &mut Context<'a>, files: &impl Files<'a>, has_eth: bool) -> bool {
-    let machine = context.variables.machine();
-    for variable in machine
-        .each("INIT_SCRIPTS START_SCRIPT START_SCRIPT_BASE64 SCRIPT_EXEC CLOUD_INIT_USER_DATA")
-    {
-        context.remark(variable, NOT_RUN);
-    }
-    let mut stock = false;
-    for name in words(b"init.sh prolog.sh epilog.sh") {
-        // A disk that cannot be read has failed already, at context.sh.
-        if files.has(name) != Ok(true) {
-            continue;
-        }
-        let text = match has_eth {
-            true => None,
-            false => files.read(name).unwrap_or_default(),
-        };
-        if text.is_some_and(|text| stratuslab::is_stock(text)) {
-            stock = true;
-        } else {
-            let what = "is on the disk and was not run: onecontext runs nothing of a context";
-            context.warnings.general(name, what, b"");
-        }
-    }
-    stock
 }
 
 /// Puts the warnings in the order of the files' lines, the general ones last.
@@ -243,7 +211,7 @@ pub(crate) mod tests {
             arena: &arena,
             files,
         };
-        let plan = read(&arena, b"context.sh", &disk, Scrutiny::Errors)
+        let plan = read(&arena, b"context.sh", &disk, Purpose::Plan)
             .ok()
             .unwrap();
         let mut text = arena.vector();

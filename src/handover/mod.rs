@@ -15,6 +15,7 @@ mod network_scripts;
 mod networkd;
 mod render;
 mod resolv_conf;
+mod scripts;
 mod sysconfig;
 mod wicked;
 
@@ -41,6 +42,8 @@ pub fn render<'a>(
     let is_network_ours = facts.network.is_some();
     let rendered = cloud_init::render(arena, plan, is_network_ours, facts.cloud_init, changes);
     report(rendered, b"cloud-init", changes);
+    let rendered = scripts::render(arena, &plan.scripts, facts.systemd, changes);
+    report(rendered, b"scripts", changes);
     let Some(network) = facts.network else {
         return;
     };

@@ -27,6 +27,8 @@ pub struct Facts<'a> {
     pub hosts: Result<Option<Hosts<'a>>, Error>,
     /// Whether cloud-init is there.
     pub cloud_init: Result<CloudInit, Error>,
+    /// Whether systemd is init.
+    pub systemd: Result<bool, Error>,
     /// `None` if the network is not wanted.
     pub network: Option<&'a NetworkFacts<'a>>,
 }
@@ -66,6 +68,7 @@ impl<'a> Facts<'a> {
                 false => Ok(None),
             },
             cloud_init: CloudInit::find(root),
+            systemd: units::is_init(root),
             network: wanted.network.then(|| NetworkFacts::read(root, wanted)),
         }
     }

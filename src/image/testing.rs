@@ -13,7 +13,7 @@ use super::Root;
 use crate::base::arena::Arena;
 use crate::base::log::{Console, Level, Report};
 use crate::changeset::{Policy, Writer};
-use crate::plan::{Dialect, Login, Plan};
+use crate::plan::{Dialect, Login, Plan, Scripts};
 
 /// `top/root` is the root, `top/run` the run directory.
 pub struct Fixture {
@@ -241,6 +241,7 @@ pub const EMPTY: Plan = Plan {
     user: None,
     login: Login::NONE,
     keys: &[],
+    scripts: Scripts::NONE,
     user_data: &[],
     warnings: &[],
 };

@@ -492,7 +492,7 @@ impl uDisplay for MatchedLink<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Dialect, LinkName, Login};
+    use crate::plan::{Dialect, LinkName, Login, Scripts};
 
     #[test]
     fn a_link_has_an_index_only_where_the_plan_was_applied_to_a_device() {
@@ -516,6 +516,7 @@ mod tests {
             user: None,
             login: Login::NONE,
             keys: &[],
+            scripts: Scripts::NONE,
             user_data: &[],
             warnings: &[],
         };

@@ -33,6 +33,8 @@ pub struct Plan<'a> {
     pub login: Login<'a>,
     /// Who may log in with which key.
     pub keys: &'a [Key<'a>],
+    /// What the context wants to be run in the booted system.
+    pub scripts: Scripts<'a>,
     /// What is to be said of user data where nothing in the root reads it.
     pub user_data: &'a [Warning<'a>],
     /// What was wrong or left alone.
@@ -329,6 +331,38 @@ pub struct Key<'a> {
     pub user: &'a [u8],
     /// Options, type, blob, comment; trimmed, no newline.
     pub line: &'a [u8],
+}
+
+/// Scripts of a context. Only what hands them over needs more than their names.
+#[derive(Clone, Copy)]
+pub struct Scripts<'a> {
+    /// In the order in which they are run.
+    pub list: &'a [Script<'a>],
+    /// Files of the disk that they expect beside them: names and contents.
+    pub beside: &'a [(&'a [u8], &'a [u8])],
+    /// Every assignment of the context, byte for byte; of a name the last counts.
+    pub variables: &'a [(&'a [u8], &'a [u8])],
+}
+
+impl Scripts<'_> {
+    /// Nothing is to be run.
+    pub const NONE: Self = Self {
+        list: &[],
+        beside: &[],
+        variables: &[],
+    };
+}
+
+/// One script.
+#[derive(Clone, Copy)]
+pub struct Script<'a> {
+    /// The variable that holds it, or the name of its file.
+    pub name: &'a [u8],
+    /// Whether it is a file of the disk; then its name has no slash.
+    pub on_disk: bool,
+    /// `None` where it was not read: it is not to be run, or an earlier one of
+    /// the list is the same file.
+    pub content: Option<&'a [u8]>,
 }
 
 #[cfg(test)]

@@ -68,6 +68,11 @@ impl BoundPlan<'_> {
         for key in plan.keys {
             line(out, "key", None, &Pair(key.user, key.line));
         }
+        for script in plan.scripts.list {
+            out.extend(b"script ");
+            field(out, script.name);
+            out.push(b'\n');
+        }
         out.extend(files);
         for warning in plan.warnings() {
             line(out, "warning", None, warning);

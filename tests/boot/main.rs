@@ -9,6 +9,7 @@
 mod support;
 
 mod roots;
+mod scripts;
 mod users;
 
 use serde_json::Value;

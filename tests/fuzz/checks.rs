@@ -4,7 +4,7 @@
 //! The fuzz targets try any bytes; `tests/inputs.rs`, those that they found.
 use onecontext::base::arena::Arena;
 use onecontext::base::error::Error;
-use onecontext::context::{self, Files, Scrutiny, shell};
+use onecontext::context::{self, Files, Purpose, shell};
 use onecontext::disk::iso9660::{Descriptor, Iso};
 use onecontext::kernel::wire::{End, answers};
 use onecontext::plan::Warnings;
@@ -66,7 +66,7 @@ pub fn netlink(bytes: &[u8]) {
 /// The files of a disk, split at the first NUL: the whole way to the plan and
 /// its text form, which stays one directive a line.
 pub fn plan(bytes: &[u8]) {
-    const DIRECTIVES: [&[u8]; 10] = [
+    const DIRECTIVES: [&[u8]; 11] = [
         b"context ",
         b"hostname ",
         b"link ",
@@ -76,6 +76,7 @@ pub fn plan(bytes: &[u8]) {
         b"search ",
         b"user ",
         b"key ",
+        b"script ",
         b"warning ",
     ];
     let arena = Arena::new();
@@ -85,7 +86,7 @@ pub fn plan(bytes: &[u8]) {
         context: parts.next().unwrap_or_default(),
         configuration: parts.next(),
     };
-    let Ok(plan) = context::read(&arena, b"fuzz", &disk, Scrutiny::Mistakes) else {
+    let Ok(plan) = context::read(&arena, b"fuzz", &disk, Purpose::Run) else {
         panic!("refused");
     };
     let mut text = arena.vector();

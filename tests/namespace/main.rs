@@ -7,6 +7,7 @@ mod release;
 mod guest;
 mod hang;
 mod recipe;
+mod scripts;
 
 use guest::*;
 

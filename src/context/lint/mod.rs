@@ -33,22 +33,22 @@ mod tests {
     use crate::base::arena::Arena;
     use crate::base::text::to_string;
     use crate::context::tests::Memory;
-    use crate::context::{Scrutiny, read};
+    use crate::context::{Purpose, read};
 
     /// What is said of this `context.sh` beside what a boot says.
     pub(super) fn said(text: &str) -> Vec<String> {
-        let lines = |scrutiny| -> Vec<String> {
+        let lines = |purpose| -> Vec<String> {
             let arena = Arena::new();
             let files = vec![("context.sh".into(), text.as_bytes().into())];
             let disk = Memory {
                 arena: &arena,
                 files,
             };
-            let plan = read(&arena, b"context.sh", &disk, scrutiny).ok().unwrap();
+            let plan = read(&arena, b"context.sh", &disk, purpose).ok().unwrap();
             plan.warnings().map(to_string).collect()
         };
-        let of_boot = lines(Scrutiny::Errors);
-        let mut all = lines(Scrutiny::Mistakes);
+        let of_boot = lines(Purpose::Plan);
+        let mut all = lines(Purpose::Check);
         assert!(of_boot.iter().all(|line| all.contains(line)));
         all.retain(|line| !of_boot.contains(line));
         all

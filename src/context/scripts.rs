@@ -1,0 +1,412 @@
+//! What a context wants to be run in the booted system: which scripts, in which
+//! order. As OpenNebula's guest package does it (one-apps: net-97-start-script,
+//! net-98-execute-scripts): START_SCRIPT, then the files of the disk that
+//! INIT_SCRIPTS names, or init.sh. StratusLab's own init.sh, whose meaning is
+//! applied, is none; it ran SCRIPT_EXEC.
+use ufmt::uwrite;
+
+use super::base64::decode;
+use super::files::{CONFIGURATION, CONTEXT, Files};
+use super::shell::Assignment;
+use super::state::Context;
+use super::stratuslab;
+use crate::base::arena::{Set, Vector};
+use crate::base::error::Error;
+use crate::base::text::{base_name, position, words};
+use crate::plan::{Script, Scripts};
+
+/// What is said of what nobody is given to run.
+pub const NEVER_RUN: &str = "is there and was not run: onecontext runs nothing of a context";
+/// What is said where the image does not want scripts.
+const NOT_WANTED: &str = "is not run without onecontext.scripts=run on the kernel command line";
+/// What is said of a name in INIT_SCRIPTS; which one and why follows, and not the
+/// name: of this variable nothing is shown that is not on the disk as well.
+const LEFT_OUT: &str = "a script of the disk is left out";
+
+/// The one that is run where INIT_SCRIPTS names none.
+const INIT: &[u8] = b"init.sh";
+/// All that is read of a disk for its scripts has no more bytes than this, as a
+/// single file.
+const LARGEST: usize = 16 << 20;
+
+/// Finds the scripts, and says what is not run. `assignments`: those of the
+/// context, if its scripts are to be run. The second answer: whether scripts of
+/// StratusLab are there, whose meaning is applied; with a NIC `ETHn` it is not,
+/// whosever they are.
+pub fn read<'a>(
+    context: &mut Context<'a>,
+    files: &impl Files<'a>,
+    has_eth: bool,
+    assignments: Option<&[Assignment<'a>]>,
+) -> (Scripts<'a>, bool) {
+    let machine = context.variables.machine();
+    for variable in machine.each("CLOUD_INIT_USER_DATA") {
+        context.remark(variable, NEVER_RUN);
+    }
+    let run = assignments.is_some();
+    if !run {
+        for variable in machine.each("INIT_SCRIPTS START_SCRIPT START_SCRIPT_BASE64 SCRIPT_EXEC") {
+            context.remark(variable, NOT_WANTED);
+        }
+    }
+    let found = look(context, files, has_eth);
+    let mut reader = Reader {
+        list: context.arena.vector(),
+        seen: Set::new(context.arena),
+        left: LARGEST,
+        run,
+    };
+    for (number, variable) in (0u32..).zip(machine.each("START_SCRIPT_BASE64 START_SCRIPT")) {
+        let content = match variable.name {
+            b"START_SCRIPT" => Some(variable.value),
+            _ => decode(context.arena, variable.value),
+        };
+        match content {
+            _ if number > 0 => context.remark(variable, "is not run, START_SCRIPT_BASE64 is there"),
+            Some(content) => reader.add(variable.name, content),
+            None => context.remark(variable, "is no base64, it cannot be run"),
+        }
+    }
+    if let Some(variable) = machine.get("INIT_SCRIPTS") {
+        for (number, word) in (1u32..).zip(words(variable.value)) {
+            if let Err(reason) = reader.add_file(files, base_name(word).1) {
+                let mut found = context.arena.vector();
+                uwrite!(found, "word {}: {}", number, reason);
+                let (place, name) = (variable.place, variable.name);
+                (context.warnings).at(place, name, LEFT_OUT, found.finish());
+            }
+        }
+    } else if found.init {
+        if !run {
+            context.warnings.general(INIT, NOT_WANTED, b"");
+        }
+        if let Err(reason) = reader.add_file(files, INIT) {
+            cannot_read(context, INIT, reason);
+        }
+    }
+    if let Some(variable) = machine.get("SCRIPT_EXEC")
+        && !found.init_runs_exec
+    {
+        reader.add(variable.name, variable.value);
+    }
+    let list = &*reader.list.finish();
+    let mut beside = context.arena.vector();
+    let mut variables = context.arena.vector();
+    if let Some(assignments) = assignments
+        && !list.is_empty()
+    {
+        for assignment in assignments {
+            variables.push((assignment.name, assignment.value));
+        }
+        // What was read has been unquoted in place.
+        for name in [CONTEXT, CONFIGURATION].map(str::as_bytes) {
+            match files.read(name) {
+                Ok(Some(content)) => beside.push((name, &*content)),
+                Ok(None) => {}
+                Err(reason) => cannot_read(context, name, reason),
+            }
+        }
+    }
+    let scripts = Scripts {
+        list,
+        beside: beside.finish(),
+        variables: variables.finish(),
+    };
+    (scripts, found.stock)
+}
+
+/// What is on the disk.
+struct Found {
+    /// An init.sh that is not StratusLab's own.
+    init: bool,
+    /// It runs SCRIPT_EXEC, as StratusLab's own does.
+    init_runs_exec: bool,
+    /// A script of StratusLab's.
+    stock: bool,
+}
+
+/// Looks for the scripts of StratusLab, and for those that HEPiX has beside
+/// them, which nobody is given to run.
+fn look<'a>(context: &mut Context<'a>, files: &impl Files<'a>, has_eth: bool) -> Found {
+    let mut found = Found {
+        init: false,
+        init_runs_exec: false,
+        stock: false,
+    };
+    for name in words(b"init.sh prolog.sh epilog.sh") {
+        // A disk that cannot be read has failed already, at context.sh.
+        if files.has(name) != Ok(true) {
+            continue;
+        }
+        let text = match has_eth {
+            true => None,
+            false => files.read(name).unwrap_or_default(),
+        };
+        let text = text.as_deref().unwrap_or_default();
+        if stratuslab::is_stock(text) {
+            found.stock = true;
+        } else if name == INIT {
+            found.init = true;
+            found.init_runs_exec = position(text, b"SCRIPT_EXEC").is_some();
+        } else {
+            context.warnings.general(name, NEVER_RUN, b"");
+        }
+    }
+    found
+}
+
+fn cannot_read<'a>(context: &mut Context<'a>, name: &'static [u8], reason: Error) {
+    let mut found = context.arena.vector();
+    uwrite!(found, "{}", reason);
+    let what = "cannot be read for the scripts";
+    context.warnings.general(name, what, found.finish());
+}
+
+/// The scripts so far.
+struct Reader<'a> {
+    list: Vector<'a, Script<'a>>,
+    /// Files of the disk that were read.
+    seen: Set<'a>,
+    /// Bytes that may still be read.
+    left: usize,
+    /// Contents are wanted.
+    run: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Adds one that a variable holds.
+    fn add(&mut self, name: &'a [u8], content: &'a [u8]) {
+        self.list.push(Script {
+            name,
+            on_disk: false,
+            content: self.run.then_some(content),
+        });
+    }
+
+    /// Adds a file of the disk.
+    fn add_file(&mut self, files: &impl Files<'a>, name: &'a [u8]) -> Result<(), Error> {
+        const MISSING: Error = Error::new(&"no such file");
+        const TOO_LARGE: Error = Error::new(&"more than 16 MiB of scripts");
+        // Rock Ridge can name files so.
+        if matches!(name, b"" | b"." | b"..") || !files.has(name)? {
+            return Err(MISSING);
+        }
+        let mut content = None;
+        if self.run && !self.seen.contains(0, name) {
+            if self.left == 0 {
+                return Err(TOO_LARGE);
+            }
+            let text = files.read(name)?.ok_or(MISSING)?;
+            let left = self.left.checked_sub(text.len());
+            self.left = left.unwrap_or(0);
+            left.ok_or(TOO_LARGE)?;
+            self.seen.insert(0, name);
+            content = Some(&*text);
+        }
+        self.list.push(Script {
+            name,
+            on_disk: true,
+            content,
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::arena::Arena;
+    use crate::context::tests::Memory;
+    use crate::context::{self, tests::plan_of};
+
+    const NIC: &str = "ETH0_MAC='02:00:0a:12:01:01'\n";
+    const STOCK: &str = include_str!("../../tests/fixtures/stratuslab/init.sh");
+
+    /// The scripts that are to be run, as `NAME=CONTENT`, and the warnings.
+    fn run(context: &str, disk: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+        let arena = Arena::new();
+        let mut files = vec![("context.sh", context)];
+        files.extend(disk);
+        let disk = Memory {
+            arena: &arena,
+            files: (files.iter())
+                .map(|(name, text)| (name.to_string(), text.as_bytes().to_vec()))
+                .collect(),
+        };
+        let plan = context::read(&arena, b"disk", &disk, context::Purpose::Run)
+            .ok()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let scripts = plan.scripts.list.iter().map(|script| {
+            let place = if script.on_disk { "" } else { "$" };
+            let content = script.content.map_or("again".into(), text);
+            format!("{place}{}={content}", text(script.name))
+        });
+        let mut warnings = arena.vector();
+        for warning in plan.warnings() {
+            uwrite!(warnings, "{}\n", *warning);
+        }
+        let is_ours = |line: &&str| !line.contains("no SSH key") && !line.contains("no NIC");
+        let warnings = text(&warnings);
+        (
+            scripts.collect(),
+            warnings
+                .lines()
+                .filter(is_ours)
+                .map(str::to_string)
+                .collect(),
+        )
+    }
+
+    /// The same, where all is well.
+    fn run_all(context: &str, disk: &[(&str, &str)]) -> Vec<String> {
+        let (scripts, warnings) = run(context, disk);
+        assert_eq!(warnings, [""; 0]);
+        scripts
+    }
+
+    #[test]
+    fn they_are_run_in_the_order_of_one_apps() {
+        let context = NIC.to_string()
+            + "INIT_SCRIPTS='b.sh  dir/a.sh\nb.sh'\nSTART_SCRIPT='#!/bin/sh\necho \"$A\"\n'\n";
+        let disk = [("a.sh", "A"), ("b.sh", "B"), ("init.sh", "I")];
+        let expected = [
+            "$START_SCRIPT=#!/bin/sh\necho \"$A\"",
+            "b.sh=B",
+            "a.sh=A",
+            "b.sh=again",
+        ];
+        assert_eq!(run_all(&context, &disk), expected);
+        assert_eq!(run_all(NIC, &disk), ["init.sh=I"]);
+        assert_eq!(
+            run_all(&format!("{NIC}INIT_SCRIPTS=''\n"), &disk),
+            ["init.sh=I"]
+        );
+        assert_eq!(run_all(NIC, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn base64_is_stronger_and_may_be_bad() {
+        let both = NIC.to_string() + "START_SCRIPT='exit'\nSTART_SCRIPT_BASE64='ZXhp\ndCAx'\n";
+        let (scripts, warnings) = run(&both, &[]);
+        assert_eq!(scripts, ["$START_SCRIPT_BASE64=exit 1"]);
+        assert_eq!(
+            warnings,
+            ["context.sh:2 START_SCRIPT: is not run, START_SCRIPT_BASE64 is there"]
+        );
+        let (scripts, warnings) = run(&both.replace("ZXhp", "#!/bin/sh"), &[]);
+        assert_eq!(scripts, [""; 0]);
+        assert_eq!(
+            warnings,
+            [
+                "context.sh:2 START_SCRIPT: is not run, START_SCRIPT_BASE64 is there",
+                "context.sh:3 START_SCRIPT_BASE64: is no base64, it cannot be run",
+            ]
+        );
+    }
+
+    #[test]
+    fn missing_files_are_said_and_cost_no_other() {
+        let context = NIC.to_string() + "INIT_SCRIPTS='x .. a.sh /'\n";
+        let (scripts, warnings) = run(&context, &[("a.sh", "A"), ("..", "no")]);
+        assert_eq!(scripts, ["a.sh=A"]);
+        let expected = [1, 2, 4].map(|word| {
+            format!("context.sh:2 INIT_SCRIPTS: {LEFT_OUT}: word {word}: no such file")
+        });
+        assert_eq!(warnings, expected);
+    }
+
+    #[test]
+    fn no_more_is_read_than_16_mib() {
+        let large = "x".repeat(9 << 20);
+        let context = NIC.to_string() + "INIT_SCRIPTS='a a b a c'\n";
+        let (scripts, warnings) = run(&context, &[("a", &large), ("b", &large), ("c", "C")]);
+        assert_eq!(scripts.len(), 3);
+        let expected = [3, 5].map(|word| {
+            format!(
+                "context.sh:2 INIT_SCRIPTS: {LEFT_OUT}: word {word}: more than 16 MiB of scripts"
+            )
+        });
+        assert_eq!(warnings, expected);
+    }
+
+    #[test]
+    fn stratuslab_s_own_script_is_not_run() {
+        let context = "IP_PRIVATE=\"10.0.0.1\"\nSCRIPT_EXEC=\"reboot\"\n";
+        let exec = "$SCRIPT_EXEC=reboot";
+        assert_eq!(run_all(context, &[]), [exec]);
+        assert_eq!(run_all(context, &[("init.sh", STOCK)]), [exec]);
+        assert_eq!(
+            run_all(context, &[("init.sh", "reboot")]),
+            ["init.sh=reboot", exec]
+        );
+        // It does what the stock one does since April 2011.
+        let own = "echo $SCRIPT_EXEC > /tmp/x; sh /tmp/x";
+        assert_eq!(
+            run_all(context, &[("init.sh", own)]),
+            [format!("init.sh={own}")]
+        );
+    }
+
+    /// The text of the disk, not what the reader of variables has made of it;
+    /// variables with the blanks around them.
+    #[test]
+    fn files_and_variables_come_with_them() {
+        let arena = Arena::new();
+        let read = |context: &str, purpose| {
+            let disk = Memory {
+                arena: &arena,
+                files: vec![
+                    ("context.sh".into(), context.into()),
+                    ("configuration.sh".into(), b"A=\"2\"".to_vec()),
+                ],
+            };
+            context::read(&arena, b"disk", &disk, purpose)
+                .ok()
+                .unwrap()
+                .scripts
+        };
+        let text = "A=' 1\n'\nSTART_SCRIPT='it'\\''s'\n";
+        let scripts = read(text, context::Purpose::Run);
+        assert_eq!(scripts.list[0].content, Some(&b"it's"[..]));
+        assert_eq!(
+            scripts.beside,
+            [
+                (&b"context.sh"[..], text.as_bytes()),
+                (b"configuration.sh", b"A=\"2\"")
+            ]
+        );
+        assert_eq!(
+            scripts.variables,
+            [
+                (&b"A"[..], &b" 1\n"[..]),
+                (b"START_SCRIPT", b"it's"),
+                (b"A", b"2")
+            ]
+        );
+        let named = read(text, context::Purpose::Plan);
+        assert_eq!((named.list.len(), named.list[0].content), (1, None));
+        assert!(named.beside.is_empty() && named.variables.is_empty());
+        let nothing = read("A=1\n", context::Purpose::Run);
+        assert!(nothing.beside.is_empty() && nothing.variables.is_empty());
+    }
+
+    #[test]
+    fn where_they_are_not_wanted_they_are_named() {
+        let context = NIC.to_string() + "START_SCRIPT='exit 1'\n";
+        let text = plan_of(&[("context.sh", &context), ("init.sh", "exit 1\n")]);
+        let lines: Vec<_> = text
+            .lines()
+            .skip_while(|line| !line.starts_with("script"))
+            .collect();
+        assert_eq!(
+            lines[..3],
+            [
+                "script START_SCRIPT".to_string(),
+                "script init.sh".to_string(),
+                format!("warning context.sh:2 START_SCRIPT: {NOT_WANTED}"),
+            ]
+        );
+        assert!(lines.contains(&&*format!("warning - init.sh: {NOT_WANTED}")));
+    }
+}

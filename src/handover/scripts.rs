@@ -1,0 +1,410 @@
+//! The scripts of a context, for the booted system to run: this program runs
+//! nothing of it. A unit starts one shell file of ours, which runs them one after
+//! the other, as OpenNebula's guest package does (one-apps: one-context.service,
+//! net-97-start-script, net-98-execute-scripts): at each boot, after
+//! multi-user.target and once the network is up, in a folder where the files of
+//! the disk are, with the context's variables; one that fails does not stop the
+//! next.
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::{Text, words};
+use crate::changeset::{Access, Changes, File, Folder};
+use crate::image::ResolvedPath;
+use crate::plan::Scripts;
+
+const UNIT: &[u8] = b"/run/systemd/system/onecontext-scripts.service";
+const WANTS: &[u8] = b"/run/systemd/system/multi-user.target.wants/onecontext-scripts.service";
+/// A target has no order after a unit that comes after it (systemd.target(5)), so
+/// nothing of the boot waits for the scripts. Without the mode of killing, those
+/// that one of them left running would end when another fails.
+const SERVICE: &[u8] = b"\
+# Made by onecontext from the context of this machine.
+[Unit]
+Description=Run the scripts of this machine's context
+After=multi-user.target network-online.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+KillMode=process
+SyslogIdentifier=onecontext-scripts
+ExecStart=/bin/sh /run/onecontext/scripts/run
+";
+
+/// The shell file, up to its list of scripts. /run may be mounted noexec, and
+/// keeps that from the initramfs on: the folder is mounted on itself. The network
+/// is waited for here, and not by a Wants= of the unit: in the transaction of the
+/// boot that would make others wait, too. Each script has a shell of its own, whose
+/// variables are no matter of this one; without `#!` it is read by it.
+const RUN: &[u8] = b"\
+#!/bin/sh
+# Made by onecontext from the context of this machine: runs its scripts.
+folder=/run/onecontext/scripts
+if [ ! -x $folder/run ]; then
+	mount --bind $folder $folder
+	mount -o remount,bind,exec,nosuid,nodev $folder
+fi
+if [ -d /run/systemd/system ]; then
+	systemctl start network-online.target
+fi
+cd $folder/disk || exit
+failed=
+run() {
+	echo \"run $1\"
+	(. $folder/environment && exec \"/run/onecontext/scripts/$2$1\")
+	status=$?
+	if [ $status != 0 ]; then
+		echo \"$1: exit status $status\" >&2
+		failed=\"$failed $1\"
+	fi
+}
+";
+const END: &[u8] = b"\
+if [ -n \"$failed\" ]; then
+	echo \"failed:$failed\" >&2
+	exit 1
+fi
+";
+
+/// What a context does not assign: variables of a shell that make it stop, since
+/// they are numbers or cannot be changed (dash(1), bash(1); all that begin with BASH
+/// are taken for such), and by which it finds and reads commands: the scripts would
+/// not find theirs.
+const OF_THE_SHELL: &[u8] = b"PATH IFS ENV OPTIND PPID UID EUID SHELLOPTS HISTCMD \
+    LINENO RANDOM SECONDS SRANDOM";
+
+/// The files, and a unit that runs them. Contents are there only where they are to
+/// be run.
+pub fn render<'a>(
+    arena: &'a Arena,
+    scripts: &Scripts,
+    systemd: Result<bool, Error>,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    if !scripts.list.iter().any(|script| script.content.is_some()) {
+        return Ok(());
+    }
+    let environment = environment(arena, scripts, changes);
+    let mut write = |folder: &[u8], name: &[u8], mode, content| {
+        let path = arena.concat(&[b"/run/onecontext/scripts/", folder, name]);
+        let file = File {
+            content,
+            access: Access::ours(mode),
+            folder: Folder::Kept(Access::ours(0o700)),
+        };
+        changes.file(ResolvedPath::new(arena, path)?, file);
+        Ok::<(), Error>(())
+    };
+    write(b"", b"environment", 0o600, environment)?;
+    write(b"", b"run", 0o700, run(arena, scripts))?;
+    for (name, content) in scripts.beside {
+        write(b"disk/", name, 0o600, arena.copy(content))?;
+    }
+    for script in scripts.list {
+        if let Some(content) = script.content {
+            let folder: &[u8] = if script.on_disk { b"disk/" } else { b"" };
+            write(folder, script.name, 0o700, arena.copy(content))?;
+        }
+    }
+    if !systemd? {
+        return Err(Error::new(
+            &"this image's init is not systemd: have it run \
+              /bin/sh /run/onecontext/scripts/run once its network is up",
+        ));
+    }
+    changes.run_file(UNIT, SERVICE)?;
+    let done = b"scripts of the context are run after the boot by onecontext-scripts.service";
+    changes.run_symlink(WANTS, UNIT, done)
+}
+
+/// The shell file: a line for each script, with the folder that it is in.
+fn run<'a>(arena: &'a Arena, scripts: &Scripts) -> &'a [u8] {
+    let mut text = arena.vector();
+    text.extend(RUN);
+    for script in scripts.list {
+        text.extend(b"run ");
+        quote(&mut text, script.name);
+        if script.on_disk {
+            text.extend(b" disk/");
+        }
+        text.push(b'\n');
+    }
+    text.extend(END);
+    text.finish()
+}
+
+/// The variables, in the syntax of a shell: the only one that takes every byte.
+/// systemd's own refuses control characters and what is not UTF-8 (systemd:
+/// src/basic/env-util.c, `env_value_is_valid`).
+fn environment<'a>(arena: &'a Arena, scripts: &Scripts, changes: &mut Changes) -> &'a [u8] {
+    let mut text = arena.vector();
+    for (name, value) in scripts.variables {
+        let is_of_the_shell =
+            name.starts_with(b"BASH") || words(OF_THE_SHELL).any(|other| other == *name);
+        // No environment can hold a NUL.
+        if is_of_the_shell || value.contains(&0) {
+            changes.note(&[b"not given to the scripts, a shell would break: ", name]);
+            continue;
+        }
+        export(&mut text, name, value);
+    }
+    // As one-apps has it.
+    export(&mut text, b"MOUNT_DIR", b"/run/onecontext/scripts/disk");
+    text.finish()
+}
+
+fn export(text: &mut Text, name: &[u8], value: &[u8]) {
+    text.extend(b"export ");
+    text.extend(name);
+    text.push(b'=');
+    quote(text, value);
+    text.push(b'\n');
+}
+
+/// One word of a shell (POSIX, XCU 2.2.2).
+fn quote(text: &mut Text, word: &[u8]) {
+    text.push(b'\'');
+    for byte in word {
+        match byte {
+            b'\'' => text.extend(b"'\\''"),
+            byte => text.push(*byte),
+        }
+    }
+    text.push(b'\'');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Script;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+    use std::{env, fs, str};
+
+    /// What hurts: quotes of all kinds, newlines at both ends, what a shell would
+    /// expand, blanks, no UTF-8, bytes that shells use inside.
+    const VALUES: [&[u8]; 9] = [
+        b"plain",
+        b"",
+        b"it's 'quoted' and \"so\"",
+        b"\n two\nlines \n\n",
+        b"$(touch x) `touch x` $HOME ${HOME} ~ * ? [a]",
+        b"back\\slash \\n \\",
+        "M\u{fc}nchen \u{20ac}".as_bytes(),
+        b"\x01\x1b\x80\x81\x82\x88\xff\r",
+        b"#no = comment; & | < > !",
+    ];
+
+    /// Every shell of this machine that an image may have as its /bin/sh.
+    fn shells() -> Vec<PathBuf> {
+        ["sh", "dash", "bash", "busybox"]
+            .iter()
+            .map(|name| Path::new("/bin").join(name))
+            .filter(|path| path.exists())
+            .collect()
+    }
+
+    fn scripts<'s>(list: &'s [Script<'s>], variables: &'s [(&[u8], &[u8])]) -> Scripts<'s> {
+        Scripts {
+            list,
+            beside: &[],
+            variables,
+        }
+    }
+
+    /// The environment that a program gets from a shell that has read the file.
+    fn from_shell(shell: &Path, text: &[u8], name: &str) -> Vec<Vec<u8>> {
+        let file = env::temp_dir().join(format!("onecontext-{}-{name}", std::process::id()));
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(shell);
+        if shell.ends_with("busybox") {
+            command.arg("sh");
+        }
+        let output = command
+            .arg("-c")
+            .arg(r#"(. "$1" && exec "$2" -0)"#)
+            .args([Path::new("sh"), &file, Path::new("/usr/bin/env")])
+            .output()
+            .unwrap();
+        fs::remove_file(&file).unwrap();
+        assert!(output.status.success(), "{shell:?}: {output:?}");
+        let entries = output.stdout.split(|byte| *byte == 0);
+        entries.map(<[u8]>::to_vec).collect()
+    }
+
+    #[test]
+    fn values_arrive_byte_for_byte() {
+        let arena = Arena::new();
+        let names: Vec<_> = (0..VALUES.len()).map(|n| format!("V{n}")).collect();
+        let variables: Vec<_> = (names.iter().zip(VALUES))
+            .map(|(name, value)| (name.as_bytes(), value))
+            .collect();
+        let mut changes = Changes::new(&arena);
+        let text = environment(&arena, &scripts(&[], &variables), &mut changes);
+        assert!(changes.remarks().is_empty());
+        for shell in shells() {
+            let found = from_shell(&shell, text, "values");
+            for (name, value) in &variables {
+                let expected = [name, &b"="[..], value].concat();
+                assert!(found.contains(&expected), "{shell:?}: {expected:?}");
+            }
+            let expected = b"MOUNT_DIR=/run/onecontext/scripts/disk".to_vec();
+            assert!(found.contains(&expected));
+        }
+    }
+
+    /// Whatever a context assigns, a shell reads the file to its end: those that
+    /// it would not are left out, and that is said.
+    #[test]
+    fn no_name_stops_a_shell() {
+        let arena = Arena::new();
+        let names = "PATH IFS ENV OPTIND OPTERR OPTARG PPID UID EUID SHELLOPTS BASHOPTS \
+            BASH_VERSINFO BASH_COMPAT BASH_ENV BASH_XTRACEFD BASHPID HISTCMD LINENO RANDOM SECONDS \
+            SRANDOM GROUPS DIRSTACK FUNCNAME EPOCHREALTIME COLUMNS CDPATH HOME PWD OLDPWD PS1 PS4 \
+            SHLVL TMOUT MAIL MAILCHECK LC_ALL LANG TERM LD_PRELOAD POSIXLY_CORRECT _ HISTSIZE";
+        let names: Vec<_> = names.split_whitespace().collect();
+        for value in [&b"a[$(touch x)]"[..], b"7", b"/nonexistent"] {
+            let variables: Vec<_> = names.iter().map(|name| (name.as_bytes(), value)).collect();
+            let mut changes = Changes::new(&arena);
+            let text = environment(&arena, &scripts(&[], &variables), &mut changes);
+            let expected = |name: &&str| {
+                words(OF_THE_SHELL).any(|other| other == name.as_bytes())
+                    || name.starts_with("BASH")
+            };
+            let left_out = names.iter().filter(|name| expected(name)).count();
+            assert_eq!(changes.remarks().len(), left_out);
+            for shell in shells() {
+                let found = from_shell(&shell, text, "names");
+                assert!(found.iter().any(|entry| entry.starts_with(b"MOUNT_DIR=")));
+            }
+        }
+        assert!(!Path::new("x").exists());
+        let mut changes = Changes::new(&arena);
+        let variables = [(&b"A"[..], &b"a\0b"[..])];
+        environment(&arena, &scripts(&[], &variables), &mut changes);
+        assert_eq!(changes.remarks().len(), 1);
+    }
+
+    /// The shell file at work, in another folder: order, working directory, what
+    /// fails, and what has no `#!`.
+    #[test]
+    fn scripts_run_one_after_the_other() {
+        let script = |name, on_disk, content| Script {
+            name,
+            on_disk,
+            content: Some(content),
+        };
+        let again = Script {
+            content: None,
+            ..script(b"b 'c'.sh", true, b"")
+        };
+        let list = [
+            script(
+                b"START_SCRIPT",
+                false,
+                b"#!/usr/bin/env sh\necho \"start $A $0\"; pwd; exit 3\n",
+            ),
+            script(
+                b"b 'c'.sh",
+                true,
+                b"echo \"no mark: $A\"\nA=changed\nfailed=x\n",
+            ),
+            script(b"gone", true, b""),
+            again,
+        ];
+        let arena = Arena::new();
+        let variables = [(&b"A"[..], &b"1"[..]), (b"A", b"it's"), (b"folder", b"/x")];
+        let scripts = scripts(&list, &variables);
+        let top = nix::unistd::mkdtemp(&env::temp_dir().join("onecontext-XXXXXX")).unwrap();
+        let here = top.to_str().unwrap();
+        let mut changes = Changes::new(&arena);
+        render(&arena, &scripts, Ok(true), &mut changes).unwrap();
+        for change in changes.list() {
+            let path = str::from_utf8(change.path.path()).unwrap();
+            let Some(name) = path.strip_prefix("/run/onecontext/scripts/") else {
+                continue;
+            };
+            let crate::changeset::Action::File(file) = change.action else {
+                panic!("{path}");
+            };
+            let file_path = top.join(name);
+            fs::create_dir_all(file_path.parent().unwrap()).unwrap();
+            let text = file.content.to_vec();
+            let text = match name {
+                "run" => String::from_utf8(text)
+                    .unwrap()
+                    .replace("/run/onecontext/scripts", here)
+                    // Where it is tried, systemd may be at work.
+                    .replace("systemctl", "true")
+                    .into_bytes(),
+                _ => text,
+            };
+            fs::write(&file_path, text).unwrap();
+            fs::set_permissions(&file_path, PermissionsExt::from_mode(file.access.mode)).unwrap();
+        }
+        fs::remove_file(top.join("disk/gone")).unwrap();
+        for shell in shells() {
+            let mut command = Command::new(&shell);
+            if shell.ends_with("busybox") {
+                command.arg("sh");
+            }
+            let output = command.arg(top.join("run")).output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            let expected = format!(
+                "run START_SCRIPT\nstart it's {here}/START_SCRIPT\n{here}/disk\n\
+                 run b 'c'.sh\nno mark: it's\nrun gone\nrun b 'c'.sh\nno mark: it's\n"
+            );
+            assert_eq!(said, expected, "{shell:?}");
+            let errors = String::from_utf8(output.stderr).unwrap();
+            for line in [
+                "START_SCRIPT: exit status 3\n",
+                "gone: exit status 127\n",
+                "failed: START_SCRIPT gone\n",
+            ] {
+                assert!(errors.contains(line), "{shell:?}: {errors}");
+            }
+            assert_eq!(output.status.code(), Some(1), "{shell:?}");
+        }
+        fs::remove_dir_all(top).unwrap();
+    }
+
+    #[test]
+    fn files_are_for_root_alone() {
+        let arena = Arena::new();
+        let list = [Script {
+            name: b"init.sh",
+            on_disk: true,
+            content: Some(b"exit\n"),
+        }];
+        let written = |scripts: &Scripts, systemd| {
+            let mut changes = Changes::new(&arena);
+            let answer = render(&arena, scripts, systemd, &mut changes);
+            let mut text = arena.vector();
+            changes.write(&mut text);
+            (answer.is_ok(), String::from_utf8(text.to_vec()).unwrap())
+        };
+        let variables = [(&b"A"[..], &b"1"[..])];
+        let all = Scripts {
+            beside: &[(b"context.sh", b"A=1\n")],
+            ..scripts(&list, &variables)
+        };
+        let files = "file /run/onecontext/scripts/environment 0600\n\
+            file /run/onecontext/scripts/run 0700\n\
+            file /run/onecontext/scripts/disk/context.sh 0600\n\
+            file /run/onecontext/scripts/disk/init.sh 0700\n";
+        let unit = "/run/systemd/system/onecontext-scripts.service";
+        let wants = "/run/systemd/system/multi-user.target.wants/onecontext-scripts.service";
+        let units = format!("file {unit} 0644\nlink {wants} {unit}\n");
+        assert_eq!(written(&all, Ok(true)), (true, format!("{files}{units}")));
+        assert_eq!(written(&all, Ok(false)), (false, files.to_string()));
+        // Nothing that was not read is run.
+        let named = Script {
+            content: None,
+            ..list[0]
+        };
+        let nothing = (true, String::new());
+        assert_eq!(written(&scripts(&[named], &variables), Ok(true)), nothing);
+        assert_eq!(written(&scripts(&[], &variables), Ok(true)), nothing);
+    }
+}
