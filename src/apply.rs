@@ -19,14 +19,14 @@ use crate::disk::wait::Wait;
 use crate::disk::{Search, SystemPaths};
 use crate::handover;
 use crate::image::Root;
-use crate::image::facts::Facts;
+use crate::image::facts::{Facts, NetworkFacts};
 use crate::image::managers::Managers;
 use crate::inspect;
 use crate::kernel::{self, Machine};
 use crate::load::{self, Purpose};
 use crate::login;
 use crate::plan::Plan;
-use crate::plan::bound::BoundPlan;
+use crate::plan::bound::{BoundPlan, DhcpClient};
 
 /// Applies the context to the running kernel and to a root; with `dry_run`
 /// writes into `out` what would be done. `progress` is told of each step.
@@ -76,8 +76,7 @@ pub fn apply<'a>(
     let bound = plan.as_ref().map(|plan| {
         say_warnings(plan, &mut report);
         let network = facts.as_ref().and_then(|facts| facts.network);
-        let managers = network.map(|network| &network.managers);
-        set_up_network(arena, plan, &parameters, managers, options, &mut report)
+        set_up_network(arena, plan, &parameters, network, options, &mut report)
     });
     let Some(root) = root else {
         return Status::Wrong;
@@ -91,7 +90,7 @@ pub fn apply<'a>(
         report.finish();
     } else if let Some((bound, facts)) = known {
         let changes = inspect::decide(bound, &root, facts);
-        inspect::write(bound, Some(&changes), arena, out);
+        inspect::write(bound, Some(&changes), Some(facts), arena, out);
     }
     let named = options.context.is_some() || search.device.is_some() || search.required;
     match plan {
@@ -125,12 +124,14 @@ fn set_up_network<'p, 'a>(
     arena: &'a Arena,
     plan: &'p Plan<'a>,
     parameters: &Parameters,
-    managers: Option<&Managers>,
+    facts: Option<&NetworkFacts>,
     options: &Apply,
     report: &mut Report<'a>,
 ) -> BoundPlan<'p> {
     report.begin("set up", b"the network");
-    let machine = machine(managers, report);
+    let dhcp = handover::dhcp::client(plan, facts);
+    let managers = facts.map(|facts| &facts.managers);
+    let machine = machine(dhcp, managers, report);
     if options.dry_run {
         return kernel::find(arena, plan, &machine, report);
     }
@@ -139,7 +140,7 @@ fn set_up_network<'p, 'a>(
         let mut wait = Wait::seconds(parameters.wait);
         let mut wait = || udev_is_busy() && wait.sleep();
         kernel::apply(arena, plan, &machine, &mut wait, report)
-    } else if managers.is_some_and(Managers::do_dhcp) {
+    } else if dhcp != DhcpClient::Alone {
         kernel::find(arena, plan, &machine, report)
     } else {
         BoundPlan::unbound(arena, plan)
@@ -185,7 +186,7 @@ fn write_report<'a>(
 }
 
 /// The running system, as far as it is there.
-fn machine(managers: Option<&Managers>, report: &mut Report) -> Machine {
+fn machine(dhcp: DhcpClient, managers: Option<&Managers>, report: &mut Report) -> Machine {
     let mut open = |path: &CStr| -> Option<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match openat(CWD, path, flags, Bits::empty()) {
@@ -200,7 +201,7 @@ fn machine(managers: Option<&Managers>, report: &mut Report) -> Machine {
     Machine {
         ipv6_conf: open(c"/proc/sys/net/ipv6/conf"),
         sys_net: open(c"/sys/class/net"),
-        dhcp_managed: managers.is_some_and(Managers::do_dhcp),
+        dhcp,
         routers_managed: managers.is_some_and(Managers::handle_router_advertisements),
     }
 }

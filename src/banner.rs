@@ -42,10 +42,17 @@ fn issue(out: &mut Text, bound: Option<&BoundPlan>, report: &Report) {
     if let Some(bound) = bound {
         let plan = bound.plan;
         uwrite!(out, "onecontext: {}", Issue(plan.source));
-        for BoundLink { link, device, .. } in bound.links {
+        for BoundLink {
+            link,
+            device,
+            lease,
+            ..
+        } in bound.links
+        {
             let device = device.unwrap_or(b"no device");
             uwrite!(out, "\n  {} {}:", link.name, Issue(device));
-            for prefix in link.addresses {
+            let leased = lease.iter().map(|lease| &lease.address);
+            for prefix in link.addresses.iter().chain(leased) {
                 uwrite!(out, " {}", *prefix);
             }
         }

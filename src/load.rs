@@ -15,7 +15,7 @@ use crate::image::config::CloudInit;
 use crate::image::facts::{Facts, Wanted};
 use crate::image::logins::LoginFacts;
 use crate::image::users::WantedAccount;
-use crate::plan::Plan;
+use crate::plan::{Link, Plan};
 
 impl<'a> Files<'a> for Disk<'a> {
     fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
@@ -68,10 +68,13 @@ pub fn plan<'a>(
 /// What has to be known of a root to apply the plan to it; `network`: also of
 /// its network.
 pub fn facts<'a>(root: &Root<'a>, plan: &Plan, network: bool) -> Facts<'a> {
+    let dhcp = plan.links.iter().any(Link::is_by_dhcp);
     let wanted = Wanted {
         hostname: plan.hostname.is_some(),
-        resolv_conf: plan.has_name_servers() || plan.search_domains().next().is_some(),
+        // A lease may bring name servers.
+        resolv_conf: plan.has_name_servers() || plan.search_domains().next().is_some() || dhcp,
         network,
+        dhcp,
     };
     Facts::read(root, wanted)
 }

@@ -82,7 +82,7 @@ fn imports_point_down() {
 }
 
 /// What the renderers of `handover` may have of it.
-const SHARED: [&str; 3] = ["denied", "render", "sysconfig"];
+const SHARED: [&str; 4] = ["denied", "dhcp", "render", "sysconfig"];
 
 #[test]
 fn no_renderer_imports_another() {

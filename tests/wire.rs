@@ -2,9 +2,9 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NetlinkMessage, NetlinkPayload, Nla,
 };
-use netlink_packet_route::address::AddressAttribute;
+use netlink_packet_route::address::{AddressAttribute, CacheInfo};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo,
 };
@@ -14,6 +14,7 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use onecontext::base::text::Mac;
 use onecontext::kernel::wire::Message;
+use onecontext::plan::bound::Lease;
 use onecontext::plan::{Prefix, Route};
 
 /// The request that `fill` makes, its flags checked to contain `flags`.
@@ -122,10 +123,63 @@ fn a_request_that_does_not_fit_is_an_error() {
     assert!(message.bytes(7).is_ok());
 }
 
+/// A lease of this many seconds.
+fn lease(seconds: u32) -> Lease<'static> {
+    Lease {
+        address: prefix("10.18.1.50", 24),
+        server: [10, 18, 1, 254].into(),
+        seconds,
+        metric: 1025,
+        routes: &[],
+        dns: &[],
+        search: &[],
+        mtu: None,
+    }
+}
+
+#[test]
+fn addresses_and_routes_of_a_lease() {
+    for seconds in [120, Lease::FOREVER] {
+        let lease = lease(seconds);
+        let RouteNetlinkMessage::NewAddress(address) = read(
+            |message| message.new_address(5, lease.address, Some(&lease)),
+            NLM_F_CREATE,
+        ) else {
+            panic!("not an address")
+        };
+        let mut times = CacheInfo::default();
+        (times.ifa_preferred, times.ifa_valid) = (seconds, seconds);
+        assert!(
+            address
+                .attributes
+                .contains(&AddressAttribute::CacheInfo(times)),
+            "{address:?}"
+        );
+        // IFA_RT_PRIORITY of linux/if_addr.h, for which they have no name.
+        let priority = |one: &AddressAttribute| one.kind() == 9;
+        assert!(address.attributes.iter().any(priority), "{address:?}");
+        let route = Route {
+            destination: Prefix::DEFAULT_V4,
+            gateway: "10.18.1.254".parse().ok(),
+            onlink: false,
+            metric: 1025,
+        };
+        let RouteNetlinkMessage::NewRoute(found) = read(
+            |message| message.new_route(9, &route, Some(&lease)),
+            NLM_F_ACK | NLM_F_CREATE,
+        ) else {
+            panic!("not a route")
+        };
+        assert_eq!(found.header.protocol, RouteProtocol::Dhcp);
+        let source = RouteAttribute::PrefSource(RouteAddress::Inet([10, 18, 1, 50].into()));
+        assert!(found.attributes.contains(&source), "{found:?}");
+    }
+}
+
 #[test]
 fn addresses() {
     let RouteNetlinkMessage::NewAddress(address) = read(
-        |message| message.new_address(5, prefix("10.18.1.1", 20)),
+        |message| message.new_address(5, prefix("10.18.1.1", 20), None),
         NLM_F_CREATE,
     ) else {
         panic!("not an address")
@@ -149,7 +203,7 @@ fn addresses() {
     }
     for (text, length) in [("10.18.1.1", 31), ("10.18.1.1", 32), ("2001:db8::a", 64)] {
         let RouteNetlinkMessage::NewAddress(address) = read(
-            |message| message.new_address(6, prefix(text, length)),
+            |message| message.new_address(6, prefix(text, length), None),
             NLM_F_CREATE,
         ) else {
             panic!("not an address")
@@ -208,7 +262,7 @@ fn routes() {
         ),
     ] {
         let RouteNetlinkMessage::NewRoute(found) = read(
-            |message| message.new_route(9, &route),
+            |message| message.new_route(9, &route, None),
             NLM_F_ACK | NLM_F_CREATE,
         ) else {
             panic!("not a route")

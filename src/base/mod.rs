@@ -6,6 +6,7 @@ pub mod fatal;
 pub mod getdents;
 pub mod log;
 pub mod output;
+pub mod packet;
 pub mod proc;
 pub mod progress;
 pub mod syscall;

@@ -3,7 +3,8 @@ use core::arch::asm;
 use core::slice;
 
 use linux_raw_sys::general::{
-    __NR_clone, __NR_exit_group, __NR_getdents64, __NR_setsockopt, SIGCHLD,
+    __NR_clock_gettime, __NR_clone, __NR_exit_group, __NR_getdents64, __NR_setsockopt,
+    CLOCK_MONOTONIC, CLOCK_REALTIME, SIGCHLD,
 };
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::{self, Errno, retry_on_intr};
@@ -51,6 +52,26 @@ pub fn setsockopt(socket: BorrowedFd, level: u32, option: u32, value: u32) -> io
     let (place, length) = (&raw const value as usize, size_of_val(&value));
     // SAFETY: the kernel reads the bytes of `value`.
     answer(unsafe { call(__NR_setsockopt, [socket, level, option, place, length]) })
+}
+
+/// A clock of the kernel.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Clock {
+    /// Since some moment; nobody sets it.
+    Monotonic = CLOCK_MONOTONIC,
+    /// Since 1970.
+    Real = CLOCK_REALTIME,
+}
+
+/// `clock_gettime(2)`: seconds, and nanoseconds besides. That of rustix looks for
+/// the vDSO first, which is twenty times the code, and panics are in it.
+pub fn clock(clock: Clock) -> io::Result<(u64, u64)> {
+    let mut time = [0u64; 2];
+    let place = time.as_mut_ptr() as usize;
+    // SAFETY: the kernel writes the two numbers of a `__kernel_timespec`.
+    answer(unsafe { call(__NR_clock_gettime, [clock as usize, place, 0, 0, 0]) })?;
+    Ok((time[0], time[1]))
 }
 
 /// Negative answers down to -4095 are errors; none of these calls gives

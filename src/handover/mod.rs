@@ -6,6 +6,7 @@
 mod cloud_init;
 mod connman;
 mod denied;
+pub mod dhcp;
 mod dhcpcd;
 mod hostname;
 mod hosts;
@@ -24,7 +25,8 @@ use crate::base::error::Error;
 use crate::changeset::{Changes, RootAccess};
 use crate::image::facts::{Facts, NetworkFacts};
 use crate::image::managers::Manager;
-use crate::plan::bound::BoundPlan;
+use crate::image::networkd::Networkd;
+use crate::plan::bound::{BoundPlan, DhcpClient};
 
 /// What is to be written, and what cannot be.
 pub fn render<'a>(
@@ -47,7 +49,7 @@ pub fn render<'a>(
     let Some(network) = facts.network else {
         return;
     };
-    let rendered = resolv_conf::render(arena, plan, network, access, changes);
+    let rendered = resolv_conf::render(arena, bound, network, access, changes);
     report(rendered, b"/etc/resolv.conf", changes);
     if let Some((names, error)) = network.managers.unknown {
         changes.problem("find out whether the image enables", names, error);
@@ -58,6 +60,13 @@ pub fn render<'a>(
         let rendered = render_manager(arena, bound, enabled.manager, network, access, changes);
         report(rendered, name, changes);
     }
+    let rendered = match (dhcp::client(plan, Some(network)), network.networkd) {
+        (DhcpClient::Networkd, Ok(Networkd::Installed(unit))) => {
+            networkd::render_for_dhcp(arena, bound, unit, changes)
+        }
+        _ => dhcp::report(arena, bound, network, changes),
+    };
+    report(rendered, b"DHCP", changes);
 }
 
 fn report(rendered: Result<(), Error>, to: &[u8], changes: &mut Changes) {
@@ -87,6 +96,8 @@ fn render_manager<'a>(
     }
 }
 
+#[cfg(test)]
+mod dhcp_tests;
 #[cfg(test)]
 mod managers_tests;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::Changes;
+use crate::image::networkd::ENABLED_FOR_THIS_BOOT;
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Ipv4Method, Ipv6Method, Route};
 
@@ -20,19 +21,60 @@ pub fn render<'a>(
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     for on in links(bound) {
-        let id = format(arena, &Id(on.link.name));
-        let path = arena.concat(&[FOLDER, id, b".network"]);
-        let mut text = arena.vector();
-        write(&mut text, arena, *on);
-        changes.run_file(path, text.finish())?;
+        write_file(arena, on, false, changes)?;
     }
     Ok(())
+}
+
+/// The same where it is enabled, by this `unit` and for this boot, for DHCP alone:
+/// a file for each link of which an address comes by DHCP, and one that says to
+/// leave all others as they are.
+pub fn render_for_dhcp<'a>(
+    arena: &'a Arena,
+    bound: &BoundPlan,
+    unit: &'a [u8],
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    let done = b"systemd-networkd is not enabled in this image: enabled for this boot";
+    changes.run_symlink(ENABLED_FOR_THIS_BOOT, unit, done)?;
+    for on in links(bound).filter(|on| on.link.is_by_dhcp()) {
+        write_file(arena, on, true, changes)?;
+    }
+    let mut text = arena.vector();
+    fill!(&mut text, HEAD);
+    fill!(&mut text, "[Match]\nName=*\n\n[Link]\nUnmanaged=yes\n");
+    // Behind all of ours, before whatever else there may be.
+    changes.run_file(
+        b"/run/systemd/network/05-onecontext-unmanaged.network",
+        text.finish(),
+    )
+}
+
+fn write_file<'a>(
+    arena: &'a Arena,
+    on: &BoundLink,
+    for_dhcp: bool,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    let id = format(arena, &Id(on.link.name));
+    let path = arena.concat(&[FOLDER, id, b".network"]);
+    let mut text = arena.vector();
+    write(&mut text, arena, *on, for_dhcp);
+    changes.run_file(path, text.finish())
 }
 
 /// The same as the module `kernel` gives to the link, so that networkd finds
 /// everything done (tried with 252): its routes are of the protocol "static",
 /// and without Metric= it takes the metrics that the plan calls usual.
-fn write(text: &mut Text, arena: &Arena, BoundLink { link, device, .. }: BoundLink) {
+///
+/// `for_dhcp`: it has a lease already, and networkd shall have the same one, so
+/// nothing is dropped before the server has confirmed that.
+fn write(
+    text: &mut Text,
+    arena: &Arena,
+    BoundLink { link, device, .. }: BoundLink,
+    for_dhcp: bool,
+) {
     fill!(text, HEAD);
     match (link.mac, device) {
         // VLANs and bridges have the MAC of a NIC below them; NICs alone have
@@ -70,10 +112,13 @@ fn write(text: &mut Text, arena: &Arena, BoundLink { link, device, .. }: BoundLi
         // systemd-networkd-wait-online.service(8) would wait two minutes.
         fill!(text, "RequiredForOnline=no\n");
     }
-    // "static": what the kernel has already is not taken away in between.
+    // "static": what the kernel has already is not taken away in between. "yes"
+    // is that, and the same for what has come by DHCP.
+    let kept: &[u8] = if for_dhcp { b"yes" } else { b"static" };
     fill!(
         text,
-        "\n[Network]\nKeepConfiguration=static\nDHCP=@\n@",
+        "\n[Network]\nKeepConfiguration=@\nDHCP=@\n@",
+        kept,
         by_dhcp,
         by_router
     );
@@ -102,8 +147,15 @@ fn write(text: &mut Text, arena: &Arena, BoundLink { link, device, .. }: BoundLi
             fill!(text, "Metric=@\n", format(arena, &route.metric));
         }
     }
-    if let Some(metric) = link.metric {
+    let metric = match for_dhcp {
+        true => Some(link.dhcp_metric()),
+        false => link.metric,
+    };
+    if let Some(metric) = metric {
         fill!(text, "\n[DHCPv4]\nRouteMetric=@\n", format(arena, &metric));
+    }
+    if for_dhcp {
+        fill!(text, "ClientIdentifier=mac\nUseDomains=yes\n");
     }
     if matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)) {
         return;

@@ -23,6 +23,7 @@ pub(super) fn bound<'a>(arena: &'a Arena, plan: &'a Plan) -> BoundPlan<'a> {
             link,
             device: Some(arena.copy(device.as_bytes())),
             index: Some(number + 2),
+            lease: None,
         });
     }
     let links = links.finish();
@@ -41,6 +42,7 @@ pub(super) fn decide<'a>(
         hostname: true,
         resolv_conf: true,
         network,
+        dhcp: true,
     };
     let facts = Facts::read(root, wanted);
     render(root.arena(), bound, &facts, access, changes);

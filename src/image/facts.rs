@@ -4,6 +4,7 @@
 use super::Root;
 use super::config::{CloudInit, ConfigDirectory, ConfigFile, Hosts, Interfaces, ResolvConf};
 use super::managers::{Manager, Managers};
+use super::networkd::Networkd;
 use super::systemd::units;
 use crate::base::error::Error;
 
@@ -16,6 +17,8 @@ pub struct Wanted {
     pub resolv_conf: bool,
     /// The files of the enabled network managers.
     pub network: bool,
+    /// Who else could do DHCP.
+    pub dhcp: bool,
 }
 
 /// The facts.
@@ -40,6 +43,8 @@ pub struct NetworkFacts<'a> {
     pub managers: Managers<'a>,
     /// Whether systemd is init.
     pub systemd: Result<bool, Error>,
+    /// Whether it has a manager that may be enabled.
+    pub networkd: Result<Networkd<'a>, Error>,
     /// `None` if it is not wanted.
     pub resolv_conf: Result<Option<ResolvConf<'a>>, Error>,
     /// `None`, here and below, if the manager is not enabled.
@@ -88,6 +93,10 @@ impl<'a> NetworkFacts<'a> {
         root.arena().place(Self {
             managers,
             systemd: units::is_init(root),
+            networkd: match wanted.dhcp {
+                true => Networkd::find(root),
+                false => Ok(Networkd::Missing),
+            },
             // NetworkManager makes the file itself.
             resolv_conf: match managers.find(Manager::NetworkManager) {
                 Ok(false) if wanted.resolv_conf => ResolvConf::read(root).map(Some),

@@ -1,6 +1,6 @@
 //! The network managers that are known, and which of them a root enables.
 use super::systemd::units::{self, Unit};
-use super::{Root, initd, netplan};
+use super::{Root, initd, netplan, networkd};
 use crate::base::error::Error;
 use crate::base::text::split;
 
@@ -51,7 +51,7 @@ impl Manager {
     /// What starts it where systemd is init.
     fn unit(self) -> &'static [u8] {
         match self {
-            Self::Networkd => b"systemd-networkd.service",
+            Self::Networkd => networkd::UNIT,
             Self::NetworkManager => b"NetworkManager.service",
             Self::Ifupdown => b"networking.service",
             Self::Dhcpcd => b"dhcpcd.service",
@@ -89,7 +89,9 @@ impl Manager {
                 Unit::Missing => {}
                 Unit::Masked => return Ok(None),
                 Unit::Present { text, .. } => {
-                    let by = units::will_be_enabled(root, self.unit(), text)?;
+                    let by = units::will_be_enabled(root, self.unit(), text)?
+                        // That is our own, of an earlier run.
+                        .filter(|by| *by != networkd::ENABLED_FOR_THIS_BOOT);
                     return match self {
                         Self::Networkd if by.is_none() => netplan::enables_networkd(root),
                         _ => Ok(by),

@@ -9,6 +9,7 @@ pub mod key_file;
 pub mod logins;
 pub mod managers;
 mod netplan;
+pub mod networkd;
 pub mod passwd;
 mod root;
 pub mod sshd;

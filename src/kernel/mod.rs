@@ -2,6 +2,7 @@
 //! link state by rtnetlink, a few IPv6 parameters, the host name. Doing it
 //! twice changes nothing.
 mod devices;
+pub mod dhcp;
 mod socket;
 mod sysctl;
 pub mod wire;
@@ -13,10 +14,12 @@ use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 use crate::base::arena::{Arena, Set, Vector};
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
-use crate::base::text::{Escaped, Format, Mac, format};
-use crate::plan::bound::{BoundLink, BoundPlan};
+use crate::base::syscall::{Clock, clock};
+use crate::base::text::{Escaped, Format, Ip, Mac, Moment, format};
+use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient, Lease};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Prefix, Route};
 use devices::{Binding, bind};
+use dhcp::{Asker, Failure};
 use socket::Socket;
 use wire::{Device, Message, Reply};
 
@@ -26,10 +29,18 @@ pub struct Machine {
     pub ipv6_conf: Option<OwnedFd>,
     /// /sys/class/net; `None` where it cannot be read.
     pub sys_net: Option<OwnedFd>,
-    /// DHCP is somebody else's work.
-    pub dhcp_managed: bool,
+    /// Who asks for addresses by DHCP.
+    pub dhcp: DhcpClient,
     /// What routers advertise is somebody else's work.
     pub routers_managed: bool,
+}
+
+impl Machine {
+    /// Whether the kernel is to hear what routers advertise on this link.
+    fn hears_routers(&self, link: &Link) -> bool {
+        let by_networkd = self.dhcp == DhcpClient::Networkd && link.is_by_dhcp();
+        !self.routers_managed && !by_networkd
+    }
 }
 
 /// Applies the network part of a plan and says what the kernel then has.
@@ -53,14 +64,15 @@ pub fn apply<'p, 'a>(
     let bindings = kernel.find(plan.links, wait);
     let mut applied = arena.vector();
     for (link, binding) in plan.links.iter().zip(bindings.iter()) {
-        if let Some(device) = binding.device
-            && let Some(with_addresses) = kernel.link(MatchedLink { link, device }, binding.set_mac)
-        {
-            applied.push(with_addresses);
-        }
+        let on = binding
+            .device
+            .and_then(|device| kernel.link(MatchedLink { link, device }, binding.set_mac));
+        applied.push(Applied { on, lease: None });
     }
+    kernel.ask_for_leases(&mut applied, plan.hostname.unwrap_or_default());
     kernel.read_back(&applied);
-    bound(arena, plan, &bindings, true)
+    let leases = applied.finish();
+    bound(arena, plan, &bindings, Some(leases))
 }
 
 /// Finds the devices of the links and applies nothing.
@@ -73,26 +85,29 @@ pub fn find<'p, 'a>(
     match Kernel::open(arena, machine, report) {
         Some(mut kernel) => {
             let bindings = kernel.find(plan.links, &mut || false);
-            bound(arena, plan, &bindings, false)
+            bound(arena, plan, &bindings, None)
         }
         None => BoundPlan::unbound(arena, plan),
     }
 }
 
-/// The plan with what is known of the devices.
+/// The plan with what is known of the devices, and of what was `applied` to
+/// them, if anything was.
 fn bound<'p, 'a>(
     arena: &'a Arena,
     plan: &'p Plan<'a>,
     bindings: &[Binding<'a>],
-    applied: bool,
+    applied: Option<&[Applied<'a>]>,
 ) -> BoundPlan<'p> {
     let mut links = arena.vector();
+    let mut all = applied.unwrap_or_default().iter();
     for (link, binding) in plan.links.iter().zip(bindings) {
-        let applied = binding.device.filter(|_| applied);
+        let device = binding.device.filter(|_| applied.is_some());
         links.push(BoundLink {
             link,
             device: binding.device.map(|device| device.name),
-            index: applied.map(|device| device.index),
+            index: device.map(|device| device.index),
+            lease: all.next().and_then(|applied| applied.lease),
         });
     }
     BoundPlan {
@@ -248,10 +263,15 @@ impl<'a, 'k> Kernel<'a, 'k> {
     /// is to have any.
     fn link(&mut self, on: MatchedLink<'a>, set_mac: bool) -> Option<MatchedLink<'a>> {
         let link = on.link;
-        self.say_who_does_dhcp(on);
+        if link.ipv6 == Some(Ipv6Method::Dhcp) && self.machine.dhcp == DhcpClient::Alone {
+            let mut line = self.report.line();
+            uwrite!(line, "{}: DHCPv6 is not done: {}", on, MANAGER_NEEDED);
+            self.report.say(Level::Problem, line);
+        }
         let by_router = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
-            && !self.machine.routers_managed;
-        let needed = by_router || !link.addresses.is_empty() || !link.routes.is_empty();
+            && self.machine.hears_routers(link);
+        let needed =
+            by_router || self.asks(link) || !link.addresses.is_empty() || !link.routes.is_empty();
         self.set_up(on, needed, link.mac.filter(|_| set_mac));
         if !needed {
             return None;
@@ -265,19 +285,116 @@ impl<'a, 'k> Kernel<'a, 'k> {
         Some(on)
     }
 
-    /// Says so where nobody does the DHCP that the link needs.
-    fn say_who_does_dhcp(&mut self, on: MatchedLink) {
-        let link = on.link;
-        let by_dhcp = link.ipv4 == Some(Ipv4Method::Dhcp) || link.ipv6 == Some(Ipv6Method::Dhcp);
-        if by_dhcp && !self.machine.dhcp_managed {
-            let mut line = self.report.line();
-            uwrite!(
-                line,
-                "{}: DHCP is not done: enable a network manager in the image, or list addresses",
-                on
-            );
-            self.report.say(Level::Problem, line);
+    /// Whether we ask for this link's address.
+    fn asks(&self, link: &Link) -> bool {
+        link.ipv4 == Some(Ipv4Method::Dhcp) && self.machine.dhcp != DhcpClient::Manager
+    }
+
+    /// Asks for the addresses that come by DHCP, and gives the kernel what the
+    /// leases bring.
+    fn ask_for_leases(&mut self, applied: &mut [Applied<'a>], hostname: &[u8]) {
+        let mut askers = self.arena.vector();
+        let mut links = self.arena.vector();
+        let mut names = self.report.line();
+        for (position, one) in applied.iter().enumerate() {
+            let Some(on) = one.on.filter(|on| self.asks(on.link)) else {
+                continue;
+            };
+            // Where it has got another one, that is the link's.
+            let Some(mac) = on.link.mac.or(on.device.mac) else {
+                self.no_lease(on, &"it has no MAC");
+                continue;
+            };
+            askers.push(Asker {
+                index: on.device.index,
+                mac,
+                metric: on.link.dhcp_metric(),
+            });
+            links.push((position, on));
+            uwrite!(names, " {}", on);
         }
+        if askers.is_empty() {
+            return;
+        }
+        self.report
+            .begin("ask for addresses by DHCP:", names.trim_ascii());
+        let arena = self.arena;
+        let asked = dhcp::ask(arena, &askers, hostname, &mut |asker, answer| {
+            let Some((position, on)) = links.get(asker) else {
+                return;
+            };
+            match answer {
+                Ok(lease) => {
+                    let lease = arena.place(lease);
+                    self.apply_lease(*on, lease);
+                    if let Some(applied) = applied.get_mut(*position) {
+                        applied.lease = Some(lease);
+                    }
+                }
+                Err(Failure::Servers(words)) => self.no_lease(*on, &words),
+                Err(Failure::Send(errno)) => self.no_lease(*on, &Error::from(errno)),
+            }
+        });
+        if let Err(errno) = asked {
+            self.report
+                .problem("ask for addresses by DHCP", names.trim_ascii(), errno);
+        }
+    }
+
+    fn no_lease(&mut self, on: MatchedLink, reason: &dyn Format) {
+        let mut line = self.report.line();
+        uwrite!(line, "{}: no address by DHCP: ", on);
+        reason.append_to(&mut line);
+        if self.machine.dhcp == DhcpClient::Networkd {
+            uwrite!(line, "; systemd-networkd goes on asking");
+        }
+        self.report.say(Level::Problem, line);
+    }
+
+    fn apply_lease(&mut self, on: MatchedLink<'a>, lease: &Lease) {
+        if let Some(mtu) = lease.mtu
+            && on.link.mtu.is_none()
+            && mtu != on.device.mtu
+        {
+            self.message.set_mtu(on.device.index, mtu);
+            self.request("set the MTU", on, &mtu);
+        }
+        let index = on.device.index;
+        self.message.new_address(index, lease.address, Some(lease));
+        self.request("add an address", on, &lease.address);
+        for by_gateway in [false, true] {
+            for route in lease.routes {
+                if route.gateway.is_some() == by_gateway {
+                    self.message.new_route(index, route, Some(lease));
+                    self.request("add a route", on, route);
+                }
+            }
+        }
+        let mut line = self.report.line();
+        uwrite!(
+            line,
+            "{}: {} by DHCP from {}",
+            on,
+            lease.address,
+            Ip(lease.server.into())
+        );
+        let is_kept = self.machine.dhcp == DhcpClient::Networkd;
+        let level = match lease.seconds {
+            Lease::FOREVER => Level::Note,
+            _ if is_kept => Level::Note,
+            seconds => {
+                uwrite!(line, ", for {} s", seconds);
+                if let Some(end) = lease_end(seconds) {
+                    uwrite!(line, ", until {}", end);
+                }
+                uwrite!(line, ", and nobody renews it: {}", MANAGER_NEEDED);
+                Level::Problem
+            }
+        };
+        if is_kept {
+            uwrite!(line, "; systemd-networkd renews it");
+        }
+        self.report.say(level, line);
     }
 
     /// Sets the IPv6 parameters, MAC and MTU, and the link up where that is
@@ -302,7 +419,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
 
     fn add_addresses(&mut self, on: MatchedLink) {
         for prefix in on.link.addresses {
-            self.message.new_address(on.device.index, *prefix);
+            self.message.new_address(on.device.index, *prefix, None);
             self.request("add an address", on, prefix);
         }
     }
@@ -312,7 +429,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
         for by_gateway in [false, true] {
             for route in on.link.routes {
                 if route.gateway.is_some() == by_gateway && !connected(on.link, route) {
-                    self.message.new_route(on.device.index, route);
+                    self.message.new_route(on.device.index, route, None);
                     self.request("add a route", on, route);
                 }
             }
@@ -323,7 +440,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
     fn ipv6(&mut self, on: MatchedLink) {
         const ROUTER_METRIC: &str = "ra_defrtr_metric";
         let metric = (ROUTER_METRIC, on.link.router_metric());
-        let by_kernel = u32::from(!self.machine.routers_managed);
+        let by_kernel = u32::from(self.machine.hears_routers(on.link));
         let parameters: &[(&str, u32)] = match on.link.ipv6 {
             Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => &[
                 metric,
@@ -403,7 +520,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
     }
 
     /// Compares what the kernel has now with the plan, and says it.
-    fn read_back(&mut self, applied: &[MatchedLink<'a>]) {
+    fn read_back(&mut self, applied: &[Applied<'a>]) {
         let arena = self.arena;
         let mut addresses = Set::new(arena);
         let mut routes = Set::new(arena);
@@ -425,18 +542,21 @@ impl<'a, 'k> Kernel<'a, 'k> {
         if !listed {
             return;
         }
-        for on in applied {
+        for Applied { on, lease } in applied {
+            let Some(on) = on else { continue };
             let (link, index) = (on.link, on.device.index);
             let mut has = self.report.line();
             uwrite!(has, "{} is {}:", link.name, Escaped(on.device.name));
-            for prefix in link.addresses {
+            let leased = lease.iter().map(|lease| &lease.address);
+            for prefix in link.addresses.iter().chain(leased) {
                 if addresses.contains(index, format(arena, prefix)) {
                     uwrite!(has, " {}", *prefix);
                 } else {
                     self.lacks(*on, "address", prefix);
                 }
             }
-            for route in link.routes {
+            let leased = lease.iter().flat_map(|lease| lease.routes);
+            for route in link.routes.iter().chain(leased) {
                 if connected(link, route)
                     || routes.contains(index, format(arena, &by_itself(route)))
                 {
@@ -455,6 +575,25 @@ impl<'a, 'k> Kernel<'a, 'k> {
         missing.append_to(&mut line);
         self.report.say(Level::Problem, line);
     }
+}
+
+/// What to do where nobody does DHCP for good.
+const MANAGER_NEEDED: &str = "enable systemd-networkd or another network manager in the image";
+
+/// When what lasts so long from now on is over; `None` where the clock is wrong.
+fn lease_end(seconds: u32) -> Option<Moment> {
+    /// The first day of 2024: before, a clock was never set.
+    const PLAUSIBLE: u64 = 1_704_067_200;
+    let (now, _) = clock(Clock::Real).ok()?;
+    (now >= PLAUSIBLE).then_some(Moment(now.saturating_add(seconds.into())))
+}
+
+/// What became of a link of the plan.
+#[derive(Clone, Copy)]
+struct Applied<'a> {
+    /// With the device that has its addresses, if it is to have any.
+    on: Option<MatchedLink<'a>>,
+    lease: Option<&'a Lease<'a>>,
 }
 
 /// Whether an address of the link brings this route along.
@@ -525,7 +664,11 @@ mod tests {
             set_mac: false,
             problem: "",
         });
-        for (applied, index) in [(true, Some(7)), (false, None)] {
+        let none = Applied {
+            on: None,
+            lease: None,
+        };
+        for (applied, index) in [(Some(&[none; 2][..]), Some(7)), (None, None)] {
             let bound = bound(&arena, &plan, &bindings, applied);
             let indexes: Vec<_> = bound.links.iter().map(|on| on.index).collect();
             assert_eq!(indexes, [index, None]);

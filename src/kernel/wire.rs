@@ -10,6 +10,7 @@ use static_assertions::const_assert_eq;
 
 use crate::base::arena::Arena;
 use crate::base::text::Mac;
+use crate::plan::bound::Lease;
 use crate::plan::{Prefix, Route};
 
 const HEADER: usize = size_of::<nl::nlmsghdr>();
@@ -218,8 +219,9 @@ impl Message {
         });
     }
 
-    /// Gives a link an address.
-    pub fn new_address(&mut self, index: u32, prefix: Prefix) {
+    /// Gives a link an address. One of a lease ends with it, and the route to its
+    /// network has the lease's metric.
+    pub fn new_address(&mut self, index: u32, prefix: Prefix, lease: Option<&Lease>) {
         self.begin(nl::RTM_NEWADDR as u32, Operation::Replace);
         let family = family(prefix.address);
         self.put(&[family, prefix.length, 0, 0]);
@@ -233,10 +235,20 @@ impl Message {
             let broadcast = u32::from(address) | hosts;
             self.attribute(nl::IFA_BROADCAST as u32, &broadcast.to_be_bytes());
         }
+        if let Some(lease) = lease {
+            self.attribute_number(nl::IFA_RT_PRIORITY as u32, lease.metric);
+            self.nest(nl::IFA_CACHEINFO as u32, |message| {
+                message.number(lease.seconds); // preferred
+                message.number(lease.seconds); // valid
+                message.number(0); // created
+                message.number(0); // changed
+            });
+        }
     }
 
-    /// Gives a link a route, in the main table.
-    pub fn new_route(&mut self, index: u32, route: &Route) {
+    /// Gives a link a route, in the main table. Those of a lease are from its
+    /// address, and marked as DHCP's.
+    pub fn new_route(&mut self, index: u32, route: &Route, lease: Option<&Lease>) {
         let v4 = route.destination.address.is_ipv4();
         // IPv6 makes a route of the same metric a further next hop by itself.
         let operation = if v4 {
@@ -248,6 +260,10 @@ impl Message {
             None if v4 => nl::rt_scope_t::RT_SCOPE_LINK,
             _ => nl::rt_scope_t::RT_SCOPE_UNIVERSE,
         };
+        let protocol = match lease {
+            Some(_) => nl::RTPROT_DHCP,
+            None => nl::RTPROT_STATIC,
+        };
         let flags = if route.onlink { nl::RTNH_F_ONLINK } else { 0 };
         self.begin(nl::RTM_NEWROUTE as u32, operation);
         self.put(&[
@@ -256,7 +272,7 @@ impl Message {
             0,
             0,
             nl::rt_class_t::RT_TABLE_MAIN as u8,
-            nl::RTPROT_STATIC as u8,
+            protocol as u8,
             scope as u8,
             nl::RTN_UNICAST as u8,
         ]);
@@ -266,6 +282,9 @@ impl Message {
         }
         if let Some(gateway) = route.gateway {
             self.ip(nl::rtattr_type_t::RTA_GATEWAY as u32, gateway);
+        }
+        if let Some(lease) = lease {
+            self.ip(nl::rtattr_type_t::RTA_PREFSRC as u32, lease.address.address);
         }
         self.attribute_number(nl::rtattr_type_t::RTA_OIF as u32, index);
         self.attribute_number(nl::rtattr_type_t::RTA_PRIORITY as u32, route.metric);

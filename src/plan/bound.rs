@@ -1,6 +1,8 @@
 //! A plan on a machine: which device each of its links is. Whoever finds the
 //! devices makes it; the plan itself stays as it was read.
-use super::{Link, Plan};
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::{Link, Plan, Prefix, Route};
 use crate::base::arena::Arena;
 
 /// A plan and the devices of its links.
@@ -23,6 +25,8 @@ pub struct BoundLink<'a> {
     /// The kernel's number of that device, if the kernel has what the plan says
     /// of the link.
     pub index: Option<u32>,
+    /// What it got by DHCP, if the kernel has it.
+    pub lease: Option<&'a Lease<'a>>,
 }
 
 impl<'a> BoundPlan<'a> {
@@ -34,6 +38,7 @@ impl<'a> BoundPlan<'a> {
                 link,
                 device: None,
                 index: None,
+                lease: None,
             });
         }
         Self {
@@ -41,4 +46,42 @@ impl<'a> BoundPlan<'a> {
             links: links.finish(),
         }
     }
+}
+
+/// What a server of DHCP has given to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease<'a> {
+    /// The address, with the length of its network's prefix.
+    pub address: Prefix,
+    /// Who gave it.
+    pub server: Ipv4Addr,
+    /// How long it lasts; [`FOREVER`](Self::FOREVER) has no end.
+    pub seconds: u32,
+    /// The metric of its network and routes.
+    pub metric: u32,
+    /// On the link first.
+    pub routes: &'a [Route],
+    /// Name servers.
+    pub dns: &'a [IpAddr],
+    /// Search domains.
+    pub search: &'a [&'a [u8]],
+    /// In bytes.
+    pub mtu: Option<u32>,
+}
+
+impl Lease<'_> {
+    /// RFC 2131 3.3.
+    pub const FOREVER: u32 = u32::MAX;
+}
+
+/// Who asks for the addresses that come by DHCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DhcpClient {
+    /// A network manager that the root enables.
+    Manager,
+    /// This program, and for DHCPv4 alone; systemd-networkd, which is enabled
+    /// for this boot, keeps and renews what it gets.
+    Networkd,
+    /// This program, for DHCPv4 alone. Nobody renews.
+    Alone,
 }

@@ -169,6 +169,21 @@ impl Link<'_> {
         let (LinkName::Eth(number) | LinkName::Pci(number)) = self.name;
         2048u32.saturating_add(number)
     }
+
+    /// The metric of what DHCP brings, where the context names none and we ask:
+    /// 1024 is systemd-networkd's, and each link has another one, as with
+    /// routers.
+    pub const fn dhcp_metric(&self) -> u32 {
+        match self.metric {
+            Some(metric) => metric,
+            None => self.router_metric() - 1024,
+        }
+    }
+
+    /// Whether an address of it comes by DHCP.
+    pub fn is_by_dhcp(&self) -> bool {
+        self.ipv4 == Some(Ipv4Method::Dhcp) || self.ipv6 == Some(Ipv6Method::Dhcp)
+    }
 }
 
 /// How a link gets its IPv4 configuration.

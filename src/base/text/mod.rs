@@ -5,6 +5,7 @@
 //! reaches a terminal.
 mod address;
 mod hex;
+mod moment;
 mod parts;
 
 use core::convert::Infallible;
@@ -18,6 +19,7 @@ use rustix::io::Errno;
 use super::arena::{Arena, Vector};
 pub use address::{Ip, Mac, ip};
 use hex::hex2;
+pub use moment::Moment;
 pub use parts::{
     Split, Words, base_name, cut, find, lines, list, number, position, same, span, split, trim,
     unquoted, words,

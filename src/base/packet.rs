@@ -1,0 +1,93 @@
+//! IPv4 packets of all links, as they are on them (packet(7)). rustix has no
+//! link-layer addresses.
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType,
+    recvfrom, sendto, socket_with,
+};
+use static_assertions::const_assert_eq;
+
+/// `ETH_P_IP` of linux/if_ether.h, in the order of the network.
+const IPV4: u16 = 0x0800u16.to_be();
+
+/// `sockaddr_ll` of linux/if_packet.h.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct LinkAddress {
+    family: u16,
+    protocol: u16,
+    index: u32,
+    hardware: u16,
+    packet: u8,
+    length: u8,
+    address: [u8; 8],
+}
+const_assert_eq!(size_of::<LinkAddress>(), 20);
+
+// SAFETY: it is `sockaddr_ll`, and has no padding.
+unsafe impl SocketAddrArg for LinkAddress {
+    unsafe fn with_sockaddr<R>(
+        &self,
+        call: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R,
+    ) -> R {
+        call((&raw const *self).cast(), size_of::<Self>() as u32)
+    }
+}
+
+/// An open socket, for the packets of every link.
+pub struct PacketSocket(OwnedFd);
+
+impl PacketSocket {
+    /// Opens one, which never waits.
+    pub fn open() -> Result<Self, Errno> {
+        // The kernel writes the link-layer header, and takes it off.
+        let kind = SocketType::DGRAM;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let protocol = u32::from(IPV4).try_into().map(Protocol::from_raw).ok();
+        socket_with(AddressFamily::PACKET, kind, flags, protocol).map(Self)
+    }
+
+    /// Sends a packet to everybody on the link of this index.
+    pub fn broadcast(&self, index: u32, packet: &[u8]) -> Result<(), Errno> {
+        let to = LinkAddress {
+            family: AddressFamily::PACKET.as_raw(),
+            protocol: IPV4,
+            index,
+            hardware: 0,
+            packet: 0,
+            length: 6,
+            address: [0xff; 8],
+        };
+        sendto(&self.0, packet, SendFlags::empty(), &to).map(drop)
+    }
+
+    /// The next packet: the index of its link, and the packet. One that is
+    /// larger than the buffer is cut.
+    ///
+    /// # Errors
+    /// `AGAIN`: there is none.
+    pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Result<(u32, &'b [u8]), Errno> {
+        let (length, _, from) = recvfrom(&self.0, &mut *buffer, RecvFlags::empty())?;
+        let index = from.and_then(|from| index(&from)).unwrap_or(0);
+        Ok((index, buffer.get(..length).unwrap_or_default()))
+    }
+}
+
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The index in a link-layer address.
+fn index(address: &SocketAddrAny) -> Option<u32> {
+    let length = address.addr_len() as usize;
+    if address.address_family() != AddressFamily::PACKET || length < 8 {
+        return None;
+    }
+    // SAFETY: its first `length` bytes are initialized, and a `sockaddr_ll`, in
+    // which this number is at 4; the place need not be aligned.
+    Some(unsafe { address.as_ptr().cast::<u32>().add(1).read_unaligned() })
+}

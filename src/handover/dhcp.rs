@@ -1,0 +1,107 @@
+//! Who does the DHCP of a root in which no network manager is enabled: this
+//! program asks, and systemd-networkd, where it is installed, is enabled for
+//! this boot and keeps what it got.
+use super::render::is_handed_over;
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::{Text, format};
+use crate::changeset::Changes;
+use crate::image::facts::NetworkFacts;
+use crate::image::managers::Manager;
+use crate::image::networkd::Networkd;
+use crate::plan::bound::{BoundPlan, DhcpClient};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
+
+/// Says who asks. `facts` is `None` where nothing is handed over.
+pub fn client(plan: &Plan, facts: Option<&NetworkFacts>) -> DhcpClient {
+    let Some(facts) = facts else {
+        return DhcpClient::Alone;
+    };
+    if facts.managers.do_dhcp() {
+        return DhcpClient::Manager;
+    }
+    let can_be = matches!(facts.networkd, Ok(Networkd::Installed(_)));
+    match can_be && plan.links.iter().any(is_kept_by_networkd) {
+        true => DhcpClient::Networkd,
+        false => DhcpClient::Alone,
+    }
+}
+
+/// Whether networkd, enabled for DHCP alone, is told of this link.
+pub fn is_kept_by_networkd(link: &Link) -> bool {
+    is_handed_over(link) && link.is_by_dhcp()
+}
+
+/// What nobody does for good, where no network manager is enabled and networkd
+/// cannot be.
+pub fn report<'a>(
+    arena: &'a Arena,
+    bound: &BoundPlan,
+    facts: &NetworkFacts<'a>,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    if client(bound.plan, Some(facts)) != DhcpClient::Alone {
+        return Ok(());
+    }
+    if facts.managers.unknown.is_none() {
+        // Else that has been said, and why.
+        facts.networkd?;
+    }
+    // What was applied has been said already, with what came of it.
+    for on in bound.links.iter().filter(|on| on.index.is_none()) {
+        let name = format(arena, &on.link.name);
+        let reason: &'static &str = match facts.networkd {
+            Ok(Networkd::Masked) => {
+                &"the image switches systemd-networkd off on purpose: enable another network manager"
+            }
+            _ => &"enable systemd-networkd or another network manager in the image",
+        };
+        if on.link.ipv6 == Some(Ipv6Method::Dhcp) {
+            changes.problem("DHCPv6 is not done", name, reason);
+        }
+        if on.link.ipv4 == Some(Ipv4Method::Dhcp) {
+            changes.problem("nobody renews the lease of", name, reason);
+        }
+    }
+    Ok(())
+}
+
+/// The text form: for each link and family by DHCP a line that says which
+/// program asks, and which one renews.
+pub fn write(out: &mut Text, arena: &Arena, plan: &Plan, facts: &NetworkFacts) {
+    let client = client(plan, Some(facts));
+    let manager = facts.managers.enabled.first();
+    let manager = manager.map_or(&b""[..], |one| one.manager.name());
+    let networkd = Manager::Networkd.name();
+    for link in plan.links {
+        let ours = match is_kept_by_networkd(link) {
+            true => networkd,
+            false => b"",
+        };
+        let (v4, keeps) = match client {
+            DhcpClient::Manager => (manager, manager),
+            DhcpClient::Networkd => (&b"onecontext"[..], ours),
+            DhcpClient::Alone => (&b"onecontext"[..], &b""[..]),
+        };
+        if link.ipv4 == Some(Ipv4Method::Dhcp) {
+            line(out, arena, link, b"ipv4", v4, keeps);
+        }
+        if link.ipv6 == Some(Ipv6Method::Dhcp) {
+            line(out, arena, link, b"ipv6", keeps, keeps);
+        }
+    }
+}
+
+fn line(out: &mut Text, arena: &Arena, link: &Link, family: &[u8], asks: &[u8], renews: &[u8]) {
+    let name = format(arena, &link.name);
+    for part in [&b"dhcp "[..], name, b" ", family] {
+        out.extend(part);
+    }
+    for (word, program) in [(&b" ask "[..], asks), (b" renew ", renews)] {
+        if !program.is_empty() {
+            out.extend(word);
+            out.extend(program);
+        }
+    }
+    out.push(b'\n');
+}

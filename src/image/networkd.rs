@@ -1,0 +1,40 @@
+//! systemd-networkd where nothing of the root enables it.
+use super::Root;
+use super::systemd::units::{self, Unit};
+use crate::base::error::Error;
+
+/// What starts it.
+pub const UNIT: &[u8] = b"systemd-networkd.service";
+
+/// The link that enables it for one boot, if that is what is done.
+pub const ENABLED_FOR_THIS_BOOT: &[u8] =
+    b"/run/systemd/system/multi-user.target.wants/systemd-networkd.service";
+
+/// Whether it can be enabled for one boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Networkd<'a> {
+    /// Its unit is there, at this path, and its program.
+    Installed(&'a [u8]),
+    /// Somebody switched it off on purpose.
+    Masked,
+    /// It is not there, or systemd is not init.
+    Missing,
+}
+
+impl<'a> Networkd<'a> {
+    /// Looks at a root.
+    pub fn find(root: &Root<'a>) -> Result<Self, Error> {
+        const PROGRAMS: [&[u8]; 2] = [
+            b"/usr/lib/systemd/systemd-networkd",
+            b"/lib/systemd/systemd-networkd",
+        ];
+        if !units::is_init(root)? {
+            return Ok(Self::Missing);
+        }
+        Ok(match units::find(root, UNIT)? {
+            Unit::Present { path, .. } if root.first(&PROGRAMS)?.is_some() => Self::Installed(path),
+            Unit::Masked => Self::Masked,
+            Unit::Present { .. } | Unit::Missing => Self::Missing,
+        })
+    }
+}

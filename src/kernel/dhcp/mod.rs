@@ -1,0 +1,152 @@
+//! Asks for IPv4 addresses by DHCP, on all links at the same time and in a
+//! bounded time. What a lease brings is given to the kernel by the caller.
+//!
+//! One packet socket serves all links. A UDP socket would send from an address
+//! of another link, which clouds filter; and what comes to a link without an
+//! address, the kernel drops where rp_filter is set, as systemd does.
+pub mod client;
+pub mod message;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::base::arena::{Arena, sort};
+use crate::base::packet::PacketSocket;
+use crate::base::syscall::{Clock, clock};
+use crate::base::text::Mac;
+use crate::plan::bound::Lease;
+use client::{Client, Time};
+use message::Reply;
+
+/// For how long a boot waits for servers, in milliseconds.
+const LIMIT: Time = 15_000;
+/// The largest message that is asked for, and more.
+const LARGEST: usize = 2048;
+/// How many packets are looked at before messages that are due are sent.
+const AT_ONCE: usize = 64;
+
+/// A link that asks.
+#[derive(Clone, Copy)]
+pub struct Asker {
+    /// The kernel's number of it.
+    pub index: u32,
+    /// Its link-layer address.
+    pub mac: Mac,
+    /// The metric of its routes.
+    pub metric: u32,
+}
+
+/// What became of one link.
+pub type Answer<'a> = Result<Lease<'a>, Failure>;
+
+/// Why there is no lease.
+pub enum Failure {
+    /// What the servers did.
+    Servers(&'static str),
+    /// The kernel does not send.
+    Send(Errno),
+}
+
+/// Asks for all of these, and gives each answer as soon as it is there, with
+/// its position among them.
+///
+/// # Errors
+/// Nothing could be asked at all, or no more; some may have no answer.
+pub fn ask<'a>(
+    arena: &'a Arena,
+    askers: &[Asker],
+    hostname: &[u8],
+    each: &mut dyn FnMut(usize, Answer<'a>),
+) -> Result<(), Errno> {
+    let socket = PacketSocket::open()?;
+    let buffer = arena.bytes(LARGEST);
+    let mut text = arena.vector();
+    let mut clients = arena.vector();
+    for (position, asker) in askers.iter().enumerate() {
+        let client = Client::new(asker.mac, asker.metric, random(asker)?);
+        clients.push((asker.index, position, client));
+    }
+    sort(&mut clients, |one, other| one.0 < other.0);
+    let start = milliseconds()?;
+    loop {
+        let now = milliseconds()?.wrapping_sub(start) as Time;
+        let mut next = None;
+        for (index, _, client) in clients.iter_mut() {
+            if now < LIMIT
+                && let Some(request) = client.due(now)
+            {
+                request.write(client.mac(), hostname, &mut text);
+                client.sent(socket.broadcast(*index, &text));
+            }
+            let due = client.next().unwrap_or(LIMIT);
+            next = Some(due.min(next.unwrap_or(due)));
+        }
+        let is_done = clients.iter().all(|(_, _, client)| client.next().is_none());
+        if is_done || now >= LIMIT {
+            break;
+        }
+        wait(
+            &socket,
+            next.unwrap_or(LIMIT).min(LIMIT).saturating_sub(now),
+        )?;
+        for _ in 0..AT_ONCE {
+            let (index, packet) = match socket.receive(buffer) {
+                Ok(received) => received,
+                Err(Errno::AGAIN) => break,
+                // That of a link that went down comes once.
+                Err(Errno::INTR | Errno::NETDOWN) => continue,
+                Err(errno) => return Err(errno),
+            };
+            let at = clients.partition_point(|client| client.0 < index);
+            if let Some((_, position, client)) = clients.get_mut(at).filter(|one| one.0 == index)
+                && let Some(reply) = Reply::of(packet)
+                && let Some(lease) = client.receive(arena, now, &reply)
+            {
+                each(*position, Ok(lease));
+            }
+        }
+    }
+    for (_, position, client) in clients.iter() {
+        if client.next().is_some() {
+            let failure = client
+                .failure()
+                .map_or_else(Failure::Send, Failure::Servers);
+            each(*position, Err(failure));
+        }
+    }
+    Ok(())
+}
+
+/// Waits for a packet, at most so long.
+fn wait(socket: &PacketSocket, time: Time) -> Result<(), Errno> {
+    let timeout = Timespec {
+        tv_sec: (time / 1000).into(),
+        tv_nsec: (time % 1000 * 1_000_000).into(),
+    };
+    match poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The time since some moment.
+fn milliseconds() -> Result<u64, Errno> {
+    let (seconds, nanoseconds) = clock(Clock::Monotonic)?;
+    Ok(seconds
+        .wrapping_mul(1000)
+        .wrapping_add(nanoseconds / 1_000_000))
+}
+
+/// What tells this link's messages from those of others.
+fn random(asker: &Asker) -> Result<u32, Errno> {
+    let mut bytes = [0; 4];
+    // Early in a boot the kernel may have no good numbers, and is not waited
+    // for; the clock and the MAC then are what differs.
+    if getrandom(&mut bytes, GetRandomFlags::NONBLOCK) == Ok(bytes.len()) {
+        return Ok(u32::from_ne_bytes(bytes));
+    }
+    let (_, nanoseconds) = clock(Clock::Monotonic)?;
+    let [_, _, a, b, c, d] = asker.mac.0;
+    Ok(u32::from_ne_bytes([a, b, c, d]) ^ nanoseconds as u32)
+}
