@@ -91,7 +91,7 @@ lint: setup ## format, clippy, shell scripts, man page
 FUZZ_SECONDS = 60
 
 fuzz: ## fuzz each reader for FUZZ_SECONDS (needs nightly and cargo-fuzz)
-	cd tests/fuzz; for target in assignments plan iso9660 netlink; do \
+	cd tests/fuzz; for target in assignments plan iso9660 netlink dhcp; do \
 		mkdir -p corpus/$$target; \
 		$(CARGO) +nightly fuzz run --fuzz-dir . $$target \
 			corpus/$$target inputs/$$target \

@@ -28,6 +28,11 @@ fn assignments() {
 }
 
 #[test]
+fn dhcp() {
+    check("dhcp", checks::dhcp);
+}
+
+#[test]
 fn iso9660() {
     check("iso9660", checks::iso9660);
 }

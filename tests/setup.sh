@@ -16,6 +16,7 @@ missing=$(
 		ip iproute2
 		ssh openssh-client
 		debugfs e2fsprogs
+		dhcpd isc-dhcp-server
 		dnsmasq dnsmasq-base
 		genisoimage genisoimage
 		lvm lvm2

@@ -4,8 +4,10 @@
 //! The fuzz targets try any bytes; `tests/inputs.rs`, those that they found.
 use onecontext::base::arena::Arena;
 use onecontext::base::error::Error;
+use onecontext::base::text::Mac;
 use onecontext::context::{self, Files, Purpose, shell};
 use onecontext::disk::iso9660::{Descriptor, Iso};
+use onecontext::kernel::dhcp::message::Reply;
 use onecontext::kernel::wire::{End, answers};
 use onecontext::plan::Warnings;
 use onecontext::plan::bound::BoundPlan;
@@ -60,6 +62,30 @@ pub fn netlink(bytes: &[u8]) {
             assert!(device.name.len() <= bytes.len());
         }
         let _ = (answer.address(), answer.route());
+    }
+}
+
+/// An IPv4 packet: whatever a server says, a name that goes into a file of the
+/// root is one, a route has no bits outside of its prefix, and nothing is made up.
+pub fn dhcp(bytes: &[u8]) {
+    let arena = Arena::new();
+    let Some(reply) = Reply::of(bytes) else {
+        return;
+    };
+    let _ = (reply.xid(), reply.is_for(Mac([0; 6])), reply.kind());
+    let Some(lease) = reply.lease(&arena, 1024) else {
+        return;
+    };
+    assert!((1..=32).contains(&lease.address.length) && lease.seconds > 0);
+    assert!(lease.dns.len() * 4 <= bytes.len());
+    for route in lease.routes {
+        assert!(route.destination.length <= 32);
+        assert_eq!(route.destination, route.destination.network());
+    }
+    for domain in lease.search {
+        assert!((1..=253).contains(&domain.len()));
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
+        assert!(domain.iter().all(is_part));
     }
 }
 

@@ -12,6 +12,7 @@ mod support;
 mod cloud_init;
 mod connman;
 mod cost;
+mod dhcp;
 mod dhcpcd;
 mod driver;
 mod ifupdown;

@@ -1,4 +1,5 @@
-//! No manager: what the kernel was given is all there is.
+//! No manager: what the kernel was given is all there is, but for systemd-networkd,
+//! which is enabled for the NIC by DHCP alone.
 
 use crate::reachability::{assert_pings_see_a_gap, watched};
 use crate::support::image::Image;

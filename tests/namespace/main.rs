@@ -4,6 +4,7 @@
 #[path = "../support/release.rs"]
 mod release;
 
+mod dhcp;
 mod guest;
 mod hang;
 mod recipe;
@@ -197,7 +198,7 @@ fn ipv6_methods_set_what_the_kernel_does_by_itself() {
     let problems: Vec<_> = log.lines().filter(|line| line.contains("<3>")).collect();
     assert_eq!(status, 1);
     assert!(
-        matches!(problems[..], [one] if one.contains("ETH1 (dhcp): DHCP is not done")),
+        matches!(problems[..], [one] if one.contains("ETH1 (dhcp): DHCPv6 is not done")),
         "{log}"
     );
     for (device, name, value) in [

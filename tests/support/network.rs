@@ -100,7 +100,8 @@ impl Network {
     }
 
     /// Starts dnsmasq (dnsmasq(8)) with these options: DHCP and router
-    /// advertisements, no DNS, nothing read from or written to this host.
+    /// advertisements, DNS only where they name a port; nothing is read from or
+    /// written to this host.
     pub fn serve(&mut self, options: &[&str]) {
         let log = File::from(memfd_create(c"dnsmasq", MFdFlags::MFD_CLOEXEC).unwrap());
         let mut dnsmasq = self.namespace.command("dnsmasq");
@@ -108,9 +109,12 @@ impl Network {
             // As another user or group it would outlive us: prctl(2),
             // PR_SET_PDEATHSIG. "no-daemon" leaves it who it is.
             .args(["--no-daemon", "--conf-file=/dev/null", "--leasefile-ro"])
-            .args(["--port=0", "--no-ping", "--log-dhcp", "--log-facility=-"])
+            .args(["--no-ping", "--log-dhcp", "--log-facility=-"])
             .args(options)
             .stderr(log.try_clone().unwrap());
+        if !options.iter().any(|option| option.starts_with("--port=")) {
+            dnsmasq.arg("--port=0");
+        }
         self.server = Some((dnsmasq.spawn().unwrap(), log));
         self.wait_for("its start", |log| log.contains("started"));
     }
