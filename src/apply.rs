@@ -90,7 +90,7 @@ pub fn apply<'a>(
         report.finish();
     } else if let Some((bound, facts)) = known {
         let changes = inspect::decide(bound, &root, facts);
-        inspect::write(bound, Some(&changes), Some(facts), arena, out);
+        inspect::write(bound, Some(&changes), arena, out);
     }
     let named = options.context.is_some() || search.device.is_some() || search.required;
     match plan {

@@ -69,7 +69,7 @@ pub fn inspect<'a>(
     let changes = known.map(|(root, facts)| decide(&bound, root, facts));
     match question {
         Question::Plan => {
-            write(&bound, changes.as_ref(), facts.as_ref(), arena, out);
+            write(&bound, changes.as_ref(), arena, out);
             Status::Done
         }
         Question::Problems => {
@@ -94,19 +94,9 @@ fn write_problems(plan: &Plan, changes: Option<&Changes>, out: &mut Text) {
     }
 }
 
-/// The text form of a plan, with who does DHCP in a root, and the files that it
-/// means for that root.
-pub fn write(
-    bound: &BoundPlan,
-    changes: Option<&Changes>,
-    facts: Option<&Facts>,
-    arena: &Arena,
-    out: &mut Text,
-) {
+/// The text form of a plan, with the files that it means for a root.
+pub fn write(bound: &BoundPlan, changes: Option<&Changes>, arena: &Arena, out: &mut Text) {
     let mut files = arena.vector();
-    if let Some(network) = facts.and_then(|facts| facts.network) {
-        handover::dhcp::write(&mut files, arena, bound.plan, network);
-    }
     if let Some(changes) = changes {
         changes.write(&mut files);
     }

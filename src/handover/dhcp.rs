@@ -4,7 +4,7 @@
 use super::render::is_handed_over;
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::{Text, format};
+use crate::base::text::format;
 use crate::changeset::Changes;
 use crate::image::facts::NetworkFacts;
 use crate::image::managers::Manager;
@@ -66,42 +66,36 @@ pub fn report<'a>(
     Ok(())
 }
 
-/// The text form: for each link and family by DHCP a line that says which
-/// program asks, and which one renews.
-pub fn write(out: &mut Text, arena: &Arena, plan: &Plan, facts: &NetworkFacts) {
+/// For the text form: which program asks for an address of each link and family
+/// by DHCP, and which one renews.
+pub fn name_programs(arena: &Arena, plan: &Plan, facts: &NetworkFacts, changes: &mut Changes) {
     let client = client(plan, Some(facts));
     let manager = facts.managers.enabled.first();
     let manager = manager.map_or(&b""[..], |one| one.manager.name());
-    let networkd = Manager::Networkd.name();
     for link in plan.links {
-        let ours = match is_kept_by_networkd(link) {
-            true => networkd,
-            false => b"",
+        let keeper = match client {
+            DhcpClient::Manager => manager,
+            DhcpClient::Networkd if is_kept_by_networkd(link) => Manager::Networkd.name(),
+            DhcpClient::Networkd | DhcpClient::Alone => b"",
         };
-        let (v4, keeps) = match client {
-            DhcpClient::Manager => (manager, manager),
-            DhcpClient::Networkd => (&b"onecontext"[..], ours),
-            DhcpClient::Alone => (&b"onecontext"[..], &b""[..]),
+        let asker = match client {
+            DhcpClient::Manager => manager,
+            DhcpClient::Networkd | DhcpClient::Alone => b"onecontext",
         };
+        let name = format(arena, &link.name);
         if link.ipv4 == Some(Ipv4Method::Dhcp) {
-            line(out, arena, link, b"ipv4", v4, keeps);
+            directive(name, b"ipv4", asker, keeper, changes);
         }
         if link.ipv6 == Some(Ipv6Method::Dhcp) {
-            line(out, arena, link, b"ipv6", keeps, keeps);
+            directive(name, b"ipv6", keeper, keeper, changes);
         }
     }
 }
 
-fn line(out: &mut Text, arena: &Arena, link: &Link, family: &[u8], asks: &[u8], renews: &[u8]) {
-    let name = format(arena, &link.name);
-    for part in [&b"dhcp "[..], name, b" ", family] {
-        out.extend(part);
+fn directive(name: &[u8], family: &[u8], asker: &[u8], keeper: &[u8], changes: &mut Changes) {
+    match (asker, keeper) {
+        (b"", _) => changes.directive(&[b"dhcp", name, family]),
+        (_, b"") => changes.directive(&[b"dhcp", name, family, b"ask", asker]),
+        _ => changes.directive(&[b"dhcp", name, family, b"ask", asker, b"renew", keeper]),
     }
-    for (word, program) in [(&b" ask "[..], asks), (b" renew ", renews)] {
-        if !program.is_empty() {
-            out.extend(word);
-            out.extend(program);
-        }
-    }
-    out.push(b'\n');
 }

@@ -43,8 +43,10 @@ fn client(fixture: &Fixture, links: &[Link]) -> (DhcpClient, String) {
     };
     let facts = Facts::read(&root, wanted);
     let plan = Plan { links, ..EMPTY };
+    let mut changes = Changes::new(&arena);
+    dhcp::name_programs(&arena, &plan, facts.network.unwrap(), &mut changes);
     let mut text = arena.vector();
-    dhcp::write(&mut text, &arena, &plan, facts.network.unwrap());
+    changes.write(&mut text);
     let text = String::from_utf8(text.to_vec()).unwrap();
     (dhcp::client(&plan, facts.network), text)
 }

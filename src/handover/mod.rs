@@ -60,6 +60,7 @@ pub fn render<'a>(
         let rendered = render_manager(arena, bound, enabled.manager, network, access, changes);
         report(rendered, name, changes);
     }
+    dhcp::name_programs(arena, plan, network, changes);
     let rendered = match (dhcp::client(plan, Some(network)), network.networkd) {
         (DhcpClient::Networkd, Ok(Networkd::Installed(unit))) => {
             networkd::render_for_dhcp(arena, bound, unit, changes)
