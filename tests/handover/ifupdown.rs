@@ -9,7 +9,17 @@ use crate::two_nics::*;
 #[test]
 #[ignore = "boots a machine"]
 fn stanzas_of_the_root() {
-    let (machine, key) = machine(Image::With("ifupdown"), &TWO_NICS);
+    stanzas_of("ifupdown");
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn stanzas_of_debian13() {
+    stanzas_of("trixie-ifupdown");
+}
+
+fn stanzas_of(image: &'static str) {
+    let (machine, key) = machine(Image::With(image), &TWO_NICS);
     let mut running = machine.start();
     let mut login = running.login("root", 1, &key);
 

@@ -22,6 +22,7 @@ mod networkd;
 mod none;
 mod parameters;
 mod reachability;
+mod shared_gateway;
 mod sysvinit;
 mod two_nics;
 

@@ -8,7 +8,17 @@ use crate::two_nics::*;
 #[test]
 #[ignore = "boots a machine"]
 fn alone() {
-    let (machine, key) = machine(Image::With("network-manager"), &TWO_NICS);
+    alone_in("network-manager");
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn alone_on_debian13() {
+    alone_in("trixie-network-manager");
+}
+
+fn alone_in(image: &'static str) {
+    let (machine, key) = machine(Image::With(image), &TWO_NICS);
     let mut running = machine.start();
     let mut login = running.login("root", 1, &key);
 

@@ -8,8 +8,18 @@ use crate::two_nics::*;
 #[test]
 #[ignore = "boots a machine"]
 fn alone() {
-    let (machine, key) = machine(Image::With("networkd"), &TWO_NICS);
-    // Debian 12 has no resolved unless asked to.
+    alone_in("networkd");
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn alone_on_debian13() {
+    alone_in("trixie-networkd");
+}
+
+fn alone_in(image: &'static str) {
+    let (machine, key) = machine(Image::With(image), &TWO_NICS);
+    // Debian has no resolved unless asked to.
     let mut running = machine
         .edit("rm /etc/systemd/system/sysinit.target.wants/systemd-resolved.service")
         .start();

@@ -242,6 +242,10 @@ pub fn route(route: &Value) -> String {
     if let Some(metric) = route["metric"].as_u64() {
         line += &format!(" metric {metric}");
     }
+    // Two of one metric are one route to the kernel.
+    for hop in route["nexthops"].as_array().into_iter().flatten() {
+        line += &format!(" via {} dev {}", text(&hop["gateway"]), text(&hop["dev"]));
+    }
     for flag in route["flags"].as_array().into_iter().flatten() {
         line += &format!(" {}", text(flag));
     }
