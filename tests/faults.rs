@@ -498,7 +498,8 @@ impl Machine {
         let below = |top: &str| !differ.iter().any(|path| path.starts_with(top));
         let keys = |path: &str| same(&format!("root{path}")) || tmpfiles_writes(&state.files, path);
         let network = state.addresses == good.addresses && state.network == good.network;
-        let network_manager = below("run/NetworkManager/system-connections");
+        let network_manager =
+            below("run/NetworkManager/system-connections") && below("run/NetworkManager/conf.d");
         let devices = below("run/NetworkManager/devices");
         let steps = [
             (Step::Keys, serves_keys(&state.files)),

@@ -214,6 +214,11 @@ fn network_manager() {
         fixture.text("/run/NetworkManager/devices/2"),
         "[device]\nmanaged=true\nconnection-uuid=6f6e6563-6f6e-8465-b874-02000a120101\n"
     );
+    assert_eq!(
+        fixture.text("/run/NetworkManager/conf.d/onecontext.conf"),
+        "# Made by onecontext: default routes keep their metrics.\n\
+         [connectivity]\nenabled=false\n"
+    );
     // It makes resolv.conf itself.
     assert!(!fixture.has("etc/resolv.conf"));
 }

@@ -15,6 +15,15 @@ use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 
 const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
 
+/// Its configuration for this boot: after /usr/lib, before /etc, where who sets
+/// "enabled" wins (NetworkManager.conf(5)).
+const SETTINGS: &[u8] = b"/run/NetworkManager/conf.d/onecontext.conf";
+
+/// Where the image names a page for the connectivity check, a NIC that has not
+/// reached it, or not yet, gets 20,000 on top of the metric of its default route.
+const TO_KEEP_METRICS: &[u8] = b"# Made by onecontext: default routes keep their metrics.\n\
+    [connectivity]\nenabled=false\n";
+
 /// What NetworkManager keeps of a device for its own next start, by the
 /// device's number (NetworkManager: src/core/nm-config.c).
 const STATES: &[u8] = b"/run/NetworkManager/devices/";
@@ -26,6 +35,10 @@ pub fn render<'a>(
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let plan = bound.plan;
+    let mut routes = links(bound).flat_map(|on| on.link.routes);
+    if routes.any(|route| route.destination.is_default()) {
+        changes.run_file(SETTINGS, TO_KEEP_METRICS)?;
+    }
     for on in links(bound) {
         let link = on.link;
         let Some(matched_by) = matched_by(*on) else {
