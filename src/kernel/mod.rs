@@ -535,9 +535,9 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
         self.message.routes();
         let listed = self.list("list the routes: RTM_GETROUTE", &mut |reply| {
-            if let Some((index, route)) = reply.route() {
+            let _ = reply.routes(&mut |index, route| {
                 routes.insert(index, format(arena, &by_itself(&route)));
-            }
+            });
         });
         if !listed {
             return;

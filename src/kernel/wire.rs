@@ -250,12 +250,6 @@ impl Message {
     /// address, and marked as DHCP's.
     pub fn new_route(&mut self, index: u32, route: &Route, lease: Option<&Lease>) {
         let v4 = route.destination.address.is_ipv4();
-        // IPv6 makes a route of the same metric a further next hop by itself.
-        let operation = if v4 {
-            Operation::Append
-        } else {
-            Operation::Create
-        };
         let scope = match route.gateway {
             None if v4 => nl::rt_scope_t::RT_SCOPE_LINK,
             _ => nl::rt_scope_t::RT_SCOPE_UNIVERSE,
@@ -265,7 +259,9 @@ impl Message {
             None => nl::RTPROT_STATIC,
         };
         let flags = if route.onlink { nl::RTNH_F_ONLINK } else { 0 };
-        self.begin(nl::RTM_NEWROUTE as u32, operation);
+        // Another route of the same metric stays: before this one, or in IPv6 as
+        // another next hop.
+        self.begin(nl::RTM_NEWROUTE as u32, Operation::Append);
         self.put(&[
             family(route.destination.address),
             route.destination.length,
@@ -419,9 +415,11 @@ impl<'b> Reply<'b> {
         ))
     }
 
-    /// The route of the main table in an answer to [`Message::routes`], with
-    /// its link.
-    pub fn route(&self) -> Option<(u32, Route)> {
+    /// Hands over the routes of the main table in an answer to
+    /// [`Message::routes`], each with its link. The kernel lists those that are
+    /// next hops of one as one (RTA_MULTIPATH, struct rtnexthop in
+    /// linux/rtnetlink.h). `None`: there is no more that makes sense.
+    pub fn routes(&self, each: &mut dyn FnMut(u32, Route)) -> Option<()> {
         const MAIN: u32 = nl::rt_class_t::RT_TABLE_MAIN as u32;
         if self.kind != nl::RTM_NEWROUTE as u32 {
             return None;
@@ -451,7 +449,17 @@ impl<'b> Reply<'b> {
             onlink: u32_at(self.body, 8)? & nl::RTNH_F_ONLINK != 0,
             metric: number(nl::rtattr_type_t::RTA_PRIORITY).unwrap_or(0),
         };
-        Some((number(nl::rtattr_type_t::RTA_OIF)?, route))
+        if let Some(index) = number(nl::rtattr_type_t::RTA_OIF) {
+            each(index, route);
+        }
+        let mut hops = get(nl::rtattr_type_t::RTA_MULTIPATH).unwrap_or_default();
+        loop {
+            let (hop, rest) = split_aligned(hops, u16_at(hops, 0)?.into())?;
+            let gateway = attribute(hop.get(8..)?, nl::rtattr_type_t::RTA_GATEWAY as u32);
+            let gateway = gateway.and_then(ip_of);
+            each(u32_at(hop, 4)?, Route { gateway, ..route });
+            hops = rest;
+        }
     }
 }
 

@@ -61,7 +61,7 @@ pub fn netlink(bytes: &[u8]) {
         if let Some(device) = answer.link() {
             assert!(device.name.len() <= bytes.len());
         }
-        let _ = (answer.address(), answer.route());
+        let _ = (answer.address(), answer.routes(&mut |_, _| {}));
     }
 }
 

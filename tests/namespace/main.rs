@@ -136,6 +136,45 @@ fn nics_are_found_by_mac_and_not_by_what_sits_on_them() {
     );
 }
 
+/// Both stay, though they differ in the NIC alone: in IPv6 as next hops of one.
+#[test]
+fn default_routes_of_one_metric() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    guest.nic("ens3", "02:00:00:00:00:01");
+    guest.nic("ens4", "02:00:00:00:00:02");
+    let context = format!(
+        "ETH0_GATEWAY=10.0.0.254\nETH0_IP=10.0.0.1\nETH0_IP6=2001:db8::a\n\
+         ETH0_IP6_GATEWAY=2001:db8::1\nETH0_MAC=02:00:00:00:00:01\nETH0_METRIC=7\n\
+         ETH1_GATEWAY=10.0.0.254\nETH1_IP=10.0.0.2\nETH1_IP6=2001:db8::b\n\
+         ETH1_IP6_GATEWAY=2001:db8::1\nETH1_MAC=02:00:00:00:00:02\nETH1_METRIC=7\n\
+         SSH_PUBLIC_KEY='{KEY}'"
+    );
+    // The second time they are there.
+    for _ in 0..2 {
+        let (status, log) = guest.apply(&context);
+        assert_eq!(status, 1, "of the warning: {log}");
+        assert!(log.contains("has the same metric"), "{log}");
+        assert!(!log.contains("the kernel does not have"), "{log}");
+        assert_eq!(
+            routes("-4"),
+            [
+                "default via 10.0.0.254 dev ens3 metric 7",
+                "default via 10.0.0.254 dev ens4 metric 7"
+            ]
+        );
+        let ipv6 = json("-6 route show default");
+        let hops = ipv6[0]["nexthops"].as_array().unwrap().iter();
+        let hops = hops.map(|hop| (hop["gateway"].as_str(), hop["dev"].as_str()));
+        let gateway = Some("2001:db8::1");
+        assert_eq!(
+            hops.collect::<Vec<_>>(),
+            [(gateway, Some("ens3")), (gateway, Some("ens4"))]
+        );
+    }
+}
+
 #[test]
 fn without_macs_names_count_and_then_positions() {
     let Some(mut guest) = Guest::new() else {
