@@ -173,6 +173,53 @@ fn networkd() {
     assert!(!fixture.has(&file("eth3")), "skipped");
 }
 
+/// networkd 257 would wait for a gateway of such a network without an end.
+#[test]
+fn networkd_with_a_network_of_two_links() {
+    let routes = [
+        route("0.0.0.0/0", "10.18.1.254", false, 0),
+        route("::/0", "2001:db8::1", false, 1024),
+        route("2001:db8:9::/48", "fe80::1", false, 1024),
+    ];
+    for (second, expected) in [("2001:db8::b/64", true), ("2001:db8:0:1::b/64", false)] {
+        // A second address in its own network is nobody else's.
+        let addresses = [
+            prefix("10.18.1.1/24"),
+            prefix("2001:db8::a/64"),
+            prefix("2001:db8::c/64"),
+        ];
+        let second = [prefix("10.18.1.2/24"), prefix(second)];
+        let links = [
+            Link {
+                addresses: &addresses,
+                routes: &routes,
+                ..LINK
+            },
+            Link {
+                name: LinkName::Eth(1),
+                mac: Some(Mac([2, 0, 0x0a, 0x12, 2, 1])),
+                addresses: &second,
+                routes: &routes[1..2],
+                ..LINK
+            },
+        ];
+        let plan = Plan {
+            links: &links,
+            ..EMPTY
+        };
+        let fixture = root_with(NETWORKD);
+        hand_over(&fixture, &plan);
+        for name in ["eth0", "eth1"] {
+            let path = format!("/run/systemd/network/05-onecontext-{name}.network");
+            let text = fixture.text(&path);
+            let on_link = text.matches("GatewayOnLink=yes\n").count();
+            assert_eq!(on_link, usize::from(expected), "{text}");
+            let global = text.contains("Gateway=2001:db8::1\nGatewayOnLink=yes\n");
+            assert_eq!(global, expected, "{text}");
+        }
+    }
+}
+
 #[test]
 fn network_manager() {
     let fixture = root_with(NETWORK_MANAGER);

@@ -3,14 +3,16 @@
 //! that counts, wherever it is; `05-` is before what distributions, netplan and
 //! cloud-init write.
 
+use core::net::IpAddr;
+
 use super::render::{HEAD, Id, fill, is_v4, links};
-use crate::base::arena::Arena;
+use crate::base::arena::{Arena, Set};
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::Changes;
 use crate::image::networkd::ENABLED_FOR_THIS_BOOT;
 use crate::plan::bound::{BoundLink, BoundPlan};
-use crate::plan::{Ipv4Method, Ipv6Method, Route};
+use crate::plan::{Ipv4Method, Ipv6Method, Prefix, Route};
 
 const FOLDER: &[u8] = b"/run/systemd/network/05-";
 
@@ -20,8 +22,12 @@ pub fn render<'a>(
     bound: &BoundPlan,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
+    let setting = Setting {
+        for_dhcp: false,
+        is_shared: is_shared(arena, bound),
+    };
     for on in links(bound) {
-        write_file(arena, on, false, changes)?;
+        write_file(arena, on, setting, changes)?;
     }
     Ok(())
 }
@@ -37,8 +43,12 @@ pub fn render_for_dhcp<'a>(
 ) -> Result<(), Error> {
     let done = b"systemd-networkd is not enabled in this image: enabled for this boot";
     changes.run_symlink(ENABLED_FOR_THIS_BOOT, unit, done)?;
+    let setting = Setting {
+        for_dhcp: true,
+        is_shared: false,
+    };
     for on in links(bound).filter(|on| on.link.is_by_dhcp()) {
-        write_file(arena, on, true, changes)?;
+        write_file(arena, on, setting, changes)?;
     }
     let mut text = arena.vector();
     fill!(&mut text, HEAD);
@@ -50,31 +60,60 @@ pub fn render_for_dhcp<'a>(
     )
 }
 
+/// What a file says for reasons that are not its link's own.
+#[derive(Clone, Copy)]
+struct Setting {
+    /// The link has a lease already, and networkd shall have the same one: nothing
+    /// is dropped before the server has confirmed that.
+    for_dhcp: bool,
+    /// See [`is_shared`].
+    is_shared: bool,
+}
+
 fn write_file<'a>(
     arena: &'a Arena,
     on: &BoundLink,
-    for_dhcp: bool,
+    setting: Setting,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let id = format(arena, &Id(on.link.name));
     let path = arena.concat(&[FOLDER, id, b".network"]);
     let mut text = arena.vector();
-    write(&mut text, arena, *on, for_dhcp);
+    write(&mut text, arena, *on, setting);
     changes.run_file(path, text.finish())
+}
+
+/// Whether two links have an address in one IPv6 network. networkd 257 (not 252 and
+/// not 262) knows the route to it of one link alone. For the other one it waits
+/// without an end until a gateway there can be reached, and with it whoever waits to
+/// be online; unless the gateway is on the link all the same. The kernel's routes
+/// stay as they are.
+fn is_shared(arena: &Arena, bound: &BoundPlan) -> bool {
+    let mut seen = Set::new(arena);
+    let mut is_of_another = |number: u32, address: &Prefix| {
+        let network = format(arena, &address.network());
+        // Of one link a network counts once.
+        seen.insert(number, network) && !seen.insert(0, network)
+    };
+    links(bound).zip(1u32..).any(|(on, number)| {
+        let mut ipv6 = on.link.addresses.iter().filter(|address| !is_v4(address));
+        ipv6.any(|address| is_of_another(number, address))
+    })
 }
 
 /// The same as the module `kernel` gives to the link, so that networkd finds
 /// everything done (tried with 252): its routes are of the protocol "static",
 /// and without Metric= it takes the metrics that the plan calls usual.
-///
-/// `for_dhcp`: it has a lease already, and networkd shall have the same one, so
-/// nothing is dropped before the server has confirmed that.
 fn write(
     text: &mut Text,
     arena: &Arena,
     BoundLink { link, device, .. }: BoundLink,
-    for_dhcp: bool,
+    setting: Setting,
 ) {
+    let Setting {
+        for_dhcp,
+        is_shared,
+    } = setting;
     fill!(text, HEAD);
     match (link.mac, device) {
         // VLANs and bridges have the MAC of a NIC below them; NICs alone have
@@ -140,7 +179,11 @@ fn write(
             None if v4 => fill!(text, "Scope=link\n"),
             None => {}
         }
-        if route.onlink {
+        let onlink = match route.gateway {
+            Some(IpAddr::V6(gateway)) if is_shared => !gateway.is_unicast_link_local(),
+            _ => route.onlink,
+        };
+        if onlink {
             fill!(text, "GatewayOnLink=yes\n");
         }
         if route.metric != Route::default_metric(v4) {
