@@ -92,7 +92,7 @@ pub fn dhcp(bytes: &[u8]) {
 /// The files of a disk, split at the first NUL: the whole way to the plan and
 /// its text form, which stays one directive a line.
 pub fn plan(bytes: &[u8]) {
-    const DIRECTIVES: [&[u8]; 11] = [
+    const DIRECTIVES: [&[u8]; 14] = [
         b"context ",
         b"hostname ",
         b"link ",
@@ -101,6 +101,9 @@ pub fn plan(bytes: &[u8]) {
         b"dns ",
         b"search ",
         b"user ",
+        b"shell ",
+        b"sudo ",
+        b"password ",
         b"key ",
         b"script ",
         b"warning ",

@@ -173,7 +173,9 @@ fn write_headers(out: &mut [u8]) {
         *checksum = !(sum.wrapping_add(sum >> 16) as u16);
     }
     for (place, word) in out.chunks_exact_mut(2).zip(ip) {
-        place.copy_from_slice(&word.to_be_bytes());
+        for (byte, value) in place.iter_mut().zip(word.to_be_bytes()) {
+            *byte = value;
+        }
     }
 }
 
