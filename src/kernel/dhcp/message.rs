@@ -172,10 +172,9 @@ fn write_headers(out: &mut [u8]) {
     if let Some(checksum) = ip.get_mut(5) {
         *checksum = !(sum.wrapping_add(sum >> 16) as u16);
     }
-    for (place, word) in out.chunks_exact_mut(2).zip(ip) {
-        for (byte, value) in place.iter_mut().zip(word.to_be_bytes()) {
-            *byte = value;
-        }
+    let bytes = ip.into_iter().flat_map(u16::to_be_bytes);
+    for (place, byte) in out.iter_mut().zip(bytes) {
+        *place = byte;
     }
 }
 
