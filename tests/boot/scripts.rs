@@ -110,6 +110,7 @@ fn opennebula_scripts(image: Image) -> (Running, Login) {
     (running, login)
 }
 
+/// Whether nothing of /run may be executed: our folder is, all the same.
 fn assert_noexec(login: &mut Login, expected: bool) {
     let options = login.run("findmnt -n -o OPTIONS /run");
     assert_eq!(options.contains("noexec"), expected, "{options}");
@@ -127,6 +128,12 @@ fn opennebula_initramfs_tools() {
 fn opennebula_dracut() {
     let (_running, mut login) = opennebula_scripts(Image::Dracut);
     assert_noexec(&mut login, false);
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn opennebula_debian13() {
+    opennebula_scripts(Image::Debian13Dracut);
 }
 
 /// A site's own init.sh, which reads the files beside it, and is given the

@@ -150,6 +150,12 @@ fn is_kept_dracut_without_systemd() {
 
 #[test]
 #[ignore = "boots a machine"]
+fn is_kept_debian13() {
+    is_kept(Image::Debian13InitramfsTools);
+}
+
+#[test]
+#[ignore = "boots a machine"]
 fn ends_initramfs_tools() {
     is_told_that_it_ends(Image::InitramfsTools);
 }
