@@ -14,7 +14,7 @@ use crate::image::config::CloudInit;
 use crate::image::facts::{Facts, Wanted};
 use crate::image::logins::LoginFacts;
 use crate::image::users::WantedAccount;
-use crate::plan::{Link, Plan};
+use crate::plan::{Link, Plan, SudoRule};
 
 impl<'a> Files<'a> for Disk<'a> {
     fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
@@ -87,7 +87,7 @@ pub fn login_facts<'a>(root: &Root<'a>, plan: &Plan) -> Result<&'a LoginFacts<'a
     let account = WantedAccount {
         user: plan.user,
         shell: plan.login.shell,
-        sudo: plan.login.sudo,
+        sudo: plan.login.sudo != SudoRule::None,
         password: plan.login.password.map(|(user, _)| user),
     };
     LoginFacts::read(root, names.finish(), !plan.keys.is_empty(), &account)

@@ -3,7 +3,7 @@ use super::base64::decode;
 use super::state::Context;
 use super::values::{is_no, is_yes};
 use super::variables::Variable;
-use crate::plan::{Login, Password};
+use crate::plan::{Login, Password, SudoRule};
 
 /// The first that is set counts, as in one-apps.
 const PASSWORDS: &str = "CRYPTED_PASSWORD_BASE64 PASSWORD_BASE64 CRYPTED_PASSWORD PASSWORD";
@@ -23,7 +23,11 @@ pub fn read<'a>(
         login.shell = shell(context);
     }
     if user.is_some_and(|user| user != b"root") {
-        login.sudo = switch(context, "USERNAME_SUDO GRANT_SUDO", true);
+        login.sudo = match switch(context, "USERNAME_SUDO GRANT_SUDO") {
+            None => SudoRule::ByDefault,
+            Some(true) => SudoRule::Asked,
+            Some(false) => SudoRule::None,
+        };
     }
     if let Some(owner) = owner {
         login.password = password(context).map(|password| (owner, password));
@@ -51,22 +55,21 @@ fn shell<'a>(context: &mut Context<'a>) -> Option<&'a [u8]> {
     Some(shell)
 }
 
-/// Yes or no. Any other word is no, which gives nobody anything.
-fn switch(context: &mut Context, names: &str, unset: bool) -> bool {
-    let Some(variable) = context.variables.machine().get(names) else {
-        return unset;
-    };
+/// Yes or no, if the context says. Any other word is no, which gives nobody
+/// anything.
+fn switch(context: &mut Context, names: &str) -> Option<bool> {
+    let variable = context.variables.machine().get(names)?;
     let yes = is_yes(variable.value);
     if !yes && !is_no(variable.value) {
         context.remark(variable, "neither YES nor NO, taken for NO");
     }
-    yes
+    Some(yes)
 }
 
 fn password<'a>(context: &mut Context<'a>) -> Option<Password<'a>> {
     let machine = context.variables.machine();
     let Some(variable) = machine.get(PASSWORDS) else {
-        let reset = switch(context, "USERNAME_PASSWORD_RESET", false);
+        let reset = switch(context, "USERNAME_PASSWORD_RESET") == Some(true);
         return reset.then_some(Password::Locked);
     };
     match of_variable(context, variable) {

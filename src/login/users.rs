@@ -11,14 +11,14 @@ use super::ownership::Existing;
 use super::tmpfiles;
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::{Text, cut, lines, split};
+use crate::base::text::{Text, cut, format, lines, split};
 use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
 use crate::image::ResolvedPath;
 use crate::image::key_file::{Home, SHARED_HOME};
 use crate::image::logins::LoginFacts;
 use crate::image::passwd::User;
 use crate::image::users::{Init, NewUser, Sudo, UserFacts, UserMaker};
-use crate::plan::{Password, Plan};
+use crate::plan::{Password, Plan, SudoRule};
 
 const SCRIPT: &[u8] = b"/run/onecontext/users";
 /// For systemd-tmpfiles, after the user was made: hence not in /run/tmpfiles.d.
@@ -124,7 +124,13 @@ pub fn decide<'a>(
     }
     if let Err(reason) = task.sudo(plan, is_there, changes) {
         let user = plan.user.unwrap_or(b"onecontext");
-        changes.problem("sudo for user", user, reason);
+        match plan.login.sudo {
+            // Nobody may miss it.
+            SudoRule::ByDefault => {
+                changes.note(&[b"no sudo for user ", user, b": ", format(arena, &reason)]);
+            }
+            SudoRule::Asked | SudoRule::None => changes.problem("sudo for user", user, reason),
+        }
     }
     if let Some((user, password)) = plan.login.password
         && (is_there || plan.user != Some(user))
@@ -271,7 +277,10 @@ impl<'a> Task<'_, 'a> {
         let found = self.account.sudoers;
         let content = found.content;
         let is_ours = content.is_some_and(|file| file.content.starts_with(MARK));
-        let Some(user) = plan.user.filter(|_| plan.login.sudo && is_there) else {
+        let Some(user) = plan
+            .user
+            .filter(|_| plan.login.sudo != SudoRule::None && is_there)
+        else {
             return match is_ours {
                 true => self.remove_rule(changes),
                 false => Ok(()),

@@ -5,7 +5,7 @@ use super::*;
 use crate::changeset::Policy;
 use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 use crate::image::users::WantedAccount;
-use crate::plan::{Key, Login, Password};
+use crate::plan::{Key, Login, Password, SudoRule};
 
 const SCRIPT: &str = "/run/onecontext/users";
 const PASSWORDS: &str = "/run/onecontext/passwords";
@@ -71,7 +71,7 @@ fn run(fixture: &Fixture, policy: Policy, user: &str, keys: &[&str], login: Logi
     let account = WantedAccount {
         user: plan.user,
         shell: plan.login.shell,
-        sudo: plan.login.sudo,
+        sudo: plan.login.sudo != SudoRule::None,
         password: plan.login.password.map(|(user, _)| user),
     };
     fixture.apply(policy, |root, writer, report| {
@@ -88,7 +88,7 @@ fn auto(fixture: &Fixture, user: &str, keys: &[&str], login: Login) -> Vec<Strin
 }
 
 const SUDO: Login = Login {
-    sudo: true,
+    sudo: SudoRule::Asked,
     ..Login::NONE
 };
 
@@ -114,7 +114,7 @@ fn a_user_that_the_root_lacks_is_made() {
     let fixture = debian();
     let login = Login {
         shell: Some(b"/bin/zsh"),
-        sudo: true,
+        sudo: SudoRule::Asked,
         password: Some((b"bob", Password::Plain(b"hunter2:x"))),
     };
     let before = fixture.picture();
@@ -355,6 +355,26 @@ fn names_in_capitals_are_quoted_in_a_rule() {
     assert!(
         rule.ends_with("\n\"ALL\" ALL=(ALL:ALL) NOPASSWD: ALL\n"),
         "{rule}"
+    );
+}
+
+/// Nobody has asked for it: no problem of a root that cannot have it.
+#[test]
+fn a_rule_by_default_that_cannot_be_is_no_problem() {
+    let fixture = debian();
+    let by_default = Login {
+        sudo: SudoRule::ByDefault,
+        ..Login::NONE
+    };
+    let lines = run(&fixture, Policy::ReadOnly, "alice", &[], by_default);
+    assert_eq!(
+        lines,
+        ["no sudo for user alice: the root cannot be written, or is not to be: do it in the image"]
+    );
+    let lines = auto(&fixture, "alice", &[], by_default);
+    assert!(
+        lines.contains(&"wrote /run/onecontext/sudoers".into()),
+        "{lines:?}"
     );
 }
 

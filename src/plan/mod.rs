@@ -314,7 +314,7 @@ pub struct Login<'a> {
     /// The shell of USERNAME, where that user is made.
     pub shell: Option<&'a [u8]>,
     /// Whether USERNAME may become anybody by sudo(8), without a password.
-    pub sudo: bool,
+    pub sudo: SudoRule,
     /// A user, and what its password becomes.
     pub password: Option<(&'a [u8], Password<'a>)>,
 }
@@ -323,9 +323,20 @@ impl Login<'_> {
     /// Nothing.
     pub const NONE: Self = Login {
         shell: None,
-        sudo: false,
+        sudo: SudoRule::None,
         password: None,
     };
+}
+
+/// Whether a rule for sudo(8) is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SudoRule {
+    /// No.
+    None,
+    /// The context does not say; OpenNebula's own package then makes one.
+    ByDefault,
+    /// The context says so.
+    Asked,
 }
 
 /// What a password becomes. Never shown.

@@ -4,7 +4,7 @@
 use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
 use super::bound::{BoundLink, BoundPlan};
-use super::{Dialect, Ipv4Method, Ipv6Method, Link, LinkName, Password, Prefix, Route};
+use super::{Dialect, Ipv4Method, Ipv6Method, Link, LinkName, Password, Prefix, Route, SudoRule};
 use crate::base::text::{Escaped, Format, Ip, Text};
 
 impl BoundPlan<'_> {
@@ -53,7 +53,7 @@ impl BoundPlan<'_> {
             if let Some(shell) = plan.login.shell {
                 line(out, "shell", None, &Pair(user, shell));
             }
-            if plan.login.sudo {
+            if plan.login.sudo != SudoRule::None {
                 line(out, "sudo", None, &Plain(user));
             }
         }
