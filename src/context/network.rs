@@ -221,7 +221,14 @@ impl<'a> Network<'a> {
             if !taken.insert(route.metric, family(route.destination))
                 && let Some(name) = name
             {
-                let what = "another default route has the same metric, which of them is used is up to the kernel";
+                let what = match route.destination.address {
+                    IpAddr::V4(_) => {
+                        "another default route has the same metric, which of them is used is up to the kernel"
+                    }
+                    IpAddr::V6(_) => {
+                        "another IPv6 default route has the same metric, both are used"
+                    }
+                };
                 context
                     .warnings
                     .general(format(self.arena, &name), what, b"");
