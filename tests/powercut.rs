@@ -228,7 +228,10 @@ fn make(system: &FileSystem, disk: &Path, guest: &Guest) {
         ("passwd", passwd.as_str()),
         ("hostname", "image\n"),
         ("resolv.conf", "nameserver 192.0.2.1\n"),
-        ("hosts", "127.0.0.1 localhost\n127.0.1.1 web1\n"),
+        (
+            "hosts",
+            "127.0.0.1 localhost\n127.0.1.1 image # onecontext\n",
+        ),
     ] {
         fs::write(root.join("etc").join(name), text).unwrap();
     }
