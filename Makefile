@@ -5,7 +5,7 @@ DESTDIR =
 
 CARGO = cargo
 BINARY = target/release/onecontext
-SHELL_SCRIPTS = dracut/50onecontext/*.sh \
+SHELL_SCRIPTS = dracut/*/*.sh \
 	initramfs-tools/hooks/* initramfs-tools/scripts/*/* \
 	tests/setup.sh tests/boots tests/support/boots.sh tests/matrix \
 	tests/images/build tests/images/bake tests/images/convert \
@@ -27,6 +27,12 @@ install: ## install below DESTDIR, with PREFIX (/usr)
 		dracut/50onecontext/module-setup.sh dracut/50onecontext/onecontext.sh
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50onecontext \
 		dracut/50onecontext/onecontext.service
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/99onecontext-early \
+		dracut/99onecontext-early/module-setup.sh dracut/99onecontext-early/onecontext-early.sh
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/99onecontext-early \
+		dracut/99onecontext-early/onecontext-early.service
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/init-premount \
+		initramfs-tools/scripts/init-premount/onecontext
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/hooks \
 		initramfs-tools/hooks/onecontext
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/init-bottom \

@@ -1,14 +1,7 @@
 //! `onecontext apply`: a boot, from the disk to the report.
-use core::ffi::CStr;
-
-use rustix::fd::OwnedFd;
-use rustix::fs::{Access, AtFlags, CWD, Mode as Bits, OFlags, accessat, openat};
-use rustix::io::Errno;
-use ufmt::uwrite;
-
 use crate::banner;
 use crate::base::arena::Arena;
-use crate::base::log::{Console, Level, Report};
+use crate::base::log::{Console, Report};
 use crate::base::output::Streams;
 use crate::base::progress::Progress;
 use crate::base::text::Text;
@@ -20,7 +13,7 @@ use crate::disk::wait::Wait;
 use crate::disk::{Search, SystemPaths};
 use crate::handover;
 use crate::image::Root;
-use crate::image::facts::{Facts, NetworkFacts};
+use crate::image::facts::Facts;
 use crate::image::managers::Managers;
 use crate::inspect;
 use crate::kernel::{self, Machine};
@@ -28,6 +21,7 @@ use crate::load;
 use crate::login;
 use crate::plan::Plan;
 use crate::plan::bound::{BoundPlan, DhcpClient};
+use crate::plan::early::EarlyDevice;
 
 /// Applies the context to the running kernel and to a root; with `dry_run`
 /// writes into `out` what would be done. `progress` is told of each step.
@@ -74,10 +68,25 @@ pub fn apply<'a>(
         }
         _ => None,
     };
+    let early = match &root {
+        Some(root) => load::early_devices(root, &mut report),
+        None => &[],
+    };
     let bound = plan.as_ref().map(|plan| {
-        say_warnings(plan, &mut report);
+        load::say_warnings(plan, &mut report);
         let network = facts.as_ref().and_then(|facts| facts.network);
-        set_up_network(arena, plan, &parameters, network, options, &mut report)
+        let dhcp = handover::dhcp::client(plan, network);
+        let managers = network.map(|network| &network.managers);
+        let routers = managers.is_some_and(Managers::handle_router_advertisements);
+        let machine = Machine::open(dhcp, routers, early, &mut report);
+        set_up_network(
+            arena,
+            plan,
+            &machine,
+            &parameters,
+            options.dry_run,
+            &mut report,
+        )
     });
     let Some(root) = root else {
         return Status::Wrong;
@@ -85,7 +94,7 @@ pub fn apply<'a>(
     let known = bound.as_ref().zip(facts.as_ref());
     if !options.dry_run {
         if let Some((bound, facts)) = known {
-            write_files(bound, &root, facts, &parameters, &mut report);
+            write_files(bound, &root, facts, early, &parameters, &mut report);
         }
         write_report(arena, bound.as_ref(), &root, &parameters, &mut report);
         report.finish();
@@ -111,38 +120,27 @@ fn open_root<'a>(
         .ok()
 }
 
-fn say_warnings<'a>(plan: &Plan<'a>, report: &mut Report<'a>) {
-    for warning in plan.warnings() {
-        let mut line = report.line();
-        uwrite!(line, "{}", *warning);
-        report.say(Level::Problem, line);
-    }
-}
-
 /// Sets up the kernel's network and host name, as far as the parameters say so,
 /// and finds the devices of the links.
 fn set_up_network<'p, 'a>(
     arena: &'a Arena,
     plan: &'p Plan<'a>,
+    machine: &Machine,
     parameters: &Parameters,
-    facts: Option<&NetworkFacts>,
-    options: &Apply,
+    dry_run: bool,
     report: &mut Report<'a>,
 ) -> BoundPlan<'p> {
     report.begin("set up", b"the network");
-    let dhcp = handover::dhcp::client(plan, facts);
-    let managers = facts.map(|facts| &facts.managers);
-    let machine = machine(dhcp, managers, report);
-    if options.dry_run {
-        return kernel::find(arena, plan, &machine, report);
+    if dry_run {
+        return kernel::find(arena, plan, machine, report);
     }
     kernel::set_hostname(plan, report);
     if parameters.network.kernel() {
         let mut wait = Wait::seconds(parameters.wait);
-        let mut wait = || udev_is_busy() && wait.sleep();
-        kernel::apply(arena, plan, &machine, &mut wait, report)
-    } else if dhcp != DhcpClient::Alone {
-        kernel::find(arena, plan, &machine, report)
+        let mut wait = || SystemPaths::SYSTEM.udev_is_busy() && wait.sleep();
+        kernel::apply(arena, plan, machine, &mut wait, report)
+    } else if machine.dhcp != DhcpClient::Alone {
+        kernel::find(arena, plan, machine, report)
     } else {
         BoundPlan::unbound(arena, plan)
     }
@@ -153,6 +151,7 @@ fn write_files<'a>(
     bound: &BoundPlan,
     root: &Root<'a>,
     facts: &Facts<'a>,
+    early: &[EarlyDevice],
     parameters: &Parameters,
     report: &mut Report<'a>,
 ) {
@@ -163,7 +162,8 @@ fn write_files<'a>(
         login::decide(root.arena(), bound.plan, logins, access, changes)
     });
     writer.apply(report, |access, changes| {
-        handover::render(root.arena(), bound, facts, access, changes)
+        handover::render(root.arena(), bound, facts, access, changes);
+        handover::clear_early(root.arena(), early, changes);
     });
     writer.finish(report);
 }
@@ -184,35 +184,4 @@ fn write_report<'a>(
             }
         }
     });
-}
-
-/// The running system, as far as it is there.
-fn machine(dhcp: DhcpClient, managers: Option<&Managers>, report: &mut Report) -> Machine {
-    let mut open = |path: &CStr| -> Option<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match openat(CWD, path, flags, Bits::empty()) {
-            Ok(directory) => Some(directory),
-            Err(Errno::NOENT) => None,
-            Err(errno) => {
-                report.problem("open", path.to_bytes(), errno);
-                None
-            }
-        }
-    };
-    Machine {
-        ipv6_conf: open(c"/proc/sys/net/ipv6/conf"),
-        sys_net: open(c"/sys/class/net"),
-        dhcp,
-        routers_managed: managers.is_some_and(Managers::handle_router_advertisements),
-    }
-}
-
-fn udev_is_busy() -> bool {
-    accessat(
-        CWD,
-        SystemPaths::SYSTEM.queue,
-        Access::EXISTS,
-        AtFlags::empty(),
-    )
-    .is_ok()
 }

@@ -4,6 +4,7 @@ use core::ffi::CStr;
 /// What `--help` prints, and, to standard error, every wrong usage.
 pub const USAGE: &str = "\
 usage: onecontext apply --root DIR [--run DIR] [--context PATH] [--dry-run]
+       onecontext apply --early [--context PATH] [--dry-run]
        onecontext plan  [PATH] [--root DIR]
        onecontext check [PATH] [--root DIR]
        onecontext --help | --version
@@ -19,6 +20,7 @@ name, SSH keys.
            without it the context disk is looked for
   --root   the mounted root of the machine
   --run    the directory that becomes its /run; /run if not given
+  --early  there is no root yet: set up the initramfs itself
   --dry-run  print the plan, with the devices it would be applied to
 
 Exit status: 0 done, 1 something is wrong or could not be applied, 2 usage,
@@ -41,8 +43,10 @@ pub enum Status {
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// `apply`
+    /// `apply --root`
     Apply(Apply<'a>),
+    /// `apply --early`
+    ApplyEarly(ApplyEarly<'a>),
     /// `plan`
     Plan(Inspect<'a>),
     /// `check`
@@ -62,6 +66,17 @@ pub struct Apply<'a> {
     pub run: &'a CStr,
     /// `--context`
     pub context: Option<&'a CStr>,
+    /// `--dry-run`
+    pub dry_run: bool,
+}
+
+/// The options of `apply --early`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApplyEarly<'a> {
+    /// `--context`
+    pub context: Option<&'a CStr>,
+    /// `--ip`: what initramfs-tools has as its variable IP.
+    pub ip: Option<&'a CStr>,
     /// `--dry-run`
     pub dry_run: bool,
 }
@@ -107,26 +122,36 @@ fn misuse<'a, T>(what: &'static str, argument: &'a CStr) -> Result<T, Misuse<'a>
 type ArgumentList<'i, 'a> = &'i mut dyn Iterator<Item = &'a CStr>;
 
 fn apply<'a>(arguments: ArgumentList<'_, 'a>) -> Result<Command<'a>, Misuse<'a>> {
-    let (mut root, mut run, mut context, mut dry_run) = (None, c"/run", None, false);
+    let (mut root, mut run, mut context, mut ip) = (None, None, None, None);
+    let (mut early, mut dry_run) = (false, false);
     while let Some(argument) = arguments.next() {
         match argument.to_bytes() {
             b"--help" | b"-h" => return Ok(Command::Help),
             b"--root" => root = Some(value(arguments, argument)?),
-            b"--run" => run = value(arguments, argument)?,
+            b"--run" => run = Some(value(arguments, argument)?),
+            b"--early" => early = true,
+            b"--ip" => ip = Some(value(arguments, argument)?),
             b"--context" => context = Some(value(arguments, argument)?),
             b"--dry-run" => dry_run = true,
             other if is_option(other) => return misuse("unknown option", argument),
             _ => return misuse("unexpected argument", argument),
         }
     }
-    match root {
-        Some(root) => Ok(Command::Apply(Apply {
+    match (early, root, run, ip) {
+        (true, None, None, ip) => Ok(Command::ApplyEarly(ApplyEarly {
+            context,
+            ip,
+            dry_run,
+        })),
+        (true, ..) => misuse("apply --early takes no --root and no --run", c""),
+        (false, Some(root), run, None) => Ok(Command::Apply(Apply {
             root,
-            run,
+            run: run.unwrap_or(c"/run"),
             context,
             dry_run,
         })),
-        None => misuse("apply needs --root", c""),
+        (false, _, _, Some(_)) => misuse("--ip goes with --early", c""),
+        (false, None, ..) => misuse("apply needs --root, or --early", c""),
     }
 }
 
@@ -192,6 +217,21 @@ mod tests {
             read(&[c"apply", c"--root", c"/sysroot"]),
             Ok(Command::Apply(apply))
         );
+        let early = ApplyEarly {
+            context: Some(c"c"),
+            ip: Some(c"dhcp"),
+            dry_run: true,
+        };
+        let all = [
+            c"apply",
+            c"--ip",
+            c"dhcp",
+            c"--early",
+            c"--context",
+            c"c",
+            c"--dry-run",
+        ];
+        assert_eq!(read(&all), Ok(Command::ApplyEarly(early)));
         let apply = Apply {
             run: c"/r",
             context: Some(c"c"),
@@ -216,7 +256,17 @@ mod tests {
         for (arguments, what, argument) in [
             (&[][..], "a command is missing", c""),
             (&[c"frob"], "unknown command", c"frob"),
-            (&[c"apply"], "apply needs --root", c""),
+            (&[c"apply"], "apply needs --root, or --early", c""),
+            (
+                &[c"apply", c"--root", c"/", c"--ip", c"on"],
+                "--ip goes with --early",
+                c"",
+            ),
+            (
+                &[c"apply", c"--early", c"--root", c"/"],
+                "apply --early takes no --root and no --run",
+                c"",
+            ),
             (
                 &[c"apply", c"--root"],
                 "a value is missing after",

@@ -1,12 +1,16 @@
 //! The kernel parameters, from /proc/cmdline.
 use core::ffi::CStr;
 
+use rustix::fd::AsFd;
+use rustix::fs::{CWD, Mode as FileMode, OFlags, openat};
+use rustix::io::Errno;
 use ufmt::uwrite;
 
-use crate::base::arena::Arena;
+use crate::base::arena::{Arena, sort};
+use crate::base::error::Error;
 use crate::base::log::{Level, Report};
-use crate::base::proc;
-use crate::base::text::{c_str, cut, number};
+use crate::base::text::{Text, c_str, cut, number};
+use crate::base::{getdents, proc};
 use crate::changeset::Policy;
 
 /// What `onecontext=` says.
@@ -54,6 +58,17 @@ pub enum Scripts {
     Run,
 }
 
+/// What `onecontext.early=` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Early {
+    /// Nothing is done before there is a root.
+    Off,
+    /// The network is set up.
+    Network,
+    /// And root of the initramfs gets the keys.
+    Keys,
+}
+
 /// The longest `onecontext.wait=`, in seconds: a disk and a NIC may both be waited
 /// for, and all of `apply` has a minute.
 pub const LONGEST_WAIT: u32 = 25;
@@ -73,6 +88,12 @@ pub struct Parameters<'a> {
     pub root: Policy,
     /// `onecontext.scripts=off|run`
     pub scripts: Scripts,
+    /// `onecontext.early=off|network|keys`; `None`: it says nothing.
+    pub early: Option<Early>,
+    /// `ip=`, or `rd.neednet` of dracut: the initramfs has its own tools set the
+    /// network up (kernel, Documentation/admin-guide/nfs/nfsroot.rst;
+    /// initramfs-tools(7), dracut.cmdline(7)).
+    pub ip: bool,
     /// `onecontext.debug`: what was done is said on the console too.
     pub debug: bool,
 }
@@ -86,6 +107,8 @@ impl Default for Parameters<'_> {
             network: NetworkScope::Auto,
             root: Policy::Auto,
             scripts: Scripts::Off,
+            early: None,
+            ip: false,
             debug: false,
         }
     }
@@ -96,8 +119,15 @@ impl<'a> Parameters<'a> {
     /// whether the root may be written: it is not.
     pub fn of_kernel(arena: &'a Arena, report: &mut Report) -> Self {
         const PATH: &CStr = c"/proc/cmdline";
+        let mut text = arena.vector();
+        if let Err((path, errno)) = baked_in(arena, &mut text) {
+            report.problem("read the parameters of this initramfs in", path, errno);
+        }
         match proc::read(arena, PATH) {
-            Ok(line) => Self::read(arena, line, report),
+            Ok(line) => {
+                text.extend(line);
+                Self::read(arena, text.finish(), report)
+            }
             Err(errno) => {
                 let step = "read the kernel parameters (taken for onecontext.root=ro)";
                 report.problem(step, PATH.to_bytes(), errno);
@@ -182,6 +212,23 @@ impl<'a> Parameters<'a> {
                 self.scripts = scripts.unwrap_or(default.scripts);
                 scripts.is_some()
             }
+            b"onecontext.early" => {
+                self.early = match value {
+                    Some(b"off") => Some(Early::Off),
+                    Some(b"network") => Some(Early::Network),
+                    Some(b"keys") => Some(Early::Keys),
+                    _ => default.early,
+                };
+                self.early.is_some()
+            }
+            b"ip" => {
+                self.ip |= value.is_some_and(|value| !value.is_empty());
+                true
+            }
+            b"rd.neednet" => {
+                self.ip |= value != Some(b"0");
+                true
+            }
             b"onecontext.wait" => {
                 let seconds = value.and_then(number);
                 self.wait = seconds.unwrap_or(default.wait);
@@ -199,6 +246,35 @@ impl<'a> Parameters<'a> {
             _ => !name.starts_with(b"onecontext."),
         }
     }
+}
+
+/// The parameters that an initramfs of dracut brings along (dracut.conf(5),
+/// `kernel_cmdline`), for dracut's programs as if they came before the kernel's
+/// own: lines in the files of a directory (dracut.cmdline(7)).
+fn baked_in<'a>(arena: &'a Arena, text: &mut Text) -> Result<(), (&'a [u8], Error)> {
+    const DIRECTORY: &CStr = c"/etc/cmdline.d";
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = match openat(CWD, DIRECTORY, flags, FileMode::empty()) {
+        Ok(directory) => directory,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err((DIRECTORY.to_bytes(), errno.into())),
+    };
+    let mut files = arena.vector::<&[u8]>();
+    let listed = getdents::names(directory.as_fd(), &mut |name| {
+        if name.ends_with(b".conf") {
+            files.push(arena.concat(&[DIRECTORY.to_bytes(), b"/", name]));
+        }
+        Ok(())
+    });
+    listed.map_err(|error| (DIRECTORY.to_bytes(), error))?;
+    sort(&mut files, |one, other| one < other);
+    for file in files.iter() {
+        let path = c_str(arena, &[file]).map_err(|errno| (*file, errno.into()))?;
+        let content = proc::read(arena, path).map_err(|errno| (*file, errno.into()))?;
+        text.extend(content);
+        text.push(b'\n');
+    }
+    Ok(())
 }
 
 /// The words of a command line: separated by blanks, but not inside double
@@ -256,7 +332,8 @@ mod tests {
             &arena,
             "onecontext=off onecontext.network=kernel onecontext.device=\"/dev/vdb\" onecontext.wait=3 \
              x=\"onecontext.root=ro y\" onecontext.debug onecontext=require onecontext.root=ro \
-             onecontext.scripts=off onecontext.scripts=run",
+             onecontext.scripts=off onecontext.scripts=run \
+             onecontext.early=off onecontext.early=keys rd.neednet=0 ip=dhcp",
         );
         assert_eq!(problems, 0);
         let expected = Parameters {
@@ -266,6 +343,8 @@ mod tests {
             network: NetworkScope::Kernel,
             root: Policy::ReadOnly,
             scripts: Scripts::Run,
+            early: Some(Early::Keys),
+            ip: true,
             debug: true,
         };
         assert_eq!(parameters, expected);
@@ -292,6 +371,7 @@ mod tests {
             "onecontext.network=",
             "onecontext.scripts=run onecontext.scripts=yes",
             "onecontext.scripts",
+            "onecontext.early=keys onecontext.early=yes",
             "onecontext.wait=soon",
             "onecontext.wait=-1",
             "onecontext.device=",

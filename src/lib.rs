@@ -19,7 +19,7 @@
 //! | module | its job |
 //! |---|---|
 //! | [`supervise`] | the time that a boot may take |
-//! | [`apply`] | a boot as a table of contents |
+//! | [`apply`], [`early`] | a boot as a table of contents; what of it is done before there is a root |
 //! | [`inspect`] | `plan` and `check` |
 //! | [`load`] | from a disk to a plan |
 //! | [`cli`], [`cmdline`] | the arguments; the kernel's command line |
@@ -43,6 +43,7 @@ pub mod cli;
 pub mod cmdline;
 pub mod context;
 pub mod disk;
+pub mod early;
 pub mod handover;
 pub mod image;
 pub mod inspect;
@@ -74,9 +75,19 @@ pub fn run(command: Result<Command<'_>, Misuse<'_>>, streams: Streams) -> Status
             uwrite!(out, "onecontext {}\n", env!("CARGO_PKG_VERSION"));
             Status::Done
         }
-        Ok(Command::Apply(options)) => {
-            supervise::apply_in_time(&arena, &options, streams, &mut out)
+        // What a dry run prints somebody waits for at a terminal: it is not bounded.
+        Ok(Command::Apply(options)) if options.dry_run => {
+            apply::apply(&arena, &options, streams, None, &mut out)
         }
+        Ok(Command::ApplyEarly(options)) if options.dry_run => {
+            early::apply(&arena, &options, streams, None, &mut out)
+        }
+        Ok(Command::Apply(options)) => supervise::in_time(&arena, streams, &mut |progress| {
+            apply::apply(&arena, &options, streams, progress, &mut out)
+        }),
+        Ok(Command::ApplyEarly(options)) => supervise::in_time(&arena, streams, &mut |progress| {
+            early::apply(&arena, &options, streams, progress, &mut out)
+        }),
         Ok(Command::Plan(operands)) => {
             inspect::inspect(&arena, &operands, Question::Plan, streams, &mut out)
         }

@@ -14,6 +14,7 @@ use crate::image::config::CloudInit;
 use crate::image::facts::{Facts, Wanted};
 use crate::image::logins::LoginFacts;
 use crate::image::users::WantedAccount;
+use crate::plan::early::{self, EarlyDevice};
 use crate::plan::{Link, Plan, SudoRule};
 
 impl<'a> Files<'a> for Disk<'a> {
@@ -91,6 +92,32 @@ pub fn login_facts<'a>(root: &Root<'a>, plan: &Plan) -> Result<&'a LoginFacts<'a
         password: plan.login.password.map(|(user, _)| user),
     };
     LoginFacts::read(root, names.finish(), !plan.keys.is_empty(), &account)
+}
+
+/// What has to be known of the initramfs to let its root log in.
+pub fn early_login_facts<'a>(root: &Root<'a>) -> Result<&'a LoginFacts<'a>, Error> {
+    LoginFacts::read(root, &[b"root"], false, &WantedAccount::NONE)
+}
+
+/// What the early stage of this boot has set up.
+pub fn early_devices<'a>(root: &Root<'a>, report: &mut Report) -> &'a [EarlyDevice<'a>] {
+    match root.read_if_there(early::PATH) {
+        Ok(Some(found)) => early::read(root.arena(), found.content),
+        Ok(None) => &[],
+        Err(error) => {
+            report.problem("read", early::PATH, error);
+            &[]
+        }
+    }
+}
+
+/// Says what is wrong with the context.
+pub fn say_warnings<'a>(plan: &Plan<'a>, report: &mut Report<'a>) {
+    for warning in plan.warnings() {
+        let mut line = report.line();
+        uwrite!(line, "{}", *warning);
+        report.say(Level::Problem, line);
+    }
 }
 
 /// User data that something in the root reads is nothing to warn of.

@@ -7,14 +7,13 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_
 use rustix::thread::nanosleep;
 use ufmt::uwrite;
 
-use crate::apply::apply;
 use crate::base::arena::Arena;
 use crate::base::log::{Console, Level, Report};
 use crate::base::output::Streams;
 use crate::base::progress::Progress;
 use crate::base::syscall::{exit, fork};
-use crate::base::text::{Escaped, Text};
-use crate::cli::{Apply, Status};
+use crate::base::text::Escaped;
+use crate::cli::Status;
 
 /// What the work may take, in seconds: with the time to end it, a minute.
 const LIMIT: u32 = 59;
@@ -22,24 +21,18 @@ const LIMIT: u32 = 59;
 /// in the kernel for a file system may never do so.
 const END: u32 = 1;
 
-/// [`apply`], in at most a minute. What a dry run prints somebody waits for at a
-/// terminal: it is not bounded.
-pub fn apply_in_time<'a>(
-    arena: &'a Arena,
-    options: &Apply<'a>,
-    streams: Streams,
-    out: &mut Text<'a>,
-) -> Status {
-    if options.dry_run {
-        return apply(arena, options, streams, None, out);
-    }
+/// An `apply`, told where to say its steps.
+pub type Work<'w> = &'w mut dyn FnMut(Option<&'static Progress>) -> Status;
+
+/// Does the work in at most a minute.
+pub fn in_time(arena: &Arena, streams: Streams, work: Work) -> Status {
     let started = Progress::share().and_then(|progress| {
         // SAFETY: the program has one thread.
         unsafe { fork() }.map(|process| (progress, process))
     });
     match started {
         Ok((progress, None)) => {
-            let status = apply(arena, options, streams, Some(progress), out);
+            let status = work(Some(progress));
             progress.finish(status as u8);
             exit(status as i32)
         }
@@ -52,7 +45,7 @@ pub fn apply_in_time<'a>(
         Err(errno) => {
             let mut report = Report::new(arena, Console::Kmsg(streams.errors));
             report.problem("go on without a time limit", b"fork", errno);
-            apply(arena, options, streams, None, out).max(Status::Wrong)
+            work(None).max(Status::Wrong)
         }
     }
 }

@@ -8,10 +8,32 @@ use std::path::{Path, PathBuf};
 /// Each module and what it may import. A line names only modules of lines below
 /// it, so there is no circle.
 const LAW: &[(&str, &[&str])] = &[
-    ("lib", &["supervise", "inspect", "cli", "base"]),
-    ("supervise", &["apply", "cli", "base"]),
+    (
+        "lib",
+        &["supervise", "apply", "early", "inspect", "cli", "base"],
+    ),
+    ("supervise", &["cli", "base"]),
     (
         "apply",
+        &[
+            "inspect",
+            "load",
+            "cli",
+            "cmdline",
+            "disk",
+            "context",
+            "handover",
+            "login",
+            "kernel",
+            "banner",
+            "changeset",
+            "image",
+            "plan",
+            "base",
+        ],
+    ),
+    (
+        "early",
         &[
             "inspect",
             "load",

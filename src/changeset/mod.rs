@@ -244,9 +244,14 @@ impl<'a> Changes<'a> {
     /// removed. The next write of that file would do so, too.
     pub fn sweep(&mut self, path: ResolvedPath<'a>) -> Result<(), Error> {
         if !path.in_run() {
-            self.add(path.temporary(self.arena)?, Action::Removal);
+            self.remove(path.temporary(self.arena)?);
         }
         Ok(())
+    }
+
+    /// A regular file that is there is removed.
+    pub fn remove(&mut self, path: ResolvedPath<'a>) {
+        self.add(path, Action::Removal);
     }
 
     /// The booted system is to write the root, so that must be possible.

@@ -62,6 +62,12 @@ impl SystemPaths<'_> {
         queue: c"/run/udev/queue",
         status: DriveStatus::of,
     };
+
+    /// Whether udev is at work: a drive or a NIC may still come, and one that is
+    /// there may still get another name.
+    pub fn udev_is_busy(&self) -> bool {
+        accessat(CWD, self.queue, Access::EXISTS, AtFlags::empty()).is_ok()
+    }
 }
 
 /// Looks for the context disk, and says in the report what was unusable.
@@ -136,8 +142,7 @@ fn any<'a>(
     loop {
         // Asked before the look: what udev finishes in between is seen by the
         // next look.
-        let udev_is_busy =
-            accessat(CWD, options.paths.queue, Access::EXISTS, AtFlags::empty()).is_ok();
+        let udev_is_busy = options.paths.udev_is_busy();
         if let Err(reason) = hunt.look(report) {
             report.problem(STEP, options.paths.block.to_bytes(), reason);
             break;

@@ -76,11 +76,11 @@ pub fn name_programs(arena: &Arena, plan: &Plan, facts: &NetworkFacts, changes: 
         let keeper = match client {
             DhcpClient::Manager => manager,
             DhcpClient::Networkd if is_kept_by_networkd(link) => Manager::Networkd.name(),
-            DhcpClient::Networkd | DhcpClient::Alone => b"",
+            DhcpClient::Networkd | DhcpClient::Alone | DhcpClient::Early => b"",
         };
         let asker = match client {
             DhcpClient::Manager => manager,
-            DhcpClient::Networkd | DhcpClient::Alone => b"onecontext",
+            DhcpClient::Networkd | DhcpClient::Alone | DhcpClient::Early => b"onecontext",
         };
         let name = format(arena, &link.name);
         if link.ipv4 == Some(Ipv4Method::Dhcp) {

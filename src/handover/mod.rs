@@ -11,6 +11,7 @@ mod dhcpcd;
 mod hostname;
 mod hosts;
 mod ifupdown;
+mod ipconfig;
 mod network_manager;
 mod network_scripts;
 mod networkd;
@@ -23,10 +24,13 @@ mod wicked;
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::changeset::{Changes, RootAccess};
+use crate::image::ResolvedPath;
 use crate::image::facts::{Facts, NetworkFacts};
+use crate::image::initramfs::InitramfsFacts;
 use crate::image::managers::Manager;
 use crate::image::networkd::Networkd;
 use crate::plan::bound::{BoundPlan, DhcpClient};
+use crate::plan::early::{self, EarlyDevice};
 
 /// What is to be written, and what cannot be.
 pub fn render<'a>(
@@ -68,6 +72,40 @@ pub fn render<'a>(
         _ => dhcp::report(arena, bound, network, changes),
     };
     report(rendered, b"DHCP", changes);
+}
+
+/// The same for the initramfs itself, before there is a root.
+pub fn render_early<'a>(
+    arena: &'a Arena,
+    bound: &BoundPlan,
+    facts: &InitramfsFacts<'a>,
+    changes: &mut Changes<'a>,
+) {
+    let rendered = resolv_conf::render_early(arena, bound, facts.resolv_conf, changes);
+    report(rendered, b"/etc/resolv.conf", changes);
+    let rendered = match facts.is_of_initramfs_tools {
+        Ok(true) => ipconfig::render(arena, bound, changes),
+        other => other.map(|_| ()),
+    };
+    report(rendered, b"ipconfig", changes);
+    let mut text = arena.vector();
+    early::write(bound, &mut text);
+    if !text.is_empty() {
+        let written = changes.run_file(early::PATH, text.finish());
+        report(written, early::PATH, changes);
+    }
+}
+
+/// Takes back what [`render_early`] has left in /run for the initramfs.
+pub fn clear_early<'a>(arena: &'a Arena, devices: &[EarlyDevice], changes: &mut Changes<'a>) {
+    for device in devices {
+        let removed = ipconfig::path(arena, device.name).map(|path| changes.remove(path));
+        report(removed, device.name, changes);
+    }
+    if !devices.is_empty() {
+        let removed = ResolvedPath::new(arena, early::PATH).map(|path| changes.remove(path));
+        report(removed.map_err(Error::from), early::PATH, changes);
+    }
 }
 
 fn report(rendered: Result<(), Error>, to: &[u8], changes: &mut Changes) {

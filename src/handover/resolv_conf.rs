@@ -10,6 +10,7 @@ use crate::base::arena::{Arena, Set, Vector};
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Changes, Label, RootAccess};
+use crate::image::config::ConfigFile;
 use crate::image::facts::NetworkFacts;
 use crate::image::managers::Manager;
 use crate::plan::bound::{BoundPlan, DhcpClient};
@@ -42,7 +43,7 @@ pub fn render<'a>(
         // it knows.
         let scope = match client(bound.plan, Some(facts)) {
             _ if facts.managers.has(Manager::Networkd) => Scope::Machine,
-            DhcpClient::Alone => Scope::All,
+            DhcpClient::Alone | DhcpClient::Early => Scope::All,
             DhcpClient::Networkd | DhcpClient::Manager => Scope::Context,
         };
         let names = Names::of(arena, bound, scope);
@@ -68,6 +69,24 @@ pub fn render<'a>(
         changes.note(&[b"/etc/resolv.conf: most programs ask only the first 3 name servers"]);
     }
     Ok(())
+}
+
+/// For the initramfs, before there is a root: the same for all programs in it.
+pub fn render_early<'a>(
+    arena: &'a Arena,
+    bound: &BoundPlan,
+    file: Result<&ConfigFile<'a>, Error>,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    let names = Names::of(arena, bound, Scope::All);
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut text = arena.vector();
+    text.extend(HEAD.as_bytes());
+    names.write(&mut text, "nameserver ", "search ");
+    let access = RootAccess::Writable;
+    replace(file?, text.finish(), Label::NetConf, access, changes)
 }
 
 /// Whose name servers and search domains.

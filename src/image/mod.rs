@@ -5,6 +5,7 @@ pub mod config;
 pub mod facts;
 pub mod fstab;
 pub mod initd;
+pub mod initramfs;
 pub mod key_file;
 pub mod logins;
 pub mod managers;

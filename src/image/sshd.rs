@@ -82,13 +82,15 @@ pub enum HostKeys<'a> {
     Impossible,
 }
 
-const OPENSSH: [&[u8]; 4] = [
+/// Where OpenSSH's server is.
+pub(super) const OPENSSH: [&[u8]; 4] = [
     b"/usr/sbin/sshd",
     b"/usr/bin/sshd",
     b"/usr/local/sbin/sshd",
     b"/sbin/sshd",
 ];
-const DROPBEAR: [&[u8]; 3] = [
+/// Where Dropbear is.
+pub(super) const DROPBEAR: [&[u8]; 3] = [
     b"/usr/sbin/dropbear",
     b"/usr/bin/dropbear",
     b"/sbin/dropbear",

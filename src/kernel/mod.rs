@@ -7,7 +7,10 @@ mod socket;
 mod sysctl;
 pub mod wire;
 
+use core::ffi::CStr;
+
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
@@ -15,8 +18,9 @@ use crate::base::arena::{Arena, Set, Vector};
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::syscall::{Clock, clock};
-use crate::base::text::{Escaped, Format, Ip, Mac, Moment, format};
+use crate::base::text::{Escaped, Format, Ip, Mac, Moment, Text, format};
 use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient, Lease};
+use crate::plan::early::EarlyDevice;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan, Prefix, Route};
 use devices::{Binding, bind};
 use dhcp::{Asker, Failure};
@@ -24,7 +28,7 @@ use socket::Socket;
 use wire::{Device, Message, Reply};
 
 /// What this module touches beside its own socket.
-pub struct Machine {
+pub struct Machine<'a> {
     /// /proc/sys/net/ipv6/conf; `None` where the kernel has no IPv6.
     pub ipv6_conf: Option<OwnedFd>,
     /// /sys/class/net; `None` where it cannot be read.
@@ -33,9 +37,38 @@ pub struct Machine {
     pub dhcp: DhcpClient,
     /// What routers advertise is somebody else's work.
     pub routers_managed: bool,
+    /// What the early stage of this boot has set up.
+    pub early: &'a [EarlyDevice<'a>],
 }
 
-impl Machine {
+impl<'a> Machine<'a> {
+    /// The running system, as far as it is there.
+    pub fn open(
+        dhcp: DhcpClient,
+        routers_managed: bool,
+        early: &'a [EarlyDevice<'a>],
+        report: &mut Report,
+    ) -> Self {
+        let mut open = |path: &CStr| -> Option<OwnedFd> {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            match openat(CWD, path, flags, Mode::empty()) {
+                Ok(directory) => Some(directory),
+                Err(Errno::NOENT) => None,
+                Err(errno) => {
+                    report.problem("open", path.to_bytes(), errno);
+                    None
+                }
+            }
+        };
+        Self {
+            ipv6_conf: open(c"/proc/sys/net/ipv6/conf"),
+            sys_net: open(c"/sys/class/net"),
+            dhcp,
+            routers_managed,
+            early,
+        }
+    }
+
     /// Whether the kernel is to hear what routers advertise on this link.
     fn hears_routers(&self, link: &Link) -> bool {
         let by_networkd = self.dhcp == DhcpClient::Networkd && link.is_by_dhcp();
@@ -131,7 +164,7 @@ struct Kernel<'a, 'k> {
     arena: &'a Arena,
     socket: Socket<'a>,
     message: Message,
-    machine: &'k Machine,
+    machine: &'k Machine<'k>,
     report: &'k mut Report<'a>,
 }
 
@@ -263,11 +296,10 @@ impl<'a, 'k> Kernel<'a, 'k> {
     /// is to have any.
     fn link(&mut self, on: MatchedLink<'a>, set_mac: bool) -> Option<MatchedLink<'a>> {
         let link = on.link;
-        if link.ipv6 == Some(Ipv6Method::Dhcp) && self.machine.dhcp == DhcpClient::Alone {
-            let mut line = self.report.line();
-            uwrite!(line, "{}: DHCPv6 is not done: {}", on, MANAGER_NEEDED);
-            self.report.say(Level::Problem, line);
+        if link.ipv6 == Some(Ipv6Method::Dhcp) {
+            self.say_no_dhcpv6(on);
         }
+        let on = self.release(on);
         let by_router = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
             && self.machine.hears_routers(link);
         let needed =
@@ -283,6 +315,51 @@ impl<'a, 'k> Kernel<'a, 'k> {
         self.add_addresses(on);
         self.add_routes(on);
         Some(on)
+    }
+
+    fn say_no_dhcpv6(&mut self, on: MatchedLink) {
+        let (level, until) = match self.machine.dhcp {
+            DhcpClient::Alone => (Level::Problem, MANAGER_NEEDED),
+            DhcpClient::Early => (Level::Note, BEFORE_ROOT),
+            DhcpClient::Manager | DhcpClient::Networkd => return,
+        };
+        let mut line = self.report.line();
+        uwrite!(line, "{}: DHCPv6 is not done: {}", on, until);
+        self.report.say(level, line);
+    }
+
+    /// Takes from a device what the early stage gave it and this plan does not
+    /// say. An address that came by DHCP is asked for anew, by whose work that
+    /// is, and so is what routers advertised; and the context may be another one
+    /// than it was, since a machine may wait for days for its root.
+    ///
+    /// The link goes down for that: so the kernel forgets the routes as well. One
+    /// that has only what the plan says stays up.
+    fn release(&mut self, on: MatchedLink<'a>) -> MatchedLink<'a> {
+        let MatchedLink { link, device } = on;
+        let early = self.machine.early;
+        let Some(early) = early.iter().find(|early| early.name == device.name) else {
+            return on;
+        };
+        let heard_routers = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
+        let is_stale = |prefix: &&Prefix| !link.addresses.contains(prefix);
+        let mut stale = early.addresses.iter().filter(is_stale).peekable();
+        if stale.peek().is_none() && (!heard_routers || self.machine.hears_routers(link)) {
+            return on;
+        }
+        if device.up {
+            self.message.set_down(device.index);
+            self.request("set the link", on, &"down");
+        }
+        for prefix in stale {
+            self.message.delete_address(device.index, *prefix);
+            self.request("remove the early address", on, prefix);
+        }
+        let device = self.arena.place(Device {
+            up: false,
+            ..*device
+        });
+        MatchedLink { device, ..on }
     }
 
     /// Whether we ask for this link's address.
@@ -378,22 +455,24 @@ impl<'a, 'k> Kernel<'a, 'k> {
             lease.address,
             Ip(lease.server.into())
         );
-        let is_kept = self.machine.dhcp == DhcpClient::Networkd;
-        let level = match lease.seconds {
-            Lease::FOREVER => Level::Note,
-            _ if is_kept => Level::Note,
-            seconds => {
-                uwrite!(line, ", for {} s", seconds);
-                if let Some(end) = lease_end(seconds) {
-                    uwrite!(line, ", until {}", end);
-                }
+        let is_endless = lease.seconds == Lease::FOREVER;
+        let level = match self.machine.dhcp {
+            DhcpClient::Networkd => {
+                uwrite!(line, "; systemd-networkd renews it");
+                Level::Note
+            }
+            _ if is_endless => Level::Note,
+            DhcpClient::Early => {
+                write_end(lease.seconds, &mut line);
+                uwrite!(line, ", and nobody renews it: {}", BEFORE_ROOT);
+                Level::Console
+            }
+            DhcpClient::Alone | DhcpClient::Manager => {
+                write_end(lease.seconds, &mut line);
                 uwrite!(line, ", and nobody renews it: {}", MANAGER_NEEDED);
                 Level::Problem
             }
         };
-        if is_kept {
-            uwrite!(line, "; systemd-networkd renews it");
-        }
         self.report.say(level, line);
     }
 
@@ -507,8 +586,8 @@ impl<'a, 'k> Kernel<'a, 'k> {
     fn request(&mut self, step: &str, on: MatchedLink, operand: &dyn Format) {
         match self.socket.request(&mut self.message, &mut |_| {}) {
             Ok(()) => {}
-            // It is there already.
-            Err(nack) if nack.errno == Errno::EXIST => {}
+            // It is there already, or gone: going down takes IPv6 addresses along.
+            Err(nack) if [Errno::EXIST, Errno::ADDRNOTAVAIL].contains(&nack.errno) => {}
             Err(nack) => {
                 let mut line = self.report.line();
                 uwrite!(line, "{}: ", step);
@@ -579,6 +658,17 @@ impl<'a, 'k> Kernel<'a, 'k> {
 
 /// What to do where nobody does DHCP for good.
 const MANAGER_NEEDED: &str = "enable systemd-networkd or another network manager in the image";
+
+/// Why the early stage does less.
+const BEFORE_ROOT: &str = "there is no root yet";
+
+/// When what lasts so many seconds from now on is over.
+fn write_end(seconds: u32, line: &mut Text) {
+    uwrite!(line, ", for {} s", seconds);
+    if let Some(end) = lease_end(seconds) {
+        uwrite!(line, ", until {}", end);
+    }
+}
 
 /// When what lasts so long from now on is over; `None` where the clock is wrong.
 fn lease_end(seconds: u32) -> Option<Moment> {

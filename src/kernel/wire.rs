@@ -38,7 +38,7 @@ pub enum Operation {
     Dump,
     /// Reads one object.
     Get,
-    /// Changes an object that is there.
+    /// Changes an object that is there, or removes it.
     Change,
     /// Makes one; one that is there already is an error.
     Create,
@@ -145,24 +145,30 @@ impl Message {
     }
 
     /// About the link of this index, or about one that has another name or none.
-    fn interface(&mut self, kind: u32, operation: Operation, index: Option<u32>, up: bool) {
-        let flags = if up { UP } else { 0 };
+    /// `up`: whether it should be; `None` leaves it as it is.
+    fn interface(&mut self, kind: u32, operation: Operation, index: Option<u32>, up: Option<bool>) {
         self.begin(kind, operation);
         self.number(0); // family, padding, type
         self.number(index.unwrap_or(0));
-        self.number(flags);
-        self.number(flags); // change no other flag
+        self.number(if up == Some(true) { UP } else { 0 });
+        // Which flags to change.
+        self.number(if up.is_some() { UP } else { 0 });
+    }
+
+    /// About the link of this index, which changes.
+    fn change(&mut self, index: u32, up: Option<bool>) {
+        self.interface(nl::RTM_NEWLINK as u32, Operation::Change, Some(index), up);
     }
 
     /// Asks for all links.
     pub fn links(&mut self) {
-        self.interface(nl::RTM_GETLINK as u32, Operation::Dump, None, false);
+        self.interface(nl::RTM_GETLINK as u32, Operation::Dump, None, None);
         self.attribute_number(nl::IFLA_EXT_MASK as u32, SKIP_STATS);
     }
 
     /// Asks for the link of this name.
     pub fn link_named(&mut self, name: &[u8]) {
-        self.interface(nl::RTM_GETLINK as u32, Operation::Get, None, false);
+        self.interface(nl::RTM_GETLINK as u32, Operation::Get, None, None);
         self.attribute(nl::IFLA_IFNAME as u32, name);
         self.attribute_number(nl::IFLA_EXT_MASK as u32, SKIP_STATS);
     }
@@ -181,34 +187,29 @@ impl Message {
 
     /// Sets a link up.
     pub fn set_up(&mut self, index: u32) {
-        self.interface(nl::RTM_NEWLINK as u32, Operation::Change, Some(index), true);
+        self.change(index, Some(true));
+    }
+
+    /// Sets a link down: the kernel forgets its routes, and its IPv6 addresses.
+    pub fn set_down(&mut self, index: u32) {
+        self.change(index, Some(false));
     }
 
     /// Gives a link its MTU.
     pub fn set_mtu(&mut self, index: u32, mtu: u32) {
-        self.interface(
-            nl::RTM_NEWLINK as u32,
-            Operation::Change,
-            Some(index),
-            false,
-        );
+        self.change(index, None);
         self.attribute_number(nl::IFLA_MTU as u32, mtu);
     }
 
     /// Gives a link its MAC.
     pub fn set_mac(&mut self, index: u32, mac: Mac) {
-        self.interface(
-            nl::RTM_NEWLINK as u32,
-            Operation::Change,
-            Some(index),
-            false,
-        );
+        self.change(index, None);
         self.attribute(nl::IFLA_ADDRESS as u32, &mac.0);
     }
 
     /// Makes an 802.1Q device on the link `parent`.
     pub fn new_vlan(&mut self, parent: u32, name: &[u8], id: u16) {
-        self.interface(nl::RTM_NEWLINK as u32, Operation::Create, None, true);
+        self.interface(nl::RTM_NEWLINK as u32, Operation::Create, None, Some(true));
         self.attribute(nl::IFLA_IFNAME as u32, name);
         self.attribute_number(nl::IFLA_LINK as u32, parent);
         self.nest(nl::IFLA_LINKINFO as u32, |message| {
@@ -217,6 +218,14 @@ impl Message {
                 message.attribute(nl::IFLA_VLAN_ID as u32, &id.to_ne_bytes());
             });
         });
+    }
+
+    /// Takes an address from a link.
+    pub fn delete_address(&mut self, index: u32, prefix: Prefix) {
+        self.begin(nl::RTM_DELADDR as u32, Operation::Change);
+        self.put(&[family(prefix.address), prefix.length, 0, 0]);
+        self.number(index);
+        self.ip(nl::IFA_LOCAL as u32, prefix.address);
     }
 
     /// Gives a link an address. One of a lease ends with it, and the route to its

@@ -8,7 +8,7 @@ mod users;
 
 use ufmt::uwrite;
 
-use crate::base::arena::{Arena, Vector};
+use crate::base::arena::{Arena, Set, Vector};
 use crate::base::error::Error;
 use crate::base::text::{Escaped, Text};
 use crate::changeset::{Access, Action, Change, Changes, File, Folder, Label, RootAccess};
@@ -26,6 +26,7 @@ use sshd::KEYS_IN_RUN;
 const TMPFILES: &[u8] = b"/run/tmpfiles.d/50-onecontext.conf";
 /// How a failure to give a user its keys is reported.
 const STEP: &str = "keys for user";
+const NO_USER: Error = Error::new(&"no such user in /etc/passwd: make it in the image");
 
 /// What is to be written for the logins of `plan`, and what stands in the way
 /// of them. Each user stands alone: what fails for one is reported and costs no
@@ -48,15 +49,7 @@ pub fn decide<'a>(
         changes.problem("SSH server", b"sshd", error);
         None
     });
-    let mut logins = Logins {
-        arena,
-        facts,
-        access,
-        sshd,
-        lines: arena.vector(),
-        decided: arena.vector(),
-        keys_in_run: false,
-    };
+    let mut logins = Logins::new(arena, facts, access, sshd);
     logins.grant(plan, changes);
     logins.revoke(plan, changes);
     let keys_in_run = logins.keys_in_run;
@@ -73,6 +66,32 @@ pub fn decide<'a>(
             changes.problem("SSH server", b"sshd", error);
         }
         check_config(plan, facts, sshd, keys_in_run, changes);
+    }
+}
+
+/// The same for the initramfs itself, before there is a root: all keys of the plan
+/// are for its root, the only user that it has.
+pub fn decide_early<'a>(
+    arena: &'a Arena,
+    plan: &Plan,
+    facts: Result<&LoginFacts<'a>, Error>,
+    changes: &mut Changes<'a>,
+) {
+    const ROOT: &[u8] = b"root";
+    let granted = facts.and_then(|facts| {
+        let account = facts.find(ROOT).ok_or(NO_USER)?;
+        let mut seen = Set::new(arena);
+        let mut keys = arena.vector();
+        for key in plan.keys {
+            if seen.insert(0, key.line) {
+                keys.push(key.line);
+            }
+        }
+        let access = RootAccess::Writable;
+        Logins::new(arena, facts, access, None).grant_one(account, &keys, changes)
+    });
+    if let Err(error) = granted {
+        changes.problem("keys for the initramfs's user", ROOT, error);
     }
 }
 
@@ -104,7 +123,24 @@ struct Logins<'d, 'a> {
     keys_in_run: bool,
 }
 
-impl<'a> Logins<'_, 'a> {
+impl<'d, 'a> Logins<'d, 'a> {
+    fn new(
+        arena: &'a Arena,
+        facts: &'d LoginFacts<'a>,
+        access: RootAccess,
+        sshd: Option<&'d Sshd<'a>>,
+    ) -> Self {
+        Self {
+            arena,
+            facts,
+            access,
+            sshd,
+            lines: arena.vector(),
+            decided: arena.vector(),
+            keys_in_run: false,
+        }
+    }
+
     /// Gives the users of the plan their keys.
     fn grant(&mut self, plan: &Plan, changes: &mut Changes<'a>) {
         for name in plan.users() {
@@ -113,11 +149,7 @@ impl<'a> Logins<'_, 'a> {
                 if plan.user == Some(name) {
                     continue;
                 }
-                changes.problem(
-                    STEP,
-                    name,
-                    &"no such user in /etc/passwd: make it in the image",
-                );
+                changes.problem(STEP, name, NO_USER);
                 continue;
             };
             let mut keys = self.arena.vector();

@@ -2,7 +2,7 @@
 //! devices makes it; the plan itself stays as it was read.
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::{Link, Plan, Prefix, Route};
+use super::{Ipv6Method, Link, Plan, Prefix, Route};
 use crate::base::arena::Arena;
 
 /// A plan and the devices of its links.
@@ -27,6 +27,15 @@ pub struct BoundLink<'a> {
     pub index: Option<u32>,
     /// What it got by DHCP, if the kernel has it.
     pub lease: Option<&'a Lease<'a>>,
+}
+
+impl BoundLink<'_> {
+    /// Whether the kernel can reach anybody on it, or hears of a router.
+    pub fn is_set_up(&self) -> bool {
+        let by_router = matches!(self.link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
+        self.index.is_some()
+            && (by_router || self.lease.is_some() || !self.link.addresses.is_empty())
+    }
 }
 
 impl<'a> BoundPlan<'a> {
@@ -84,4 +93,6 @@ pub enum DhcpClient {
     Networkd,
     /// This program, for DHCPv4 alone. Nobody renews.
     Alone,
+    /// The same, before there is a root: the later stage decides anew.
+    Early,
 }

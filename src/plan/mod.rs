@@ -3,6 +3,7 @@
 //! from the context's own text; it knows neither where it came from nor how
 //! it is applied.
 pub mod bound;
+pub mod early;
 mod text;
 mod warning;
 

@@ -1,0 +1,191 @@
+//! `onecontext apply --early`: the initramfs itself is reachable before there is
+//! a root, so that somebody can unlock an encrypted one, or look why it is missing.
+use ufmt::uwrite;
+
+use crate::base::arena::Arena;
+use crate::base::log::{Console, Level, Report};
+use crate::base::output::Streams;
+use crate::base::progress::Progress;
+use crate::base::text::{Ip, Text};
+use crate::changeset::{Changes, Policy, Writer};
+use crate::cli::{ApplyEarly, Status};
+use crate::cmdline::{Early, Mode, Parameters};
+use crate::context::Purpose;
+use crate::disk::wait::Wait;
+use crate::disk::{Search, SystemPaths};
+use crate::handover;
+use crate::image::Root;
+use crate::image::initramfs::InitramfsFacts;
+use crate::inspect;
+use crate::kernel::{self, Machine};
+use crate::load;
+use crate::login;
+use crate::plan::Plan;
+use crate::plan::bound::{BoundPlan, DhcpClient};
+
+/// Applies the context to the running kernel and to the initramfs; with `dry_run`
+/// writes into `out` what would be done. `progress` is told of each step.
+pub fn apply<'a>(
+    arena: &'a Arena,
+    options: &ApplyEarly<'a>,
+    streams: Streams,
+    progress: Option<&'static Progress>,
+    out: &mut Text<'a>,
+) -> Status {
+    let mut report = match options.dry_run {
+        true => Report::new(arena, Console::File(streams.errors)),
+        false => Report::new(arena, Console::Kmsg(streams.errors)),
+    };
+    report.progress = progress;
+    let parameters = Parameters::of_kernel(arena, &mut report);
+    report.all = parameters.debug;
+    let root = match Root::open(arena, c"/", Some(c"/run")) {
+        Ok(root) => root,
+        Err((path, errno)) => {
+            report.problem("open", path, errno);
+            return Status::Wrong;
+        }
+    };
+    let facts = InitramfsFacts::read(&root);
+    let has_ssh_server = facts.ssh_server.unwrap_or_else(|error| {
+        report.problem("look for an SSH server in", b"the initramfs", error);
+        false
+    });
+    let early = wanted(&parameters, has_ssh_server);
+    if early == Early::Off {
+        return status(&report);
+    }
+    let search = Search {
+        device: parameters.device,
+        wait: parameters.wait,
+        required: parameters.mode == Mode::Require,
+        paths: SystemPaths::SYSTEM,
+    };
+    let Some(plan) = load::plan(arena, options.context, &search, Purpose::Plan, &mut report) else {
+        if report.problems() == 0 {
+            report.note(b"no context disk, nothing to do before there is a root");
+            return Status::Done;
+        }
+        return Status::Unreadable;
+    };
+    load::say_warnings(&plan, &mut report);
+    let bound = set_up_network(arena, &plan, &parameters, options, &mut report);
+    let logins = load::early_login_facts(&root);
+    let decide = |changes: &mut Changes<'a>| {
+        handover::render_early(arena, &bound, &facts, changes);
+        if early == Early::Keys {
+            login::decide_early(arena, &plan, logins, changes);
+        }
+    };
+    if options.dry_run {
+        let mut changes = Changes::new(arena);
+        decide(&mut changes);
+        inspect::write(&bound, Some(&changes), arena, out);
+        return status(&report);
+    }
+    // The policy is about the root, which this is not.
+    let mut writer = Writer::new(&root, Policy::Auto);
+    writer.apply(&mut report, |_, changes| decide(changes));
+    writer.finish(&mut report);
+    if has_ssh_server {
+        invite(&bound, &mut report);
+    }
+    report.finish();
+    status(&report)
+}
+
+/// What is to be done. What was not asked for is done only where it serves
+/// somebody.
+fn wanted(parameters: &Parameters, has_ssh_server: bool) -> Early {
+    match (parameters.mode, parameters.early) {
+        (Mode::Off, _) => Early::Off,
+        (_, Some(early)) => early,
+        (_, None) if has_ssh_server => Early::Network,
+        (_, None) => Early::Off,
+    }
+}
+
+/// Sets up the kernel's network and host name, unless the initramfs was told to
+/// have its own tools do so.
+fn set_up_network<'p, 'a>(
+    arena: &'a Arena,
+    plan: &'p Plan<'a>,
+    parameters: &Parameters,
+    options: &ApplyEarly,
+    report: &mut Report<'a>,
+) -> BoundPlan<'p> {
+    report.begin("set up", b"the network");
+    if parameters.ip || options.ip.is_some() {
+        let mut line = report.line();
+        uwrite!(
+            line,
+            "the network before there is a root is not the context's: ip= or rd.neednet gives \
+             it to the initramfs's own tools"
+        );
+        report.say(Level::Console, line);
+        return BoundPlan::unbound(arena, plan);
+    }
+    if !parameters.network.kernel() {
+        return BoundPlan::unbound(arena, plan);
+    }
+    let machine = Machine::open(DhcpClient::Early, false, &[], report);
+    if options.dry_run {
+        return kernel::find(arena, plan, &machine, report);
+    }
+    kernel::set_hostname(plan, report);
+    let mut wait = Wait::seconds(parameters.wait);
+    let mut wait = || SystemPaths::SYSTEM.udev_is_busy() && wait.sleep();
+    // A NIC that is raised keeps its name (before Linux 6.2), so udev must have
+    // given it its own.
+    while wait() {}
+    kernel::apply(arena, plan, &machine, &mut wait, report)
+}
+
+/// Says where somebody can log in.
+fn invite(bound: &BoundPlan, report: &mut Report) {
+    let mut line = report.line();
+    let mut before = "no root yet; ssh root@";
+    for on in bound.links.iter().filter(|on| on.is_set_up()) {
+        let leased = on.lease.map(|lease| lease.address);
+        if let Some(prefix) = on.link.addresses.iter().copied().chain(leased).next() {
+            uwrite!(line, "{}{}", before, Ip(prefix.address));
+            before = ", root@";
+        }
+    }
+    if !line.is_empty() {
+        report.say(Level::Console, line);
+    }
+}
+
+fn status(report: &Report) -> Status {
+    match report.problems() {
+        0 => Status::Done,
+        _ => Status::Wrong,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_asked_for_is_done_where_it_serves() {
+        let quiet = Parameters::default();
+        assert_eq!(wanted(&quiet, true), Early::Network);
+        assert_eq!(wanted(&quiet, false), Early::Off);
+        let asked = |early| Parameters {
+            early: Some(early),
+            ..quiet
+        };
+        for early in [Early::Off, Early::Network, Early::Keys] {
+            for has_ssh_server in [true, false] {
+                assert_eq!(wanted(&asked(early), has_ssh_server), early);
+            }
+        }
+        let off = Parameters {
+            mode: Mode::Off,
+            ..asked(Early::Keys)
+        };
+        assert_eq!(wanted(&off, true), Early::Off);
+    }
+}

@@ -1,0 +1,91 @@
+//! The answers of klibc's ipconfig, `/run/net-DEVICE.conf`. Where one is there
+//! `configure_networking` of initramfs-tools (scripts/functions) asks nothing and
+//! changes nothing; it reads it as a shell does. The names are those that ipconfig
+//! writes (klibc: usr/kinit/ipconfig/main.c, `dump_device_config`). No text of the
+//! context is among the values but the host name, which has only letters, digits,
+//! `-` and `.`.
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::render::fill;
+use crate::base::arena::Arena;
+use crate::base::error::Error;
+use crate::base::text::{Ip, Text, format};
+use crate::changeset::{Changes, File};
+use crate::image::ResolvedPath;
+use crate::plan::bound::{BoundLink, BoundPlan};
+use crate::plan::{Plan, Route};
+
+/// One for each device that has been set up, with IPv6 alone as well. Where none
+/// has been, ipconfig asks on.
+pub fn render<'a>(
+    arena: &'a Arena,
+    bound: &BoundPlan,
+    changes: &mut Changes<'a>,
+) -> Result<(), Error> {
+    for on in bound.links.iter().filter(|on| on.is_set_up()) {
+        if let Some(device) = on.device {
+            // It comes from the image and the machine, and this is read by a shell.
+            if device.contains(&b'\'') {
+                return Err(Error::new(&"a device's name has a quote"));
+            }
+            let mut text = arena.vector();
+            write(arena, bound.plan, on, device, &mut text);
+            changes.file(path(arena, device)?, File::public(text.finish()));
+        }
+    }
+    Ok(())
+}
+
+/// Where the answer for a device is.
+pub fn path<'a>(arena: &'a Arena, device: &[u8]) -> Result<ResolvedPath<'a>, Error> {
+    let path = arena.concat(&[b"/run/net-", device, b".conf"]);
+    Ok(ResolvedPath::new(arena, path)?)
+}
+
+fn write(arena: &Arena, plan: &Plan, on: &BoundLink, device: &[u8], text: &mut Text) {
+    let lease = on.lease;
+    let protocol: &[u8] = if lease.is_some() { b"dhcp" } else { b"static" };
+    fill!(text, "DEVICE='@'\nPROTO='@'\n", device, protocol);
+    let leased = lease.map(|lease| lease.address);
+    let mut addresses = on.link.addresses.iter().copied().chain(leased);
+    if let Some((address, length)) =
+        addresses.find_map(|prefix| Some((v4(prefix.address)?, prefix.length)))
+    {
+        let hosts = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+        value(arena, "IPV4ADDR", u32::from(address), text);
+        value(arena, "IPV4BROADCAST", u32::from(address) | hosts, text);
+        value(arena, "IPV4NETMASK", !hosts, text);
+    }
+    let by_lease = lease.map_or(&[][..], |lease| lease.routes);
+    let mut routes = on.link.routes.iter().chain(by_lease);
+    let gateway = |route: &Route| {
+        route
+            .gateway
+            .filter(|_| route.destination.is_default())
+            .and_then(v4)
+    };
+    if let Some(gateway) = routes.find_map(gateway) {
+        value(arena, "IPV4GATEWAY", u32::from(gateway), text);
+    }
+    let by_lease = lease.map_or(&[][..], |lease| lease.dns);
+    let servers = plan.dns.iter().chain(on.link.dns).chain(by_lease);
+    let servers = servers.filter_map(|server| v4(*server));
+    for (name, server) in ["IPV4DNS0", "IPV4DNS1"].into_iter().zip(servers) {
+        value(arena, name, u32::from(server), text);
+    }
+    if let Some(hostname) = plan.hostname {
+        fill!(text, "HOSTNAME='@'\n", hostname);
+    }
+}
+
+fn value(arena: &Arena, name: &str, address: u32, text: &mut Text) {
+    let address = format(arena, &Ip(Ipv4Addr::from(address).into()));
+    fill!(text, "@='@'\n", name.as_bytes(), address);
+}
+
+fn v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
