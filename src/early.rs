@@ -69,10 +69,16 @@ pub fn apply<'a>(
         return Status::Unreadable;
     };
     load::say_warnings(&plan, &mut report);
-    let bound = set_up_network(arena, &plan, &parameters, options, &mut report);
+    let is_network_ours = is_network_ours(&parameters, options, &mut report);
+    let bound = match is_network_ours {
+        true => set_up_network(arena, &plan, &parameters, options.dry_run, &mut report),
+        false => BoundPlan::unbound(arena, &plan),
+    };
     let logins = load::early_login_facts(&root);
     let decide = |changes: &mut Changes<'a>| {
-        handover::render_early(arena, &bound, &facts, changes);
+        if is_network_ours {
+            handover::render_early(arena, &bound, &facts, changes);
+        }
         if early == Early::Keys {
             login::decide_early(arena, &plan, logins, changes);
         }
@@ -105,16 +111,9 @@ fn wanted(parameters: &Parameters, has_ssh_server: bool) -> Early {
     }
 }
 
-/// Sets up the kernel's network and host name, unless the initramfs was told to
-/// have its own tools do so.
-fn set_up_network<'p, 'a>(
-    arena: &'a Arena,
-    plan: &'p Plan<'a>,
-    parameters: &Parameters,
-    options: &ApplyEarly,
-    report: &mut Report<'a>,
-) -> BoundPlan<'p> {
-    report.begin("set up", b"the network");
+/// Whether the network before there is a root is that of the context; says so
+/// where the initramfs was told to have its own tools set it up.
+fn is_network_ours(parameters: &Parameters, options: &ApplyEarly, report: &mut Report) -> bool {
     if parameters.ip || options.ip.is_some() {
         let mut line = report.line();
         uwrite!(
@@ -123,13 +122,22 @@ fn set_up_network<'p, 'a>(
              it to the initramfs's own tools"
         );
         report.say(Level::Console, line);
-        return BoundPlan::unbound(arena, plan);
+        return false;
     }
-    if !parameters.network.kernel() {
-        return BoundPlan::unbound(arena, plan);
-    }
+    parameters.network.kernel()
+}
+
+/// Sets up the kernel's network and host name.
+fn set_up_network<'p, 'a>(
+    arena: &'a Arena,
+    plan: &'p Plan<'a>,
+    parameters: &Parameters,
+    dry_run: bool,
+    report: &mut Report<'a>,
+) -> BoundPlan<'p> {
+    report.begin("set up", b"the network");
     let machine = Machine::open(DhcpClient::Early, false, &[], report);
-    if options.dry_run {
+    if dry_run {
         return kernel::find(arena, plan, &machine, report);
     }
     kernel::set_hostname(plan, report);

@@ -16,7 +16,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
 /// What is on the other side of the cables.
-struct Far {
+pub struct Far {
     name: String,
     servers: Vec<Child>,
     top: PathBuf,
@@ -24,7 +24,7 @@ struct Far {
 
 impl Far {
     /// A namespace; `suffix` tells a second one of a test.
-    fn new(guest: &Guest, suffix: &str) -> Far {
+    pub fn new(guest: &Guest, suffix: &str) -> Far {
         let thread = nix::unistd::gettid();
         let name = format!("onecontext-{thread}{suffix}");
         ip(&format!("netns add {name}"));
@@ -36,7 +36,7 @@ impl Far {
     }
 
     /// A cable to the guest's NIC `ensN`; this end is `netN`, 10.18.N.254.
-    fn cable(&self, number: u8) {
+    pub fn cable(&self, number: u8) {
         let name = &self.name;
         let mac = mac(number);
         ip(&format!(
@@ -61,7 +61,7 @@ impl Far {
     }
 
     /// Lets dnsmasq(8) serve at `netN`; what it said is in a file.
-    fn dnsmasq(&mut self, number: u8, options: &[&str]) {
+    pub fn dnsmasq(&mut self, number: u8, options: &[&str]) {
         self.dnsmasq_at(&format!("net{number}"), options);
     }
 
@@ -121,7 +121,7 @@ fn wait_for(log: &PathBuf, words: &str) {
     }
 }
 
-fn mac(number: u8) -> String {
+pub fn mac(number: u8) -> String {
     format!("02:00:0a:12:{number:02x}:01")
 }
 

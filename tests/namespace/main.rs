@@ -5,6 +5,7 @@
 mod release;
 
 mod dhcp;
+mod early;
 mod guest;
 mod hang;
 mod recipe;
