@@ -70,6 +70,12 @@ fn links() {
         (up.header.flags, up.header.change_mask),
         (LinkFlags::Up, LinkFlags::Up)
     );
+    let down = link(&|message| message.set_down(5), NLM_F_ACK);
+    assert_eq!(down.header.index, 5);
+    assert_eq!(
+        (down.header.flags, down.header.change_mask),
+        (LinkFlags::empty(), LinkFlags::Up)
+    );
     for (changed, attribute) in [
         (
             link(&|message| message.set_mtu(5, 1450), NLM_F_ACK),
@@ -173,6 +179,22 @@ fn addresses_and_routes_of_a_lease() {
         assert_eq!(found.header.protocol, RouteProtocol::Dhcp);
         let source = RouteAttribute::PrefSource(RouteAddress::Inet([10, 18, 1, 50].into()));
         assert!(found.attributes.contains(&source), "{found:?}");
+    }
+}
+
+#[test]
+fn an_address_is_taken_away() {
+    for (text, length) in [("10.18.1.1", 24), ("2001:db8::a", 64)] {
+        let RouteNetlinkMessage::DelAddress(address) = read(
+            |message| message.delete_address(5, prefix(text, length)),
+            NLM_F_ACK,
+        ) else {
+            panic!("not an address")
+        };
+        let header = address.header;
+        assert_eq!((header.index, header.prefix_len), (5, length));
+        let local = AddressAttribute::Local(text.parse().unwrap());
+        assert_eq!(address.attributes, [local]);
     }
 }
 
