@@ -5,6 +5,7 @@ DESTDIR =
 
 CARGO = cargo
 BINARY = target/release/onecontext
+INITRAMFS_BINARY = target/release/onecontext-initramfs
 SHELL_SCRIPTS = dracut/*/*.sh \
 	initramfs-tools/hooks/* initramfs-tools/scripts/*/* \
 	tests/setup.sh tests/boots tests/support/boots.sh tests/matrix \
@@ -12,16 +13,15 @@ SHELL_SCRIPTS = dracut/*/*.sh \
 	tests/images/customize tests/images/files \
 	tests/images/manager tests/images/pack .ci/run
 
-all: ## build the release binary (default)
+all: ## build the release binaries (default)
 	$(CARGO) build --release
 
 # No prerequisite: root installs what its user has built.
 install: ## install below DESTDIR, with PREFIX (/usr)
-	@test -x $(BINARY) || { echo "run make first" >&2; exit 1; }
-	install -D -m 755 $(BINARY) \
+	@test -x $(INITRAMFS_BINARY) || { echo "run make first" >&2; exit 1; }
+	install -D -m 755 $(INITRAMFS_BINARY) \
 		$(DESTDIR)$(PREFIX)/lib/onecontext/onecontext
-	install -d $(DESTDIR)$(PREFIX)/bin
-	ln -sf ../lib/onecontext/onecontext $(DESTDIR)$(PREFIX)/bin/onecontext
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/onecontext
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/onecontext.8
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50onecontext \
 		dracut/50onecontext/module-setup.sh dracut/50onecontext/onecontext.sh

@@ -4,7 +4,7 @@ use ufmt::uwrite;
 
 use crate::base::arena::Arena;
 use crate::base::log::{Console, Level, Report};
-use crate::base::output::Streams;
+use crate::base::output::{Streams, write_all};
 use crate::base::text::Text;
 use crate::changeset::{Changes, RootAccess};
 use crate::cli::{Inspect, Status};
@@ -25,6 +25,35 @@ pub enum Question {
     Plan,
     /// Only what is wrong.
     Problems,
+}
+
+/// What `plan` and `check` are carried out by.
+pub type Inspector = for<'a> fn(
+    arena: &'a Arena,
+    operands: &Inspect<'a>,
+    question: Question,
+    streams: Streams,
+    out: &mut Text<'a>,
+) -> Status;
+
+/// In the place of [`inspect`], in a program that has not got it.
+pub fn is_elsewhere<'a>(
+    _: &'a Arena,
+    _: &Inspect<'a>,
+    _: Question,
+    streams: Streams,
+    _: &mut Text<'a>,
+) -> Status {
+    // Where standard error cannot be written there is nobody to tell.
+    let _ = write_all(
+        streams.errors,
+        b"\
+onecontext: plan and check are not in the program of the initramfs: run
+/usr/bin/onecontext of the booted system. Here, the plan is printed by:
+onecontext apply --root DIR --dry-run
+",
+    );
+    Status::Misused
 }
 
 /// Answers in `out`.

@@ -60,10 +60,15 @@ use base::log::{Console, Report};
 use base::output::{Streams, write_all};
 use base::text::{Escaped, Text};
 use cli::{Command, Misuse, Status, USAGE};
-use inspect::Question;
+use inspect::{Inspector, Question};
 
-/// Carries a command out.
-pub fn run(command: Result<Command<'_>, Misuse<'_>>, streams: Streams) -> Status {
+/// Carries a command out; `inspect` is [`inspect::inspect`], or what takes its
+/// place in the program of the initramfs.
+pub fn run(
+    command: Result<Command<'_>, Misuse<'_>>,
+    streams: Streams,
+    inspect: Inspector,
+) -> Status {
     let arena = Arena::new();
     let mut out = arena.vector();
     let status = match command {
@@ -89,10 +94,10 @@ pub fn run(command: Result<Command<'_>, Misuse<'_>>, streams: Streams) -> Status
             early::apply(&arena, &options, streams, progress, &mut out)
         }),
         Ok(Command::Plan(operands)) => {
-            inspect::inspect(&arena, &operands, Question::Plan, streams, &mut out)
+            inspect(&arena, &operands, Question::Plan, streams, &mut out)
         }
         Ok(Command::Check(operands)) => {
-            inspect::inspect(&arena, &operands, Question::Problems, streams, &mut out)
+            inspect(&arena, &operands, Question::Problems, streams, &mut out)
         }
         Err(misuse) => {
             let mut text = arena.vector();

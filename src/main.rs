@@ -6,8 +6,9 @@
 
 mod rt;
 
-use onecontext::{cli, run};
+use onecontext::{cli, inspect, run};
 
 fn main(arguments: rt::Arguments) -> i32 {
-    run(cli::parse(arguments.skip(1)), rt::streams()) as i32
+    let command = cli::parse(arguments.skip(1));
+    run(command, rt::streams(), inspect::inspect) as i32
 }

@@ -89,7 +89,7 @@ impl Machine {
             .arg(&trace)
             .args(["-P", path, "-e", &format!("trace={call}")])
             .args(["-e", &format!("inject={inject}")])
-            .arg(release::binary())
+            .arg(release::initramfs())
             .args(["apply", "--root"])
             .arg(top.join("root"))
             .arg("--run")

@@ -377,7 +377,7 @@ impl Machine {
         self.guest.said();
         let top = &self.guest.top;
         let output = command
-            .arg(release::binary())
+            .arg(release::initramfs())
             .args(["apply", "--root"])
             .arg(top.join("root"))
             .arg("--run")

@@ -1,5 +1,5 @@
 //! Who imports whom in `src`: the rule of `src/lib.rs`, read from the source.
-//! Tests, the start-up code in `rt` and `main.rs` are aside.
+//! Tests, the start-up code in `rt`, `main.rs` and `initramfs.rs` are aside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -178,7 +178,7 @@ impl Sources {
                 let rest = name.strip_prefix(&**module);
                 rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
             };
-            let aside = name == "main.rs" || name.starts_with("rt/");
+            let aside = ["main.rs", "initramfs.rs"].contains(&&**name) || name.starts_with("rt/");
             !aside && !of_tests.iter().any(is_test)
         });
         assert!(files.len() > 40, "{} files", files.len());

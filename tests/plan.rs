@@ -85,7 +85,7 @@ fn every_fixture_has_its_plan() {
 
 /// Runs the program; exit status, standard output, standard error.
 fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
-    let output = Command::new(release::binary())
+    let output = Command::new(release::program(arguments[0]))
         .args(arguments)
         .current_dir(folder)
         .output()
@@ -96,6 +96,23 @@ fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
         text(output.stdout),
         text(output.stderr),
     )
+}
+
+#[test]
+fn the_program_of_the_initramfs_says_where_plan_is() {
+    for command in ["plan", "check"] {
+        let output = Command::new(release::initramfs())
+            .arg(command)
+            .output()
+            .unwrap();
+        assert_eq!((output.status.code(), output.stdout), (Some(2), vec![]));
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            "onecontext: plan and check are not in the program of the initramfs: run\n\
+             /usr/bin/onecontext of the booted system. Here, the plan is printed by:\n\
+             onecontext apply --root DIR --dry-run\n"
+        );
+    }
 }
 
 #[test]

@@ -264,7 +264,7 @@ fn apply(guest: &mut Guest) -> (i32, String) {
     guest.said();
     let status = Command::new("timeout")
         .arg(LIMIT)
-        .arg(release::binary())
+        .arg(release::initramfs())
         .args(["apply", "--root"])
         .arg(guest.top.join("mnt"))
         .arg("--run")

@@ -237,7 +237,7 @@ impl Folder {
     fn try_context(&self, text: &str, commands: &[&str]) {
         fs::write(self.0.join("context.sh"), text).unwrap();
         for command in commands {
-            let output = Command::new(release::binary())
+            let output = Command::new(release::program(command.split(' ').next().unwrap()))
                 .args(command.split(' '))
                 .current_dir(&self.0)
                 .output()
@@ -377,7 +377,7 @@ fn a_password_is_in_one_file() {
         fs::write(&context, format!("USERNAME='alice'\n{variable}\n")).unwrap();
         let output = Command::new("unshare")
             .args(["--net", "--uts"])
-            .arg(release::binary())
+            .arg(release::initramfs())
             .args([
                 "apply",
                 "--root",

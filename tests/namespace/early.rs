@@ -44,7 +44,7 @@ impl Initramfs {
         fs::write(top.join("conf/initramfs.conf"), "DEVICE=\n").unwrap();
         fs::write(top.join("usr/sbin/dropbear"), "").unwrap();
         symlink("usr/sbin", top.join("sbin")).unwrap();
-        fs::copy(release::binary(), top.join("onecontext")).unwrap();
+        fs::copy(release::initramfs(), top.join("onecontext")).unwrap();
         for (source, target) in [
             (PathBuf::from("/dev"), "dev"),
             (PathBuf::from("/proc"), "proc"),

@@ -109,7 +109,7 @@ impl Guest {
         fs::write(&file, context).unwrap();
         // What earlier runs said; the pipe is empty: EAGAIN.
         let _ = self.log.read_to_end(&mut Vec::new());
-        let status = Command::new(release::binary())
+        let status = Command::new(release::initramfs())
             .args(["apply", "--root"])
             .arg(self.top.join("root"))
             .arg("--run")
@@ -134,7 +134,7 @@ impl Guest {
         bind(&none, "/sys/class/block");
         let _ = self.log.read_to_end(&mut Vec::new());
         let start = Instant::now();
-        let status = Command::new(release::binary())
+        let status = Command::new(release::initramfs())
             .args(["apply", "--root"])
             .arg(self.top.join("root"))
             .arg("--run")

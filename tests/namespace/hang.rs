@@ -19,7 +19,7 @@ fn apply(guest: &mut Guest) -> (i32, String) {
     fs::write(guest.top.join("context.sh"), context).unwrap();
     let status = Command::new("timeout")
         .arg("120")
-        .arg(release::binary())
+        .arg(release::initramfs())
         .arg("apply")
         .arg("--root")
         .arg(guest.top.join("root"))

@@ -339,7 +339,7 @@ fn exit_statuses() {
     };
     guest.nic("ens3", "02:00:00:00:00:01");
     let run = |arguments: &[&str]| {
-        Command::new(release::binary())
+        Command::new(release::program(arguments[0]))
             .args(arguments)
             .output()
             .unwrap()

@@ -60,7 +60,7 @@ fn the_recipe_ends_the_same_way() {
     let init = guest.top.join("init.sh");
     fs::write(&init, SCRIPT).unwrap();
     // Where the script reads and writes; cargo is below /root, perhaps.
-    let binary = release::binary();
+    let binary = release::initramfs();
     let root = guest.top.join("root");
     fs::write(root.join("etc/resolv.conf"), "").unwrap();
     bind(&disk, "/mnt");

@@ -20,7 +20,7 @@ fn disk(guest: &Guest, start_script: &str) -> std::path::PathBuf {
 
 /// Applies it; the exit status, and what is said in all places.
 fn apply(guest: &mut Guest, disk: &Path) -> (i32, String) {
-    let status = Command::new(release::binary())
+    let status = Command::new(release::initramfs())
         .args(["apply", "--root"])
         .arg(guest.top.join("root"))
         .arg("--run")

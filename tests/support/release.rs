@@ -1,18 +1,43 @@
-//! The binary as it is shipped: the tests that run it run this one.
+//! The binaries as they are shipped: the tests that run one run these.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The release binary, built once a test run; `ONECONTEXT_BIN` names another.
+/// The program with all commands; `ONECONTEXT_BIN` names another.
+#[allow(dead_code)] // Not every test runs both.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| match std::env::var_os("ONECONTEXT_BIN") {
-        Some(path) => path.into(),
-        None => build("target", &[]),
-    })
+    BINARY.get_or_init(|| named().unwrap_or_else(|| folder().join("onecontext")))
 }
 
-/// Builds the release binary below `target`, with these variables set.
+/// The program of the initramfs: what runs `apply` runs this one.
+#[allow(dead_code)]
+pub fn initramfs() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| named().unwrap_or_else(|| folder().join("onecontext-initramfs")))
+}
+
+/// The one of both that has this command.
+#[allow(dead_code)]
+pub fn program(command: &str) -> &'static Path {
+    match command {
+        "apply" => initramfs(),
+        _ => binary(),
+    }
+}
+
+fn named() -> Option<PathBuf> {
+    std::env::var_os("ONECONTEXT_BIN").map(PathBuf::from)
+}
+
+/// Where the release binaries are, which are built once a test run.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| build("target", &[]))
+}
+
+/// Builds the release binaries below `target`, with these variables set; the
+/// folder where they are.
 pub fn build(target: &str, variables: &[(&str, &str)]) -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let status = Command::new(env!("CARGO"))
@@ -21,8 +46,7 @@ pub fn build(target: &str, variables: &[(&str, &str)]) -> PathBuf {
             "--quiet",
             "--release",
             "--locked",
-            "--bin",
-            "onecontext",
+            "--bins",
             "--target-dir",
         ])
         .arg(top.join(target))
@@ -31,5 +55,5 @@ pub fn build(target: &str, variables: &[(&str, &str)]) -> PathBuf {
         .status()
         .expect("cargo runs");
     assert!(status.success(), "the release build failed");
-    top.join(target).join("release/onecontext")
+    top.join(target).join("release")
 }
