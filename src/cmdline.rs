@@ -90,10 +90,11 @@ pub struct Parameters<'a> {
     pub scripts: Scripts,
     /// `onecontext.early=off|network|keys`; `None`: it says nothing.
     pub early: Option<Early>,
-    /// `ip=`, or `rd.neednet` of dracut: the initramfs has its own tools set the
-    /// network up (kernel, Documentation/admin-guide/nfs/nfsroot.rst;
-    /// initramfs-tools(7), dracut.cmdline(7)).
-    pub ip: bool,
+    /// The initramfs's own tools set the network up: `ip=`, dracut's `rd.neednet`,
+    /// or a root that is on the network (kernel,
+    /// Documentation/admin-guide/nfs/nfsroot.rst; initramfs-tools(7),
+    /// dracut.cmdline(7)).
+    pub network_by_initramfs: bool,
     /// `onecontext.debug`: what was done is said on the console too.
     pub debug: bool,
 }
@@ -108,7 +109,7 @@ impl Default for Parameters<'_> {
             root: Policy::Auto,
             scripts: Scripts::Off,
             early: None,
-            ip: false,
+            network_by_initramfs: false,
             debug: false,
         }
     }
@@ -221,12 +222,16 @@ impl<'a> Parameters<'a> {
                 };
                 self.early.is_some()
             }
-            b"ip" => {
-                self.ip |= value.is_some_and(|value| !value.is_empty());
+            b"ip" | b"netroot" => {
+                self.network_by_initramfs |= value.is_some_and(|value| !value.is_empty());
                 true
             }
             b"rd.neednet" => {
-                self.ip |= value != Some(b"0");
+                self.network_by_initramfs |= value != Some(b"0");
+                true
+            }
+            b"root" | b"boot" => {
+                self.network_by_initramfs |= value.is_some_and(is_on_network);
                 true
             }
             b"onecontext.wait" => {
@@ -246,6 +251,13 @@ impl<'a> Parameters<'a> {
             _ => !name.starts_with(b"onecontext."),
         }
     }
+}
+
+/// Whether this value of `root=`, or of initramfs-tools' `boot=`, is a root on the
+/// network.
+fn is_on_network(root: &[u8]) -> bool {
+    const KINDS: [&[u8]; 5] = [b"/dev/nfs", b"nfs", b"dhcp", b"iscsi:", b"nbd:"];
+    KINDS.iter().any(|kind| root.starts_with(kind))
 }
 
 /// The parameters that an initramfs of dracut brings along (dracut.conf(5),
@@ -344,10 +356,33 @@ mod tests {
             root: Policy::ReadOnly,
             scripts: Scripts::Run,
             early: Some(Early::Keys),
-            ip: true,
+            network_by_initramfs: true,
             debug: true,
         };
         assert_eq!(parameters, expected);
+    }
+
+    #[test]
+    fn the_initramfs_may_have_its_own_network() {
+        let arena = Arena::new();
+        for (line, expected) in [
+            ("root=/dev/vda1 ip= rd.neednet=0 boot=local", false),
+            ("ip=10.0.0.1::10.0.0.254:255.255.255.0::eth0:none", true),
+            ("rd.neednet", true),
+            ("rd.neednet=1", true),
+            ("root=/dev/nfs nfsroot=10.0.0.1:/srv", true),
+            ("root=nfs4:10.0.0.1:/srv", true),
+            ("root=dhcp", true),
+            ("boot=nfs", true),
+            ("netroot=iscsi:10.0.0.1::::iqn.x", true),
+        ] {
+            let (parameters, problems) = read(&arena, line);
+            assert_eq!(
+                (parameters.network_by_initramfs, problems),
+                (expected, 0),
+                "{line}"
+            );
+        }
     }
 
     #[test]

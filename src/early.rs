@@ -114,12 +114,12 @@ fn wanted(parameters: &Parameters, has_ssh_server: bool) -> Early {
 /// Whether the network before there is a root is that of the context; says so
 /// where the initramfs was told to have its own tools set it up.
 fn is_network_ours(parameters: &Parameters, options: &ApplyEarly, report: &mut Report) -> bool {
-    if parameters.ip || options.ip.is_some() {
+    if parameters.network_by_initramfs || options.ip.is_some() {
         let mut line = report.line();
         uwrite!(
             line,
-            "the network before there is a root is not the context's: ip= or rd.neednet gives \
-             it to the initramfs's own tools"
+            "the network before there is a root is not the context's: ip=, rd.neednet or a root \
+             on the network gives it to the initramfs's own tools"
         );
         report.say(Level::Console, line);
         return false;

@@ -331,10 +331,10 @@ fn what_nobody_wants_is_not_done() {
             "ip=dhcp onecontext.early=keys",
             &[],
             true,
-            "ip= or rd.neednet",
+            "ip=, rd.neednet or",
         ),
-        ("rd.neednet=1", &[], true, "ip= or rd.neednet"),
-        ("", &["--ip", "10.0.0.1::::"], true, "ip= or rd.neednet"),
+        ("rd.neednet=1", &[], true, "ip=, rd.neednet or"),
+        ("", &["--ip", "10.0.0.1::::"], true, "ip=, rd.neednet or"),
     ] {
         let Some(mut initramfs) = Initramfs::new(line) else {
             return;
