@@ -1,0 +1,155 @@
+//! DHCP of the links: asking for all of them at once, and giving the kernel what
+//! the leases bring.
+use ufmt::uwrite;
+
+use super::dhcp::{self, Asker, Failure};
+use super::{Applied, Kernel, MatchedLink};
+use crate::base::error::Error;
+use crate::base::log::Level;
+use crate::base::syscall::{Clock, clock};
+use crate::base::text::{Format, Ip, Moment, Text};
+use crate::plan::bound::{DhcpClient, Lease};
+
+/// What to do where nobody does DHCP for good.
+const MANAGER_NEEDED: &str = "enable systemd-networkd or another network manager in the image";
+
+/// Why the early stage does less.
+const BEFORE_ROOT: &str = "there is no root yet";
+
+impl<'a> Kernel<'a, '_> {
+    /// Asks for the addresses that come by DHCP, and gives the kernel what the
+    /// leases bring.
+    pub(super) fn ask_for_leases(&mut self, applied: &mut [Applied<'a>], hostname: &[u8]) {
+        let mut askers = self.arena.vector();
+        let mut links = self.arena.vector();
+        let mut names = self.report.line();
+        for (position, one) in applied.iter().enumerate() {
+            let Some(on) = one.on.filter(|on| self.machine.asks(on.link)) else {
+                continue;
+            };
+            // Where it has got another one, that is the link's.
+            let Some(mac) = on.link.mac.or(on.device.mac) else {
+                self.no_lease(on, &"it has no MAC");
+                continue;
+            };
+            askers.push(Asker {
+                index: on.device.index,
+                mac,
+                metric: on.link.dhcp_metric(),
+            });
+            links.push((position, on));
+            uwrite!(names, " {}", on);
+        }
+        if askers.is_empty() {
+            return;
+        }
+        self.report
+            .begin("ask for addresses by DHCP:", names.trim_ascii());
+        let arena = self.arena;
+        let asked = dhcp::ask(arena, &askers, hostname, &mut |asker, answer| {
+            let Some((position, on)) = links.get(asker) else {
+                return;
+            };
+            match answer {
+                Ok(lease) => {
+                    let lease = arena.place(lease);
+                    self.apply_lease(*on, lease);
+                    if let Some(applied) = applied.get_mut(*position) {
+                        applied.lease = Some(lease);
+                    }
+                }
+                Err(Failure::Servers(words)) => self.no_lease(*on, &words),
+                Err(Failure::Send(errno)) => self.no_lease(*on, &Error::from(errno)),
+            }
+        });
+        if let Err(errno) = asked {
+            self.report
+                .problem("ask for addresses by DHCP", names.trim_ascii(), errno);
+        }
+    }
+
+    pub(super) fn say_no_dhcpv6(&mut self, on: MatchedLink) {
+        let (level, until) = match self.machine.dhcp {
+            DhcpClient::Alone => (Level::Problem, MANAGER_NEEDED),
+            DhcpClient::Early => (Level::Note, BEFORE_ROOT),
+            DhcpClient::Manager | DhcpClient::Networkd => return,
+        };
+        let mut line = self.report.line();
+        uwrite!(line, "{}: DHCPv6 is not done: {}", on, until);
+        self.report.say(level, line);
+    }
+
+    fn no_lease(&mut self, on: MatchedLink, reason: &dyn Format) {
+        let mut line = self.report.line();
+        uwrite!(line, "{}: no address by DHCP: ", on);
+        reason.append_to(&mut line);
+        if self.machine.dhcp == DhcpClient::Networkd {
+            uwrite!(line, "; systemd-networkd goes on asking");
+        }
+        self.report.say(Level::Problem, line);
+    }
+
+    fn apply_lease(&mut self, on: MatchedLink<'a>, lease: &Lease) {
+        if let Some(mtu) = lease.mtu
+            && on.link.mtu.is_none()
+            && mtu != on.device.mtu
+        {
+            self.message.set_mtu(on.device.index, mtu);
+            self.request("set the MTU", on, &mtu);
+        }
+        let index = on.device.index;
+        self.message.new_address(index, lease.address, Some(lease));
+        self.request("add an address", on, &lease.address);
+        for by_gateway in [false, true] {
+            for route in lease.routes {
+                if route.gateway.is_some() == by_gateway {
+                    self.message.new_route(index, route, Some(lease));
+                    self.request("add a route", on, route);
+                }
+            }
+        }
+        let mut line = self.report.line();
+        uwrite!(
+            line,
+            "{}: {} by DHCP from {}",
+            on,
+            lease.address,
+            Ip(lease.server.into())
+        );
+        let is_endless = lease.seconds == Lease::FOREVER;
+        let level = match self.machine.dhcp {
+            DhcpClient::Networkd => {
+                uwrite!(line, "; systemd-networkd renews it");
+                Level::Note
+            }
+            _ if is_endless => Level::Note,
+            DhcpClient::Early => {
+                write_end(lease.seconds, &mut line);
+                uwrite!(line, ", and nobody renews it: {}", BEFORE_ROOT);
+                Level::Console
+            }
+            DhcpClient::Alone | DhcpClient::Manager => {
+                write_end(lease.seconds, &mut line);
+                uwrite!(line, ", and nobody renews it: {}", MANAGER_NEEDED);
+                Level::Problem
+            }
+        };
+        self.report.say(level, line);
+    }
+}
+
+/// When what lasts so many seconds from now on is over.
+fn write_end(seconds: u32, line: &mut Text) {
+    uwrite!(line, ", for {} s", seconds);
+    if let Some(end) = lease_end(seconds) {
+        uwrite!(line, ", until {}", end);
+    }
+}
+
+/// When what lasts so long from now on is over; `None` where the clock is wrong.
+fn lease_end(seconds: u32) -> Option<Moment> {
+    /// The first day of 2024: before, a clock was never set.
+    const PLAUSIBLE: u64 = 1_704_067_200;
+    let (now, _) = clock(Clock::Real).ok()?;
+    (now >= PLAUSIBLE).then_some(Moment(now.saturating_add(seconds.into())))
+}

@@ -1,0 +1,179 @@
+//! One link: its IPv6 parameters, MAC, MTU and state, its addresses and routes.
+use rustix::io::Errno;
+use ufmt::uwrite;
+
+use super::wire::Device;
+use super::{Kernel, MatchedLink, connected, sysctl};
+use crate::base::error::Error;
+use crate::base::log::Level;
+use crate::base::text::{Escaped, Mac};
+use crate::plan::{Ipv6Method, Prefix};
+
+impl<'a> Kernel<'a, '_> {
+    /// Applies one link. Gives it with the device that has its addresses, if it
+    /// is to have any.
+    pub(super) fn link(&mut self, on: MatchedLink<'a>, set_mac: bool) -> Option<MatchedLink<'a>> {
+        let link = on.link;
+        if link.ipv6 == Some(Ipv6Method::Dhcp) {
+            self.say_no_dhcpv6(on);
+        }
+        let on = self.release(on);
+        let by_router = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
+            && self.machine.hears_routers(link);
+        let needed = by_router
+            || self.machine.asks(link)
+            || !link.addresses.is_empty()
+            || !link.routes.is_empty();
+        self.set_up(on, needed, link.mac.filter(|_| set_mac));
+        if !needed {
+            return None;
+        }
+        let on = match link.vlan {
+            Some(id) => self.vlan(on, id)?,
+            None => on,
+        };
+        self.add_addresses(on);
+        self.add_routes(on);
+        Some(on)
+    }
+
+    /// Takes from a device what the early stage gave it and this plan does not
+    /// say. An address that came by DHCP is asked for anew, by whose work that
+    /// is, and so is what routers advertised; and the context may be another one
+    /// than it was, since a machine may wait for days for its root.
+    ///
+    /// The link goes down for that: so the kernel forgets the routes as well. One
+    /// that has only what the plan says stays up.
+    fn release(&mut self, on: MatchedLink<'a>) -> MatchedLink<'a> {
+        let MatchedLink { link, device } = on;
+        let early = self.machine.early;
+        let Some(early) = early.iter().find(|early| early.name == device.name) else {
+            return on;
+        };
+        let heard_routers = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
+        let is_stale = |prefix: &&Prefix| !link.addresses.contains(prefix);
+        let mut stale = early.addresses.iter().filter(is_stale).peekable();
+        if stale.peek().is_none() && (!heard_routers || self.machine.hears_routers(link)) {
+            return on;
+        }
+        if device.up {
+            self.message.set_down(device.index);
+            self.request("set the link", on, &"down");
+        }
+        for prefix in stale {
+            self.message.delete_address(device.index, *prefix);
+            self.request("remove the early address", on, prefix);
+        }
+        let device = self.arena.place(Device {
+            up: false,
+            ..*device
+        });
+        MatchedLink { device, ..on }
+    }
+
+    /// Sets the IPv6 parameters, MAC and MTU, and the link up where that is
+    /// `needed`, as far as that is not so yet.
+    fn set_up(&mut self, on: MatchedLink, needed: bool, mac: Option<Mac>) {
+        let MatchedLink { link, device } = on;
+        // Before the link goes up.
+        self.ipv6(on);
+        if let Some(mac) = mac {
+            self.message.set_mac(device.index, mac);
+            self.request("set the MAC", on, &mac);
+        }
+        if let Some(mtu) = link.mtu.filter(|mtu| *mtu != device.mtu) {
+            self.message.set_mtu(device.index, mtu);
+            self.request("set the MTU", on, &mtu);
+        }
+        if needed && !device.up {
+            self.message.set_up(device.index);
+            self.request("set the link", on, &"up");
+        }
+    }
+
+    fn add_addresses(&mut self, on: MatchedLink) {
+        for prefix in on.link.addresses {
+            self.message.new_address(on.device.index, *prefix, None);
+            self.request("add an address", on, prefix);
+        }
+    }
+
+    fn add_routes(&mut self, on: MatchedLink) {
+        // Next hops need the networks on the link to be there.
+        for by_gateway in [false, true] {
+            for route in on.link.routes {
+                if route.gateway.is_some() == by_gateway && !connected(on.link, route) {
+                    self.message.new_route(on.device.index, route, None);
+                    self.request("add a route", on, route);
+                }
+            }
+        }
+    }
+
+    /// Sets what IPv6 does by itself.
+    fn ipv6(&mut self, on: MatchedLink) {
+        const ROUTER_METRIC: &str = "ra_defrtr_metric";
+        let metric = (ROUTER_METRIC, on.link.router_metric());
+        let by_kernel = u32::from(self.machine.hears_routers(on.link));
+        let parameters: &[(&str, u32)] = match on.link.ipv6 {
+            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => &[
+                metric,
+                ("disable_ipv6", 0),
+                ("accept_ra", by_kernel),
+                ("autoconf", by_kernel),
+            ],
+            Some(Ipv6Method::Static) => &[
+                metric,
+                ("disable_ipv6", 0),
+                ("accept_ra", 0),
+                ("autoconf", 0),
+            ],
+            Some(Ipv6Method::Disable) => &[metric, ("disable_ipv6", 1)],
+            Some(Ipv6Method::Skip) => &[],
+            None => &[metric],
+        };
+        let Some(conf) = &self.machine.ipv6_conf else {
+            if let Some(Ipv6Method::Auto | Ipv6Method::Dhcp | Ipv6Method::Static) = on.link.ipv6 {
+                self.cannot_set("IPv6", on, Errno::AFNOSUPPORT);
+            }
+            return;
+        };
+        for (name, value) in parameters {
+            match sysctl::set_ipv6(self.arena, conf, on.device.name, name, *value) {
+                Ok(()) => {}
+                // Before 5.12 a router's metric is not to be chosen.
+                Err(Errno::NOENT) if *name == ROUTER_METRIC => {}
+                Err(errno) => return self.cannot_set(name, on, errno),
+            }
+        }
+    }
+
+    fn cannot_set(&mut self, what: &str, on: MatchedLink, errno: Errno) {
+        let mut line = self.report.line();
+        uwrite!(line, "set {} of {}: {}", what, on, Error::from(errno));
+        self.report.say(Level::Problem, line);
+    }
+
+    /// The link with its 802.1Q device, which is made if it is not there, and
+    /// set up.
+    fn vlan(&mut self, on: MatchedLink<'a>, id: u16) -> Option<MatchedLink<'a>> {
+        const LONGEST: usize = 15; // IFNAMSIZ of linux/if.h, without the NUL
+        let mut name = self.arena.vector();
+        uwrite!(name, "{}.{}", Escaped(on.device.name), id);
+        if name.len() > LONGEST {
+            name.clear();
+            uwrite!(name, "vlan{}", id);
+        }
+        let device = match self.device(&name) {
+            Some(device) => device,
+            None => {
+                self.message.new_vlan(on.device.index, &name, id);
+                self.request("make a VLAN device", on, &Escaped(&name));
+                self.device(&name)?
+            }
+        };
+        let on = MatchedLink { device, ..on };
+        self.set_up(on, true, None);
+        Some(on)
+    }
+}

@@ -1,0 +1,76 @@
+//! What the kernel has in the end, compared with the plan.
+use ufmt::uwrite;
+
+use super::{Applied, Kernel, MatchedLink, connected};
+use crate::base::arena::Set;
+use crate::base::log::Level;
+use crate::base::text::{Escaped, Format, format};
+use crate::plan::Route;
+
+impl<'a> Kernel<'a, '_> {
+    /// Compares what the kernel has now with the plan, and says it.
+    pub(super) fn read_back(&mut self, applied: &[Applied<'a>]) {
+        let arena = self.arena;
+        let mut addresses = Set::new(arena);
+        let mut routes = Set::new(arena);
+        self.message.addresses();
+        let listed = self.list("list the addresses: RTM_GETADDR", &mut |reply| {
+            if let Some((index, prefix)) = reply.address() {
+                addresses.insert(index, format(arena, &prefix));
+            }
+        });
+        if !listed {
+            return;
+        }
+        self.message.routes();
+        let listed = self.list("list the routes: RTM_GETROUTE", &mut |reply| {
+            let _ = reply.routes(&mut |index, route| {
+                routes.insert(index, format(arena, &by_itself(&route)));
+            });
+        });
+        if !listed {
+            return;
+        }
+        for Applied { on, lease } in applied {
+            let Some(on) = on else { continue };
+            let (link, index) = (on.link, on.device.index);
+            let mut has = self.report.line();
+            uwrite!(has, "{} is {}:", link.name, Escaped(on.device.name));
+            let leased = lease.iter().map(|lease| &lease.address);
+            for prefix in link.addresses.iter().chain(leased) {
+                if addresses.contains(index, format(arena, prefix)) {
+                    uwrite!(has, " {}", *prefix);
+                } else {
+                    self.lacks(*on, "address", prefix);
+                }
+            }
+            let leased = lease.iter().flat_map(|lease| lease.routes);
+            for route in link.routes.iter().chain(leased) {
+                if connected(link, route)
+                    || routes.contains(index, format(arena, &by_itself(route)))
+                {
+                    uwrite!(has, ", {}", *route);
+                } else {
+                    self.lacks(*on, "route", route);
+                }
+            }
+            self.report.say(Level::Note, has);
+        }
+    }
+
+    fn lacks(&mut self, on: MatchedLink, kind: &str, missing: &dyn Format) {
+        let mut line = self.report.line();
+        uwrite!(line, "{}: the kernel does not have the {} ", on, kind);
+        missing.append_to(&mut line);
+        self.report.say(Level::Problem, line);
+    }
+}
+
+/// The route without `onlink`: the kernel may say that of a next hop although
+/// it need not, and in IPv6 it drops it.
+fn by_itself(route: &Route) -> Route {
+    Route {
+        onlink: false,
+        ..*route
+    }
+}
