@@ -138,9 +138,11 @@ fn make_host_keys<'a>(
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     const UNIT: &[u8] = b"/run/systemd/system/onecontext-hostkeys.service";
-    // Sockets start before basic.target, hence no default dependencies. At a first
-    // boot Debian 13 makes them, too (its sshd-keygen.service): not at the same time.
-    // cloud-init removes all host keys at a first boot and makes others
+    // Not before a socket, which starts before basic.target: where cloud-init comes
+    // after that, as on RHEL, it would wait for itself. What serves a connection
+    // waits, by the drop-in below. No default dependencies, since a server may have
+    // none. At a first boot Debian 13 makes them, too (its
+    // sshd-keygen.service): not at the same time. cloud-init removes all host keys at a first boot and makes others
     // (cc_ssh.py); the second name is that of 24.3 and newer.
     const HEAD: &[u8] = b"\
 # Made by onecontext: this image has no SSH host keys.
@@ -149,7 +151,7 @@ Description=Make the SSH host keys that this image lacks
 DefaultDependencies=no
 After=systemd-remount-fs.service local-fs.target
 After=cloud-init.service cloud-init-network.service
-Before=ssh.service sshd.service ssh.socket sshd.socket sshd-keygen.service
+Before=ssh.service sshd.service sshd-keygen.service
 Conflicts=shutdown.target
 Before=shutdown.target
 
