@@ -5,7 +5,7 @@ use core::ffi::CStr;
 pub const USAGE: &str = "\
 usage: onecontext apply --root DIR [--run DIR] [--context PATH] [--dry-run]
        onecontext apply --early [--context PATH] [--dry-run]
-       onecontext plan  [PATH] [--root DIR]
+       onecontext plan  [PATH] [--root DIR] [--json]
        onecontext check [PATH] [--root DIR]
        onecontext --help | --version
 
@@ -22,6 +22,7 @@ name, SSH keys.
   --run    the directory that becomes its /run; /run if not given
   --early  there is no root yet: set up the initramfs itself
   --dry-run  print the plan, with the devices it would be applied to
+  --json   print the plan as one JSON object
 
 Exit status: 0 done, 1 something is wrong or could not be applied, 2 usage,
 3 the context could not be read.
@@ -88,6 +89,8 @@ pub struct Inspect<'a> {
     pub context: Option<&'a CStr>,
     /// `--root`
     pub root: Option<&'a CStr>,
+    /// `--json`, of `plan` alone
+    pub json: bool,
 }
 
 /// What is wrong with the arguments.
@@ -106,8 +109,8 @@ pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Comman
     };
     match command.to_bytes() {
         b"apply" => apply(&mut arguments),
-        b"plan" => inspect(&mut arguments, Command::Plan),
-        b"check" => inspect(&mut arguments, Command::Check),
+        b"plan" => inspect(&mut arguments, true, Command::Plan),
+        b"check" => inspect(&mut arguments, false, Command::Check),
         b"--help" | b"-h" | b"help" => Ok(Command::Help),
         b"--version" | b"-V" => Ok(Command::Version),
         _ => misuse("unknown command", command),
@@ -157,6 +160,7 @@ fn apply<'a>(arguments: ArgumentList<'_, 'a>) -> Result<Command<'a>, Misuse<'a>>
 
 fn inspect<'a>(
     arguments: ArgumentList<'_, 'a>,
+    may_be_json: bool,
     command: fn(Inspect<'a>) -> Command<'a>,
 ) -> Result<Command<'a>, Misuse<'a>> {
     let mut operands = Inspect::default();
@@ -164,6 +168,7 @@ fn inspect<'a>(
         match argument.to_bytes() {
             b"--help" | b"-h" => return Ok(Command::Help),
             b"--root" => operands.root = Some(value(arguments, argument)?),
+            b"--json" if may_be_json => operands.json = true,
             other if is_option(other) => return misuse("unknown option", argument),
             _ if operands.context.is_some() => return misuse("more than one PATH", argument),
             _ => operands.context = Some(argument),
@@ -202,10 +207,16 @@ mod tests {
         let both = Inspect {
             context: Some(c"x.iso"),
             root: Some(c"/mnt"),
+            json: false,
         };
         assert_eq!(
             read(&[c"check", c"--root", c"/mnt", c"x.iso"]),
             Ok(Command::Check(both))
+        );
+        let json = Inspect { json: true, ..both };
+        assert_eq!(
+            read(&[c"plan", c"--json", c"x.iso", c"--root", c"/mnt"]),
+            Ok(Command::Plan(json))
         );
         let apply = Apply {
             root: c"/sysroot",
@@ -284,6 +295,7 @@ mod tests {
             ),
             (&[c"apply", c"--x"], "unknown option", c"--x"),
             (&[c"plan", c"--run", c"/run"], "unknown option", c"--run"),
+            (&[c"check", c"--json"], "unknown option", c"--json"),
             (&[c"plan", c"a", c"b"], "more than one PATH", c"b"),
         ] {
             assert_eq!(

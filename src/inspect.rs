@@ -3,6 +3,7 @@
 use ufmt::uwrite;
 
 use crate::base::arena::Arena;
+use crate::base::json::Json;
 use crate::base::log::{Console, Level, Report};
 use crate::base::output::{Streams, write_all};
 use crate::base::text::Text;
@@ -99,7 +100,10 @@ pub fn inspect<'a>(
     let changes = known.map(|(root, facts)| decide(&bound, root, facts));
     match question {
         Question::Plan => {
-            write(&bound, changes.as_ref(), arena, out);
+            match operands.json {
+                true => write_json(&bound, changes.as_ref(), arena, out),
+                false => write(&bound, changes.as_ref(), arena, out),
+            }
             Status::Done
         }
         Question::Problems => {
@@ -131,6 +135,23 @@ pub fn write(bound: &BoundPlan, changes: Option<&Changes>, arena: &Arena, out: &
         changes.write(&mut files);
     }
     bound.write(out, &files);
+}
+
+/// The plan as one JSON object, with what it means for a root.
+fn write_json<'a>(
+    bound: &BoundPlan,
+    changes: Option<&Changes>,
+    arena: &'a Arena,
+    out: &mut Text<'a>,
+) {
+    let mut json = Json::new(arena, out);
+    json.open();
+    bound.write_json(&mut json);
+    if let Some(changes) = changes {
+        changes.write_json(&mut json);
+    }
+    json.close();
+    out.push(b'\n');
 }
 
 /// What would be written into a root that can be.

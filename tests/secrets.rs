@@ -1,7 +1,7 @@
 //! Nothing of a value that may be secret is written anywhere, whatever its
 //! quoting and however broken its line: a mark is planted in every variable of
 //! docs/variables.md and in some that nobody knows, in every form, and
-//! looked for in all that `plan`, `check` and `apply --dry-run` write.
+//! looked for in all that `plan`, `plan --json`, `check` and `apply --dry-run` write.
 #[path = "support/release.rs"]
 mod release;
 
@@ -245,10 +245,8 @@ impl Folder {
             let status = output.status.code();
             assert!(matches!(status, Some(0 | 1)), "{command}: {output:?}");
             let out = String::from_utf8_lossy(&output.stdout);
-            assert!(
-                *command == CHECK || out.contains("context "),
-                "{command}: {output:?}"
-            );
+            let is_plan = out.contains("context ") || out.starts_with("{\"dialect\":");
+            assert!(*command == CHECK || is_plan, "{command}: {output:?}");
             for stream in [&out, &String::from_utf8_lossy(&output.stderr)] {
                 let low = stream.to_lowercase();
                 for mark in [LEFT, RIGHT] {
@@ -267,6 +265,7 @@ impl Drop for Folder {
 }
 
 const PLAN: &str = "plan context.sh";
+const JSON: &str = "plan --json context.sh --root root";
 const CHECK: &str = "check context.sh --root root";
 const APPLY: &str = "apply --dry-run --root root --run run --context context.sh";
 
@@ -290,7 +289,7 @@ fn assignments_show_nothing() {
     let folder = Folder::new();
     for form in GOOD {
         each_base(form, false, &mut |text| {
-            folder.try_context(text, &[PLAN, CHECK, APPLY]);
+            folder.try_context(text, &[PLAN, JSON, CHECK, APPLY]);
         });
     }
 }
@@ -301,7 +300,7 @@ fn broken_lines_show_nothing() {
     for (forms, public_too) in [(&BROKEN[..], true), (&TORN, false)] {
         for form in forms {
             each_base(form, public_too, &mut |text| {
-                folder.try_context(text, &[PLAN, CHECK, APPLY]);
+                folder.try_context(text, &[PLAN, JSON, CHECK, APPLY]);
             });
         }
     }
@@ -320,13 +319,13 @@ fn quotes_that_are_missing_show_nothing() {
                 }
                 let form = forms[(number / 2 + round * 5) % forms.len()];
                 let line = fill(form, name);
-                folder.try_context(&format!("{line}\n{base}TOKEN=\"{LEFT}\"\n"), &[PLAN]);
+                folder.try_context(&format!("{line}\n{base}TOKEN=\"{LEFT}\"\n"), &[PLAN, JSON]);
             }
         }
     }
     for name in names().iter().filter(|name| is_public(name)) {
         for form in SWALLOWED {
-            folder.try_context(&format!("{}\n", fill(form, name)), &[PLAN]);
+            folder.try_context(&format!("{}\n", fill(form, name)), &[PLAN, JSON]);
         }
     }
 }
@@ -338,7 +337,7 @@ fn what_is_no_public_key_is_not_shown() {
         for name in names().iter().filter(|name| name.contains("KEY")) {
             let line = fill(form, name);
             let base = "ETH0_MAC='02:00:0a:12:01:01'\nUSERNAME='alice'\n";
-            folder.try_context(&format!("{base}{line}\n"), &[PLAN, APPLY]);
+            folder.try_context(&format!("{base}{line}\n"), &[PLAN, JSON, APPLY]);
         }
     }
 }
@@ -465,6 +464,6 @@ fn mixed_lines_show_nothing() {
             };
             text += &format!("{}\n", fill(form, name));
         }
-        folder.try_context(&text, &[PLAN, CHECK, APPLY]);
+        folder.try_context(&text, &[PLAN, JSON, CHECK, APPLY]);
     }
 }

@@ -4,6 +4,7 @@ pub mod arena;
 pub mod error;
 pub mod fatal;
 pub mod getdents;
+pub mod json;
 pub mod log;
 pub mod output;
 pub mod packet;

@@ -1,5 +1,6 @@
 //! What is to be written, described before anything is: so that it can be
 //! shown, and decided anew when the root turns out to be read-only.
+mod json;
 mod pending;
 mod remount;
 mod write;
@@ -43,6 +44,18 @@ pub enum Action<'a> {
     Bind(ResolvedPath<'a>),
     /// Nothing: a regular file that is there is removed.
     Removal,
+}
+
+impl Action<'_> {
+    /// The word for it in a plan.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) | Self::BindOver(_) => "file",
+            Self::Symlink(_) => "link",
+            Self::BindCopyOver(_) | Self::Bind(_) => "bind",
+            Self::Removal => "remove",
+        }
+    }
 }
 
 /// The file of a copied directory that differs from the original.
@@ -140,13 +153,35 @@ pub enum Folder {
     Kept(Access),
 }
 
+/// The name of a value, and the value.
+pub type Field<'a> = (&'static str, &'a [u8]);
+
+/// What tools of the root will do in the booted system, for those who read a
+/// plan: a line of its text form.
+#[derive(Clone, Copy)]
+pub struct Directive<'a> {
+    /// Its first word.
+    pub name: &'static str,
+    /// What is always there; in the text form without their names.
+    pub operands: &'a [Field<'a>],
+    /// What is absent where it is empty; in the text form behind their names.
+    pub options: &'a [Field<'a>],
+}
+
+impl<'a> Directive<'a> {
+    /// The options that are there.
+    fn given(&self) -> impl Iterator<Item = &'a Field<'a>> {
+        self.options.iter().filter(|(_, value)| !value.is_empty())
+    }
+}
+
 /// All that a module wants to be written, and what it has to say.
 pub struct Changes<'a> {
     arena: &'a Arena,
     list: Vector<'a, Change<'a>>,
     remarks: Vector<'a, (Level, &'a [u8])>,
-    /// Lines of the text form that are about no file of ours.
-    directives: Vector<'a, u8>,
+    /// What is about no file of ours.
+    directives: Vector<'a, Directive<'a>>,
     /// Files that an earlier try could not write.
     refused: &'a [ResolvedPath<'a>],
     /// The booted system is to write the root.
@@ -283,33 +318,46 @@ impl<'a> Changes<'a> {
         self.remarks.push((Level::Note, text.finish()));
     }
 
-    /// What tools of the root will do in the booted system: a line of the text
-    /// form, in fields.
-    pub fn directive(&mut self, fields: &[&[u8]]) {
-        for (number, field) in (0..).zip(fields) {
-            if number > 0 {
-                self.directives.push(b' ');
-            }
-            self.directives.extend(field);
-        }
-        self.directives.push(b'\n');
+    /// Adds what tools of the root will do in the booted system.
+    pub fn directive(&mut self, name: &'static str, operands: &[Field<'a>], options: &[Field<'a>]) {
+        let copy = |fields: &[Field<'a>]| {
+            let mut copy = self.arena.vector();
+            copy.extend(fields);
+            &*copy.finish()
+        };
+        let (operands, options) = (copy(operands), copy(options));
+        self.directives.push(Directive {
+            name,
+            operands,
+            options,
+        });
     }
 
     /// The text form of the directives, then of the files: `file PATH MODE`,
     /// `link PATH TARGET`, `bind PATH SOURCE`, `remove PATH`, one a line.
     pub fn write(&self, out: &mut Text) {
-        out.extend(&self.directives);
+        for directive in self.directives.iter() {
+            out.write_str(directive.name);
+            for (_, value) in directive.operands {
+                out.push(b' ');
+                out.extend(value);
+            }
+            for (name, value) in directive.given() {
+                uwrite!(out, " {} ", name);
+                out.extend(value);
+            }
+            out.push(b'\n');
+        }
         for change in self.list.iter() {
-            let (kind, second) = match &change.action {
+            let second = match &change.action {
                 Action::File(file) | Action::BindOver(file) => {
-                    ("file ", format(self.arena, &Octal(file.access.mode)))
+                    format(self.arena, &Octal(file.access.mode))
                 }
-                Action::Symlink(target) => ("link ", *target),
-                Action::Bind(source) => ("bind ", source.path()),
-                Action::BindCopyOver(_) => ("bind ", &b""[..]),
-                Action::Removal => ("remove ", &b""[..]),
+                Action::Symlink(target) => *target,
+                Action::Bind(source) => source.path(),
+                Action::BindCopyOver(_) | Action::Removal => &b""[..],
             };
-            out.write_str(kind);
+            uwrite!(out, "{} ", change.action.kind());
             out.extend(change.path.path());
             if !second.is_empty() {
                 out.push(b' ');

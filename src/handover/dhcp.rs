@@ -68,7 +68,12 @@ pub fn report<'a>(
 
 /// For the text form: which program asks for an address of each link and family
 /// by DHCP, and which one renews.
-pub fn name_programs(arena: &Arena, plan: &Plan, facts: &NetworkFacts, changes: &mut Changes) {
+pub fn name_programs<'a>(
+    arena: &'a Arena,
+    plan: &Plan,
+    facts: &NetworkFacts,
+    changes: &mut Changes<'a>,
+) {
     let client = client(plan, Some(facts));
     let manager = facts.managers.enabled.first();
     let manager = manager.map_or(&b""[..], |one| one.manager.name());
@@ -83,19 +88,16 @@ pub fn name_programs(arena: &Arena, plan: &Plan, facts: &NetworkFacts, changes: 
             DhcpClient::Networkd | DhcpClient::Alone | DhcpClient::Early => b"onecontext",
         };
         let name = format(arena, &link.name);
+        let mut say = |family, asker, keeper| {
+            let operands = [("nic", name), ("family", family)];
+            let options = [("ask", asker), ("renew", keeper)];
+            changes.directive("dhcp", &operands, &options);
+        };
         if link.ipv4 == Some(Ipv4Method::Dhcp) {
-            directive(name, b"ipv4", asker, keeper, changes);
+            say(b"ipv4", asker, keeper);
         }
         if link.ipv6 == Some(Ipv6Method::Dhcp) {
-            directive(name, b"ipv6", keeper, keeper, changes);
+            say(b"ipv6", keeper, keeper);
         }
-    }
-}
-
-fn directive(name: &[u8], family: &[u8], asker: &[u8], keeper: &[u8], changes: &mut Changes) {
-    match (asker, keeper) {
-        (b"", _) => changes.directive(&[b"dhcp", name, family]),
-        (_, b"") => changes.directive(&[b"dhcp", name, family, b"ask", asker]),
-        _ => changes.directive(&[b"dhcp", name, family, b"ask", asker, b"renew", keeper]),
     }
 }

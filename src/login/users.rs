@@ -194,7 +194,8 @@ impl<'a> Task<'_, 'a> {
         if maker == UserMaker::Adduser && plan.login.password.is_none() {
             self.password(user.name, Password::Locked, changes)?;
         }
-        changes.directive(&[b"create-user", user.name, user.shell]);
+        let operands = [("user", user.name), ("shell", user.shell)];
+        changes.directive("create-user", &operands, &[]);
         let said = b": made in the booted system, its shell is ";
         changes.note(&[user.name, said, user.shell]);
         Ok(())

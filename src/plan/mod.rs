@@ -4,6 +4,7 @@
 //! it is applied.
 pub mod bound;
 pub mod early;
+mod json;
 mod text;
 mod warning;
 

@@ -12,11 +12,7 @@ impl BoundPlan<'_> {
     /// which stand between the keys and the warnings.
     pub fn write(&self, out: &mut Text, files: &[u8]) {
         let plan = self.plan;
-        let dialect = match plan.dialect {
-            Dialect::OpenNebula => "opennebula",
-            Dialect::StratusLab => "stratuslab",
-        };
-        uwrite!(out, "context {} ", dialect);
+        uwrite!(out, "context {} ", plan.dialect.name());
         field(out, plan.source);
         out.push(b'\n');
         if let Some(hostname) = plan.hostname {
@@ -58,11 +54,7 @@ impl BoundPlan<'_> {
             }
         }
         if let Some((user, password)) = plan.login.password {
-            let kind: &[u8] = match password {
-                Password::Crypted(_) => b"crypted",
-                Password::Plain(_) => b"plain",
-                Password::Locked => b"locked",
-            };
+            let kind = password.kind().as_bytes();
             line(out, "password", None, &Pair(user, kind));
         }
         for key in plan.keys {
@@ -121,6 +113,51 @@ fn field(out: &mut Text, text: &[u8]) {
     }
 }
 
+impl Dialect {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenNebula => "opennebula",
+            Self::StratusLab => "stratuslab",
+        }
+    }
+}
+
+impl Ipv4Method {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Dhcp => "dhcp",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+impl Ipv6Method {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Auto => "auto",
+            Self::Dhcp => "dhcp",
+            Self::Disable => "disable",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+impl Password<'_> {
+    /// The word for where it comes from; the password is never shown.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Crypted(_) => "crypted",
+            Self::Plain(_) => "plain",
+            Self::Locked => "locked",
+        }
+    }
+}
+
 impl uDisplay for LinkName {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         let (kind, number) = match self {
@@ -160,20 +197,12 @@ impl uDisplay for LinkLine<'_, '_> {
             metric.fmt(f)?;
         }
         if let Some(method) = link.ipv4 {
-            f.write_str(match method {
-                Ipv4Method::Static => " ipv4 static",
-                Ipv4Method::Dhcp => " ipv4 dhcp",
-                Ipv4Method::Skip => " ipv4 skip",
-            })?;
+            f.write_str(" ipv4 ")?;
+            f.write_str(method.name())?;
         }
         if let Some(method) = link.ipv6 {
-            f.write_str(match method {
-                Ipv6Method::Static => " ipv6 static",
-                Ipv6Method::Auto => " ipv6 auto",
-                Ipv6Method::Dhcp => " ipv6 dhcp",
-                Ipv6Method::Disable => " ipv6 disable",
-                Ipv6Method::Skip => " ipv6 skip",
-            })?;
+            f.write_str(" ipv6 ")?;
+            f.write_str(method.name())?;
         }
         f.write_char('\n')
     }
@@ -188,7 +217,7 @@ impl uDisplay for Prefix {
 }
 
 /// Where a route goes: `default`, or a prefix.
-struct Endpoint(Prefix);
+pub(super) struct Endpoint(pub Prefix);
 
 impl uDisplay for Endpoint {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {

@@ -37,14 +37,24 @@ impl uDisplay for Warning<'_> {
             None => f.write_char('-')?,
         }
         f.write_char(' ')?;
-        if !self.subject.is_empty() {
-            Escaped(self.subject).fmt(f)?;
+        WarningText(self).fmt(f)
+    }
+}
+
+/// A warning without its place.
+pub struct WarningText<'w, 'a>(pub &'w Warning<'a>);
+
+impl uDisplay for WarningText<'_, '_> {
+    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
+        let Self(warning) = self;
+        if !warning.subject.is_empty() {
+            Escaped(warning.subject).fmt(f)?;
             f.write_str(": ")?;
         }
-        f.write_str(self.what)?;
-        if !self.found.is_empty() {
+        f.write_str(warning.what)?;
+        if !warning.found.is_empty() {
             f.write_str(": ")?;
-            Escaped(self.found).fmt(f)?;
+            Escaped(warning.found).fmt(f)?;
         }
         Ok(())
     }

@@ -9,8 +9,8 @@ use onecontext::context::{self, Files, Purpose, shell};
 use onecontext::disk::iso9660::{Descriptor, Iso};
 use onecontext::kernel::dhcp::message::Reply;
 use onecontext::kernel::wire::{End, answers};
-use onecontext::plan::Warnings;
 use onecontext::plan::bound::BoundPlan;
+use onecontext::plan::{Plan, Warnings};
 
 /// The text of context.sh: what is read is part of it.
 pub fn assignments(bytes: &[u8]) {
@@ -109,17 +109,10 @@ pub fn plan(bytes: &[u8]) {
         b"warning ",
     ];
     let arena = Arena::new();
-    let mut parts = bytes.splitn(2, |byte| *byte == 0);
-    let disk = Disk {
-        arena: &arena,
-        context: parts.next().unwrap_or_default(),
-        configuration: parts.next(),
-    };
-    let Ok(plan) = context::read(&arena, b"fuzz", &disk, Purpose::Run) else {
-        panic!("refused");
-    };
     let mut text = arena.vector();
-    BoundPlan::unbound(&arena, &plan).write(&mut text, b"");
+    with_plan(&arena, bytes, |plan| {
+        BoundPlan::unbound(&arena, plan).write(&mut text, b"");
+    });
     let text = text.strip_suffix(b"\n").expect("a last newline");
     for line in text.split(|byte| *byte == b'\n') {
         let shown = String::from_utf8_lossy(line);
@@ -130,6 +123,20 @@ pub fn plan(bytes: &[u8]) {
         let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
         assert!(!line.iter().any(is_control), "{shown}");
     }
+}
+
+/// Does something with the plan of such files.
+pub fn with_plan(arena: &Arena, bytes: &[u8], act: impl FnOnce(&Plan)) {
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let disk = Disk {
+        arena,
+        context: parts.next().unwrap_or_default(),
+        configuration: parts.next(),
+    };
+    let Ok(plan) = context::read(arena, b"fuzz", &disk, Purpose::Run) else {
+        panic!("refused");
+    };
+    act(&plan);
 }
 
 struct Disk<'a> {

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::arena::{Arena, Vector};
 pub use address::{Ip, Mac, ip};
+pub use hex::hex_digit;
 use hex::hex2;
 pub use moment::Moment;
 pub use parts::{
