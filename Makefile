@@ -6,9 +6,18 @@ DESTDIR =
 CARGO = cargo
 BINARY = target/release/onecontext
 INITRAMFS_BINARY = target/release/onecontext-initramfs
+
+# `make AARCH64=1`, `make AARCH64=1 install`: the same for aarch64, on this machine.
+ifdef AARCH64
+CARGO = tests/support/cargo-aarch64
+BINARY = target/aarch64-unknown-linux-gnu/release/onecontext
+INITRAMFS_BINARY = target/aarch64-unknown-linux-gnu/release/onecontext-initramfs
+endif
+
 SHELL_SCRIPTS = dracut/*/*.sh \
 	initramfs-tools/hooks/* initramfs-tools/scripts/*/* \
 	tests/setup.sh tests/boots tests/support/boots.sh tests/matrix \
+	tests/support/cargo-aarch64 tests/aarch64 \
 	tests/images/build tests/images/bake tests/images/convert \
 	tests/images/customize tests/images/files \
 	tests/images/manager tests/images/pack .ci/run
@@ -59,13 +68,17 @@ others = $(addprefix --skip ,$(call tier,first) $(call tier,matrix) $(call tier,
 test-first: setup all
 	@CARGO="$(CARGO)" tests/boots first $(call tier,first)
 
-test-boots: test-second test-hang faults powercut ## every other boot, hangs, faults, power cuts
+test-boots: test-second test-hang test-aarch64 faults powercut ## every other boot, hangs, faults, power cuts
 
 test-second: setup all
 	@CARGO="$(CARGO)" tests/boots others $(others)
 
 test-hang: setup all ## file systems that never answer
 	$(CARGO) test --release --test namespace -- --ignored
+
+test-aarch64: setup ## build it for aarch64, and look at what that has given
+	@tests/setup.sh aarch64
+	@CARGO="$(CARGO)" tests/aarch64
 
 faults: setup all ## let each system call fail, with each of seven errors
 	$(CARGO) test --release --test faults -- --ignored --nocapture
@@ -111,4 +124,4 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 .PHONY: all install setup demo test test-fast test-programs test-first test-boots \
-	test-second test-hang faults powercut test-matrix bench lint fuzz clean help
+	test-second test-hang test-aarch64 faults powercut test-matrix bench lint fuzz clean help

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use goblin::elf::Elf;
-use goblin::elf::header::ET_EXEC;
+use goblin::elf::header::{EM_AARCH64, ET_EXEC};
 use goblin::elf::program_header::{
     PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_TLS,
 };
@@ -78,6 +78,37 @@ fn is_static_and_its_code_cannot_be_written(program: &Path) {
     );
 }
 
+/// The kernel maps whole pages, which on aarch64 have up to 64 KiB: a segment lies
+/// in its file as it does in memory, and no page holds what two of them may do.
+#[test]
+fn it_can_be_mapped_with_every_page_size() {
+    for program in [release::binary(), release::initramfs()] {
+        can_be_mapped_with_every_page_size(program);
+    }
+}
+
+fn can_be_mapped_with_every_page_size(program: &Path) {
+    let bytes = std::fs::read(program).unwrap();
+    let elf = Elf::parse(&bytes).unwrap();
+    let page = match elf.header.e_machine {
+        EM_AARCH64 => 64 << 10,
+        _ => 4 << 10,
+    };
+    let segments: Vec<_> = elf
+        .program_headers
+        .iter()
+        .filter(|header| header.p_type == PT_LOAD)
+        .collect();
+    for segment in &segments {
+        assert!(segment.p_align >= page, "{segment:?}");
+        assert_eq!(segment.p_vaddr % page, segment.p_offset % page);
+    }
+    for pair in segments.windows(2) {
+        let last = pair[0].p_vaddr + pair[0].p_memsz - 1;
+        assert!(last / page < pair[1].p_vaddr / page, "{pair:#?}");
+    }
+}
+
 #[test]
 fn what_is_left_of_panics_is_known() {
     let bytes = std::fs::read(unstripped().join("onecontext")).unwrap();
@@ -128,13 +159,15 @@ fn what_only_check_needs_is_not_in_the_initramfs() {
     assert!(!has_lint("onecontext-initramfs"));
 }
 
-/// The folder with the release binaries as they are before they are stripped.
+/// The folder with the release binaries as they are before they are stripped;
+/// `ONECONTEXT_UNSTRIPPED` names another.
 fn unstripped() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        release::build(
+    FOLDER.get_or_init(|| match std::env::var_os("ONECONTEXT_UNSTRIPPED") {
+        Some(folder) => folder.into(),
+        None => release::build(
             "target/unstripped",
             &[("CARGO_PROFILE_RELEASE_STRIP", "none")],
-        )
+        ),
     })
 }

@@ -1,13 +1,18 @@
 #!/bin/sh
-# Installs what the tests and the demo need and the machine lacks.
+# setup.sh [SET...]: installs what the tests and the demo need and the machine lacks.
+# More is in sets: "aarch64" for `make test-aarch64`, "matrix" for `make test-matrix`.
 #
 # It says what it will do before it does it, and does nothing when nothing is
 # missing. Debian 12 or later, as root or as a user who may use sudo.
 set -eu
 
-# One "program package" a line.
+# One "program package" a line; a third word is the set that it is in.
 missing=$(
-	while read -r program package; do
+	while read -r program package set; do
+		case " all $* " in
+		*" ${set:-all} "*) ;;
+		*) continue ;;
+		esac
 		command -v "$program" >/dev/null 2>&1 ||
 			[ -x "/usr/sbin/$program" ] || echo "$package"
 	done <<-END
@@ -34,6 +39,9 @@ missing=$(
 		prlimit util-linux
 		valgrind valgrind
 		xorriso xorriso
+		aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu aarch64
+		qemu-aarch64-static qemu-user-static matrix
+		qemu-system-aarch64 qemu-system-arm matrix
 	END
 )
 if [ -z "$missing" ]; then

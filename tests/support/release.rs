@@ -30,10 +30,14 @@ fn named() -> Option<PathBuf> {
     std::env::var_os("ONECONTEXT_BIN").map(PathBuf::from)
 }
 
-/// Where the release binaries are, which are built once a test run.
+/// Where the release binaries are, which are built once a test run;
+/// `ONECONTEXT_BINARIES` names another folder.
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| build("target", &[]))
+    FOLDER.get_or_init(|| match std::env::var_os("ONECONTEXT_BINARIES") {
+        Some(folder) => folder.into(),
+        None => build("target", &[]),
+    })
 }
 
 /// Builds the release binaries below `target`, with these variables set; the
