@@ -44,7 +44,7 @@ pub fn apply<'a>(
     report.all = parameters.debug;
     let search = Search {
         device: parameters.device,
-        wait: parameters.wait,
+        wait: parameters.longest_wait(),
         required: parameters.mode == Mode::Require,
         paths: SystemPaths::SYSTEM,
     };
@@ -136,7 +136,7 @@ fn set_up_network<'p, 'a>(
     }
     kernel::set_hostname(plan, report);
     if parameters.network.kernel() {
-        let mut wait = Wait::seconds(parameters.wait);
+        let mut wait = Wait::seconds(parameters.longest_wait());
         let mut wait = || SystemPaths::SYSTEM.udev_is_busy() && wait.sleep();
         kernel::apply(arena, plan, machine, &mut wait, report)
     } else if machine.dhcp != DhcpClient::Alone {

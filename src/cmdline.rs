@@ -80,8 +80,8 @@ pub struct Parameters<'a> {
     pub mode: Mode,
     /// `onecontext.device=PATH`
     pub device: Option<&'a CStr>,
-    /// `onecontext.wait=SECONDS`, at most [`LONGEST_WAIT`]
-    pub wait: u32,
+    /// `onecontext.wait=SECONDS`, at most [`LONGEST_WAIT`]; `None`: it says nothing.
+    pub wait: Option<u32>,
     /// `onecontext.network=auto|kernel|handover|off`
     pub network: NetworkScope,
     /// `onecontext.root=auto|ro`
@@ -104,7 +104,7 @@ impl Default for Parameters<'_> {
         Self {
             mode: Mode::Auto,
             device: None,
-            wait: 10,
+            wait: None,
             network: NetworkScope::Auto,
             root: Policy::Auto,
             scripts: Scripts::Off,
@@ -154,19 +154,24 @@ impl<'a> Parameters<'a> {
                 report.problem("read the kernel parameter", word, what);
             }
         }
-        if parameters.wait > LONGEST_WAIT {
+        if let Some(seconds) = parameters.wait.filter(|wait| *wait > LONGEST_WAIT) {
             let mut line = report.line();
             uwrite!(
                 line,
                 "onecontext.wait={}: {} s is the longest wait that fits into the time for all, \
                  and is used",
-                parameters.wait,
+                seconds,
                 LONGEST_WAIT
             );
             report.say(Level::Problem, line);
-            parameters.wait = LONGEST_WAIT;
+            parameters.wait = Some(LONGEST_WAIT);
         }
         parameters
+    }
+
+    /// The longest wait for something that is still being set up, in seconds.
+    pub fn longest_wait(&self) -> u32 {
+        self.wait.unwrap_or(10)
     }
 
     /// Sets one parameter, if it is of this program. `false`: its name or its
@@ -235,9 +240,8 @@ impl<'a> Parameters<'a> {
                 true
             }
             b"onecontext.wait" => {
-                let seconds = value.and_then(number);
-                self.wait = seconds.unwrap_or(default.wait);
-                seconds.is_some()
+                self.wait = value.and_then(number);
+                self.wait.is_some()
             }
             b"onecontext.device" => {
                 let path = value.filter(|path| !path.is_empty());
@@ -351,7 +355,7 @@ mod tests {
         let expected = Parameters {
             mode: Mode::Require,
             device: Some(c"/dev/vdb"),
-            wait: 3,
+            wait: Some(3),
             network: NetworkScope::Kernel,
             root: Policy::ReadOnly,
             scripts: Scripts::Run,
@@ -394,7 +398,7 @@ mod tests {
             ("onecontext.wait=4294967295 onecontext.wait=0", 0, 0),
         ] {
             let (parameters, said) = read(&arena, line);
-            assert_eq!((parameters.wait, said), (wait, problems), "{line}");
+            assert_eq!((parameters.wait, said), (Some(wait), problems), "{line}");
         }
     }
 

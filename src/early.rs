@@ -9,7 +9,7 @@ use crate::base::progress::Progress;
 use crate::base::text::{Ip, Text};
 use crate::changeset::{Changes, Policy, Writer};
 use crate::cli::{ApplyEarly, Status};
-use crate::cmdline::{Early, Mode, Parameters};
+use crate::cmdline::{Early, LONGEST_WAIT, Mode, Parameters};
 use crate::context::Purpose;
 use crate::disk::wait::Wait;
 use crate::disk::{Search, SystemPaths};
@@ -57,7 +57,8 @@ pub fn apply<'a>(
     }
     let search = Search {
         device: parameters.device,
-        wait: parameters.wait,
+        // Who waits for a passphrase can wait for a drive.
+        wait: parameters.wait.unwrap_or(LONGEST_WAIT),
         required: parameters.mode == Mode::Require,
         paths: SystemPaths::SYSTEM,
     };
@@ -141,7 +142,7 @@ fn set_up_network<'p, 'a>(
         return kernel::find(arena, plan, &machine, report);
     }
     kernel::set_hostname(plan, report);
-    let mut wait = Wait::seconds(parameters.wait);
+    let mut wait = Wait::seconds(parameters.longest_wait());
     let mut wait = || SystemPaths::SYSTEM.udev_is_busy() && wait.sleep();
     // A NIC that is raised keeps its name (before Linux 6.2), so udev must have
     // given it its own.
