@@ -4,14 +4,16 @@ PREFIX = /usr
 DESTDIR =
 
 CARGO = cargo
-BINARY = target/release/onecontext
-INITRAMFS_BINARY = target/release/onecontext-initramfs
+BINARIES = target/release
+# A cargo that builds for this machine.
+NATIVE_CARGO := $(CARGO)
 
-# `make AARCH64=1`, `make AARCH64=1 install`: the same for aarch64, on this machine.
+# `make AARCH64=1`, `make AARCH64=1 install`, `make AARCH64=1 packages`: the same for
+# aarch64, on this machine.
 ifdef AARCH64
 CARGO = tests/support/cargo-aarch64
-BINARY = target/aarch64-unknown-linux-gnu/release/onecontext
-INITRAMFS_BINARY = target/aarch64-unknown-linux-gnu/release/onecontext-initramfs
+TARGET = aarch64-unknown-linux-gnu
+BINARIES = target/$(TARGET)/release
 endif
 
 SHELL_SCRIPTS = dracut/*/*.sh \
@@ -20,34 +22,31 @@ SHELL_SCRIPTS = dracut/*/*.sh \
 	tests/support/cargo-aarch64 tests/aarch64 \
 	tests/images/build tests/images/bake tests/images/convert \
 	tests/images/customize tests/images/files \
-	tests/images/manager tests/images/pack .ci/run
+	tests/images/manager tests/images/pack tests/images/package \
+	packaging/build packaging/install.sh packaging/rpm/* \
+	packaging/rust-version .ci/run
 
-all: ## build the release binaries (default)
+all: rust-version ## build the release binaries (default)
 	$(CARGO) build --release
+
+# Said before anything else is tried, and before anything is installed.
+rust-version:
+	@CARGO="$(NATIVE_CARGO)" packaging/rust-version
 
 # No prerequisite: root installs what its user has built.
 install: ## install below DESTDIR, with PREFIX (/usr)
-	@test -x $(INITRAMFS_BINARY) || { echo "run make first" >&2; exit 1; }
-	install -D -m 755 $(INITRAMFS_BINARY) \
-		$(DESTDIR)$(PREFIX)/lib/onecontext/onecontext
-	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/onecontext
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/onecontext.8
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50onecontext \
-		dracut/50onecontext/module-setup.sh dracut/50onecontext/onecontext.sh
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50onecontext \
-		dracut/50onecontext/onecontext.service
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/99onecontext-early \
-		dracut/99onecontext-early/module-setup.sh dracut/99onecontext-early/onecontext-early.sh
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/99onecontext-early \
-		dracut/99onecontext-early/onecontext-early.service
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/init-premount \
-		initramfs-tools/scripts/init-premount/onecontext
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/hooks \
-		initramfs-tools/hooks/onecontext
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/init-bottom \
-		initramfs-tools/scripts/init-bottom/onecontext
+	@SOURCE=. BINARIES=$(BINARIES) DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" \
+		packaging/install.sh
 
-setup: ## install what the demo and the tests need
+make_packages = CARGO="$(NATIVE_CARGO)" TARGET="$(TARGET)" packaging/build
+
+packages: all ## target/packages: .deb and .rpm
+	@$(make_packages) deb rpm
+
+dist: all ## target/packages: a tarball with install.sh
+	@$(make_packages) tar
+
+setup: rust-version ## install what the demo and the tests need
 	@tests/setup.sh
 
 demo: setup all ## boot an image with a context, log in, show the proof
@@ -68,10 +67,14 @@ others = $(addprefix --skip ,$(call tier,first) $(call tier,matrix) $(call tier,
 test-first: setup all
 	@CARGO="$(CARGO)" tests/boots first $(call tier,first)
 
-test-boots: test-second test-hang test-aarch64 faults powercut ## every other boot, hangs, faults, power cuts
+test-boots: test-packages test-second test-hang test-aarch64 faults powercut ## every other boot, hangs, faults, power cuts
 
 test-second: setup all
 	@CARGO="$(CARGO)" tests/boots others $(others)
+
+test-packages: setup all ## the packages: contents, lintian, rpmlint, same bytes twice
+	@tests/setup.sh packages
+	CI=true $(CARGO) test --release --test packages -- --include-ignored
 
 test-hang: setup all ## file systems that never answer
 	$(CARGO) test --release --test namespace -- --ignored
@@ -123,5 +126,6 @@ clean: ## remove what was built
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-.PHONY: all install setup demo test test-fast test-programs test-first test-boots \
-	test-second test-hang test-aarch64 faults powercut test-matrix bench lint fuzz clean help
+.PHONY: all rust-version install packages dist setup demo test test-fast \
+	test-programs test-first test-boots test-packages test-second test-hang \
+	test-aarch64 faults powercut test-matrix bench lint fuzz clean help

@@ -1,6 +1,7 @@
 #!/bin/sh
 # setup.sh [SET...]: installs what the tests and the demo need and the machine lacks.
-# More is in sets: "aarch64" for `make test-aarch64`, "matrix" for `make test-matrix`.
+# More is in sets: "aarch64" for `make test-aarch64`, "matrix" for `make test-matrix`,
+# "packages" for `make test-packages`.
 #
 # It says what it will do before it does it, and does nothing when nothing is
 # missing. Debian 12 or later, as root or as a user who may use sudo.
@@ -42,6 +43,11 @@ missing=$(
 		aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu aarch64
 		qemu-aarch64-static qemu-user-static matrix
 		qemu-system-aarch64 qemu-system-arm matrix
+		cpio cpio packages
+		lintian lintian packages
+		rpm rpm packages
+		rpmlint rpmlint packages
+		zstd zstd packages
 	END
 )
 if [ -z "$missing" ]; then
@@ -50,7 +56,7 @@ fi
 missing=$(echo "$missing" | sort -u | tr '\n' ' ')
 
 if ! command -v apt-get >/dev/null; then
-	echo "setup: please install: $missing" >&2
+	echo "setup: there is no apt-get. Please install, by Debian's names: $missing" >&2
 	exit 1
 fi
 sudo=

@@ -8,6 +8,7 @@
 #[allow(dead_code, reason = "tests/handover uses the rest")]
 mod support;
 
+mod packages;
 mod roots;
 mod scripts;
 mod users;
@@ -861,17 +862,18 @@ fn the_initramfs_holds_the_drivers() {
 // ---------------------------------------------------------------------------
 // The demo
 
-/// The first case once more, for people to watch: `make demo`.
+/// The first case once more, for people to watch, with the package that was just
+/// built: `make demo`.
 #[test]
 #[ignore = "boots a machine"]
 fn demo() {
     let begin = Instant::now();
     progress("making the image (minutes, the first time) and a context disk");
-    let (machine, key) = machine(Image::InitramfsTools);
+    let (machine, key) = machine(Image::Package);
     let context = one_nic(&key.public);
     let disk = disk(&machine, Writer::Genisoimage, &context);
     let machine = machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom);
-    Image::InitramfsTools.make();
+    Image::Package.make();
     let made = begin.elapsed();
 
     let how = if accelerator() == "kvm" {

@@ -19,6 +19,13 @@ pub enum Image {
     DracutWithoutSystemd,
     Debian13InitramfsTools,
     Debian13Dracut,
+    /// The Debian package installed, as an operator does.
+    Package,
+    /// Its initramfs after the package was upgraded, removed and installed again,
+    /// in a root without the package.
+    PackageReinstalled,
+    /// Its initramfs after the package was purged.
+    PackagePurged,
     /// With initramfs-tools, and a network manager in the root: its kind, with
     /// "trixie-" or "sid-" before it on those.
     With(&'static str),
@@ -41,6 +48,8 @@ impl Image {
             Dracut | DracutWithoutSystemd => "dracut",
             Debian13InitramfsTools => "trixie-initramfs-tools",
             Debian13Dracut => "trixie-dracut",
+            Package => "package",
+            PackageReinstalled | PackagePurged => "package-steps",
             With(kind) => kind,
         };
         let made = Arc::clone(MADE.lock().unwrap().entry(kind).or_default());
@@ -74,7 +83,7 @@ impl Image {
 
     pub fn initrd(self) -> PathBuf {
         self.folder().join(match self {
-            InitramfsToolsFewDrivers | DracutWithoutSystemd => "initrd-2",
+            InitramfsToolsFewDrivers | DracutWithoutSystemd | PackageReinstalled => "initrd-2",
             _ => "initrd",
         })
     }
@@ -82,6 +91,13 @@ impl Image {
     /// What is in the initramfs, as its generator's own tool lists it.
     pub fn list(self) -> String {
         let list = self.initrd().with_extension("list");
+        std::fs::read_to_string(list).unwrap()
+    }
+
+    /// The same after a step of `tests/images/package`, with sizes.
+    #[allow(dead_code, reason = "tests/boot alone uses it")]
+    pub fn list_after(self, step: &str) -> String {
+        let list = self.folder().join(step).with_extension("list");
         std::fs::read_to_string(list).unwrap()
     }
 }
