@@ -1,6 +1,8 @@
 //! The command line.
 use core::ffi::CStr;
 
+use crate::base::text::as_str;
+
 /// What `--help` prints, and, to standard error, every wrong usage.
 pub const USAGE: &str = "\
 usage: onecontext apply --root DIR [--run DIR] [--context PATH] [--dry-run]
@@ -107,12 +109,12 @@ pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Comman
     let Some(command) = arguments.next() else {
         return misuse("a command is missing", c"");
     };
-    match command.to_bytes() {
-        b"apply" => apply(&mut arguments),
-        b"plan" => inspect(&mut arguments, true, Command::Plan),
-        b"check" => inspect(&mut arguments, false, Command::Check),
-        b"--help" | b"-h" | b"help" => Ok(Command::Help),
-        b"--version" | b"-V" => Ok(Command::Version),
+    match as_str(command.to_bytes()) {
+        "apply" => apply(&mut arguments),
+        "plan" => inspect(&mut arguments, true, Command::Plan),
+        "check" => inspect(&mut arguments, false, Command::Check),
+        "--help" | "-h" | "help" => Ok(Command::Help),
+        "--version" | "-V" => Ok(Command::Version),
         _ => misuse("unknown command", command),
     }
 }
@@ -128,15 +130,15 @@ fn apply<'a>(arguments: ArgumentList<'_, 'a>) -> Result<Command<'a>, Misuse<'a>>
     let (mut root, mut run, mut context, mut ip) = (None, None, None, None);
     let (mut early, mut dry_run) = (false, false);
     while let Some(argument) = arguments.next() {
-        match argument.to_bytes() {
-            b"--help" | b"-h" => return Ok(Command::Help),
-            b"--root" => root = Some(value(arguments, argument)?),
-            b"--run" => run = Some(value(arguments, argument)?),
-            b"--early" => early = true,
-            b"--ip" => ip = Some(value(arguments, argument)?),
-            b"--context" => context = Some(value(arguments, argument)?),
-            b"--dry-run" => dry_run = true,
-            other if is_option(other) => return misuse("unknown option", argument),
+        match as_str(argument.to_bytes()) {
+            "--help" | "-h" => return Ok(Command::Help),
+            "--root" => root = Some(value(arguments, argument)?),
+            "--run" => run = Some(value(arguments, argument)?),
+            "--early" => early = true,
+            "--ip" => ip = Some(value(arguments, argument)?),
+            "--context" => context = Some(value(arguments, argument)?),
+            "--dry-run" => dry_run = true,
+            _ if is_option(argument) => return misuse("unknown option", argument),
             _ => return misuse("unexpected argument", argument),
         }
     }
@@ -165,11 +167,11 @@ fn inspect<'a>(
 ) -> Result<Command<'a>, Misuse<'a>> {
     let mut operands = Inspect::default();
     while let Some(argument) = arguments.next() {
-        match argument.to_bytes() {
-            b"--help" | b"-h" => return Ok(Command::Help),
-            b"--root" => operands.root = Some(value(arguments, argument)?),
-            b"--json" if may_be_json => operands.json = true,
-            other if is_option(other) => return misuse("unknown option", argument),
+        match as_str(argument.to_bytes()) {
+            "--help" | "-h" => return Ok(Command::Help),
+            "--root" => operands.root = Some(value(arguments, argument)?),
+            "--json" if may_be_json => operands.json = true,
+            _ if is_option(argument) => return misuse("unknown option", argument),
             _ if operands.context.is_some() => return misuse("more than one PATH", argument),
             _ => operands.context = Some(argument),
         }
@@ -186,8 +188,8 @@ fn value<'a>(arguments: ArgumentList<'_, 'a>, name: &'a CStr) -> Result<&'a CStr
 }
 
 /// A lone `-` is a path.
-fn is_option(argument: &[u8]) -> bool {
-    argument.starts_with(b"-") && argument.len() > 1
+fn is_option(argument: &CStr) -> bool {
+    argument.to_bytes().starts_with(b"-") && argument != c"-"
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use ufmt::uwrite;
 use crate::base::arena::{Arena, sort};
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
-use crate::base::text::{Text, c_str, cut, number};
+use crate::base::text::{Text, as_str, c_str, cut, number};
 use crate::base::{getdents, proc};
 use crate::changeset::Policy;
 
@@ -178,77 +178,77 @@ impl<'a> Parameters<'a> {
     /// value is not known, and it has its default.
     fn set(&mut self, arena: &'a Arena, name: &[u8], value: Option<&[u8]>) -> bool {
         let default = Self::default();
-        match name {
-            b"onecontext" => {
-                let mode = match value {
-                    Some(b"auto") => Some(Mode::Auto),
-                    Some(b"off") => Some(Mode::Off),
-                    Some(b"require") => Some(Mode::Require),
+        match as_str(name) {
+            "onecontext" => {
+                let mode = match value.map(as_str) {
+                    Some("auto") => Some(Mode::Auto),
+                    Some("off") => Some(Mode::Off),
+                    Some("require") => Some(Mode::Require),
                     _ => None,
                 };
                 self.mode = mode.unwrap_or(default.mode);
                 mode.is_some()
             }
-            b"onecontext.network" => {
-                let network = match value {
-                    Some(b"auto") => Some(NetworkScope::Auto),
-                    Some(b"kernel") => Some(NetworkScope::Kernel),
-                    Some(b"handover") => Some(NetworkScope::Handover),
-                    Some(b"off") => Some(NetworkScope::Off),
+            "onecontext.network" => {
+                let network = match value.map(as_str) {
+                    Some("auto") => Some(NetworkScope::Auto),
+                    Some("kernel") => Some(NetworkScope::Kernel),
+                    Some("handover") => Some(NetworkScope::Handover),
+                    Some("off") => Some(NetworkScope::Off),
                     _ => None,
                 };
                 self.network = network.unwrap_or(default.network);
                 network.is_some()
             }
-            b"onecontext.root" => {
-                let root = match value {
-                    Some(b"auto") => Some(Policy::Auto),
-                    Some(b"ro") => Some(Policy::ReadOnly),
+            "onecontext.root" => {
+                let root = match value.map(as_str) {
+                    Some("auto") => Some(Policy::Auto),
+                    Some("ro") => Some(Policy::ReadOnly),
                     _ => None,
                 };
                 self.root = root.unwrap_or(default.root);
                 root.is_some()
             }
-            b"onecontext.scripts" => {
-                let scripts = match value {
-                    Some(b"off") => Some(Scripts::Off),
-                    Some(b"run") => Some(Scripts::Run),
+            "onecontext.scripts" => {
+                let scripts = match value.map(as_str) {
+                    Some("off") => Some(Scripts::Off),
+                    Some("run") => Some(Scripts::Run),
                     _ => None,
                 };
                 self.scripts = scripts.unwrap_or(default.scripts);
                 scripts.is_some()
             }
-            b"onecontext.early" => {
-                self.early = match value {
-                    Some(b"off") => Some(Early::Off),
-                    Some(b"network") => Some(Early::Network),
-                    Some(b"keys") => Some(Early::Keys),
+            "onecontext.early" => {
+                self.early = match value.map(as_str) {
+                    Some("off") => Some(Early::Off),
+                    Some("network") => Some(Early::Network),
+                    Some("keys") => Some(Early::Keys),
                     _ => default.early,
                 };
                 self.early.is_some()
             }
-            b"ip" | b"netroot" => {
+            "ip" | "netroot" => {
                 self.network_by_initramfs |= value.is_some_and(|value| !value.is_empty());
                 true
             }
-            b"rd.neednet" => {
+            "rd.neednet" => {
                 self.network_by_initramfs |= value != Some(b"0");
                 true
             }
-            b"root" | b"boot" => {
+            "root" | "boot" => {
                 self.network_by_initramfs |= value.is_some_and(is_on_network);
                 true
             }
-            b"onecontext.wait" => {
+            "onecontext.wait" => {
                 self.wait = value.and_then(number);
                 self.wait.is_some()
             }
-            b"onecontext.device" => {
+            "onecontext.device" => {
                 let path = value.filter(|path| !path.is_empty());
                 self.device = path.and_then(|path| c_str(arena, &[path]).ok());
                 self.device.is_some()
             }
-            b"onecontext.debug" => {
+            "onecontext.debug" => {
                 self.debug |= value.is_none();
                 value.is_none()
             }

@@ -8,7 +8,7 @@ use ufmt::uwrite;
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::proc;
-use crate::base::text::{Escaped, c_str, lines, split, words};
+use crate::base::text::{Escaped, as_str, c_str, lines, split, words};
 use crate::image::Root;
 
 /// `onecontext.root=`.
@@ -172,25 +172,23 @@ fn flags_of_mount(description: &[u8], mounts: &[u8]) -> Option<MountFlags> {
     let of_mount = words(line).nth(5)?;
     // The source may be empty.
     let of_file_system = words(line).last()?;
+    let is_comma = |byte| byte == b',';
     let mut flags = match of_file_system.starts_with(b"ro") {
         true => MountFlags::empty(),
         // The mount alone is read-only. Others of this file system are not, and
         // must not become so when it is put back.
         false => MountFlags::BIND,
     };
-    for option in [of_mount, of_file_system]
-        .into_iter()
-        .flat_map(|options| split(options, |byte| byte == b','))
-    {
-        flags |= match option {
-            b"nosuid" => MountFlags::NOSUID,
-            b"nodev" => MountFlags::NODEV,
-            b"noexec" => MountFlags::NOEXEC,
-            b"nosymfollow" => MountFlags::NOSYMFOLLOW,
-            b"sync" => MountFlags::SYNCHRONOUS,
-            b"dirsync" => MountFlags::DIRSYNC,
-            b"mand" => MountFlags::PERMIT_MANDATORY_FILE_LOCKING,
-            b"lazytime" => MountFlags::LAZYTIME,
+    for option in split(of_mount, is_comma).chain(split(of_file_system, is_comma)) {
+        flags |= match as_str(option) {
+            "nosuid" => MountFlags::NOSUID,
+            "nodev" => MountFlags::NODEV,
+            "noexec" => MountFlags::NOEXEC,
+            "nosymfollow" => MountFlags::NOSYMFOLLOW,
+            "sync" => MountFlags::SYNCHRONOUS,
+            "dirsync" => MountFlags::DIRSYNC,
+            "mand" => MountFlags::PERMIT_MANDATORY_FILE_LOCKING,
+            "lazytime" => MountFlags::LAZYTIME,
             _ => MountFlags::empty(),
         };
     }

@@ -7,7 +7,7 @@ use super::state::Context;
 use super::values::{destination, is_no, is_yes, length, lowered, netmask, subnet, usable};
 use super::variables::{Group, Nic, Variable, Variables};
 use crate::base::arena::Set;
-use crate::base::text::{Mac, cut, ip, number, same, split, trim, words};
+use crate::base::text::{Mac, as_str, cut, ip, number, same, split, trim, words};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 
 /// What says that a NIC exists where its MAC does not.
@@ -335,10 +335,10 @@ impl<'a> NicReader<'a, '_> {
         let Some(variable) = nic.own.get("METHOD") else {
             return addressed.then_some(by_address);
         };
-        Some(match lowered(variable.value, &mut [0; 8]) {
-            b"static" => Ipv4Method::Static,
-            b"dhcp" => Ipv4Method::Dhcp,
-            b"skip" => Ipv4Method::Skip,
+        Some(match as_str(lowered(variable.value, &mut [0; 8])) {
+            "static" => Ipv4Method::Static,
+            "dhcp" => Ipv4Method::Dhcp,
+            "skip" => Ipv4Method::Skip,
             _ => {
                 let what = match by_address {
                     Ipv4Method::Static => "not an IPv4 method (static, dhcp, skip), read as static",
@@ -550,12 +550,12 @@ fn active<'a>(nic: &Nic<'a>) -> impl Iterator<Item = Group<'a>> + use<'a> {
 }
 
 fn v6_word(word: &[u8]) -> Option<Ipv6Method> {
-    match lowered(word, &mut [0; 8]) {
-        b"static" => Some(Ipv6Method::Static),
-        b"auto" => Some(Ipv6Method::Auto),
-        b"dhcp" => Some(Ipv6Method::Dhcp),
-        b"disable" => Some(Ipv6Method::Disable),
-        b"skip" => Some(Ipv6Method::Skip),
+    match as_str(lowered(word, &mut [0; 8])) {
+        "static" => Some(Ipv6Method::Static),
+        "auto" => Some(Ipv6Method::Auto),
+        "dhcp" => Some(Ipv6Method::Dhcp),
+        "disable" => Some(Ipv6Method::Disable),
+        "skip" => Some(Ipv6Method::Skip),
         _ => None,
     }
 }
@@ -569,11 +569,11 @@ fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
     let mut metric = None;
     let destination = if same(second, b"via") {
         while let Some(word) = words.next() {
-            match word {
-                b"onlink" => {}
+            match as_str(word) {
+                "onlink" => {}
                 // The route is its NIC's whatever name that has.
-                b"dev" => drop(words.next()?),
-                b"metric" => metric = Some(number(words.next()?)?),
+                "dev" => drop(words.next()?),
+                "metric" => metric = Some(number(words.next()?)?),
                 _ => metric = Some(number(word).filter(|_| metric.is_none())?),
             }
         }

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use super::{FileContent, ResolvedPath, Root};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::{lines, words};
+use crate::base::text::{as_str, lines, words};
 
 /// A file, or the place where it would be.
 #[derive(Clone, Copy)]
@@ -124,7 +124,7 @@ impl<'a> Interfaces<'a> {
         for line in text.split(|byte| *byte == b'\n') {
             let mut words = words(line);
             let word = words.next().unwrap_or_default();
-            if !matches!(word, b"source" | b"source-directory") {
+            if !matches!(as_str(word), "source" | "source-directory") {
                 continue;
             }
             for pattern in words {

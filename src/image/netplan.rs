@@ -3,7 +3,7 @@
 //! (netplan: src/generate.c). NetworkManager has a unit of its own. Either gets
 //! our files, which come before those that netplan makes from its own.
 use crate::base::error::Error;
-use crate::base::text::{lines, unquoted};
+use crate::base::text::{as_str, lines, unquoted};
 use crate::image::Root;
 use crate::image::systemd::units;
 
@@ -26,9 +26,9 @@ pub fn enables_networkd<'a>(root: &Root<'a>) -> Result<Option<&'a [u8]>, Error> 
             if words.next() != Some(b"renderer:") {
                 continue;
             }
-            match words.next() {
-                Some(b"networkd") => return Ok(Some(path)),
-                Some(b"NetworkManager") => enables = None,
+            match words.next().map(as_str) {
+                Some("networkd") => return Ok(Some(path)),
+                Some("NetworkManager") => enables = None,
                 _ => {}
             }
         }

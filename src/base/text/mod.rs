@@ -103,6 +103,16 @@ fn escape<W: uWrite + ?Sized>(f: &mut Formatter<'_, W>, byte: u8) -> Result<(), 
     hex2(f, byte)
 }
 
+/// A text, to be matched with words; empty where it is no UTF-8. A pattern of
+/// bytes is compared byte by byte, each in ten bytes of code; one of `str` is not.
+#[inline(never)]
+pub fn as_str(text: &[u8]) -> &str {
+    match text.utf8_chunks().next() {
+        Some(chunk) if chunk.invalid().is_empty() => chunk.valid(),
+        _ => "",
+    }
+}
+
 /// `value`, as bytes.
 pub fn format<'a>(arena: &'a Arena, value: &impl uDisplay) -> &'a [u8] {
     let mut text = arena.vector();

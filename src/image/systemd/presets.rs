@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::directories::directories;
 use crate::base::error::Error;
-use crate::base::text::{lines, words};
+use crate::base::text::{as_str, lines, words};
 use crate::image::Root;
 
 /// Whether the booted system will enable this unit, whose text it is. PID 1
@@ -33,9 +33,9 @@ fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Error> {
             .map_or(&b""[..], |found| found.content);
         for line in lines(content) {
             let mut words = words(line);
-            let enables = match words.next() {
-                Some(b"enable") => true,
-                Some(b"disable" | b"ignore") => false,
+            let enables = match words.next().map(as_str) {
+                Some("enable") => true,
+                Some("disable" | "ignore") => false,
                 _ => continue,
             };
             if words.next().is_some_and(|pattern| fits(pattern, name)) {
