@@ -69,6 +69,7 @@ impl Arena {
     }
 
     /// A copy of `text`.
+    #[inline(never)]
     pub fn copy(&self, text: &[u8]) -> &mut [u8] {
         let copy = self.bytes(text.len());
         // SAFETY: both have this length, and one of them is new.
@@ -269,23 +270,24 @@ const fn round_up(size: usize, unit: usize) -> usize {
 /// Sorts in place by `less`, in O(n log n) whatever the input. Equal items
 /// keep no order; let `less` tell all apart.
 pub fn sort<T: Copy>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
-    let items = Cell::from_mut(items).as_slice_of_cells();
-    let less = |one: usize, other: usize| match (items.get(one), items.get(other)) {
-        (Some(one), Some(other)) => less(&one.get(), &other.get()),
-        _ => false,
-    };
-    let swap = |one: usize, other: usize| {
-        if let (Some(one), Some(other)) = (items.get(one), items.get(other)) {
-            let item = one.get();
-            one.set(other.replace(item));
-        }
-    };
-    heapsort(items.len(), &less, &swap);
+    let (start, size) = (items.as_mut_ptr(), size_of::<T>());
+    // SAFETY: `heapsort` names items of the list alone, and none while it swaps.
+    let less = |one: usize, other: usize| unsafe { less(&*start.add(one), &*start.add(other)) };
+    // SAFETY: the bytes of the items are in this list alone.
+    unsafe { heapsort(items.len(), size, start.cast(), &less) };
 }
 
-/// Sorts `count` items that are named by their positions. Not core's sort: its
-/// merge keeps a panic for orders that contradict themselves.
-fn heapsort(count: usize, less: &dyn Fn(usize, usize) -> bool, swap: &dyn Fn(usize, usize)) {
+/// Sorts items that are named by their positions, of any type: each would have
+/// this code again. Not core's sort: its merge keeps a panic for orders that
+/// contradict themselves.
+///
+/// # Safety
+/// At `start` are `count` items of `size` bytes, which may be moved.
+unsafe fn heapsort(count: usize, size: usize, start: *mut u8, less: &dyn Fn(usize, usize) -> bool) {
+    let swap = |one: usize, other: usize| {
+        // SAFETY: both are positions of items, and never the same one.
+        unsafe { ptr::swap_nonoverlapping(start.add(one * size), start.add(other * size), size) }
+    };
     // Servers write sorted files; then there is nothing to do.
     if (1..count).all(|position| !less(position, position - 1)) {
         return;
@@ -314,6 +316,24 @@ fn heapsort(count: usize, less: &dyn Fn(usize, usize) -> bool, swap: &dyn Fn(usi
             parent = child;
         }
     }
+}
+
+/// How many of the first items are before a point, in a list where they are all in
+/// front: as core's, which is compiled anew for each list.
+pub fn partition_point<T>(items: &[T], is_before: impl Fn(&T) -> bool) -> usize {
+    bisect(items.len(), &|at| items.get(at).is_some_and(&is_before))
+}
+
+fn bisect(count: usize, is_before: &dyn Fn(usize) -> bool) -> usize {
+    let (mut start, mut end) = (0, count);
+    while start < end {
+        let middle = start.midpoint(end);
+        match is_before(middle) {
+            true => start = middle + 1,
+            false => end = middle,
+        }
+    }
+    start
 }
 
 /// What a [`Set`] tells apart: a number with a text, either of them perhaps
