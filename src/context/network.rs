@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use super::state::Context;
 use super::values::is_domain;
 use super::variables::Variable;
-use crate::base::arena::{Arena, Set, Vector, sort};
+use crate::base::arena::{Arena, Set, Vector, partition_point, sort};
 use crate::base::text::{Ip, format, ip, list};
 use crate::plan::{Link, LinkName, Prefix, Route};
 
@@ -13,25 +13,24 @@ use crate::plan::{Link, LinkName, Prefix, Route};
 /// each other in one table, so that many links cost no more than few.
 pub struct Network<'a> {
     arena: &'a Arena,
-    links: Vector<'a, Draft<'a>>,
+    links: Vector<'a, Link<'a>>,
+    /// Where the lists of each link begin.
+    starts: Vector<'a, Starts>,
     addresses: Vector<'a, Prefix>,
     routes: Vector<'a, Route>,
     /// Positions in `routes` whose metric nobody named.
     automatic: Vector<'a, usize>,
     dns: Vector<'a, IpAddr>,
     search: Vector<'a, &'a [u8]>,
-    /// How many of `dns` and `search` are the machine's own.
-    machine: (usize, usize),
     /// Each link's number with its addresses as text.
     known_addresses: Set<'a>,
     known_servers: Set<'a>,
     known_domains: Set<'a>,
 }
 
-/// A link, and where its lists begin in the tables.
+/// Where lists begin in the tables.
 #[derive(Clone, Copy)]
-struct Draft<'a> {
-    link: Link<'a>,
+struct Starts {
     addresses: usize,
     routes: usize,
     dns: usize,
@@ -50,12 +49,12 @@ impl<'a> Network<'a> {
         Self {
             arena,
             links: arena.vector(),
+            starts: arena.vector(),
             addresses: arena.vector(),
             routes: arena.vector(),
             automatic: arena.vector(),
             dns: arena.vector(),
             search: arena.vector(),
-            machine: (0, 0),
             known_addresses: Set::new(arena),
             known_servers: Set::new(arena),
             known_domains: Set::new(arena),
@@ -65,22 +64,18 @@ impl<'a> Network<'a> {
     /// Begins a link, of which nothing is known yet: what is added from now on
     /// is its own. What was added before the first link is the machine's.
     pub fn link(&mut self, name: LinkName) -> &mut Link<'a> {
-        if self.links.is_empty() {
-            self.machine = (self.dns.len(), self.search.len());
-        }
-        let draft = self.links.put(Draft {
-            link: Link::new(name),
+        self.starts.push(Starts {
             addresses: self.addresses.len(),
             routes: self.routes.len(),
             dns: self.dns.len(),
             search: self.search.len(),
         });
-        &mut draft.link
+        self.links.put(Link::new(name))
     }
 
     /// The addresses of the current link.
     pub fn addresses(&self) -> &[Prefix] {
-        let start = self.links.last().map_or(0, |draft| draft.addresses);
+        let start = self.starts.last().map_or(0, |starts| starts.addresses);
         self.addresses.get(start..).unwrap_or_default()
     }
 
@@ -158,48 +153,23 @@ impl<'a> Network<'a> {
 
     /// Settles metrics and next hops, and gives each link its lists.
     pub fn finish(mut self, context: &mut Context<'a>) -> Finished<'a> {
-        if self.links.is_empty() {
-            self.machine = (self.dns.len(), self.search.len());
-        }
         self.settle_metrics(context);
-        let mut links = self.arena.vector();
-        let mut tails = Tails {
-            addresses: self.addresses.finish(),
-            routes: self.routes.finish(),
-            dns: self.dns.finish(),
-            search: self.search.finish(),
-        };
-        let (dns, search) = (
-            tails.dns.first_part(self.machine.0),
-            tails.search.first_part(self.machine.1),
-        );
-        let mut drafts = self.links.iter().peekable();
-        while let Some(draft) = drafts.next() {
-            let count =
-                |start: usize, end: Option<usize>| end.map_or(usize::MAX, |end| end - start);
-            let next = drafts.peek();
-            let mut link = draft.link;
-            link.addresses = tails
-                .addresses
-                .first_part(count(draft.addresses, next.map(|next| next.addresses)));
-            let routes = tails
-                .routes
-                .first_part(count(draft.routes, next.map(|next| next.routes)));
-            settle_next_hops(self.arena, link.addresses, routes);
-            link.routes = routes;
-            link.dns = tails
-                .dns
-                .first_part(count(draft.dns, next.map(|next| next.dns)));
-            link.search = tails
-                .search
-                .first_part(count(draft.search, next.map(|next| next.search)));
-            links.push(link);
+        let links = self.links.finish();
+        let (mut addresses, mut dns) = (&*self.addresses.finish(), &*self.dns.finish());
+        let (mut routes, mut search) = (self.routes.finish(), &*self.search.finish());
+        // From the last link on: its lists are what the tables end with.
+        for (link, starts) in links.iter_mut().zip(self.starts.iter()).rev() {
+            (addresses, link.addresses) = cut_at(addresses, starts.addresses);
+            (dns, link.dns) = cut_at(dns, starts.dns);
+            (search, link.search) = cut_at(search, starts.search);
+            let (before, own) = routes
+                .split_at_mut_checked(starts.routes)
+                .unwrap_or_default();
+            routes = before;
+            settle_next_hops(self.arena, link.addresses, own);
+            link.routes = own;
         }
-        Finished {
-            links: links.finish(),
-            dns,
-            search,
-        }
+        Finished { links, dns, search }
     }
 
     /// Default routes get metrics in their order from the usual one on,
@@ -207,11 +177,11 @@ impl<'a> Network<'a> {
     fn settle_metrics(&mut self, context: &mut Context<'a>) {
         let mut taken = Set::new(self.arena);
         let mut automatic = self.automatic.iter().peekable();
-        let mut drafts = self.links.iter().peekable();
+        let mut links = self.links.iter().zip(self.starts.iter()).peekable();
         let mut name = None;
         for (position, route) in self.routes.iter().enumerate() {
-            while let Some(draft) = drafts.next_if(|draft| draft.routes <= position) {
-                name = Some(draft.link.name);
+            while let Some((link, _)) = links.next_if(|(_, starts)| starts.routes <= position) {
+                name = Some(link.name);
             }
             if !route.destination.is_default()
                 || automatic.next_if(|other| **other == position).is_some()
@@ -296,7 +266,7 @@ fn outermost_networks<'a>(
 /// The same of any networks, host bits zero.
 pub fn outermost<'a>(arena: &'a Arena, mut networks: Vector<'a, Prefix>) -> &'a [Prefix] {
     sort(&mut networks, |one, other| {
-        (one.address, one.length) < (other.address, other.length)
+        (order(one.address), one.length) < (order(other.address), other.length)
     });
     let mut outermost = arena.vector::<Prefix>();
     for network in networks.iter() {
@@ -309,31 +279,22 @@ pub fn outermost<'a>(arena: &'a Arena, mut networks: Vector<'a, Prefix>) -> &'a 
 
 /// Whether one of these networks, as [`outermost`] gives them, has the address.
 pub fn is_covered(networks: &[Prefix], address: IpAddr) -> bool {
-    let behind = networks.partition_point(|network| network.address <= address);
+    let behind = partition_point(networks, |network| order(network.address) <= order(address));
     let before = networks.get(..behind).and_then(<[Prefix]>::last);
     before.is_some_and(|network| network.covers(address))
 }
 
-struct Tails<'a> {
-    addresses: &'a mut [Prefix],
-    routes: &'a mut [Route],
-    dns: &'a mut [IpAddr],
-    search: &'a mut [&'a [u8]],
-}
-
-trait FirstPart {
-    /// Splits the first `count` items off, or all there are.
-    fn first_part(&mut self, count: usize) -> Self;
-}
-
-impl<T> FirstPart for &mut [T] {
-    fn first_part(&mut self, count: usize) -> Self {
-        let all = core::mem::take(self);
-        let count = count.min(all.len());
-        let (first, rest) = all.split_at_mut_checked(count).unwrap_or_default();
-        *self = rest;
-        first
+/// Tells which address is before another one: IPv4 is before IPv6.
+fn order(address: IpAddr) -> (bool, u128) {
+    match address {
+        IpAddr::V4(address) => (false, address.to_bits().into()),
+        IpAddr::V6(address) => (true, address.to_bits()),
     }
+}
+
+/// What is in a table before a start, and from it on.
+fn cut_at<T>(table: &[T], start: usize) -> (&[T], &[T]) {
+    table.split_at_checked(start).unwrap_or_default()
 }
 
 #[cfg(test)]
