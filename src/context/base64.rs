@@ -13,7 +13,8 @@ pub fn digit(byte: u8) -> Option<u8> {
     })
 }
 
-/// The bytes of a base64 text without padding.
+/// The bytes of a base64 text without padding; blanks and newlines in it are left
+/// out.
 pub struct Decoder<'a> {
     digits: &'a [u8],
     /// Bits read and not given out yet, `count` of them.
@@ -63,8 +64,10 @@ impl Iterator for Decoder<'_> {
     fn next(&mut self) -> Option<u8> {
         while self.count < 8 {
             let (first, rest) = self.digits.split_first()?;
-            self.bits = self.bits << 6 | u32::from(digit(*first)?);
-            self.count += 6;
+            if !first.is_ascii_whitespace() {
+                self.bits = self.bits << 6 | u32::from(digit(*first)?);
+                self.count += 6;
+            }
             self.digits = rest;
         }
         self.count -= 8;
@@ -75,24 +78,20 @@ impl Iterator for Decoder<'_> {
 /// What a whole text stands for, blanks and newlines in it left out, padded or
 /// not; `None` if it is no base64.
 pub fn decode<'a>(arena: &'a Arena, text: &[u8]) -> Option<&'a [u8]> {
+    let is_padding = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'=';
+    let last = text.iter().rposition(|byte| !is_padding(byte));
+    let digits = text.get(..last.map_or(0, |last| last + 1))?;
     // Enough for all, and no more: a script may be long.
-    let room = arena.bytes(text.len() / 4 * 3 + 3);
-    let (mut length, mut bits, mut count, mut padded) = (0, 0u32, 0, false);
-    for byte in text.iter().filter(|byte| !byte.is_ascii_whitespace()) {
-        if *byte == b'=' {
-            padded = true;
-            continue;
-        }
-        bits = bits << 6 | u32::from(digit(*byte).filter(|_| !padded)?);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            *room.get_mut(length)? = (bits >> count) as u8;
-            length += 1;
-        }
+    let room = arena.bytes(digits.len() / 4 * 3 + 3);
+    let mut decoder = Decoder::new(digits);
+    let mut length = 0;
+    for (place, byte) in room.iter_mut().zip(&mut decoder) {
+        *place = byte;
+        length += 1;
     }
     // One character alone is less than a byte.
-    (count < 6).then_some(room.get(..length)?)
+    let is_whole = decoder.digits.is_empty() && decoder.count < 6;
+    is_whole.then_some(room.get(..length)?)
 }
 
 #[cfg(test)]

@@ -149,13 +149,7 @@ fn has(root: &Root, name: &[u8]) -> Result<bool, Error> {
 /// Where it is.
 fn path_of<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
     const FOLDERS: [&[u8]; 4] = [b"/usr/sbin/", b"/usr/bin/", b"/sbin/", b"/bin/"];
-    for folder in FOLDERS {
-        let path = root.arena().concat(&[folder, name]);
-        if root.exists(path)? {
-            return Ok(Some(path));
-        }
-    }
-    Ok(None)
+    root.first(&FOLDERS.map(|folder| root.arena().concat(&[folder, name])))
 }
 
 fn sudo(root: &Root) -> Result<Sudo, Error> {
