@@ -67,6 +67,8 @@ pub fn plan<'a>(
 
 /// What has to be known of a root to apply the plan to it; `network`: also of
 /// its network.
+// Inlined, it would make the frames of its callers large, and all their offsets long.
+#[inline(never)]
 pub fn facts<'a>(root: &Root<'a>, plan: &Plan, network: bool) -> Facts<'a> {
     let dhcp = plan.links.iter().any(Link::is_by_dhcp);
     let wanted = Wanted {

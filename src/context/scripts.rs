@@ -99,7 +99,8 @@ pub fn read<'a>(
             variables.push((assignment.name, assignment.value));
         }
         // What was read has been unquoted in place.
-        for name in [CONTEXT, CONFIGURATION].map(str::as_bytes) {
+        for name in [CONTEXT, CONFIGURATION] {
+            let name = name.as_bytes();
             match files.read(name) {
                 Ok(Some(content)) => beside.push((name, &*content)),
                 Ok(None) => {}

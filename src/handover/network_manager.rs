@@ -11,7 +11,7 @@ use crate::base::text::{Ip, Mac, Text, format};
 use crate::changeset::{Access, Changes, File};
 use crate::image::ResolvedPath;
 use crate::plan::bound::{BoundLink, BoundPlan};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix, Route};
 
 const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
 
@@ -35,8 +35,8 @@ pub fn render<'a>(
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let plan = bound.plan;
-    let mut routes = links(bound).flat_map(|on| on.link.routes);
-    if routes.any(|route| route.destination.is_default()) {
+    let is_default = |route: &Route| route.destination.is_default();
+    if links(bound).any(|on| on.link.routes.iter().any(is_default)) {
         changes.run_file(SETTINGS, TO_KEEP_METRICS)?;
     }
     for on in links(bound) {

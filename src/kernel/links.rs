@@ -113,36 +113,34 @@ impl<'a> Kernel<'a, '_> {
     /// Sets what IPv6 does by itself.
     fn ipv6(&mut self, on: MatchedLink) {
         const ROUTER_METRIC: &str = "ra_defrtr_metric";
-        let metric = (ROUTER_METRIC, on.link.router_metric());
         let by_kernel = u32::from(self.machine.hears_routers(on.link));
-        let parameters: &[(&str, u32)] = match on.link.ipv6 {
-            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => &[
-                metric,
-                ("disable_ipv6", 0),
-                ("accept_ra", by_kernel),
-                ("autoconf", by_kernel),
-            ],
-            Some(Ipv6Method::Static) => &[
-                metric,
-                ("disable_ipv6", 0),
-                ("accept_ra", 0),
-                ("autoconf", 0),
-            ],
-            Some(Ipv6Method::Disable) => &[metric, ("disable_ipv6", 1)],
-            Some(Ipv6Method::Skip) => &[],
-            None => &[metric],
+        // Without a value a parameter is left alone.
+        let (is_off, hears_routers) = match on.link.ipv6 {
+            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => (Some(0), Some(by_kernel)),
+            Some(Ipv6Method::Static) => (Some(0), Some(0)),
+            Some(Ipv6Method::Disable) => (Some(1), None),
+            Some(Ipv6Method::Skip) => return,
+            None => (None, None),
         };
         let Some(conf) = &self.machine.ipv6_conf else {
-            if let Some(Ipv6Method::Auto | Ipv6Method::Dhcp | Ipv6Method::Static) = on.link.ipv6 {
+            if is_off == Some(0) {
                 self.cannot_set("IPv6", on, Errno::AFNOSUPPORT);
             }
             return;
         };
-        for (name, value) in parameters {
-            match sysctl::set_ipv6(self.arena, conf, on.device.name, name, *value) {
+        for (name, value) in [
+            (ROUTER_METRIC, Some(on.link.router_metric())),
+            ("disable_ipv6", is_off),
+            ("accept_ra", hears_routers),
+            ("autoconf", hears_routers),
+        ] {
+            let Some(value) = value else {
+                continue;
+            };
+            match sysctl::set_ipv6(self.arena, conf, on.device.name, name, value) {
                 Ok(()) => {}
                 // Before 5.12 a router's metric is not to be chosen.
-                Err(Errno::NOENT) if *name == ROUTER_METRIC => {}
+                Err(Errno::NOENT) if name == ROUTER_METRIC => {}
                 Err(errno) => return self.cannot_set(name, on, errno),
             }
         }

@@ -172,9 +172,8 @@ fn write_headers(out: &mut [u8]) {
     if let Some(checksum) = ip.get_mut(5) {
         *checksum = !(sum.wrapping_add(sum >> 16) as u16);
     }
-    let bytes = ip.into_iter().flat_map(u16::to_be_bytes);
-    for (place, byte) in out.iter_mut().zip(bytes) {
-        *place = byte;
+    for (place, word) in out.as_chunks_mut().0.iter_mut().zip(ip) {
+        *place = word.to_be_bytes();
     }
 }
 
