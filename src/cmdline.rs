@@ -178,9 +178,10 @@ impl<'a> Parameters<'a> {
     /// value is not known, and it has its default.
     fn set(&mut self, arena: &'a Arena, name: &[u8], value: Option<&[u8]>) -> bool {
         let default = Self::default();
+        let word = value.map(as_str);
         match as_str(name) {
             "onecontext" => {
-                let mode = match value.map(as_str) {
+                let mode = match word {
                     Some("auto") => Some(Mode::Auto),
                     Some("off") => Some(Mode::Off),
                     Some("require") => Some(Mode::Require),
@@ -190,7 +191,7 @@ impl<'a> Parameters<'a> {
                 mode.is_some()
             }
             "onecontext.network" => {
-                let network = match value.map(as_str) {
+                let network = match word {
                     Some("auto") => Some(NetworkScope::Auto),
                     Some("kernel") => Some(NetworkScope::Kernel),
                     Some("handover") => Some(NetworkScope::Handover),
@@ -201,7 +202,7 @@ impl<'a> Parameters<'a> {
                 network.is_some()
             }
             "onecontext.root" => {
-                let root = match value.map(as_str) {
+                let root = match word {
                     Some("auto") => Some(Policy::Auto),
                     Some("ro") => Some(Policy::ReadOnly),
                     _ => None,
@@ -210,7 +211,7 @@ impl<'a> Parameters<'a> {
                 root.is_some()
             }
             "onecontext.scripts" => {
-                let scripts = match value.map(as_str) {
+                let scripts = match word {
                     Some("off") => Some(Scripts::Off),
                     Some("run") => Some(Scripts::Run),
                     _ => None,
@@ -219,7 +220,7 @@ impl<'a> Parameters<'a> {
                 scripts.is_some()
             }
             "onecontext.early" => {
-                self.early = match value.map(as_str) {
+                self.early = match word {
                     Some("off") => Some(Early::Off),
                     Some("network") => Some(Early::Network),
                     Some("keys") => Some(Early::Keys),
