@@ -270,24 +270,23 @@ const fn round_up(size: usize, unit: usize) -> usize {
 /// Sorts in place by `less`, in O(n log n) whatever the input. Equal items
 /// keep no order; let `less` tell all apart.
 pub fn sort<T: Copy>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
-    let (start, size) = (items.as_mut_ptr(), size_of::<T>());
-    // SAFETY: `heapsort` names items of the list alone, and none while it swaps.
-    let less = |one: usize, other: usize| unsafe { less(&*start.add(one), &*start.add(other)) };
-    // SAFETY: the bytes of the items are in this list alone.
-    unsafe { heapsort(items.len(), size, start.cast(), &less) };
+    let items = Cell::from_mut(items).as_slice_of_cells();
+    let less = |one: usize, other: usize| match (items.get(one), items.get(other)) {
+        (Some(one), Some(other)) => less(&one.get(), &other.get()),
+        _ => false,
+    };
+    let swap = |one: usize, other: usize| {
+        if let (Some(one), Some(other)) = (items.get(one), items.get(other)) {
+            let item = one.get();
+            one.set(other.replace(item));
+        }
+    };
+    heapsort(items.len(), &less, &swap);
 }
 
-/// Sorts items that are named by their positions, of any type: each would have
-/// this code again. Not core's sort: its merge keeps a panic for orders that
-/// contradict themselves.
-///
-/// # Safety
-/// At `start` are `count` items of `size` bytes, which may be moved.
-unsafe fn heapsort(count: usize, size: usize, start: *mut u8, less: &dyn Fn(usize, usize) -> bool) {
-    let swap = |one: usize, other: usize| {
-        // SAFETY: both are positions of items, and never the same one.
-        unsafe { ptr::swap_nonoverlapping(start.add(one * size), start.add(other * size), size) }
-    };
+/// Sorts `count` items that are named by their positions. Not core's sort: its
+/// merge keeps a panic for orders that contradict themselves.
+fn heapsort(count: usize, less: &dyn Fn(usize, usize) -> bool, swap: &dyn Fn(usize, usize)) {
     // Servers write sorted files; then there is nothing to do.
     if (1..count).all(|position| !less(position, position - 1)) {
         return;
