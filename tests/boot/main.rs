@@ -8,6 +8,7 @@
 #[allow(dead_code, reason = "tests/handover uses the rest")]
 mod support;
 
+mod early;
 mod packages;
 mod roots;
 mod scripts;

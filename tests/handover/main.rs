@@ -15,6 +15,7 @@ mod cost;
 mod dhcp;
 mod dhcpcd;
 mod driver;
+mod early;
 mod ifupdown;
 mod netplan;
 mod network_manager;

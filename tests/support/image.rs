@@ -26,7 +26,10 @@ pub enum Image {
     PackageReinstalled,
     /// Its initramfs after the package was purged.
     PackagePurged,
-    /// With initramfs-tools, and a network manager in the root: its kind, with
+    /// With LUKS and an SSH server in the initramfs, which lets in `own_key`.
+    EarlyDracut,
+    EarlyDracutWithoutSystemd,
+    /// With what `tests/images/manager` adds to initramfs-tools: its kind, with
     /// "trixie-" or "sid-" before it on those.
     With(&'static str),
 }
@@ -50,6 +53,7 @@ impl Image {
             Debian13Dracut => "trixie-dracut",
             Package => "package",
             PackageReinstalled | PackagePurged => "package-steps",
+            EarlyDracut | EarlyDracutWithoutSystemd => "early-dracut",
             With(kind) => kind,
         };
         let made = Arc::clone(MADE.lock().unwrap().entry(kind).or_default());
@@ -71,7 +75,7 @@ impl Image {
         self.folder().join(name)
     }
 
-    /// The key that is in such a root's authorized_keys.
+    /// The key that such a root lets in, or the initramfs of "early".
     #[allow(dead_code, reason = "tests/boot alone uses it")]
     pub fn own_key(self) -> Key {
         Key::of(self.folder().join("key"))
@@ -83,7 +87,10 @@ impl Image {
 
     pub fn initrd(self) -> PathBuf {
         self.folder().join(match self {
-            InitramfsToolsFewDrivers | DracutWithoutSystemd | PackageReinstalled => "initrd-2",
+            InitramfsToolsFewDrivers
+            | DracutWithoutSystemd
+            | PackageReinstalled
+            | EarlyDracutWithoutSystemd => "initrd-2",
             _ => "initrd",
         })
     }

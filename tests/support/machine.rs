@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -82,17 +83,36 @@ struct Layout {
 }
 
 impl Layout {
-    /// How the kernel is told of the root.
-    fn parameters(self) -> &'static str {
-        match self.format {
+    /// How the kernel is told of the root in this file.
+    fn parameters(self, root: &Path) -> String {
+        let parameters = match self.format {
             "btrfs" | "btrfs-frozen" => "root=LABEL=root rootflags=subvol=@ ro",
             "lvm" => "root=/dev/machine/root ro",
             // It has no label.
             "squashfs" => "root=/dev/vda rootfstype=squashfs ro",
+            // initramfs-tools has its crypttab, dracut is told here.
+            "luks" => {
+                let uuid = luks_uuid(root);
+                return format!("root=/dev/mapper/root rd.luks.name={uuid}=root ro");
+            }
             _ => ON_EXT4,
-        }
+        };
+        parameters.to_string()
     }
 }
+
+/// The UUID in a header of LUKS1: 40 bytes from byte 168 on, the last ones zero
+/// (LUKS1 On-Disk Format Specification 1.2.3, figure 1).
+fn luks_uuid(disk: &Path) -> String {
+    let mut bytes = [0; 36];
+    let file = File::open(disk).unwrap();
+    file.read_exact_at(&mut bytes, 168).unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// What opens the root of the layout "luks".
+#[allow(dead_code, reason = "tests/boot alone uses it")]
+pub const PASSPHRASE: &str = "open sesame";
 
 /// How the kernel is told of a root as images have it.
 const ON_EXT4: &str = "root=LABEL=root ro";
@@ -280,7 +300,8 @@ impl Machine {
             (None, Some(layout)) => {
                 let (root, others) = self.converted(layout);
                 apart = others;
-                (root, layout.parameters().to_string())
+                let parameters = layout.parameters(&root);
+                (root, parameters)
             }
             (Some((format, own)), _) => {
                 assert_eq!(self.edits, "");
@@ -396,6 +417,7 @@ impl Machine {
             image: self.image,
             root,
             format: self.layout.map(|layout| layout.format),
+            logins: 0,
             serial,
             qemu,
             shell_input,
@@ -416,6 +438,8 @@ pub struct Running {
     root: PathBuf,
     /// What it was converted to.
     format: Option<&'static str>,
+    /// How many there were.
+    logins: u32,
     serial: PathBuf,
     qemu: Child,
     shell_input: ChildStdin,
@@ -426,18 +450,15 @@ pub struct Running {
 impl Running {
     /// Logs in by SSH, as soon as it lets us, at 10.18.NET.1.
     pub fn login(&mut self, user: &str, net: u8, key: &Key) -> Login {
-        let (_, host, port) = self.servers.iter().find(|(n, ..)| *n == net).unwrap();
-        let mut login = Login {
-            user: user.to_string(),
-            host: host.clone(),
-            port: *port,
-            namespace: self.namespace.clone(),
-            key: key.file.clone(),
-            control: self.folder.0.join(format!("ssh-{user}-{net}")),
-            took: Duration::ZERO,
-        };
+        self.login_where("true", user, net, key)
+    }
+
+    /// The same, as soon as this command succeeds there: a machine may have several
+    /// SSH servers, one after the other.
+    pub fn login_where(&mut self, command: &str, user: &str, net: u8, key: &Key) -> Login {
+        let mut login = self.login_without_a_try(user, net, key);
         loop {
-            let last = login.ssh(COMMAND).arg("true").output().unwrap();
+            let last = login.ssh(COMMAND).arg(command).output().unwrap();
             if last.status.success() {
                 login.took = self.started.elapsed();
                 return login;
@@ -447,6 +468,41 @@ impl Running {
                 "no login as {user}: {}",
                 String::from_utf8_lossy(&last.stderr)
             );
+            self.assert_alive();
+            login.disconnect();
+            sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// Fails unless the SSH server that answers refuses this key.
+    #[allow(dead_code, reason = "tests/boot alone uses it")]
+    pub fn assert_refuses(&mut self, user: &str, net: u8, key: &Key) {
+        let login = self.login_without_a_try(user, net, key);
+        let output = login.ssh(COMMAND).arg("true").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("Permission denied"), "{said}");
+    }
+
+    fn login_without_a_try(&mut self, user: &str, net: u8, key: &Key) -> Login {
+        let (_, host, port) = self.servers.iter().find(|(n, ..)| *n == net).unwrap();
+        self.logins += 1;
+        Login {
+            user: user.to_string(),
+            host: host.clone(),
+            port: *port,
+            namespace: self.namespace.clone(),
+            key: key.file.clone(),
+            // Each its own, or one key's connection would serve another.
+            control: self.folder.0.join(format!("ssh-{}", self.logins)),
+            took: Duration::ZERO,
+        }
+    }
+
+    /// Waits until the console shows this.
+    #[allow(dead_code, reason = "tests/boot alone uses it")]
+    pub fn wait_for_console(&mut self, text: &str) {
+        while !self.console().contains(text) {
+            assert!(self.started.elapsed() < BOOT, "never said: {text}");
             self.assert_alive();
             sleep(Duration::from_millis(500));
         }
@@ -635,6 +691,24 @@ impl Login {
     }
 }
 
+impl Login {
+    fn disconnect(&self) {
+        let _ = self.ssh(COMMAND).args(["-O", "exit"]).output();
+    }
+
+    /// Gives a command this on its standard input. Whether it succeeds nobody
+    /// can tell: what it does may end the SSH server.
+    #[allow(dead_code, reason = "tests/boot alone uses it")]
+    pub fn feed(&mut self, input: &str, command: &str) {
+        let mut ssh = self.ssh(COMMAND);
+        let mut ssh = ssh.arg(command).stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = ssh.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
+        ssh.wait().unwrap();
+    }
+}
+
 impl Inside for Login {
     fn run_within(&mut self, limit: Duration, command: &str) -> String {
         run(self.ssh(limit).arg(command))
@@ -643,7 +717,7 @@ impl Inside for Login {
 
 impl Drop for Login {
     fn drop(&mut self) {
-        let _ = self.ssh(COMMAND).args(["-O", "exit"]).output();
+        self.disconnect();
     }
 }
 

@@ -1,0 +1,70 @@
+//! The same where the initramfs has an SSH server, and so was on the network before
+//! there was a root, with all NICs down again in between: each manager ends at the
+//! same addresses and routes, and none is there twice.
+
+use crate::support::image::Image;
+use crate::support::machine::Inside;
+use crate::support::network::Network;
+use crate::two_nics::*;
+
+/// The first NIC is static, the second is leased twice: by the early stage, and by
+/// the manager or whoever stands in for it.
+fn ends_as_without(image: &'static str) {
+    let mut network = Network::new(&[1, 2]);
+    network.serve(&["--dhcp-range=10.18.2.50,10.18.2.99,600"]);
+    let mut variables: Vec<_> = TWO_NICS
+        .into_iter()
+        .filter(|(name, _)| !name.starts_with("ETH1_"))
+        .collect();
+    variables.extend([("ETH1_MAC", MAC2), ("ETH1_METHOD", "dhcp")]);
+    let (machine, key) = machine(Image::With(image), &variables);
+    let mut running = machine.in_network(&network).start();
+    let mut login = running.login("root", 1, &key);
+
+    assert!(running.console().contains(SAID), "no early stage");
+    login.booted();
+    assert_no_failed_unit(&mut login);
+    // As long as what must not come would need to.
+    for seconds in [0, 30] {
+        login.run(&format!("sleep {seconds}"));
+        let (of_ens4, others): (Vec<_>, Vec<_>) = addresses(&mut login)
+            .into_iter()
+            .partition(|line| line.starts_with("ens4 10."));
+        assert_eq!(of_ens4.len(), 1, "{of_ens4:?}");
+        let static_ones = LOOKS[0]
+            .iter()
+            .filter(|line| !line.contains(" 2001:db8:2:"));
+        let static_ones = static_ones.filter(|line| **line != "ens4 10.18.2.1/24");
+        assert_eq!(others, static_ones.copied().collect::<Vec<_>>());
+        let (of_ens4, others): (Vec<_>, Vec<_>) = routes(&mut login, 4)
+            .into_iter()
+            .partition(|line| line.contains("dev ens4"));
+        let defaults = of_ens4.iter().filter(|line| line.starts_with("default"));
+        assert_eq!(defaults.count(), 1, "{of_ens4:?}");
+        let static_ones = LOOKS[1].iter().filter(|line| !line.contains("dev ens4"));
+        assert_eq!(others, static_ones.copied().collect::<Vec<_>>());
+    }
+    assert_quiet(&mut login);
+    assert_eq!(login.run("ls -d /run/net-* 2>/dev/null || true"), "");
+}
+
+/// What the early stage says of the first NIC.
+const SAID: &str = "onecontext: no root yet; ssh root@10.18.1.1";
+
+#[test]
+#[ignore = "boots a machine"]
+fn networkd() {
+    ends_as_without("early-networkd");
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn network_manager() {
+    ends_as_without("early-network-manager");
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn ifupdown() {
+    ends_as_without("early-ifupdown");
+}
