@@ -21,7 +21,7 @@ SHELL_SCRIPTS = dracut/*/*.sh \
 	tests/setup.sh tests/boots tests/support/boots.sh tests/matrix \
 	tests/support/cargo-aarch64 tests/aarch64 \
 	tests/images/build tests/images/bake tests/images/convert \
-	tests/images/customize tests/images/dracut-ssh/*.sh tests/images/files \
+	tests/images/customize tests/images/dracut-ssh/*.sh tests/images/files tests/images/growth \
 	tests/images/manager tests/images/pack tests/images/package \
 	packaging/build packaging/install.sh packaging/rpm/* \
 	packaging/rust-version .ci/run
@@ -98,10 +98,24 @@ TIMES = 10
 test-matrix: setup all ## each boot ten times, with a tally; BOOTS=, TIMES=
 	@CARGO="$(CARGO)" tests/matrix $(TIMES) $(BOOTS)
 
-bench: setup all ## what it costs: instructions, CPU time, time to the login
+# Boots of each kind; the fastest counts.
+BENCH_BOOTS = 3
+
+bench: setup all ## what it costs beside others; a table and a chart in docs
+	@rm -f target/bench/figures
 	@$(CARGO) test -q --release --test scale -- --nocapture cost
-	@$(CARGO) test -q --release --test namespace -- --nocapture recipe
-	@$(CARGO) test -q --release --test handover -- --nocapture --ignored cost
+	@BENCH=1 $(CARGO) test -q --release --test namespace -- --nocapture ends_the_same
+	@mkdir -p target/bench
+	@for generator in initramfs-tools dracut; do \
+		tests/images/growth $$generator | while read -r kind before after; do \
+			printf '%s\t%s\t%s\n' \
+				$$generator "$$kind before" "$$before" \
+				$$generator "$$kind after" "$$after"; \
+		done >>target/bench/figures; \
+	done
+	@BENCH=1 BENCH_BOOTS=$(BENCH_BOOTS) $(CARGO) test -q --release --test handover \
+		-- --nocapture --ignored cost
+	@$(CARGO) test -q --release --test bench -- --nocapture --ignored
 
 lint: setup ## format, clippy, shell scripts, man page
 	$(CARGO) fmt --check

@@ -32,6 +32,43 @@ fn links_lead_somewhere() {
     assert!(count > 20, "{count} links");
 }
 
+/// What README says of the console: the longest part of each message, apart from
+/// operands and numbers, is one of the program's.
+#[test]
+fn the_console_says_what_readme_says() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(top.join("README.md")).unwrap();
+    let (_, table) = readme.split_once("| the console says |").unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut source = String::new();
+    read_all(&top.join("src"), &mut source);
+    let mut count = 0;
+    for row in rows {
+        let said = row.split(" | ").next().unwrap();
+        let Some(message) = said.split('`').nth(1) else {
+            continue;
+        };
+        let parts = message.split(|sign: char| ":(…".contains(sign) || sign.is_numeric());
+        let longest = parts.map(str::trim).max_by_key(|part| part.len()).unwrap();
+        assert!(source.contains(longest), "{message}: {longest}");
+        count += 1;
+    }
+    assert!(count > 5, "{count} messages");
+}
+
+fn read_all(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => read_all(&path, text),
+            false => text.push_str(&fs::read_to_string(path).unwrap()),
+        }
+    }
+}
+
 fn documents(top: &Path) -> Vec<PathBuf> {
     let mut documents = vec![top.join("tests/README.md")];
     for folder in [top.to_path_buf(), top.join("docs")] {

@@ -5,6 +5,9 @@
 //!
 //! Each is `#[ignore]`d, and in one of the tiers of `tests/tiers`.
 
+#[path = "../support/figures.rs"]
+#[allow(dead_code, reason = "tests/bench.rs reads")]
+mod figures;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "tests/boot uses the rest")]
 mod support;

@@ -1,9 +1,13 @@
 //! The shipped binary on links of a network namespace of its own, asserted
 //! with iproute2. Each test is a thread in its own network, mount and UTS
 //! namespaces, so nothing of the machine is touched.
+#[path = "../support/figures.rs"]
+#[allow(dead_code, reason = "tests/bench.rs reads")]
+mod figures;
 #[path = "../support/release.rs"]
 mod release;
 
+mod cost;
 mod dhcp;
 mod early;
 mod guest;

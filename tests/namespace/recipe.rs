@@ -1,14 +1,14 @@
-//! The script that this program replaces, on the same context and in the same
-//! kind of machine: it ends the same way, and what both cost.
+//! The script that this program replaces, and one as OpenNebula's own package has
+//! them, on the same context and in the same kind of machine: they end the same
+//! way, and what each costs.
 
 use crate::KEY;
+use crate::cost::{Cost, compare};
+use crate::figures;
 use crate::guest::*;
 use crate::release;
-use nix::libc;
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 
 const CONTEXT: &str = "IP_PRIVATE=\"10.18.1.1\"\nNETMASK_PRIVATE=\"/24\"\n\
     IP_PUBLIC=\"10.18.2.1\"\nNETMASK_PUBLIC=\"/24\"\nIP_EXTRA=\"\"\n";
@@ -34,9 +34,6 @@ chmod -R 600 /root/.ssh/
 } > /etc/resolv.conf
 ";
 
-/// Times that each is run; the cheapest counts.
-const RUNS: usize = 10;
-
 /// The budget of system calls for one NIC and no manager. Here there are two
 /// NICs, their routes, one key, and resolv.conf.
 const SYSTEM_CALLS: usize = 200;
@@ -52,15 +49,114 @@ fn the_recipe_ends_the_same_way() {
     let Some(mut guest) = Guest::new() else {
         return;
     };
+    let context = format!("{CONTEXT}PUBLIC_KEY=\"{KEY}\"");
+    let files = [
+        ("context.sh", &*context),
+        ("configuration.sh", CONFIGURATION),
+    ];
+    let mut script = prepare(&mut guest, &files, SCRIPT);
+    let names = ["the recipe's script", "onecontext"];
+    let commands = [&mut script, &mut ours(&guest)];
+    let [script, ours] = compare(names, commands, &mut guest, look, reset);
+    keep("recipe", script);
+    keep("onecontext beside the recipe", ours);
+    assert!(ours.system_calls <= SYSTEM_CALLS, "{}", ours.system_calls);
+}
+
+/// What OpenNebula's own package does for two NICs where the image has no
+/// network manager that it knows: by a shell, the devices found by their MACs,
+/// with one run of ip(8) for all that it has to say.
+const BATCH: &str = "#!/bin/bash -e
+. /mnt/context.sh
+prefix() {
+    local length=0 octet
+    for octet in ${1//./ }; do
+        case $octet in
+        255) length=$((length + 8)) ;;
+        254) length=$((length + 7)) ;;
+        252) length=$((length + 6)) ;;
+        248) length=$((length + 5)) ;;
+        240) length=$((length + 4)) ;;
+        224) length=$((length + 3)) ;;
+        192) length=$((length + 2)) ;;
+        128) length=$((length + 1)) ;;
+        esac
+    done
+    echo $length
+}
+device() {
+    ip -o link show | sed -n \"s|^[0-9]*: \\([^:@]*\\).*link/ether $1 .*|\\1|p\"
+}
+nics=$(env | sed -n 's/^\\(ETH[0-9]*\\)_MAC=.*/\\1/p' | sort)
+metric=0
+{
+    for nic in $nics; do
+        mac=${nic}_MAC ip=${nic}_IP mask=${nic}_MASK
+        gateway=${nic}_GATEWAY routes=${nic}_ROUTES
+        dev=$(device \"${!mac}\")
+        echo \"link set dev $dev up\"
+        echo \"address add ${!ip}/$(prefix \"${!mask}\") dev $dev\"
+        if [ -n \"${!gateway}\" ]; then
+            echo \"route add default via ${!gateway} dev $dev metric $metric\"
+        fi
+        if [ -n \"${!routes}\" ]; then
+            echo \"route add ${!routes} dev $dev\"
+        fi
+        metric=$((metric + 1))
+    done
+} | ip -batch -
+for server in $DNS; do
+    echo nameserver $server
+done > /etc/resolv.conf
+mkdir -p -m 700 /root/.ssh
+if ! grep -qxF \"$SSH_PUBLIC_KEY\" /root/.ssh/authorized_keys 2>/dev/null; then
+    echo \"$SSH_PUBLIC_KEY\" >> /root/.ssh/authorized_keys
+fi
+chmod 600 /root/.ssh/authorized_keys
+";
+
+/// Prints the table with `--nocapture`.
+#[test]
+fn a_shell_with_ip_batch_ends_the_same_way() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    let context = format!(
+        "DNS='208.67.222.222 208.67.220.220'\n\
+         ETH0_IP='10.18.1.1'\nETH0_MAC='02:00:0a:12:01:01'\nETH0_MASK='255.255.255.0'\n\
+         ETH0_ROUTES='192.168.0.0/16 via 10.18.1.253'\n\
+         ETH1_GATEWAY='10.18.2.254'\nETH1_IP='10.18.2.1'\nETH1_MAC='02:00:0a:12:02:01'\n\
+         ETH1_MASK='255.255.255.0'\nSSH_PUBLIC_KEY='{KEY}'\n"
+    );
+    let mut script = prepare(&mut guest, &[("context.sh", &context)], BATCH);
+    let names = ["a shell with ip -batch", "onecontext"];
+    let commands = [&mut script, &mut ours(&guest)];
+    let [script, ours] = compare(names, commands, &mut guest, look, reset);
+    keep("ip -batch", script);
+    keep("onecontext beside ip -batch", ours);
+}
+
+/// The program, as the initramfs starts it.
+fn ours(guest: &Guest) -> Command {
+    let mut ours = Command::new(release::initramfs());
+    ours.args(["apply", "--context", "/mnt", "--root"])
+        .arg(guest.top.join("root"))
+        .arg("--run")
+        .arg(guest.top.join("run"));
+    ours
+}
+
+/// Two NICs, a disk of these files, and a script that reads it, where a machine
+/// has them. cargo is below /root, perhaps: the program is built first.
+fn prepare(guest: &mut Guest, files: &[(&str, &str)], script: &str) -> Command {
     let disk = guest.top.join("disk");
     fs::create_dir(&disk).unwrap();
-    let context = format!("{CONTEXT}PUBLIC_KEY=\"{KEY}\"");
-    fs::write(disk.join("context.sh"), &context).unwrap();
-    fs::write(disk.join("configuration.sh"), CONFIGURATION).unwrap();
+    for (name, text) in files {
+        fs::write(disk.join(name), text).unwrap();
+    }
     let init = guest.top.join("init.sh");
-    fs::write(&init, SCRIPT).unwrap();
-    // Where the script reads and writes; cargo is below /root, perhaps.
-    let binary = release::initramfs();
+    fs::write(&init, script).unwrap();
+    release::initramfs();
     let root = guest.top.join("root");
     fs::write(root.join("etc/resolv.conf"), "").unwrap();
     bind(&disk, "/mnt");
@@ -68,42 +164,19 @@ fn the_recipe_ends_the_same_way() {
     bind(&root.join("etc"), "/etc");
     guest.nic("eth0", "02:00:0a:12:01:01");
     guest.nic("eth1", "02:00:0a:12:02:01");
+    let mut command = Command::new("bash");
+    command.args(["-e", "-a"]).arg(&init);
+    command
+}
 
-    let mut script = Command::new("bash");
-    script.arg("-e").arg(&init);
-    let mut ours = Command::new(binary);
-    ours.args(["apply", "--context", "/mnt", "--root"])
-        .arg(&root)
-        .arg("--run")
-        .arg(guest.top.join("run"));
-
-    let mut cheapest = [f64::MAX; 2];
-    let mut looks = [Vec::new(), Vec::new()];
-    for _ in 0..RUNS {
-        for (index, command) in [&mut script, &mut ours].into_iter().enumerate() {
-            let (status, milliseconds) = cpu_time(command);
-            assert!(status.success(), "{command:?}: {status} {}", guest.said());
-            cheapest[index] = cheapest[index].min(milliseconds);
-            looks[index] = look(&guest);
-            reset(&guest);
+fn keep(of: &str, cost: Cost) {
+    figures::keep(of, "CPU time", cost.milliseconds);
+    figures::keep(of, "system calls", cost.system_calls);
+    for (figure, value) in [("memory", cost.kib), ("instructions", cost.instructions)] {
+        if let Some(value) = value {
+            figures::keep(of, figure, value);
         }
     }
-    let trace = guest.top.join("trace");
-    let calls = [&script, &ours].map(|command| {
-        let calls = system_calls(command, &trace);
-        reset(&guest);
-        calls
-    });
-    let [script, ours] = looks;
-    assert_eq!(ours, script);
-    assert_eq!(ours.len(), 9, "{ours:?}");
-    println!("                        CPU time   system calls");
-    for (index, name) in ["the recipe's script", "onecontext"].iter().enumerate() {
-        let (time, calls) = (cheapest[index], calls[index]);
-        println!("{name:20} {time:8.2} ms {calls:14}");
-    }
-    println!("ratio                {:11.1}", cheapest[0] / cheapest[1]);
-    assert!(calls[1] <= SYSTEM_CALLS, "{} system calls", calls[1]);
 }
 
 /// Addresses, routes, name servers and keys, one a line.
@@ -122,7 +195,7 @@ fn look(guest: &Guest) -> Vec<String> {
         ("etc/resolv.conf", "nameserver "),
         ("root/.ssh/authorized_keys", "ssh-"),
     ] {
-        let text = fs::read_to_string(guest.top.join("root").join(file)).unwrap();
+        let text = fs::read_to_string(guest.top.join("root").join(file)).unwrap_or_default();
         let lines = text.lines().filter(|line| line.starts_with(is_ours));
         all.extend(lines.map(str::to_string));
     }
@@ -136,37 +209,7 @@ fn reset(guest: &Guest) {
         ip(&format!("address flush dev {device}"));
         ip(&format!("link set {device} down"));
     }
-    fs::remove_dir_all(guest.top.join("root/root/.ssh")).unwrap();
+    // One that failed may have made none.
+    let _ = fs::remove_dir_all(guest.top.join("root/root/.ssh"));
     fs::write(guest.top.join("root/etc/resolv.conf"), "").unwrap();
-}
-
-/// Runs a command; the system calls of it and of all that it starts (strace(1)).
-fn system_calls(command: &Command, trace: &Path) -> usize {
-    let mut strace = Command::new("strace");
-    strace
-        .args(["-f", "-qq", "-e", "signal=none", "-o"])
-        .arg(trace);
-    strace.arg(command.get_program()).args(command.get_args());
-    let status = strace.status().unwrap();
-    assert!(status.success(), "{strace:?}: {status}");
-    let trace = fs::read_to_string(trace).unwrap();
-    // What another process interrupts is reported in two lines.
-    let resumed = |line: &&str| line.contains("<... ");
-    trace.lines().filter(|line| !resumed(line)).count()
-}
-
-/// Runs a command; the processor time, in milliseconds, of it and of all that
-/// it has waited for.
-#[expect(clippy::zombie_processes, reason = "wait4 waits for it")]
-fn cpu_time(command: &mut Command) -> (ExitStatus, f64) {
-    let child = command.spawn().unwrap();
-    let mut status = 0;
-    // SAFETY: all zero is a value of this plain structure.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both are ours, and the child is waited for once.
-    let pid = unsafe { libc::wait4(child.id() as i32, &mut status, 0, &mut usage) };
-    assert_eq!(pid, child.id() as i32);
-    let time = |time: libc::timeval| time.tv_sec as f64 * 1e3 + time.tv_usec as f64 / 1e3;
-    let milliseconds = time(usage.ru_utime) + time(usage.ru_stime);
-    (ExitStatus::from_raw(status), milliseconds)
 }
