@@ -23,7 +23,7 @@ SHELL_SCRIPTS = dracut/*/*.sh \
 	tests/images/build tests/images/bake tests/images/convert \
 	tests/images/customize tests/images/dracut-ssh/*.sh tests/images/files tests/images/growth \
 	tests/images/manager tests/images/pack tests/images/package \
-	packaging/build packaging/install.sh packaging/rpm/* \
+	packaging/build packaging/install.sh packaging/rpm/post* \
 	packaging/rust-version .ci/run
 
 all: rust-version ## build the release binaries (default)

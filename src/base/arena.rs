@@ -317,24 +317,6 @@ fn heapsort(count: usize, less: &dyn Fn(usize, usize) -> bool, swap: &dyn Fn(usi
     }
 }
 
-/// How many of the first items are before a point, in a list where they are all in
-/// front: as core's, which is compiled anew for each list.
-pub fn partition_point<T>(items: &[T], is_before: impl Fn(&T) -> bool) -> usize {
-    bisect(items.len(), &|at| items.get(at).is_some_and(&is_before))
-}
-
-fn bisect(count: usize, is_before: &dyn Fn(usize) -> bool) -> usize {
-    let (mut start, mut end) = (0, count);
-    while start < end {
-        let middle = start.midpoint(end);
-        match is_before(middle) {
-            true => start = middle + 1,
-            false => end = middle,
-        }
-    }
-    start
-}
-
 /// What a [`Set`] tells apart: a number with a text, either of them perhaps
 /// always the same.
 pub type Member<'a> = (u32, &'a [u8]);

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use super::state::Context;
 use super::values::is_domain;
 use super::variables::Variable;
-use crate::base::arena::{Arena, Set, Vector, partition_point, sort};
+use crate::base::arena::{Arena, Set, Vector, sort};
 use crate::base::text::{Ip, format, ip, list};
 use crate::plan::{Link, LinkName, Prefix, Route};
 
@@ -279,7 +279,7 @@ pub fn outermost<'a>(arena: &'a Arena, mut networks: Vector<'a, Prefix>) -> &'a 
 
 /// Whether one of these networks, as [`outermost`] gives them, has the address.
 pub fn is_covered(networks: &[Prefix], address: IpAddr) -> bool {
-    let behind = partition_point(networks, |network| order(network.address) <= order(address));
+    let behind = networks.partition_point(|network| order(network.address) <= order(address));
     let before = networks.get(..behind).and_then(<[Prefix]>::last);
     before.is_some_and(|network| network.covers(address))
 }

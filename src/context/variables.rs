@@ -2,7 +2,7 @@
 use core::cmp::Ordering;
 
 use super::shell::Assignment;
-use crate::base::arena::{Arena, partition_point, sort};
+use crate::base::arena::{Arena, sort};
 use crate::base::text::{cut, number, span, trim, words};
 use crate::plan::{LinkName, SourceLocation};
 
@@ -115,9 +115,9 @@ impl<'a> Group<'a> {
 
     /// Every assignment of `field`, in their order.
     pub fn all(&self, field: &[u8]) -> &'a [Variable<'a>] {
-        let first = partition_point(self.0, |variable| variable.field < field);
+        let first = self.0.partition_point(|variable| variable.field < field);
         let rest = self.0.get(first..).unwrap_or_default();
-        let count = partition_point(rest, |variable| variable.field == field);
+        let count = rest.partition_point(|variable| variable.field == field);
         rest.get(..count).unwrap_or_default()
     }
 
@@ -163,7 +163,7 @@ impl<'a> Variables<'a> {
         let variables = variables.finish();
         sort(variables, |one, other| one.cmp(other).is_lt());
         let variables = &*variables;
-        let machine = partition_point(variables, |variable| variable.scope == Scope::Machine);
+        let machine = variables.partition_point(|variable| variable.scope == Scope::Machine);
         let (machine, links) = variables.split_at_checked(machine).unwrap_or_default();
         Self {
             machine: Group(machine),
@@ -196,7 +196,7 @@ impl<'a> Variables<'a> {
     pub fn nics(&self) -> impl Iterator<Item = Nic<'a>> + use<'a> {
         groups(self.links, |one, other| one.link() == other.link()).filter_map(|all| {
             let name = all.first()?.link()?;
-            let own = partition_point(all, |variable| variable.scope == Scope::Link(name, 0));
+            let own = all.partition_point(|variable| variable.scope == Scope::Link(name, 0));
             let (own, aliases) = all.split_at_checked(own)?;
             Some(Nic {
                 name,

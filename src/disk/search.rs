@@ -13,7 +13,7 @@ use super::carrier::{CONTEXT, Carrier, Disk, NO_CONTEXT, OpenFile, open};
 use super::drive::DriveStatus;
 use super::iso9660::{Descriptor, Iso};
 use super::wait::Wait;
-use crate::base::arena::{Arena, Vector, partition_point, sort};
+use crate::base::arena::{Arena, Vector, sort};
 use crate::base::error::Error;
 use crate::base::getdents::names;
 use crate::base::log::{Level, Report};
@@ -341,7 +341,7 @@ impl<'a> Hunt<'a, '_> {
     /// The candidate of this name, if an earlier pass listed it.
     fn known(&mut self, name: &[u8]) -> Option<&mut Candidate<'a>> {
         let is_before = |candidate: &Candidate| order(candidate.name) < order(name);
-        let position = partition_point(&self.candidates, is_before);
+        let position = self.candidates.partition_point(is_before);
         let candidate = self.candidates.get_mut(position)?;
         (candidate.name == name).then_some(candidate)
     }

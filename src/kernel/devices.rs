@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use ufmt::uwrite;
 
 use super::wire::Device;
-use crate::base::arena::{Arena, Set, Vector, partition_point, sort};
+use crate::base::arena::{Arena, Set, Vector, sort};
 use crate::base::text::{Mac, c_str, cut, split};
 use crate::plan::{Link, LinkName};
 
@@ -184,8 +184,8 @@ impl<'a> Index<'a> {
     /// Those of this key, in the kernel's order.
     #[inline(never)]
     fn get(&self, key: &[u8]) -> &[Entry<'a>] {
-        let start = partition_point(&*self.0, |entry| entry.0 < key);
-        let end = partition_point(&*self.0, |entry| entry.0 <= key);
+        let start = self.0.partition_point(|entry| entry.0 < key);
+        let end = self.0.partition_point(|entry| entry.0 <= key);
         self.0.get(start..end).unwrap_or_default()
     }
 }

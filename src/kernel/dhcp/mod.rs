@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::base::arena::{Arena, partition_point, sort};
+use crate::base::arena::{Arena, sort};
 use crate::base::packet::PacketSocket;
 use crate::base::syscall::{Clock, clock};
 use crate::base::text::Mac;
@@ -100,7 +100,7 @@ pub fn ask<'a>(
                 Err(Errno::INTR | Errno::NETDOWN) => continue,
                 Err(errno) => return Err(errno),
             };
-            let at = partition_point(&*clients, |client| client.0 < index);
+            let at = clients.partition_point(|client| client.0 < index);
             if let Some((_, position, client)) = clients.get_mut(at).filter(|one| one.0 == index)
                 && let Some(reply) = Reply::of(packet)
                 && let Some(lease) = client.receive(arena, now, &reply)
