@@ -250,7 +250,7 @@ fn missing_root_dracut() {
 #[ignore = "boots a machine"]
 fn missing_root_dracut_without_systemd() {
     let image = Image::EarlyDracutWithoutSystemd;
-    missing_root(image, "rd.retry=10", "Entering emergency mode");
+    missing_root(image, "rd.retry=10", "Dropping to debug shell");
 }
 
 // ---------------------------------------------------------------------------
