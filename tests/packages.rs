@@ -232,6 +232,23 @@ fn without_cargo_or_with_an_old_one_it_is_said_what_to_install() {
     }
 }
 
+/// What tests/setup.sh says on a machine of another family.
+#[test]
+fn without_apt_it_is_said_what_the_tests_need() {
+    let folder = Folder::new();
+    for name in ["sh", "sort", "tr"] {
+        let path = Path::new("/usr/bin").join(name);
+        std::os::unix::fs::symlink(path, folder.0.join(name)).unwrap();
+    }
+    let mut setup = Command::new(top().join("tests/setup.sh"));
+    let output = output(setup.arg("packages").env("PATH", &folder.0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for package in ["qemu-system-x86", "mmdebstrap", "rpmlint"] {
+        assert!(said.contains(package), "{package}: {said}");
+    }
+}
+
 /// Where rustup can fetch it.
 #[test]
 #[ignore = "downloads a toolchain"]
