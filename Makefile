@@ -89,14 +89,27 @@ faults: setup all ## let each system call fail, with each of seven errors
 powercut: setup all ## cut the power while it writes, on ext4, xfs and btrfs
 	$(CARGO) test --release --test powercut -- --ignored --nocapture
 
-# Hours: every boot of every tier, or those whose names contain one of BOOTS,
-# half of the TIMES with the processors busy.
+# Hours: the pairs, the emulated tests of aarch64, and every boot of every tier; or
+# only those boots whose names contain one of BOOTS. Half of the TIMES the processors
+# are busy.
 # make test-matrix BOOTS=squashfs TIMES=10
 BOOTS =
 TIMES = 10
 
-test-matrix: setup all ## each boot ten times, with a tally; BOOTS=, TIMES=
+test-matrix: setup all $(if $(BOOTS),,test-pairs) ## each boot ten times, with a tally; BOOTS=, TIMES=
+	@tests/setup.sh aarch64 matrix
+	$(if $(BOOTS),,@CARGO="$(CARGO)" tests/aarch64 run)
 	@CARGO="$(CARGO)" tests/matrix $(TIMES) $(BOOTS)
+
+# An hour or two: machines of every kind, so that each two things of one are together
+# once. The table in docs/tested.md is written by it.
+# make test-pairs PAIRS="3 17"
+PAIRS =
+
+test-pairs: setup all ## boot each pair of release, manager, NIC ... once; PAIRS=
+	@tests/setup.sh aarch64 matrix
+	PAIRS="$(PAIRS)" $(CARGO) test --release --test handover -- \
+		--ignored --exact pairs::every_pair --nocapture
 
 # Boots of each kind, the fastest counts; with 0 there are none.
 BENCH_BOOTS = 3
@@ -143,4 +156,4 @@ help: ## list the targets
 
 .PHONY: all rust-version install packages dist setup demo test test-fast \
 	test-programs test-first test-boots test-packages test-second test-hang \
-	test-aarch64 faults powercut test-matrix bench lint fuzz clean help
+	test-aarch64 faults powercut test-matrix test-pairs bench lint fuzz clean help

@@ -15,7 +15,7 @@ missing=$(
 		*) continue ;;
 		esac
 		command -v "$program" >/dev/null 2>&1 ||
-			[ -x "/usr/sbin/$program" ] || echo "$package"
+			[ -x "/usr/sbin/$program" ] || [ -f "$program" ] || echo "$package"
 	done <<-END
 		cc gcc
 		ifconfig net-tools
@@ -41,6 +41,7 @@ missing=$(
 		valgrind valgrind
 		xorriso xorriso
 		aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu aarch64
+		/usr/share/ovmf/OVMF.fd ovmf matrix
 		qemu-aarch64-static qemu-user-static matrix
 		qemu-system-aarch64 qemu-system-arm matrix
 		cpio cpio packages

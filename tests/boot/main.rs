@@ -177,6 +177,24 @@ fn debian13_dracut() {
     );
 }
 
+/// Another processor, emulated by `virt`, a machine that has PCIe alone; the context
+/// disk is a cdrom of a SCSI controller.
+#[test]
+#[ignore = "boots a machine"]
+fn debian13_aarch64() {
+    let (machine, key) = machine(Image::Debian13Aarch64);
+    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let mut running = machine.nic(MAC1, 1).disk(&disk, Drive::VirtioScsi).start();
+    let mut login = running.login("root", 1, &key);
+
+    assert_eq!(login.run("uname -m"), "aarch64\n");
+    assert_one_nic(&mut login, "enp0s3");
+    assert_knows_its_name(&mut login);
+    assert_root_is_as_fstab_says(&mut login);
+    assert_eq!(root_keys(&mut login), [key.public.as_str()]);
+    assert_nothing_failed(&mut login);
+}
+
 /// A drive behind AHCI; and of drivers hardly more than our hook brings. The
 /// resolv.conf is made for systemd-resolved, which is not there.
 #[test]

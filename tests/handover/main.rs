@@ -24,6 +24,7 @@ mod netplan;
 mod network_manager;
 mod networkd;
 mod none;
+mod pairs;
 mod parameters;
 mod reachability;
 mod shared_gateway;

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// A machine of Debian 12, or as it says, by what made its initramfs.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Image {
     InitramfsTools,
     /// With hardly a driver but those that the hook brings.
@@ -29,9 +29,15 @@ pub enum Image {
     /// With LUKS and an SSH server in the initramfs, which lets in `own_key`.
     EarlyDracut,
     EarlyDracutWithoutSystemd,
+    /// The same for aarch64, with initramfs-tools.
+    #[allow(dead_code, reason = "tests/boot alone uses it")]
+    Debian13Aarch64,
     /// With what `tests/images/manager` adds to initramfs-tools: its kind, with
     /// "trixie-" or "sid-" before it on those.
     With(&'static str),
+    /// The same with dracut, made for a single host, and without systemd in it.
+    #[allow(dead_code, reason = "tests/handover alone uses it")]
+    WithFewDrivers(&'static str),
 }
 
 use Image::*;
@@ -54,7 +60,8 @@ impl Image {
             Package => "package",
             PackageReinstalled | PackagePurged => "package-steps",
             EarlyDracut | EarlyDracutWithoutSystemd => "early-dracut",
-            With(kind) => kind,
+            Debian13Aarch64 => "arm64-trixie-initramfs-tools",
+            With(kind) | WithFewDrivers(kind) => kind,
         };
         let made = Arc::clone(MADE.lock().unwrap().entry(kind).or_default());
         made.get_or_init(|| build(kind));
@@ -90,7 +97,8 @@ impl Image {
             InitramfsToolsFewDrivers
             | DracutWithoutSystemd
             | PackageReinstalled
-            | EarlyDracutWithoutSystemd => "initrd-2",
+            | EarlyDracutWithoutSystemd
+            | WithFewDrivers(_) => "initrd-2",
             _ => "initrd",
         })
     }
@@ -117,9 +125,14 @@ fn images() -> PathBuf {
 /// test harness does not hold back.
 fn build(kind: &str) {
     assert_can_boot();
-    static BINARY: OnceLock<()> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let mut cargo = Command::new(env!("CARGO"));
+    static BINARIES: [OnceLock<()>; 2] = [const { OnceLock::new() }; 2];
+    let [ours, other] = &BINARIES;
+    let (binary, cargo) = match kind.starts_with("arm64-") {
+        false => (ours, env!("CARGO")),
+        true => (other, "tests/support/cargo-aarch64"),
+    };
+    binary.get_or_init(|| {
+        let mut cargo = Command::new(cargo);
         cargo.args(["build", "--quiet", "--release"]);
         succeed(&mut cargo);
     });

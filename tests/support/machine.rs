@@ -48,6 +48,11 @@ pub enum Drive {
     /// it waits for a minute.
     #[allow(dead_code, reason = "tests/boot alone uses it")]
     Stuck,
+    /// A cdrom behind a virtio SCSI controller.
+    VirtioScsi,
+    /// A USB stick.
+    #[allow(dead_code, reason = "tests/handover alone uses it")]
+    Usb,
 }
 
 /// A file system that takes no writes.
@@ -113,9 +118,21 @@ fn luks_uuid(disk: &Path) -> String {
 /// What opens the root of the layout "luks".
 #[allow(dead_code, reason = "tests/boot alone uses it")]
 pub const PASSPHRASE: &str = "open sesame";
+/// The UEFI of Debian's package ovmf, with the place of its variables in one file.
+const OVMF: &str = "/usr/share/ovmf/OVMF.fd";
 
 /// How the kernel is told of a root as images have it.
 const ON_EXT4: &str = "root=LABEL=root ro";
+
+/// What starts the kernel, which QEMU has handed over with its initramfs.
+#[derive(Clone, Copy)]
+pub enum Firmware {
+    /// QEMU's own: SeaBIOS; on aarch64 none.
+    Bios,
+    /// OVMF, with the kernel's EFI stub behind it.
+    #[allow(dead_code, reason = "tests/handover alone uses it")]
+    Uefi,
+}
 
 /// A machine before it is started.
 pub struct Machine {
@@ -130,6 +147,8 @@ pub struct Machine {
     layout: Option<Layout>,
     namespace: Option<Namespace>,
     disks: Vec<String>,
+    devices: Vec<&'static str>,
+    firmware: Firmware,
     kernel: String,
     edits: String,
     overlay: Option<Vec<u8>>,
@@ -141,7 +160,10 @@ impl Machine {
         Machine {
             image,
             folder: Folder::new(),
-            machine: "pc",
+            machine: match image {
+                Image::Debian13Aarch64 => "virt",
+                _ => "pc",
+            },
             nics: Vec::new(),
             first_nic: "virtio-net-pci",
             read_only: false,
@@ -150,6 +172,8 @@ impl Machine {
             layout: None,
             namespace: None,
             disks: Vec::new(),
+            devices: Vec::new(),
+            firmware: Firmware::Bios,
             kernel: String::new(),
             edits: String::new(),
             overlay: None,
@@ -164,6 +188,13 @@ impl Machine {
     /// A chip set other than i440fx.
     pub fn chip_set(mut self, name: &'static str) -> Machine {
         self.machine = name;
+        self
+    }
+
+    /// Firmware other than SeaBIOS.
+    #[allow(dead_code, reason = "tests/handover alone uses it")]
+    pub fn firmware(mut self, firmware: Firmware) -> Machine {
+        self.firmware = firmware;
         self
     }
 
@@ -221,6 +252,16 @@ impl Machine {
             Drive::SecondCdrom => "if=ide,index=2,media=cdrom",
             Drive::Virtio => "if=virtio,readonly=on",
             Drive::Stuck => "if=virtio,readonly=on,throttling.bps-total=64",
+            Drive::VirtioScsi => {
+                self.devices
+                    .extend(["virtio-scsi-pci", "scsi-cd,drive=context"]);
+                "if=none,id=context,media=cdrom"
+            }
+            Drive::Usb => {
+                self.devices
+                    .extend(["qemu-xhci", "usb-storage,drive=context"]);
+                "if=none,id=context,readonly=on"
+            }
         };
         self.disks.push(format!("file={file},format=raw,{drive}"));
         self
@@ -230,6 +271,7 @@ impl Machine {
     #[allow(dead_code, reason = "tests/handover alone uses it")]
     pub fn without_disks(mut self) -> Machine {
         self.disks.clear();
+        self.devices.clear();
         self
     }
 
@@ -328,7 +370,17 @@ impl Machine {
         }
         let serial = self.folder().join("serial");
         let qemu_log = File::create(self.folder().join("qemu")).unwrap();
-        let mut qemu = command("qemu-system-x86_64");
+        let aarch64 = self.image == Image::Debian13Aarch64;
+        let (mut qemu, console) = if aarch64 {
+            let mut qemu = command("qemu-system-aarch64");
+            // A processor of servers; the default has 32 bits.
+            qemu.args(["-cpu", "cortex-a72", "-accel", "tcg,thread=multi"]);
+            (qemu, "ttyAMA0")
+        } else {
+            let mut qemu = command("qemu-system-x86_64");
+            qemu.args(["-accel", accelerator()]);
+            (qemu, "ttyS0")
+        };
         // cache=unsafe: nobody needs this disk after a power cut.
         let root_drive = format!(
             "file={},format=raw,if=virtio,cache=unsafe{}",
@@ -339,7 +391,7 @@ impl Machine {
             qemu.arg("-no-reboot");
         }
         qemu.args(["-nodefaults", "-display", "none"])
-            .args(["-accel", accelerator(), "-machine", self.machine])
+            .args(["-machine", self.machine])
             .args(["-m", "512"])
             .arg("-serial")
             .arg(format!("file:{}", serial.display()))
@@ -351,7 +403,7 @@ impl Machine {
             .arg(&initrd)
             .arg("-append")
             .arg(format!(
-                "{parameters} console=ttyS0 {PATIENCE}{}",
+                "{parameters} console={console} {PATIENCE}{}",
                 self.kernel
             ))
             .args(["-drive", &root_drive]);
@@ -363,7 +415,10 @@ impl Machine {
         for disk in &self.disks {
             qemu.args(["-drive", disk]);
         }
-        let bus = if self.machine == "q35" { "pcie" } else { "pci" };
+        if let Firmware::Uefi = self.firmware {
+            qemu.args(["-bios", OVMF]);
+        }
+        let bus = if self.machine == "pc" { "pci" } else { "pcie" };
         let mut servers = Vec::new();
         for (index, (mac, net)) in self.nics.iter().enumerate() {
             let slot = index + 3;
@@ -394,6 +449,10 @@ impl Machine {
                  bus={bus}.0,addr={slot},romfile="
             ));
             servers.push((*net, host, port));
+        }
+        // Behind the NICs, whose slots are fixed.
+        for device in &self.devices {
+            qemu.args(["-device", device]);
         }
         if let Some(namespace) = &self.namespace {
             namespace.around(&mut qemu);

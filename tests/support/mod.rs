@@ -6,7 +6,11 @@ pub mod image;
 pub mod machine;
 #[allow(dead_code, reason = "tests/handover alone uses it")]
 pub mod network;
+#[allow(dead_code, reason = "tests/handover alone uses it")]
+pub mod pairs;
 pub mod progress;
+#[allow(dead_code, reason = "tests/handover alone uses it")]
+pub mod random;
 pub mod tiers;
 
 use std::path::{Path, PathBuf};
@@ -57,9 +61,13 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.exists())
 }
 
-/// A command line for a program that `assert_can_boot` has found, without stdin.
+/// A command line for a program, without stdin. `assert_can_boot` has looked for those
+/// that are not for `make test-matrix` alone.
 pub fn command(program: &str) -> Command {
-    let mut command = Command::new(find(program).unwrap());
+    let path = find(program).unwrap_or_else(|| {
+        panic!("{program} is not installed; run `tests/setup.sh matrix`");
+    });
+    let mut command = Command::new(path);
     command.stdin(Stdio::null());
     command
 }
