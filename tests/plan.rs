@@ -198,7 +198,7 @@ fn misuse_is_named() {
     for (arguments, line) in [
         (&["frob"][..], "unknown command: frob"),
         (&["apply", "--root", "/", "--x"], "unknown option: --x"),
-        (&["apply"], "apply needs --root"),
+        (&["apply"], "apply needs --root, or --early"),
         (&["check", "--root"], "a value is missing after: --root"),
         (&["plan", "a", "b"], "more than one PATH: b"),
     ] {
