@@ -19,11 +19,17 @@ impl<'a> ConfigFile<'a> {
     /// Reads the file that `path` leads to. What the booted system hides under
     /// /proc, /sys or /dev is not read.
     pub fn read(root: &Root<'a>, path: &[u8]) -> Result<&'a Self, Error> {
-        let path = root.resolve(path)?;
-        if path.is_hidden() {
-            return Ok(Self::missing(root.arena(), path));
-        }
-        match root.read_resolved(path) {
+        let (path, content) = match root.read_without_links(path) {
+            Some(found) => found,
+            None => {
+                let path = root.resolve(path)?;
+                if path.is_hidden() {
+                    return Ok(Self::missing(root.arena(), path));
+                }
+                (path, root.read_resolved(path))
+            }
+        };
+        match content {
             Ok(content) => Ok(root.arena().place(Self {
                 path,
                 content: Some(content),

@@ -420,6 +420,23 @@ impl<'a> Root<'a> {
         }
     }
 
+    /// The file at a path that has no link on it, or the place where it would be: one
+    /// system call instead of two. `None`: [`Self::resolve`] has to look.
+    pub fn read_without_links(
+        &self,
+        path: &[u8],
+    ) -> Option<(ResolvedPath<'a>, Result<&'a FileContent<'a>, Error>)> {
+        if !is_plain(path) || !self.openat2.get() {
+            return None;
+        }
+        let resolved = self.at(path).ok()?;
+        match self.open_resolved(resolved, READ) {
+            Ok(file) => Some((resolved, self.whole(file, LARGEST_FILE))),
+            Err(Errno::NOENT) => Some((resolved, Err(Errno::NOENT.into()))),
+            Err(_) => None,
+        }
+    }
+
     /// Reads a regular file at a resolved, whole.
     pub fn read_resolved(&self, resolved: ResolvedPath) -> Result<&'a FileContent<'a>, Error> {
         self.read_resolved_at_most(resolved, LARGEST_FILE)
