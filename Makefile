@@ -21,7 +21,8 @@ SHELL_SCRIPTS = dracut/*/*.sh \
 	tests/setup.sh tests/boots tests/support/boots.sh tests/matrix \
 	tests/support/cargo-aarch64 tests/aarch64 \
 	tests/images/build tests/images/bake tests/images/convert \
-	tests/images/customize tests/images/dracut-ssh/*.sh tests/images/files tests/images/growth \
+	tests/images/customize tests/images/dracut-ssh/*.sh tests/images/files \
+	tests/images/growth \
 	tests/images/manager tests/images/pack tests/images/package \
 	packaging/build packaging/install.sh packaging/rpm/post* \
 	packaging/rust-version .ci/run

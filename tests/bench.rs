@@ -153,7 +153,7 @@ fn conditions(figures: &Figures) -> String {
         let version = of("dpkg-query", &["-W", "-f", "${Version}", name]);
         format!("{name} {version}")
     };
-    let tools = ["bash", "iproute2", "net-tools", "qemu-system-x86"].map(package);
+    let tools = ["bash", "iproute2", "net-tools"].map(package);
     let mut text = format!(
         "On {}, with onecontext {}, {} bytes in the initramfs, {}, Linux {}, {} cores that \
          other work shares. Of each command the cheapest of 10 runs.",
@@ -169,9 +169,12 @@ fn conditions(figures: &Figures) -> String {
             .map(|(of, figure)| figures.text(of, figure));
         write!(
             text,
-            " cloud-init {version}; of each boot the fastest of {boots}."
+            " {}, cloud-init {version}; of each boot the fastest of {boots}.",
+            package("qemu-system-x86")
         )
         .unwrap();
+    } else {
+        text += " No machine was booted (`BENCH_BOOTS=0`).";
     }
     text
 }
@@ -208,7 +211,7 @@ fn chart(figures: &Figures) -> String {
 
 const HEAD: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 HEIGHT" role="img"
      aria-labelledby="title" font-family="sans-serif" font-size="13">
-  <title id="title">onecontext beside others: time to the login, processor time</title>
+  <title id="title">onecontext beside others</title>
   <style>
     text { fill: #1f2328 }
     .head { font-weight: bold }
