@@ -32,10 +32,8 @@ pub fn apply<'a>(
     progress: Option<&'static Progress>,
     out: &mut Text<'a>,
 ) -> Status {
-    let mut report = match options.dry_run {
-        true => Report::new(arena, Console::File(streams.errors)),
-        false => Report::new(arena, Console::Kmsg(streams.errors)),
-    };
+    let console = Console::of_apply(options.dry_run, streams.errors);
+    let mut report = Report::new(arena, console);
     report.progress = progress;
     let parameters = Parameters::of_kernel(arena, &mut report);
     if parameters.mode == Mode::Off {

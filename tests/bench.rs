@@ -161,7 +161,8 @@ fn conditions(figures: &Figures) -> String {
         env!("CARGO_PKG_VERSION"),
         fs::metadata(release::initramfs()).unwrap().len(),
         tools.join(", "),
-        of("uname", &["-r"]),
+        // Not what its builder has added.
+        of("uname", &["-r"]).split('-').next().unwrap(),
         std::thread::available_parallelism().unwrap(),
     );
     if figures.have_boots() {

@@ -5,6 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What a stage of a boot may import.
+const STAGE: &[&str] = &[
+    "inspect",
+    "load",
+    "cli",
+    "cmdline",
+    "disk",
+    "context",
+    "handover",
+    "login",
+    "kernel",
+    "banner",
+    "changeset",
+    "image",
+    "plan",
+    "base",
+];
+
 /// Each module and what it may import. A line names only modules of lines below
 /// it, so there is no circle.
 const LAW: &[(&str, &[&str])] = &[
@@ -13,44 +31,8 @@ const LAW: &[(&str, &[&str])] = &[
         &["supervise", "apply", "early", "inspect", "cli", "base"],
     ),
     ("supervise", &["cli", "base"]),
-    (
-        "apply",
-        &[
-            "inspect",
-            "load",
-            "cli",
-            "cmdline",
-            "disk",
-            "context",
-            "handover",
-            "login",
-            "kernel",
-            "banner",
-            "changeset",
-            "image",
-            "plan",
-            "base",
-        ],
-    ),
-    (
-        "early",
-        &[
-            "inspect",
-            "load",
-            "cli",
-            "cmdline",
-            "disk",
-            "context",
-            "handover",
-            "login",
-            "kernel",
-            "banner",
-            "changeset",
-            "image",
-            "plan",
-            "base",
-        ],
-    ),
+    ("apply", STAGE),
+    ("early", STAGE),
     (
         "inspect",
         &[

@@ -63,6 +63,16 @@ pub enum Console {
     Silent,
 }
 
+impl Console {
+    /// Where an `apply` speaks: whoever has asked for a dry run reads `errors`.
+    pub fn of_apply(dry_run: bool, errors: BorrowedFd<'static>) -> Self {
+        match dry_run {
+            true => Self::File(errors),
+            false => Self::Kmsg(errors),
+        }
+    }
+}
+
 impl<'a> Report<'a> {
     /// An empty report.
     pub fn new(arena: &'a Arena, console: Console) -> Self {
