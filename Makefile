@@ -153,7 +153,7 @@ clean: ## remove what was built
 	$(CARGO) clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 .PHONY: all rust-version install packages dist setup demo test test-fast \
 	test-programs test-first test-boots test-packages test-second test-hang \

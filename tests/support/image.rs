@@ -32,8 +32,7 @@ pub enum Image {
     /// The same for aarch64, with initramfs-tools.
     #[allow(dead_code, reason = "tests/boot alone uses it")]
     Debian13Aarch64,
-    /// With what `tests/images/manager` adds to initramfs-tools: its kind, with
-    /// "trixie-" or "sid-" before it on those.
+    /// With what `tests/images/manager` adds: its name, as tests/images/build has it.
     With(&'static str),
     /// The same with dracut, made for a single host, and without systemd in it.
     #[allow(dead_code, reason = "tests/handover alone uses it")]

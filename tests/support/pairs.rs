@@ -102,7 +102,7 @@ impl Row {
             ("initramfs-tools", "") => "initramfs-tools",
             ("initramfs-tools", _) => manager,
             (_, "") => "dracut",
-            _ => &format!("dracut-{manager}"),
+            _ => &format!("{manager}-dracut"),
         };
         let kernel = match self.kernel {
             "cloud" => "-cloud",
