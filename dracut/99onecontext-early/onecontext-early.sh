@@ -3,8 +3,7 @@
 # handled what is there, and the root is not. It is sourced at each turn of that
 # loop, so it must not exit, and it must not fail. The binary speaks to the kernel
 # log itself.
-if ! [ -e /run/onecontext/early.done ]; then
-    mkdir -p /run/onecontext
-    : > /run/onecontext/early.done
+if ! [ -e /tmp/onecontext-early.done ]; then
+    : > /tmp/onecontext-early.done
     /usr/lib/onecontext/onecontext apply --early > /dev/null 2>&1 || :
 fi
