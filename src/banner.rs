@@ -24,7 +24,7 @@ pub fn files<'a>(
     for (level, line) in report.lines() {
         let kind = match level {
             Level::Problem => "problem: ",
-            Level::Console | Level::Note => "",
+            Level::Notice | Level::Note => "",
         };
         uwrite!(lines, "{}", kind);
         lines.extend(line);

@@ -73,12 +73,12 @@ pub fn apply<'a>(
         true => set_up_network(arena, &plan, &parameters, options.dry_run, &mut report),
         false => BoundPlan::unbound(arena, &plan),
     };
-    let logins = load::early_login_facts(&root);
+    let logins = (early == Early::Keys).then(|| load::early_login_facts(&root));
     let decide = |changes: &mut Changes<'a>| {
         if is_network_ours {
             handover::render_early(arena, &bound, &facts, changes);
         }
-        if early == Early::Keys {
+        if let Some(logins) = logins {
             login::decide_early(arena, &plan, logins, changes);
         }
     };
@@ -120,7 +120,7 @@ fn is_network_ours(parameters: &Parameters, options: &ApplyEarly, report: &mut R
             "the network before there is a root is not the context's: ip=, rd.neednet or a root \
              on the network gives it to the initramfs's own tools"
         );
-        report.say(Level::Console, line);
+        report.say(Level::Notice, line);
         return false;
     }
     parameters.network.kernel()
@@ -160,7 +160,7 @@ fn invite(bound: &BoundPlan, report: &mut Report) {
         }
     }
     if !line.is_empty() {
-        report.say(Level::Console, line);
+        report.say(Level::Notice, line);
     }
 }
 

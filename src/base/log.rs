@@ -31,8 +31,8 @@ pub enum Level {
     /// Keeps somebody out, or was asked for and not done. Reaches the console
     /// also under `quiet`: its priority, 3, is below the console's 4.
     Problem,
-    /// What somebody at the console needs, and no problem.
-    Console,
+    /// What somebody at the console needs, and no problem: there under `quiet`, too.
+    Notice,
     /// What was done.
     Note,
 }

@@ -126,7 +126,7 @@ impl<'a> Kernel<'a, '_> {
             DhcpClient::Early => {
                 write_end(lease.seconds, &mut line);
                 uwrite!(line, ", and nobody renews it: {}", BEFORE_ROOT);
-                Level::Console
+                Level::Notice
             }
             DhcpClient::Alone | DhcpClient::Manager => {
                 write_end(lease.seconds, &mut line);

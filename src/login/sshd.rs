@@ -141,9 +141,9 @@ fn make_host_keys<'a>(
     // Not before a socket, which starts before basic.target: where cloud-init comes
     // after that, as on RHEL, it would wait for itself. What serves a connection
     // waits, by the drop-in below. No default dependencies, since a server may have
-    // none. At a first boot Debian 13 makes them, too (its
-    // sshd-keygen.service): not at the same time. cloud-init removes all host keys at a first boot and makes others
-    // (cc_ssh.py); the second name is that of 24.3 and newer.
+    // none. At a first boot Debian 13 makes them, too (its sshd-keygen.service): not
+    // at the same time. cloud-init removes all host keys at a first boot and makes
+    // others (cc_ssh.py); the second name is that of 24.3 and newer.
     const HEAD: &[u8] = b"\
 # Made by onecontext: this image has no SSH host keys.
 [Unit]

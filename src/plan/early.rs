@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_is_what_was_written() {
+    fn what_is_no_address_is_left_out() {
         let arena = Arena::new();
         let text = b"ens3 10.18.1.1/24 2001:db8:1::a/64\nens4\n\nens5 x 10.0.0.1/33 10.0.0.1/8\n";
         let devices = read(&arena, text);
