@@ -60,11 +60,13 @@ const SCRIPTS: [(&str, &str, &str); 2] = [
 ];
 
 /// The boots; the first is what the others are compared with.
-const BOOTS: [&str; 4] = [
+const BOOTS: [&str; 6] = [
     "everything baked in",
     "everything baked in, onecontext finds no disk",
     "onecontext",
     "cloud-init",
+    "an SSH server in the initramfs, everything baked in",
+    "the same, the early stage finds no disk",
 ];
 
 /// Generators, and the kinds of initramfs that they make.

@@ -119,6 +119,18 @@ fn nothing_pending() {
     assert_eq!(machine.sleeps(&["plan"]), (3, String::new()));
 }
 
+/// Nor does an initramfs that was told to be on the network before there is a root.
+#[test]
+fn nothing_pending_in_the_early_stage() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    fs::write(machine.top.join("cmdline"), "onecontext.early=keys\n").unwrap();
+    assert_eq!(machine.sleeps(&["apply", "--early"]), (0, String::new()));
+    let said = fs::read_to_string(machine.top.join("kmsg")).unwrap();
+    assert!(said.contains("no context disk, nothing to do"), "{said}");
+}
+
 /// The same where udev is not done yet: that wait is seen.
 #[test]
 fn udev_is_busy() {
