@@ -1,5 +1,6 @@
 //! DHCP of the links: asking for all of them at once, and giving the kernel what
 //! the leases bring.
+use rustix::io::Errno;
 use ufmt::uwrite;
 
 use super::dhcp::{self, Asker, Failure};
@@ -95,16 +96,16 @@ impl<'a> Kernel<'a, '_> {
             && mtu != on.device.mtu
         {
             self.message.set_mtu(on.device.index, mtu);
-            self.request("set the MTU", on, &mtu);
+            self.request("set the MTU", on, &mtu, None);
         }
         let index = on.device.index;
         self.message.new_address(index, lease.address, Some(lease));
-        self.request("add an address", on, &lease.address);
+        self.request("add an address", on, &lease.address, Some(Errno::EXIST));
         for by_gateway in [false, true] {
             for route in lease.routes {
                 if route.gateway.is_some() == by_gateway {
                     self.message.new_route(index, route, Some(lease));
-                    self.request("add a route", on, route);
+                    self.request("add a route", on, route, Some(Errno::EXIST));
                 }
             }
         }

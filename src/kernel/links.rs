@@ -58,11 +58,13 @@ impl<'a> Kernel<'a, '_> {
         }
         if device.up {
             self.message.set_down(device.index);
-            self.request("set the link", on, &"down");
+            self.request("set the link", on, &"down", None);
         }
         for prefix in stale {
             self.message.delete_address(device.index, *prefix);
-            self.request("remove the early address", on, prefix);
+            // Going down took IPv6 addresses along.
+            let gone = Some(Errno::ADDRNOTAVAIL);
+            self.request("remove the early address", on, prefix, gone);
         }
         let device = self.arena.place(Device {
             up: false,
@@ -79,22 +81,22 @@ impl<'a> Kernel<'a, '_> {
         self.ipv6(on);
         if let Some(mac) = mac {
             self.message.set_mac(device.index, mac);
-            self.request("set the MAC", on, &mac);
+            self.request("set the MAC", on, &mac, None);
         }
         if let Some(mtu) = link.mtu.filter(|mtu| *mtu != device.mtu) {
             self.message.set_mtu(device.index, mtu);
-            self.request("set the MTU", on, &mtu);
+            self.request("set the MTU", on, &mtu, None);
         }
         if needed && !device.up {
             self.message.set_up(device.index);
-            self.request("set the link", on, &"up");
+            self.request("set the link", on, &"up", None);
         }
     }
 
     fn add_addresses(&mut self, on: MatchedLink) {
         for prefix in on.link.addresses {
             self.message.new_address(on.device.index, *prefix, None);
-            self.request("add an address", on, prefix);
+            self.request("add an address", on, prefix, Some(Errno::EXIST));
         }
     }
 
@@ -104,7 +106,7 @@ impl<'a> Kernel<'a, '_> {
             for route in on.link.routes {
                 if route.gateway.is_some() == by_gateway && !connected(on.link, route) {
                     self.message.new_route(on.device.index, route, None);
-                    self.request("add a route", on, route);
+                    self.request("add a route", on, route, Some(Errno::EXIST));
                 }
             }
         }
@@ -166,7 +168,12 @@ impl<'a> Kernel<'a, '_> {
             Some(device) => device,
             None => {
                 self.message.new_vlan(on.device.index, &name, id);
-                self.request("make a VLAN device", on, &Escaped(&name));
+                self.request(
+                    "make a VLAN device",
+                    on,
+                    &Escaped(&name),
+                    Some(Errno::EXIST),
+                );
                 self.device(&name)?
             }
         };

@@ -297,12 +297,12 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
     }
 
-    /// Sends the message, which changes something of `operand`.
-    fn request(&mut self, step: &str, on: MatchedLink, operand: &dyn Format) {
+    /// Sends the message, which changes something of `operand`. An answer that is
+    /// `done` says that this is so already.
+    fn request(&mut self, step: &str, on: MatchedLink, operand: &dyn Format, done: Option<Errno>) {
         match self.socket.request(&mut self.message, &mut |_| {}) {
             Ok(()) => {}
-            // It is there already, or gone: going down takes IPv6 addresses along.
-            Err(nack) if [Errno::EXIST, Errno::ADDRNOTAVAIL].contains(&nack.errno) => {}
+            Err(nack) if done == Some(nack.errno) => {}
             Err(nack) => {
                 let mut line = self.report.line();
                 uwrite!(line, "{}: ", step);
