@@ -37,7 +37,7 @@ install() {
 is_wanted() {
     local server
     # shellcheck disable=SC2154 # set by dracut
-    for server in "$initdir"/{usr/sbin,usr/bin,usr/local/sbin,sbin}/{sshd,dropbear,tinysshd}; do
+    for server in "$initdir"/{usr{,/local}/,}{sbin,bin}/{sshd,dropbear,tinysshd}; do
         [[ -e $server || -L $server ]] && return 0
     done
     # shellcheck disable=SC2154 # set by dracut

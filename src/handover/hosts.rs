@@ -18,20 +18,17 @@ const MARK: &[u8] = b"# onecontext";
 pub fn render<'a>(
     arena: &'a Arena,
     plan: &Plan,
-    hosts: Result<Option<Hosts<'a>>, Error>,
+    hosts: Hosts<'a>,
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let Some(name) = plan.hostname else {
         return Ok(());
     };
-    let Some(Hosts {
+    let Hosts {
         file,
         by_myhostname,
-    }) = hosts?
-    else {
-        return Ok(());
-    };
+    } = hosts;
     let old = file.content.map_or(&b""[..], |old| old.content);
     let mut text = arena.vector();
     let mut resolves = by_myhostname;

@@ -14,11 +14,8 @@
 //! But "dhcp" is DHCPv4 to it, in `inet6 dhcp` too, and a relative source is one
 //! of the directory that it runs in (libifupdown/interface-file.c). busybox's
 //! ifupdown was not tried.
-use rustix::io::Errno;
-
 use super::render::{HEAD, bind_over, device, fill, ip_route, is_v4, links};
 use crate::base::arena::Arena;
-use crate::base::error::Error;
 use crate::base::text::{Text, format, position};
 use crate::changeset::{Changes, File};
 use crate::image::config::{ConfigFile, Interfaces};
@@ -29,9 +26,9 @@ use crate::plan::{Ipv4Method, Ipv6Method, Link};
 pub fn render<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
-    interfaces: Result<Option<&'a Interfaces<'a>>, Error>,
+    interfaces: &Interfaces<'a>,
     changes: &mut Changes<'a>,
-) -> Result<(), Error> {
+) {
     let mut devices = arena.vector::<&[u8]>();
     let mut ours = arena.vector();
     for on in links(bound) {
@@ -41,10 +38,9 @@ pub fn render<'a>(
         }
     }
     if devices.is_empty() {
-        return Ok(());
+        return;
     }
     let ours = arena.concat(&[HEAD.as_bytes(), &ours]);
-    let interfaces = interfaces?.ok_or(Errno::NOENT)?;
     for file in interfaces.sourced {
         bind_over_without(arena, file, &devices, changes);
     }
@@ -63,7 +59,6 @@ pub fn render<'a>(
         text.extend(ours);
         bind_over(interfaces.main, main, text.finish(), changes);
     }
-    Ok(())
 }
 
 /// A file that names one of our devices is covered by a copy that does not.

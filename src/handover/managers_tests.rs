@@ -964,9 +964,15 @@ fn what_of_a_managers_files_cannot_be_read_is_a_problem() {
     with_plan(|plan| {
         let said = hand_over(&fixture, plan);
         assert!(
-            said.contains(&"!hand over: ifupdown: File too large".into()),
+            said.contains(&"!hand over: /etc/network/more: File too large".into()),
             "{said:?}"
         );
+    });
+    std::fs::remove_file(fixture.host("etc/network/interfaces")).unwrap();
+    with_plan(|plan| {
+        let said = hand_over(&fixture, plan);
+        let problem = "!hand over: /etc/network/interfaces: No such file or directory";
+        assert!(said.contains(&problem.into()), "{said:?}");
     });
 
     let fixture = root_with("network.service");

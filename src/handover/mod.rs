@@ -24,11 +24,11 @@ mod wicked;
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::changeset::{Changes, RootAccess};
-use crate::image::ResolvedPath;
 use crate::image::facts::{Facts, NetworkFacts};
 use crate::image::initramfs::InitramfsFacts;
 use crate::image::managers::Manager;
 use crate::image::networkd::Networkd;
+use crate::image::{PathError, ResolvedPath};
 use crate::plan::bound::{BoundPlan, DhcpClient};
 use crate::plan::early::{self, EarlyDevice};
 
@@ -43,8 +43,10 @@ pub fn render<'a>(
     let plan = bound.plan;
     let rendered = hostname::render(arena, plan, facts.hostname, access, changes);
     report(rendered, b"/etc/hostname", changes);
-    let rendered = hosts::render(arena, plan, facts.hosts, access, changes);
-    report(rendered, b"/etc/hosts", changes);
+    if let Some(hosts) = known(facts.hosts, changes) {
+        let rendered = hosts::render(arena, plan, hosts, access, changes);
+        report(rendered, b"/etc/hosts", changes);
+    }
     let is_network_ours = facts.network.is_some();
     let rendered = cloud_init::render(arena, plan, is_network_ours, facts.cloud_init, changes);
     report(rendered, b"cloud-init", changes);
@@ -108,6 +110,14 @@ pub fn clear_early<'a>(arena: &'a Arena, devices: &[EarlyDevice], changes: &mut 
     }
 }
 
+/// What is there and could be read; what could not be is said.
+fn known<T>(fact: Result<Option<T>, PathError>, changes: &mut Changes) -> Option<T> {
+    fact.unwrap_or_else(|(path, error)| {
+        changes.problem("hand over", path, error);
+        None
+    })
+}
+
 fn report(rendered: Result<(), Error>, to: &[u8], changes: &mut Changes) {
     if let Err(error) = rendered {
         changes.problem("hand over", to, error);
@@ -125,7 +135,12 @@ fn render_manager<'a>(
     match manager {
         Manager::Networkd => networkd::render(arena, bound, changes),
         Manager::NetworkManager => network_manager::render(arena, bound, changes),
-        Manager::Ifupdown => ifupdown::render(arena, bound, facts.interfaces, changes),
+        Manager::Ifupdown => {
+            if let Some(interfaces) = known(facts.interfaces, changes) {
+                ifupdown::render(arena, bound, interfaces, changes);
+            }
+            Ok(())
+        }
         Manager::Dhcpcd => dhcpcd::render(arena, bound, facts.dhcpcd, changes),
         Manager::Connman => connman::render(arena, bound, facts.connman, facts.systemd, changes),
         Manager::NetworkScripts => {

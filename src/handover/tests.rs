@@ -362,6 +362,13 @@ fn a_name_that_is_answered_has_no_line() {
     assert_eq!(named(&fixture, Policy::Auto), ["wrote /etc/hosts"]);
     assert_eq!(fixture.text("etc/hosts"), "");
     assert!(named(&fixture, Policy::Auto).is_empty());
+    // The file that cannot be read is named, which is another one.
+    fs::remove_file(fixture.host("etc/nsswitch.conf")).unwrap();
+    fixture.directory("etc/nsswitch.conf");
+    assert_eq!(
+        named(&fixture, Policy::Auto),
+        ["!hand over: /etc/nsswitch.conf: not a regular file"]
+    );
 }
 
 #[test]

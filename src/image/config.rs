@@ -1,7 +1,7 @@
 //! Configuration files of the root's own tools, as they are.
 use rustix::io::Errno;
 
-use super::{FileContent, ResolvedPath, Root};
+use super::{FileContent, PathError, ResolvedPath, Root, at};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{as_str, lines, words};
@@ -121,12 +121,13 @@ pub struct Interfaces<'a> {
 impl<'a> Interfaces<'a> {
     /// Reads them. Files named `onecontext` in a sourced directory are ours, and
     /// left out.
-    pub fn read(root: &Root<'a>) -> Result<&'a Self, Error> {
+    pub fn read(root: &Root<'a>) -> Result<&'a Self, PathError<'a>> {
+        const PATH: &[u8] = b"/etc/network/interfaces";
         let arena = root.arena();
-        let main = ConfigFile::read(root, b"/etc/network/interfaces")?;
+        let main = at(PATH, ConfigFile::read(root, PATH))?;
         let mut sourced = arena.vector();
         let mut drop_in = None;
-        let text = main.content.ok_or(Errno::NOENT)?.content;
+        let text = main.content.ok_or((PATH, Errno::NOENT.into()))?.content;
         for line in text.split(|byte| *byte == b'\n') {
             let mut words = words(line);
             let word = words.next().unwrap_or_default();
@@ -141,14 +142,15 @@ impl<'a> Interfaces<'a> {
                 };
                 let directory = path.strip_suffix(b"/*");
                 if directory.is_none() && word == b"source" {
-                    sourced.push(ConfigFile::read_regular(root, path)?);
+                    sourced.push(at(path, ConfigFile::read_regular(root, path))?);
                     continue;
                 }
                 let directory = directory.unwrap_or(path);
-                let ours = root.resolve(arena.concat(&[directory, b"/onecontext"]))?;
-                for name in root.list(directory)? {
+                let ours = arena.concat(&[directory, b"/onecontext"]);
+                let ours = at(ours, root.resolve(ours))?;
+                for name in at(directory, root.list(directory))? {
                     let path = arena.concat(&[directory, b"/", name]);
-                    let file = ConfigFile::read_regular(root, path)?;
+                    let file = at(path, ConfigFile::read_regular(root, path))?;
                     if file.path != ours {
                         sourced.push(file);
                     }
@@ -178,15 +180,17 @@ pub struct Hosts<'a> {
 
 impl<'a> Hosts<'a> {
     /// Reads it.
-    pub fn read(root: &Root<'a>) -> Result<Self, Error> {
-        let switch = ConfigFile::read(root, b"/etc/nsswitch.conf")?;
+    pub fn read(root: &Root<'a>) -> Result<Self, PathError<'a>> {
+        const SWITCH: &[u8] = b"/etc/nsswitch.conf";
+        const PATH: &[u8] = b"/etc/hosts";
+        let switch = at(SWITCH, ConfigFile::read(root, SWITCH))?;
         let text = switch.content.map_or(&b""[..], |file| file.content);
         let asks_it = |line: &[u8]| {
             let sources = line.trim_ascii_start().strip_prefix(b"hosts:");
             sources.is_some_and(|sources| words(sources).any(|word| word == b"myhostname"))
         };
         Ok(Self {
-            file: ConfigFile::read(root, b"/etc/hosts")?,
+            file: at(PATH, ConfigFile::read(root, PATH))?,
             by_myhostname: lines(text).any(asks_it),
         })
     }

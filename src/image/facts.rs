@@ -1,11 +1,11 @@
 //! What the handover has to know of a root. Each file is read once, and only
 //! those that are wanted and that an enabled manager reads. What could not be
 //! read is an error here, and never a missing file.
-use super::Root;
 use super::config::{CloudInit, ConfigDirectory, ConfigFile, Hosts, Interfaces, ResolvConf};
 use super::managers::{Manager, Managers};
 use super::networkd::Networkd;
 use super::systemd::units;
+use super::{PathError, Root};
 use crate::base::error::Error;
 
 /// What somebody wants to know.
@@ -27,7 +27,7 @@ pub struct Facts<'a> {
     /// `/etc/hostname`; `None` if it is not wanted.
     pub hostname: Result<Option<&'a ConfigFile<'a>>, Error>,
     /// `/etc/hosts`; `None` if the host name is not wanted.
-    pub hosts: Result<Option<Hosts<'a>>, Error>,
+    pub hosts: Result<Option<Hosts<'a>>, PathError<'a>>,
     /// Whether cloud-init is there.
     pub cloud_init: Result<CloudInit, Error>,
     /// Whether systemd is init.
@@ -48,7 +48,7 @@ pub struct NetworkFacts<'a> {
     /// `None` if it is not wanted.
     pub resolv_conf: Result<Option<ResolvConf<'a>>, Error>,
     /// `None`, here and below, if the manager is not enabled.
-    pub interfaces: Result<Option<&'a Interfaces<'a>>, Error>,
+    pub interfaces: Result<Option<&'a Interfaces<'a>>, PathError<'a>>,
     /// dhcpcd.conf(5)
     pub dhcpcd: Result<Option<&'a ConfigFile<'a>>, Error>,
     /// connman.conf(5)

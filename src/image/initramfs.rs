@@ -1,11 +1,11 @@
 //! What the initramfs is that this program runs in, before there is a root.
 use super::Root;
 use super::config::ConfigFile;
-use super::sshd::{DROPBEAR, OPENSSH};
 use crate::base::error::Error;
 
-/// tinysshd(8) is the third server that people put into an initramfs.
-const TINYSSH: [&[u8]; 2] = [b"/usr/sbin/tinysshd", b"/usr/bin/tinysshd"];
+/// The servers that people put into an initramfs, as the build hooks look for
+/// them, too.
+const SERVERS: [&[u8]; 3] = [b"dropbear", b"sshd", b"tinysshd"];
 
 /// The facts.
 #[derive(Clone, Copy)]
@@ -31,8 +31,8 @@ impl<'a> InitramfsFacts<'a> {
 }
 
 fn has_ssh_server(root: &Root) -> Result<bool, Error> {
-    for paths in [&DROPBEAR[..], &OPENSSH, &TINYSSH] {
-        if root.first(paths)?.is_some() {
+    for server in SERVERS {
+        if root.program(server)?.is_some() {
             return Ok(true);
         }
     }

@@ -4,7 +4,7 @@ use super::passwd::{User, Users};
 use super::sshd::Sshd;
 use super::systemd::units;
 use super::users::{UserFacts, WantedAccount};
-use super::{ResolvedPath, Root, later_mounts};
+use super::{PathError, ResolvedPath, Root, at, later_mounts};
 use crate::base::error::Error;
 
 /// The facts.
@@ -21,7 +21,7 @@ pub struct LoginFacts<'a> {
     /// The SSH server; `None` if it is not wanted.
     pub sshd: Result<Option<&'a Sshd<'a>>, Error>,
     /// What the account of USERNAME needs.
-    pub account: Result<&'a UserFacts<'a>, Error>,
+    pub account: Result<&'a UserFacts<'a>, PathError<'a>>,
 }
 
 /// A user and its file.
@@ -57,7 +57,7 @@ impl<'a> LoginFacts<'a> {
             }
         }
         let systemd = units::is_init(root);
-        let account = systemd.and_then(|systemd| {
+        let account = at(b"/sbin/init", systemd).and_then(|systemd| {
             UserFacts::read(root, &users, homes_of_root, systemd, account)
                 .map(|facts| root.arena().place(facts))
         });

@@ -24,5 +24,15 @@ pub use fstab::{later_mounts, mounted_later};
 pub use root::{FileContent, ResolvedPath, Root, if_there};
 pub use systemd::fits;
 
+use crate::base::error::Error;
+
+/// A path, and why what it leads to could not be read.
+pub type PathError<'a> = (&'a [u8], Error);
+
+/// Names the path of what could not be read.
+fn at<'a, T>(path: &'a [u8], read: Result<T, Error>) -> Result<T, PathError<'a>> {
+    read.map_err(|error| (path, error))
+}
+
 #[cfg(test)]
 mod tests;

@@ -517,6 +517,20 @@ impl<'a> Root<'a> {
         Ok(None)
     }
 
+    /// The program of this name, in the directories that the PATH of root has
+    /// (login.defs(5), `ENV_SUPATH`), and where there is no merged /usr.
+    pub fn program(&self, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
+        const DIRECTORIES: [&[u8]; 6] = [
+            b"/usr/sbin/",
+            b"/usr/bin/",
+            b"/usr/local/sbin/",
+            b"/usr/local/bin/",
+            b"/sbin/",
+            b"/bin/",
+        ];
+        self.first(&DIRECTORIES.map(|directory| self.arena.concat(&[directory, name])))
+    }
+
     /// Whether anything is at `path` itself, a dangling link included.
     pub fn is_entry(&self, path: &[u8]) -> Result<bool, Error> {
         Ok(self.read_link(path)?.is_some() || self.exists(path)?)

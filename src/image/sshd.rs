@@ -82,20 +82,6 @@ pub enum HostKeys<'a> {
     Impossible,
 }
 
-/// Where OpenSSH's server is.
-pub(super) const OPENSSH: [&[u8]; 4] = [
-    b"/usr/sbin/sshd",
-    b"/usr/bin/sshd",
-    b"/usr/local/sbin/sshd",
-    b"/sbin/sshd",
-];
-/// Where Dropbear is.
-pub(super) const DROPBEAR: [&[u8]; 3] = [
-    b"/usr/sbin/dropbear",
-    b"/usr/bin/dropbear",
-    b"/sbin/dropbear",
-];
-
 /// Debian says ssh, all others sshd. The one that starts the server for good
 /// comes before the one that waits for the first connection; last are those that
 /// run once for each connection, which nothing enables.
@@ -117,7 +103,6 @@ const HOST_KEYS: [&[u8]; 3] = [
     b"/etc/ssh/ssh_host_ecdsa_key",
     b"/etc/ssh/ssh_host_rsa_key",
 ];
-const KEYGENS: [&[u8]; 2] = [b"/usr/bin/ssh-keygen", b"/usr/local/bin/ssh-keygen"];
 
 /// How the units of distributions name what makes host keys: Fedora
 /// `Wants=sshd-keygen.target`, Arch `Wants=sshdgenkeys.service`, openSUSE
@@ -127,10 +112,9 @@ const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
 impl<'a> Sshd<'a> {
     /// Looks at a root.
     pub fn read(root: &Root<'a>) -> Result<&'a Self, Error> {
-        let server = if root.first(&OPENSSH)?.is_some() {
-            Some(Server::OpenSsh)
-        } else {
-            root.first(&DROPBEAR)?.map(|_| Server::Dropbear)
+        let server = match root.program(b"sshd")? {
+            Some(_) => Some(Server::OpenSsh),
+            None => root.program(b"dropbear")?.map(|_| Server::Dropbear),
         };
         let systemd = units::is_init(root)?;
         let names: &[&[u8]] = match server {
@@ -227,7 +211,7 @@ fn host_keys<'a>(
             return Ok(HostKeys::Made);
         }
     }
-    let keygen = root.first(&KEYGENS)?;
+    let keygen = root.program(b"ssh-keygen")?;
     Ok(keygen.map_or(HostKeys::Impossible, HostKeys::Missing))
 }
 

@@ -5,7 +5,7 @@ use rustix::fs::FileType;
 use super::config::ConfigFile;
 use super::key_file::{Home, KeyFile};
 use super::passwd::{User, Users};
-use super::{FileContent, ResolvedPath, Root};
+use super::{FileContent, PathError, ResolvedPath, Root, at};
 use crate::base::error::Error;
 use crate::base::text::{base_name, lines, position, split, trim};
 
@@ -113,21 +113,22 @@ impl<'a> UserFacts<'a> {
         homes_of_root: &[ResolvedPath<'a>],
         systemd: bool,
         wanted: &WantedAccount,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, PathError<'a>> {
         let new = match wanted.user {
             Some(name) if users.find(name).is_none() => {
                 Some(NewUser::read(root, users, homes_of_root, name, wanted)?)
             }
             _ => None,
         };
+        const RULE: &[u8] = b"/etc/sudoers.d/onecontext";
         let is_asked = new.is_some() || wanted.sudo || wanted.password.is_some();
         Ok(Self {
             sudo: match wanted.sudo {
                 true => sudo(root)?,
                 false => Sudo::Unknown,
             },
-            sudoers: ConfigFile::read(root, b"/etc/sudoers.d/onecontext")?,
-            chpasswd: is_asked && has(root, b"chpasswd")?,
+            sudoers: at(RULE, ConfigFile::read(root, RULE))?,
+            chpasswd: is_asked && program(root, b"chpasswd")?.is_some(),
             password: match wanted.password {
                 Some(name) => password(root, name)?,
                 None => None,
@@ -141,30 +142,26 @@ impl<'a> UserFacts<'a> {
     }
 }
 
-/// Whether the root has a program of this name where administrators' are.
-fn has(root: &Root, name: &[u8]) -> Result<bool, Error> {
-    Ok(path_of(root, name)?.is_some())
+/// Where the root has a program of this name.
+fn program<'a>(root: &Root<'a>, name: &'static [u8]) -> Result<Option<&'a [u8]>, PathError<'a>> {
+    at(name, root.program(name))
 }
 
-/// Where it is.
-fn path_of<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
-    const FOLDERS: [&[u8]; 4] = [b"/usr/sbin/", b"/usr/bin/", b"/sbin/", b"/bin/"];
-    root.first(&FOLDERS.map(|folder| root.arena().concat(&[folder, name])))
-}
-
-fn sudo(root: &Root) -> Result<Sudo, Error> {
-    if !has(root, b"sudo")? {
+fn sudo<'a>(root: &Root<'a>) -> Result<Sudo, PathError<'a>> {
+    if program(root, b"sudo")?.is_none() {
         return Ok(Sudo::Missing);
     }
-    if !has(root, b"visudo")? {
+    if program(root, b"visudo")?.is_none() {
         return Ok(Sudo::NoVisudo);
     }
-    // `@includedir` or, as it was before 1.9.1, `#includedir`. openSUSE keeps the
-    // file in /usr/etc for images without.
-    let found = match root.read_if_there(b"/etc/sudoers")? {
-        None => root.read_if_there(b"/usr/etc/sudoers")?,
-        found => found,
-    };
+    // openSUSE keeps the file in /usr/etc for images without.
+    let mut found = None;
+    for path in [&b"/etc/sudoers"[..], b"/usr/etc/sudoers"] {
+        if found.is_none() {
+            found = at(path, root.read_if_there(path))?;
+        }
+    }
+    // `@includedir` or, as it was before 1.9.1, `#includedir`.
     const INCLUDES: &[u8] = b"includedir /etc/sudoers.d";
     let includes = found.is_some_and(|found| position(found.content, INCLUDES).is_some());
     Ok(match includes {
@@ -174,8 +171,9 @@ fn sudo(root: &Root) -> Result<Sudo, Error> {
 }
 
 /// The second field of a line of shadow(5).
-fn password<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
-    let found = root.read_if_there(b"/etc/shadow")?;
+fn password<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, PathError<'a>> {
+    const PATH: &[u8] = b"/etc/shadow";
+    let found = at(PATH, root.read_if_there(PATH))?;
     for line in lines(found.map_or(b"", |found| found.content)) {
         let mut fields = split(line, |byte| byte == b':');
         if fields.next() == Some(name) {
@@ -186,10 +184,12 @@ fn password<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error>
 }
 
 /// What is init, if it reads inittab(5).
-fn init<'a>(root: &Root<'a>) -> Result<Option<Init<'a>>, Error> {
-    let inittab = ConfigFile::read(root, b"/etc/inittab")?;
+fn init<'a>(root: &Root<'a>) -> Result<Option<Init<'a>>, PathError<'a>> {
+    const INITTAB: &[u8] = b"/etc/inittab";
+    const INIT: &[u8] = b"/sbin/init";
+    let inittab = at(INITTAB, ConfigFile::read(root, INITTAB))?;
     // Where others than sysvinit are installed, it is a link to them.
-    let name = root.read_link(b"/sbin/init")?;
+    let name = at(INIT, root.read_link(INIT))?;
     let name = name.map_or(&b"init"[..], |target| base_name(target).1);
     let reads = inittab.content.is_some() && matches!(name, b"init" | b"busybox");
     Ok(reads.then_some(Init {
@@ -205,11 +205,13 @@ impl<'a> NewUser<'a> {
         homes_of_root: &[ResolvedPath<'a>],
         name: &[u8],
         wanted: &WantedAccount,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, PathError<'a>> {
         let arena = root.arena();
         let name = arena.copy(name);
         // useradd(8): the file that it reads.
-        let defaults = root.read_if_there(b"/etc/default/useradd")?;
+        const DEFAULTS: &[u8] = b"/etc/default/useradd";
+        const GROUP: &[u8] = b"/etc/group";
+        let defaults = at(DEFAULTS, root.read_if_there(DEFAULTS))?;
         let defaults = defaults.map_or(&b""[..], |found| found.content);
         let base = value(defaults, b"HOME=").unwrap_or(b"/home");
         let skeleton = value(defaults, b"SKEL=").unwrap_or(b"/etc/skel");
@@ -233,22 +235,21 @@ impl<'a> NewUser<'a> {
         let key_file = KeyFile::read(root, &user, homes_of_root);
         let skeleton = match key_file {
             Ok(file) if file.home == Home::Missing => {
-                root.read_if_there(arena.concat(&[skeleton, b"/.ssh/authorized_keys"]))?
+                let path = arena.concat(&[skeleton, b"/.ssh/authorized_keys"]);
+                at(path, root.read_if_there(path))?
             }
             _ => None,
         };
-        let groups = root.read_if_there(b"/etc/group")?;
+        let groups = at(GROUP, root.read_if_there(GROUP))?;
         let mut groups = lines(groups.map_or(b"", |found| found.content));
-        let maker = match has(root, b"useradd")? {
-            true => Some(UserMaker::Useradd),
+        let maker = match program(root, b"useradd")? {
+            Some(_) => Some(UserMaker::Useradd),
             // Debian's adduser is another program, and needs useradd(8).
-            false => match path_of(root, b"adduser")? {
-                Some(path)
-                    if (root.read_link(path)?).is_some_and(|link| link.ends_with(b"busybox")) =>
-                {
-                    Some(UserMaker::Adduser)
-                }
-                _ => None,
+            None => match program(root, b"adduser")? {
+                Some(path) => at(path, root.read_link(path))?
+                    .is_some_and(|link| link.ends_with(b"busybox"))
+                    .then_some(UserMaker::Adduser),
+                None => None,
             },
         };
         Ok(Self {
@@ -275,14 +276,16 @@ fn value<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
 }
 
 /// The first shell that the root has; `false`: it is not the wanted one.
-fn shell<'a>(root: &Root<'a>, wanted: Option<&[u8]>) -> Result<(&'a [u8], bool), Error> {
-    if let Some(wanted) = wanted
-        && root.exists(wanted)?
-    {
-        return Ok((root.arena().copy(wanted), true));
+fn shell<'a>(root: &Root<'a>, wanted: Option<&[u8]>) -> Result<(&'a [u8], bool), PathError<'a>> {
+    const BASH: &[u8] = b"/bin/bash";
+    if let Some(wanted) = wanted {
+        let wanted = root.arena().copy(wanted);
+        if at(wanted, root.exists(wanted))? {
+            return Ok((wanted, true));
+        }
     }
-    let shell: &[u8] = match root.exists(b"/bin/bash")? {
-        true => b"/bin/bash",
+    let shell = match at(BASH, root.exists(BASH))? {
+        true => BASH,
         false => b"/bin/sh",
     };
     Ok((shell, wanted.is_none()))

@@ -57,9 +57,14 @@ pub fn decide<'a>(
     if let Err(error) = write_lines(arena, lines, changes) {
         changes.problem("write", TMPFILES, error);
     }
-    if let Err(error) = users::decide(arena, plan, facts, access, changes) {
-        let user = plan.user.unwrap_or(b"root");
-        changes.problem("account of user", user, error);
+    match facts.account {
+        Ok(account) => {
+            if let Err(error) = users::decide(arena, plan, facts, account, access, changes) {
+                let user = plan.user.unwrap_or(b"root");
+                changes.problem("account of user", user, error);
+            }
+        }
+        Err((path, error)) => changes.problem("read for the user's account", path, error),
     }
     if let Some(sshd) = sshd {
         if let Err(error) = sshd::decide(arena, sshd, access, keys_in_run, changes) {

@@ -34,7 +34,7 @@ const MARK: &[u8] = b"# Made by onecontext: USERNAME_SUDO of the context.\n";
 
 const HEAD: &[u8] = b"\
 # Made by onecontext: the user of the context, its keys, sudo and password.
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
+PATH=/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/sbin:/bin
 failed=0
 ";
 /// In these texts `@N` is the user's name, `@H` its home, `@S` its shell, and `@G`
@@ -99,10 +99,10 @@ pub fn decide<'a>(
     arena: &'a Arena,
     plan: &Plan,
     facts: &LoginFacts<'a>,
+    account: &UserFacts<'a>,
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let account = facts.account?;
     let systemd = facts.systemd?;
     let mut task = Task {
         arena,

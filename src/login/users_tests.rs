@@ -344,6 +344,13 @@ fn where_sudo_is_not_ready() {
     fixture.file("usr/etc/sudoers", "#includedir /etc/sudoers.d\n");
     auto(&fixture, "alice", &[], SUDO);
     assert!(fixture.has(SCRIPT));
+    let fixture = debian();
+    fs::remove_file(fixture.host("etc/sudoers")).unwrap();
+    fixture.directory("etc/sudoers");
+    assert_eq!(
+        auto(&fixture, "alice", &[], SUDO),
+        ["!read for the user's account: /etc/sudoers: not a regular file"]
+    );
 }
 
 /// As words of sudoers(5), they would be everybody, or an alias.
