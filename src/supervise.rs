@@ -4,7 +4,6 @@
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
-use rustix::thread::nanosleep;
 use ufmt::uwrite;
 
 use crate::base::arena::Arena;
@@ -13,6 +12,7 @@ use crate::base::output::Streams;
 use crate::base::progress::Progress;
 use crate::base::syscall::{exit, fork};
 use crate::base::text::Escaped;
+use crate::base::wait::Wait;
 use crate::cli::Status;
 
 /// What the work may take, in seconds: with the time to end it, a minute.
@@ -91,18 +91,15 @@ fn ends_within(process: Pid, seconds: u32) -> bool {
         }
     }
     // Before Linux 5.3 nothing tells of it but asking.
-    let tenth = Timespec {
-        tv_sec: 0,
-        tv_nsec: 100_000_000,
-    };
-    for _ in 0..seconds.saturating_mul(10) {
+    let mut wait = Wait::seconds(seconds);
+    loop {
         if has_ended(process) {
             return true;
         }
-        // An interrupted sleep is a shorter one.
-        let _ = nanosleep(&tenth);
+        if !wait.sleep() {
+            return false;
+        }
     }
-    has_ended(process)
 }
 
 /// Whether a process has ended. It then has no number any more, so this is asked

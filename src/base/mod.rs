@@ -12,3 +12,4 @@ pub mod proc;
 pub mod progress;
 pub mod syscall;
 pub mod text;
+pub mod wait;

@@ -74,6 +74,14 @@ pub fn clock(clock: Clock) -> io::Result<(u64, u64)> {
     Ok((time[0], time[1]))
 }
 
+/// The time since some moment, in milliseconds.
+pub fn milliseconds() -> io::Result<u64> {
+    let (seconds, nanoseconds) = clock(Clock::Monotonic)?;
+    Ok(seconds
+        .wrapping_mul(1000)
+        .wrapping_add(nanoseconds / 1_000_000))
+}
+
 /// Negative answers down to -4095 are errors; none of these calls gives
 /// another negative one.
 fn answer(answer: isize) -> io::Result<usize> {

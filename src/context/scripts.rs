@@ -135,15 +135,19 @@ fn look<'a>(context: &mut Context<'a>, files: &impl Files<'a>, has_eth: bool) ->
         stock: false,
     };
     for name in words(b"init.sh prolog.sh epilog.sh") {
-        // A disk that cannot be read has failed already, at context.sh.
-        if files.has(name) != Ok(true) {
-            continue;
-        }
-        let text = match has_eth {
-            true => None,
-            false => files.read(name).unwrap_or_default(),
+        let text = match files.has(name) {
+            Ok(false) => continue,
+            Ok(true) if has_eth => Ok(None),
+            Ok(true) => files.read(name),
+            Err(reason) => Err(reason),
         };
-        let text = text.as_deref().unwrap_or_default();
+        let text = match &text {
+            Ok(text) => text.as_deref().unwrap_or_default(),
+            Err(reason) => {
+                cannot_read(context, name, *reason);
+                continue;
+            }
+        };
         if stratuslab::is_stock(text) {
             found.stock = true;
         } else if name == INIT {
@@ -315,6 +319,46 @@ mod tests {
             format!("context.sh:2 INIT_SCRIPTS: {LEFT_OUT}: word {word}: no such file")
         });
         assert_eq!(warnings, expected);
+    }
+
+    /// A disk on which only `context.sh` can be read.
+    struct Damaged<'a>(Memory<'a>);
+
+    impl<'a> Files<'a> for Damaged<'a> {
+        fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
+            match name {
+                b"context.sh" => self.0.read(name),
+                b"configuration.sh" => Ok(None),
+                _ => Err(rustix::io::Errno::IO.into()),
+            }
+        }
+        fn has(&self, name: &[u8]) -> Result<bool, Error> {
+            match name {
+                b"prolog.sh" => Err(rustix::io::Errno::IO.into()),
+                _ => Ok(name == b"init.sh"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said() {
+        let arena = Arena::new();
+        let context = b"IP_PRIVATE=10.0.0.1\n".to_vec();
+        let files = vec![("context.sh".to_string(), context)];
+        let disk = Damaged(Memory {
+            arena: &arena,
+            files,
+        });
+        let plan = context::read(&arena, b"disk", &disk, context::Purpose::Plan);
+        let mut text = arena.vector();
+        for warning in plan.ok().unwrap().warnings() {
+            uwrite!(text, "{}\n", *warning);
+        }
+        let text = String::from_utf8_lossy(&text);
+        for name in ["init.sh", "prolog.sh"] {
+            let line = format!("{name}: cannot be read for the scripts: Input/output error");
+            assert!(text.contains(&line), "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,6 @@ mod carrier;
 mod drive;
 pub mod iso9660;
 mod search;
-pub mod wait;
 
 pub use carrier::Disk;
 pub use drive::DriveStatus;

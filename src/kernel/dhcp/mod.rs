@@ -13,7 +13,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::base::arena::{Arena, sort};
 use crate::base::packet::PacketSocket;
-use crate::base::syscall::{Clock, clock};
+use crate::base::syscall::{Clock, clock, milliseconds};
 use crate::base::text::Mac;
 use crate::plan::bound::Lease;
 use client::{Client, Time};
@@ -130,14 +130,6 @@ fn wait(socket: &PacketSocket, time: Time) -> Result<(), Errno> {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(errno),
     }
-}
-
-/// The time since some moment.
-fn milliseconds() -> Result<u64, Errno> {
-    let (seconds, nanoseconds) = clock(Clock::Monotonic)?;
-    Ok(seconds
-        .wrapping_mul(1000)
-        .wrapping_add(nanoseconds / 1_000_000))
 }
 
 /// What tells this link's messages from those of others.
