@@ -2,12 +2,14 @@
 use rustix::io::Errno;
 use ufmt::uwrite;
 
+use super::devices::Binding;
 use super::wire::Device;
 use super::{Kernel, MatchedLink, connected, sysctl};
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::text::{Escaped, Mac};
-use crate::plan::{Ipv6Method, Prefix};
+use crate::plan::Ipv6Method;
+use crate::plan::early::{self, EarlyDevice};
 
 impl<'a> Kernel<'a, '_> {
     /// Applies one link. Gives it with the device that has its addresses, if it
@@ -18,9 +20,7 @@ impl<'a> Kernel<'a, '_> {
             self.say_no_dhcpv6(on);
         }
         let on = self.release(on);
-        let by_router = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
-            && self.machine.hears_routers(link);
-        let needed = by_router
+        let needed = link.is_by_router() && self.machine.hears_routers(link)
             || self.machine.asks(link)
             || !link.addresses.is_empty()
             || !link.routes.is_empty();
@@ -37,40 +37,84 @@ impl<'a> Kernel<'a, '_> {
         Some(on)
     }
 
+    /// Takes from devices what the early stage gave them and no link of this plan
+    /// is for.
+    pub(super) fn release_others(&mut self, bindings: &[Binding<'a>]) {
+        for early in self.machine.early {
+            let is_it = |device: &Device| device.name == early.name;
+            if bindings.iter().any(|one| one.device.is_some_and(is_it)) {
+                continue;
+            }
+            if let Some(device) = self.device(early.name) {
+                self.take_back(early, device, b"");
+            }
+        }
+    }
+
     /// Takes from a device what the early stage gave it and this plan does not
     /// say. An address that came by DHCP is asked for anew, by whose work that
     /// is, and so is what routers advertised; and the context may be another one
     /// than it was, since a machine may wait for days for its root.
     ///
-    /// The link goes down for that: so the kernel forgets the routes as well. One
-    /// that has only what the plan says stays up.
+    /// One that has only what the plan says stays up.
     fn release(&mut self, on: MatchedLink<'a>) -> MatchedLink<'a> {
         let MatchedLink { link, device } = on;
-        let early = self.machine.early;
-        let Some(early) = early.iter().find(|early| early.name == device.name) else {
+        let mut early = self.machine.early.iter();
+        let Some(early) = early.find(|early| early.name == device.name) else {
             return on;
         };
-        let heard_routers = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
-        let is_stale = |prefix: &&Prefix| !link.addresses.contains(prefix);
-        let mut stale = early.addresses.iter().filter(is_stale).peekable();
-        if stale.peek().is_none() && (!heard_routers || self.machine.hears_routers(link)) {
-            return on;
+        let hears_routers = link.is_by_router() && self.machine.hears_routers(link);
+        let mut now = self.arena.vector();
+        early::describe(link, None, hears_routers, &mut now);
+        match self.take_back(early, device, &now) {
+            true => MatchedLink {
+                device: self.arena.place(Device {
+                    up: false,
+                    ..*device
+                }),
+                ..on
+            },
+            false => on,
+        }
+    }
+
+    /// Takes from a device what it got and does not have `now`; `true` if there was
+    /// something. The link goes down for that: so the kernel forgets the routes as
+    /// well.
+    fn take_back(&mut self, early: &EarlyDevice, device: &Device, now: &[u8]) -> bool {
+        let stale = early.stale(self.arena, now);
+        if stale.is_empty() {
+            return false;
         }
         if device.up {
             self.message.set_down(device.index);
-            self.request("set the link", on, &"down", None);
+            self.request_of_device(device);
         }
-        for prefix in stale {
-            self.message.delete_address(device.index, *prefix);
+        for prefix in stale.iter().filter_map(|line| early::address(line)) {
+            self.message.delete_address(device.index, prefix);
+            self.request_of_device(device);
+        }
+        true
+    }
+
+    /// Sends the message, which takes something from a device.
+    fn request_of_device(&mut self, device: &Device) {
+        match self.socket.request(&mut self.message, &mut |_| {}) {
+            Ok(()) => {}
             // Going down took IPv6 addresses along.
-            let gone = Some(Errno::ADDRNOTAVAIL);
-            self.request("remove the early address", on, prefix, gone);
+            Err(nack) if nack.errno == Errno::ADDRNOTAVAIL => {}
+            Err(nack) => {
+                let mut line = self.report.line();
+                let name = Escaped(device.name);
+                uwrite!(
+                    line,
+                    "take back what the early stage gave {}: {}",
+                    name,
+                    nack
+                );
+                self.report.say(Level::Problem, line);
+            }
         }
-        let device = self.arena.place(Device {
-            up: false,
-            ..*device
-        });
-        MatchedLink { device, ..on }
     }
 
     /// Sets the IPv6 parameters, MAC and MTU, and the link up where that is

@@ -93,13 +93,14 @@ pub fn apply<'p, 'a>(
     wait: &mut dyn FnMut() -> bool,
     report: &mut Report<'a>,
 ) -> BoundPlan<'p> {
-    if plan.links.is_empty() {
+    if plan.links.is_empty() && machine.early.is_empty() {
         return BoundPlan::unbound(arena, plan);
     }
     let Some(mut kernel) = Kernel::open(arena, machine, report) else {
         return BoundPlan::unbound(arena, plan);
     };
     let bindings = kernel.find(plan.links, wait);
+    kernel.release_others(&bindings);
     let mut applied = arena.vector();
     for (link, binding) in plan.links.iter().zip(bindings.iter()) {
         let on = binding

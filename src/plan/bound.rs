@@ -2,7 +2,7 @@
 //! devices makes it; the plan itself stays as it was read.
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::{Ipv6Method, Link, Plan, Prefix, Route};
+use super::{Link, Plan, Prefix, Route};
 use crate::base::arena::Arena;
 
 /// A plan and the devices of its links.
@@ -32,9 +32,8 @@ pub struct BoundLink<'a> {
 impl BoundLink<'_> {
     /// Whether the kernel can reach anybody on it, or hears of a router.
     pub fn is_set_up(&self) -> bool {
-        let by_router = matches!(self.link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
         self.index.is_some()
-            && (by_router || self.lease.is_some() || !self.link.addresses.is_empty())
+            && (self.link.is_by_router() || self.lease.is_some() || !self.link.addresses.is_empty())
     }
 }
 

@@ -1,12 +1,14 @@
 //! What the early stage gave the kernel, so that the later stage can take back
-//! what is not its own: a text in /run, a line for each device, its name and then
-//! its addresses, separated by one space.
+//! what the context, which may have changed in between, no longer says: a text in
+//! /run. For each device a line with its name; then, each behind a tab, what it got:
+//! addresses and routes as the text form of a plan has them, and `auto` where the
+//! kernel listens to routers.
 use ufmt::uwrite;
 
-use super::Prefix;
-use super::bound::BoundPlan;
+use super::bound::{BoundPlan, Lease};
+use super::{Link, Prefix};
 use crate::base::arena::Arena;
-use crate::base::text::{Text, cut, ip, lines, number, words};
+use crate::base::text::{Text, cut, ip, lines, number};
 
 /// Where it is, in the initramfs and in the booted system.
 pub const PATH: &[u8] = b"/run/onecontext/early";
@@ -16,48 +18,74 @@ pub const PATH: &[u8] = b"/run/onecontext/early";
 pub struct EarlyDevice<'a> {
     /// The kernel's name of it.
     pub name: &'a [u8],
-    /// What the early stage gave it.
-    pub addresses: &'a [Prefix],
+    /// What the early stage gave it, as [`describe`] writes it.
+    pub lines: &'a [&'a [u8]],
 }
 
-/// Writes what `bound` has brought. The addresses of a VLAN are not those of the
-/// device, and left out.
-pub fn write(bound: &BoundPlan, text: &mut Text) {
-    for on in bound.links.iter().filter(|on| on.is_set_up()) {
-        let Some(name) = on.device else { continue };
-        text.extend(name);
-        if on.link.vlan.is_none() {
-            let leased = on.lease.iter().map(|lease| &lease.address);
-            for prefix in on.link.addresses.iter().chain(leased) {
-                uwrite!(text, " {}", *prefix);
+impl<'a> EarlyDevice<'a> {
+    /// What it got and `now` does not have, which is a text of [`describe`].
+    pub fn stale(&self, arena: &'a Arena, now: &[u8]) -> &'a [&'a [u8]] {
+        let mut stale = arena.vector();
+        for line in self.lines {
+            if lines(now).all(|other| other.strip_prefix(b"\t") != Some(*line)) {
+                stale.push(*line);
             }
         }
-        text.push(b'\n');
+        stale.finish()
     }
 }
 
-/// Reads the text. An address that cannot be read is left out.
+/// Writes what `bound` has brought.
+pub fn write(bound: &BoundPlan, text: &mut Text) {
+    for on in bound.links.iter().filter(|on| on.is_set_up()) {
+        if let Some(name) = on.device {
+            text.extend(name);
+            text.push(b'\n');
+            describe(on.link, on.lease, on.link.is_by_router(), text);
+        }
+    }
+}
+
+/// Writes what a link gives its device. What a lease brings is its address: whoever
+/// takes that back takes its routes along. What a VLAN has is not the device's.
+pub fn describe(link: &Link, lease: Option<&Lease>, hears_routers: bool, text: &mut Text) {
+    if link.vlan.is_none() {
+        let leased = lease.iter().map(|lease| &lease.address);
+        for prefix in link.addresses.iter().chain(leased) {
+            uwrite!(text, "\taddress {}\n", *prefix);
+        }
+        for route in link.routes {
+            uwrite!(text, "\troute {}\n", *route);
+        }
+    }
+    if hears_routers {
+        uwrite!(text, "\tauto\n");
+    }
+}
+
+/// Reads the text.
 pub fn read<'a>(arena: &'a Arena, text: &'a [u8]) -> &'a [EarlyDevice<'a>] {
     let mut devices = arena.vector();
-    for line in lines(text) {
-        let mut words = words(line);
-        let Some(name) = words.next() else { continue };
-        let mut addresses = arena.vector();
-        for word in words {
-            if let Some(prefix) = prefix(word) {
-                addresses.push(prefix);
-            }
+    let mut rest = lines(text).peekable();
+    while let Some(name) = rest.next() {
+        let mut lines = arena.vector();
+        while let Some(line) = rest.peek().and_then(|line| line.strip_prefix(b"\t")) {
+            lines.push(line);
+            rest.next();
         }
-        devices.push(EarlyDevice {
-            name,
-            addresses: addresses.finish(),
-        });
+        if !name.is_empty() {
+            devices.push(EarlyDevice {
+                name,
+                lines: lines.finish(),
+            });
+        }
     }
     devices.finish()
 }
 
-fn prefix(word: &[u8]) -> Option<Prefix> {
-    let (address, length) = cut(word, b'/')?;
+/// The address of a line of [`describe`], if it has one.
+pub fn address(line: &[u8]) -> Option<Prefix> {
+    let (address, length) = cut(line.strip_prefix(b"address ")?, b'/')?;
     let (address, length) = (ip(address)?, number(length)?.try_into().ok()?);
     (length <= Prefix::host(address).length).then_some(Prefix { address, length })
 }
@@ -67,30 +95,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_address_is_left_out() {
+    fn what_is_no_longer_said_is_stale() {
         let arena = Arena::new();
-        let text = b"ens3 10.18.1.1/24 2001:db8:1::a/64\nens4\n\nens5 x 10.0.0.1/33 10.0.0.1/8\n";
-        let devices = read(&arena, text);
-        let shown: Vec<_> = devices
-            .iter()
-            .map(|device| {
-                let name = String::from_utf8_lossy(device.name).into_owned();
-                let addresses = device.addresses.iter().map(|prefix| {
-                    let mut text = arena.vector();
-                    uwrite!(text, "{}", *prefix);
-                    String::from_utf8_lossy(&text).into_owned()
-                });
-                (name, addresses.collect::<Vec<_>>().join(" "))
-            })
-            .collect();
-        let expected = [
-            ("ens3", "10.18.1.1/24 2001:db8:1::a/64"),
-            ("ens4", ""),
-            ("ens5", "10.0.0.1/8"),
-        ];
-        assert_eq!(
-            shown,
-            expected.map(|(name, addresses)| (name.to_owned(), addresses.to_owned()))
-        );
+        let text = b"ens3\n\taddress 10.18.1.1/24\n\troute default via 10.18.1.254\n\tauto\nens4\n";
+        let [ens3, ens4] = read(&arena, text) else {
+            panic!("two devices");
+        };
+        assert_eq!((ens3.name, ens4.name), (&b"ens3"[..], &b"ens4"[..]));
+        assert!(ens4.lines.is_empty());
+        assert_eq!(ens3.stale(&arena, &text[5..]), [b""; 0]);
+        let now = b"\taddress 10.18.1.1/24\n\troute default via 10.18.1.253\n";
+        let stale = [&b"route default via 10.18.1.254"[..], b"auto"];
+        assert_eq!(ens3.stale(&arena, now), stale);
+        assert_eq!(ens3.stale(&arena, b"").len(), 3);
+    }
+
+    #[test]
+    fn addresses_are_read() {
+        for (line, length) in [
+            (&b"address 10.0.0.1/8"[..], Some(8)),
+            (b"address 2001:db8::1/64", Some(64)),
+            (b"address 10.0.0.1/33", None),
+            (b"address 10.0.0.1", None),
+            (b"route 10.0.0.0/8", None),
+            (b"auto", None),
+        ] {
+            assert_eq!(address(line).map(|prefix| prefix.length), length);
+        }
     }
 }

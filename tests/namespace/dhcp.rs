@@ -50,6 +50,14 @@ impl Far {
         }
     }
 
+    /// Gives it another address.
+    pub fn address(&self, number: u8, address: &str) {
+        let name = &self.name;
+        ip(&format!(
+            "-n {name} address add {address} dev net{number} nodad"
+        ));
+    }
+
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);

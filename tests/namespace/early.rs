@@ -262,6 +262,67 @@ fn the_root_gets_the_context_that_is_there_by_then() {
     );
     assert_eq!(routes("-4"), ["default via 10.18.1.253 dev ens3"]);
     assert_eq!(routes("-6"), ["default via fe80::1 dev ens3 metric 1024"]);
+    assert_eq!(initramfs.left(), [""; 0]);
+
+    // Routes alone.
+    flush("ens3");
+    let more = changed.clone() + "ETH0_ROUTES='10.99.0.0/16 via 10.18.1.9'\n";
+    initramfs.early(&more, &[]);
+    assert_eq!(routes("-4").len(), 2);
+    initramfs
+        .guest
+        .apply_well(&changed.replace("1.254", "1.253"));
+    assert_eq!(routes("-4"), ["default via 10.18.1.253 dev ens3"]);
+}
+
+#[test]
+fn a_nic_that_left_the_context_has_nothing_of_it() {
+    let Some(mut initramfs) = Initramfs::new("") else {
+        return;
+    };
+    initramfs.guest.nic("ens3", "02:00:0a:12:01:01");
+    initramfs.guest.nic("ens4", "02:00:0a:12:01:02");
+    let other = "ETH1_MAC=02:00:0a:12:01:02\nETH1_IP=10.18.2.1\nETH1_GATEWAY=10.18.2.254\n";
+    for later in [
+        format!("{other}SSH_PUBLIC_KEY='{KEY}'\n"),
+        format!("{}{other}NETCFG_TYPE=none\n", context()),
+    ] {
+        initramfs.early(&(context() + other), &[]);
+        assert_eq!((addresses("ens3").len(), addresses("ens4").len()), (3, 1));
+        let (_, log) = initramfs.guest.apply(&later);
+        assert_eq!(addresses("ens3"), [""; 0], "{log}");
+        let left = match later.contains("NETCFG_TYPE") {
+            true => vec![],
+            false => vec!["default via 10.18.2.254 dev ens4"],
+        };
+        assert_eq!(routes("-4"), left, "{log}");
+        assert_eq!(initramfs.left(), [""; 0]);
+    }
+}
+
+#[test]
+fn what_routers_advertised_goes_with_the_method() {
+    let Some(mut initramfs) = Initramfs::new("") else {
+        return;
+    };
+    let mut far = Far::new(&initramfs.guest, "");
+    far.cable(1);
+    far.address(1, "2001:db8:5::1/64");
+    let range = "--dhcp-range=2001:db8:5::,ra-only";
+    far.dnsmasq(1, &["--enable-ra", range, "--ra-param=*,5,30"]);
+    let mac = mac(1);
+    let context = |more| format!("ETH1_MAC={mac}\nETH1_IP=10.18.1.1\n{more}\n");
+    let early = context("ETH1_IP6_METHOD=auto");
+    initramfs.early(&early, &[]);
+    let heard = || addresses("ens1").iter().any(|one| one.starts_with("2001:"));
+    let end = Instant::now() + Duration::from_secs(30);
+    while !heard() {
+        assert!(Instant::now() < end, "{:?}", addresses("ens1"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    initramfs.guest.apply(&context("ETH1_IP6=2001:db8:6::1"));
+    assert_eq!(addresses("ens1"), ["10.18.1.1/24", "2001:db8:6::1/64"]);
+    assert_eq!(routes("-6"), [""; 0]);
 }
 
 #[test]
