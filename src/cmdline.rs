@@ -69,9 +69,9 @@ pub enum Early {
     Keys,
 }
 
-/// The longest `onecontext.wait=`, in seconds: a disk and a NIC may both be waited
-/// for, and all of `apply` has a minute.
-pub const LONGEST_WAIT: u32 = 25;
+/// The longest `onecontext.wait=`, in seconds: a disk, a NIC and, for 15 s, servers
+/// of DHCP may all be waited for, and all of `apply` has a minute.
+pub const LONGEST_WAIT: u32 = 20;
 
 /// All parameters, with a safe default each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +145,8 @@ impl<'a> Parameters<'a> {
     pub fn read(arena: &'a Arena, line: &[u8], report: &mut Report) -> Self {
         let mut parameters = Self::default();
         for word in QuotedWords(line) {
+            // The whole may be quoted, or the value.
+            let word = unquote(word);
             let (name, value) = match cut(word, b'=') {
                 Some((name, value)) => (name, Some(unquote(value))),
                 None => (word, None),
@@ -348,7 +350,7 @@ mod tests {
         let (parameters, problems) = read(
             &arena,
             "onecontext=off onecontext.network=kernel onecontext.device=\"/dev/vdb\" onecontext.wait=3 \
-             x=\"onecontext.root=ro y\" onecontext.debug onecontext=require onecontext.root=ro \
+             x=\"onecontext.root=ro y\" onecontext.debug \"onecontext=require\" onecontext.root=ro \
              onecontext.scripts=off onecontext.scripts=run \
              onecontext.early=off onecontext.early=keys rd.neednet=0 ip=dhcp",
         );
@@ -365,6 +367,20 @@ mod tests {
             debug: true,
         };
         assert_eq!(parameters, expected);
+    }
+
+    /// As GRUB writes what has a blank.
+    #[test]
+    fn a_parameter_may_be_quoted_as_a_whole() {
+        let arena = Arena::new();
+        for line in [
+            r#""onecontext.device=/dev/disk/by-label/A B""#,
+            r#"onecontext.device="/dev/disk/by-label/A B""#,
+        ] {
+            let (parameters, problems) = read(&arena, line);
+            let device = Some(c"/dev/disk/by-label/A B");
+            assert_eq!((parameters.device, problems), (device, 0), "{line}");
+        }
     }
 
     #[test]
@@ -394,8 +410,8 @@ mod tests {
     fn a_wait_is_cut_to_what_fits() {
         let arena = Arena::new();
         for (line, wait, problems) in [
-            ("onecontext.wait=25", 25, 0),
-            ("onecontext.wait=26", 25, 1),
+            ("onecontext.wait=20", 20, 0),
+            ("onecontext.wait=21", 20, 1),
             ("onecontext.wait=4294967295 onecontext.wait=0", 0, 0),
         ] {
             let (parameters, said) = read(&arena, line);

@@ -153,10 +153,13 @@ fn invite(bound: &BoundPlan, report: &mut Report) {
     let mut line = report.line();
     let mut before = "no root yet; ssh root@";
     for on in bound.links.iter().filter(|on| on.is_set_up()) {
-        let leased = on.lease.map(|lease| lease.address);
-        if let Some(prefix) = on.link.addresses.iter().copied().chain(leased).next() {
-            uwrite!(line, "{}{}", before, Ip(prefix.address));
-            before = ", root@";
+        for v4 in [true, false] {
+            let leased = on.lease.map(|lease| lease.address);
+            let mut all = on.link.addresses.iter().copied().chain(leased);
+            if let Some(prefix) = all.find(|prefix| prefix.address.is_ipv4() == v4) {
+                uwrite!(line, "{}{}", before, Ip(prefix.address));
+                before = ", root@";
+            }
         }
     }
     if !line.is_empty() {

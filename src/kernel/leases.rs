@@ -9,6 +9,7 @@ use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::syscall::{Clock, clock};
 use crate::base::text::{Format, Ip, Moment, Text};
+use crate::plan::Ipv6Method;
 use crate::plan::bound::{DhcpClient, Lease};
 
 /// What to do where nobody does DHCP for good.
@@ -91,7 +92,12 @@ impl<'a> Kernel<'a, '_> {
     }
 
     fn apply_lease(&mut self, on: MatchedLink<'a>, lease: &Lease) {
-        if let Some(mtu) = lease.mtu
+        // With less the kernel has no IPv6 on the link (RFC 8200 5).
+        let least = match on.link.ipv6 {
+            Some(Ipv6Method::Disable) => 0,
+            _ => 1280,
+        };
+        if let Some(mtu) = lease.mtu.map(|mtu| mtu.max(least))
             && on.link.mtu.is_none()
             && mtu != on.device.mtu
         {
@@ -99,12 +105,21 @@ impl<'a> Kernel<'a, '_> {
             self.request("set the MTU", on, &mtu, None);
         }
         let index = on.device.index;
-        self.message.new_address(index, lease.address, Some(lease));
+        // A machine may wait for its passphrase longer than the lease lasts. As
+        // klibc's ipconfig does, what it is reached at stays.
+        let kept = match self.machine.dhcp {
+            DhcpClient::Early => Lease {
+                seconds: Lease::FOREVER,
+                ..*lease
+            },
+            _ => *lease,
+        };
+        self.message.new_address(index, lease.address, Some(&kept));
         self.request("add an address", on, &lease.address, Some(Errno::EXIST));
         for by_gateway in [false, true] {
             for route in lease.routes {
                 if route.gateway.is_some() == by_gateway {
-                    self.message.new_route(index, route, Some(lease));
+                    self.message.new_route(index, route, Some(&kept));
                     self.request("add a route", on, route, Some(Errno::EXIST));
                 }
             }
@@ -126,7 +141,11 @@ impl<'a> Kernel<'a, '_> {
             _ if is_endless => Level::Note,
             DhcpClient::Early => {
                 write_end(lease.seconds, &mut line);
-                uwrite!(line, ", and nobody renews it: {}", BEFORE_ROOT);
+                uwrite!(
+                    line,
+                    ", kept beyond, since nobody renews it: {}",
+                    BEFORE_ROOT
+                );
                 Level::Notice
             }
             DhcpClient::Alone | DhcpClient::Manager => {

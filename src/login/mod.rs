@@ -83,8 +83,16 @@ pub fn decide_early<'a>(
     changes: &mut Changes<'a>,
 ) {
     const ROOT: &[u8] = b"root";
-    let granted = facts.and_then(|facts| {
-        let account = facts.find(ROOT).ok_or(NO_USER)?;
+    const NO_HOME: Error = Error::new(&"its home is not in the initramfs");
+    let facts = match facts {
+        Ok(facts) => facts,
+        Err(error) => return changes.problem("read users", b"/etc/passwd", error),
+    };
+    let account = facts.find(ROOT).ok_or(NO_USER);
+    let granted = account.and_then(|account| {
+        if !account.key_file?.home.is_present() {
+            return Err(NO_HOME);
+        }
         let mut seen = Set::new(arena);
         let mut keys = arena.vector();
         for key in plan.keys {

@@ -232,6 +232,22 @@ fn all_that_dnsmasq_gives() {
     assert!(log.contains("client provides name: web1"), "{log}");
 }
 
+/// IPv6 needs an MTU of 1280.
+#[test]
+fn a_small_mtu_leaves_ipv6_alone() {
+    let Some(mut guest) = Guest::new() else {
+        return;
+    };
+    let mut far = Far::new(&guest, "");
+    far.cable(1);
+    far.dnsmasq(1, &[HOUR, "--dhcp-option=option:mtu,600"]);
+    let context = context(&[1]) + "ETH1_IP6=2001:db8::5\nETH1_IP6_METHOD=static\n";
+    let (_, log) = guest.apply(&context);
+    assert_eq!(json("link show dev ens1")[0]["mtu"], 1280, "{log}");
+    assert_eq!(addresses("ens1").len(), 2, "{log}");
+    assert!(!log.contains("does not have"), "{log}");
+}
+
 #[test]
 fn all_that_dhcpd_gives() {
     let Some(mut guest) = Guest::new() else {

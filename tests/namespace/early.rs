@@ -207,7 +207,7 @@ fn keys_and_static_addresses_then_the_root() {
         look();
         // The invitation is the only line that reaches a quiet console.
         let loud: Vec<_> = log.lines().filter(|line| line.starts_with("<3>")).collect();
-        assert_eq!(loud, [format!("{INVITATION}10.18.1.1")]);
+        assert_eq!(loud, [format!("{INVITATION}10.18.1.1, root@2001:db8:1::a")]);
         assert_eq!(initramfs.keys(), [BAKED, KEY]);
         let resolv_conf = initramfs.read("etc/resolv.conf");
         let lines: Vec<_> = resolv_conf.lines().skip(1).collect();
@@ -349,9 +349,12 @@ fn a_lease_is_asked_for_anew() {
     let said = format!("ETH1 (ens1): {leased}/24 by DHCP from 10.18.1.254, for 3600 s, until 20");
     assert!(log.contains(&format!("<3>onecontext: {said}")), "{log}");
     assert!(
-        log.contains("nobody renews it: there is no root yet"),
+        log.contains("kept beyond, since nobody renews it: there is no root yet"),
         "{log}"
     );
+    let shown = json("-4 address show dev ens1");
+    let end = &shown[0]["addr_info"][0]["valid_life_time"];
+    assert_eq!(end.as_u64(), Some(u32::MAX.into()), "{shown}");
     assert!(log.contains(&format!("{INVITATION}{leased}\n")), "{log}");
     let config = sourced(&initramfs, "run/net-ens1.conf");
     let expected = format!("ens1 dhcp {leased}/255.255.255.0/10.18.1.255 via 10.18.1.254 ");
@@ -442,6 +445,26 @@ fn what_dracut_has_baked_in_counts_as_well() {
     flush("ens3");
     initramfs.early(&context(), &[]);
     assert_eq!(addresses("ens3"), [""; 0]);
+}
+
+#[test]
+fn keys_that_nobody_can_have_are_said() {
+    let Some(mut initramfs) = Initramfs::new("onecontext.early=keys") else {
+        return;
+    };
+    initramfs.guest.nic("ens3", "02:00:0a:12:01:01");
+    fs::remove_dir_all(initramfs.top.join("root-a1B2c3D4e5")).unwrap();
+    let (status, log) = initramfs.early(&context(), &[]);
+    assert_eq!((status, addresses("ens3").len()), (1, 3));
+    assert!(
+        log.contains("root: its home is not in the initramfs"),
+        "{log}"
+    );
+    fs::remove_file(initramfs.top.join("etc/passwd")).unwrap();
+    let (status, log) = initramfs.early(&context(), &[]);
+    assert_eq!(status, 1);
+    let said = "read users: /etc/passwd: No such file or directory";
+    assert!(log.contains(said), "{log}");
 }
 
 #[test]

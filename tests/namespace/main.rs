@@ -422,7 +422,7 @@ fn a_late_nic_is_waited_for_while_udev_is_busy() {
     fs::create_dir_all("/run/udev").unwrap();
     bind(&udev, "/run/udev");
     fs::write(udev.join("queue"), "").unwrap();
-    guest.kernel_line("onecontext.wait=25");
+    guest.kernel_line("onecontext.wait=20");
     // A child of this thread, so that it is in the same namespaces.
     let mut late = Command::new("sh")
         .args([
@@ -445,7 +445,7 @@ fn a_late_nic_is_waited_for_while_udev_is_busy() {
 
     // udev is done: no wait at all.
     fs::remove_file(udev.join("queue")).unwrap();
-    guest.kernel_line("onecontext.wait=25");
+    guest.kernel_line("onecontext.wait=20");
     let start = Instant::now();
     let (status, _) = guest.apply(&context.replace("00:01", "00:99"));
     assert_eq!(status, 1);
@@ -506,7 +506,7 @@ fn a_machine_without_context() {
     let Some(mut guest) = Guest::new() else {
         return;
     };
-    guest.kernel_line("quiet onecontext.wait=25");
+    guest.kernel_line("quiet onecontext.wait=20");
     let (status, log, took) = guest.apply_found();
     assert_eq!(
         (status, log.as_str()),

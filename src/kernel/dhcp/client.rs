@@ -33,6 +33,8 @@ pub struct Client {
     wait: Time,
     /// Whether a server has refused what it had offered.
     refused: bool,
+    /// Whether a server has offered what is no lease.
+    unusable: bool,
     /// Why the last message could not be sent.
     error: Option<Errno>,
 }
@@ -60,6 +62,7 @@ impl Client {
             next: 0,
             wait: FIRST_WAIT,
             refused: false,
+            unusable: false,
             error: None,
         };
         client.xid = client.random();
@@ -121,7 +124,10 @@ impl Client {
         }
         match (self.state, reply.kind()?) {
             (State::Selecting, kind::OFFER) => {
-                let (offer, _, _) = reply.offer()?;
+                let Some((offer, _, _)) = reply.offer() else {
+                    self.unusable = true;
+                    return None;
+                };
                 self.state = State::Requesting(offer, 0);
                 (self.next, self.wait) = (now, FIRST_WAIT);
                 None
@@ -156,6 +162,9 @@ impl Client {
             (Some(errno), _) => Err(errno),
             (None, State::Requesting(..)) => Ok("a server offers an address and does not give it"),
             (None, _) if self.refused => Ok("a server offers an address and then refuses it"),
+            (None, _) if self.unusable => Ok(
+                "a server offers none that can be used: without lease time, or with a wrong netmask",
+            ),
             (None, _) => Ok("no server answers"),
         }
     }

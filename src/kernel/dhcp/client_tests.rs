@@ -105,6 +105,11 @@ fn replies_for_others_change_nothing() {
         receive(&mut client, 5, &wrong);
         assert_eq!(client.due(5), None, "no offer was taken");
     }
+    let failure = client.failure().unwrap();
+    assert!(
+        failure.contains("offers none that can be used"),
+        "{failure}"
+    );
     receive(&mut client, 5, &offer);
     assert!(client.due(5).unwrap().offer.is_some());
     for wrong in [
