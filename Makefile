@@ -1,6 +1,5 @@
 # onecontext: build, install, try and test. `make help` lists the targets.
 
-PREFIX = /usr
 DESTDIR =
 
 CARGO = cargo
@@ -35,9 +34,8 @@ rust-version:
 	@CARGO="$(NATIVE_CARGO)" packaging/rust-version
 
 # No prerequisite: root installs what its user has built.
-install: ## install below DESTDIR, with PREFIX (/usr)
-	@SOURCE=. BINARIES=$(BINARIES) DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" \
-		packaging/install.sh
+install: ## install below DESTDIR
+	@SOURCE=. BINARIES=$(BINARIES) DESTDIR="$(DESTDIR)" packaging/install.sh
 
 make_packages = CARGO="$(NATIVE_CARGO)" TARGET="$(TARGET)" packaging/build
 

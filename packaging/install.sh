@@ -1,6 +1,6 @@
 #!/bin/sh
-# install.sh: installs onecontext below DESTDIR (default: this machine), with
-# PREFIX (/usr).
+# install.sh: installs onecontext below DESTDIR (default: this machine), in /usr:
+# the generators of an initramfs look there alone.
 #
 # The one list of what is installed: `make install`, the packages and whoever has
 # unpacked the tarball run it. There the programs and the folders are beside this
@@ -9,7 +9,7 @@ set -eu
 umask 022
 source=${SOURCE:-$(dirname "$0")}
 binaries=${BINARIES:-$source}
-to=${DESTDIR:-}${PREFIX:-/usr}
+to=${DESTDIR:-}/usr
 
 if ! [ -x "$binaries/onecontext-initramfs" ]; then
 	echo "install: there is no $binaries/onecontext-initramfs: run make first" >&2

@@ -206,7 +206,8 @@ impl<'a> Kernel<'a, '_> {
         uwrite!(name, "{}.{}", Escaped(on.device.name), id);
         if name.len() > LONGEST {
             name.clear();
-            uwrite!(name, "vlan{}", id);
+            // Two NICs may have the same VLAN.
+            uwrite!(name, "vlan{}.{}", id, on.device.index);
         }
         let device = match self.device(&name) {
             Some(device) => device,
