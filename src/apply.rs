@@ -50,7 +50,7 @@ pub fn apply<'a>(
         Scripts::Run => Purpose::Run,
         Scripts::Off => Purpose::Plan,
     };
-    let mut plan = load::plan(arena, options.context, &search, purpose, &mut report);
+    let plan = load::plan(arena, options.context, &search, purpose, &mut report);
     if plan.is_none() && report.problems() == 0 {
         report.note(b"no context disk, nothing to do");
         return Status::Done;
@@ -58,54 +58,42 @@ pub fn apply<'a>(
     // Before the context's own problems, of which there may be very many.
     report.begin("look at", options.root.to_bytes());
     let root = open_root(arena, options, &mut report);
-    let facts = match (&mut plan, &root) {
-        (Some(plan), Some(root)) => {
-            let facts = load::facts(root, plan, parameters.network.handover());
-            load::drop_user_data_that_is_read(plan, &facts);
-            Some(facts)
+    let Some(mut plan) = plan else {
+        if let Some(root) = root.filter(|_| !options.dry_run) {
+            write_report(arena, None, &root, &parameters, &mut report);
+            report.finish();
         }
-        _ => None,
+        let is_named = options.context.is_some() || search.device.is_some() || search.required;
+        return match is_named {
+            true => Status::Unreadable,
+            false => Status::Wrong,
+        };
     };
-    let early = match &root {
-        Some(root) => load::early_devices(root, &mut report),
-        None => &[],
-    };
-    let bound = plan.as_ref().map(|plan| {
-        load::say_warnings(plan, &mut report);
-        let network = facts.as_ref().and_then(|facts| facts.network);
-        let dhcp = handover::dhcp::client(plan, network);
-        let managers = network.map(|network| &network.managers);
-        let routers = managers.is_some_and(Managers::handle_router_advertisements);
-        let machine = Machine::open(dhcp, routers, early, &mut report);
-        set_up_network(
-            arena,
-            plan,
-            &machine,
-            &parameters,
-            options.dry_run,
-            &mut report,
-        )
-    });
     let Some(root) = root else {
+        // The kernel's network needs no root.
+        load::say_warnings(&plan, &mut report);
+        let machine = Machine::open(handover::dhcp::client(&plan, None), false, &[], &mut report);
+        set_up_network(arena, &plan, &machine, &parameters, options, &mut report);
         return Status::Wrong;
     };
-    let known = bound.as_ref().zip(facts.as_ref());
-    if !options.dry_run {
-        if let Some((bound, facts)) = known {
-            write_files(bound, &root, facts, early, &parameters, &mut report);
-        }
-        write_report(arena, bound.as_ref(), &root, &parameters, &mut report);
-        report.finish();
-    } else if let Some((bound, facts)) = known {
-        let changes = inspect::decide(bound, &root, facts);
-        inspect::write(bound, Some(&changes), arena, out);
+    let facts = load::facts(&root, &plan, parameters.network.handover());
+    load::drop_user_data_that_is_read(&mut plan, &facts);
+    let early = load::early_devices(&root, &mut report);
+    load::say_warnings(&plan, &mut report);
+    let dhcp = handover::dhcp::client(&plan, facts.network);
+    let managers = facts.network.map(|network| &network.managers);
+    let routers = managers.is_some_and(Managers::handle_router_advertisements);
+    let machine = Machine::open(dhcp, routers, early, &mut report);
+    let bound = set_up_network(arena, &plan, &machine, &parameters, options, &mut report);
+    if options.dry_run {
+        let changes = inspect::decide(&bound, &root, &facts);
+        inspect::write(&bound, Some(&changes), arena, out);
+        return Status::of(report.problems());
     }
-    let named = options.context.is_some() || search.device.is_some() || search.required;
-    match plan {
-        None if named => Status::Unreadable,
-        Some(_) if report.problems() == 0 => Status::Done,
-        _ => Status::Wrong,
-    }
+    write_files(&bound, &root, &facts, early, &parameters, &mut report);
+    write_report(arena, Some(&bound), &root, &parameters, &mut report);
+    report.finish();
+    Status::of(report.problems())
 }
 
 fn open_root<'a>(
@@ -125,11 +113,11 @@ fn set_up_network<'p, 'a>(
     plan: &'p Plan<'a>,
     machine: &Machine,
     parameters: &Parameters,
-    dry_run: bool,
+    options: &Apply,
     report: &mut Report<'a>,
 ) -> BoundPlan<'p> {
     report.begin("set up", b"the network");
-    if dry_run {
+    if options.dry_run {
         return kernel::find(arena, plan, machine, report);
     }
     kernel::set_hostname(plan, report);

@@ -43,6 +43,16 @@ pub enum Status {
     Unreadable = 3,
 }
 
+impl Status {
+    /// That of a command that met so many problems.
+    pub fn of(problems: usize) -> Self {
+        match problems {
+            0 => Self::Done,
+            _ => Self::Wrong,
+        }
+    }
+}
+
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {

@@ -51,7 +51,7 @@ pub fn apply<'a>(
     });
     let early = wanted(&parameters, has_ssh_server);
     if early == Early::Off {
-        return status(&report);
+        return Status::of(report.problems());
     }
     let search = Search {
         device: parameters.device,
@@ -86,7 +86,7 @@ pub fn apply<'a>(
         let mut changes = Changes::new(arena);
         decide(&mut changes);
         inspect::write(&bound, Some(&changes), arena, out);
-        return status(&report);
+        return Status::of(report.problems());
     }
     // The policy is about the root, which this is not.
     let mut writer = Writer::new(&root, Policy::Auto);
@@ -96,7 +96,7 @@ pub fn apply<'a>(
         invite(&bound, &mut report);
     }
     report.finish();
-    status(&report)
+    Status::of(report.problems())
 }
 
 /// What is to be done. What was not asked for is done only where it serves
@@ -164,13 +164,6 @@ fn invite(bound: &BoundPlan, report: &mut Report) {
     }
     if !line.is_empty() {
         report.say(Level::Notice, line);
-    }
-}
-
-fn status(report: &Report) -> Status {
-    match report.problems() {
-        0 => Status::Done,
-        _ => Status::Wrong,
     }
 }
 
