@@ -13,7 +13,7 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use onecontext::base::text::Mac;
-use onecontext::kernel::wire::Message;
+use onecontext::kernel::wire::{LARGEST, Message};
 use onecontext::plan::bound::Lease;
 use onecontext::plan::{Prefix, Route};
 
@@ -126,6 +126,26 @@ fn a_request_that_does_not_fit_is_an_error() {
     message.new_vlan(5, &[b'x'; 256], 30);
     assert_eq!(message.bytes(7), Err(rustix::io::Errno::MSGSIZE));
     message.set_up(5);
+    assert!(message.bytes(7).is_ok());
+}
+
+#[test]
+fn the_largest_request_fits_exactly() {
+    let route = Route {
+        destination: prefix("2001:db8::", 32),
+        gateway: "fe80::1".parse().ok(),
+        onlink: false,
+        metric: 1025,
+    };
+    let lease = Lease {
+        address: prefix("2001:db8::5", 64),
+        ..lease(600)
+    };
+    let mut message = Message::new();
+    message.new_route(9, &route, Some(&lease));
+    assert_eq!(message.bytes(7).map(<[u8]>::len), Ok(LARGEST));
+    // The longest name of a device.
+    message.new_vlan(5, &[b'x'; 15], 4094);
     assert!(message.bytes(7).is_ok());
 }
 

@@ -1,12 +1,12 @@
 //! rtnetlink messages: building requests, taking answers apart (netlink(7),
 //! rtnetlink(7)). All numbers are in the machine's byte order; every length
 //! is checked against what is there.
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use heapless::Vec;
 use linux_raw_sys::netlink as nl;
 use rustix::io::Errno;
-use static_assertions::const_assert_eq;
+use static_assertions::{const_assert, const_assert_eq};
 
 use crate::base::arena::Arena;
 use crate::base::text::Mac;
@@ -20,6 +20,8 @@ const_assert_eq!(size_of::<nl::ifaddrmsg>(), 8);
 const_assert_eq!(size_of::<nl::rtmsg>(), 12);
 const_assert_eq!(size_of::<nl::rtattr>(), 4);
 
+/// `IFNAMSIZ` of linux/if.h: a name of this length ends with a NUL.
+const IFNAMSIZ: usize = 16;
 /// `ARPHRD_ETHER` of linux/if_arp.h.
 const ETHERNET: u16 = 1;
 /// `IFF_UP`, `IFF_LOOPBACK` of linux/if.h.
@@ -48,11 +50,34 @@ pub enum Operation {
     Append,
 }
 
-/// A request, written anew for each: whoever asks for one fills it first. The
-/// largest, for a VLAN device, has some 120 bytes.
+/// Bytes of the largest request: an IPv6 route of a lease, with the addresses of its
+/// destination, gateway and source, and the numbers of its link and metric.
+pub const LARGEST: usize = HEADER
+    + size_of::<nl::rtmsg>()
+    + 3 * attribute_size(size_of::<Ipv6Addr>())
+    + 2 * attribute_size(size_of::<u32>());
+/// That of a VLAN device has the longest name that the kernel takes, its parent, and
+/// kind and number inside of two more attributes.
+const VLAN_DEVICE: usize = HEADER
+    + size_of::<nl::ifinfomsg>()
+    + attribute_size(IFNAMSIZ - 1)
+    + attribute_size(size_of::<u32>())
+    + 2 * attribute_size(0)
+    + attribute_size(b"vlan".len())
+    + attribute_size(size_of::<u16>());
+const_assert!(VLAN_DEVICE <= LARGEST);
+
+/// Bytes of an attribute and of the padding behind it.
+const fn attribute_size(payload: usize) -> usize {
+    size_of::<nl::rtattr>() + payload.next_multiple_of(4)
+}
+
+/// A request, written anew for each: whoever asks for one fills it first. Only the
+/// name of a device has no length of its own, and what is longer than [`LARGEST`]
+/// allows names none.
 #[derive(Default)]
 pub struct Message {
-    bytes: Vec<u8, 256>,
+    bytes: Vec<u8, LARGEST>,
     /// Something was left out of `bytes`.
     overflow: bool,
 }
@@ -90,7 +115,7 @@ impl Message {
     /// The finished request with its sequence number.
     ///
     /// # Errors
-    /// `EMSGSIZE`: it did not fit.
+    /// `EMSGSIZE`: the name in it is longer than any device's.
     pub fn bytes(&mut self, sequence: u32) -> Result<&[u8], Errno> {
         if self.overflow {
             return Err(Errno::MSGSIZE);
