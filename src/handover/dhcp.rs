@@ -43,7 +43,7 @@ pub fn report<'a>(
     if client(bound.plan, Some(facts)) != DhcpClient::Alone {
         return Ok(());
     }
-    if facts.managers.unknown.is_none() {
+    if facts.managers.unknown.is_empty() {
         // Else that has been said, and why.
         facts.networkd?;
     }

@@ -57,8 +57,8 @@ pub fn render<'a>(
     };
     let rendered = resolv_conf::render(arena, bound, network, access, changes);
     report(rendered, b"/etc/resolv.conf", changes);
-    if let Some((names, error)) = network.managers.unknown {
-        changes.problem("find out whether the image enables", names, error);
+    for (manager, error) in network.managers.unknown {
+        changes.problem("find out whether the image enables", manager.name(), *error);
     }
     for enabled in network.managers.enabled {
         let name = enabled.manager.name();

@@ -2,7 +2,6 @@
 use super::systemd::units::{self, Unit};
 use super::{Root, initd, netplan, networkd};
 use crate::base::error::Error;
-use crate::base::text::split;
 
 /// A program of the root that configures its NICs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,33 +119,25 @@ pub struct Enabled<'a> {
 pub struct Managers<'a> {
     /// In the order of [`Manager::ALL`].
     pub enabled: &'a [Enabled<'a>],
-    /// The names of those of which that could not be found out, and the first
-    /// reason.
-    pub unknown: Option<(&'a [u8], Error)>,
+    /// Those of which that could not be found out, and why.
+    pub unknown: &'a [(Manager, Error)],
 }
 
 impl<'a> Managers<'a> {
     /// Those of this root.
     pub fn of(root: &Root<'a>) -> Self {
         let mut enabled = root.arena().vector();
-        let mut unknown = root.arena().vector::<u8>();
-        let mut first = None;
+        let mut unknown = root.arena().vector();
         for manager in Manager::ALL {
             match manager.enabled(root) {
                 Ok(Some(by)) => enabled.push(Enabled { manager, by }),
                 Ok(None) => {}
-                Err(error) => {
-                    if !unknown.is_empty() {
-                        unknown.extend(b", ");
-                    }
-                    unknown.extend(manager.name());
-                    first = first.or(Some(error));
-                }
+                Err(error) => unknown.push((manager, error)),
             }
         }
         Self {
             enabled: enabled.finish(),
-            unknown: first.map(|error| (&*unknown.finish(), error)),
+            unknown: unknown.finish(),
         }
     }
 
@@ -157,10 +148,9 @@ impl<'a> Managers<'a> {
 
     /// The same, or why that could not be found out.
     pub fn find(&self, manager: Manager) -> Result<bool, Error> {
-        let is_it = |name: &[u8]| name.trim_ascii_start() == manager.name();
-        match self.unknown {
-            Some((names, error)) if split(names, |byte| byte == b',').any(is_it) => Err(error),
-            _ => Ok(self.has(manager)),
+        match self.unknown.iter().find(|(one, _)| *one == manager) {
+            Some((_, error)) => Err(*error),
+            None => Ok(self.has(manager)),
         }
     }
 
