@@ -183,52 +183,37 @@ impl<'a> Parameters<'a> {
         let word = value.map(as_str);
         match as_str(name) {
             "onecontext" => {
-                let mode = match word {
-                    Some("auto") => Some(Mode::Auto),
-                    Some("off") => Some(Mode::Off),
-                    Some("require") => Some(Mode::Require),
-                    _ => None,
-                };
-                self.mode = mode.unwrap_or(default.mode);
-                mode.is_some()
+                let modes = [
+                    ("auto", Mode::Auto),
+                    ("off", Mode::Off),
+                    ("require", Mode::Require),
+                ];
+                choose(&mut self.mode, default.mode, word, &modes)
             }
             "onecontext.network" => {
-                let network = match word {
-                    Some("auto") => Some(NetworkScope::Auto),
-                    Some("kernel") => Some(NetworkScope::Kernel),
-                    Some("handover") => Some(NetworkScope::Handover),
-                    Some("off") => Some(NetworkScope::Off),
-                    _ => None,
-                };
-                self.network = network.unwrap_or(default.network);
-                network.is_some()
+                let scopes = [
+                    ("auto", NetworkScope::Auto),
+                    ("kernel", NetworkScope::Kernel),
+                    ("handover", NetworkScope::Handover),
+                    ("off", NetworkScope::Off),
+                ];
+                choose(&mut self.network, default.network, word, &scopes)
             }
             "onecontext.root" => {
-                let root = match word {
-                    Some("auto") => Some(Policy::Auto),
-                    Some("ro") => Some(Policy::ReadOnly),
-                    _ => None,
-                };
-                self.root = root.unwrap_or(default.root);
-                root.is_some()
+                let policies = [("auto", Policy::Auto), ("ro", Policy::ReadOnly)];
+                choose(&mut self.root, default.root, word, &policies)
             }
             "onecontext.scripts" => {
-                let scripts = match word {
-                    Some("off") => Some(Scripts::Off),
-                    Some("run") => Some(Scripts::Run),
-                    _ => None,
-                };
-                self.scripts = scripts.unwrap_or(default.scripts);
-                scripts.is_some()
+                let scripts = [("off", Scripts::Off), ("run", Scripts::Run)];
+                choose(&mut self.scripts, default.scripts, word, &scripts)
             }
             "onecontext.early" => {
-                self.early = match word {
-                    Some("off") => Some(Early::Off),
-                    Some("network") => Some(Early::Network),
-                    Some("keys") => Some(Early::Keys),
-                    _ => default.early,
-                };
-                self.early.is_some()
+                let stages = [
+                    ("off", Some(Early::Off)),
+                    ("network", Some(Early::Network)),
+                    ("keys", Some(Early::Keys)),
+                ];
+                choose(&mut self.early, default.early, word, &stages)
             }
             "ip" | "netroot" => {
                 self.network_by_initramfs |= value.is_some_and(|value| !value.is_empty());
@@ -258,6 +243,14 @@ impl<'a> Parameters<'a> {
             _ => !name.starts_with(b"onecontext."),
         }
     }
+}
+
+/// Sets a parameter to what `word` stands for. `false`: for nothing that is known, and
+/// the parameter has its default.
+fn choose<T: Copy>(parameter: &mut T, default: T, word: Option<&str>, known: &[(&str, T)]) -> bool {
+    let meant = known.iter().find(|(name, _)| word == Some(*name));
+    *parameter = meant.map_or(default, |(_, value)| *value);
+    meant.is_some()
 }
 
 /// Whether this value of `root=`, or of initramfs-tools' `boot=`, is a root on the
