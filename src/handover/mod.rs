@@ -63,7 +63,15 @@ pub fn render<'a>(
     for enabled in network.managers.enabled {
         let name = enabled.manager.name();
         changes.note(&[name, b" is enabled by ", enabled.by]);
-        let rendered = render_manager(arena, bound, enabled.manager, network, access, changes);
+        let rendered = render_manager(
+            arena,
+            bound,
+            enabled.manager,
+            facts.systemd,
+            network,
+            access,
+            changes,
+        );
         report(rendered, name, changes);
     }
     dhcp::name_programs(arena, plan, network, changes);
@@ -128,6 +136,7 @@ fn render_manager<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
     manager: Manager,
+    systemd: Result<bool, Error>,
     facts: &NetworkFacts<'a>,
     access: RootAccess,
     changes: &mut Changes<'a>,
@@ -142,7 +151,7 @@ fn render_manager<'a>(
             Ok(())
         }
         Manager::Dhcpcd => dhcpcd::render(arena, bound, facts.dhcpcd, changes),
-        Manager::Connman => connman::render(arena, bound, facts.connman, facts.systemd, changes),
+        Manager::Connman => connman::render(arena, bound, facts.connman, systemd, changes),
         Manager::NetworkScripts => {
             network_scripts::render(arena, bound, facts.network_scripts, access, changes)
         }

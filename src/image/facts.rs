@@ -41,8 +41,6 @@ pub struct Facts<'a> {
 pub struct NetworkFacts<'a> {
     /// Who configures it.
     pub managers: Managers<'a>,
-    /// Whether systemd is init.
-    pub systemd: Result<bool, Error>,
     /// Whether it has a manager that may be enabled.
     pub networkd: Result<Networkd<'a>, Error>,
     /// `None` if it is not wanted.
@@ -92,7 +90,6 @@ impl<'a> NetworkFacts<'a> {
         };
         root.arena().place(Self {
             managers,
-            systemd: units::is_init(root),
             networkd: match wanted.dhcp {
                 true => Networkd::find(root),
                 false => Ok(Networkd::Missing),

@@ -68,7 +68,7 @@ impl<'a> LoginFacts<'a> {
             systemd,
             account,
             sshd: match sshd {
-                true => Sshd::read(root).map(Some),
+                true => systemd.and_then(|systemd| Sshd::read(root, systemd).map(Some)),
                 false => Ok(None),
             },
         }))

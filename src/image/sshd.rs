@@ -11,8 +11,6 @@ use crate::base::text::position;
 pub struct Sshd<'a> {
     /// Which one is installed.
     pub server: Option<Server>,
-    /// Whether systemd is the root's init.
-    pub systemd: bool,
     /// Whether it starts at boot.
     pub start: Start<'a>,
     /// What proves the machine's identity.
@@ -110,13 +108,12 @@ const HOST_KEYS: [&[u8]; 3] = [
 const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
 
 impl<'a> Sshd<'a> {
-    /// Looks at a root.
-    pub fn read(root: &Root<'a>) -> Result<&'a Self, Error> {
+    /// Looks at a root. `systemd`: that is its init.
+    pub fn read(root: &Root<'a>, systemd: bool) -> Result<&'a Self, Error> {
         let server = match root.program(b"sshd")? {
             Some(_) => Some(Server::OpenSsh),
             None => root.program(b"dropbear")?.map(|_| Server::Dropbear),
         };
-        let systemd = units::is_init(root)?;
         let names: &[&[u8]] = match server {
             Some(Server::Dropbear) => &DROPBEAR_UNITS,
             _ => &OPENSSH_UNITS,
@@ -129,7 +126,6 @@ impl<'a> Sshd<'a> {
         let config = Config::read(root);
         Ok(root.arena().place(Self {
             server,
-            systemd,
             start: match systemd {
                 true => start(root, &units)?,
                 // Other inits take nothing from /run: there is nothing to do.

@@ -67,7 +67,10 @@ pub fn decide<'a>(
         Err((path, error)) => changes.problem("read for the user's account", path, error),
     }
     if let Some(sshd) = sshd {
-        if let Err(error) = sshd::decide(arena, sshd, access, keys_in_run, changes) {
+        let decided = facts
+            .systemd
+            .and_then(|systemd| sshd::decide(arena, sshd, systemd, access, keys_in_run, changes));
+        if let Err(error) = decided {
             changes.problem("SSH server", b"sshd", error);
         }
         check_config(plan, facts, sshd, keys_in_run, changes);

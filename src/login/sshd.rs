@@ -11,11 +11,12 @@ pub const KEYS_IN_RUN: &[u8] = b"/run/onecontext/keys/";
 const KEY_FILE_IN_RUN: &[u8] = b"/run/onecontext/keys/%u";
 
 /// What the root needs so that its SSH server runs after this boot, and what
-/// stands in the way. `keys_in_run`: keys are where sshd does not look by
-/// itself.
+/// stands in the way. `systemd`: that is its init; `keys_in_run`: keys are where
+/// sshd does not look by itself.
 pub fn decide<'a>(
     arena: &'a Arena,
     facts: &Sshd<'a>,
+    systemd: bool,
     access: RootAccess,
     keys_in_run: bool,
     changes: &mut Changes<'a>,
@@ -61,7 +62,7 @@ pub fn decide<'a>(
     }
     match facts.host_keys {
         HostKeys::Present | HostKeys::Made => {}
-        HostKeys::Missing(keygen) if facts.systemd => {
+        HostKeys::Missing(keygen) if systemd => {
             make_host_keys(arena, keygen, facts.services, changes)?;
             changes.note(&[b"SSH host keys: none in this image: made before the server starts"]);
         }
