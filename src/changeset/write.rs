@@ -16,6 +16,7 @@ use super::{Access, Action, Change, Changes, File, Folder, Label, RootAccess, Wr
 use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
+use crate::base::output::write_all;
 use crate::base::text::{Escaped, c_str, cut, format, split};
 use crate::image::{ResolvedPath, Root};
 
@@ -266,15 +267,7 @@ impl<'a> Root<'a> {
         }
         let label = self.label(directory, replaced.as_ref(), file.access.label);
         set_access(output.as_fd(), &file.access, label)?;
-        let mut rest = file.content;
-        while !rest.is_empty() {
-            match io::write(&output, rest) {
-                Ok(0) => return Err(Errno::IO.into()),
-                Ok(count) => rest = rest.get(count..).unwrap_or(b""),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        write_all(output.as_fd(), file.content)?;
         if lasting {
             fsync(&output)?;
         }
