@@ -2,7 +2,7 @@
 //! once its own file systems are mounted: it labels for SELinux and follows
 //! the root's own layout.
 use crate::base::error::Error;
-use crate::base::text::{Text, base_name};
+use crate::base::text::{Text, base_name, hex_digit};
 use crate::changeset::{Access, File, Octal};
 use ufmt::uwrite;
 
@@ -89,16 +89,14 @@ pub fn file(lines: &[u8]) -> File<'_> {
 /// C escapes, and `%` doubled, since specifiers are expanded. What could end
 /// a field, be trimmed or be unquoted is escaped.
 fn escape(out: &mut Text, text: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     for byte in text {
         match byte {
             b'%' => out.extend(b"%%"),
             b'+' | b'-'..=b'9' | b'=' | b'@'..=b'Z' | b'_' | b'a'..=b'z' => out.push(*byte),
             _ => {
                 out.extend(b"\\x");
-                for digit in [byte >> 4, byte & 15] {
-                    out.push(HEX.get(usize::from(digit)).copied().unwrap_or(b'0'));
-                }
+                out.push(hex_digit(byte >> 4) as u8);
+                out.push(hex_digit(*byte) as u8);
             }
         }
     }
