@@ -142,7 +142,9 @@ pub struct Nic<'a> {
 impl<'a> Nic<'a> {
     /// Its aliases in numeric order.
     pub fn aliases(&self) -> impl Iterator<Item = Group<'a>> + use<'a> {
-        groups(self.aliases, |one, other| one.scope == other.scope).map(Group)
+        self.aliases
+            .chunk_by(|one, other| one.scope == other.scope)
+            .map(Group)
     }
 }
 
@@ -194,7 +196,8 @@ impl<'a> Variables<'a> {
 
     /// The NICs in numeric order, `ETHn` before `PCIn`.
     pub fn nics(&self) -> impl Iterator<Item = Nic<'a>> + use<'a> {
-        groups(self.links, |one, other| one.link() == other.link()).filter_map(|all| {
+        let of_nics = self.links.chunk_by(|one, other| one.link() == other.link());
+        of_nics.filter_map(|all| {
             let name = all.first()?.link()?;
             let own = all.partition_point(|variable| variable.scope == Scope::Link(name, 0));
             let (own, aliases) = all.split_at_checked(own)?;
@@ -232,21 +235,6 @@ impl<'a> Variable<'a> {
             Scope::Link(name, _) => Some(name),
         }
     }
-}
-
-/// Runs of neighbours that are alike.
-fn groups<T>(items: &[T], alike: impl Fn(&T, &T) -> bool) -> impl Iterator<Item = &[T]> {
-    let mut rest = items;
-    core::iter::from_fn(move || {
-        let first = rest.first()?;
-        let count = rest
-            .iter()
-            .position(|item| !alike(first, item))
-            .unwrap_or(rest.len());
-        let (group, tail) = rest.split_at_checked(count)?;
-        rest = tail;
-        Some(group)
-    })
 }
 
 #[cfg(test)]

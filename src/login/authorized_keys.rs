@@ -22,7 +22,8 @@ pub struct Merged<'a> {
     pub broken: bool,
 }
 
-/// A line with its newline.
+/// The lines, each with its newline. Not core's `split_inclusive`, which keeps a
+/// panic.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = text;
     core::iter::from_fn(move || {
