@@ -7,7 +7,7 @@ use super::state::Context;
 use super::values::is_user;
 use super::variables::Variable;
 use crate::base::arena::{Set, Vector};
-use crate::base::text::{find, format, lines, position, span, split, trim};
+use crate::base::text::{find, format, lines, position, span, split};
 use crate::plan::{Dialect, Key};
 
 /// Where keys may stand, in the order in which they are listed.
@@ -120,7 +120,7 @@ impl<'a> Keys<'a> {
         let mut inside = false;
         let mut several = false;
         for (number, whole) in (1u32..).zip(lines(text)) {
-            for line in split(whole, |byte| byte == b'\r').map(trim) {
+            for line in split(whole, |byte| byte == b'\r').map(<[u8]>::trim_ascii) {
                 if line.is_empty() || line.starts_with(b"#") {
                     continue;
                 }

@@ -7,7 +7,7 @@ use super::state::Context;
 use super::values::{destination, is_no, is_yes, length, lowered, netmask, subnet, usable};
 use super::variables::{Group, Nic, Variable, Variables};
 use crate::base::arena::Set;
-use crate::base::text::{Mac, as_str, cut, ip, number, same, split, trim, words};
+use crate::base::text::{Mac, as_str, cut, ip, number, same, split, words};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 
 /// What says that a NIC exists where its MAC does not.
@@ -495,7 +495,7 @@ impl<'a> NicReader<'a, '_> {
             true => self.context.list(variable),
             false => variable.format(),
         };
-        for entry in split(entries, |byte| byte == b',').map(trim) {
+        for entry in split(entries, |byte| byte == b',').map(<[u8]>::trim_ascii) {
             if entry.is_empty() {
                 continue;
             }

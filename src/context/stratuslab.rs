@@ -9,7 +9,7 @@ use super::state::Context;
 use super::values::netmask;
 use super::variables::{Group, Variable, Variables};
 use crate::base::arena::hash;
-use crate::base::text::{ip, lines, trim};
+use crate::base::text::{ip, lines};
 use crate::plan::{Ipv4Method, LinkName, Prefix};
 
 /// Address and mask of eth0, eth1, eth2.
@@ -54,7 +54,9 @@ pub fn is_stock(text: &[u8]) -> bool {
 /// A number for the lines of a script; blanks around them and empty lines do
 /// not count.
 fn fingerprint(text: &[u8]) -> u32 {
-    let lines = lines(text).map(trim).filter(|line| !line.is_empty());
+    let lines = lines(text)
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty());
     lines.fold(0, |before, line| hash((before, line)) as u32)
 }
 

@@ -3,7 +3,7 @@ use core::cmp::Ordering;
 
 use super::shell::Assignment;
 use crate::base::arena::{Arena, sort};
-use crate::base::text::{cut, number, span, trim, words};
+use crate::base::text::{cut, number, span, words};
 use crate::plan::{LinkName, SourceLocation};
 
 /// What a variable is about.
@@ -24,7 +24,7 @@ pub struct Variable<'a> {
     pub field: &'a [u8],
     /// The whole name.
     pub name: &'a [u8],
-    /// The value, without the blanks around it.
+    /// The value, without the blanks and newlines around it.
     pub value: &'a [u8],
     /// The value as it is: blanks may belong to a password.
     pub whole: &'a [u8],
@@ -41,7 +41,7 @@ impl<'a> Variable<'a> {
             field,
             order,
             name,
-            value: trim(value),
+            value: value.trim_ascii(),
             whole: value,
             place,
         }
@@ -220,7 +220,7 @@ impl<'a> Variable<'a> {
         };
         let name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
         let end = head.iter().rposition(|byte| !name(byte)).unwrap_or(0);
-        trim(head.get(..end).unwrap_or_default())
+        head.get(..end).unwrap_or_default().trim_ascii()
     }
 
     /// Whether it is no alias's.

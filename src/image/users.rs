@@ -7,7 +7,7 @@ use super::key_file::{Home, KeyFile};
 use super::passwd::{User, Users};
 use super::{FileContent, PathError, ResolvedPath, Root, at};
 use crate::base::error::Error;
-use crate::base::text::{base_name, lines, position, split, trim};
+use crate::base::text::{base_name, lines, position, split};
 
 /// What the context says of an account.
 #[derive(Clone, Copy)]
@@ -270,7 +270,7 @@ impl<'a> NewUser<'a> {
 /// The value of a line `NAME=value`; no value that matters is relative, or ends a
 /// word of a shell.
 fn value<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
-    let value = lines(text).find_map(|line| trim(line).strip_prefix(name))?;
+    let value = lines(text).find_map(|line| line.trim_ascii().strip_prefix(name))?;
     let value = value.strip_suffix(b"/").unwrap_or(value);
     (value.starts_with(b"/") && !value.contains(&b'\'')).then_some(value)
 }

@@ -20,7 +20,7 @@ pub fn set_ipv6(
     let mut old = [0; 16];
     let length = read(&file, &mut old)?;
     let value = format(arena, &value);
-    if old.get(..length).map(crate::base::text::trim) != Some(value) {
+    if old.get(..length).map(<[u8]>::trim_ascii) != Some(value) {
         // At the start: elsewhere a write changes nothing and is no error
         // (kernel/sysctl.c, SYSCTL_WRITES_STRICT).
         pwrite(&file, value, 0)?;

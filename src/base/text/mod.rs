@@ -22,8 +22,8 @@ pub use hex::hex_digit;
 use hex::hex2;
 pub use moment::Moment;
 pub use parts::{
-    Split, Words, base_name, cut, find, lines, list, number, position, same, span, split, trim,
-    unquoted, words,
+    Split, Words, base_name, cut, find, lines, list, number, position, same, span, split, unquoted,
+    words,
 };
 
 /// A growing text.

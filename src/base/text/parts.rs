@@ -116,11 +116,6 @@ pub fn same(one: &[u8], other: &[u8]) -> bool {
             .all(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
-/// Without the blanks, tabs and carriage returns around it.
-pub fn trim(text: &[u8]) -> &[u8] {
-    text.trim_ascii()
-}
-
 /// A decimal number without sign or blank.
 pub fn number(text: &[u8]) -> Option<u32> {
     digits(text, 10)
