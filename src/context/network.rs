@@ -3,10 +3,9 @@
 use core::net::IpAddr;
 
 use super::state::Context;
-use super::values::is_domain;
 use super::variables::Variable;
 use crate::base::arena::{Arena, Set, Vector, sort};
-use crate::base::text::{Ip, format, ip, list};
+use crate::base::text::{Ip, format, ip, is_domain, list};
 use crate::plan::{Link, LinkName, Prefix, Route};
 
 /// The network part of a plan in the making. Lists of all links stand behind

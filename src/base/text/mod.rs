@@ -4,6 +4,7 @@
 //! is written through [`Escaped`], so that no control character of a context
 //! reaches a terminal.
 mod address;
+mod domain;
 mod hex;
 mod moment;
 mod parts;
@@ -18,6 +19,7 @@ use rustix::io::Errno;
 
 use super::arena::{Arena, Vector};
 pub use address::{Ip, Mac, ip};
+pub use domain::is_domain;
 pub use hex::hex_digit;
 use hex::hex2;
 pub use moment::Moment;

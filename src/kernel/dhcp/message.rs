@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::base::arena::Arena;
-use crate::base::text::{Mac, Text, words};
+use crate::base::text::{Mac, Text, is_domain, words};
 use crate::plan::bound::Lease;
 use crate::plan::{Prefix, Route};
 
@@ -519,12 +519,6 @@ fn domain_at<'a>(arena: &'a Arena, list: &[u8], start: usize) -> Option<(&'a [u8
             64..=191 => return None,
         }
     }
-}
-
-/// Whether it may stand in a file of the root. Some have `_` in them.
-fn is_domain(domain: &[u8]) -> bool {
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    !domain.is_empty() && domain.len() <= 253 && domain.iter().all(is_part)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {

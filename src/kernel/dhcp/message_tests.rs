@@ -334,7 +334,10 @@ fn search_lists_are_compressed() {
 
 #[test]
 fn domains_of_no_domain_are_left_out() {
-    let domain = [part(option::DOMAIN, b"a.org b.org a\nnameserver\t!")];
+    let domain = [part(
+        option::DOMAIN,
+        b"a.org -x a..b b.org a\nnameserver\t!",
+    )];
     lease(&packet(XID, kind::ACK, &domain), |lease, _| {
         let expected: [&[u8]; 4] = [b"a.org", b"b.org", b"a", b"nameserver"];
         assert_eq!(lease.search, expected);
