@@ -13,7 +13,7 @@ use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Changes, File};
 use crate::image::ResolvedPath;
 use crate::plan::bound::{BoundLink, BoundPlan};
-use crate::plan::{Plan, Route};
+use crate::plan::{Plan, Prefix, Route};
 
 /// One for each device that has been set up, with IPv6 alone as well. Where none
 /// has been, ipconfig asks on.
@@ -48,12 +48,9 @@ fn write(arena: &Arena, plan: &Plan, on: &BoundLink, device: &[u8], text: &mut T
     fill!(text, "DEVICE='@'\nPROTO='@'\n", device, protocol);
     let leased = lease.map(|lease| lease.address);
     let mut addresses = on.link.addresses.iter().copied().chain(leased);
-    if let Some((address, length)) =
-        addresses.find_map(|prefix| Some((v4(prefix.address)?, prefix.length)))
-    {
-        let hosts = u32::MAX.checked_shr(length.into()).unwrap_or(0);
-        value(arena, "IPV4ADDR", u32::from(address), text);
-        value(arena, "IPV4BROADCAST", u32::from(address) | hosts, text);
+    if let Some((address, hosts)) = addresses.find_map(Prefix::ipv4_and_host_bits) {
+        value(arena, "IPV4ADDR", address, text);
+        value(arena, "IPV4BROADCAST", address | hosts, text);
         value(arena, "IPV4NETMASK", !hosts, text);
     }
     let by_lease = lease.map_or(&[][..], |lease| lease.routes);

@@ -262,11 +262,10 @@ impl Message {
         self.number(index);
         self.ip(nl::IFA_LOCAL as u32, prefix.address);
         self.ip(nl::IFA_ADDRESS as u32, prefix.address);
-        if let IpAddr::V4(address) = prefix.address
+        if let Some((address, hosts)) = prefix.ipv4_and_host_bits()
             && prefix.length <= 30
         {
-            let hosts = u32::MAX.checked_shr(prefix.length.into()).unwrap_or(0);
-            let broadcast = u32::from(address) | hosts;
+            let broadcast = address | hosts;
             self.attribute(nl::IFA_BROADCAST as u32, &broadcast.to_be_bytes());
         }
         if let Some(lease) = lease {

@@ -278,6 +278,18 @@ impl Prefix {
         }
     }
 
+    /// An IPv4 address, and the bits in it that tell the hosts of its network apart.
+    pub fn ipv4_and_host_bits(self) -> Option<(u32, u32)> {
+        match self.address {
+            // Of 32 bits none is left, and the shift is refused.
+            IpAddr::V4(address) => Some((
+                address.into(),
+                u32::MAX.checked_shr(self.length.into()).unwrap_or(0),
+            )),
+            IpAddr::V6(_) => None,
+        }
+    }
+
     /// Whether `address` is in this network.
     pub fn covers(self, address: IpAddr) -> bool {
         self.address.is_ipv4() == address.is_ipv4()

@@ -66,7 +66,7 @@ fn addresses<'a>(context: &mut Context<'a>, links: &[Link<'a>], nics: &[Nic<'a, 
             if !is_link_local(prefix.address) && !seen.insert(0, address) {
                 shared.insert(number, address);
             }
-            match last_bits(prefix) {
+            match last_bits(*prefix) {
                 Some((0, _)) => network.insert(number, address),
                 Some((bits, all)) if bits == all => broadcast.insert(number, address),
                 _ => true,
@@ -96,14 +96,9 @@ fn is_link_local(address: IpAddr) -> bool {
 
 /// The bits of an IPv4 address that tell the machines of its network apart, and
 /// their mask; none where each address of it is a machine's (RFC 3021).
-fn last_bits(prefix: &Prefix) -> Option<(u32, u32)> {
-    match prefix.address {
-        IpAddr::V4(v4) if prefix.length < 31 => {
-            let mask = u32::MAX.checked_shr(prefix.length.into())?;
-            Some((u32::from(v4) & mask, mask))
-        }
-        _ => None,
-    }
+fn last_bits(prefix: Prefix) -> Option<(u32, u32)> {
+    let (address, hosts) = prefix.ipv4_and_host_bits()?;
+    (prefix.length < 31).then_some((address & hosts, hosts))
 }
 
 /// A name server to which nothing leads: no default route, no network of a
