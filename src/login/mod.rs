@@ -168,11 +168,8 @@ impl<'d, 'a> Logins<'d, 'a> {
                 changes.problem(STEP, name, NO_USER);
                 continue;
             };
-            let mut keys = self.arena.vector();
-            for key in plan.keys.iter().filter(|key| key.user == name) {
-                keys.push(key.line);
-            }
-            if let Err(reason) = self.grant_one(account, &keys, changes) {
+            let keys = plan.keys_of(self.arena, name);
+            if let Err(reason) = self.grant_one(account, keys, changes) {
                 changes.problem(STEP, name, reason);
             }
             if !account.user.has_shell() {

@@ -210,10 +210,7 @@ impl<'a> Task<'_, 'a> {
         changes: &mut Changes<'a>,
     ) -> Result<&'static [u8], Error> {
         let user = &new.user;
-        let mut keys = self.arena.vector();
-        for key in plan.keys.iter().filter(|key| key.user == user.name) {
-            keys.push(key.line);
-        }
+        let keys = plan.keys_of(self.arena, user.name);
         if keys.is_empty() {
             return Ok(b"");
         }
@@ -239,7 +236,7 @@ impl<'a> Task<'_, 'a> {
                 _ => (b"", "f", b""),
             },
         };
-        let content = merge(self.arena, old, &keys).content;
+        let content = merge(self.arena, old, keys).content;
         if !self.systemd {
             self.private(KEYS, content, 0o600, changes)?;
             return Ok(INSTALL);

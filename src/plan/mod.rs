@@ -12,6 +12,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use warning::{SourceLocation, Warning, Warnings};
 
+use crate::base::arena::Arena;
 use crate::base::text::Mac;
 
 /// The whole plan.
@@ -50,6 +51,15 @@ impl<'a> Plan<'a> {
             keys: self.keys,
             seen: 0,
         }
+    }
+
+    /// The keys of a user, as lines of authorized_keys.
+    pub fn keys_of<'l>(&self, arena: &'l Arena, user: &[u8]) -> &'l [&'a [u8]] {
+        let mut keys = arena.vector();
+        for key in self.keys.iter().filter(|key| key.user == user) {
+            keys.push(key.line);
+        }
+        keys.finish()
     }
 
     /// Every warning.
