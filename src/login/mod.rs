@@ -328,41 +328,25 @@ impl<'d, 'a> Logins<'d, 'a> {
                         &"its .ssh belongs to root: chown it to the user in the image",
                     ));
                 }
-                match file.home {
-                    Home::MountedLater => {
-                        self.keys_elsewhere(user, file, merged.content, changes)?;
-                    }
-                    _ => self.tmpfiles(user, file, "f+", b"", merged.content)?,
+                let (kind, suffix) = match file.home {
+                    Home::MountedLater => tmpfiles::in_later_home(self.sshd),
+                    _ => ("f+", &b""[..]),
+                };
+                // That type leaves a file that is there as it is (tmpfiles.d(5)).
+                if kind == "f" {
+                    changes.problem(
+                        STEP,
+                        user.name,
+                        &"its home is mounted later: an authorized_keys that is there then is \
+                          left as it is",
+                    );
                 }
+                self.tmpfiles(user, file, kind, suffix, merged.content)?;
                 changes.note(&[done, b", by systemd-tmpfiles"]);
             }
             Way::Impossible(why) => return Err(why),
         }
         Ok(())
-    }
-
-    /// Keys for a home that is not there yet: what its authorized_keys holds
-    /// cannot be read, and must not be lost.
-    fn keys_elsewhere(
-        &mut self,
-        user: &User<'a>,
-        file: &KeyFile<'a>,
-        content: &[u8],
-        changes: &mut Changes<'a>,
-    ) -> Result<(), Error> {
-        if self
-            .sshd
-            .is_some_and(|sshd| sshd.config.looks_at(b"authorized_keys2"))
-        {
-            // sshd's own second file, which nobody else uses.
-            return self.tmpfiles(user, file, "f+", b"2", content);
-        }
-        changes.problem(
-            STEP,
-            user.name,
-            &"its home is mounted later: an authorized_keys that is there then is left as it is",
-        );
-        self.tmpfiles(user, file, "f", b"", content)
     }
 
     /// Adds the lines for a user's file, its name ended by `suffix`.

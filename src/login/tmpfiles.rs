@@ -4,6 +4,7 @@
 use crate::base::error::Error;
 use crate::base::text::{Text, base_name, hex_digit};
 use crate::changeset::{Access, File, Octal};
+use crate::image::sshd::Sshd;
 use ufmt::uwrite;
 
 /// The longest line that systemd reads, in bytes (LONG_LINE_MAX,
@@ -76,6 +77,17 @@ pub fn keys(
         ));
     }
     Ok(())
+}
+
+/// The type of the line for the keys in a home that is mounted later, and what the
+/// name of their file ends with. What an authorized_keys holds there cannot be read
+/// now, and must not be lost: the keys go to sshd's own second file, which nobody else
+/// uses, or else into an authorized_keys only where there is none.
+pub fn in_later_home(sshd: Option<&Sshd>) -> (&'static str, &'static [u8]) {
+    match sshd {
+        Some(sshd) if sshd.config.looks_at(b"authorized_keys2") => ("f+", b"2"),
+        _ => ("f", b""),
+    }
 }
 
 /// A file of such lines. Not public: it holds what a private file of a user holds.

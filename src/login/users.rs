@@ -229,12 +229,10 @@ impl<'a> Task<'_, 'a> {
                 }
                 (existing.file.map_or(b"", |found| found.content), "f+", b"")
             }
-            // What is there then must not be lost. sshd's own second file is
-            // nobody else's.
-            Home::MountedLater => match facts.sshd {
-                Ok(Some(sshd)) if sshd.config.looks_at(b"authorized_keys2") => (b"", "f+", b"2"),
-                _ => (b"", "f", b""),
-            },
+            Home::MountedLater => {
+                let (kind, suffix) = tmpfiles::in_later_home(facts.sshd.unwrap_or(None));
+                (b"", kind, suffix)
+            }
         };
         let content = merge(self.arena, old, keys).content;
         if !self.systemd {
