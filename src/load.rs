@@ -21,6 +21,9 @@ impl<'a> Files<'a> for Disk<'a> {
     fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
         self.read(name)
     }
+    fn called(&self, name: &'a [u8]) -> &'a [u8] {
+        self.called(name)
+    }
     fn has(&self, name: &[u8]) -> Result<bool, Error> {
         self.has(name)
     }

@@ -116,6 +116,22 @@ fn the_program_of_the_initramfs_says_where_plan_is() {
 }
 
 #[test]
+fn a_lone_file_is_called_by_its_name() {
+    let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
+    for (name, called) in [
+        ("saved.txt", "saved.txt"),
+        // It would be two words of the text form.
+        ("saved context.txt", "context.sh"),
+    ] {
+        fs::write(top.join(name), "A=1\nETH0_IP='10.0.0.x'\n").unwrap();
+        let (_, out, _) = run(&["plan", name], &top);
+        let warning = format!("\nwarning {called}:2 ETH0_IP: ");
+        assert!(out.contains(&warning), "{out}");
+    }
+    fs::remove_dir_all(top).unwrap();
+}
+
+#[test]
 fn user_data_is_named_where_nothing_reads_it() {
     const WARNING: &str = "context.sh:2 USERDATA: is there and was not run";
     const UNIT: &str = "root/usr/lib/systemd/system/cloud-init-local.service";

@@ -10,6 +10,8 @@ pub const CONFIGURATION: &str = "configuration.sh";
 pub trait Files<'a> {
     /// A whole file; `None`: it is not there.
     fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error>;
+    /// What messages call this file: where there is no disk, its name may be another.
+    fn called(&self, name: &'a [u8]) -> &'a [u8];
     /// Whether there is such a file.
     fn has(&self, name: &[u8]) -> Result<bool, Error>;
 }

@@ -78,7 +78,8 @@ fn plan<'a>(
     let mut assignments = arena.vector();
     let mut warnings = Warnings(arena.vector());
     let configured = configuration.is_some();
-    shell::read(CONTEXT.as_bytes(), text, &mut assignments, &mut warnings);
+    let name = files.called(CONTEXT.as_bytes());
+    shell::read(name, text, &mut assignments, &mut warnings);
     if let Some(text) = configuration {
         shell::read(
             CONFIGURATION.as_bytes(),
@@ -165,7 +166,7 @@ fn sort_by_place<'a>(arena: &'a Arena, warnings: &mut [Warning<'a>]) {
     for (number, warning) in (0u32..).zip(warnings.iter()) {
         let key = match warning.place {
             Some(place) => (
-                u8::from(place.file != CONTEXT.as_bytes()),
+                u8::from(place.file == CONFIGURATION.as_bytes()),
                 place.line,
                 number,
             ),
@@ -194,6 +195,9 @@ pub(crate) mod tests {
         fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
             let file = self.files.iter().find(|file| file.0.as_bytes() == name);
             Ok(file.map(|file| self.arena.copy(&file.1)))
+        }
+        fn called(&self, name: &'a [u8]) -> &'a [u8] {
+            name
         }
         fn has(&self, name: &[u8]) -> Result<bool, Error> {
             Ok(self.files.iter().any(|file| file.0.as_bytes() == name))

@@ -80,14 +80,13 @@ impl<'a> Disk<'a> {
         self.source
     }
 
-    /// What people call the file `name` of this disk: a lone `context.sh` may
-    /// have any name.
-    pub fn called<'n>(&self, name: &'n [u8]) -> &'n [u8]
-    where
-        'a: 'n,
-    {
+    /// What messages call the file `name` of this disk. A lone `context.sh` may have
+    /// any name, which is then its own, unless it would be several words of a plan's
+    /// text form.
+    pub fn called(&self, name: &'a [u8]) -> &'a [u8] {
+        let own = base_name(self.source).1;
         match self.carrier {
-            Carrier::Lone(_) => base_name(self.source).1,
+            Carrier::Lone(_) if !own.contains(&b' ') => own,
             _ => name,
         }
     }

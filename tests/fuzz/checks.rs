@@ -155,6 +155,10 @@ impl<'a> Files<'a> for Disk<'a> {
         Ok(file.map(|file| self.arena.copy(file)))
     }
 
+    fn called(&self, name: &'a [u8]) -> &'a [u8] {
+        name
+    }
+
     fn has(&self, _: &[u8]) -> Result<bool, Error> {
         Ok(self.configuration.is_some())
     }

@@ -142,6 +142,9 @@ fn a_lone_file_may_have_any_name() {
     assert_eq!(disk.called(b"context.sh"), b"saved.txt");
     let disk = Disk::open(&arena, c"/proc/self/cmdline").unwrap();
     assert_eq!(disk.called(b"context.sh"), b"cmdline");
+    let path = scratch.write("saved context.txt", TEXT);
+    let disk = Disk::open(&arena, &c(&path)).unwrap();
+    assert_eq!(disk.called(b"context.sh"), b"context.sh");
     let disk = scratch.write("empty", "");
     assert_eq!(read(&disk, "context.sh"), found(b""));
 }
