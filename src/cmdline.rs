@@ -6,9 +6,10 @@ use rustix::fs::{CWD, Mode as FileMode, OFlags, openat};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
-use crate::base::arena::{Arena, sort};
+use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
+use crate::base::sort::sort;
 use crate::base::text::{Text, as_str, c_str, cut, number};
 use crate::base::{getdents, proc};
 use crate::changeset::Policy;

@@ -267,56 +267,6 @@ const fn round_up(size: usize, unit: usize) -> usize {
     size.wrapping_add(unit - 1) & !(unit - 1)
 }
 
-/// Sorts in place by `less`, in O(n log n) whatever the input. Equal items
-/// keep no order; let `less` tell all apart.
-pub fn sort<T: Copy>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
-    let items = Cell::from_mut(items).as_slice_of_cells();
-    let less = |one: usize, other: usize| match (items.get(one), items.get(other)) {
-        (Some(one), Some(other)) => less(&one.get(), &other.get()),
-        _ => false,
-    };
-    let swap = |one: usize, other: usize| {
-        if let (Some(one), Some(other)) = (items.get(one), items.get(other)) {
-            let item = one.get();
-            one.set(other.replace(item));
-        }
-    };
-    heapsort(items.len(), &less, &swap);
-}
-
-/// Sorts `count` items that are named by their positions. Not core's sort: its
-/// merge keeps a panic for orders that contradict themselves.
-fn heapsort(count: usize, less: &dyn Fn(usize, usize) -> bool, swap: &dyn Fn(usize, usize)) {
-    // Servers write sorted files; then there is nothing to do.
-    if (1..count).all(|position| !less(position, position - 1)) {
-        return;
-    }
-    // First the items become a heap, its largest in front; then the largest
-    // goes behind what is left of the heap, again and again.
-    for step in (1..count + count / 2).rev() {
-        let end = step.min(count);
-        let mut parent = step.saturating_sub(count);
-        if step < count {
-            swap(0, step);
-        }
-        // The item at `parent` sinks.
-        loop {
-            let mut child = 2 * parent + 1;
-            if child >= end {
-                break;
-            }
-            if child + 1 < end && less(child, child + 1) {
-                child += 1;
-            }
-            if !less(parent, child) {
-                break;
-            }
-            swap(parent, child);
-            parent = child;
-        }
-    }
-}
-
 /// What a [`Set`] tells apart: a number with a text, either of them perhaps
 /// always the same.
 pub type Member<'a> = (u32, &'a [u8]);
@@ -421,25 +371,6 @@ mod tests {
         assert!(one.iter().chain(two.iter()).all(|byte| *byte == 0));
         one.fill(1);
         assert_eq!(two, [0; 5]);
-    }
-
-    #[test]
-    fn sorting_agrees_with_the_standard_library() {
-        let mut seed = 7u64;
-        for length in 0..200 {
-            let mut items: Vec<u64> = (0..length)
-                .map(|_| {
-                    seed = seed
-                        .wrapping_mul(6364136223846793005)
-                        .wrapping_add(1442695040888963407);
-                    seed >> 58
-                })
-                .collect();
-            let mut expected = items.clone();
-            expected.sort();
-            sort(&mut items, |one, other| one < other);
-            assert_eq!(items, expected);
-        }
     }
 
     #[test]

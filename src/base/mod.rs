@@ -10,6 +10,7 @@ pub mod output;
 pub mod packet;
 pub mod proc;
 pub mod progress;
+pub mod sort;
 pub mod syscall;
 pub mod text;
 pub mod wait;

@@ -19,8 +19,9 @@ mod users;
 mod values;
 mod variables;
 
-use crate::base::arena::{Arena, sort};
+use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::sort::sort;
 use crate::base::text::same;
 use crate::plan::{Dialect, Plan, Warning, Warnings};
 pub use files::{CONFIGURATION, CONTEXT, Files};

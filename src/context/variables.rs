@@ -2,7 +2,8 @@
 use core::cmp::Ordering;
 
 use super::shell::Assignment;
-use crate::base::arena::{Arena, sort};
+use crate::base::arena::Arena;
+use crate::base::sort::sort;
 use crate::base::text::{cut, number, span, words};
 use crate::plan::{LinkName, SourceLocation};
 

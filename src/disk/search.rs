@@ -12,10 +12,11 @@ use ufmt::uwrite;
 use super::carrier::{CONTEXT, Carrier, Disk, NO_CONTEXT, OpenFile, open};
 use super::drive::DriveStatus;
 use super::iso9660::{Descriptor, Iso};
-use crate::base::arena::{Arena, Vector, sort};
+use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::getdents::names;
 use crate::base::log::{Level, Report};
+use crate::base::sort::sort;
 use crate::base::text::{c_str, same, words};
 use crate::base::wait::Wait;
 

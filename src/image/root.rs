@@ -13,9 +13,10 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::fs::{accessat, fstat, openat, openat2, readlinkat_raw};
 use rustix::io::{self, Errno, retry_on_intr};
 
-use crate::base::arena::{Arena, sort};
+use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::getdents;
+use crate::base::sort::sort;
 use crate::base::text::{base_name, c_str, cut, split};
 
 /// A file larger than this many bytes is none that we should read.

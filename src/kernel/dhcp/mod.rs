@@ -11,8 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::base::arena::{Arena, sort};
+use crate::base::arena::Arena;
 use crate::base::packet::PacketSocket;
+use crate::base::sort::sort;
 use crate::base::syscall::{Clock, clock, milliseconds};
 use crate::base::text::Mac;
 use crate::plan::bound::Lease;
