@@ -18,6 +18,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use static_assertions::const_assert;
 
 use super::fatal::fatal;
+use super::fnv::fnv1a;
 
 /// Size of the first mapping, in bytes. Untouched pages cost nothing.
 const FIRST_CHUNK: usize = 256 << 10;
@@ -312,7 +313,8 @@ impl<'a> Set<'a> {
 
     /// The slot where `member` is, or the free one where it belongs.
     fn position(&self, member: Member) -> usize {
-        let mut position = hash(member);
+        let (number, text) = member;
+        let mut position = fnv1a(number, text) as usize;
         loop {
             // The number of slots is a power of two, and some are free.
             position &= self.slots.len().wrapping_sub(1);
@@ -334,16 +336,6 @@ impl<'a> Set<'a> {
             self.insert(*number, text);
         }
     }
-}
-
-/// FNV-1a, 64 bits.
-pub fn hash((number, text): Member) -> usize {
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    for byte in number.to_ne_bytes().iter().chain(text) {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    // The low bits alone would cluster.
-    (hash ^ hash >> 32) as usize
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod arena;
 pub mod error;
 pub mod fatal;
+pub mod fnv;
 pub mod getdents;
 pub mod json;
 pub mod log;

@@ -8,7 +8,7 @@ use super::opennebula::ipv4;
 use super::state::Context;
 use super::values::netmask;
 use super::variables::{Group, Variable, Variables};
-use crate::base::arena::hash;
+use crate::base::fnv::fnv1a;
 use crate::base::text::{ip, lines};
 use crate::plan::{Ipv4Method, LinkName, Prefix};
 
@@ -57,7 +57,7 @@ fn fingerprint(text: &[u8]) -> u32 {
     let lines = lines(text)
         .map(<[u8]>::trim_ascii)
         .filter(|line| !line.is_empty());
-    lines.fold(0, |before, line| hash((before, line)) as u32)
+    lines.fold(0, |before, line| fnv1a(before, line))
 }
 
 /// Whether the variables alone show StratusLab's hand.
