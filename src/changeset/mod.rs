@@ -2,8 +2,8 @@
 //! shown, and decided anew when the root turns out to be read-only.
 mod json;
 mod pending;
-mod remount;
 mod write;
+mod writer;
 
 use ufmt::{uDisplay, uWrite, uwrite};
 
@@ -13,7 +13,7 @@ use crate::base::log::{Level, failure};
 use crate::base::text::{Escaped, Text, format};
 use crate::image::{FileContent, ResolvedPath};
 
-pub use remount::{Policy, RootAccess, Writer};
+pub use writer::{Policy, RootAccess, Writer};
 
 /// One thing to be made.
 #[derive(Clone, Copy)]

@@ -18,7 +18,7 @@ use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::output::write_all;
 use crate::base::text::{Escaped, c_str, cut, format, split};
-use crate::image::{ResolvedPath, Root};
+use crate::image::ResolvedPath;
 
 /// Where SELinux keeps a label (xattr(7)).
 const SELINUX: &CStr = c"security.selinux";
@@ -141,9 +141,9 @@ impl<'a> Writer<'_, 'a> {
             Action::Bind(source) if refused.iter().any(|path| path.is_below(source.path())) => {
                 Err(Error::new(&"an incomplete copy"))
             }
-            Action::Bind(source) => self.root.bind(*source, change.path),
-            Action::Removal => self.root.remove(change.path),
-            action => self.root.replace(change.path, action),
+            Action::Bind(source) => self.bind(*source, change.path),
+            Action::Removal => self.remove(change.path),
+            action => self.replace(change.path, action),
         }
     }
 }
@@ -183,7 +183,7 @@ impl Action<'_> {
     }
 }
 
-impl<'a> Root<'a> {
+impl<'a> Writer<'_, 'a> {
     /// Makes a file or a link: under another name in the same directory,
     /// filled and on the disk, then it takes its place. A reader never sees
     /// half of it, and a failure leaves what was there.
@@ -195,16 +195,19 @@ impl<'a> Root<'a> {
             Action::File(file) => file.folder,
             _ => Folder::Made(Access::FOLDER),
         };
-        let directory = self.open_folder(resolved.parent(self.arena())?, &folder)?;
-        let name = c_str(self.arena(), &[resolved.cut().1])?;
+        let directory = self.open_folder(resolved.parent(self.root.arena())?, &folder)?;
+        let name = c_str(self.root.arena(), &[resolved.cut().1])?;
         let lasting = !resolved.in_run();
         if lasting && is_append_only(&directory) {
             return Err(Error::new(&"its directory is append-only (chattr(1))"));
         }
-        let mut temporary = c_str(self.arena(), &[resolved.temporary(self.arena())?.cut().1])?;
+        let mut temporary = c_str(
+            self.root.arena(),
+            &[resolved.temporary(self.root.arena())?.cut().1],
+        )?;
         let make = |temporary: &CStr| match what {
             Action::File(file) => self.fill(&directory, name, temporary, file, lasting),
-            Action::Symlink(target) => c_str(self.arena(), &[target])
+            Action::Symlink(target) => c_str(self.root.arena(), &[target])
                 .and_then(|target| symlinkat(target, &directory, temporary))
                 .map_err(Error::from),
             _ => Ok(()),
@@ -235,14 +238,16 @@ impl<'a> Root<'a> {
         // bytes are weaker, but not weak enough for a user who is not running.
         getrandom(&mut bytes[..], GetRandomFlags::INSECURE)
             .or_else(|_| getrandom(&mut bytes[..], GetRandomFlags::NONBLOCK))?;
-        let number = format(self.arena(), &u64::from_ne_bytes(bytes));
-        Ok(c_str(self.arena(), &[name.to_bytes(), b".", number])?)
+        let number = format(self.root.arena(), &u64::from_ne_bytes(bytes));
+        Ok(c_str(self.root.arena(), &[name.to_bytes(), b".", number])?)
     }
 
     /// Removes a file.
     fn remove(&self, resolved: ResolvedPath<'a>) -> Result<(), Error> {
-        let directory = self.open_resolved(resolved.parent(self.arena())?, OFlags::RDONLY)?;
-        let name = c_str(self.arena(), &[resolved.cut().1])?;
+        let directory = self
+            .root
+            .open_resolved(resolved.parent(self.root.arena())?, OFlags::RDONLY)?;
+        let name = c_str(self.root.arena(), &[resolved.cut().1])?;
         unlinkat(&directory, name, AtFlags::empty())?;
         Ok(fsync(&directory)?)
     }
@@ -278,7 +283,7 @@ impl<'a> Root<'a> {
     fn open_folder(&self, resolved: ResolvedPath<'a>, folder: &Folder) -> Result<OwnedFd, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let (Folder::Made(access) | Folder::Kept(access)) = folder;
-        match self.open_resolved(resolved, flags) {
+        match self.root.open_resolved(resolved, flags) {
             Ok(directory) => {
                 if let Folder::Kept(access) = folder {
                     let stat = fstat(&directory)?;
@@ -291,15 +296,15 @@ impl<'a> Root<'a> {
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let above = resolved.parent(self.arena())?;
+        let above = resolved.parent(self.root.arena())?;
         if above == resolved {
             return Err(Errno::NOENT.into());
         }
         let parent = self.open_folder(above, &Folder::Made(Access::FOLDER))?;
-        let name = c_str(self.arena(), &[resolved.cut().1])?;
+        let name = c_str(self.root.arena(), &[resolved.cut().1])?;
         mkdirat(&parent, name, Mode::RWXU)?;
         let finish = || {
-            let directory = self.open_resolved(resolved, flags)?;
+            let directory = self.root.open_resolved(resolved, flags)?;
             let label = self.label(&parent, None, access.label);
             set_access(directory.as_fd(), access, label)?;
             if !resolved.in_run() {
@@ -333,8 +338,8 @@ impl<'a> Root<'a> {
         }
         match rule {
             Label::Neighbour => above,
-            Label::SshHome => with_type(self.arena(), above, b"ssh_home_t"),
-            Label::NetConf => with_type(self.arena(), above, b"net_conf_t"),
+            Label::SshHome => with_type(self.root.arena(), above, b"ssh_home_t"),
+            Label::NetConf => with_type(self.root.arena(), above, b"net_conf_t"),
         }
     }
 
@@ -342,7 +347,7 @@ impl<'a> Root<'a> {
     /// one that it replaces (acl(5), xattr(7)). Before the mode is set: of a file
     /// with a list, the group's bits are the list's mask.
     fn copy_attributes(&self, from: &OwnedFd, to: &OwnedFd) -> Result<(), Error> {
-        let arena = self.arena();
+        let arena = self.root.arena();
         let names = match flistxattr_query(from) {
             Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
             Ok(length) => arena.bytes(length),
@@ -368,16 +373,16 @@ impl<'a> Root<'a> {
         let mut buffer = [0; LONGEST_LABEL];
         let length = fgetxattr(file, SELINUX, &mut buffer[..]).unwrap_or(0);
         let label = buffer.get(..length).unwrap_or(b"");
-        self.arena().copy(label)
+        self.root.arena().copy(label)
     }
 
     /// Mounts a file over another.
     fn bind(&self, source: ResolvedPath<'a>, point: ResolvedPath<'a>) -> Result<(), Error> {
         // mount(2) takes paths; these cannot be led astray (proc(5)).
-        let source = self.open_resolved(source, OFlags::PATH)?;
+        let source = self.root.open_resolved(source, OFlags::PATH)?;
         let source_path = self.proc_path(source.as_fd())?;
         loop {
-            let point = self.open_resolved(point, OFlags::PATH)?;
+            let point = self.root.open_resolved(point, OFlags::PATH)?;
             let point_path = self.proc_path(point.as_fd())?;
             match mount_bind(source_path, point_path) {
                 // What an earlier run mounted there has been replaced since, and
@@ -389,9 +394,9 @@ impl<'a> Root<'a> {
     }
 
     fn proc_path(&self, file: BorrowedFd) -> Result<&'a CStr, Error> {
-        let mut text = self.arena().vector();
+        let mut text = self.root.arena().vector();
         uwrite!(text, "/proc/self/fd/{}", file.as_raw_fd());
-        Ok(c_str(self.arena(), &[&text])?)
+        Ok(c_str(self.root.arena(), &[&text])?)
     }
 }
 

@@ -325,6 +325,9 @@ mod tests {
     struct Damaged<'a>(Memory<'a>);
 
     impl<'a> Files<'a> for Damaged<'a> {
+        fn called(&self, name: &'a [u8]) -> &'a [u8] {
+            name
+        }
         fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
             match name {
                 b"context.sh" => self.0.read(name),

@@ -57,7 +57,7 @@ fn fingerprint(text: &[u8]) -> u32 {
     let lines = lines(text)
         .map(<[u8]>::trim_ascii)
         .filter(|line| !line.is_empty());
-    lines.fold(0, |before, line| fnv1a(before, line))
+    lines.fold(0, fnv1a)
 }
 
 /// Whether the variables alone show StratusLab's hand.

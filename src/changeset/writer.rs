@@ -1,4 +1,5 @@
-//! Whether the root can be written, and making it so for the moment.
+//! The one who writes: whether the root can be written, and making it so for the
+//! moment. What it writes, and how, is in `write.rs`.
 use rustix::fd::AsRawFd;
 use rustix::fs::{self, AtFlags, accessat};
 use rustix::io::{self, Errno};
@@ -66,7 +67,7 @@ impl<'r, 'a> Writer<'r, 'a> {
     /// What may be hoped for, as far as it is known.
     pub fn access(&self) -> RootAccess {
         match (self.policy, &self.state) {
-            (Policy::ReadOnly, _) if self.root.is_never_written() => RootAccess::ReadOnly,
+            (Policy::ReadOnly, _) if is_never_written(self.root) => RootAccess::ReadOnly,
             (Policy::ReadOnly, _) => RootAccess::WritableLater,
             (_, RootState::Sealed) => RootAccess::ReadOnly,
             _ if self.refuses_writes => RootAccess::ReadOnly,
@@ -202,17 +203,15 @@ impl Drop for Writer<'_, '_> {
     }
 }
 
-impl Root<'_> {
-    /// Whether its file system is of a kind that is made once and then only
-    /// read (linux/magic.h).
-    fn is_never_written(&self) -> bool {
-        const SQUASHFS: u32 = 0x7371_7368;
-        const EROFS: u32 = 0xe0f5_e1e2;
-        const ISOFS: u32 = 0x9660;
-        // Where the kernel does not say, a later write is tried.
-        fs::fstatfs(self.directory())
-            .is_ok_and(|stat| matches!(stat.f_type as u32, SQUASHFS | EROFS | ISOFS))
-    }
+/// Whether the root's file system is of a kind that is made once and then only
+/// read (linux/magic.h).
+fn is_never_written(root: &Root) -> bool {
+    const SQUASHFS: u32 = 0x7371_7368;
+    const EROFS: u32 = 0xe0f5_e1e2;
+    const ISOFS: u32 = 0x9660;
+    // Where the kernel does not say, a later write is tried.
+    fs::fstatfs(root.directory())
+        .is_ok_and(|stat| matches!(stat.f_type as u32, SQUASHFS | EROFS | ISOFS))
 }
 
 #[cfg(test)]
