@@ -14,18 +14,13 @@ const TOO_MUCH: Error = Error::new(
 );
 const ENDLESS: Error = Error::new(&"includes itself, so sshd does not start");
 
-/// The keywords whose first value counts, as in sshd.
-const KEYWORDS: [&[u8]; 4] = [
-    b"PermitRootLogin",
-    b"PubkeyAuthentication",
-    b"StrictModes",
-    b"AuthorizedKeysFile",
-];
-
-/// The values that matter.
+/// The values that matter; of a keyword the first, as in sshd.
 #[derive(Clone, Copy)]
 pub struct Config<'a> {
-    values: [Option<&'a [u8]>; KEYWORDS.len()],
+    permit_root_login: Option<&'a [u8]>,
+    pubkey_authentication: Option<&'a [u8]>,
+    strict_modes: Option<&'a [u8]>,
+    authorized_keys_file: Option<&'a [u8]>,
     /// Every `HostKey`.
     pub host_keys: &'a [&'a [u8]],
     /// The first file that is read, and its path.
@@ -53,7 +48,10 @@ impl<'a> Config<'a> {
         let mut reader = ConfigReader {
             root,
             config: Self {
-                values: [None; KEYWORDS.len()],
+                permit_root_login: None,
+                pubkey_authentication: None,
+                strict_modes: None,
+                authorized_keys_file: None,
                 host_keys: &[],
                 main: None,
                 problem: None,
@@ -75,28 +73,40 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// The place for the first value of a keyword, if that matters.
+    fn first_value(&mut self, keyword: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        if same(keyword, b"PermitRootLogin") {
+            Some(&mut self.permit_root_login)
+        } else if same(keyword, b"PubkeyAuthentication") {
+            Some(&mut self.pubkey_authentication)
+        } else if same(keyword, b"StrictModes") {
+            Some(&mut self.strict_modes)
+        } else if same(keyword, b"AuthorizedKeysFile") {
+            Some(&mut self.authorized_keys_file)
+        } else {
+            None
+        }
+    }
+
     /// Whether `PermitRootLogin` is `word`; without one it is
     /// `prohibit-password`.
     pub fn permits_root(&self, word: &[u8]) -> bool {
-        let [value, ..] = self.values;
-        is(value, word)
+        is(self.permit_root_login, word)
     }
 
     /// Whether `PubkeyAuthentication` is `no`; without one it is `yes`.
     pub fn takes_no_key(&self) -> bool {
-        let [_, value, ..] = self.values;
-        is(value, b"no")
+        is(self.pubkey_authentication, b"no")
     }
 
     /// Whether `StrictModes` is `no`; without one it is `yes`.
     pub fn is_lax(&self) -> bool {
-        let [_, _, value, _] = self.values;
-        is(value, b"no")
+        is(self.strict_modes, b"no")
     }
 
     /// The patterns of `AuthorizedKeysFile`; none where it is `none`.
     pub fn key_files(&self) -> impl Iterator<Item = &'a [u8]> {
-        let [.., patterns] = self.values;
+        let patterns = self.authorized_keys_file;
         words(patterns.unwrap_or(b".ssh/authorized_keys .ssh/authorized_keys2"))
             .filter(|pattern| !same(pattern, b"none"))
     }
@@ -172,16 +182,10 @@ impl<'a> ConfigReader<'_, 'a> {
                 for pattern in words(value) {
                     self.include(pattern);
                 }
-            }
-            if same(keyword, b"HostKey") {
-                for path in words(value).take(1) {
-                    self.host_keys.push(path);
-                }
-            }
-            for (name, known) in KEYWORDS.iter().zip(&mut self.config.values) {
-                if same(keyword, name) && known.is_none() {
-                    *known = Some(value);
-                }
+            } else if same(keyword, b"HostKey") {
+                self.host_keys.extend(words(value).next().as_slice());
+            } else if let Some(known) = self.config.first_value(keyword) {
+                known.get_or_insert(value);
             }
         }
     }
