@@ -51,6 +51,12 @@ impl Status {
             _ => Self::Wrong,
         }
     }
+
+    /// That of this number, if one has it.
+    pub fn from_code(code: u8) -> Option<Self> {
+        let all = [Self::Done, Self::Wrong, Self::Misused, Self::Unreadable];
+        all.into_iter().find(|status| *status as u8 == code)
+    }
 }
 
 /// What to do.

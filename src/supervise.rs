@@ -55,14 +55,10 @@ pub fn in_time(arena: &Arena, streams: Streams, work: Work) -> Status {
 fn supervise(process: Pid, progress: &Progress, report: &mut Report) -> Status {
     let mut line = report.line();
     if ends_within(process, LIMIT) {
-        match progress.status() {
-            Some(0) => return Status::Done,
-            Some(1) => return Status::Wrong,
-            Some(3) => return Status::Unreadable,
-            _ => {
-                uwrite!(line, "apply: ended before it was done, at: ");
-            }
+        if let Some(status) = progress.status().and_then(Status::from_code) {
+            return status;
         }
+        uwrite!(line, "apply: ended before it was done, at: ");
     } else {
         // The kernel ends it once it no longer waits for a drive.
         let _ = kill_process(process, Signal::KILL);
