@@ -168,7 +168,8 @@ pub struct Iso<'a, S> {
     pub source: S,
     /// Bytes of the image.
     size: u64,
-    tree: Tree,
+    /// Bytes of a logical block.
+    block: u16,
     names: Names,
     /// The records of the root directory, all of them.
     directory: &'a [u8],
@@ -210,23 +211,20 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             arena,
             size: source.size()?,
             source,
-            tree: Tree {
-                block: 0,
-                root: Extent {
-                    start: 0,
-                    length: 0,
-                },
-            },
+            // These are told by the primary descriptor.
+            block: 0,
             names: Names::Plain,
             directory: &[],
         };
+        let mut primary = None;
         let mut joliet = None;
         let mut sector = FIRST_DESCRIPTOR;
         loop {
             match descriptor.kind() {
-                // No tree has blocks of nothing.
-                Descriptor::PRIMARY if iso.tree.block == 0 => {
-                    iso.read_root(iso.tree_of(descriptor)?)?;
+                Descriptor::PRIMARY if primary.is_none() => {
+                    let tree = iso.tree_of(descriptor)?;
+                    iso.read_root(tree)?;
+                    primary = Some(tree);
                     if let Some(skip) = iso.system_use()? {
                         iso.names = Names::RockRidge(skip);
                         return Ok(iso);
@@ -244,7 +242,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
                 break;
             }
         }
-        if iso.tree.block == 0 {
+        if primary.is_none() {
             return Err(Error::new(&"the image has no primary volume descriptor"));
         }
         if let Some(joliet) = joliet {
@@ -305,7 +303,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
     fn read_root(&mut self, tree: Tree) -> Result<(), Error> {
         let directory = self.arena.bytes(tree.root.length as usize);
         read_exact(&self.source, directory, tree.root.start)?;
-        self.tree = tree;
+        self.block = tree.block;
         self.directory = directory;
         Ok(())
     }
@@ -350,7 +348,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             if array(record.fixed, 26) != [0, 0] {
                 return Err(Error::new(&"the file is interleaved"));
             }
-            let extent = self.extent(self.tree.block, record.fixed)?;
+            let extent = self.extent(self.block, record.fixed)?;
             length = length.saturating_add(extent.length as usize);
             if extent.length > 0 {
                 sections.push(extent);
@@ -428,7 +426,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             *continuations = continuations
                 .checked_sub(1)
                 .ok_or(Error::new(&"the image has names without an end"))?;
-            let place = u64::from(block) * u64::from(self.tree.block) + u64::from(offset);
+            let place = u64::from(block) * u64::from(self.block) + u64::from(offset);
             let target = buffer.get_mut(..length as usize).ok_or(Error::new(
                 &"a name of the image continues beyond its sector",
             ))?;
