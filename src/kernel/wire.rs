@@ -1,6 +1,7 @@
 //! rtnetlink messages: building requests, taking answers apart (netlink(7),
 //! rtnetlink(7)). All numbers are in the machine's byte order; every length
 //! is checked against what is there.
+use core::mem::offset_of;
 use core::net::{IpAddr, Ipv6Addr};
 
 use heapless::Vec;
@@ -120,8 +121,9 @@ impl Message {
         if self.overflow {
             return Err(Errno::MSGSIZE);
         }
-        self.overwrite(0, &(self.bytes.len() as u32).to_ne_bytes());
-        self.overwrite(8, &sequence.to_ne_bytes());
+        let length = self.bytes.len() as u32;
+        self.overwrite(offset_of!(nl::nlmsghdr, nlmsg_len), &length.to_ne_bytes());
+        self.overwrite(offset_of!(nl::nlmsghdr, nlmsg_seq), &sequence.to_ne_bytes());
         Ok(&self.bytes)
     }
 
@@ -142,7 +144,7 @@ impl Message {
     }
 
     fn attribute(&mut self, kind: u32, payload: &[u8]) {
-        self.pair(payload.len() as u32 + 4, kind);
+        self.pair((size_of::<nl::rtattr>() + payload.len()) as u32, kind);
         self.put(payload);
         while self.bytes.len() & 3 != 0 {
             self.put(&[0]);
@@ -337,11 +339,11 @@ pub struct Reply<'b> {
 /// Splits what one recv(2) brought into messages; stops at nonsense.
 pub fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     core::iter::from_fn(move || {
-        let length = u32_at(bytes, 0)? as usize;
+        let length = u32_at(bytes, offset_of!(nl::nlmsghdr, nlmsg_len))? as usize;
         let (message, rest) = split_aligned(bytes, length)?;
-        let kind = u32::from(u16_at(message, 4)?);
-        let flags = u32::from(u16_at(message, 6)?);
-        let sequence = u32_at(message, 8)?;
+        let kind = u16_at(message, offset_of!(nl::nlmsghdr, nlmsg_type))?.into();
+        let flags = u16_at(message, offset_of!(nl::nlmsghdr, nlmsg_flags))?.into();
+        let sequence = u32_at(message, offset_of!(nl::nlmsghdr, nlmsg_seq))?;
         let body = message.get(HEADER..)?;
         bytes = rest;
         Some(Reply {
@@ -370,7 +372,7 @@ impl<'b> Reply<'b> {
                 _ => Some(End::Done),
             },
             nl::NLMSG_ERROR => {
-                let error = u32_at(self.body, 0)?.cast_signed();
+                let error = u32_at(self.body, offset_of!(nl::nlmsgerr, error))?.cast_signed();
                 Some(if error == 0 {
                     End::Done
                 } else {
@@ -389,13 +391,15 @@ impl<'b> Reply<'b> {
         }
         // The request comes back whole unless NLM_F_CAPPED is set.
         let capped = self.flags & nl::NLM_F_CAPPED != 0;
-        let request = if capped {
+        let request = self.body.get(offset_of!(nl::nlmsgerr, msg)..);
+        let request = request.unwrap_or_default();
+        let length = if capped {
             HEADER
         } else {
-            u32_at(self.body, 4).map_or(HEADER, |length| length as usize)
+            let length = u32_at(request, offset_of!(nl::nlmsghdr, nlmsg_len));
+            length.map_or(HEADER, |length| length as usize)
         };
-        let attributes =
-            split_aligned(self.body.get(4..).unwrap_or_default(), request).map(|(_, rest)| rest);
+        let attributes = split_aligned(request, length).map(|(_, rest)| rest);
         let message = nl::nlmsgerr_attrs::NLMSGERR_ATTR_MSG as u32;
         let words = attribute(attributes.unwrap_or_default(), message).unwrap_or_default();
         words.strip_suffix(b"\0").unwrap_or(words)
@@ -406,10 +410,10 @@ impl<'b> Reply<'b> {
         if self.kind != nl::RTM_NEWLINK as u32 {
             return None;
         }
-        let kind = u16_at(self.body, 2)?;
-        let index = u32_at(self.body, 4)?;
-        let flags = u32_at(self.body, 8)?;
-        let attributes = self.body.get(16..)?;
+        let kind = u16_at(self.body, offset_of!(nl::ifinfomsg, ifi_type))?;
+        let index = u32_at(self.body, offset_of!(nl::ifinfomsg, ifi_index))?;
+        let flags = u32_at(self.body, offset_of!(nl::ifinfomsg, ifi_flags))?;
+        let attributes = self.body.get(size_of::<nl::ifinfomsg>()..)?;
         let name = attribute(attributes, nl::IFLA_IFNAME as u32)?;
         let name = name.strip_suffix(b"\0").unwrap_or(name);
         let mac =
@@ -434,18 +438,13 @@ impl<'b> Reply<'b> {
         if self.kind != nl::RTM_NEWADDR as u32 {
             return None;
         }
-        let index = u32_at(self.body, 4)?;
-        let attributes = self.body.get(8..)?;
+        let index = u32_at(self.body, offset_of!(nl::ifaddrmsg, ifa_index))?;
+        let length = *self.body.get(offset_of!(nl::ifaddrmsg, ifa_prefixlen))?;
+        let attributes = self.body.get(size_of::<nl::ifaddrmsg>()..)?;
         // On a link between two, IFA_ADDRESS is the other end.
         let local = attribute(attributes, nl::IFA_LOCAL as u32);
         let address = ip_of(local.or_else(|| attribute(attributes, nl::IFA_ADDRESS as u32))?)?;
-        Some((
-            index,
-            Prefix {
-                address,
-                length: *self.body.get(1)?,
-            },
-        ))
+        Some((index, Prefix { address, length }))
     }
 
     /// Hands over the routes of the main table in an answer to
@@ -457,14 +456,17 @@ impl<'b> Reply<'b> {
         if self.kind != nl::RTM_NEWROUTE as u32 {
             return None;
         }
-        let attributes = self.body.get(12..)?;
+        let byte = |offset: usize| self.body.get(offset).copied();
+        let attributes = self.body.get(size_of::<nl::rtmsg>()..)?;
         let get = |kind: nl::rtattr_type_t| attribute(attributes, kind as u32);
         let number = |kind| get(kind).and_then(|value| u32_at(value, 0));
-        let table = number(nl::rtattr_type_t::RTA_TABLE).unwrap_or(u32::from(*self.body.get(4)?));
+        // RTA_TABLE has the numbers that are too large for one byte.
+        let table = u32::from(byte(offset_of!(nl::rtmsg, rtm_table))?);
+        let table = number(nl::rtattr_type_t::RTA_TABLE).unwrap_or(table);
         if table != MAIN {
             return None;
         }
-        let everything = match *self.body.first()? {
+        let everything = match byte(offset_of!(nl::rtmsg, rtm_family))? {
             INET => Prefix::DEFAULT_V4,
             INET6 => Prefix::DEFAULT_V6,
             _ => return None,
@@ -472,14 +474,15 @@ impl<'b> Reply<'b> {
         let destination = match get(nl::rtattr_type_t::RTA_DST) {
             Some(address) => Prefix {
                 address: ip_of(address)?,
-                length: *self.body.get(1)?,
+                length: byte(offset_of!(nl::rtmsg, rtm_dst_len))?,
             },
             None => everything,
         };
+        let flags = u32_at(self.body, offset_of!(nl::rtmsg, rtm_flags))?;
         let route = Route {
             destination,
             gateway: get(nl::rtattr_type_t::RTA_GATEWAY).and_then(ip_of),
-            onlink: u32_at(self.body, 8)? & nl::RTNH_F_ONLINK != 0,
+            onlink: flags & nl::RTNH_F_ONLINK != 0,
             metric: number(nl::rtattr_type_t::RTA_PRIORITY).unwrap_or(0),
         };
         if let Some(index) = number(nl::rtattr_type_t::RTA_OIF) {
@@ -487,10 +490,13 @@ impl<'b> Reply<'b> {
         }
         let mut hops = get(nl::rtattr_type_t::RTA_MULTIPATH).unwrap_or_default();
         loop {
-            let (hop, rest) = split_aligned(hops, u16_at(hops, 0)?.into())?;
-            let gateway = attribute(hop.get(8..)?, nl::rtattr_type_t::RTA_GATEWAY as u32);
+            let length = u16_at(hops, offset_of!(nl::rtnexthop, rtnh_len))?;
+            let (hop, rest) = split_aligned(hops, length.into())?;
+            let index = u32_at(hop, offset_of!(nl::rtnexthop, rtnh_ifindex))?;
+            let attributes = hop.get(size_of::<nl::rtnexthop>()..)?;
+            let gateway = attribute(attributes, nl::rtattr_type_t::RTA_GATEWAY as u32);
             let gateway = gateway.and_then(ip_of);
-            each(u32_at(hop, 4)?, Route { gateway, ..route });
+            each(index, Route { gateway, ..route });
             hops = rest;
         }
     }
@@ -543,10 +549,11 @@ fn split_aligned(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
 /// The payload of the first attribute of this kind.
 fn attribute(mut bytes: &[u8], kind: u32) -> Option<&[u8]> {
     loop {
-        let length = usize::from(u16_at(bytes, 0)?);
-        let found = u32::from(u16_at(bytes, 2)?) & nl::NLA_TYPE_MASK as u32;
-        let (attribute, rest) = split_aligned(bytes, length)?;
-        let payload = attribute.get(4..)?;
+        let length = u16_at(bytes, offset_of!(nl::rtattr, rta_len))?;
+        let found = u16_at(bytes, offset_of!(nl::rtattr, rta_type))?;
+        let found = u32::from(found) & nl::NLA_TYPE_MASK as u32;
+        let (attribute, rest) = split_aligned(bytes, length.into())?;
+        let payload = attribute.get(size_of::<nl::rtattr>()..)?;
         if found == kind {
             return Some(payload);
         }
