@@ -13,18 +13,8 @@ use goblin::elf::program_header::{
 };
 
 /// The size that the program of the initramfs has reached, rounded up to a KiB:
-/// lower it with every win, raise it only with a reason. The design's budget,
-/// 144 KiB, is missed.
-///
-/// The last reasons, in thousands of bytes: what keeps the program trusted by
-/// enemies and on failing machines (ownership, roots that never can be written,
-/// errors that are no "no", bounded includes and messages, secrets) took 18.3,
-/// an index of devices and of next hops, so that cost grows linearly, 5, facts
-/// apart from decisions 2; the error of one word gave 2.9 back. Then, for the
-/// trust of an operator, 6: the time limit, files that refuse, flags of a remount,
-/// attributes of a file. Then users, sudo and passwords 15, DHCP 17, scripts 7, the
-/// early stage 10; patterns of `str` in the place of bytes gave 2 back. `plan` and
-/// `check` are 14 more in the program of the booted system.
+/// lower it with every win, raise it only with a reason. It is a debt: the design's
+/// budget is 144 KiB. What took the rest is listed in docs/development.md.
 const LARGEST: usize = 206 << 10;
 
 /// Functions of core that only a panic calls. These are called by rustix
