@@ -10,7 +10,7 @@ use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::sort::sort;
-use crate::base::text::{Text, as_str, c_str, cut, number};
+use crate::base::text::{Text, as_str, c_str, number, split_once};
 use crate::base::{getdents, proc};
 use crate::changeset::Policy;
 
@@ -148,7 +148,7 @@ impl<'a> Parameters<'a> {
         for word in QuotedWords(line) {
             // The whole may be quoted, or the value.
             let word = unquote(word);
-            let (name, value) = match cut(word, b'=') {
+            let (name, value) = match split_once(word, b'=') {
                 Some((name, value)) => (name, Some(unquote(value))),
                 None => (word, None),
             };

@@ -9,5 +9,5 @@ use onecontext::{cli, inspect, run};
 
 fn main(arguments: rt::Arguments) -> i32 {
     let command = cli::parse(arguments.skip(1));
-    run(command, rt::streams(), inspect::is_elsewhere) as i32
+    run(command, rt::streams(), inspect::refuse_in_initramfs) as i32
 }

@@ -38,7 +38,7 @@ pub type Inspector = for<'a> fn(
 ) -> Status;
 
 /// In the place of [`inspect`], in a program that has not got it.
-pub fn is_elsewhere<'a>(
+pub fn refuse_in_initramfs<'a>(
     _: &'a Arena,
     _: &Inspect<'a>,
     _: Question,

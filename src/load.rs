@@ -73,7 +73,7 @@ pub fn plan<'a>(
 // Inlined, it would make the frames of its callers large, and all their offsets long.
 #[inline(never)]
 pub fn facts<'a>(root: &Root<'a>, plan: &Plan, network: bool) -> Facts<'a> {
-    let dhcp = plan.links.iter().any(Link::is_by_dhcp);
+    let dhcp = plan.links.iter().any(Link::uses_dhcp);
     let wanted = Wanted {
         hostname: plan.hostname.is_some(),
         // A lease may bring name servers.

@@ -5,7 +5,7 @@ use core::ptr::{self, NonNull};
 use rustix::io::Errno;
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use super::text::{Escaped, cut, number, split};
+use super::text::{Escaped, number, split, split_once};
 
 /// Why a step failed: what the kernel answered, or, in words, what was found.
 ///
@@ -143,7 +143,7 @@ const WORDS: &[u8] = b"\
 fn describe(errno: Errno) -> Option<&'static [u8]> {
     let wanted = u32::try_from(errno.raw_os_error()).ok();
     split(WORDS, |byte| byte == b'\n')
-        .filter_map(|line| cut(line, b' '))
+        .filter_map(|line| split_once(line, b' '))
         .find(|(error, _)| number(error) == wanted)
         .map(|(_, words)| words)
 }

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use crate::base::error::Error;
 use crate::base::syscall::getdents;
-use crate::base::text::cut;
+use crate::base::text::split_once;
 
 /// A buffer for some hundreds of entries at a time, in bytes. One needs at most
 /// 280: a name has at most 255 bytes.
@@ -42,7 +42,7 @@ pub fn names(
 fn split(entries: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = u16::from_ne_bytes(*entries.get(LENGTH..)?.first_chunk()?);
     let (entry, rest) = entries.split_at_checked(length.into())?;
-    let (name, _) = cut(entry.get(NAME..)?, 0)?;
+    let (name, _) = split_once(entry.get(NAME..)?, 0)?;
     Some((name, rest))
 }
 

@@ -75,7 +75,7 @@ pub struct File<'a> {
     /// Who may use it.
     pub access: Access,
     /// The directory that it is in.
-    pub folder: Folder,
+    pub directory: DirectoryPolicy,
 }
 
 impl<'a> File<'a> {
@@ -84,7 +84,7 @@ impl<'a> File<'a> {
         Self {
             content,
             access: Access::PUBLIC,
-            folder: Folder::Made(Access::FOLDER),
+            directory: DirectoryPolicy::CreateOnly(Access::DIRECTORY),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Access {
     /// For configuration that everybody may read.
     pub const PUBLIC: Self = Self::ours(0o644);
     /// For a directory that everybody may read.
-    pub const FOLDER: Self = Self::ours(0o755);
+    pub const DIRECTORY: Self = Self::ours(0o755);
 
     /// Owned by whoever makes it: root, in an initramfs.
     pub const fn ours(mode: u32) -> Self {
@@ -146,11 +146,11 @@ pub enum Label {
 
 /// How a directory should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Folder {
+pub enum DirectoryPolicy {
     /// Made with these where it is missing, else left as it is.
-    Made(Access),
+    CreateOnly(Access),
     /// Made like that, and brought to it if it differs.
-    Kept(Access),
+    Enforce(Access),
 }
 
 /// The name of a value, and the value.
@@ -277,7 +277,7 @@ impl<'a> Changes<'a> {
 
     /// What a write of the file at `path` left beside it when it was killed is
     /// removed. The next write of that file would do so, too.
-    pub fn sweep(&mut self, path: ResolvedPath<'a>) -> Result<(), Error> {
+    pub fn remove_leftover(&mut self, path: ResolvedPath<'a>) -> Result<(), Error> {
         if !path.in_run() {
             self.remove(path.temporary(self.arena)?);
         }

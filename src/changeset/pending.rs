@@ -2,7 +2,7 @@
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::{Access, Action, Change, Changes, File, Folder, Label};
+use super::{Access, Action, Change, Changes, DirectoryPolicy, File, Label};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::image::{ResolvedPath, Root, if_there};
@@ -38,8 +38,8 @@ impl<'a> Changes<'a> {
             Action::Symlink(target) if root.read_link(path.path())? == Some(*target) => {}
             Action::Removal if !is_regular(root, path)? => {}
             Action::BindOver(file) => {
-                let folder = Folder::Made(Access::FOLDER);
-                let file = File { folder, ..*file };
+                let directory = DirectoryPolicy::CreateOnly(Access::DIRECTORY);
+                let file = File { directory, ..*file };
                 if !is_file(root, path, &file)? {
                     let copy = copy_of(path, self.arena)?;
                     self.file_if_pending(root, copy, file)?;
@@ -87,7 +87,7 @@ impl<'a> Changes<'a> {
         but: &[u8],
     ) -> Result<(), Error> {
         let stat = root.stat(from)?;
-        let folder = Folder::Kept(Access {
+        let directory = DirectoryPolicy::Enforce(Access {
             mode: stat.st_mode & 0o7777,
             owner: Some((stat.st_uid, stat.st_gid)),
             label: Label::Neighbour,
@@ -106,7 +106,7 @@ impl<'a> Changes<'a> {
                     let file = File {
                         content,
                         access,
-                        folder,
+                        directory,
                     };
                     self.file_if_pending(root, to, file)?;
                 }
@@ -136,8 +136,8 @@ fn is_file(root: &Root, path: ResolvedPath, file: &File) -> Result<bool, Error> 
     let is_same = found.is_some_and(|found| {
         found.content == file.content && file.access.is(found.mode, found.uid, found.gid)
     });
-    match file.folder {
-        Folder::Kept(access) if is_same => {
+    match file.directory {
+        DirectoryPolicy::Enforce(access) if is_same => {
             let stat = root.stat(path.parent(root.arena())?)?;
             Ok(access.is(stat.st_mode, stat.st_uid, stat.st_gid))
         }

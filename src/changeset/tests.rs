@@ -570,7 +570,7 @@ fn labels_are_those_of_the_neighbours() {
             let what = Action::File(File {
                 content: b"key",
                 access: access(0o600),
-                folder: Folder::Kept(access(0o700)),
+                directory: DirectoryPolicy::Enforce(access(0o700)),
             });
             let resolved = root.resolve(b"/root/.ssh/authorized_keys").unwrap();
             let done = b"";

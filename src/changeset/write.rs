@@ -12,12 +12,12 @@ use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
-use super::{Access, Action, Change, Changes, File, Folder, Label, RootAccess, Writer};
+use super::{Access, Action, Change, Changes, DirectoryPolicy, File, Label, RootAccess, Writer};
 use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::output::write_all;
-use crate::base::text::{Escaped, c_str, cut, format, split};
+use crate::base::text::{Escaped, c_str, format, split, split_once};
 use crate::image::ResolvedPath;
 
 /// Where SELinux keeps a label (xattr(7)).
@@ -191,19 +191,19 @@ impl<'a> Writer<'_, 'a> {
         if resolved.is_hidden() {
             return Err(Error::new(&"leads to a file system of the kernel"));
         }
-        let folder = match what {
-            Action::File(file) => file.folder,
-            _ => Folder::Made(Access::FOLDER),
+        let policy = match what {
+            Action::File(file) => file.directory,
+            _ => DirectoryPolicy::CreateOnly(Access::DIRECTORY),
         };
-        let directory = self.open_folder(resolved.parent(self.root.arena())?, &folder)?;
-        let name = c_str(self.root.arena(), &[resolved.cut().1])?;
+        let directory = self.open_directory(resolved.parent(self.root.arena())?, &policy)?;
+        let name = c_str(self.root.arena(), &[resolved.split_file_name().1])?;
         let lasting = !resolved.in_run();
         if lasting && is_append_only(&directory) {
             return Err(Error::new(&"its directory is append-only (chattr(1))"));
         }
         let mut temporary = c_str(
             self.root.arena(),
-            &[resolved.temporary(self.root.arena())?.cut().1],
+            &[resolved.temporary(self.root.arena())?.split_file_name().1],
         )?;
         let make = |temporary: &CStr| match what {
             Action::File(file) => self.fill(&directory, name, temporary, file, lasting),
@@ -247,7 +247,7 @@ impl<'a> Writer<'_, 'a> {
         let directory = self
             .root
             .open_resolved(resolved.parent(self.root.arena())?, OFlags::RDONLY)?;
-        let name = c_str(self.root.arena(), &[resolved.cut().1])?;
+        let name = c_str(self.root.arena(), &[resolved.split_file_name().1])?;
         unlinkat(&directory, name, AtFlags::empty())?;
         Ok(fsync(&directory)?)
     }
@@ -280,12 +280,16 @@ impl<'a> Writer<'_, 'a> {
     }
 
     /// Opens a directory, made if it is missing, with those above it.
-    fn open_folder(&self, resolved: ResolvedPath<'a>, folder: &Folder) -> Result<OwnedFd, Error> {
+    fn open_directory(
+        &self,
+        resolved: ResolvedPath<'a>,
+        policy: &DirectoryPolicy,
+    ) -> Result<OwnedFd, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let (Folder::Made(access) | Folder::Kept(access)) = folder;
+        let (DirectoryPolicy::CreateOnly(access) | DirectoryPolicy::Enforce(access)) = policy;
         match self.root.open_resolved(resolved, flags) {
             Ok(directory) => {
-                if let Folder::Kept(access) = folder {
+                if let DirectoryPolicy::Enforce(access) = policy {
                     let stat = fstat(&directory)?;
                     if !access.is(stat.st_mode, stat.st_uid, stat.st_gid) {
                         set_access(directory.as_fd(), access, b"")?;
@@ -300,8 +304,8 @@ impl<'a> Writer<'_, 'a> {
         if above == resolved {
             return Err(Errno::NOENT.into());
         }
-        let parent = self.open_folder(above, &Folder::Made(Access::FOLDER))?;
-        let name = c_str(self.root.arena(), &[resolved.cut().1])?;
+        let parent = self.open_directory(above, &DirectoryPolicy::CreateOnly(Access::DIRECTORY))?;
+        let name = c_str(self.root.arena(), &[resolved.split_file_name().1])?;
         mkdirat(&parent, name, Mode::RWXU)?;
         let finish = || {
             let directory = self.root.open_resolved(resolved, flags)?;
@@ -447,11 +451,11 @@ fn set_access(file: BorrowedFd, access: &Access, label: &[u8]) -> io::Result<()>
 /// `user:role:type[:level]` with another type.
 fn with_type<'a>(arena: &'a Arena, label: &'a [u8], kind: &[u8]) -> &'a [u8] {
     let Some((user, (role, rest))) =
-        cut(label, b':').and_then(|(user, rest)| Some((user, cut(rest, b':')?)))
+        split_once(label, b':').and_then(|(user, rest)| Some((user, split_once(rest, b':')?)))
     else {
         return b"";
     };
-    match cut(rest, b':') {
+    match split_once(rest, b':') {
         Some((_, level)) => arena.concat(&[user, b":", role, b":", kind, b":", level]),
         // The NUL that xattrs of SELinux end with.
         None => arena.concat(&[user, b":", role, b":", kind, b"\0"]),

@@ -11,7 +11,7 @@ pub fn read<'a>(context: &mut Context<'a>) -> Option<&'a [u8]> {
     let machine = context.variables.machine();
     let variable = machine.get("SET_HOSTNAME HOSTNAME")?;
     let mut name = context.arena.vector();
-    for label in split(variable.format(), |byte| byte == b'.') {
+    for label in split(variable.printable(), |byte| byte == b'.') {
         let valid = |byte: &u8| byte.is_ascii_alphanumeric();
         // What is no letter or digit becomes a dash, and those are trimmed.
         let Some(first) = label.iter().position(valid) else {

@@ -7,11 +7,11 @@ use super::state::Context;
 use super::values::{destination, is_no, is_yes, length, lowered, netmask, subnet, usable};
 use super::variables::{Group, Nic, Variable, Variables};
 use crate::base::arena::Set;
-use crate::base::text::{Mac, as_str, cut, ip, number, same, split, words};
+use crate::base::text::{Mac, as_str, ip, number, same, split, split_once, words};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 
 /// What says that a NIC exists where its MAC does not.
-const SIGNS: &str = "IP IP6 IPV6 METHOD IP6_METHOD";
+const EXISTENCE_FIELDS: &str = "IP IP6 IPV6 METHOD IP6_METHOD";
 /// The variables of an IPv6 address, the newer name first.
 const IP6: &str = "IP6 IPV6";
 
@@ -56,7 +56,8 @@ fn is_eth(nic: &Nic) -> bool {
 
 /// Whether the context has a NIC `ETHn`.
 pub fn has_nics(variables: &Variables) -> bool {
-    let exists = |nic: &Nic| nic.own.named(b"MAC").is_some() || nic.own.get(SIGNS).is_some();
+    let exists =
+        |nic: &Nic| nic.own.named(b"MAC").is_some() || nic.own.get(EXISTENCE_FIELDS).is_some();
     variables.nics().any(|nic| is_eth(&nic) && exists(&nic))
 }
 
@@ -125,7 +126,8 @@ pub fn ipv4<'a>(
 
 /// What is wrong with a text that is no address, or that is one and more.
 fn no_address(variable: &Variable, what: &'static str) -> &'static str {
-    let with_length = cut(variable.value, b'/').is_some_and(|(start, _)| ip(start).is_some());
+    let with_length =
+        split_once(variable.value, b'/').is_some_and(|(start, _)| ip(start).is_some());
     match variable.field {
         b"IP" if with_length => "not an IPv4 address, what follows the / belongs in ETHn_MASK",
         b"IP6" | b"IPV6" if with_length => {
@@ -285,7 +287,7 @@ impl<'a> NicReader<'a, '_> {
                 }
             };
         }
-        let Some(sign) = own.get(SIGNS) else {
+        let Some(sign) = own.get(EXISTENCE_FIELDS) else {
             return Identity::Absent;
         };
         if macs && own.named(b"MAC").is_none() {
@@ -299,7 +301,7 @@ impl<'a> NicReader<'a, '_> {
     fn pci(&mut self, own: Group<'a>) -> Identity<'a> {
         // The server writes an ADDRESS for every device, MAC for NICs alone.
         let Some(variable) = own.get("MAC") else {
-            if let Some(sign) = own.get(SIGNS) {
+            if let Some(sign) = own.get(EXISTENCE_FIELDS) {
                 self.context
                     .complain(sign, "of a PCI device without MAC, it is left alone");
             }
@@ -408,24 +410,24 @@ impl<'a> NicReader<'a, '_> {
 
     /// The IPv6 addresses of a NIC and its aliases.
     fn ipv6(&mut self, nic: &Nic<'a>, method: Option<Ipv6Method>) {
-        let moot = match method {
+        let not_applied = match method {
             Some(Ipv6Method::Auto) => Some("not applied, the IPv6 method is auto"),
             Some(Ipv6Method::Dhcp) => Some("not applied, the IPv6 method is dhcp"),
             Some(Ipv6Method::Disable) => Some("not applied, the IPv6 method is disable"),
             Some(Ipv6Method::Skip) => Some("not applied, the IPv6 method is skip"),
             Some(Ipv6Method::Static) | None => None,
         };
-        self.ipv6_of(nic.own, moot);
+        self.ipv6_of(nic.own, not_applied);
         let covers_aliases = matches!(method, Some(Ipv6Method::Disable | Ipv6Method::Skip));
         for alias in active(nic) {
-            self.ipv6_of(alias, moot.filter(|_| covers_aliases));
+            self.ipv6_of(alias, not_applied.filter(|_| covers_aliases));
         }
     }
 
-    fn ipv6_of(&mut self, group: Group<'a>, moot: Option<&'static str>) {
+    fn ipv6_of(&mut self, group: Group<'a>, not_applied: Option<&'static str>) {
         const USUAL: u8 = 64;
         if let Some(variable) = group.get(IP6) {
-            match (moot, group.get("IP6_PREFIX_LENGTH")) {
+            match (not_applied, group.get("IP6_PREFIX_LENGTH")) {
                 (Some(what), _) => self.context.complain(variable, what),
                 (None, None) => self.ipv6_address(variable, USUAL),
                 (None, Some(bits)) => match length(bits.value, false) {
@@ -437,7 +439,7 @@ impl<'a> NicReader<'a, '_> {
             }
         }
         if let Some(variable) = group.get("IP6_ULA") {
-            match moot {
+            match not_applied {
                 Some(what) => self.context.complain(variable, what),
                 None => self.ipv6_address(variable, USUAL),
             }
@@ -493,7 +495,7 @@ impl<'a> NicReader<'a, '_> {
         // What cannot be read is said once.
         let entries = match v4 {
             true => self.context.list(variable),
-            false => variable.format(),
+            false => variable.printable(),
         };
         for entry in split(entries, |byte| byte == b',').map(<[u8]>::trim_ascii) {
             if entry.is_empty() {

@@ -103,7 +103,7 @@ impl<'a> Parser<'a, '_, '_> {
             }
             Some(_) => {}
         }
-        self.cut();
+        self.take();
         let export = self.export();
         loop {
             self.blanks();
@@ -151,9 +151,9 @@ impl<'a> Parser<'a, '_, '_> {
     fn spaced(&mut self, before: usize, name: usize) -> &'a [u8] {
         let found = match self.out.get(before..) {
             Some([]) if name > 0 => {
-                self.cut();
+                self.take();
                 self.at = name;
-                let name = self.cut();
+                let name = self.take();
                 self.blanks();
                 match self.byte(0) {
                     Some(b'=') => name,
@@ -182,7 +182,7 @@ impl<'a> Parser<'a, '_, '_> {
                 Word::Unterminated => break Word::Unterminated,
             }
         };
-        self.cut();
+        self.take();
         let place = SourceLocation {
             file: self.file,
             line,
@@ -205,7 +205,7 @@ impl<'a> Parser<'a, '_, '_> {
         };
         let name = self.name();
         self.at = self.rest.len();
-        let text = self.cut();
+        let text = self.take();
         let subject = text.get(..name).unwrap_or_default();
         let what = "a quote that is opened here is never closed, nothing after this line is read";
         self.warnings.at(place, subject, what, b"");
@@ -214,7 +214,7 @@ impl<'a> Parser<'a, '_, '_> {
 
     /// Reads `NAME=word` with a name of `name` bytes at the current place.
     fn assignment(&mut self, name: usize) -> Word {
-        self.cut();
+        self.take();
         let place = SourceLocation {
             file: self.file,
             line: self.line,
@@ -231,7 +231,7 @@ impl<'a> Parser<'a, '_, '_> {
                 return word;
             }
         }
-        let text = self.cut();
+        let text = self.take();
         let value = text.get(value.0..value.1).unwrap_or_default();
         let name = text.get(..name).unwrap_or_default();
         self.out.push(Assignment { name, value, place });
@@ -448,7 +448,7 @@ impl<'a> Parser<'a, '_, '_> {
     }
 
     /// Splits off what was read so far.
-    fn cut(&mut self) -> &'a [u8] {
+    fn take(&mut self) -> &'a [u8] {
         let rest = mem::take(&mut self.rest);
         let middle = mem::take(&mut self.at).min(rest.len());
         let (done, rest) = rest.split_at_mut_checked(middle).unwrap_or_default();

@@ -15,12 +15,12 @@ impl<'a> Context<'a> {
     /// secret: addresses, names, methods and the like.
     pub(super) fn complain(&mut self, variable: &Variable<'a>, what: &'static str) {
         self.warnings
-            .at(variable.place, variable.name, what, variable.format())
+            .at(variable.place, variable.name, what, variable.printable())
     }
 
     /// The value of a list of addresses or names, up to what cannot be shown.
     pub(super) fn list(&mut self, variable: &Variable<'a>) -> &'a [u8] {
-        let list = variable.format();
+        let list = variable.printable();
         if list.len() < variable.value.len() {
             let what = "has a =, is a quote missing? The rest of it is left out";
             self.remark(variable, what);

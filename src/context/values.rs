@@ -1,7 +1,7 @@
 //! Single values: masks, switches, lists, and the words said about bad ones.
 use core::net::IpAddr;
 
-use crate::base::text::{cut, ip, number};
+use crate::base::text::{ip, number, split_once};
 use crate::plan::Prefix;
 
 /// Length of the network part from `255.255.254.0`, `23` or `/23`.
@@ -28,7 +28,7 @@ pub fn destination(text: &[u8], like: IpAddr) -> Option<Prefix> {
     if text == b"default" {
         return Some(Prefix::everything(like));
     }
-    match cut(text, b'/') {
+    match split_once(text, b'/') {
         Some((address, bits)) => subnet(address, bits),
         None => ip(text).map(Prefix::host),
     }

@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 use super::shell::Assignment;
 use crate::base::arena::Arena;
 use crate::base::sort::sort;
-use crate::base::text::{cut, number, span, words};
+use crate::base::text::{number, span, split_once, words};
 use crate::plan::{LinkName, SourceLocation};
 
 /// What a variable is about.
@@ -215,8 +215,8 @@ impl<'a> Variable<'a> {
     /// What of the value may be shown: nothing from the name before a `=` on.
     /// No value that is shown has a `=`, and where a quote is missing other
     /// variables stand there.
-    pub fn format(&self) -> &'a [u8] {
-        let Some((head, _)) = cut(self.value, b'=') else {
+    pub fn printable(&self) -> &'a [u8] {
+        let Some((head, _)) = split_once(self.value, b'=') else {
             return self.value;
         };
         let name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::{cut, same};
+use crate::base::text::{same, split_once};
 
 /// The largest file of a context that is read, in bytes: a sanity limit.
 /// Servers write some kilobytes.
@@ -587,7 +587,7 @@ impl<'n> Comparison<'n> {
 /// `CONTEXT.SH;1` (ECMA-119, 7.5.1): without version and without the dot that
 /// a name without extension has.
 fn compare_plain(record: &[u8], name: &[u8]) -> Match {
-    let record = cut(record, b';').map_or(record, |(record, _)| record);
+    let record = split_once(record, b';').map_or(record, |(record, _)| record);
     let mut comparison = Comparison::with(name);
     comparison.take(record.strip_suffix(b".").unwrap_or(record));
     comparison.end()

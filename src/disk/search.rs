@@ -9,9 +9,9 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, openat};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
-use super::carrier::{CONTEXT, Carrier, Disk, NO_CONTEXT, OpenFile, open};
 use super::drive::DriveStatus;
 use super::iso9660::{Descriptor, Iso};
+use super::medium::{CONTEXT, Disk, Medium, NO_CONTEXT, OpenFile, open};
 use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::getdents::names;
@@ -132,7 +132,7 @@ fn any<'a>(
     report: &mut Report<'_>,
     options: &Search<'_>,
 ) -> Result<Option<Disk<'a>>, Error> {
-    let mut hunt = Hunt {
+    let mut scan = Scan {
         arena,
         paths: options.paths,
         candidates: arena.vector(),
@@ -144,17 +144,17 @@ fn any<'a>(
         // Asked before the look: what udev finishes in between is seen by the
         // next look.
         let udev_is_busy = options.paths.udev_is_busy();
-        if let Err(reason) = hunt.look(report) {
+        if let Err(reason) = scan.look(report) {
             report.problem(STEP, options.paths.block.to_bytes(), reason);
             break;
         }
-        let found = match &hunt.best {
-            Some((rank, _)) if hunt.cannot_be_beaten(rank) => break,
+        let found = match &scan.best {
+            Some((rank, _)) if scan.cannot_be_beaten(rank) => break,
             best => best.is_some(),
         };
         let pending = if udev_is_busy {
             "udev still has devices to handle"
-        } else if hunt.drive_is_pending() {
+        } else if scan.drive_is_pending() {
             "a drive is still becoming ready"
         } else if options.required && !found {
             "none has appeared"
@@ -169,10 +169,10 @@ fn any<'a>(
             break;
         }
     }
-    match hunt.best {
+    match scan.best {
         Some((_, disk)) => Ok(Some(disk)),
         None => {
-            hunt.say_what_was_missed(report);
+            scan.say_what_was_missed(report);
             if options.required {
                 return Err(Error::new(&"it is required, and there is none"));
             }
@@ -181,7 +181,7 @@ fn any<'a>(
     }
 }
 
-struct Hunt<'a, 's> {
+struct Scan<'a, 's> {
     arena: &'a Arena,
     paths: SystemPaths<'s>,
     /// Every device seen, in their [`order`].
@@ -285,7 +285,7 @@ fn order(name: &[u8]) -> (bool, &[u8]) {
     (!is_optical(name), name)
 }
 
-impl<'a> Hunt<'a, '_> {
+impl<'a> Scan<'a, '_> {
     /// One look at all devices that are not settled.
     fn look(&mut self, report: &mut Report<'_>) -> Result<(), Error> {
         self.list()?;
@@ -421,7 +421,7 @@ impl<'a> Hunt<'a, '_> {
             let disk = Disk {
                 arena: self.arena,
                 source: candidate.path.to_bytes(),
-                carrier: Carrier::Iso(iso),
+                medium: Medium::Iso(iso),
             };
             self.best = Some((key, disk));
         } else if label.is_ours() {

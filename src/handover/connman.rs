@@ -1,5 +1,5 @@
 //! ConnMan (connman.conf(5)).
-use super::denied::{Own, by_dhcp, denied};
+use super::denied::{Own, denied, uses_dhcpv4};
 use super::render::{HEAD, bind_over, fill, links};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
@@ -48,7 +48,7 @@ pub fn render<'a>(
         devices
     );
     bind_over(own.file, own.old, text.finish(), changes);
-    if systemd? && !links(bound).any(|on| by_dhcp(on.link)) {
+    if systemd? && !links(bound).any(|on| uses_dhcpv4(on.link)) {
         // It would wait two minutes for a NIC of ConnMan's.
         const UNIT: &[u8] = b"/run/systemd/system/connman-wait-online.service";
         changes.run_symlink(UNIT, b"/dev/null", b"")?;

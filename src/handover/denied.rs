@@ -13,7 +13,7 @@ use crate::plan::bound::BoundPlan;
 use crate::plan::{Ipv4Method, Ipv6Method, Link};
 
 /// Whether a link gets its addresses by DHCP.
-pub fn by_dhcp(link: &Link) -> bool {
+pub fn uses_dhcpv4(link: &Link) -> bool {
     link.ipv4 == Some(Ipv4Method::Dhcp)
 }
 
@@ -29,7 +29,7 @@ pub fn denied<'a>(
     for on in links(bound) {
         let link = on.link;
         let device = device(arena, on, manager, changes);
-        let by_dhcp = by_dhcp(link);
+        let by_dhcp = uses_dhcpv4(link);
         if let Some(device) = device.filter(|_| !by_dhcp) {
             devices.push(before);
             devices.extend(device);

@@ -29,7 +29,7 @@ pub fn client(plan: &Plan, facts: Option<&NetworkFacts>) -> DhcpClient {
 
 /// Whether networkd, enabled for DHCP alone, is told of this link.
 pub fn is_kept_by_networkd(link: &Link) -> bool {
-    is_handed_over(link) && link.is_by_dhcp()
+    is_handed_over(link) && link.uses_dhcp()
 }
 
 /// What nobody does for good, where no network manager is enabled and networkd

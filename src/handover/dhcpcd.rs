@@ -1,5 +1,5 @@
 //! dhcpcd (dhcpcd.conf(5)).
-use super::denied::{Own, by_dhcp, denied};
+use super::denied::{Own, denied, uses_dhcpv4};
 use super::render::{HEAD, bind_over, fill, links};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
@@ -28,7 +28,7 @@ pub fn render<'a>(
         fill!(&mut top, "nohook resolv.conf\n");
     }
     let mut end = arena.vector();
-    for on in links(bound).filter(|on| by_dhcp(on.link)) {
+    for on in links(bound).filter(|on| uses_dhcpv4(on.link)) {
         if let Some(device) = on.device {
             let metric = on.link.metric.unwrap_or(on.link.router_metric());
             let metric = format(arena, &metric);

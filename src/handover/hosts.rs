@@ -4,7 +4,7 @@
 use super::render::replace;
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::{cut, lines, same, words};
+use crate::base::text::{lines, same, split_once, words};
 use crate::changeset::{Changes, Label, RootAccess};
 use crate::image::config::Hosts;
 use crate::plan::Plan;
@@ -44,7 +44,7 @@ pub fn render<'a>(
         }
         text.extend(b"127.0.1.1 ");
         text.extend(name);
-        if let Some((short, _)) = cut(name, b'.') {
+        if let Some((short, _)) = split_once(name, b'.') {
             text.push(b' ');
             text.extend(short);
         }
@@ -67,6 +67,6 @@ pub fn render<'a>(
 /// Whether a line gives this name to an address.
 fn names(line: &[u8], name: &[u8]) -> bool {
     let line = lines(line).next().unwrap_or_default();
-    let entry = cut(line, b'#').map_or(line, |(entry, _)| entry);
+    let entry = split_once(line, b'#').map_or(line, |(entry, _)| entry);
     words(entry).skip(1).any(|word| same(word, name))
 }

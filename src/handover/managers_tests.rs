@@ -469,7 +469,7 @@ fn netplan_enables_networkd() {
     assert!(!is_told(&[(FIRST, MANAGER)]));
     assert!(!is_told(&[(FIRST, MANAGER), (SECOND, CLOUD)]));
     assert!(is_told(&[(FIRST, MANAGER), (SECOND, NETWORKD)]));
-    // A file of the same name hides those of weaker folders.
+    // A file of the same name hides those of weaker directories.
     assert!(!is_told(&[
         (FIRST, MANAGER),
         ("lib/netplan/01-netcfg.yaml", NETWORKD)
@@ -709,7 +709,7 @@ fn nobody_waits_for_a_connman_that_has_no_nic() {
     };
     assert!(!waits(root_with("connman.service"), Ipv4Method::Static));
     assert!(waits(root_with("connman.service"), Ipv4Method::Dhcp));
-    // Without systemd that folder would say that systemd runs (sd_booted(3)).
+    // Without systemd that directory would say that systemd runs (sd_booted(3)).
     let other_init = root_with_script("etc/rc2.d/S01connman", "connman");
     assert!(waits(other_init, Ipv4Method::Static));
 }

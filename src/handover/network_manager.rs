@@ -13,7 +13,7 @@ use crate::image::ResolvedPath;
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix, Route};
 
-const FOLDER: &[u8] = b"/run/NetworkManager/system-connections/";
+const PREFIX: &[u8] = b"/run/NetworkManager/system-connections/";
 
 /// Its configuration for this boot: after /usr/lib, before /etc, where who sets
 /// "enabled" wins (NetworkManager.conf(5)).
@@ -50,7 +50,7 @@ pub fn render<'a>(
             continue;
         };
         let id = format(arena, &Id(link.name));
-        let path = arena.concat(&[FOLDER, id, b".nmconnection"]);
+        let path = arena.concat(&[PREFIX, id, b".nmconnection"]);
         let uuid = uuid(arena, link);
         let mut text = arena.vector();
         write(&mut text, arena, plan, link, matched_by, uuid);

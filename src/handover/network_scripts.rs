@@ -6,10 +6,10 @@
 //! namespace, on a NIC that was set up and on an empty one. With DHCP it adds no
 //! IPv4 address of ours (ifup-eth).
 use super::render::{bind_over, fill, ip_route, is_v4, links};
-use super::sysconfig::{Folder, LinkFiles};
+use super::sysconfig::{LinkFiles, SysconfigDirectory};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::{cut, format, lines, same, unquoted};
+use crate::base::text::{format, lines, same, split_once, unquoted};
 use crate::changeset::{Changes, RootAccess};
 use crate::image::config::ConfigDirectory;
 use crate::plan::bound::BoundPlan;
@@ -30,13 +30,13 @@ pub fn render<'a>(
     let Some(directory) = directory? else {
         return Ok(());
     };
-    let folder = Folder {
+    let ours = SysconfigDirectory {
         manager: b"network-scripts",
         path: b"/etc/sysconfig/network-scripts/",
         directory,
         access,
     };
-    folder.each_link(arena, bound, changes, write);
+    ours.each_link(arena, bound, changes, write);
     for (name, file) in directory.files() {
         let device = name.strip_prefix(b"ifcfg-").unwrap_or_default();
         if device.is_empty() || names_ours(b"DEVICE", device, bound, arena) {
@@ -52,7 +52,7 @@ pub fn render<'a>(
             continue;
         };
         if lines(old.content).any(|line| {
-            let (key, value) = cut(line, b'=').unwrap_or_default();
+            let (key, value) = split_once(line, b'=').unwrap_or_default();
             let value = unquoted(value).next().unwrap_or_default();
             names_ours(key.trim_ascii(), value, bound, arena)
         }) {

@@ -14,7 +14,7 @@ use crate::image::networkd::ENABLED_FOR_THIS_BOOT;
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Ipv4Method, Ipv6Method, Prefix, Route};
 
-const FOLDER: &[u8] = b"/run/systemd/network/05-";
+const PREFIX: &[u8] = b"/run/systemd/network/05-";
 
 /// A file for each link, for everybody to read: networkd is not root.
 pub fn render<'a>(
@@ -47,7 +47,7 @@ pub fn render_for_dhcp<'a>(
         for_dhcp: true,
         is_shared: false,
     };
-    for on in links(bound).filter(|on| on.link.is_by_dhcp()) {
+    for on in links(bound).filter(|on| on.link.uses_dhcp()) {
         write_file(arena, on, setting, changes)?;
     }
     let mut text = arena.vector();
@@ -77,7 +77,7 @@ fn write_file<'a>(
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     let id = format(arena, &Id(on.link.name));
-    let path = arena.concat(&[FOLDER, id, b".network"]);
+    let path = arena.concat(&[PREFIX, id, b".network"]);
     let mut text = arena.vector();
     write(&mut text, arena, *on, setting);
     changes.run_file(path, text.finish())

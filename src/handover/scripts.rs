@@ -2,13 +2,13 @@
 //! nothing of it. A unit starts one shell file of ours, which runs them one after
 //! the other, as OpenNebula's guest package does (one-apps: one-context.service,
 //! net-97-start-script, net-98-execute-scripts): at each boot, after
-//! multi-user.target and once the network is up, in a folder where the files of
+//! multi-user.target and once the network is up, in a directory where the files of
 //! the disk are, with the context's variables; one that fails does not stop the
 //! next.
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Text, words};
-use crate::changeset::{Access, Changes, File, Folder};
+use crate::changeset::{Access, Changes, DirectoryPolicy, File};
 use crate::image::ResolvedPath;
 use crate::plan::Scripts;
 
@@ -32,7 +32,7 @@ ExecStart=/bin/sh /run/onecontext/scripts/run
 ";
 
 /// The shell file, up to its list of scripts. /run may be mounted noexec, and
-/// keeps that from the initramfs on: the folder is mounted on itself. The network
+/// keeps that from the initramfs on: the directory is mounted on itself. The network
 /// is waited for here, and not by a Wants= of the unit: in the transaction of the
 /// boot that would make others wait, too. Each script has a shell of its own, whose
 /// variables are no matter of this one; without `#!` it is read by it.
@@ -85,12 +85,12 @@ pub fn render<'a>(
         return Ok(());
     }
     let environment = environment(arena, scripts, changes);
-    let mut write = |folder: &[u8], name: &[u8], mode, content| {
-        let path = arena.concat(&[b"/run/onecontext/scripts/", folder, name]);
+    let mut write = |below: &[u8], name: &[u8], mode, content| {
+        let path = arena.concat(&[b"/run/onecontext/scripts/", below, name]);
         let file = File {
             content,
             access: Access::ours(mode),
-            folder: Folder::Kept(Access::ours(0o700)),
+            directory: DirectoryPolicy::Enforce(Access::ours(0o700)),
         };
         changes.file(ResolvedPath::new(arena, path)?, file);
         Ok::<(), Error>(())
@@ -102,8 +102,8 @@ pub fn render<'a>(
     }
     for script in scripts.list {
         if let Some(content) = script.content {
-            let folder: &[u8] = if script.on_disk { b"disk/" } else { b"" };
-            write(folder, script.name, 0o700, arena.copy(content))?;
+            let below: &[u8] = if script.on_disk { b"disk/" } else { b"" };
+            write(below, script.name, 0o700, arena.copy(content))?;
         }
     }
     if !systemd? {
@@ -117,7 +117,7 @@ pub fn render<'a>(
     changes.run_symlink(WANTS, UNIT, done)
 }
 
-/// The shell file: a line for each script, with the folder that it is in.
+/// The shell file: a line for each script, with the directory that it is in.
 fn run<'a>(arena: &'a Arena, scripts: &Scripts) -> &'a [u8] {
     let mut text = arena.vector();
     text.extend(RUN);
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(changes.remarks().len(), 1);
     }
 
-    /// The shell file at work, in another folder: order, working directory, what
+    /// The shell file at work, in another directory: order, working directory, what
     /// fails, and what has no `#!`.
     #[test]
     fn scripts_run_one_after_the_other() {

@@ -10,7 +10,7 @@ use crate::plan::bound::BoundPlan;
 use crate::plan::{Link, Prefix};
 
 /// Where the files of a manager are.
-pub struct Folder<'p, 'a> {
+pub struct SysconfigDirectory<'p, 'a> {
     /// Its name in messages.
     pub manager: &'static [u8],
     /// The directory's path, with a slash at its end.
@@ -21,7 +21,7 @@ pub struct Folder<'p, 'a> {
     pub access: RootAccess,
 }
 
-impl<'a> Folder<'_, 'a> {
+impl<'a> SysconfigDirectory<'_, 'a> {
     /// Calls `write` for each link that has a device.
     pub fn each_link(
         &self,
@@ -38,7 +38,7 @@ impl<'a> Folder<'_, 'a> {
                     device,
                     has_name_servers,
                     text: arena.vector(),
-                    folder: self,
+                    sysconfig: self,
                     changes,
                 };
                 write(&mut files, on.link);
@@ -57,7 +57,7 @@ pub struct LinkFiles<'p, 'a> {
     pub has_name_servers: bool,
     /// What the file has so far.
     pub text: Text<'a>,
-    folder: &'p Folder<'p, 'a>,
+    sysconfig: &'p SysconfigDirectory<'p, 'a>,
     changes: &'p mut Changes<'a>,
 }
 
@@ -97,16 +97,16 @@ impl LinkFiles<'_, '_> {
     /// Ends a file; its name is this prefix and the device's. An empty one only
     /// replaces another.
     pub fn end(&mut self, prefix: &[u8]) {
-        let folder = self.folder;
+        let sysconfig = self.sysconfig;
         let name = self.arena.concat(&[prefix, self.device]);
         let text = self.arena.concat(&[HEAD.as_bytes(), &self.text]);
-        let file = folder.directory.file(self.arena, name);
+        let file = sysconfig.directory.file(self.arena, name);
         let rendered = file.and_then(|file| match file.content {
             None if self.text.is_empty() => Ok(()),
-            _ => replace(file, text, Label::Neighbour, folder.access, self.changes),
+            _ => replace(file, text, Label::Neighbour, sysconfig.access, self.changes),
         });
         if let Err(error) = rendered {
-            let path = self.arena.concat(&[folder.path, name]);
+            let path = self.arena.concat(&[sysconfig.path, name]);
             self.changes.problem("hand over", path, error);
         }
         self.text.clear();

@@ -35,7 +35,7 @@ fn suse() -> Fixture {
     fixture
 }
 
-/// The files of a folder, each as `-- NAME` and its text.
+/// The files of a directory, each as `-- NAME` and its text.
 fn files(fixture: &Fixture, folder: &str) -> String {
     let mut names: Vec<_> = std::fs::read_dir(fixture.host(folder))
         .unwrap()

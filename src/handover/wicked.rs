@@ -4,7 +4,7 @@
 //!
 //! Not booted: its source was read.
 use super::render::fill;
-use super::sysconfig::{Folder, LinkFiles};
+use super::sysconfig::{LinkFiles, SysconfigDirectory};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, format};
@@ -23,13 +23,13 @@ pub fn render<'a>(
 ) -> Result<(), Error> {
     // On SUSE network.service is another name of wicked or NetworkManager.
     if let Some(directory) = directory? {
-        let folder = Folder {
+        let ours = SysconfigDirectory {
             manager: b"wicked",
             path: b"/etc/sysconfig/network/",
             directory,
             access,
         };
-        folder.each_link(arena, bound, changes, write);
+        ours.each_link(arena, bound, changes, write);
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! What the root starts without systemd's units: scripts of `/etc/init.d`, by
-//! links in the folders of sysvinit's runlevels (update-rc.d(8), chkconfig(8))
+//! links in the directories of sysvinit's runlevels (update-rc.d(8), chkconfig(8))
 //! or OpenRC's (rc-update(8)). systemd starts such scripts, too, where no unit
 //! has their name (systemd-sysv-generator(8)).
 use super::Root;

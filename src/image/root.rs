@@ -17,7 +17,7 @@ use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::getdents;
 use crate::base::sort::sort;
-use crate::base::text::{base_name, c_str, cut, split};
+use crate::base::text::{base_name, c_str, split, split_once};
 
 /// A file larger than this many bytes is none that we should read.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -141,19 +141,19 @@ impl<'a> ResolvedPath<'a> {
     /// since only there it can take its place in one step. Always the same
     /// name, so that what a power cut left is found again.
     pub fn temporary(self, arena: &'a Arena) -> Result<Self, Error> {
-        let (above, name) = self.cut();
+        let (above, name) = self.split_file_name();
         Ok(Self(c_str(arena, &[above, b"/.", name, b".onecontext"])?))
     }
 
     /// The directory that it is in; that of `/` is `/`.
     pub fn parent(self, arena: &'a Arena) -> Result<Self, Error> {
-        let above = self.cut().0;
+        let above = self.split_file_name().0;
         let above = if above.is_empty() { b"/" } else { above };
         Ok(Self(c_str(arena, &[above])?))
     }
 
     /// What stands before and after the last slash.
-    pub fn cut(self) -> (&'a [u8], &'a [u8]) {
+    pub fn split_file_name(self) -> (&'a [u8], &'a [u8]) {
         base_name(self.path())
     }
 }
@@ -311,7 +311,7 @@ impl<'a> Root<'a> {
         let mut rest: &[u8] = self.arena.concat(&[path, b"/"]);
         let mut links = 0;
         let mut trusted = true;
-        while let Some((name, tail)) = cut(rest, b'/') {
+        while let Some((name, tail)) = split_once(rest, b'/') {
             rest = tail;
             let before = done.len();
             if name == b".." {
@@ -383,7 +383,7 @@ impl<'a> Root<'a> {
         Ok((base.as_fd(), if rest.is_empty() { c"." } else { rest }))
     }
 
-    /// Opens a resolved; a symbolic link in it, also as the last part, is ELOOP.
+    /// Opens a resolved path; a symbolic link in it, also as the last part, is ELOOP.
     pub fn open_resolved(&self, resolved: ResolvedPath, flags: OFlags) -> io::Result<OwnedFd> {
         let (base, path) = self.place(resolved.0)?;
         let flags = flags | OFlags::CLOEXEC;
@@ -407,7 +407,7 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// What is at a resolved.
+    /// What is at a resolved path.
     pub fn stat(&self, resolved: ResolvedPath) -> io::Result<Stat> {
         let opened = self.open_resolved(resolved, OFlags::PATH)?;
         retry_on_intr(|| fstat(&opened))
@@ -438,7 +438,7 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// Reads a regular file at a resolved, whole.
+    /// Reads a regular file at a resolved path, whole.
     pub fn read_resolved(&self, resolved: ResolvedPath) -> Result<&'a FileContent<'a>, Error> {
         self.read_resolved_at_most(resolved, LARGEST_FILE)
     }
@@ -584,8 +584,8 @@ impl<'a> Root<'a> {
         Ok(names.finish())
     }
 
-    /// The files with this ending in several folders, all `below` one of
-    /// `tops`, by name; of one name that of the first folder alone.
+    /// The files with this ending in several directories, all `below` one of
+    /// `tops`, by name; of one name that of the first directory alone.
     pub fn merged(
         &self,
         tops: &[&[u8]],
@@ -594,11 +594,11 @@ impl<'a> Root<'a> {
     ) -> Result<&'a [&'a [u8]], Error> {
         let mut paths = self.arena.vector::<&'a [u8]>();
         for top in tops {
-            let folder = self.arena.concat(&[top, below]);
-            for name in self.list(folder)? {
+            let directory = self.arena.concat(&[top, below]);
+            for name in self.list(directory)? {
                 let is_new = |path: &&[u8]| base_name(path).1 != *name;
                 if name.ends_with(ending) && paths.iter().all(is_new) {
-                    paths.push(self.arena.concat(&[folder, b"/", name]));
+                    paths.push(self.arena.concat(&[directory, b"/", name]));
                 }
             }
         }

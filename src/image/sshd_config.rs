@@ -121,7 +121,7 @@ impl<'a> Config<'a> {
     pub fn looks_at(&self, name: &[u8]) -> bool {
         self.key_files()
             .filter_map(|pattern| pattern.strip_suffix(name))
-            .any(|folder| folder.ends_with(b".ssh/"))
+            .any(|directory| directory.ends_with(b".ssh/"))
     }
 }
 
@@ -200,19 +200,19 @@ impl<'a> ConfigReader<'_, 'a> {
             b"/etc/ssh/"
         };
         let path: &[u8] = arena.concat(&[base, pattern]);
-        let (folder, name) = base_name(path);
+        let (directory, name) = base_name(path);
         if !name.iter().any(|byte| matches!(byte, b'*' | b'?')) {
             self.file(path);
             return;
         }
-        let entries = match self.root.list(folder) {
+        let entries = match self.root.list(directory) {
             Ok(entries) => entries,
             Err(reason) => return self.problem(path, reason),
         };
         for entry in entries {
             // glob(3) leaves hidden files out.
             if fits(name, entry) && entry.starts_with(b".") == name.starts_with(b".") {
-                self.file(arena.concat(&[folder, b"/", entry]));
+                self.file(arena.concat(&[directory, b"/", entry]));
             }
         }
     }
@@ -350,7 +350,7 @@ mod tests {
             problem.as_deref(),
             Some("/etc/ssh/a.d/b: not a regular file")
         );
-        // A folder that cannot be looked up: a name is longer than it may be.
+        // A directory that cannot be looked up: a name is longer than it may be.
         fixture.link("etc/ssh/long", &"x".repeat(300));
         for pattern in ["long/*.conf", "long/a"] {
             fixture.file("etc/ssh/sshd_config", format!("Include {pattern}\n"));

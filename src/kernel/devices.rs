@@ -7,7 +7,7 @@ use ufmt::uwrite;
 use super::wire::Device;
 use crate::base::arena::{Arena, Set, Vector};
 use crate::base::sort::sort;
-use crate::base::text::{Mac, c_str, cut, split};
+use crate::base::text::{Mac, c_str, split, split_once};
 use crate::plan::{Link, LinkName};
 
 /// What became of one link of the plan.
@@ -213,7 +213,7 @@ fn read_addresses<'a>(
             names.push((part, position));
             // `0000:01:01.0` is also `01:01.0`, and `0000:101:01.0` is not.
             let mut rest = part;
-            while let Some((_, address)) = cut(rest, b':') {
+            while let Some((_, address)) = split_once(rest, b':') {
                 names.push((address, position));
                 rest = address;
             }

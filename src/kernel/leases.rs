@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 use ufmt::uwrite;
 
-use super::dhcp::{self, Asker, Failure};
+use super::dhcp::{self, DhcpLink, Failure};
 use super::{Applied, Kernel, MatchedLink};
 use crate::base::error::Error;
 use crate::base::log::Level;
@@ -22,7 +22,7 @@ impl<'a> Kernel<'a, '_> {
     /// Asks for the addresses that come by DHCP, and gives the kernel what the
     /// leases bring.
     pub(super) fn ask_for_leases(&mut self, applied: &mut [Applied<'a>], hostname: &[u8]) {
-        let mut askers = self.arena.vector();
+        let mut by_dhcp = self.arena.vector();
         let mut links = self.arena.vector();
         let mut names = self.report.line();
         for (position, one) in applied.iter().enumerate() {
@@ -34,7 +34,7 @@ impl<'a> Kernel<'a, '_> {
                 self.no_lease(on, &"it has no MAC");
                 continue;
             };
-            askers.push(Asker {
+            by_dhcp.push(DhcpLink {
                 index: on.device.index,
                 mac,
                 metric: on.link.dhcp_metric(),
@@ -42,14 +42,14 @@ impl<'a> Kernel<'a, '_> {
             links.push((position, on));
             uwrite!(names, " {}", on);
         }
-        if askers.is_empty() {
+        if by_dhcp.is_empty() {
             return;
         }
         self.report
             .begin("ask for addresses by DHCP:", names.trim_ascii());
         let arena = self.arena;
-        let asked = dhcp::ask(arena, &askers, hostname, &mut |asker, answer| {
-            let Some((position, on)) = links.get(asker) else {
+        let asked = dhcp::ask(arena, &by_dhcp, hostname, &mut |number, answer| {
+            let Some((position, on)) = links.get(number) else {
                 return;
             };
             match answer {

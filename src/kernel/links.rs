@@ -20,7 +20,7 @@ impl<'a> Kernel<'a, '_> {
             self.say_no_dhcpv6(on);
         }
         let on = self.release(on);
-        let needed = link.is_by_router() && self.machine.hears_routers(link)
+        let needed = link.uses_router_advertisements() && self.machine.hears_routers(link)
             || self.machine.asks(link)
             || !link.addresses.is_empty()
             || !link.routes.is_empty();
@@ -63,7 +63,7 @@ impl<'a> Kernel<'a, '_> {
         let Some(early) = early.find(|early| early.name == device.name) else {
             return on;
         };
-        let hears_routers = link.is_by_router() && self.machine.hears_routers(link);
+        let hears_routers = link.uses_router_advertisements() && self.machine.hears_routers(link);
         let mut now = self.arena.vector();
         early::describe(link, None, hears_routers, &mut now);
         match self.take_back(early, device, &now) {

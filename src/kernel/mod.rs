@@ -76,7 +76,7 @@ impl<'a> Machine<'a> {
 
     /// Whether the kernel is to hear what routers advertise on this link.
     fn hears_routers(&self, link: &Link) -> bool {
-        let by_networkd = self.dhcp == DhcpClient::Networkd && link.is_by_dhcp();
+        let by_networkd = self.dhcp == DhcpClient::Networkd && link.uses_dhcp();
         !self.routers_managed && !by_networkd
     }
 }

@@ -11,7 +11,7 @@ use ufmt::uwrite;
 use crate::base::arena::{Arena, Set, Vector};
 use crate::base::error::Error;
 use crate::base::text::{Escaped, Text};
-use crate::changeset::{Access, Action, Change, Changes, File, Folder, Label, RootAccess};
+use crate::changeset::{Access, Action, Change, Changes, DirectoryPolicy, File, Label, RootAccess};
 use crate::image::key_file::{Home, KeyFile, LARGEST, NO_HOME, SHARED_HOME, TOO_LARGE};
 use crate::image::logins::{Account, LoginFacts};
 use crate::image::passwd::User;
@@ -113,7 +113,7 @@ pub fn decide_early<'a>(
 
 /// How the keys of a user reach sshd.
 #[derive(Clone, Copy)]
-enum Way {
+enum Placement {
     /// The file is replaced.
     Replace,
     /// A copy in /run is mounted over the file.
@@ -211,7 +211,7 @@ impl<'d, 'a> Logins<'d, 'a> {
                  takes it, but chown it to the user in the image",
             );
         }
-        self.bring(user, file, &existing, keys, changes)
+        self.update_block(user, file, &existing, keys, changes)
     }
 
     /// Who had keys of an earlier context loses them with it.
@@ -255,22 +255,26 @@ impl<'d, 'a> Logins<'d, 'a> {
         match content {
             Some(content) if authorized_keys::is_marked(content.content) => {
                 let existing = Existing::trusted(&account.user, file)?;
-                self.bring(&account.user, file, &existing, &[], changes)
+                self.update_block(&account.user, file, &existing, &[], changes)
             }
-            _ if directory.is_some() => self.sweep(file.path, changes),
+            _ if directory.is_some() => self.remove_leftover(file.path, changes),
             _ => Ok(()),
         }
     }
 
-    fn sweep(&self, resolved: ResolvedPath<'a>, changes: &mut Changes<'a>) -> Result<(), Error> {
+    fn remove_leftover(
+        &self,
+        resolved: ResolvedPath<'a>,
+        changes: &mut Changes<'a>,
+    ) -> Result<(), Error> {
         match self.access {
-            RootAccess::Writable => changes.sweep(resolved),
+            RootAccess::Writable => changes.remove_leftover(resolved),
             _ => Ok(()),
         }
     }
 
     /// Brings the block of one file up to date.
-    fn bring(
+    fn update_block(
         &mut self,
         user: &User<'a>,
         file: &KeyFile<'a>,
@@ -293,36 +297,36 @@ impl<'d, 'a> Logins<'d, 'a> {
             return Err(TOO_LARGE);
         }
         let new = new_file(user, file, existing, merged.content);
-        let done = said(arena, user, keys.len(), path.path());
+        let done = done_line(arena, user, keys.len(), path.path());
         if is_done(existing, &new) {
             if !keys.is_empty() {
                 changes.note(&[done]);
             }
-            return self.sweep(path, changes);
+            return self.remove_leftover(path, changes);
         }
-        match self.way(file, existing, changes)? {
-            Way::Replace => changes.push(Change {
+        match self.placement(file, existing, changes)? {
+            Placement::Replace => changes.push(Change {
                 path,
                 action: Action::File(new),
                 done,
             }),
-            Way::BindOver => changes.push(Change {
+            Placement::BindOver => changes.push(Change {
                 path,
                 action: Action::BindOver(new),
                 done,
             }),
-            Way::Run => {
+            Placement::Run => {
                 let in_run = arena.concat(&[KEYS_IN_RUN, user.name]);
-                let done = said(arena, user, keys.len(), in_run);
-                let folder = Folder::Made(Access::FOLDER);
+                let done = done_line(arena, user, keys.len(), in_run);
+                let directory = DirectoryPolicy::CreateOnly(Access::DIRECTORY);
                 changes.push(Change {
                     path: ResolvedPath::new(arena, in_run)?,
-                    action: Action::File(File { folder, ..new }),
+                    action: Action::File(File { directory, ..new }),
                     done,
                 });
                 self.keys_in_run = true;
             }
-            Way::Tmpfiles => {
+            Placement::Tmpfiles => {
                 if existing.is_root_s(user) {
                     return Err(Error::new(
                         &"its .ssh belongs to root: chown it to the user in the image",
@@ -344,7 +348,7 @@ impl<'d, 'a> Logins<'d, 'a> {
                 self.tmpfiles(user, file, kind, suffix, merged.content)?;
                 changes.note(&[done, b", by systemd-tmpfiles"]);
             }
-            Way::Impossible(why) => return Err(why),
+            Placement::Impossible(why) => return Err(why),
         }
         Ok(())
     }
@@ -366,33 +370,33 @@ impl<'d, 'a> Logins<'d, 'a> {
         tmpfiles::keys(&mut self.lines, &owner, makes_home, kind, &path, content)
     }
 
-    fn way(
+    fn placement(
         &self,
         file: &KeyFile<'a>,
         existing: &Existing,
         changes: &Changes<'a>,
-    ) -> Result<Way, Error> {
+    ) -> Result<Placement, Error> {
         let is_present = file.home.is_present();
         let access = changes.access_to(file.path, self.access);
         let may_be_written_later = access != RootAccess::ReadOnly;
         // Whether the root can be written says nothing of another file system.
-        let is_elsewhere = matches!(file.home, Home::MountedLater);
+        let refuse_in_initramfs = matches!(file.home, Home::MountedLater);
         let way = if file.path.in_run() || access == RootAccess::Writable && is_present {
-            Way::Replace
-        } else if (may_be_written_later || is_elsewhere) && self.facts.systemd? {
+            Placement::Replace
+        } else if (may_be_written_later || refuse_in_initramfs) && self.facts.systemd? {
             // A mount over the file would make later renames over it fail.
-            Way::Tmpfiles
+            Placement::Tmpfiles
         } else if existing.file.is_some() {
-            Way::BindOver
+            Placement::BindOver
         } else if may_be_written_later {
-            Way::Impossible(Error::new(match is_present {
+            Placement::Impossible(Error::new(match is_present {
                 true => &"the root is not to be written now, and its init takes nothing from /run",
                 false => &"its home is not there yet, and this init takes nothing from /run",
             }))
         } else if self.sshd.is_some_and(Sshd::is_openssh) {
-            Way::Run
+            Placement::Run
         } else {
-            Way::Impossible(Error::new(
+            Placement::Impossible(Error::new(
                 &"it cannot be written, and there is no authorized_keys to mount over: \
                   make an empty one in the image",
             ))
@@ -402,7 +406,7 @@ impl<'d, 'a> Logins<'d, 'a> {
 }
 
 /// `alice: 2 keys in /home/alice/.ssh/authorized_keys`
-fn said<'a>(arena: &'a Arena, user: &User, count: usize, path: &[u8]) -> &'a [u8] {
+fn done_line<'a>(arena: &'a Arena, user: &User, count: usize, path: &[u8]) -> &'a [u8] {
     let mut line = arena.vector();
     let unit = if count == 1 { "key" } else { "keys" };
     uwrite!(
@@ -432,14 +436,14 @@ fn new_file<'a>(user: &User, file: &KeyFile, existing: &Existing, content: &'a [
     };
     // A link of root's own leads to some other directory.
     let is_usual = file.path.path().ends_with(b"/.ssh/authorized_keys");
-    let folder = match is_usual && !existing.in_directory_of_root(user) {
-        true => Folder::Kept(access(0o700)),
-        false => Folder::Made(access(0o700)),
+    let directory = match is_usual && !existing.in_directory_of_root(user) {
+        true => DirectoryPolicy::Enforce(access(0o700)),
+        false => DirectoryPolicy::CreateOnly(access(0o700)),
     };
     File {
         content,
         access: own,
-        folder,
+        directory,
     }
 }
 
@@ -454,9 +458,11 @@ fn is_done(existing: &Existing, new: &File) -> bool {
     };
     found.content == new.content
         && new.access.is(found.mode, found.uid, found.gid)
-        && match new.folder {
-            Folder::Made(_) => true,
-            Folder::Kept(access) => access.is(directory.mode, directory.uid, directory.gid),
+        && match new.directory {
+            DirectoryPolicy::CreateOnly(_) => true,
+            DirectoryPolicy::Enforce(access) => {
+                access.is(directory.mode, directory.uid, directory.gid)
+            }
         }
 }
 

@@ -61,12 +61,12 @@ pub fn keys(
         ));
     }
     let [file, _] = path;
-    let folder = base_name(file).0;
-    if let Some(home) = folder.strip_suffix(b"/.ssh") {
+    let directory = base_name(file).0;
+    if let Some(home) = directory.strip_suffix(b"/.ssh") {
         if makes_home {
             line(out, "d", &[home], None, owner, None);
         }
-        line(out, "d", &[folder], Some(0o700), owner, None);
+        line(out, "d", &[directory], Some(0o700), owner, None);
     }
     let start = out.len();
     line(out, kind, path, Some(0o600), owner, Some(content));

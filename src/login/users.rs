@@ -11,7 +11,7 @@ use super::ownership::Existing;
 use super::tmpfiles;
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::{Text, cut, format, lines, split};
+use crate::base::text::{Text, format, lines, split, split_once};
 use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
 use crate::image::ResolvedPath;
 use crate::image::key_file::{Home, SHARED_HOME};
@@ -404,7 +404,7 @@ impl<'a> Task<'_, 'a> {
 /// Appends a text with what its marks stand for. None of it has a quote.
 fn fill(out: &mut Text, template: &[u8], user: &User, options: &[u8]) {
     let mut rest = template;
-    while let Some((before, [mark, after @ ..])) = cut(rest, b'@') {
+    while let Some((before, [mark, after @ ..])) = split_once(rest, b'@') {
         out.extend(before);
         out.extend(match mark {
             b'N' => user.name,

@@ -33,7 +33,9 @@ impl BoundLink<'_> {
     /// Whether the kernel can reach anybody on it, or hears of a router.
     pub fn is_set_up(&self) -> bool {
         self.index.is_some()
-            && (self.link.is_by_router() || self.lease.is_some() || !self.link.addresses.is_empty())
+            && (self.link.uses_router_advertisements()
+                || self.lease.is_some()
+                || !self.link.addresses.is_empty())
     }
 }
 

@@ -8,7 +8,7 @@ use ufmt::uwrite;
 use super::bound::{BoundPlan, Lease};
 use super::{Link, Prefix};
 use crate::base::arena::Arena;
-use crate::base::text::{Text, cut, ip, lines, number};
+use crate::base::text::{Text, ip, lines, number, split_once};
 
 /// Where it is, in the initramfs and in the booted system.
 pub const PATH: &[u8] = b"/run/onecontext/early";
@@ -41,7 +41,12 @@ pub fn write(bound: &BoundPlan, text: &mut Text) {
         if let Some(name) = on.device {
             text.extend(name);
             text.push(b'\n');
-            describe(on.link, on.lease, on.link.is_by_router(), text);
+            describe(
+                on.link,
+                on.lease,
+                on.link.uses_router_advertisements(),
+                text,
+            );
         }
     }
 }
@@ -85,7 +90,7 @@ pub fn read<'a>(arena: &'a Arena, text: &'a [u8]) -> &'a [EarlyDevice<'a>] {
 
 /// The address of a line of [`describe`], if it has one.
 pub fn address(line: &[u8]) -> Option<Prefix> {
-    let (address, length) = cut(line.strip_prefix(b"address ")?, b'/')?;
+    let (address, length) = split_once(line.strip_prefix(b"address ")?, b'/')?;
     let (address, length) = (ip(address)?, number(length)?.try_into().ok()?);
     (length <= Prefix::host(address).length).then_some(Prefix { address, length })
 }

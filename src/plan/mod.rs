@@ -193,12 +193,12 @@ impl Link<'_> {
     }
 
     /// Whether its IPv6 configuration comes from routers.
-    pub fn is_by_router(&self) -> bool {
+    pub fn uses_router_advertisements(&self) -> bool {
         matches!(self.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
     }
 
     /// Whether an address of it comes by DHCP.
-    pub fn is_by_dhcp(&self) -> bool {
+    pub fn uses_dhcp(&self) -> bool {
         self.ipv4 == Some(Ipv4Method::Dhcp) || self.ipv6 == Some(Ipv6Method::Dhcp)
     }
 }

@@ -24,8 +24,8 @@ pub use hex::hex_digit;
 use hex::hex2;
 pub use moment::Moment;
 pub use parts::{
-    Split, Words, base_name, cut, find, lines, list, number, position, same, span, split, unquoted,
-    words,
+    Split, Words, base_name, find, lines, list, number, position, same, span, split, split_once,
+    unquoted, words,
 };
 
 /// A growing text.

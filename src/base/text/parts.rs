@@ -81,7 +81,7 @@ pub fn position(text: &[u8], part: &[u8]) -> Option<usize> {
 }
 
 /// What stands before and after the first byte `at`.
-pub fn cut(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+pub fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     let position = text.iter().position(|byte| *byte == at)?;
     Some((text.get(..position)?, text.get(position + 1..)?))
 }
@@ -152,8 +152,8 @@ mod tests {
             assert!(split(text, |byte| byte == b',').eq(text.split(|byte| *byte == b',')));
         }
         assert!(list(b" a, b\n\tc,").eq([b"a", b"b", b"c"]));
-        assert_eq!(cut(b"a=b=c", b'='), Some((&b"a"[..], &b"b=c"[..])));
-        assert_eq!(cut(b"a", b'='), None);
+        assert_eq!(split_once(b"a=b=c", b'='), Some((&b"a"[..], &b"b=c"[..])));
+        assert_eq!(split_once(b"a", b'='), None);
         assert_eq!(base_name(b"/a/b"), (&b"/a"[..], &b"b"[..]));
         assert_eq!(base_name(b"a"), (&b""[..], &b"a"[..]));
         assert_eq!(

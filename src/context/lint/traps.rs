@@ -141,7 +141,7 @@ fn name_servers<'a>(context: &mut Context<'a>, links: &[Link<'a>], all: &'a [Var
         if variable.field != b"DNS" || !variable.is_own() {
             continue;
         }
-        let unreached = list(variable.format()).find(|word| {
+        let unreached = list(variable.printable()).find(|word| {
             ip(word).is_some_and(|server| {
                 let led = if server.is_ipv4() { v4_led } else { v6_led };
                 let here = server.is_loopback() || is_link_local(server);

@@ -7,7 +7,7 @@ use super::nic::Nic;
 use crate::base::arena::Vector;
 use ufmt::uwrite;
 
-use crate::base::text::{cut, number, position, span, words};
+use crate::base::text::{number, position, span, split_once, words};
 use crate::context::state::Context;
 use crate::context::variables::Variable;
 use crate::plan::{Dialect, LinkName};
@@ -123,7 +123,7 @@ fn is_known(variable: &Variable) -> bool {
 #[inline(never)]
 fn listed(list: &'static str, word: &[u8], edits: usize) -> Option<&'static [u8]> {
     let mut entries =
-        words(list.as_bytes()).map(|entry| cut(entry, b'=').unwrap_or((entry, entry)));
+        words(list.as_bytes()).map(|entry| split_once(entry, b'=').unwrap_or((entry, entry)));
     let (_, meant) = entries.find(|(known, _)| within(word, known, edits))?;
     Some(meant)
 }

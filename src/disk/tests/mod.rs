@@ -1,6 +1,6 @@
 //! Tests of the module. Images are made by the tools that servers use.
-mod carriers;
 mod images;
+mod media;
 mod search;
 
 use std::ffi::CString;

@@ -281,7 +281,7 @@ fn a_foreign_disk_is_silently_none() {
             .look()
             .is_none(&[]);
     }
-    // A file of that name in a folder, and a folder of that name.
+    // A file of that name in a directory, and a directory of that name.
     for file in ["folder/context.sh", "context.sh/file"] {
         let image = Image::new(&["-R"]).file(file, "A=1\n");
         let image = image!(image.build());

@@ -139,7 +139,7 @@ mod tests {
         fixture.file("etc/systemd/system-preset/10-ours.preset", "disable a*\n");
         assert!(!ask(&fixture, "a.service", UNIT));
         assert!(ask(&fixture, "b.service", UNIT));
-        // Of one name that of the strongest folder.
+        // Of one name that of the strongest directory.
         fixture.file("etc/systemd/system-preset/90-systemd.preset", "");
         assert!(!ask(&fixture, "b.service", UNIT));
     }

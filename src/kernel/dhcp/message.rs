@@ -23,24 +23,24 @@ const ETHERNET: u8 = 1;
 
 /// Options (RFC 2132; 119: RFC 3397; 121: RFC 3442).
 mod option {
-    pub const MASK: u8 = 1;
-    pub const ROUTERS: u8 = 3;
-    pub const SERVERS: u8 = 6;
+    pub const SUBNET_MASK: u8 = 1;
+    pub const ROUTER: u8 = 3;
+    pub const DOMAIN_NAME_SERVER: u8 = 6;
     pub const HOST_NAME: u8 = 12;
-    pub const DOMAIN: u8 = 15;
-    pub const MTU: u8 = 26;
-    pub const ADDRESS: u8 = 50;
-    pub const SECONDS: u8 = 51;
+    pub const DOMAIN_NAME: u8 = 15;
+    pub const INTERFACE_MTU: u8 = 26;
+    pub const REQUESTED_ADDRESS: u8 = 50;
+    pub const LEASE_TIME: u8 = 51;
     pub const OVERLOAD: u8 = 52;
-    pub const KIND: u8 = 53;
-    pub const SERVER: u8 = 54;
-    pub const WANTED: u8 = 55;
-    pub const LARGEST: u8 = 57;
-    pub const RENEWAL: u8 = 58;
-    pub const REBINDING: u8 = 59;
-    pub const CLIENT: u8 = 61;
-    pub const SEARCH: u8 = 119;
-    pub const ROUTES: u8 = 121;
+    pub const MESSAGE_TYPE: u8 = 53;
+    pub const SERVER_IDENTIFIER: u8 = 54;
+    pub const PARAMETER_REQUEST_LIST: u8 = 55;
+    pub const MAXIMUM_MESSAGE_SIZE: u8 = 57;
+    pub const RENEWAL_TIME: u8 = 58;
+    pub const REBINDING_TIME: u8 = 59;
+    pub const CLIENT_IDENTIFIER: u8 = 61;
+    pub const DOMAIN_SEARCH: u8 = 119;
+    pub const CLASSLESS_STATIC_ROUTE: u8 = 121;
 }
 
 /// Kinds of messages (RFC 2132 9.6).
@@ -97,33 +97,33 @@ impl Request {
             None => kind::DISCOVER,
             Some(_) => kind::REQUEST,
         };
-        option(out, option::KIND, &[kind]);
+        option(out, option::MESSAGE_TYPE, &[kind]);
         // That of systemd-networkd's ClientIdentifier=mac.
-        out.extend(&[option::CLIENT, 7, ETHERNET]);
+        out.extend(&[option::CLIENT_IDENTIFIER, 7, ETHERNET]);
         out.extend(&mac.0);
         if let Some(Offer { address, server }) = self.offer {
-            option(out, option::ADDRESS, &address.octets());
-            option(out, option::SERVER, &server.octets());
+            option(out, option::REQUESTED_ADDRESS, &address.octets());
+            option(out, option::SERVER_IDENTIFIER, &server.octets());
         }
-        option(out, option::LARGEST, &1500u16.to_be_bytes());
+        option(out, option::MAXIMUM_MESSAGE_SIZE, &1500u16.to_be_bytes());
         if !hostname.is_empty() {
             option(out, option::HOST_NAME, hostname);
         }
         // Classless routes before routers, as RFC 3442 wants it.
         const WANTED: [u8; 11] = [
-            option::MASK,
-            option::ROUTES,
-            option::ROUTERS,
-            option::SERVERS,
-            option::DOMAIN,
-            option::SEARCH,
-            option::MTU,
-            option::SECONDS,
-            option::SERVER,
-            option::RENEWAL,
-            option::REBINDING,
+            option::SUBNET_MASK,
+            option::CLASSLESS_STATIC_ROUTE,
+            option::ROUTER,
+            option::DOMAIN_NAME_SERVER,
+            option::DOMAIN_NAME,
+            option::DOMAIN_SEARCH,
+            option::INTERFACE_MTU,
+            option::LEASE_TIME,
+            option::SERVER_IDENTIFIER,
+            option::RENEWAL_TIME,
+            option::REBINDING_TIME,
         ];
-        option(out, option::WANTED, &WANTED);
+        option(out, option::PARAMETER_REQUEST_LIST, &WANTED);
         out.push(END);
         while out.len() < HEADERS + LEAST {
             out.push(PAD);
@@ -225,12 +225,13 @@ impl<'b> Reply<'b> {
     /// back sends that of the request (RFC 6842).
     pub fn is_for(&self, mac: Mac) -> bool {
         let is_ours = |id: &[u8]| matches!(id, [ETHERNET, rest @ ..] if *rest == mac.0);
-        self.message.get(28..34) == Some(&mac.0) && self.value(option::CLIENT).is_none_or(is_ours)
+        self.message.get(28..34) == Some(&mac.0)
+            && self.value(option::CLIENT_IDENTIFIER).is_none_or(is_ours)
     }
 
     /// What it is, one of [`kind`].
     pub fn kind(&self) -> Option<u8> {
-        match self.value(option::KIND)? {
+        match self.value(option::MESSAGE_TYPE)? {
             [kind] => Some(*kind),
             _ => None,
         }
@@ -238,18 +239,18 @@ impl<'b> Reply<'b> {
 
     /// Who sent it.
     pub fn server(&self) -> Option<Ipv4Addr> {
-        address(self.value(option::SERVER)?)
+        address(self.value(option::SERVER_IDENTIFIER)?)
     }
 
     /// The address that it offers or confirms, with what nothing goes without:
     /// the length of its network's prefix, and for how many seconds.
     pub fn offer(&self) -> Option<(Offer, u8, u32)> {
         let address = address(self.message.get(16..20)?)?;
-        let length = match self.value(option::MASK) {
+        let length = match self.value(option::SUBNET_MASK) {
             Some(mask) => mask_length(mask)?,
             None => class_length(address)?,
         };
-        let seconds = u32::from_be_bytes(self.value(option::SECONDS)?.try_into().ok()?);
+        let seconds = u32::from_be_bytes(self.value(option::LEASE_TIME)?.try_into().ok()?);
         let is_one = !address.is_loopback()
             && !address.is_multicast()
             && !address.is_broadcast()
@@ -265,12 +266,15 @@ impl<'b> Reply<'b> {
             address: offer.address.into(),
             length,
         };
-        let mtu = self.value(option::MTU).and_then(|mtu| match mtu {
+        let mtu = self.value(option::INTERFACE_MTU).and_then(|mtu| match mtu {
             [high, low] => Some(u32::from(u16::from_be_bytes([*high, *low]))),
             _ => None,
         });
         let mut dns = arena.vector();
-        for server in self.whole(arena, option::SERVERS).chunks_exact(4) {
+        for server in self
+            .whole(arena, option::DOMAIN_NAME_SERVER)
+            .chunks_exact(4)
+        {
             dns.extend(address(server).map(IpAddr::from).as_slice());
         }
         Some(Lease {
@@ -318,7 +322,7 @@ impl<'b> Reply<'b> {
                 routes.push(route);
             }
         };
-        let classless = self.whole(arena, option::ROUTES);
+        let classless = self.whole(arena, option::CLASSLESS_STATIC_ROUTE);
         if !classless.is_empty() && is_routes(classless) {
             let mut rest = classless;
             while let Some((destination, gateway, after)) = classless_route(rest) {
@@ -326,7 +330,7 @@ impl<'b> Reply<'b> {
                 rest = after;
             }
         } else {
-            let router = self.value(option::ROUTERS).and_then(|all| all.get(..4));
+            let router = self.value(option::ROUTER).and_then(|all| all.get(..4));
             if let Some(router) = router.and_then(address) {
                 add(Prefix::DEFAULT_V4, Some(router));
             }
@@ -337,7 +341,7 @@ impl<'b> Reply<'b> {
     /// The search list (RFC 3397), or else the domain.
     fn search<'a>(&self, arena: &'a Arena) -> &'a [&'a [u8]] {
         let mut domains = arena.vector::<&[u8]>();
-        let list = self.whole(arena, option::SEARCH);
+        let list = self.whole(arena, option::DOMAIN_SEARCH);
         let mut at = 0;
         while let Some((domain, after)) = domain_at(arena, list, at) {
             if is_domain(domain) && !domains.contains(&domain) {
@@ -346,7 +350,7 @@ impl<'b> Reply<'b> {
             at = after;
         }
         if domains.is_empty() {
-            let domain = self.value(option::DOMAIN).unwrap_or_default();
+            let domain = self.value(option::DOMAIN_NAME).unwrap_or_default();
             // Some end it with a NUL, some write several.
             let domain = domain.strip_suffix(b"\0").unwrap_or(domain);
             for domain in words(domain).filter(|domain| is_domain(domain)) {
@@ -421,16 +425,16 @@ impl<'b> Iterator for Options<'b> {
                         self.rest = rest;
                         return Some((*code, value));
                     }
-                    None => self.cut(),
+                    None => self.truncated(),
                 },
-                [_] => self.cut(),
+                [_] => self.truncated(),
             };
         }
     }
 }
 
 impl<'b> Options<'b> {
-    fn cut(&mut self) -> &'b [u8] {
+    fn truncated(&mut self) -> &'b [u8] {
         self.is_cut = true;
         b""
     }

@@ -39,10 +39,10 @@ fn packet_of(xid: u32, file: &[u8], sname: &[u8], options: &[Vec<u8>]) -> Vec<u8
 /// What nothing goes without, of this kind, from the server 10.18.1.254.
 pub(in super::super) fn least(kind: u8) -> Vec<Vec<u8>> {
     vec![
-        part(option::KIND, &[kind]),
-        part(option::SERVER, &[10, 18, 1, 254]),
-        part(option::SECONDS, &[0, 0, 0, 120]),
-        part(option::MASK, &[255, 255, 255, 0]),
+        part(option::MESSAGE_TYPE, &[kind]),
+        part(option::SERVER_IDENTIFIER, &[10, 18, 1, 254]),
+        part(option::LEASE_TIME, &[0, 0, 0, 120]),
+        part(option::SUBNET_MASK, &[255, 255, 255, 0]),
     ]
 }
 
@@ -133,10 +133,13 @@ fn what_a_lease_brings() {
         XID,
         kind::ACK,
         &[
-            part(option::ROUTERS, &[10, 18, 1, 254, 10, 18, 1, 253]),
-            part(option::SERVERS, &[9, 9, 9, 9, 0, 0, 0, 0, 10, 18, 1, 253]),
-            part(option::DOMAIN, b"example.org\0"),
-            part(option::MTU, &[5, 120]),
+            part(option::ROUTER, &[10, 18, 1, 254, 10, 18, 1, 253]),
+            part(
+                option::DOMAIN_NAME_SERVER,
+                &[9, 9, 9, 9, 0, 0, 0, 0, 10, 18, 1, 253],
+            ),
+            part(option::DOMAIN_NAME, b"example.org\0"),
+            part(option::INTERFACE_MTU, &[5, 120]),
         ],
     );
     lease(&packet, |lease, routes| {
@@ -161,7 +164,10 @@ fn nothing_else_has_to_be_there() {
         assert!(lease.dns.is_empty() && lease.search.is_empty() && routes.is_empty());
         assert_eq!(lease.mtu, None);
     });
-    let few = [part(option::MTU, &[2, 64]), part(option::ROUTERS, &[0; 4])];
+    let few = [
+        part(option::INTERFACE_MTU, &[2, 64]),
+        part(option::ROUTER, &[0; 4]),
+    ];
     lease(&packet(XID, kind::ACK, &few), |lease, routes| {
         assert_eq!((lease.mtu, routes.len()), (None, 0));
     });
@@ -186,15 +192,15 @@ fn without_what_it_needs_there_is_no_lease() {
     let good = least(kind::ACK);
     assert!(is_lease(&good));
     for (position, bad) in [
-        (1, part(option::SERVER, &[10, 18, 1])),
-        (1, part(option::SERVER, &[0; 4])),
+        (1, part(option::SERVER_IDENTIFIER, &[10, 18, 1])),
+        (1, part(option::SERVER_IDENTIFIER, &[0; 4])),
         (1, vec![]),
-        (2, part(option::SECONDS, &[0; 4])),
-        (2, part(option::SECONDS, &[0, 0, 1])),
+        (2, part(option::LEASE_TIME, &[0; 4])),
+        (2, part(option::LEASE_TIME, &[0, 0, 1])),
         (2, vec![]),
-        (3, part(option::MASK, &[255, 0, 255, 0])),
-        (3, part(option::MASK, &[0; 4])),
-        (3, part(option::MASK, &[255, 255, 255, 0, 0])),
+        (3, part(option::SUBNET_MASK, &[255, 0, 255, 0])),
+        (3, part(option::SUBNET_MASK, &[0; 4])),
+        (3, part(option::SUBNET_MASK, &[255, 255, 255, 0, 0])),
     ] {
         let mut options = good.clone();
         options[position] = bad;
@@ -219,11 +225,14 @@ fn without_what_it_needs_there_is_no_lease() {
 #[test]
 fn classless_routes_count_instead_of_routers() {
     let routes = [
-        part(option::ROUTERS, &[10, 18, 1, 254]),
+        part(option::ROUTER, &[10, 18, 1, 254]),
         // RFC 3396: an option in two parts.
-        part(option::ROUTES, &[0, 10, 18, 1, 253, 8, 10, 10, 18]),
         part(
-            option::ROUTES,
+            option::CLASSLESS_STATIC_ROUTE,
+            &[0, 10, 18, 1, 253, 8, 10, 10, 18],
+        ),
+        part(
+            option::CLASSLESS_STATIC_ROUTE,
             &[
                 1, 252, 24, 192, 168, 7, 0, 0, 0, 0, 20, 172, 16, 255, 192, 0, 2, 1,
             ],
@@ -241,7 +250,10 @@ fn classless_routes_count_instead_of_routers() {
             ]
         );
     });
-    let own = [part(option::ROUTES, &[24, 10, 18, 1, 10, 18, 1, 254])];
+    let own = [part(
+        option::CLASSLESS_STATIC_ROUTE,
+        &[24, 10, 18, 1, 10, 18, 1, 254],
+    )];
     lease(&packet(XID, kind::ACK, &own), |_, routes| {
         assert!(routes.is_empty(), "that of the address")
     });
@@ -252,8 +264,8 @@ fn classless_routes_count_instead_of_routers() {
         &[0, 10, 18, 1, 253, 24],
     ] {
         let routes = [
-            part(option::ROUTERS, &[10, 18, 1, 254]),
-            part(option::ROUTES, bad),
+            part(option::ROUTER, &[10, 18, 1, 254]),
+            part(option::CLASSLESS_STATIC_ROUTE, bad),
         ];
         lease(&packet(XID, kind::ACK, &routes), |_, routes| {
             assert_eq!(routes, ["0.0.0.0/0 via 10.18.1.254"], "{bad:?}");
@@ -263,7 +275,7 @@ fn classless_routes_count_instead_of_routers() {
 
 #[test]
 fn a_router_outside_of_the_network_is_on_the_link() {
-    let router = [part(option::ROUTERS, &[192, 0, 2, 1])];
+    let router = [part(option::ROUTER, &[192, 0, 2, 1])];
     lease(&packet(XID, kind::ACK, &router), |_, routes| {
         assert_eq!(routes, ["192.0.2.1/32", "0.0.0.0/0 via 192.0.2.1"]);
     });
@@ -277,18 +289,18 @@ fn options_stand_in_other_fields_too() {
     ]
     .concat();
     let file = [
-        part(option::ROUTERS, &[10, 18, 1, 254]),
-        part(option::SERVERS, &[9, 9]),
+        part(option::ROUTER, &[10, 18, 1, 254]),
+        part(option::DOMAIN_NAME_SERVER, &[9, 9]),
     ]
     .concat();
-    let sname = part(option::SERVERS, &[9, 9]);
+    let sname = part(option::DOMAIN_NAME_SERVER, &[9, 9]);
     lease(&packet_of(XID, &file, &sname, &options), |lease, routes| {
         assert_eq!(routes, ["0.0.0.0/0 via 10.18.1.254"]);
         assert_eq!(lease.dns, [ip("9.9.9.9")]);
     });
     for (which, count) in [(0, 0), (1, 0), (2, 1), (4, 0)] {
         let options = [least(kind::ACK), vec![part(option::OVERLOAD, &[which])]].concat();
-        let sname = part(option::SERVERS, &[9, 9, 9, 9]);
+        let sname = part(option::DOMAIN_NAME_SERVER, &[9, 9, 9, 9]);
         lease(&packet_of(XID, b"", &sname, &options), |lease, _| {
             assert_eq!(lease.dns.len(), count, "{which}");
         });
@@ -299,8 +311,8 @@ fn options_stand_in_other_fields_too() {
 fn search_lists_are_compressed() {
     let list = b"\x07example\x03org\0\x01b\xc0\0\x04mail\xc0\x0d\xc0\0";
     let options = [
-        part(option::DOMAIN, b"other.org"),
-        part(option::SEARCH, list),
+        part(option::DOMAIN_NAME, b"other.org"),
+        part(option::DOMAIN_SEARCH, list),
     ];
     lease(&packet(XID, kind::ACK, &options), |lease, _| {
         let expected: [&[u8]; 3] = [b"example.org", b"b.example.org", b"mail.b.example.org"];
@@ -317,15 +329,18 @@ fn search_lists_are_compressed() {
         (b"\0\0\x01a\0", 1),
         (b"\x01\n\0\x01 \0\x01b\0", 1),
     ] {
-        let options = [part(option::SEARCH, list)];
+        let options = [part(option::DOMAIN_SEARCH, list)];
         lease(&packet(XID, kind::ACK, &options), |lease, _| {
             assert_eq!(lease.search.len(), count, "{list:?}: {:?}", lease.search);
         });
     }
     let long = [&[63; 1][..], &[b'a'; 63]].concat().repeat(3);
     let long = [
-        part(option::SEARCH, &long),
-        part(option::SEARCH, &[&[62][..], &[b'a'; 62], &[0]].concat()),
+        part(option::DOMAIN_SEARCH, &long),
+        part(
+            option::DOMAIN_SEARCH,
+            &[&[62][..], &[b'a'; 62], &[0]].concat(),
+        ),
     ];
     lease(&packet(XID, kind::ACK, &long), |lease, _| {
         assert!(lease.search.is_empty())
@@ -335,7 +350,7 @@ fn search_lists_are_compressed() {
 #[test]
 fn domains_of_no_domain_are_left_out() {
     let domain = [part(
-        option::DOMAIN,
+        option::DOMAIN_NAME,
         b"a.org -x a..b b.org a\nnameserver\t!",
     )];
     lease(&packet(XID, kind::ACK, &domain), |lease, _| {
@@ -351,8 +366,8 @@ fn what_is_cut_short_is_no_reply() {
         XID,
         kind::ACK,
         &[
-            part(option::ROUTES, &[8, 10, 10, 18, 1, 252]),
-            part(option::SEARCH, b"\x07example\x03org\0\x01b\xc0\0"),
+            part(option::CLASSLESS_STATIC_ROUTE, &[8, 10, 10, 18, 1, 252]),
+            part(option::DOMAIN_SEARCH, b"\x07example\x03org\0\x01b\xc0\0"),
         ],
     );
     for end in 0..whole.len() {
@@ -420,7 +435,7 @@ fn for_whom_it_is() {
     other[HEADERS + 33] ^= 1;
     assert!(!is_for(&other));
     // RFC 6842.
-    let id = |id: &[u8]| packet(XID, kind::ACK, &[part(option::CLIENT, id)]);
+    let id = |id: &[u8]| packet(XID, kind::ACK, &[part(option::CLIENT_IDENTIFIER, id)]);
     assert!(is_for(&id(&[1, 2, 0, 0x0a, 0x12, 1, 1])));
     assert!(!is_for(&id(&[0, 2, 0, 0x0a, 0x12, 1, 1])));
     assert!(!is_for(&id(&[1, 2, 0, 0x0a, 0x12, 1, 2])));

@@ -29,7 +29,7 @@ const AT_ONCE: usize = 64;
 
 /// A link that asks.
 #[derive(Clone, Copy)]
-pub struct Asker {
+pub struct DhcpLink {
     /// The kernel's number of it.
     pub index: u32,
     /// Its link-layer address.
@@ -58,7 +58,7 @@ pub enum Failure {
 #[inline(never)]
 pub fn ask<'a>(
     arena: &'a Arena,
-    askers: &[Asker],
+    links_by_dhcp: &[DhcpLink],
     hostname: &[u8],
     each: &mut dyn FnMut(usize, Answer<'a>),
 ) -> Result<(), Errno> {
@@ -66,9 +66,9 @@ pub fn ask<'a>(
     let buffer = arena.bytes(LARGEST);
     let mut text = arena.vector();
     let mut clients = arena.vector();
-    for (position, asker) in askers.iter().enumerate() {
-        let client = Client::new(asker.mac, asker.metric, random(asker)?);
-        clients.push((asker.index, position, client));
+    for (position, link) in links_by_dhcp.iter().enumerate() {
+        let client = Client::new(link.mac, link.metric, random(link)?);
+        clients.push((link.index, position, client));
     }
     sort(&mut clients, |one, other| one.0 < other.0);
     let start = milliseconds()?;
@@ -134,7 +134,7 @@ fn wait(socket: &PacketSocket, time: Time) -> Result<(), Errno> {
 }
 
 /// What tells this link's messages from those of others.
-fn random(asker: &Asker) -> Result<u32, Errno> {
+fn random(link: &DhcpLink) -> Result<u32, Errno> {
     let mut bytes = [0; 4];
     // Early in a boot the kernel may have no good numbers, and is not waited
     // for; the clock and the MAC then are what differs.
@@ -142,6 +142,6 @@ fn random(asker: &Asker) -> Result<u32, Errno> {
         return Ok(u32::from_ne_bytes(bytes));
     }
     let (_, nanoseconds) = clock(Clock::Monotonic)?;
-    let [_, _, a, b, c, d] = asker.mac.0;
+    let [_, _, a, b, c, d] = link.mac.0;
     Ok(u32::from_ne_bytes([a, b, c, d]) ^ nanoseconds as u32)
 }

@@ -150,7 +150,7 @@ fn a_lone_file_may_have_any_name() {
 }
 
 #[test]
-fn what_cannot_be_a_carrier() {
+fn what_cannot_be_a_medium() {
     let scratch = Scratch::new();
     assert_eq!(
         open(&scratch.path("absent")),

@@ -15,18 +15,18 @@ pub(super) const NO_CONTEXT: Error = Error::new(&"there is no context.sh");
 /// The one file that makes a disk a context disk.
 pub(super) const CONTEXT: &[u8] = b"context.sh";
 
-/// A carrier of context files.
+/// A medium of context files.
 pub struct Disk<'a> {
     pub(super) arena: &'a Arena,
     pub(super) source: &'a [u8],
-    pub(super) carrier: Carrier<'a>,
+    pub(super) medium: Medium<'a>,
 }
 
-pub(super) enum Carrier<'a> {
+pub(super) enum Medium<'a> {
     Iso(Iso<'a, OpenFile>),
     Directory(OwnedFd),
     /// The text of context.sh itself.
-    Lone(OpenFile),
+    File(OpenFile),
 }
 
 impl<'a> Disk<'a> {
@@ -42,14 +42,14 @@ impl<'a> Disk<'a> {
         // Not blocking: an open drive is not closed, a FIFO is not waited for.
         let file = open(CWD, path)?;
         let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
-        let carrier = match kind {
-            FileType::Directory => Carrier::Directory(file),
+        let medium = match kind {
+            FileType::Directory => Medium::Directory(file),
             FileType::BlockDevice | FileType::RegularFile => {
                 DriveStatus::of(file.as_fd()).medium()?;
                 let device = OpenFile(file);
                 let mut descriptor = Descriptor::empty();
                 if descriptor.read_first(&device)? {
-                    Carrier::Iso(Iso::open(arena, device, &mut descriptor)?)
+                    Medium::Iso(Iso::open(arena, device, &mut descriptor)?)
                 } else if kind == FileType::BlockDevice {
                     return Err(Error::new(&"no ISO 9660 file system is on it"));
                 } else {
@@ -59,7 +59,7 @@ impl<'a> Disk<'a> {
                     if start == [0] {
                         return Err(Error::new(&"neither a text nor a whole ISO 9660 image"));
                     }
-                    Carrier::Lone(device)
+                    Medium::File(device)
                 }
             }
             _ => {
@@ -71,7 +71,7 @@ impl<'a> Disk<'a> {
         Ok(Self {
             arena,
             source,
-            carrier,
+            medium,
         })
     }
 
@@ -85,8 +85,8 @@ impl<'a> Disk<'a> {
     /// text form.
     pub fn called(&self, name: &'a [u8]) -> &'a [u8] {
         let own = base_name(self.source).1;
-        match self.carrier {
-            Carrier::Lone(_) if !own.contains(&b' ') => own,
+        match self.medium {
+            Medium::File(_) if !own.contains(&b' ') => own,
             _ => name,
         }
     }
@@ -97,10 +97,10 @@ impl<'a> Disk<'a> {
     /// # Errors
     /// As [`Disk::read`], but for what only the file's own bytes tell.
     pub fn has(&self, name: &[u8]) -> Result<bool, Error> {
-        Ok(match &self.carrier {
-            Carrier::Iso(iso) => iso.find(name)?.is_some(),
-            Carrier::Directory(directory) => self.open_beside(directory, name)?.is_some(),
-            Carrier::Lone(_) => name == CONTEXT,
+        Ok(match &self.medium {
+            Medium::Iso(iso) => iso.find(name)?.is_some(),
+            Medium::Directory(directory) => self.open_beside(directory, name)?.is_some(),
+            Medium::File(_) => name == CONTEXT,
         })
     }
 
@@ -112,19 +112,19 @@ impl<'a> Disk<'a> {
     /// [`LARGEST`](super::LARGEST).
     pub fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
         let beside;
-        let (device, file) = match &self.carrier {
-            Carrier::Iso(iso) => (&iso.source, iso.find(name)?),
-            Carrier::Directory(directory) => match self.open_beside(directory, name)? {
+        let (device, file) = match &self.medium {
+            Medium::Iso(iso) => (&iso.source, iso.find(name)?),
+            Medium::Directory(directory) => match self.open_beside(directory, name)? {
                 Some(device) => {
                     beside = device;
                     (&beside, Some(FileSections::whole(self.arena, &beside)?))
                 }
                 None => return Ok(None),
             },
-            Carrier::Lone(device) if name == CONTEXT => {
+            Medium::File(device) if name == CONTEXT => {
                 (device, Some(FileSections::whole(self.arena, device)?))
             }
-            Carrier::Lone(_) => return Ok(None),
+            Medium::File(_) => return Ok(None),
         };
         match file {
             Some(file) => file.read(self.arena, device).map(Some),
