@@ -21,14 +21,13 @@ fn main() {
         "-Wl,--no-eh-frame-hdr",
         &script,
     ];
+    // RELRO is protected by a dynamic linker, which is not here; GNU ld would have it
+    // end where a page does, on aarch64 up to 64 KiB of the file.
+    args.push("-Wl,-z,norelro");
     if var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("x86_64") {
         // aarch64 kernels may have 64 KiB pages: keep its default there.
         // GNU ld would pad each segment to a page in the file.
         args.extend(["-Wl,-z,max-page-size=4096", "-Wl,-z,noseparate-code"]);
-    } else {
-        // GNU ld would have RELRO end where a page does: up to 64 KiB of the file.
-        // Nothing here would protect it, and the kernel does not.
-        args.push("-Wl,-z,norelro");
     }
     for arg in args {
         println!("cargo:rustc-link-arg-bins={arg}");
