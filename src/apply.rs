@@ -58,7 +58,7 @@ pub fn apply<'a>(
     // Before the context's own problems, of which there may be very many.
     report.begin("look at", options.root.to_bytes());
     let root = open_root(arena, options, &mut report);
-    let Some(mut plan) = plan else {
+    let Some(plan) = plan else {
         if let Some(root) = root.filter(|_| !options.dry_run) {
             write_report(arena, None, &root, &parameters, &mut report);
             report.finish();
@@ -77,7 +77,7 @@ pub fn apply<'a>(
         return Status::Wrong;
     };
     let facts = load::facts(&root, &plan, parameters.network.handover());
-    load::drop_user_data_that_is_read(&mut plan, &facts);
+    let plan = load::without_user_data_that_is_read(plan, &facts);
     let early = load::early_devices(&root, &mut report);
     load::say_warnings(&plan, &mut report);
     let dhcp = handover::dhcp::client(&plan, facts.network);

@@ -95,7 +95,8 @@ impl ufmt::uDisplay for Issue<'_> {
             if position > 0 {
                 f.write_str("\\\\")?;
             }
-            // The lines of a report are shown already; this keeps them whole.
+            // The lines of a report are escaped already. Here a backslash is doubled,
+            // as agetty(8) wants it, and each stays one line.
             for chunk in part.utf8_chunks() {
                 for character in chunk.valid().chars() {
                     let character = if character.is_control() {

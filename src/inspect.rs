@@ -91,7 +91,7 @@ pub fn inspect<'a>(
     };
     let facts = root.as_ref().map(|root| {
         let facts = load::facts(root, &plan, true);
-        load::drop_user_data_that_is_read(&mut plan, &facts);
+        plan = load::without_user_data_that_is_read(plan, &facts);
         facts
     });
     // The devices of this machine are not those of the root.

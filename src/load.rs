@@ -126,8 +126,12 @@ pub fn say_warnings<'a>(plan: &Plan<'a>, report: &mut Report<'a>) {
 }
 
 /// User data that something in the root reads is nothing to warn of.
-pub fn drop_user_data_that_is_read(plan: &mut Plan, facts: &Facts) {
-    if matches!(facts.cloud_init, Ok(CloudInit::Unit | CloudInit::Script)) {
-        plan.user_data = &[];
+pub fn without_user_data_that_is_read<'a>(plan: Plan<'a>, facts: &Facts) -> Plan<'a> {
+    match facts.cloud_init {
+        Ok(CloudInit::Unit | CloudInit::Script) => Plan {
+            user_data: &[],
+            ..plan
+        },
+        _ => plan,
     }
 }

@@ -33,7 +33,8 @@ installkernel() {
         vmxnet3 xen-netfront hv_netvsc ne2k-pci pcnet32
     # the VLAN devices of PCIn_VLAN_ID; the kernel asks for it by itself
     hostonly='' instmods 8021q
-    # packet sockets, for DHCP, where the kernel has them as a module; so, too
+    # packet sockets, for DHCP, where the kernel has them as a module; it asks for
+    # that by itself, too
     hostonly='' instmods af_packet
 }
 

@@ -55,8 +55,7 @@ impl<T: uDisplay> Format for T {
 
 /// Bytes from outside, made safe for one line of a terminal: control
 /// characters and broken UTF-8 are escaped, and what is longer than
-/// [`Escaped::LONGEST`] bytes ends in `…`. For people only: what a program
-/// reads on is written whole.
+/// [`Escaped::LONGEST`] bytes ends in `…`.
 #[derive(Clone, Copy)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
