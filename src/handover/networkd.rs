@@ -12,7 +12,7 @@ use crate::base::text::{Ip, Text, format};
 use crate::changeset::Changes;
 use crate::image::networkd::ENABLED_FOR_THIS_BOOT;
 use crate::plan::bound::{BoundLink, BoundPlan};
-use crate::plan::{Ipv4Method, Ipv6Method, Prefix, Route};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix, Route};
 
 const PREFIX: &[u8] = b"/run/systemd/network/05-";
 
@@ -110,11 +110,20 @@ fn write(
     BoundLink { link, device, .. }: BoundLink,
     setting: Setting,
 ) {
-    let Setting {
-        for_dhcp,
-        is_shared,
-    } = setting;
     fill!(text, HEAD);
+    match_section(text, arena, link, device);
+    link_section(text, arena, link);
+    network_section(text, arena, link, setting.for_dhcp);
+    for route in link.routes {
+        route_section(text, arena, route, setting.is_shared);
+    }
+    dhcpv4_section(text, arena, link, setting.for_dhcp);
+    if !matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)) {
+        accept_ra_section(text, arena, link);
+    }
+}
+
+fn match_section(text: &mut Text, arena: &Arena, link: &Link, device: Option<&[u8]>) {
     match (link.mac, device) {
         // VLANs and bridges have the MAC of a NIC below them; NICs alone have
         // no kind (systemd: network/80-ethernet.network.example).
@@ -126,6 +135,24 @@ fn write(
         // "!*" matches nothing.
         (None, device) => fill!(text, "[Match]\nName=@\n", device.unwrap_or(b"!*")),
     }
+}
+
+fn link_section(text: &mut Text, arena: &Arena, link: &Link) {
+    fill!(text, "\n[Link]\n");
+    if let Some(mtu) = link.mtu {
+        fill!(text, "MTUBytes=@\n", format(arena, &mtu));
+    }
+    let waits = link.ipv4 == Some(Ipv4Method::Dhcp) || link.uses_router_advertisements();
+    if !waits && link.addresses.is_empty() {
+        // systemd-networkd-wait-online.service(8) would wait two minutes.
+        fill!(text, "RequiredForOnline=no\n");
+    }
+}
+
+fn network_section(text: &mut Text, arena: &Arena, link: &Link, for_dhcp: bool) {
+    // "static": what the kernel has already is not taken away in between. "yes"
+    // is that, and the same for what has come by DHCP.
+    let kept: &[u8] = if for_dhcp { b"yes" } else { b"static" };
     let by_dhcp: &[u8] = match (
         link.ipv4 == Some(Ipv4Method::Dhcp),
         link.ipv6 == Some(Ipv6Method::Dhcp),
@@ -141,19 +168,6 @@ fn write(
         Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => b"IPv6AcceptRA=yes\n",
         None | Some(Ipv6Method::Skip) => b"",
     };
-    fill!(text, "\n[Link]\n");
-    if let Some(mtu) = link.mtu {
-        fill!(text, "MTUBytes=@\n", format(arena, &mtu));
-    }
-    let waits = link.ipv4 == Some(Ipv4Method::Dhcp)
-        || matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
-    if !waits && link.addresses.is_empty() {
-        // systemd-networkd-wait-online.service(8) would wait two minutes.
-        fill!(text, "RequiredForOnline=no\n");
-    }
-    // "static": what the kernel has already is not taken away in between. "yes"
-    // is that, and the same for what has come by DHCP.
-    let kept: &[u8] = if for_dhcp { b"yes" } else { b"static" };
     fill!(
         text,
         "\n[Network]\nKeepConfiguration=@\nDHCP=@\n@",
@@ -170,26 +184,30 @@ fn write(
     for domain in link.search {
         fill!(text, "Domains=@\n", domain);
     }
-    for route in link.routes {
-        let v4 = is_v4(&route.destination);
-        let to = format(arena, &route.destination);
-        fill!(text, "\n[Route]\nDestination=@\n", to);
-        match route.gateway {
-            Some(gateway) => fill!(text, "Gateway=@\n", format(arena, &Ip(gateway))),
-            None if v4 => fill!(text, "Scope=link\n"),
-            None => {}
-        }
-        let onlink = match route.gateway {
-            Some(IpAddr::V6(gateway)) if is_shared => !gateway.is_unicast_link_local(),
-            _ => route.onlink,
-        };
-        if onlink {
-            fill!(text, "GatewayOnLink=yes\n");
-        }
-        if route.metric != Route::default_metric(v4) {
-            fill!(text, "Metric=@\n", format(arena, &route.metric));
-        }
+}
+
+fn route_section(text: &mut Text, arena: &Arena, route: &Route, is_shared: bool) {
+    let v4 = is_v4(&route.destination);
+    let to = format(arena, &route.destination);
+    fill!(text, "\n[Route]\nDestination=@\n", to);
+    match route.gateway {
+        Some(gateway) => fill!(text, "Gateway=@\n", format(arena, &Ip(gateway))),
+        None if v4 => fill!(text, "Scope=link\n"),
+        None => {}
     }
+    let onlink = match route.gateway {
+        Some(IpAddr::V6(gateway)) if is_shared => !gateway.is_unicast_link_local(),
+        _ => route.onlink,
+    };
+    if onlink {
+        fill!(text, "GatewayOnLink=yes\n");
+    }
+    if route.metric != Route::default_metric(v4) {
+        fill!(text, "Metric=@\n", format(arena, &route.metric));
+    }
+}
+
+fn dhcpv4_section(text: &mut Text, arena: &Arena, link: &Link, for_dhcp: bool) {
     let metric = match for_dhcp {
         true => Some(link.dhcp_metric()),
         false => link.metric,
@@ -200,9 +218,9 @@ fn write(
     if for_dhcp {
         fill!(text, "ClientIdentifier=mac\nUseDomains=yes\n");
     }
-    if matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)) {
-        return;
-    }
+}
+
+fn accept_ra_section(text: &mut Text, arena: &Arena, link: &Link) {
     let metric = format(arena, &link.router_metric());
     fill!(text, "\n[IPv6AcceptRA]\nRouteMetric=@\n", metric);
     if link.ipv6 == Some(Ipv6Method::Dhcp) {
