@@ -4,7 +4,6 @@ use crate::base::arena::Arena;
 use crate::base::log::{Console, Report};
 use crate::base::output::Streams;
 use crate::base::progress::Progress;
-use crate::base::text::Text;
 use crate::base::wait::Wait;
 use crate::changeset::Writer;
 use crate::cli::{Apply, Status};
@@ -15,7 +14,7 @@ use crate::handover;
 use crate::image::Root;
 use crate::image::facts::Facts;
 use crate::image::managers::Managers;
-use crate::inspect;
+use crate::inspect::{self, DryRun};
 use crate::kernel::{self, Machine};
 use crate::load;
 use crate::login;
@@ -23,16 +22,16 @@ use crate::plan::Plan;
 use crate::plan::bound::{BoundPlan, DhcpClient};
 use crate::plan::early::EarlyDevice;
 
-/// Applies the context to the running kernel and to a root; with `dry_run`
-/// writes into `out` what would be done. `progress` is told of each step.
+/// Applies the context to the running kernel and to a root, or in a dry run writes
+/// what would be done. `progress` is told of each step.
 pub fn apply<'a>(
     arena: &'a Arena,
     options: &Apply<'a>,
     streams: Streams,
     progress: Option<&'static Progress>,
-    out: &mut Text<'a>,
+    dry_run: Option<DryRun<'_, 'a>>,
 ) -> Status {
-    let console = Console::of_apply(options.dry_run, streams.errors);
+    let console = Console::of_apply(dry_run.is_some(), streams.errors);
     let mut report = Report::new(arena, console);
     report.progress = progress;
     let parameters = Parameters::of_kernel(arena, &mut report);
@@ -59,7 +58,7 @@ pub fn apply<'a>(
     report.begin("look at", options.root.to_bytes());
     let root = open_root(arena, options, &mut report);
     let Some(plan) = plan else {
-        if let Some(root) = root.filter(|_| !options.dry_run) {
+        if let Some(root) = root.filter(|_| dry_run.is_none()) {
             write_report(arena, None, &root, &parameters, &mut report);
             report.finish();
         }
@@ -73,7 +72,14 @@ pub fn apply<'a>(
         // The kernel's network needs no root.
         load::say_warnings(&plan, &mut report);
         let machine = Machine::open(handover::dhcp::client(&plan, None), false, &[], &mut report);
-        set_up_network(arena, &plan, &machine, &parameters, options, &mut report);
+        set_up_network(
+            arena,
+            &plan,
+            &machine,
+            &parameters,
+            dry_run.is_some(),
+            &mut report,
+        );
         return Status::Wrong;
     };
     let facts = load::facts(&root, &plan, parameters.network.handover());
@@ -84,10 +90,17 @@ pub fn apply<'a>(
     let managers = facts.network.map(|network| &network.managers);
     let routers = managers.is_some_and(Managers::handle_router_advertisements);
     let machine = Machine::open(dhcp, routers, early, &mut report);
-    let bound = set_up_network(arena, &plan, &machine, &parameters, options, &mut report);
-    if options.dry_run {
+    let bound = set_up_network(
+        arena,
+        &plan,
+        &machine,
+        &parameters,
+        dry_run.is_some(),
+        &mut report,
+    );
+    if let Some(DryRun { write, out }) = dry_run {
         let changes = inspect::decide(&bound, &root, &facts);
-        inspect::write(&bound, Some(&changes), arena, out);
+        write(&bound, Some(&changes), arena, out);
         return Status::of(report.problems());
     }
     write_files(&bound, &root, &facts, early, &parameters, &mut report);
@@ -113,11 +126,11 @@ fn set_up_network<'p, 'a>(
     plan: &'p Plan<'a>,
     machine: &Machine,
     parameters: &Parameters,
-    options: &Apply,
+    dry_run: bool,
     report: &mut Report<'a>,
 ) -> BoundPlan<'p> {
     report.begin("set up", b"the network");
-    if options.dry_run {
+    if dry_run {
         return kernel::find(arena, plan, machine, report);
     }
     kernel::set_hostname(plan, report);

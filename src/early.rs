@@ -6,7 +6,7 @@ use crate::base::arena::Arena;
 use crate::base::log::{Console, Level, Report};
 use crate::base::output::Streams;
 use crate::base::progress::Progress;
-use crate::base::text::{Ip, Text};
+use crate::base::text::Ip;
 use crate::base::wait::Wait;
 use crate::changeset::{Changes, Policy, Writer};
 use crate::cli::{ApplyEarly, Status};
@@ -16,23 +16,23 @@ use crate::disk::{Search, SystemPaths};
 use crate::handover;
 use crate::image::Root;
 use crate::image::initramfs::InitramfsFacts;
-use crate::inspect;
+use crate::inspect::DryRun;
 use crate::kernel::{self, Machine};
 use crate::load;
 use crate::login;
 use crate::plan::Plan;
 use crate::plan::bound::{BoundPlan, DhcpClient};
 
-/// Applies the context to the running kernel and to the initramfs; with `dry_run`
-/// writes into `out` what would be done. `progress` is told of each step.
+/// Applies the context to the running kernel and to the initramfs, or in a dry run
+/// writes what would be done. `progress` is told of each step.
 pub fn apply<'a>(
     arena: &'a Arena,
     options: &ApplyEarly<'a>,
     streams: Streams,
     progress: Option<&'static Progress>,
-    out: &mut Text<'a>,
+    dry_run: Option<DryRun<'_, 'a>>,
 ) -> Status {
-    let console = Console::of_apply(options.dry_run, streams.errors);
+    let console = Console::of_apply(dry_run.is_some(), streams.errors);
     let mut report = Report::new(arena, console);
     report.progress = progress;
     let parameters = Parameters::of_kernel(arena, &mut report);
@@ -70,7 +70,7 @@ pub fn apply<'a>(
     load::say_warnings(&plan, &mut report);
     let is_network_ours = is_network_ours(&parameters, options, &mut report);
     let bound = match is_network_ours {
-        true => set_up_network(arena, &plan, &parameters, options.dry_run, &mut report),
+        true => set_up_network(arena, &plan, &parameters, dry_run.is_some(), &mut report),
         false => BoundPlan::unbound(arena, &plan),
     };
     let logins = (early == Early::Keys).then(|| load::early_login_facts(&root));
@@ -82,10 +82,10 @@ pub fn apply<'a>(
             login::decide_early(arena, &plan, logins, changes);
         }
     };
-    if options.dry_run {
+    if let Some(DryRun { write, out }) = dry_run {
         let mut changes = Changes::new(arena);
         decide(&mut changes);
-        inspect::write(&bound, Some(&changes), arena, out);
+        write(&bound, Some(&changes), arena, out);
         return Status::of(report.problems());
     }
     // The policy is about the root, which this is not.

@@ -28,7 +28,16 @@ pub enum Question {
     Problems,
 }
 
-/// What `plan` and `check` are carried out by.
+/// What carries out `plan`, `check` and dry runs, where a program has them.
+#[derive(Clone, Copy)]
+pub struct Inspection {
+    /// Answers a question.
+    pub inspect: Inspector,
+    /// Writes a plan.
+    pub write: PlanWriter,
+}
+
+/// [`inspect`]
 pub type Inspector = for<'a> fn(
     arena: &'a Arena,
     operands: &Inspect<'a>,
@@ -37,21 +46,31 @@ pub type Inspector = for<'a> fn(
     out: &mut Text<'a>,
 ) -> Status;
 
-/// In the place of [`inspect`], in a program that has not got it.
-pub fn refuse_in_initramfs<'a>(
-    _: &'a Arena,
-    _: &Inspect<'a>,
-    _: Question,
-    streams: Streams,
-    _: &mut Text<'a>,
-) -> Status {
+/// [`write`]
+pub type PlanWriter =
+    fn(bound: &BoundPlan, changes: Option<&Changes>, arena: &Arena, out: &mut Text);
+
+impl Inspection {
+    /// All of it.
+    pub const FULL: Self = Self { inspect, write };
+}
+
+/// A dry run of `apply`: nothing is changed, and the plan is written.
+pub struct DryRun<'o, 'a> {
+    /// Writes it.
+    pub write: PlanWriter,
+    /// Where to.
+    pub out: &'o mut Text<'a>,
+}
+
+/// Says that this program is the one of the initramfs, which only applies.
+pub fn refuse(streams: Streams) -> Status {
     // Where standard error cannot be written there is nobody to tell.
     let _ = write_all(
         streams.errors,
         b"\
-onecontext: plan and check are not in the program of the initramfs: run
-/usr/bin/onecontext of the booted system. Here, the plan is printed by:
-onecontext apply --root DIR --dry-run
+onecontext: plan, check and --dry-run are not in the program of the initramfs: run
+/usr/bin/onecontext of the booted system.
 ",
     );
     Status::Misused

@@ -60,46 +60,58 @@ use base::log::{Console, Report};
 use base::output::{Streams, write_all};
 use base::text::{Escaped, Text};
 use cli::{Command, Misuse, Status, USAGE};
-use inspect::{Inspector, Question};
+use inspect::{DryRun, Inspection, Question};
 
-/// Carries a command out; `inspect` is [`inspect::inspect`], or what takes its
-/// place in the program of the initramfs.
+/// Carries a command out. The program of the initramfs has no `inspection`.
 pub fn run(
     command: Result<Command<'_>, Misuse<'_>>,
     streams: Streams,
-    inspect: Inspector,
+    inspection: Option<Inspection>,
 ) -> Status {
     let arena = Arena::new();
     let mut out = arena.vector();
-    let status = match command {
-        Ok(Command::Help) => {
+    let status = match (command, inspection) {
+        (Ok(Command::Help), _) => {
             out.extend(USAGE.as_bytes());
             Status::Done
         }
-        Ok(Command::Version) => {
+        (Ok(Command::Version), _) => {
             uwrite!(out, "onecontext {}\n", env!("CARGO_PKG_VERSION"));
             Status::Done
         }
+        (Ok(Command::Apply(options)), _) if !options.dry_run => {
+            supervise::in_time(&arena, streams, &mut |progress| {
+                apply::apply(&arena, &options, streams, progress, None)
+            })
+        }
+        (Ok(Command::ApplyEarly(options)), _) if !options.dry_run => {
+            supervise::in_time(&arena, streams, &mut |progress| {
+                early::apply(&arena, &options, streams, progress, None)
+            })
+        }
         // What a dry run prints somebody waits for at a terminal: it is not bounded.
-        Ok(Command::Apply(options)) if options.dry_run => {
-            apply::apply(&arena, &options, streams, None, &mut out)
+        (Ok(Command::Apply(options)), Some(Inspection { write, .. })) => {
+            let dry_run = DryRun {
+                write,
+                out: &mut out,
+            };
+            apply::apply(&arena, &options, streams, None, Some(dry_run))
         }
-        Ok(Command::ApplyEarly(options)) if options.dry_run => {
-            early::apply(&arena, &options, streams, None, &mut out)
+        (Ok(Command::ApplyEarly(options)), Some(Inspection { write, .. })) => {
+            let dry_run = DryRun {
+                write,
+                out: &mut out,
+            };
+            early::apply(&arena, &options, streams, None, Some(dry_run))
         }
-        Ok(Command::Apply(options)) => supervise::in_time(&arena, streams, &mut |progress| {
-            apply::apply(&arena, &options, streams, progress, &mut out)
-        }),
-        Ok(Command::ApplyEarly(options)) => supervise::in_time(&arena, streams, &mut |progress| {
-            early::apply(&arena, &options, streams, progress, &mut out)
-        }),
-        Ok(Command::Plan(operands)) => {
+        (Ok(Command::Plan(operands)), Some(Inspection { inspect, .. })) => {
             inspect(&arena, &operands, Question::Plan, streams, &mut out)
         }
-        Ok(Command::Check(operands)) => {
+        (Ok(Command::Check(operands)), Some(Inspection { inspect, .. })) => {
             inspect(&arena, &operands, Question::Problems, streams, &mut out)
         }
-        Err(misuse) => {
+        (Ok(_), None) => inspect::refuse(streams),
+        (Err(misuse), _) => {
             let mut text = arena.vector();
             write_misuse(&misuse, &mut text);
             // Where standard error cannot be written there is nobody to tell.

@@ -6,9 +6,10 @@
 
 mod rt;
 
-use onecontext::{cli, inspect, run};
+use onecontext::inspect::Inspection;
+use onecontext::{cli, run};
 
 fn main(arguments: rt::Arguments) -> i32 {
     let command = cli::parse(arguments.skip(1));
-    run(command, rt::streams(), inspect::inspect) as i32
+    run(command, rt::streams(), Some(Inspection::FULL)) as i32
 }

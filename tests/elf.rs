@@ -15,7 +15,7 @@ use goblin::elf::program_header::{
 /// The size that the program of the initramfs has reached, rounded up to a KiB:
 /// lower it with every win, raise it only with a reason. It is a debt: the design's
 /// budget is 144 KiB. What took the rest is listed in docs/development.md.
-const LARGEST: usize = 206 << 10;
+const LARGEST: usize = 203 << 10;
 
 /// Functions of core that only a panic calls. These are called by rustix
 /// alone, where it looks whether a file descriptor or an error number is one.

@@ -73,7 +73,7 @@ impl Machine {
         let status = Command::new("strace")
             .args(["-f", "-qq", "-e", SLEEPS, "-o"])
             .arg(&trace)
-            .arg(release::program(arguments[0]))
+            .arg(release::program(arguments.iter().copied()))
             .args(arguments)
             .current_dir(&self.top)
             .stdin(Stdio::null())

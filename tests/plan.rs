@@ -85,7 +85,7 @@ fn every_fixture_has_its_plan() {
 
 /// Runs the program; exit status, standard output, standard error.
 fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
-    let output = Command::new(release::program(arguments[0]))
+    let output = Command::new(release::program(arguments.iter().copied()))
         .args(arguments)
         .current_dir(folder)
         .output()
@@ -100,17 +100,21 @@ fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
 
 #[test]
 fn the_program_of_the_initramfs_says_where_plan_is() {
-    for command in ["plan", "check"] {
+    for arguments in [
+        &["plan"][..],
+        &["check"],
+        &["apply", "--root", "/", "--dry-run"],
+        &["apply", "--early", "--dry-run"],
+    ] {
         let output = Command::new(release::initramfs())
-            .arg(command)
+            .args(arguments)
             .output()
             .unwrap();
         assert_eq!((output.status.code(), output.stdout), (Some(2), vec![]));
         assert_eq!(
             String::from_utf8(output.stderr).unwrap(),
-            "onecontext: plan and check are not in the program of the initramfs: run\n\
-             /usr/bin/onecontext of the booted system. Here, the plan is printed by:\n\
-             onecontext apply --root DIR --dry-run\n"
+            "onecontext: plan, check and --dry-run are not in the program of the initramfs: run\n\
+             /usr/bin/onecontext of the booted system.\n"
         );
     }
 }

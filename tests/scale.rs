@@ -256,7 +256,7 @@ fn root(guest: &Guest, users: usize, mounts: usize) {
 fn instructions(arguments: &[&str]) -> u64 {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(release::program(arguments[0]))
+        .arg(release::program(arguments.iter().copied()))
         .args(arguments)
         .output()
         .unwrap();

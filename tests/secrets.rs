@@ -237,7 +237,7 @@ impl Folder {
     fn try_context(&self, text: &str, commands: &[&str]) {
         fs::write(self.0.join("context.sh"), text).unwrap();
         for command in commands {
-            let output = Command::new(release::program(command.split(' ').next().unwrap()))
+            let output = Command::new(release::program(command.split(' ')))
                 .args(command.split(' '))
                 .current_dir(&self.0)
                 .output()

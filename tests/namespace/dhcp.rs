@@ -196,7 +196,7 @@ fn all_that_dnsmasq_gives() {
     let file = guest.top.join("context.sh");
     fs::write(&file, &context).unwrap();
     for arguments in [&["plan"][..], &["apply", "--dry-run", "--context"]] {
-        let mut command = Command::new(release::program(arguments[0]));
+        let mut command = Command::new(release::program(arguments.iter().copied()));
         command.args(arguments).arg(&file).arg("--root").arg(&root);
         let text = String::from_utf8(output(&mut command).stdout).unwrap();
         assert!(text.contains("\ndhcp ETH1 ipv4 ask onecontext\n"), "{text}");

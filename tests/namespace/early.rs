@@ -45,6 +45,7 @@ impl Initramfs {
         fs::write(top.join("usr/sbin/dropbear"), "").unwrap();
         symlink("usr/sbin", top.join("sbin")).unwrap();
         fs::copy(release::initramfs(), top.join("onecontext")).unwrap();
+        fs::copy(release::binary(), top.join("dry-run")).unwrap();
         for (source, target) in [
             (PathBuf::from("/dev"), "dev"),
             (PathBuf::from("/proc"), "proc"),
@@ -62,7 +63,11 @@ impl Initramfs {
         fs::write(self.top.join("context.sh"), context).unwrap();
         let _ = self.guest.log.read_to_end(&mut Vec::new());
         let top = self.top.clone();
-        let mut command = Command::new("/onecontext");
+        let program = match options.contains(&"--dry-run") {
+            true => "/dry-run",
+            false => "/onecontext",
+        };
+        let mut command = Command::new(program);
         command.args(["apply", "--early", "--context", "/context.sh"]);
         command.args(options);
         // SAFETY: two system calls.

@@ -343,7 +343,7 @@ fn exit_statuses() {
     };
     guest.nic("ens3", "02:00:00:00:00:01");
     let run = |arguments: &[&str]| {
-        Command::new(release::program(arguments[0]))
+        Command::new(release::program(arguments.iter().copied()))
             .args(arguments)
             .output()
             .unwrap()

@@ -17,11 +17,12 @@ pub fn initramfs() -> &'static Path {
     BINARY.get_or_init(|| named().unwrap_or_else(|| folder().join("onecontext-initramfs")))
 }
 
-/// The one of both that has this command.
+/// The one of both that is meant for this command: a dry run is not for that of the
+/// initramfs.
 #[allow(dead_code)]
-pub fn program(command: &str) -> &'static Path {
-    match command {
-        "apply" => initramfs(),
+pub fn program<'a>(mut arguments: impl Iterator<Item = &'a str>) -> &'static Path {
+    match arguments.next() {
+        Some("apply") if arguments.all(|argument| argument != "--dry-run") => initramfs(),
         _ => binary(),
     }
 }
