@@ -31,8 +31,9 @@
 //! | [`plan`] | the desired state and its text form |
 //! | [`base`] | memory, text, errors, the log |
 //!
-//! The start-up code of the freestanding binary is in `src/rt`, outside this
-//! library, so that tests link as usual.
+//! The two programs are `src/main.rs`, with every command, and `src/initramfs.rs`,
+//! which only applies. Their start-up code is in `src/rt`, outside this library, so
+//! that tests link as usual.
 #![cfg_attr(not(test), no_std)]
 
 pub mod apply;
