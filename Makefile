@@ -49,7 +49,7 @@ setup: rust-version ## install what the demo and the tests need
 	@tests/setup.sh
 
 demo: setup all ## boot an image with a context, log in, show the proof
-	@$(CARGO) test -q --release --test boot -- --ignored --exact demo --nocapture
+	@$(CARGO) test -q --test boot -- --ignored --exact demo --nocapture
 
 test: test-fast test-first ## lint, tests, the main boots: meant for 15 minutes
 
@@ -57,7 +57,7 @@ test-fast: lint test-programs ## the same without boots
 
 # Boots among them: each is #[ignore]d.
 test-programs: setup all
-	CI=true $(CARGO) test --release --no-fail-fast --tests
+	CI=true $(CARGO) test --no-fail-fast --tests
 
 # `make test-boots` runs each boot that tests/tiers does not name.
 tier = $(shell sed -n 's/^$(1) [a-z]* //p' tests/tiers)
@@ -77,20 +77,20 @@ test-second: setup all
 
 test-packages: setup all ## the packages: contents, lintian, rpmlint, same bytes twice
 	@tests/setup.sh packages
-	CI=true $(CARGO) test --release --test packages -- --include-ignored
+	CI=true $(CARGO) test --test packages -- --include-ignored
 
 test-hang: setup all ## file systems that never answer
-	$(CARGO) test --release --test namespace -- --ignored
+	$(CARGO) test --test namespace -- --ignored
 
 test-aarch64: setup ## build it for aarch64, and look at what that has given
 	@tests/setup.sh aarch64
 	@CARGO="$(CARGO)" tests/aarch64
 
 faults: setup all ## let each system call fail, with each of seven errors
-	$(CARGO) test --release --test faults -- --ignored --nocapture
+	$(CARGO) test --test faults -- --ignored --nocapture
 
 powercut: setup all ## cut the power while it writes, on ext4, xfs and btrfs
-	$(CARGO) test --release --test powercut -- --ignored --nocapture
+	$(CARGO) test --test powercut -- --ignored --nocapture
 
 # Hours: the pairs, the emulated tests of aarch64, and every boot of every tier; or
 # only those boots whose names contain one of BOOTS. Half of the TIMES the processors
@@ -111,7 +111,7 @@ PAIRS =
 
 test-pairs: setup all ## boot each pair of release, manager, NIC ... once; PAIRS=
 	@tests/setup.sh aarch64 matrix
-	PAIRS="$(PAIRS)" $(CARGO) test --release --test handover -- \
+	PAIRS="$(PAIRS)" $(CARGO) test --test handover -- \
 		--ignored --exact pairs::every_pair --nocapture
 
 # Boots of each kind, the fastest counts; with 0 there are none.
@@ -119,8 +119,8 @@ BENCH_BOOTS = 3
 
 bench: setup all ## what it costs beside others; a table and a chart in docs
 	@rm -f target/bench/figures
-	@$(CARGO) test -q --release --test scale -- --nocapture cost
-	@BENCH=1 $(CARGO) test -q --release --test namespace -- --nocapture ends_the_same
+	@$(CARGO) test -q --test scale -- --nocapture cost
+	@BENCH=1 $(CARGO) test -q --test namespace -- --nocapture ends_the_same
 	@mkdir -p target/bench
 	@for generator in initramfs-tools dracut; do \
 		tests/images/growth $$generator | while read -r kind before after; do \
@@ -130,9 +130,9 @@ bench: setup all ## what it costs beside others; a table and a chart in docs
 		done >>target/bench/figures; \
 	done
 	@test "$(BENCH_BOOTS)" = 0 || \
-		BENCH=1 BENCH_BOOTS=$(BENCH_BOOTS) $(CARGO) test -q --release \
+		BENCH=1 BENCH_BOOTS=$(BENCH_BOOTS) $(CARGO) test -q \
 			--test handover -- --nocapture --ignored cost
-	@$(CARGO) test -q --release --test bench -- --nocapture --ignored
+	@$(CARGO) test -q --test bench -- --nocapture --ignored
 
 lint: setup ## format, clippy, shell scripts, man page
 	$(CARGO) fmt --check

@@ -6,7 +6,7 @@
 boots() {
 	at_a_time=$1
 	shift
-	"${CARGO:-cargo}" test --release --no-fail-fast --test boot --test handover \
+	"${CARGO:-cargo}" test --no-fail-fast --test boot --test handover \
 		-- --ignored "--test-threads=$at_a_time" "$@" </dev/null
 }
 
