@@ -31,7 +31,8 @@ pub fn apply<'a>(
     progress: Option<&'static Progress>,
     dry_run: Option<DryRun<'_, 'a>>,
 ) -> Status {
-    let console = Console::of_apply(dry_run.is_some(), streams.errors);
+    let is_dry = dry_run.is_some();
+    let console = Console::of_apply(is_dry, streams.errors);
     let mut report = Report::new(arena, console);
     report.progress = progress;
     let parameters = Parameters::of_kernel(arena, &mut report);
@@ -58,7 +59,7 @@ pub fn apply<'a>(
     report.begin("look at", options.root.to_bytes());
     let root = open_root(arena, options, &mut report);
     let Some(plan) = plan else {
-        if let Some(root) = root.filter(|_| dry_run.is_none()) {
+        if let Some(root) = root.filter(|_| !is_dry) {
             write_report(arena, None, &root, &parameters, &mut report);
             report.finish();
         }
@@ -72,14 +73,7 @@ pub fn apply<'a>(
         // The kernel's network needs no root.
         load::say_warnings(&plan, &mut report);
         let machine = Machine::open(handover::dhcp::client(&plan, None), false, &[], &mut report);
-        set_up_network(
-            arena,
-            &plan,
-            &machine,
-            &parameters,
-            dry_run.is_some(),
-            &mut report,
-        );
+        set_up_network(arena, &plan, &machine, &parameters, is_dry, &mut report);
         return Status::Wrong;
     };
     let facts = load::facts(&root, &plan, parameters.network.handover());
@@ -90,14 +84,7 @@ pub fn apply<'a>(
     let managers = facts.network.map(|network| &network.managers);
     let routers = managers.is_some_and(Managers::handle_router_advertisements);
     let machine = Machine::open(dhcp, routers, early, &mut report);
-    let bound = set_up_network(
-        arena,
-        &plan,
-        &machine,
-        &parameters,
-        dry_run.is_some(),
-        &mut report,
-    );
+    let bound = set_up_network(arena, &plan, &machine, &parameters, is_dry, &mut report);
     if let Some(DryRun { write, out }) = dry_run {
         let changes = inspect::decide(&bound, &root, &facts);
         write(&bound, Some(&changes), arena, out);

@@ -15,7 +15,7 @@ pub(super) const NO_CONTEXT: Error = Error::new(&"there is no context.sh");
 /// The one file that makes a disk a context disk.
 pub(super) const CONTEXT: &[u8] = b"context.sh";
 
-/// A medium of context files.
+/// What the files of a context are on, opened.
 pub struct Disk<'a> {
     pub(super) arena: &'a Arena,
     pub(super) source: &'a [u8],

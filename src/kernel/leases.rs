@@ -18,6 +18,9 @@ const MANAGER_NEEDED: &str = "enable systemd-networkd or another network manager
 /// Why the early stage does less.
 const BEFORE_ROOT: &str = "there is no root yet";
 
+/// With less the kernel has no IPv6 on a link (RFC 8200 5).
+const LEAST_MTU_OF_IPV6: u32 = 1280;
+
 impl<'a> Kernel<'a, '_> {
     /// Asks for the addresses that come by DHCP, and gives the kernel what the
     /// leases bring.
@@ -92,10 +95,9 @@ impl<'a> Kernel<'a, '_> {
     }
 
     fn apply_lease(&mut self, on: MatchedLink<'a>, lease: &Lease) {
-        // With less the kernel has no IPv6 on the link (RFC 8200 5).
         let least = match on.link.ipv6 {
             Some(Ipv6Method::Disable) => 0,
-            _ => 1280,
+            _ => LEAST_MTU_OF_IPV6,
         };
         if let Some(mtu) = lease.mtu.map(|mtu| mtu.max(least))
             && on.link.mtu.is_none()

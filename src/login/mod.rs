@@ -380,10 +380,10 @@ impl<'d, 'a> Logins<'d, 'a> {
         let access = changes.access_to(file.path, self.access);
         let may_be_written_later = access != RootAccess::ReadOnly;
         // Whether the root can be written says nothing of another file system.
-        let refuse_in_initramfs = matches!(file.home, Home::MountedLater);
+        let is_on_another_file_system = matches!(file.home, Home::MountedLater);
         let way = if file.path.in_run() || access == RootAccess::Writable && is_present {
             Placement::Replace
-        } else if (may_be_written_later || refuse_in_initramfs) && self.facts.systemd? {
+        } else if (may_be_written_later || is_on_another_file_system) && self.facts.systemd? {
             // A mount over the file would make later renames over it fail.
             Placement::Tmpfiles
         } else if existing.file.is_some() {
