@@ -22,10 +22,11 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::thread::{panicking, sleep};
 use std::time::Duration;
 
 use guest::Guest;
+use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, unshare};
 use random::Random;
@@ -312,10 +313,22 @@ impl Mounted {
 }
 
 impl Drop for Mounted {
+    /// Everything is on the disk afterwards. A program that another test's thread
+    /// starts has this one's open files until it runs (fork(2), execve(2)): so long
+    /// the file system is busy.
     fn drop(&mut self) {
-        if umount2(&self.point, MntFlags::empty()).is_err() {
+        if panicking() {
             let _ = umount2(&self.point, MntFlags::MNT_DETACH);
+            return;
         }
+        for _ in 0..600 {
+            match umount2(&self.point, MntFlags::empty()) {
+                Err(Errno::EBUSY) => sleep(Duration::from_millis(100)),
+                Ok(()) => return,
+                Err(errno) => panic!("umount {}: {errno}", self.point.display()),
+            }
+        }
+        panic!("{} is busy for a minute", self.point.display());
     }
 }
 
