@@ -25,7 +25,7 @@ use crate::base::sort::sort;
 use crate::base::text::same;
 use crate::plan::{Dialect, Plan, Warning, Warnings};
 pub use files::{CONFIGURATION, CONTEXT, Files};
-use network::Network;
+use network::{Finished, Network};
 use state::Context;
 use variables::Variables;
 
@@ -76,75 +76,49 @@ fn plan<'a>(
     files: &impl Files<'a>,
     purpose: Purpose,
 ) -> Plan<'a> {
-    let mut assignments = arena.vector();
     let mut warnings = Warnings(arena.vector());
-    let configured = configuration.is_some();
+    let mut assignments = arena.vector();
     let name = files.called(CONTEXT.as_bytes());
     shell::read(name, text, &mut assignments, &mut warnings);
+    let is_configured = configuration.is_some();
     if let Some(text) = configuration {
-        shell::read(
-            CONFIGURATION.as_bytes(),
-            text,
-            &mut assignments,
-            &mut warnings,
-        );
+        let name = CONFIGURATION.as_bytes();
+        shell::read(name, text, &mut assignments, &mut warnings);
     }
-    let variables = Variables::new(arena, &assignments);
     let mut context = Context {
         arena,
-        variables,
+        variables: Variables::new(arena, &assignments),
         warnings,
     };
     let has_eth = opennebula::has_nics(&context.variables);
-    let dialect = match !has_eth && (configured || stratuslab::wrote(&context.variables)) {
+    let dialect = match !has_eth && (is_configured || stratuslab::wrote(&context.variables)) {
         true => Dialect::StratusLab,
         false => Dialect::OpenNebula,
     };
     let hostname = hostname::read(&mut context);
-    let mut network = Network::new(arena);
-    let machine = context.variables.machine();
-    let unmanaged = machine.get("NETCFG_TYPE");
-    let unmanaged = unmanaged.filter(|variable| same(variable.value, b"none"));
-    if let Some(variable) = unmanaged {
-        context.remark(variable, "is none, the network is left alone");
-    } else if dialect == Dialect::StratusLab && stratuslab::has_nics(&context.variables) {
-        stratuslab::network(&mut context, &mut network);
-    } else {
-        opennebula::network(&mut context, &mut network);
-    }
-    let network = network.finish(&mut context);
+    let is_managed = is_managed(&mut context);
+    let network = match is_managed {
+        true => network(&mut context, dialect),
+        false => Finished::NONE,
+    };
     let logins = keys::read(&mut context, dialect, files);
     let login = users::read(&mut context, logins.user, logins.owner);
+    let on_disk = scripts::look(&mut context, files, has_eth);
     let assignments = (purpose == Purpose::Run).then_some(&*assignments);
-    let (scripts, stock) = scripts::read(&mut context, files, has_eth, assignments);
-    let mut user_data = arena.vector();
-    for variable in machine.each("USER_DATA USERDATA") {
-        user_data.push(Warning {
-            place: Some(variable.place),
-            subject: variable.name,
-            what: scripts::NEVER_RUN,
-            found: b"",
-        });
-    }
+    let scripts = scripts::read(&mut context, files, &on_disk, assignments);
     // StratusLab's disks have none since October 2010: DHCP was meant.
-    let by_dhcp = dialect == Dialect::StratusLab || stock;
-    if network.links.is_empty() && !by_dhcp && unmanaged.is_none() {
-        context
-            .warnings
-            .general(b"", "no NIC in the context, the network is left alone", b"");
+    let by_dhcp = dialect == Dialect::StratusLab || on_disk.stock;
+    if is_managed && network.links.is_empty() && !by_dhcp {
+        let what = "no NIC in the context, the network is left alone";
+        context.warnings.general(b"", what, b"");
     }
     if logins.keys.is_empty() && !users::has_password(&login) {
-        context.warnings.general(
-            b"",
-            "no SSH key in the context, nobody is let in by this program",
-            b"",
-        );
+        let what = "no SSH key in the context, nobody is let in by this program";
+        context.warnings.general(b"", what, b"");
     }
     if purpose == Purpose::Check {
         lint::look(&mut context, dialect, network.links);
     }
-    let warnings = context.warnings.0.finish();
-    sort_by_place(arena, warnings);
     Plan {
         dialect,
         source,
@@ -156,13 +130,50 @@ fn plan<'a>(
         login,
         keys: logins.keys,
         scripts,
-        user_data: user_data.finish(),
-        warnings,
+        user_data: user_data(&context),
+        warnings: sorted_by_place(arena, context.warnings),
     }
 }
 
-/// Puts the warnings in the order of the files' lines, the general ones last.
-fn sort_by_place<'a>(arena: &'a Arena, warnings: &mut [Warning<'a>]) {
+/// Whether the context wants a network; NETCFG_TYPE is of one-apps (netcfg).
+fn is_managed(context: &mut Context) -> bool {
+    let variable = context.variables.machine().get("NETCFG_TYPE");
+    match variable.filter(|variable| same(variable.value, b"none")) {
+        Some(variable) => {
+            context.remark(variable, "is none, the network is left alone");
+            false
+        }
+        None => true,
+    }
+}
+
+fn network<'a>(context: &mut Context<'a>, dialect: Dialect) -> Finished<'a> {
+    let mut network = Network::new(context.arena);
+    if dialect == Dialect::StratusLab && stratuslab::has_nics(&context.variables) {
+        stratuslab::network(context, &mut network);
+    } else {
+        opennebula::network(context, &mut network);
+    }
+    network.finish(context)
+}
+
+/// What is said of user data if nothing in the root reads it.
+fn user_data<'a>(context: &Context<'a>) -> &'a [Warning<'a>] {
+    let mut warnings = context.arena.vector();
+    for variable in context.variables.machine().each("USER_DATA USERDATA") {
+        warnings.push(Warning {
+            place: Some(variable.place),
+            subject: variable.name,
+            what: scripts::NEVER_RUN,
+            found: b"",
+        });
+    }
+    warnings.finish()
+}
+
+/// The warnings in the order of the files' lines, the general ones last.
+fn sorted_by_place<'a>(arena: &'a Arena, warnings: Warnings<'a>) -> &'a [Warning<'a>] {
+    let warnings = warnings.0.finish();
     let mut numbered = arena.vector();
     for (number, warning) in (0u32..).zip(warnings.iter()) {
         let key = match warning.place {
@@ -179,6 +190,7 @@ fn sort_by_place<'a>(arena: &'a Arena, warnings: &mut [Warning<'a>]) {
     for (slot, (_, warning)) in warnings.iter_mut().zip(numbered.iter()) {
         *slot = *warning;
     }
+    warnings
 }
 
 #[cfg(test)]

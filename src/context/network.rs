@@ -44,6 +44,15 @@ pub struct Finished<'a> {
     pub search: &'a [&'a [u8]],
 }
 
+impl Finished<'_> {
+    /// A network that is left alone.
+    pub const NONE: Self = Self {
+        links: &[],
+        dns: &[],
+        search: &[],
+    };
+}
+
 impl<'a> Network<'a> {
     pub fn new(arena: &'a Arena) -> Self {
         Self {

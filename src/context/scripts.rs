@@ -10,7 +10,8 @@ use super::files::{CONFIGURATION, CONTEXT, Files};
 use super::shell::Assignment;
 use super::state::Context;
 use super::stratuslab;
-use crate::base::arena::{Set, Vector};
+use super::variables::Variable;
+use crate::base::arena::{Arena, Set, Vector};
 use crate::base::error::Error;
 use crate::base::text::{base_name, position, words};
 use crate::plan::{Script, Scripts};
@@ -29,33 +30,24 @@ const INIT: &[u8] = b"init.sh";
 /// single file.
 const LARGEST: usize = 16 << 20;
 
-/// Finds the scripts, and says what is not run. `assignments`: those of the
-/// context, if its scripts are to be run. The second answer: whether scripts of
-/// StratusLab are there, whose meaning is applied; with a NIC `ETHn` it is not,
-/// whosever they are.
+/// The scripts of a context, and what is said of those that are not run. `on_disk`:
+/// what [`look`] has found. `assignments`: those of the context, if its scripts are
+/// to be run.
 pub fn read<'a>(
     context: &mut Context<'a>,
     files: &impl Files<'a>,
-    has_eth: bool,
+    on_disk: &OnDisk,
     assignments: Option<&[Assignment<'a>]>,
-) -> (Scripts<'a>, bool) {
-    let machine = context.variables.machine();
-    for variable in machine.each("CLOUD_INIT_USER_DATA") {
-        context.remark(variable, NEVER_RUN);
-    }
+) -> Scripts<'a> {
     let run = assignments.is_some();
-    if !run {
-        for variable in machine.each("INIT_SCRIPTS START_SCRIPT START_SCRIPT_BASE64 SCRIPT_EXEC") {
-            context.remark(variable, NOT_WANTED);
-        }
-    }
-    let found = look(context, files, has_eth);
+    say_what_is_not_run(context, run);
     let mut reader = Reader {
         list: context.arena.vector(),
         seen: Set::new(context.arena),
         left: LARGEST,
         run,
     };
+    let machine = context.variables.machine();
     for (number, variable) in (0u32..).zip(machine.each("START_SCRIPT_BASE64 START_SCRIPT")) {
         let content = match variable.name {
             b"START_SCRIPT" => Some(variable.value),
@@ -67,69 +59,85 @@ pub fn read<'a>(
             None => context.remark(variable, "is no base64, it cannot be run"),
         }
     }
-    if let Some(variable) = machine.get("INIT_SCRIPTS") {
-        for (number, word) in (1u32..).zip(words(variable.value)) {
-            if let Err(reason) = reader.add_file(files, base_name(word).1) {
-                let mut found = context.arena.vector();
-                uwrite!(found, "word {}: {}", number, reason);
-                let (place, name) = (variable.place, variable.name);
-                (context.warnings).at(place, name, LEFT_OUT, found.finish());
-            }
-        }
-    } else if found.init {
-        if !run {
-            context.warnings.general(INIT, NOT_WANTED, b"");
-        }
-        if let Err(reason) = reader.add_file(files, INIT) {
-            cannot_read(context, INIT, reason);
-        }
+    match machine.get("INIT_SCRIPTS") {
+        Some(variable) => reader.add_files(context, files, variable),
+        None if on_disk.init => reader.add_init(context, files),
+        None => {}
     }
     if let Some(variable) = machine.get("SCRIPT_EXEC")
-        && !found.init_runs_exec
+        && !on_disk.init_runs_exec
     {
         reader.add(variable.name, variable.value);
     }
     let list = &*reader.list.finish();
-    let mut beside = context.arena.vector();
-    let mut variables = context.arena.vector();
-    if let Some(assignments) = assignments
-        && !list.is_empty()
-    {
-        for assignment in assignments {
-            variables.push((assignment.name, assignment.value));
-        }
-        // What was read has been unquoted in place.
-        for name in [CONTEXT, CONFIGURATION] {
-            let name = name.as_bytes();
-            match files.read(name) {
-                Ok(Some(content)) => beside.push((name, &*content)),
-                Ok(None) => {}
-                Err(reason) => cannot_read(context, name, reason),
-            }
-        }
+    match assignments {
+        Some(assignments) if !list.is_empty() => Scripts {
+            list,
+            beside: beside(context, files),
+            variables: variables(context.arena, assignments),
+        },
+        _ => Scripts {
+            list,
+            beside: &[],
+            variables: &[],
+        },
     }
-    let scripts = Scripts {
-        list,
-        beside: beside.finish(),
-        variables: variables.finish(),
-    };
-    (scripts, found.stock)
 }
 
-/// What is on the disk.
-struct Found {
-    /// An init.sh that is not StratusLab's own.
+fn say_what_is_not_run(context: &mut Context, run: bool) {
+    let machine = context.variables.machine();
+    for variable in machine.each("CLOUD_INIT_USER_DATA") {
+        context.remark(variable, NEVER_RUN);
+    }
+    if !run {
+        for variable in machine.each("INIT_SCRIPTS START_SCRIPT START_SCRIPT_BASE64 SCRIPT_EXEC") {
+            context.remark(variable, NOT_WANTED);
+        }
+    }
+}
+
+/// The files of the context itself, for the scripts to read. What was read before has
+/// been unquoted in place.
+fn beside<'a>(
+    context: &mut Context<'a>,
+    files: &impl Files<'a>,
+) -> &'a [(&'static [u8], &'a [u8])] {
+    let mut beside = context.arena.vector();
+    for name in [CONTEXT, CONFIGURATION] {
+        let name = name.as_bytes();
+        match files.read(name) {
+            Ok(Some(content)) => beside.push((name, &*content)),
+            Ok(None) => {}
+            Err(reason) => cannot_read(context, name, reason),
+        }
+    }
+    beside.finish()
+}
+
+/// What the scripts find in their environment.
+fn variables<'a>(arena: &'a Arena, assignments: &[Assignment<'a>]) -> &'a [(&'a [u8], &'a [u8])] {
+    let mut variables = arena.vector();
+    for assignment in assignments {
+        variables.push((assignment.name, assignment.value));
+    }
+    variables.finish()
+}
+
+/// The scripts on a disk.
+pub struct OnDisk {
+    /// There is an init.sh that is not StratusLab's own.
     init: bool,
     /// It runs SCRIPT_EXEC, as StratusLab's own does.
     init_runs_exec: bool,
-    /// A script of StratusLab's.
-    stock: bool,
+    /// There is one of StratusLab's, whose meaning is applied. With a NIC `ETHn` it
+    /// is not, whosever they are.
+    pub stock: bool,
 }
 
 /// Looks for the scripts of StratusLab, and for those that HEPiX has beside
 /// them, which nobody is given to run.
-fn look<'a>(context: &mut Context<'a>, files: &impl Files<'a>, has_eth: bool) -> Found {
-    let mut found = Found {
+pub fn look<'a>(context: &mut Context<'a>, files: &impl Files<'a>, has_eth: bool) -> OnDisk {
+    let mut found = OnDisk {
         init: false,
         init_runs_exec: false,
         stock: false,
@@ -215,12 +223,38 @@ impl<'a> Reader<'a> {
         });
         Ok(())
     }
+
+    /// Adds those that INIT_SCRIPTS names.
+    fn add_files(
+        &mut self,
+        context: &mut Context<'a>,
+        files: &impl Files<'a>,
+        variable: &Variable<'a>,
+    ) {
+        for (number, word) in (1u32..).zip(words(variable.value)) {
+            if let Err(reason) = self.add_file(files, base_name(word).1) {
+                let mut found = context.arena.vector();
+                uwrite!(found, "word {}: {}", number, reason);
+                let (place, name) = (variable.place, variable.name);
+                (context.warnings).at(place, name, LEFT_OUT, found.finish());
+            }
+        }
+    }
+
+    /// Adds the one that is run where INIT_SCRIPTS names none.
+    fn add_init(&mut self, context: &mut Context<'a>, files: &impl Files<'a>) {
+        if !self.run {
+            context.warnings.general(INIT, NOT_WANTED, b"");
+        }
+        if let Err(reason) = self.add_file(files, INIT) {
+            cannot_read(context, INIT, reason);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::arena::Arena;
     use crate::context::tests::Memory;
     use crate::context::{self, tests::plan_of};
 
