@@ -152,10 +152,14 @@ fn set_up_network<'p, 'a>(
 fn invite(bound: &BoundPlan, report: &mut Report) {
     let mut line = report.line();
     let mut before = "no root yet; ssh root@";
-    for on in bound.links.iter().filter(|on| on.is_set_up()) {
+    for bound_link in bound
+        .links
+        .iter()
+        .filter(|bound_link| bound_link.is_set_up())
+    {
         for v4 in [true, false] {
-            let leased = on.lease.map(|lease| lease.address);
-            let mut all = on.link.addresses.iter().copied().chain(leased);
+            let leased = bound_link.lease.map(|lease| lease.address);
+            let mut all = bound_link.link.addresses.iter().copied().chain(leased);
             if let Some(prefix) = all.find(|prefix| prefix.address.is_ipv4() == v4) {
                 uwrite!(line, "{}{}", before, Ip(prefix.address));
                 before = ", root@";

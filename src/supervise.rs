@@ -50,7 +50,7 @@ pub fn in_time(arena: &Arena, streams: Streams, work: Work) -> Status {
     }
 }
 
-/// Waits for the process. Its exit status is told by the memory that both share:
+/// Waits for the process. Its exit status comes through the memory that both share:
 /// wait(2) gives none where the parent ignores SIGCHLD.
 fn supervise(process: Pid, progress: &Progress, report: &mut Report) -> Status {
     let mut line = report.line();

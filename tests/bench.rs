@@ -228,10 +228,10 @@ const HEAD: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 H
   </style>
 "#;
 
-/// One bar a row; the longest takes all the room.
+/// One bar a row; the longest takes the whole width.
 fn panel(title: &str, rows: &[(String, f64)], y: &mut i32, text: &mut String) {
     const LEFT: i32 = 340;
-    const ROOM: f64 = 350.0;
+    const LARGEST_WIDTH: f64 = 350.0;
     let longest = rows.iter().map(|(_, value)| *value).fold(0.0, f64::max);
     writeln!(
         text,
@@ -244,7 +244,7 @@ fn panel(title: &str, rows: &[(String, f64)], y: &mut i32, text: &mut String) {
             true => "ours",
             false => "bar",
         };
-        let width = (value / longest * ROOM).max(1.0);
+        let width = (value / longest * LARGEST_WIDTH).max(1.0);
         let digits = if *value < 10.0 { 2 } else { 1 };
         let (middle, end) = (*y + 16, f64::from(LEFT) + width + 8.0);
         writeln!(

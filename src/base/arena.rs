@@ -167,7 +167,7 @@ pub struct Vector<'a, T: Copy> {
 struct Raw<'a> {
     arena: &'a Arena,
     items: NonNull<u8>,
-    /// Items that have room at `items`, and those of them that were written.
+    /// How many items fit at `items`, and how many were written.
     capacity: usize,
     length: usize,
 }
@@ -230,7 +230,7 @@ impl<'a, T: Copy> Vector<'a, T> {
         unsafe { ptr::copy_nonoverlapping(items.as_ptr(), place, items.len()) };
     }
 
-    /// Forgets everything, keeps the room.
+    /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.raw.length = 0;
     }

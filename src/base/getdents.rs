@@ -8,7 +8,7 @@ use crate::base::text::split_once;
 
 /// A buffer for some hundreds of entries at a time, in bytes. One needs at most
 /// 280: a name has at most 255 bytes.
-const ROOM: usize = 8192;
+const BUFFER_SIZE: usize = 8192;
 
 /// Where the length of an entry and its name are (`struct linux_dirent64`,
 /// linux/dirent.h). The name goes on to its NUL.
@@ -21,9 +21,9 @@ pub fn names(
     each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     // Aligned as the kernel aligns entries.
-    let mut room = [0u64; ROOM / size_of::<u64>()];
+    let mut buffer = [0u64; BUFFER_SIZE / size_of::<u64>()];
     loop {
-        let mut rest = getdents(directory, &mut room)?;
+        let mut rest = getdents(directory, &mut buffer)?;
         if rest.is_empty() {
             return Ok(());
         }
@@ -38,7 +38,7 @@ pub fn names(
 }
 
 /// The name of the first entry, and what is behind that entry. `None` for one
-/// that the kernel does not make: it ends nowhere, or outside of the room.
+/// that the kernel does not make: it ends nowhere, or outside of the buffer.
 fn split(entries: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = u16::from_ne_bytes(*entries.get(LENGTH..)?.first_chunk()?);
     let (entry, rest) = entries.split_at_checked(length.into())?;
@@ -85,7 +85,7 @@ mod tests {
             // It would never end.
             (0, &b"ab\0\0\0"[..]),
             (19, b"ab\0\0\0"),
-            // Beyond the room, and a name without an end.
+            // Beyond the buffer, and a name without an end.
             (32, b"ab\0\0\0"),
             (24, b"abcde"),
         ] {

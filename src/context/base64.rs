@@ -82,16 +82,16 @@ pub fn decode<'a>(arena: &'a Arena, text: &[u8]) -> Option<&'a [u8]> {
     let last = text.iter().rposition(|byte| !is_padding(byte));
     let digits = text.get(..last.map_or(0, |last| last + 1))?;
     // Enough for all, and no more: a script may be long.
-    let room = arena.bytes(digits.len() / 4 * 3 + 3);
+    let buffer = arena.bytes(digits.len() / 4 * 3 + 3);
     let mut decoder = Decoder::new(digits);
     let mut length = 0;
-    for (place, byte) in room.iter_mut().zip(&mut decoder) {
+    for (place, byte) in buffer.iter_mut().zip(&mut decoder) {
         *place = byte;
         length += 1;
     }
     // One character alone is less than a byte.
     let is_whole = decoder.digits.is_empty() && decoder.count < 6;
-    is_whole.then_some(room.get(..length)?)
+    is_whole.then_some(buffer.get(..length)?)
 }
 
 #[cfg(test)]

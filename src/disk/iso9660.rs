@@ -211,7 +211,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             arena,
             size: source.size()?,
             source,
-            // These are told by the primary descriptor.
+            // These are in the primary descriptor.
             block: 0,
             names: Names::Plain,
             directory: &[],

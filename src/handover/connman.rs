@@ -48,7 +48,7 @@ pub fn render<'a>(
         devices
     );
     bind_over(own.file, own.old, text.finish(), changes);
-    if systemd? && !links(bound).any(|on| uses_dhcpv4(on.link)) {
+    if systemd? && !links(bound).any(|bound_link| uses_dhcpv4(bound_link.link)) {
         // It would wait two minutes for a NIC of ConnMan's.
         const UNIT: &[u8] = b"/run/systemd/system/connman-wait-online.service";
         changes.run_symlink(UNIT, b"/dev/null", b"")?;

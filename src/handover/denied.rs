@@ -26,9 +26,9 @@ pub fn denied<'a>(
     changes: &mut Changes,
 ) -> &'a [u8] {
     let mut devices = arena.vector();
-    for on in links(bound) {
-        let link = on.link;
-        let device = device(arena, on, manager, changes);
+    for bound_link in links(bound) {
+        let link = bound_link.link;
+        let device = device(arena, bound_link, manager, changes);
         let by_dhcp = uses_dhcpv4(link);
         if let Some(device) = device.filter(|_| !by_dhcp) {
             devices.push(before);

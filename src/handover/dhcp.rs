@@ -48,18 +48,22 @@ pub fn report<'a>(
         facts.networkd?;
     }
     // What was applied has been said already, with what came of it.
-    for on in bound.links.iter().filter(|on| on.index.is_none()) {
-        let name = format(arena, &on.link.name);
+    for bound_link in bound
+        .links
+        .iter()
+        .filter(|bound_link| bound_link.index.is_none())
+    {
+        let name = format(arena, &bound_link.link.name);
         let reason: &'static &str = match facts.networkd {
             Ok(Networkd::Masked) => {
                 &"the image switches systemd-networkd off on purpose: enable another network manager"
             }
             _ => &"enable systemd-networkd or another network manager in the image",
         };
-        if on.link.ipv6 == Some(Ipv6Method::Dhcp) {
+        if bound_link.link.ipv6 == Some(Ipv6Method::Dhcp) {
             changes.problem("DHCPv6 is not done", name, reason);
         }
-        if on.link.ipv4 == Some(Ipv4Method::Dhcp) {
+        if bound_link.link.ipv4 == Some(Ipv4Method::Dhcp) {
             changes.problem("nobody renews the lease of", name, reason);
         }
     }

@@ -28,9 +28,12 @@ pub fn render<'a>(
         fill!(&mut top, "nohook resolv.conf\n");
     }
     let mut end = arena.vector();
-    for on in links(bound).filter(|on| uses_dhcpv4(on.link)) {
-        if let Some(device) = on.device {
-            let metric = on.link.metric.unwrap_or(on.link.router_metric());
+    for bound_link in links(bound).filter(|bound_link| uses_dhcpv4(bound_link.link)) {
+        if let Some(device) = bound_link.device {
+            let metric = bound_link
+                .link
+                .metric
+                .unwrap_or(bound_link.link.router_metric());
             let metric = format(arena, &metric);
             fill!(&mut end, "interface @\nmetric @\n", device, metric);
         }

@@ -31,10 +31,10 @@ pub fn render<'a>(
 ) {
     let mut devices = arena.vector::<&[u8]>();
     let mut ours = arena.vector();
-    for on in links(bound) {
-        if let Some(device) = device(arena, on, b"ifupdown", changes) {
+    for bound_link in links(bound) {
+        if let Some(device) = device(arena, bound_link, b"ifupdown", changes) {
             devices.push(device);
-            stanzas(&mut ours, arena, on.link, device);
+            stanzas(&mut ours, arena, bound_link.link, device);
         }
     }
     if devices.is_empty() {

@@ -22,14 +22,18 @@ pub fn render<'a>(
     bound: &BoundPlan,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    for on in bound.links.iter().filter(|on| on.is_set_up()) {
-        if let Some(device) = on.device {
+    for bound_link in bound
+        .links
+        .iter()
+        .filter(|bound_link| bound_link.is_set_up())
+    {
+        if let Some(device) = bound_link.device {
             // It comes from the image and the machine, and this is read by a shell.
             if device.contains(&b'\'') {
                 return Err(Error::new(&"a device's name has a quote"));
             }
             let mut text = arena.vector();
-            write(arena, bound.plan, on, device, &mut text);
+            write(arena, bound.plan, bound_link, device, &mut text);
             changes.file(path(arena, device)?, File::public(text.finish()));
         }
     }
@@ -42,19 +46,19 @@ pub fn path<'a>(arena: &'a Arena, device: &[u8]) -> Result<ResolvedPath<'a>, Err
     Ok(ResolvedPath::new(arena, path)?)
 }
 
-fn write(arena: &Arena, plan: &Plan, on: &BoundLink, device: &[u8], text: &mut Text) {
-    let lease = on.lease;
+fn write(arena: &Arena, plan: &Plan, bound_link: &BoundLink, device: &[u8], text: &mut Text) {
+    let lease = bound_link.lease;
     let protocol: &[u8] = if lease.is_some() { b"dhcp" } else { b"static" };
     fill!(text, "DEVICE='@'\nPROTO='@'\n", device, protocol);
     let leased = lease.map(|lease| lease.address);
-    let mut addresses = on.link.addresses.iter().copied().chain(leased);
+    let mut addresses = bound_link.link.addresses.iter().copied().chain(leased);
     if let Some((address, hosts)) = addresses.find_map(Prefix::ipv4_and_host_bits) {
         value(arena, "IPV4ADDR", address, text);
         value(arena, "IPV4BROADCAST", address | hosts, text);
         value(arena, "IPV4NETMASK", !hosts, text);
     }
     let by_lease = lease.map_or(&[][..], |lease| lease.routes);
-    let mut routes = on.link.routes.iter().chain(by_lease);
+    let mut routes = bound_link.link.routes.iter().chain(by_lease);
     let gateway = |route: &Route| {
         route
             .gateway
@@ -65,7 +69,7 @@ fn write(arena: &Arena, plan: &Plan, on: &BoundLink, device: &[u8], text: &mut T
         value(arena, "IPV4GATEWAY", u32::from(gateway), text);
     }
     let by_lease = lease.map_or(&[][..], |lease| lease.dns);
-    let servers = plan.dns.iter().chain(on.link.dns).chain(by_lease);
+    let servers = plan.dns.iter().chain(bound_link.link.dns).chain(by_lease);
     let servers = servers.filter_map(|server| v4(*server));
     for (name, server) in ["IPV4DNS0", "IPV4DNS1"].into_iter().zip(servers) {
         value(arena, name, u32::from(server), text);

@@ -36,12 +36,12 @@ pub fn render<'a>(
 ) -> Result<(), Error> {
     let plan = bound.plan;
     let is_default = |route: &Route| route.destination.is_default();
-    if links(bound).any(|on| on.link.routes.iter().any(is_default)) {
+    if links(bound).any(|bound_link| bound_link.link.routes.iter().any(is_default)) {
         changes.run_file(SETTINGS, TO_KEEP_METRICS)?;
     }
-    for on in links(bound) {
-        let link = on.link;
-        let Some(matched_by) = matched_by(*on) else {
+    for bound_link in links(bound) {
+        let link = bound_link.link;
+        let Some(matched_by) = matched_by(*bound_link) else {
             changes.note(&[
                 b"NetworkManager: no profile for ",
                 format(arena, &link.name),
@@ -59,7 +59,7 @@ pub fn render<'a>(
             ..File::public(text.finish())
         };
         changes.file(ResolvedPath::new(arena, path)?, file);
-        let Some(index) = on.index.filter(|_| !link.addresses.is_empty()) else {
+        let Some(index) = bound_link.index.filter(|_| !link.addresses.is_empty()) else {
             continue;
         };
         // A NIC that is set up gets a connection made after what is found
@@ -246,8 +246,8 @@ enum MatchedBy<'a> {
 
 /// It compares permanent MACs; a PCI link may have been given another one. `None`:
 /// neither is known, and a profile that names nothing fits every NIC.
-fn matched_by<'a>(on: BoundLink<'a>) -> Option<MatchedBy<'a>> {
-    let BoundLink { link, device, .. } = on;
+fn matched_by<'a>(bound_link: BoundLink<'a>) -> Option<MatchedBy<'a>> {
+    let BoundLink { link, device, .. } = bound_link;
     let is_pci = matches!(link.name, LinkName::Pci(_));
     match (link.mac, device) {
         (Some(mac), None) => Some(MatchedBy::Mac(mac)),

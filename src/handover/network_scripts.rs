@@ -65,11 +65,13 @@ pub fn render<'a>(
 /// Whether a value names one of our NICs.
 #[inline(never)]
 fn names_ours(key: &[u8], value: &[u8], bound: &BoundPlan, arena: &Arena) -> bool {
-    links(bound).any(|on| match (key, on.device, on.link.mac) {
-        (b"DEVICE", device, _) => device == Some(value),
-        (b"HWADDR", Some(_), Some(mac)) => same(format(arena, &mac), value),
-        _ => false,
-    })
+    links(bound).any(
+        |bound_link| match (key, bound_link.device, bound_link.link.mac) {
+            (b"DEVICE", device, _) => device == Some(value),
+            (b"HWADDR", Some(_), Some(mac)) => same(format(arena, &mac), value),
+            _ => false,
+        },
+    )
 }
 
 /// Three files, those of routes only where there are routes.

@@ -26,8 +26,8 @@ pub fn render<'a>(
         for_dhcp: false,
         is_shared: is_shared(arena, bound),
     };
-    for on in links(bound) {
-        write_file(arena, on, setting, changes)?;
+    for bound_link in links(bound) {
+        write_file(arena, bound_link, setting, changes)?;
     }
     Ok(())
 }
@@ -47,8 +47,8 @@ pub fn render_for_dhcp<'a>(
         for_dhcp: true,
         is_shared: false,
     };
-    for on in links(bound).filter(|on| on.link.uses_dhcp()) {
-        write_file(arena, on, setting, changes)?;
+    for bound_link in links(bound).filter(|bound_link| bound_link.link.uses_dhcp()) {
+        write_file(arena, bound_link, setting, changes)?;
     }
     let mut text = arena.vector();
     fill!(&mut text, HEAD);
@@ -72,14 +72,14 @@ struct Setting {
 
 fn write_file<'a>(
     arena: &'a Arena,
-    on: &BoundLink,
+    bound_link: &BoundLink,
     setting: Setting,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let id = format(arena, &Id(on.link.name));
+    let id = format(arena, &Id(bound_link.link.name));
     let path = arena.concat(&[PREFIX, id, b".network"]);
     let mut text = arena.vector();
-    write(&mut text, arena, *on, setting);
+    write(&mut text, arena, *bound_link, setting);
     changes.run_file(path, text.finish())
 }
 
@@ -95,8 +95,12 @@ fn is_shared(arena: &Arena, bound: &BoundPlan) -> bool {
         // Of one link a network counts once.
         seen.insert(number, network) && !seen.insert(0, network)
     };
-    links(bound).zip(1u32..).any(|(on, number)| {
-        let mut ipv6 = on.link.addresses.iter().filter(|address| !is_v4(address));
+    links(bound).zip(1u32..).any(|(bound_link, number)| {
+        let mut ipv6 = bound_link
+            .link
+            .addresses
+            .iter()
+            .filter(|address| !is_v4(address));
         ipv6.any(|address| is_of_another(number, address))
     })
 }

@@ -49,7 +49,10 @@ pub fn append(text: &mut Text, template: &str, values: &[&[u8]]) {
 
 /// The links that are handed over, in the plan's order.
 pub fn links<'a>(bound: &BoundPlan<'a>) -> impl Iterator<Item = &'a BoundLink<'a>> {
-    bound.links.iter().filter(|on| is_handed_over(on.link))
+    bound
+        .links
+        .iter()
+        .filter(|bound_link| is_handed_over(bound_link.link))
 }
 
 /// Where the context says to skip a NIC, it stays with the root's own
@@ -67,18 +70,18 @@ pub fn is_handed_over(link: &Link) -> bool {
 /// else.
 pub fn device<'p>(
     arena: &Arena,
-    on: &BoundLink<'p>,
+    bound_link: &BoundLink<'p>,
     manager: &[u8],
     changes: &mut Changes,
 ) -> Option<&'p [u8]> {
-    if on.device.is_none() {
+    if bound_link.device.is_none() {
         changes.note(&[
             manager,
             b" goes by names, and no device was found for ",
-            format(arena, &on.link.name),
+            format(arena, &bound_link.link.name),
         ]);
     }
-    on.device
+    bound_link.device
 }
 
 /// Whether a prefix is of IPv4.

@@ -134,7 +134,7 @@ impl<'a, 'p> Names<'a, 'p> {
         for domain in names.domains.iter() {
             seen.insert(DOMAIN, arena.copy(domain));
         }
-        for lease in bound.links.iter().filter_map(|on| on.lease) {
+        for lease in bound.links.iter().filter_map(|bound_link| bound_link.lease) {
             for server in lease.dns {
                 if seen.insert(SERVER, format(arena, &Ip(*server))) {
                     names.servers.push(*server);

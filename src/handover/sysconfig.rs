@@ -31,8 +31,8 @@ impl<'a> SysconfigDirectory<'_, 'a> {
         write: fn(&mut LinkFiles, &Link),
     ) {
         let has_name_servers = bound.plan.has_name_servers();
-        for on in links(bound) {
-            if let Some(device) = device(arena, on, self.manager, changes) {
+        for bound_link in links(bound) {
+            if let Some(device) = device(arena, bound_link, self.manager, changes) {
                 let mut files = LinkFiles {
                     arena,
                     device,
@@ -41,7 +41,7 @@ impl<'a> SysconfigDirectory<'_, 'a> {
                     sysconfig: self,
                     changes,
                 };
-                write(&mut files, on.link);
+                write(&mut files, bound_link.link);
             }
         }
     }

@@ -29,21 +29,24 @@ impl<'a> Kernel<'a, '_> {
         let mut links = self.arena.vector();
         let mut names = self.report.line();
         for (position, one) in applied.iter().enumerate() {
-            let Some(on) = one.on.filter(|on| self.machine.asks(on.link)) else {
+            let Some(matched) = one
+                .matched
+                .filter(|matched| self.machine.asks(matched.link))
+            else {
                 continue;
             };
             // Where it has got another one, that is the link's.
-            let Some(mac) = on.link.mac.or(on.device.mac) else {
-                self.no_lease(on, &"it has no MAC");
+            let Some(mac) = matched.link.mac.or(matched.device.mac) else {
+                self.no_lease(matched, &"it has no MAC");
                 continue;
             };
             by_dhcp.push(DhcpLink {
-                index: on.device.index,
+                index: matched.device.index,
                 mac,
-                metric: on.link.dhcp_metric(),
+                metric: matched.link.dhcp_metric(),
             });
-            links.push((position, on));
-            uwrite!(names, " {}", on);
+            links.push((position, matched));
+            uwrite!(names, " {}", matched);
         }
         if by_dhcp.is_empty() {
             return;
@@ -52,19 +55,19 @@ impl<'a> Kernel<'a, '_> {
             .begin("ask for addresses by DHCP:", names.trim_ascii());
         let arena = self.arena;
         let asked = dhcp::ask(arena, &by_dhcp, hostname, &mut |number, answer| {
-            let Some((position, on)) = links.get(number) else {
+            let Some((position, matched)) = links.get(number) else {
                 return;
             };
             match answer {
                 Ok(lease) => {
                     let lease = arena.place(lease);
-                    self.apply_lease(*on, lease);
+                    self.apply_lease(*matched, lease);
                     if let Some(applied) = applied.get_mut(*position) {
                         applied.lease = Some(lease);
                     }
                 }
-                Err(Failure::Servers(words)) => self.no_lease(*on, &words),
-                Err(Failure::Send(errno)) => self.no_lease(*on, &Error::from(errno)),
+                Err(Failure::Servers(words)) => self.no_lease(*matched, &words),
+                Err(Failure::Send(errno)) => self.no_lease(*matched, &Error::from(errno)),
             }
         });
         if let Err(errno) = asked {
@@ -73,20 +76,20 @@ impl<'a> Kernel<'a, '_> {
         }
     }
 
-    pub(super) fn say_no_dhcpv6(&mut self, on: MatchedLink) {
+    pub(super) fn say_no_dhcpv6(&mut self, matched: MatchedLink) {
         let (level, until) = match self.machine.dhcp {
             DhcpClient::Alone => (Level::Problem, MANAGER_NEEDED),
             DhcpClient::Early => (Level::Note, BEFORE_ROOT),
             DhcpClient::Manager | DhcpClient::Networkd => return,
         };
         let mut line = self.report.line();
-        uwrite!(line, "{}: DHCPv6 is not done: {}", on, until);
+        uwrite!(line, "{}: DHCPv6 is not done: {}", matched, until);
         self.report.say(level, line);
     }
 
-    fn no_lease(&mut self, on: MatchedLink, reason: &dyn Format) {
+    fn no_lease(&mut self, matched: MatchedLink, reason: &dyn Format) {
         let mut line = self.report.line();
-        uwrite!(line, "{}: no address by DHCP: ", on);
+        uwrite!(line, "{}: no address by DHCP: ", matched);
         reason.append_to(&mut line);
         if self.machine.dhcp == DhcpClient::Networkd {
             uwrite!(line, "; systemd-networkd goes on asking");
@@ -94,19 +97,19 @@ impl<'a> Kernel<'a, '_> {
         self.report.say(Level::Problem, line);
     }
 
-    fn apply_lease(&mut self, on: MatchedLink<'a>, lease: &Lease) {
-        let least = match on.link.ipv6 {
+    fn apply_lease(&mut self, matched: MatchedLink<'a>, lease: &Lease) {
+        let least = match matched.link.ipv6 {
             Some(Ipv6Method::Disable) => 0,
             _ => LEAST_MTU_OF_IPV6,
         };
         if let Some(mtu) = lease.mtu.map(|mtu| mtu.max(least))
-            && on.link.mtu.is_none()
-            && mtu != on.device.mtu
+            && matched.link.mtu.is_none()
+            && mtu != matched.device.mtu
         {
-            self.message.set_mtu(on.device.index, mtu);
-            self.request("set the MTU", on, &mtu, None);
+            self.message.set_mtu(matched.device.index, mtu);
+            self.request("set the MTU", matched, &mtu, None);
         }
-        let index = on.device.index;
+        let index = matched.device.index;
         // A machine may wait for its passphrase longer than the lease lasts. As
         // klibc's ipconfig does, what it is reached at stays.
         let kept = match self.machine.dhcp {
@@ -117,12 +120,17 @@ impl<'a> Kernel<'a, '_> {
             _ => *lease,
         };
         self.message.new_address(index, lease.address, Some(&kept));
-        self.request("add an address", on, &lease.address, Some(Errno::EXIST));
+        self.request(
+            "add an address",
+            matched,
+            &lease.address,
+            Some(Errno::EXIST),
+        );
         for by_gateway in [false, true] {
             for route in lease.routes {
                 if route.gateway.is_some() == by_gateway {
                     self.message.new_route(index, route, Some(&kept));
-                    self.request("add a route", on, route, Some(Errno::EXIST));
+                    self.request("add a route", matched, route, Some(Errno::EXIST));
                 }
             }
         }
@@ -130,7 +138,7 @@ impl<'a> Kernel<'a, '_> {
         uwrite!(
             line,
             "{}: {} by DHCP from {}",
-            on,
+            matched,
             lease.address,
             Ip(lease.server.into())
         );

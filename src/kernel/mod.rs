@@ -74,8 +74,8 @@ impl<'a> Machine<'a> {
         link.ipv4 == Some(Ipv4Method::Dhcp) && self.dhcp != DhcpClient::Manager
     }
 
-    /// Whether the kernel is to hear what routers advertise on this link.
-    fn hears_routers(&self, link: &Link) -> bool {
+    /// Whether the kernel, and no manager, handles what routers advertise on this link.
+    fn accepts_router_advertisements(&self, link: &Link) -> bool {
         let by_networkd = self.dhcp == DhcpClient::Networkd && link.uses_dhcp();
         !self.routers_managed && !by_networkd
     }
@@ -103,10 +103,13 @@ pub fn apply<'p, 'a>(
     kernel.release_others(&bindings);
     let mut applied = arena.vector();
     for (link, binding) in plan.links.iter().zip(bindings.iter()) {
-        let on = binding
+        let matched = binding
             .device
             .and_then(|device| kernel.link(MatchedLink { link, device }, binding.set_mac));
-        applied.push(Applied { on, lease: None });
+        applied.push(Applied {
+            matched,
+            lease: None,
+        });
     }
     kernel.ask_for_leases(&mut applied, plan.hostname.unwrap_or_default());
     kernel.read_back(&applied);
@@ -300,7 +303,13 @@ impl<'a, 'k> Kernel<'a, 'k> {
 
     /// Sends the message, which changes something of `operand`. An answer that is
     /// `done` says that this is so already.
-    fn request(&mut self, step: &str, on: MatchedLink, operand: &dyn Format, done: Option<Errno>) {
+    fn request(
+        &mut self,
+        step: &str,
+        matched: MatchedLink,
+        operand: &dyn Format,
+        done: Option<Errno>,
+    ) {
         match self.socket.request(&mut self.message, &mut |_| {}) {
             Ok(()) => {}
             Err(nack) if done == Some(nack.errno) => {}
@@ -308,7 +317,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
                 let mut line = self.report.line();
                 uwrite!(line, "{}: ", step);
                 operand.append_to(&mut line);
-                uwrite!(line, " of {}: {}", on, nack);
+                uwrite!(line, " of {}: {}", matched, nack);
                 self.report.say(Level::Problem, line);
             }
         }
@@ -319,7 +328,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
 #[derive(Clone, Copy)]
 struct Applied<'a> {
     /// With the device that has its addresses, if it is to have any.
-    on: Option<MatchedLink<'a>>,
+    matched: Option<MatchedLink<'a>>,
     lease: Option<&'a Lease<'a>>,
 }
 
@@ -383,12 +392,12 @@ mod tests {
             problem: "",
         });
         let none = Applied {
-            on: None,
+            matched: None,
             lease: None,
         };
         for (applied, index) in [(Some(&[none; 2][..]), Some(7)), (None, None)] {
             let bound = bound(&arena, &plan, &bindings, applied);
-            let indexes: Vec<_> = bound.links.iter().map(|on| on.index).collect();
+            let indexes: Vec<_> = bound.links.iter().map(|matched| matched.index).collect();
             assert_eq!(indexes, [index, None]);
             let mut text = arena.vector();
             bound.write(&mut text, b"");

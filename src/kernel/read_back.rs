@@ -31,17 +31,17 @@ impl<'a> Kernel<'a, '_> {
         if !listed {
             return;
         }
-        for Applied { on, lease } in applied {
-            let Some(on) = on else { continue };
-            let (link, index) = (on.link, on.device.index);
+        for Applied { matched, lease } in applied {
+            let Some(matched) = matched else { continue };
+            let (link, index) = (matched.link, matched.device.index);
             let mut has = self.report.line();
-            uwrite!(has, "{} is {}:", link.name, Escaped(on.device.name));
+            uwrite!(has, "{} is {}:", link.name, Escaped(matched.device.name));
             let leased = lease.iter().map(|lease| &lease.address);
             for prefix in link.addresses.iter().chain(leased) {
                 if addresses.contains(index, format(arena, prefix)) {
                     uwrite!(has, " {}", *prefix);
                 } else {
-                    self.lacks(*on, "address", prefix);
+                    self.lacks(*matched, "address", prefix);
                 }
             }
             let leased = lease.iter().flat_map(|lease| lease.routes);
@@ -51,16 +51,16 @@ impl<'a> Kernel<'a, '_> {
                 {
                     uwrite!(has, ", {}", *route);
                 } else {
-                    self.lacks(*on, "route", route);
+                    self.lacks(*matched, "route", route);
                 }
             }
             self.report.say(Level::Note, has);
         }
     }
 
-    fn lacks(&mut self, on: MatchedLink, kind: &str, missing: &dyn Format) {
+    fn lacks(&mut self, matched: MatchedLink, kind: &str, missing: &dyn Format) {
         let mut line = self.report.line();
-        uwrite!(line, "{}: the kernel does not have the {} ", on, kind);
+        uwrite!(line, "{}: the kernel does not have the {} ", matched, kind);
         missing.append_to(&mut line);
         self.report.say(Level::Problem, line);
     }

@@ -30,7 +30,7 @@ pub struct BoundLink<'a> {
 }
 
 impl BoundLink<'_> {
-    /// Whether the kernel can reach anybody on it, or hears of a router.
+    /// Whether the kernel can reach anybody on it, or handles router advertisements.
     pub fn is_set_up(&self) -> bool {
         self.index.is_some()
             && (self.link.uses_router_advertisements()

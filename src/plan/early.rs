@@ -37,14 +37,18 @@ impl<'a> EarlyDevice<'a> {
 
 /// Writes what `bound` has brought.
 pub fn write(bound: &BoundPlan, text: &mut Text) {
-    for on in bound.links.iter().filter(|on| on.is_set_up()) {
-        if let Some(name) = on.device {
+    for bound_link in bound
+        .links
+        .iter()
+        .filter(|bound_link| bound_link.is_set_up())
+    {
+        if let Some(name) = bound_link.device {
             text.extend(name);
             text.push(b'\n');
             describe(
-                on.link,
-                on.lease,
-                on.link.uses_router_advertisements(),
+                bound_link.link,
+                bound_link.lease,
+                bound_link.link.uses_router_advertisements(),
                 text,
             );
         }
@@ -53,7 +57,7 @@ pub fn write(bound: &BoundPlan, text: &mut Text) {
 
 /// Writes what a link gives its device. What a lease brings is its address: whoever
 /// takes that back takes its routes along. What a VLAN has is not the device's.
-pub fn describe(link: &Link, lease: Option<&Lease>, hears_routers: bool, text: &mut Text) {
+pub fn describe(link: &Link, lease: Option<&Lease>, accepts_ra: bool, text: &mut Text) {
     if link.vlan.is_none() {
         let leased = lease.iter().map(|lease| &lease.address);
         for prefix in link.addresses.iter().chain(leased) {
@@ -63,7 +67,7 @@ pub fn describe(link: &Link, lease: Option<&Lease>, hears_routers: bool, text: &
             uwrite!(text, "\troute {}\n", *route);
         }
     }
-    if hears_routers {
+    if accepts_ra {
         uwrite!(text, "\tauto\n");
     }
 }

@@ -17,8 +17,8 @@ impl BoundPlan<'_> {
             json.string("hostname", hostname);
         }
         json.open_array("links");
-        for on in self.links {
-            write_link(on, json);
+        for bound_link in self.links {
+            write_link(bound_link, json);
         }
         json.close_array();
         json.open_array("dns");
@@ -67,8 +67,8 @@ impl BoundPlan<'_> {
     }
 }
 
-fn write_link(on: &BoundLink, json: &mut Json) {
-    let BoundLink { link, device, .. } = on;
+fn write_link(bound_link: &BoundLink, json: &mut Json) {
+    let BoundLink { link, device, .. } = bound_link;
     json.open();
     json.text("name", &link.name);
     if let Some(mac) = link.mac {

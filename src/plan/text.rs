@@ -18,9 +18,9 @@ impl BoundPlan<'_> {
         if let Some(hostname) = plan.hostname {
             line(out, "hostname", None, &Plain(hostname));
         }
-        for on in self.links {
-            let link = on.link;
-            uwrite!(out, "{}", LinkLine(on));
+        for bound_link in self.links {
+            let link = bound_link.link;
+            uwrite!(out, "{}", LinkLine(bound_link));
             for address in link.addresses {
                 line(out, "address", Some(link), address);
             }
