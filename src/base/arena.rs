@@ -18,7 +18,6 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use static_assertions::const_assert;
 
 use super::fatal::fatal;
-use super::fnv::fnv1a;
 
 /// Size of the first mapping, in bytes. Untouched pages cost nothing.
 const FIRST_CHUNK: usize = 256 << 10;
@@ -268,76 +267,6 @@ const fn round_up(size: usize, unit: usize) -> usize {
     size.wrapping_add(unit - 1) & !(unit - 1)
 }
 
-/// What a [`Set`] tells apart: a number with a text, either of them perhaps
-/// always the same.
-pub type Member<'a> = (u32, &'a [u8]);
-
-/// What was seen before: a hash table that grows.
-pub struct Set<'a> {
-    arena: &'a Arena,
-    slots: &'a mut [Option<Member<'a>>],
-    count: usize,
-}
-
-impl<'a> Set<'a> {
-    /// An empty set.
-    pub fn new(arena: &'a Arena) -> Self {
-        Self {
-            arena,
-            slots: &mut [],
-            count: 0,
-        }
-    }
-
-    /// Adds a member. `false`: it was there.
-    pub fn insert(&mut self, number: u32, text: &'a [u8]) -> bool {
-        if self.count * 2 >= self.slots.len() {
-            self.grow();
-        }
-        let new = match self.slots.get_mut(self.position((number, text))) {
-            Some(slot @ None) => {
-                *slot = Some((number, text));
-                true
-            }
-            _ => false,
-        };
-        self.count += usize::from(new);
-        new
-    }
-
-    /// Whether this was added before.
-    pub fn contains(&self, number: u32, text: &[u8]) -> bool {
-        let position = self.position((number, text));
-        matches!(self.slots.get(position), Some(Some(_)))
-    }
-
-    /// The slot where `member` is, or the free one where it belongs.
-    fn position(&self, member: Member) -> usize {
-        let (number, text) = member;
-        let mut position = fnv1a(number, text) as usize;
-        loop {
-            // The number of slots is a power of two, and some are free.
-            position &= self.slots.len().wrapping_sub(1);
-            match self.slots.get(position) {
-                Some(Some(other)) if *other != member => position += 1,
-                _ => return position,
-            }
-        }
-    }
-
-    fn grow(&mut self) {
-        let mut slots = self.arena.vector();
-        for _ in 0..(self.slots.len() * 2).max(16) {
-            slots.push(None);
-        }
-        let old = core::mem::replace(&mut self.slots, slots.finish());
-        self.count = 0;
-        for (number, text) in old.iter().flatten() {
-            self.insert(*number, text);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,20 +292,5 @@ mod tests {
         assert!(one.iter().chain(two.iter()).all(|byte| *byte == 0));
         one.fill(1);
         assert_eq!(two, [0; 5]);
-    }
-
-    #[test]
-    fn a_set_knows_what_it_has_seen() {
-        let arena = Arena::new();
-        let mut set = Set::new(&arena);
-        for n in 0..10_000u32 {
-            assert!(!set.contains(n * 4096, b"a"));
-            assert!(set.insert(n * 4096, b"a"));
-        }
-        for n in 0..10_000u32 {
-            assert!(!set.insert(n * 4096, b"a"));
-            assert!(set.contains(n * 4096, b"a"));
-            assert!(!set.contains(n * 4096, b""));
-        }
     }
 }

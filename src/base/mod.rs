@@ -11,6 +11,7 @@ pub mod output;
 pub mod packet;
 pub mod proc;
 pub mod progress;
+pub mod set;
 pub mod sort;
 pub mod syscall;
 pub mod text;

@@ -6,7 +6,8 @@ use super::files::Files;
 use super::state::Context;
 use super::values::is_user;
 use super::variables::Variable;
-use crate::base::arena::{Set, Vector};
+use crate::base::arena::Vector;
+use crate::base::set::Set;
 use crate::base::text::{find, format, lines, position, span, split};
 use crate::plan::{Dialect, Key};
 

@@ -4,7 +4,8 @@ use core::net::IpAddr;
 
 use super::state::Context;
 use super::variables::Variable;
-use crate::base::arena::{Arena, Set, Vector};
+use crate::base::arena::{Arena, Vector};
+use crate::base::set::Set;
 use crate::base::sort::sort;
 use crate::base::text::{Ip, format, ip, is_domain, list};
 use crate::plan::{Link, LinkName, Prefix, Route};

@@ -6,7 +6,7 @@ use super::network::Network;
 use super::state::Context;
 use super::values::{destination, is_no, is_yes, length, lowered, netmask, subnet, usable};
 use super::variables::{Group, Nic, Variable, Variables};
-use crate::base::arena::Set;
+use crate::base::set::Set;
 use crate::base::text::{Mac, as_str, ip, number, same, split, split_once, words};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 

@@ -11,8 +11,9 @@ use super::shell::Assignment;
 use super::state::Context;
 use super::stratuslab;
 use super::variables::Variable;
-use crate::base::arena::{Arena, Set, Vector};
+use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
+use crate::base::set::Set;
 use crate::base::text::{base_name, position, words};
 use crate::plan::{Script, Scripts};
 

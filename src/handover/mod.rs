@@ -57,9 +57,7 @@ pub fn render<'a>(
     };
     let rendered = resolv_conf::render(arena, bound, network, access, changes);
     report(rendered, b"/etc/resolv.conf", changes);
-    for (manager, error) in network.managers.unknown {
-        changes.problem("find out whether the image enables", manager.name(), *error);
-    }
+    report_unknown(network.managers.unknown, changes);
     for enabled in network.managers.enabled {
         let name = enabled.manager.name();
         changes.note(&[name, b" is enabled by ", enabled.by]);
@@ -129,6 +127,27 @@ fn known<T>(fact: Result<Option<T>, PathError>, changes: &mut Changes) -> Option
 fn report(rendered: Result<(), Error>, to: &[u8], changes: &mut Changes) {
     if let Err(error) = rendered {
         changes.problem("hand over", to, error);
+    }
+}
+
+/// What is behind all of them, such as a directory of systemd, is said once.
+fn report_unknown(unknown: &[(Manager, Error)], changes: &mut Changes) {
+    let all_for = |reason| {
+        unknown.len() == Manager::ALL.len() && unknown.iter().all(|(_, error)| *error == reason)
+    };
+    match unknown {
+        [(_, reason), ..] if all_for(*reason) => {
+            changes.problem(
+                "find out",
+                b"which network managers the image enables",
+                *reason,
+            );
+        }
+        _ => {
+            for (manager, error) in unknown {
+                changes.problem("find out whether the image enables", manager.name(), *error);
+            }
+        }
     }
 }
 

@@ -6,8 +6,9 @@
 use core::net::IpAddr;
 
 use super::render::{HEAD, Id, fill, is_v4, links};
-use crate::base::arena::{Arena, Set};
+use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::set::Set;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::Changes;
 use crate::image::networkd::ENABLED_FOR_THIS_BOOT;

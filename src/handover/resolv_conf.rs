@@ -6,8 +6,9 @@ use ufmt::uwrite;
 
 use super::dhcp::client;
 use super::render::{HEAD, replace};
-use crate::base::arena::{Arena, Set, Vector};
+use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
+use crate::base::set::Set;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Changes, Label, RootAccess};
 use crate::image::config::ConfigFile;

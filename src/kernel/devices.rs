@@ -5,7 +5,8 @@ use rustix::io::Errno;
 use ufmt::uwrite;
 
 use super::wire::Device;
-use crate::base::arena::{Arena, Set, Vector};
+use crate::base::arena::{Arena, Vector};
+use crate::base::set::Set;
 use crate::base::sort::sort;
 use crate::base::text::{Mac, c_str, split, split_once};
 use crate::plan::{Link, LinkName};

@@ -2,8 +2,8 @@
 use ufmt::uwrite;
 
 use super::{Applied, Kernel, MatchedLink, connected};
-use crate::base::arena::Set;
 use crate::base::log::Level;
+use crate::base::set::Set;
 use crate::base::text::{Escaped, Format, format};
 use crate::plan::Route;
 

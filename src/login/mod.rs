@@ -8,8 +8,9 @@ mod users;
 
 use ufmt::uwrite;
 
-use crate::base::arena::{Arena, Set, Vector};
+use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
+use crate::base::set::Set;
 use crate::base::text::{Escaped, Text};
 use crate::changeset::{Access, Action, Change, Changes, DirectoryPolicy, File, Label, RootAccess};
 use crate::image::key_file::{Home, KeyFile, LARGEST, NO_HOME, SHARED_HOME, TOO_LARGE};

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::nic::Nic;
-use crate::base::arena::Set;
+use crate::base::set::Set;
 use crate::base::text::{Ip, format, ip, list};
 use crate::context::network::{is_covered, outermost};
 use crate::context::state::Context;
