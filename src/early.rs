@@ -152,11 +152,7 @@ fn set_up_network<'p, 'a>(
 fn invite(bound: &BoundPlan, report: &mut Report) {
     let mut line = report.line();
     let mut before = "no root yet; ssh root@";
-    for bound_link in bound
-        .links
-        .iter()
-        .filter(|bound_link| bound_link.is_set_up())
-    {
+    for bound_link in bound.links.iter().filter(|one| one.is_set_up()) {
         for v4 in [true, false] {
             let leased = bound_link.lease.map(|lease| lease.address);
             let mut all = bound_link.link.addresses.iter().copied().chain(leased);

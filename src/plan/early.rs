@@ -37,11 +37,7 @@ impl<'a> EarlyDevice<'a> {
 
 /// Writes what `bound` has brought.
 pub fn write(bound: &BoundPlan, text: &mut Text) {
-    for bound_link in bound
-        .links
-        .iter()
-        .filter(|bound_link| bound_link.is_set_up())
-    {
+    for bound_link in bound.links.iter().filter(|one| one.is_set_up()) {
         if let Some(name) = bound_link.device {
             text.extend(name);
             text.push(b'\n');
