@@ -43,13 +43,19 @@ install() {
     inst_simple /usr/lib/onecontext/onecontext
 
     # A NIC keeps the name it has when it is raised, so udev must have given
-    # it its final one: the rules and the .link files (the administrator's
-    # too) that dracut otherwise brings only with its own network modules.
-    inst_rules 75-net-description.rules 80-net-setup-link.rules
-    local link
-    # shellcheck disable=SC2154 # set by dracut
-    for link in "$dracutsysrootdir"{/usr/lib,/etc}/systemd/network/*.link; do
-        [[ -e $link ]] && inst_simple "${link#"$dracutsysrootdir"}"
+    # it its final one: the rules and the .link files that dracut otherwise
+    # brings only with its own network modules. The administrator's too, and
+    # links to /dev/null that switch one off: dracut has these rules only in the
+    # initramfs of a single host (hostonly), which one made in a chroot is not.
+    local file top=${dracutsysrootdir-}
+    local rules=(75-net-description.rules 80-net-setup-link.rules)
+    for file in "$top"/etc/udev/rules.d/*.rules; do
+        grep -qs '"net"' "$file" && grep -q NAME "$file" &&
+            rules+=("${file##*/}")
+    done
+    hostonly=1 inst_rules "${rules[@]}"
+    for file in "$top"{/usr{,/local}/lib,/etc}/systemd/network/*.link{,.d/*.conf}; do
+        [[ -e $file ]] && inst_simple "${file#"$top"}"
     done
 
     # shellcheck disable=SC2154 # set by dracut

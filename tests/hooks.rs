@@ -1,0 +1,98 @@
+//! dracut's modules, read by bash with stand-ins for dracut's functions; what they
+//! really give is looked at in the images (`boot`).
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// An image's root below this crate's target folder, empty.
+fn root(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&root);
+    root
+}
+
+fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// What `install` of the module asks dracut for, in an image for any host.
+fn installed(module: &str, root: &Path) -> Vec<String> {
+    const SCRIPT: &str = r#"
+        inst_simple() { echo "file $1"; }
+        inst_hook() { echo "hook $1 $2"; }
+        inst_rules() { for rule; do echo "rule $rule ${hostonly:+of the image}"; done; }
+        dracut_module_included() { return 1; }
+        dracutsysrootdir=$1
+        hostonly=
+        moddir=$2
+        . "$moddir/module-setup.sh"
+        install
+    "#;
+    let mut bash = Command::new("bash");
+    bash.args(["-euc", SCRIPT, "bash"]).arg(root);
+    let output = bash.arg(top().join("dracut").join(module)).output();
+    let output = output.unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""));
+    let said = String::from_utf8(output.stdout).unwrap();
+    said.lines().map(|line| line.trim().to_string()).collect()
+}
+
+/// A NIC that is raised in the initramfs under another name than the image gives it
+/// keeps that name (before Linux 6.2).
+#[test]
+fn what_names_nics_in_the_image_names_them_in_the_initramfs() {
+    let root = root("names");
+    write(&root, "usr/lib/systemd/network/99-default.link", "[Link]\n");
+    write(&root, "usr/lib/systemd/network/20-wired.network", "");
+    write(&root, "usr/local/lib/systemd/network/50-lan.link", "");
+    write(&root, "etc/systemd/network/50-lan.link.d/name.conf", "");
+    let rule = "SUBSYSTEM==\"net\", ATTR{address}==\"02:00:0a:12:01:01\", NAME=\"lan0\"\n";
+    write(&root, "etc/udev/rules.d/70-persistent-net.rules", rule);
+    let rule = "SUBSYSTEM==\"block\", SYMLINK+=\"data\"\n";
+    write(&root, "etc/udev/rules.d/70-disk.rules", rule);
+    // Switched off, as udev(7) and systemd.link(5) say.
+    symlink(
+        "/dev/null",
+        root.join("etc/systemd/network/99-default.link"),
+    )
+    .unwrap();
+    let rule = root.join("etc/udev/rules.d/80-net-setup-link.rules");
+    symlink("/dev/null", rule).unwrap();
+    assert_eq!(
+        installed("50onecontext", &root),
+        [
+            "file /usr/lib/onecontext/onecontext",
+            "rule 75-net-description.rules of the image",
+            "rule 80-net-setup-link.rules of the image",
+            "rule 70-persistent-net.rules of the image",
+            "file /usr/lib/systemd/network/99-default.link",
+            "file /usr/local/lib/systemd/network/50-lan.link",
+            "file /etc/systemd/network/99-default.link",
+            "file /etc/systemd/network/50-lan.link.d/name.conf",
+            "hook pre-pivot 20",
+        ]
+    );
+}
+
+#[test]
+fn an_image_without_any_such_file_gets_the_rest() {
+    let root = root("no-names");
+    assert_eq!(
+        installed("50onecontext", &root),
+        [
+            "file /usr/lib/onecontext/onecontext",
+            "rule 75-net-description.rules of the image",
+            "rule 80-net-setup-link.rules of the image",
+            "hook pre-pivot 20",
+        ]
+    );
+}
