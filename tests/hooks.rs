@@ -96,3 +96,16 @@ fn an_image_without_any_such_file_gets_the_rest() {
         ]
     );
 }
+
+/// Both stages set up the same links; a root without a passphrase waits for neither.
+#[test]
+fn the_early_stage_ends_before_the_other_begins() {
+    let path = top().join("dracut/50onecontext/onecontext.service");
+    let unit = fs::read_to_string(path).unwrap();
+    let after = unit.lines().filter_map(|line| line.strip_prefix("After="));
+    let mut names = after.flat_map(str::split_whitespace);
+    assert!(
+        names.any(|name| name == "onecontext-early.service"),
+        "{unit}"
+    );
+}
