@@ -18,7 +18,8 @@ fi
 
 # tree FROM TO: each file below FROM. Scripts are those that are in the source.
 tree() {
-	(cd "$source/$1" && find . -type f) | sort | while read -r file; do
+	files=$(cd "$source/$1" && find . -type f)
+	for file in $files; do
 		mode=644
 		if [ -x "$source/$1/$file" ]; then
 			mode=755

@@ -121,6 +121,25 @@ fn each_file_of_the_folders_is_installed() {
     assert_same(&installed, &expected);
 }
 
+/// The two programs, and no folders beside them.
+#[test]
+fn an_incomplete_source_is_not_installed_in_silence() {
+    let (source, to) = (Folder::new(), Folder::new());
+    for name in ["onecontext", "onecontext-initramfs", "a.8"] {
+        let path = source.0.join(name);
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::create_dir(source.0.join("man")).unwrap();
+    fs::rename(source.0.join("a.8"), source.0.join("man/a.8")).unwrap();
+    let mut install = Command::new(top().join("packaging/install.sh"));
+    let install = install.env("SOURCE", &source.0).env("BINARIES", &source.0);
+    let output = output(install.env("DESTDIR", &to.0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("dracut"), "{said}");
+}
+
 fn assert_same(these: &Files, those: &Files) {
     let names = |files: &Files| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(these), names(those));
