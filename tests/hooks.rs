@@ -23,8 +23,9 @@ fn write(root: &Path, path: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// What `install` of the module asks dracut for, in an image for any host.
-fn installed(module: &str, root: &Path) -> Vec<String> {
+/// What `install` of the module asks dracut for, in an image for any host; its
+/// initramfs is in the folder `initramfs` of the root.
+fn installed(module: &str, root: &Path, kernel_cmdline: &str) -> Vec<String> {
     const SCRIPT: &str = r#"
         inst_simple() { echo "file $1"; }
         inst_hook() { echo "hook $1 $2"; }
@@ -33,13 +34,15 @@ fn installed(module: &str, root: &Path) -> Vec<String> {
         dracutsysrootdir=$1
         hostonly=
         moddir=$2
+        initdir=$1/initramfs
+        kernel_cmdline=${3-}
         . "$moddir/module-setup.sh"
         install
     "#;
     let mut bash = Command::new("bash");
     bash.args(["-euc", SCRIPT, "bash"]).arg(root);
-    let output = bash.arg(top().join("dracut").join(module)).output();
-    let output = output.unwrap();
+    bash.arg(top().join("dracut").join(module));
+    let output = bash.arg(kernel_cmdline).output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""));
     let said = String::from_utf8(output.stdout).unwrap();
@@ -68,7 +71,7 @@ fn what_names_nics_in_the_image_names_them_in_the_initramfs() {
     let rule = root.join("etc/udev/rules.d/80-net-setup-link.rules");
     symlink("/dev/null", rule).unwrap();
     assert_eq!(
-        installed("50onecontext", &root),
+        installed("50onecontext", &root, ""),
         [
             "file /usr/lib/onecontext/onecontext",
             "rule 75-net-description.rules of the image",
@@ -87,7 +90,7 @@ fn what_names_nics_in_the_image_names_them_in_the_initramfs() {
 fn an_image_without_any_such_file_gets_the_rest() {
     let root = root("no-names");
     assert_eq!(
-        installed("50onecontext", &root),
+        installed("50onecontext", &root, ""),
         [
             "file /usr/lib/onecontext/onecontext",
             "rule 75-net-description.rules of the image",
@@ -108,4 +111,39 @@ fn the_early_stage_ends_before_the_other_begins() {
         names.any(|name| name == "onecontext-early.service"),
         "{unit}"
     );
+}
+
+/// It is for a server, or for whom the image's command lines ask for it.
+#[test]
+fn the_early_stage_is_only_where_it_serves() {
+    let early = |root: &Path, line: &str| installed("99onecontext-early", root, line);
+    let hook = ["hook initqueue/settled 01"];
+    let root = root("early");
+    write(
+        &root,
+        "etc/default/grub",
+        "GRUB_CMDLINE_LINUX=\"quiet onecontext=auto\"\n",
+    );
+    assert!(early(&root, "quiet onecontext.debug").is_empty());
+    assert_eq!(early(&root, "quiet onecontext.early=keys"), hook);
+    for (path, text) in [
+        ("initramfs/usr/sbin/sshd", ""),
+        ("initramfs/bin/dropbear", ""),
+        (
+            "initramfs/etc/cmdline.d/01-default.conf",
+            "onecontext.early=network\n",
+        ),
+        (
+            "etc/kernel/cmdline",
+            "root=/dev/vda onecontext.early=network\n",
+        ),
+        (
+            "etc/default/grub.d/early.cfg",
+            "GRUB_CMDLINE_LINUX+=\" onecontext.early=keys\"\n",
+        ),
+    ] {
+        write(&root, path, text);
+        assert_eq!(early(&root, ""), hook, "{path}");
+        fs::remove_file(root.join(path)).unwrap();
+    }
 }
