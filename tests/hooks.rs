@@ -1,5 +1,5 @@
-//! dracut's modules, read by bash with stand-ins for dracut's functions; what they
-//! really give is looked at in the images (`boot`).
+//! dracut's modules and the hook of initramfs-tools, with stand-ins for the functions
+//! of these generators; what they really give is looked at in the images (`boot`).
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -144,6 +144,65 @@ fn the_early_stage_is_only_where_it_serves() {
     ] {
         write(&root, path, text);
         assert_eq!(early(&root, ""), hook, "{path}");
+        fs::remove_file(root.join(path)).unwrap();
+    }
+}
+
+/// Whether the script of the early stage stays in an initramfs of initramfs-tools.
+fn keeps_the_early_script(root: &Path) -> bool {
+    let script = "initramfs/scripts/init-premount/onecontext";
+    write(root, script, "");
+    write(
+        root,
+        "functions",
+        "copy_exec() { :; }\nmanual_add_modules() { :; }\n",
+    );
+    let hook = fs::read_to_string(top().join("initramfs-tools/hooks/onecontext")).unwrap();
+    let functions = root.join("functions");
+    let functions = functions.to_str().unwrap();
+    let hook = hook
+        .replace("/usr/share/initramfs-tools/hook-functions", functions)
+        .replace("-x /usr/lib/onecontext/onecontext", "-x /bin/sh")
+        .replace(" /etc/", &format!(" {}/etc/", root.display()));
+    let mut shell = Command::new("sh");
+    shell.env("DESTDIR", root.join("initramfs"));
+    shell.env("CONFDIR", root.join("etc/initramfs-tools"));
+    let output = shell.args(["-euc", &hook, "sh", ""]).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""));
+    root.join(script).exists()
+}
+
+#[test]
+fn initramfs_tools_has_the_early_stage_only_where_it_serves() {
+    let root = root("early-initramfs-tools");
+    write(
+        &root,
+        "etc/default/grub",
+        "GRUB_CMDLINE_LINUX=\"onecontext=auto\"\n",
+    );
+    write(
+        &root,
+        "etc/initramfs-tools/hooks/keymap",
+        "copy_exec /bin/loadkeys\n",
+    );
+    assert!(!keeps_the_early_script(&root));
+    for (path, text) in [
+        ("initramfs/sbin/dropbear", ""),
+        ("initramfs/usr/sbin/tinysshd", ""),
+        ("etc/kernel/cmdline", "quiet onecontext.early=network\n"),
+        (
+            "etc/default/grub.d/early.cfg",
+            "GRUB_CMDLINE_LINUX=onecontext.early=keys\n",
+        ),
+        // It runs after those of packages.
+        (
+            "etc/initramfs-tools/hooks/ssh",
+            "copy_exec /usr/sbin/sshd\n",
+        ),
+    ] {
+        write(&root, path, text);
+        assert!(keeps_the_early_script(&root), "{path}");
         fs::remove_file(root.join(path)).unwrap();
     }
 }
