@@ -23,6 +23,14 @@ fn write(root: &Path, path: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
+/// What a command prints that has to succeed, and to say nothing of errors.
+fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// What `install` of the module asks dracut for, in an image for any host; its
 /// initramfs is in the folder `initramfs` of the root.
 fn installed(module: &str, root: &Path, kernel_cmdline: &str) -> Vec<String> {
@@ -42,10 +50,7 @@ fn installed(module: &str, root: &Path, kernel_cmdline: &str) -> Vec<String> {
     let mut bash = Command::new("bash");
     bash.args(["-euc", SCRIPT, "bash"]).arg(root);
     bash.arg(top().join("dracut").join(module));
-    let output = bash.arg(kernel_cmdline).output().unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""));
-    let said = String::from_utf8(output.stdout).unwrap();
+    let said = said(bash.arg(kernel_cmdline));
     said.lines().map(|line| line.trim().to_string()).collect()
 }
 
@@ -113,6 +118,22 @@ fn the_early_stage_ends_before_the_other_begins() {
     );
 }
 
+/// dracut goes on without the module.
+#[test]
+fn a_program_that_is_missing_is_said() {
+    const SCRIPT: &str = r#"
+        require_binaries() { return 1; }
+        dwarn() { echo "$1"; }
+        . "$1"
+        check || echo "left out"
+    "#;
+    let mut bash = Command::new("bash");
+    let module = top().join("dracut/50onecontext/module-setup.sh");
+    let said = said(bash.args(["-euc", SCRIPT, "bash"]).arg(module));
+    let missing = "onecontext: /usr/lib/onecontext/onecontext is missing\n";
+    assert_eq!(said, format!("{missing}left out\n"));
+}
+
 /// It is for a server, or for whom the image's command lines ask for it.
 #[test]
 fn the_early_stage_is_only_where_it_serves() {
@@ -167,9 +188,7 @@ fn keeps_the_early_script(root: &Path) -> bool {
     let mut shell = Command::new("sh");
     shell.env("DESTDIR", root.join("initramfs"));
     shell.env("CONFDIR", root.join("etc/initramfs-tools"));
-    let output = shell.args(["-euc", &hook, "sh", ""]).output().unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""));
+    said(shell.args(["-euc", &hook, "sh", ""]));
     root.join(script).exists()
 }
 

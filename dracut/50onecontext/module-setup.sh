@@ -3,9 +3,13 @@
 # before the switch to the real root. Sourced by dracut (059 and later).
 
 # Part of every initramfs that will boot a machine. Never a reason for dracut
-# to fail: without the binary the module is left out, and dracut says so.
+# to fail: without the binary the module is left out, which dracut tells nobody
+# but its debug log (since 106).
 check() {
-    require_binaries /usr/lib/onecontext/onecontext || return 1
+    if ! require_binaries /usr/lib/onecontext/onecontext; then
+        dwarn "onecontext: /usr/lib/onecontext/onecontext is missing"
+        return 1
+    fi
 
     # Not when only the drivers of a mounted file system are asked for, nor in
     # the initramfs of a crash kernel.
