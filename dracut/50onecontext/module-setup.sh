@@ -27,11 +27,12 @@ depends() {
 # Where the machine will run is not known where its image is made, so these
 # drivers come along even if this host has no use for them (hostonly='').
 installkernel() {
-    # the context disk: IDE, SATA, SCSI, USB, virtio, Xen, VMware, Hyper-V
+    # the context disk: IDE, SATA, USB, virtio, SCSI (the LSI controller is what
+    # libvirt takes where nobody names one), Xen, VMware, Hyper-V
     hostonly='' instmods cdrom sr_mod sd_mod \
         ata_piix ata_generic pata_acpi ahci \
         virtio_pci virtio_mmio virtio_blk virtio_scsi \
-        xen-blkfront vmw_pvscsi hv_storvsc usb-storage uas
+        sym53c8xx xen-blkfront vmw_pvscsi hv_storvsc usb-storage uas
     # the NICs that hypervisors emulate
     hostonly='' instmods virtio_net e1000 e1000e 8139cp 8139too \
         vmxnet3 xen-netfront hv_netvsc ne2k-pci pcnet32

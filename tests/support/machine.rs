@@ -50,6 +50,9 @@ pub enum Drive {
     Stuck,
     /// A cdrom behind a virtio SCSI controller.
     VirtioScsi,
+    /// A cdrom behind an LSI 53C895A.
+    #[allow(dead_code, reason = "tests/boot alone uses it")]
+    LsiScsi,
     /// A USB stick.
     #[allow(dead_code, reason = "tests/handover alone uses it")]
     Usb,
@@ -255,6 +258,10 @@ impl Machine {
             Drive::VirtioScsi => {
                 self.devices
                     .extend(["virtio-scsi-pci", "scsi-cd,drive=context"]);
+                "if=none,id=context,media=cdrom"
+            }
+            Drive::LsiScsi => {
+                self.devices.extend(["lsi53c895a", "scsi-cd,drive=context"]);
                 "if=none,id=context,media=cdrom"
             }
             Drive::Usb => {
