@@ -5,8 +5,8 @@
 //! Debian's cloud images, else at the end of the copy of interfaces itself.
 //!
 //! `inet static` fails on a NIC that is set up already; `inet manual` and
-//! "replace" do not (tried with 0.8.41). Not seen: what patterns name, and what
-//! sourced files source.
+//! "replace" do not (tried with 0.8.41). Not seen: what sourced files
+//! source.
 //!
 //! ifupdown-ng (its own interfaces(5); Alpine) reads the same (tried with
 //! 0.11.4): family and most methods are words without a meaning to it, all
@@ -85,39 +85,47 @@ fn copy_without(arena: &Arena, text: &mut Text, theirs: &[u8], devices: &[&[u8]]
         devices.iter().any(|device| Some(*device) == name)
     };
     let mut drop_stanza = false;
-    let mut drop_line = false;
-    let mut continues = false;
-    for line in theirs.split_inclusive(|byte| *byte == b'\n') {
+    for line in lines(theirs) {
         let words = words(arena, line);
-        let next = words.last().is_some_and(|word| word.ends_with(b"\\"));
-        // More of the line before goes the way of that.
-        if !core::mem::replace(&mut continues, next) {
-            let (word, names) = words.split_first().unwrap_or((&EMPTY, &[]));
-            let is_about_ours = names.iter().any(|name| is_ours(name));
-            drop_line = match Keyword::of(word) {
-                Keyword::None => false,
-                Keyword::Iface => {
-                    drop_stanza = names.first().is_some_and(|name| is_ours(name));
-                    drop_stanza
+        let (word, names) = words.split_first().unwrap_or((&EMPTY, &[]));
+        let is_about_ours = names.iter().any(|name| is_ours(name));
+        let drop_line = match Keyword::of(word) {
+            Keyword::None => false,
+            Keyword::Iface => {
+                drop_stanza = names.first().is_some_and(|name| is_ours(name));
+                drop_stanza
+            }
+            Keyword::Auto => {
+                drop_stanza = false;
+                for other in names.iter().filter(|name| is_about_ours && !is_ours(name)) {
+                    fill!(text, "@ @\n", word, other);
                 }
-                Keyword::Auto => {
-                    drop_stanza = false;
-                    for other in names.iter().filter(|name| is_about_ours && !is_ours(name)) {
-                        fill!(text, "@ @\n", word, other);
-                    }
-                    is_about_ours
-                }
-                Keyword::Other => {
-                    drop_stanza = false;
-                    false
-                }
-                Keyword::Option => drop_stanza,
-            };
-        }
+                is_about_ours
+            }
+            Keyword::Other => {
+                drop_stanza = false;
+                false
+            }
+            Keyword::Option => drop_stanza,
+        };
         if !drop_line {
             text.extend(line);
         }
     }
+}
+
+/// The lines, each with its newline and with those that continue it: a backslash
+/// stands before its end. A comment is never continued.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut first, mut last) = (b'\n', b'\n');
+    text.split_inclusive(move |byte| {
+        let is_end = *byte == b'\n' && (last != b'\\' || first == b'#');
+        if is_end || first.is_ascii_whitespace() {
+            first = *byte;
+        }
+        last = *byte;
+        is_end
+    })
 }
 
 /// What a line begins with.
@@ -157,7 +165,8 @@ impl Keyword {
 
 fn words<'a>(arena: &'a Arena, line: &'a [u8]) -> &'a [&'a [u8]] {
     let mut words = arena.vector();
-    for word in line.split(u8::is_ascii_whitespace) {
+    // The backslash before a line's end is no part of a name.
+    for word in line.split(|byte| byte.is_ascii_whitespace() || *byte == b'\\') {
         if !word.is_empty() {
             words.push(word);
         }

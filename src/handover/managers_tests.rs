@@ -385,6 +385,40 @@ fn ifupdown_with_stanzas_of_the_root() {
     assert_eq!(fixture.text("etc/network/interfaces.d/second"), second);
 }
 
+/// What ifquery of 0.8.41 makes of these files before and after.
+#[test]
+fn ifupdown_with_continued_lines_and_patterns() {
+    if !is_root("ifupdown_with_continued_lines_and_patterns") {
+        return;
+    }
+    let fixture = root_with(IFUPDOWN);
+    let interfaces = "source interfaces.d/*.cfg\n\
+        # no line goes on after a comment \\\n\
+        iface ens3 inet static\n    address 10.0.0.1/24\n\
+        auto ens3 \\\n  ens7\n\
+        iface ens7 inet dhcp\n    up echo \\\n  iface ens3\n";
+    fixture.file("etc/network/interfaces", interfaces);
+    fixture.file("etc/network/interfaces.d/a.cfg", "iface ens4 inet dhcp\n");
+    fixture.file("etc/network/interfaces.d/a.old", "iface ens4 inet dhcp\n");
+    in_own_mounts(|| {
+        with_plan(|plan| {
+            hand_over(&fixture, plan);
+        });
+        assert_eq!(
+            fixture.text("etc/network/interfaces"),
+            format!(
+                "source interfaces.d/*.cfg\n# no line goes on after a comment \\\n\
+                 auto ens7\niface ens7 inet dhcp\n    up echo \\\n  iface ens3\n{STANZAS}"
+            )
+        );
+        assert_eq!(fixture.text("etc/network/interfaces.d/a.cfg"), "");
+        assert_eq!(
+            fixture.text("etc/network/interfaces.d/a.old"),
+            "iface ens4 inet dhcp\n"
+        );
+    });
+}
+
 /// Alpine's: OpenRC below busybox, ifupdown-ng, interfaces as its installer
 /// writes it.
 #[test]

@@ -1,10 +1,11 @@
 //! Configuration files of the root's own tools, as they are.
 use rustix::io::Errno;
 
-use super::{FileContent, PathError, ResolvedPath, Root, at};
+use super::glob::glob;
+use super::{FileContent, PathError, ResolvedPath, Root, at, fits};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
-use crate::base::text::{as_str, lines, words};
+use crate::base::text::{as_str, base_name, lines, words};
 
 /// A file, or the place where it would be.
 #[derive(Clone, Copy)]
@@ -106,8 +107,7 @@ impl<'a> ConfigDirectory<'a> {
     }
 }
 
-/// The files of ifupdown (interfaces(5)). Not seen: what patterns name, and what
-/// sourced files source.
+/// The files of ifupdown (interfaces(5)). Not seen: what sourced files source.
 #[derive(Clone, Copy)]
 pub struct Interfaces<'a> {
     /// `/etc/network/interfaces`
@@ -140,22 +140,20 @@ impl<'a> Interfaces<'a> {
                     Some(b'/') => pattern,
                     _ => arena.concat(&[b"/etc/network/", pattern]),
                 };
-                let directory = path.strip_suffix(b"/*");
-                if directory.is_none() && word == b"source" {
-                    sourced.push(at(path, ConfigFile::read_regular(root, path))?);
-                    continue;
-                }
-                let directory = directory.unwrap_or(path);
+                let path = match word {
+                    b"source" => path,
+                    _ => arena.concat(&[path, b"/*"]),
+                };
+                let (directory, name) = base_name(path);
                 let ours = arena.concat(&[directory, b"/onecontext"]);
                 let ours = at(ours, root.resolve(ours))?;
-                for name in at(directory, root.list(directory))? {
-                    let path = arena.concat(&[directory, b"/", name]);
+                for path in at(path, glob(root, path))? {
                     let file = at(path, ConfigFile::read_regular(root, path))?;
                     if file.path != ours {
                         sourced.push(file);
                     }
                 }
-                if ours.in_run() {
+                if ours.in_run() && fits(name, b"onecontext") {
                     drop_in = Some(ours);
                 }
             }

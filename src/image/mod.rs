@@ -4,6 +4,7 @@
 pub mod config;
 pub mod facts;
 pub mod fstab;
+mod glob;
 pub mod initd;
 pub mod initramfs;
 pub mod key_file;

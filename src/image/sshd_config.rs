@@ -1,9 +1,10 @@
 //! What the root's sshd_config(5) says in general, outside of Match blocks:
 //! enough to warn of keys that sshd will not look at.
-use super::{FileContent, Root, fits, if_there};
+use super::glob::glob;
+use super::{FileContent, Root, if_there};
 use crate::base::arena::Vector;
 use crate::base::error::Error;
-use crate::base::text::{self, base_name, lines, same, span};
+use crate::base::text::{self, lines, same, span};
 use rustix::io::Errno;
 
 /// Files and their bytes that are looked at, at most. sshd has no such limit.
@@ -200,20 +201,13 @@ impl<'a> ConfigReader<'_, 'a> {
             b"/etc/ssh/"
         };
         let path: &[u8] = arena.concat(&[base, pattern]);
-        let (directory, name) = base_name(path);
-        if !name.iter().any(|byte| matches!(byte, b'*' | b'?')) {
-            self.file(path);
-            return;
-        }
-        let entries = match self.root.list(directory) {
-            Ok(entries) => entries,
-            Err(reason) => return self.problem(path, reason),
-        };
-        for entry in entries {
-            // glob(3) leaves hidden files out.
-            if fits(name, entry) && entry.starts_with(b".") == name.starts_with(b".") {
-                self.file(arena.concat(&[directory, b"/", entry]));
+        match glob(self.root, path) {
+            Ok(paths) => {
+                for path in paths {
+                    self.file(path);
+                }
             }
+            Err(reason) => self.problem(path, reason),
         }
     }
 }
