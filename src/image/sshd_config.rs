@@ -4,7 +4,7 @@ use super::glob::glob;
 use super::{FileContent, Root, if_there};
 use crate::base::arena::Vector;
 use crate::base::error::Error;
-use crate::base::text::{self, lines, same, span};
+use crate::base::text::{lines, same, span, unquoted};
 use rustix::io::Errno;
 
 /// Files and their bytes that are looked at, at most. sshd has no such limit.
@@ -219,15 +219,9 @@ fn is(value: Option<&[u8]>, word: &[u8]) -> bool {
         .is_some_and(|first| same(first, word))
 }
 
-/// Arguments: separated by blanks, perhaps in double quotes; a `#` starts a
-/// comment.
+/// Arguments: separated by blanks, perhaps in quotes; a `#` starts a comment.
 fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text::words(value)
-        .take_while(|word| !word.starts_with(b"#"))
-        .map(|word| {
-            let word = word.strip_prefix(b"\"").unwrap_or(word);
-            word.strip_suffix(b"\"").unwrap_or(word)
-        })
+    unquoted(value).take_while(|word| !word.starts_with(b"#"))
 }
 
 #[cfg(test)]
@@ -260,6 +254,20 @@ mod tests {
         assert_eq!(*config.host_keys, [b"/a".as_slice(), b"/b"]);
         assert!(!config.looks_at(b"authorized_keys") && config.looks_at(b"a"));
         assert!(config.looks_at(b"b") && !config.looks_at(b"%h/.ssh/b"));
+    }
+
+    /// As sshd -T of 9.2 reads them.
+    #[test]
+    fn values_may_be_quoted() {
+        for value in ["'%h/.ssh/a'", "\"%h/.ssh/a\" # b", ".ssh/a"] {
+            let fixture = Fixture::new();
+            let text = format!("AuthorizedKeysFile {value}\nPermitRootLogin 'no'\n");
+            fixture.file("etc/ssh/sshd_config", text);
+            let arena = Arena::new();
+            let config = Config::read(&fixture.root(&arena));
+            assert!(config.looks_at(b"a") && !config.looks_at(b"b"), "{value}");
+            assert!(config.permits_root(b"no"));
+        }
     }
 
     /// What is wrong with it, and the values of `PermitRootLogin` that fit.
