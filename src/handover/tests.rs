@@ -220,6 +220,20 @@ fn a_link_below_run_is_answered_from_the_run_directory() {
     }
 }
 
+/// Its resolvconf.service makes the file anew from what is there (tried with 1.91).
+#[test]
+fn resolvconf_gets_a_record() {
+    let fixture = Fixture::new();
+    fixture.link("etc/resolv.conf", "../run/resolvconf/resolv.conf");
+    resolvers(&fixture, Policy::Auto);
+    for name in ["resolv.conf", "interface/onecontext"] {
+        assert_eq!(
+            fixture.text(&format!("/run/resolvconf/{name}")),
+            RESOLV_CONF
+        );
+    }
+}
+
 #[test]
 fn resolved_gets_a_drop_in() {
     let fixture = Fixture::new();

@@ -94,11 +94,9 @@ impl<'a> NetworkFacts<'a> {
                 true => Networkd::find(root),
                 false => Ok(Networkd::Missing),
             },
-            // NetworkManager makes the file itself.
-            resolv_conf: match managers.find(Manager::NetworkManager) {
-                Ok(false) if wanted.resolv_conf => ResolvConf::read(root).map(Some),
-                Err(error) if wanted.resolv_conf => Err(error),
-                _ => Ok(None),
+            resolv_conf: match wanted.resolv_conf {
+                true => ResolvConf::read(root).map(Some),
+                false => Ok(None),
             },
             interfaces: match managers.has(Manager::Ifupdown) {
                 true => Interfaces::read(root).map(Some),
