@@ -466,6 +466,9 @@ impl<'a> NicReader<'a, '_> {
             return;
         };
         match ip(variable.value) {
+            Some(gateway) if gateway.is_ipv4() == v4 && !usable(gateway) => {
+                self.context.complain(variable, NOT_USABLE)
+            }
             Some(gateway) if gateway.is_ipv4() == v4 => {
                 if self
                     .network
@@ -567,7 +570,7 @@ fn v6_word(word: &[u8]) -> Option<Ipv6Method> {
 fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
     let mut words = words(entry);
     let (net, second, third) = (words.next()?, words.next()?, words.next()?);
-    let gateway = ip(third)?;
+    let gateway = ip(third).filter(|gateway| usable(*gateway))?;
     let mut metric = None;
     let destination = if same(second, b"via") {
         while let Some(word) = words.next() {
