@@ -361,6 +361,15 @@ fn parse(line: &[u8]) -> Result<KeyText, &'static str> {
     }
 }
 
+/// What stands before the type of a key that [`read`] has found.
+pub fn options_of(line: &[u8]) -> &[u8] {
+    let end = match key_at(line, 0) {
+        Ok(_) => 0,
+        Err(_) => options(line),
+    };
+    line.get(..end).unwrap_or_default().trim_ascii_end()
+}
+
 /// Length of the options and the blanks behind them. Blanks may stand inside
 /// double quotes, and `\"` is a quote inside those.
 fn options(line: &[u8]) -> usize {

@@ -1,17 +1,18 @@
 //! What looks like a mistake although it can be applied, or although nothing
-//! reads it: names that are mistyped, and values that leave a machine without
-//! network. For `check` alone: a boot does not look, and says nothing of it.
+//! reads it: names that are mistyped, values that leave a machine without network,
+//! and keys that sshd does not take. For `check` alone: a boot does not look, and says nothing of it.
+mod keys;
 mod nic;
 mod traps;
 mod typos;
 
 use super::state::Context;
 use super::variables::Variable;
-use crate::plan::{Dialect, Link};
+use crate::plan::{Dialect, Key, Link};
 use nic::Nic;
 
 /// Adds a warning for each. `links` is what the context means.
-pub fn look<'a>(context: &mut Context<'a>, dialect: Dialect, links: &[Link<'a>]) {
+pub fn look<'a>(context: &mut Context<'a>, dialect: Dialect, links: &[Link<'a>], keys: &[Key<'a>]) {
     let all = context.variables.set(context.arena);
     let mut nics = context.arena.vector();
     // Both are in the order of their names, and no link of OpenNebula's is there
@@ -26,6 +27,7 @@ pub fn look<'a>(context: &mut Context<'a>, dialect: Dialect, links: &[Link<'a>])
     }
     typos::look(context, dialect, all, &nics);
     traps::look(context, links, all, &nics);
+    keys::look(context, keys);
 }
 
 #[cfg(test)]
