@@ -5,8 +5,7 @@
 //! Debian's cloud images, else at the end of the copy of interfaces itself.
 //!
 //! `inet static` fails on a NIC that is set up already; `inet manual` and
-//! "replace" do not (tried with 0.8.41). Not seen: what sourced files
-//! source.
+//! "replace" do not (tried with 0.8.41). Not seen: what sourced files source.
 //!
 //! ifupdown-ng (its own interfaces(5); Alpine) reads the same (tried with
 //! 0.11.4): family and most methods are words without a meaning to it, all

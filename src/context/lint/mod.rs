@@ -1,6 +1,7 @@
 //! What looks like a mistake although it can be applied, or although nothing
 //! reads it: names that are mistyped, values that leave a machine without network,
-//! and keys that sshd does not take. For `check` alone: a boot does not look, and says nothing of it.
+//! and keys that sshd does not take. For `check` alone: a boot does not look, and says
+//! nothing of it.
 mod keys;
 mod nic;
 mod traps;
