@@ -183,39 +183,49 @@ impl<'a> Parameters<'a> {
         let default = Self::default();
         let word = value.map(as_str);
         match as_str(name) {
-            "onecontext" => {
-                let modes = [
+            "onecontext" => choose(
+                &mut self.mode,
+                default.mode,
+                word,
+                &[
                     ("auto", Mode::Auto),
                     ("off", Mode::Off),
                     ("require", Mode::Require),
-                ];
-                choose(&mut self.mode, default.mode, word, &modes)
-            }
-            "onecontext.network" => {
-                let scopes = [
+                ],
+            ),
+            "onecontext.network" => choose(
+                &mut self.network,
+                default.network,
+                word,
+                &[
                     ("auto", NetworkScope::Auto),
                     ("kernel", NetworkScope::Kernel),
                     ("handover", NetworkScope::Handover),
                     ("off", NetworkScope::Off),
-                ];
-                choose(&mut self.network, default.network, word, &scopes)
-            }
-            "onecontext.root" => {
-                let policies = [("auto", Policy::Auto), ("ro", Policy::ReadOnly)];
-                choose(&mut self.root, default.root, word, &policies)
-            }
-            "onecontext.scripts" => {
-                let scripts = [("off", Scripts::Off), ("run", Scripts::Run)];
-                choose(&mut self.scripts, default.scripts, word, &scripts)
-            }
-            "onecontext.early" => {
-                let stages = [
+                ],
+            ),
+            "onecontext.root" => choose(
+                &mut self.root,
+                default.root,
+                word,
+                &[("auto", Policy::Auto), ("ro", Policy::ReadOnly)],
+            ),
+            "onecontext.scripts" => choose(
+                &mut self.scripts,
+                default.scripts,
+                word,
+                &[("off", Scripts::Off), ("run", Scripts::Run)],
+            ),
+            "onecontext.early" => choose(
+                &mut self.early,
+                default.early,
+                word,
+                &[
                     ("off", Some(Early::Off)),
                     ("network", Some(Early::Network)),
                     ("keys", Some(Early::Keys)),
-                ];
-                choose(&mut self.early, default.early, word, &stages)
-            }
+                ],
+            ),
             "ip" | "netroot" => {
                 self.network_by_initramfs |= value.is_some_and(|value| !value.is_empty());
                 true

@@ -283,12 +283,11 @@ fn begins_key(text: &[u8]) -> bool {
 
 /// The types of keys that OpenSSH has today.
 fn is_known(kind: &[u8]) -> bool {
-    PLAIN.contains(&kind)
-        || [&b"ecdsa-sha2-"[..], b"sk-ssh-", b"sk-ecdsa-"]
-            .iter()
-            .any(|start| kind.starts_with(start))
+    PLAIN.contains(&kind) || FAMILIES.iter().any(|start| kind.starts_with(start))
 }
 const PLAIN: [&[u8]; 3] = [b"ssh-ed25519", b"ssh-rsa", b"ssh-dss"];
+/// What the types of a family begin with.
+const FAMILIES: [&[u8]; 3] = [b"ecdsa-sha2-", b"sk-ssh-", b"sk-ecdsa-"];
 
 /// A key without what separates it from the next one.
 fn without_separator(mut key: &[u8]) -> &[u8] {
@@ -301,15 +300,14 @@ fn without_separator(mut key: &[u8]) -> &[u8] {
 /// Whether a comment may hold the options of a key behind it. Without those it
 /// would let in more than it should.
 fn has_options(comment: &[u8]) -> bool {
-    [
-        &b"\""[..],
+    const WORDS: [&[u8]; 5] = [
+        b"\"",
         b"no-",
         b"restrict",
         b"cert-authority",
         b"verify-required",
-    ]
-    .iter()
-    .any(|word| has(comment, word))
+    ];
+    WORDS.iter().any(|word| has(comment, word))
 }
 
 /// Where the base64 text of a key ends in its line, and what it lacks.

@@ -7,7 +7,7 @@ use super::key_file::{Home, KeyFile};
 use super::passwd::{User, Users};
 use super::{FileContent, PathError, ResolvedPath, Root, at};
 use crate::base::error::Error;
-use crate::base::text::{base_name, lines, position, split};
+use crate::base::text::{base_name, lines, split, words};
 
 /// What the context says of an account.
 #[derive(Clone, Copy)]
@@ -161,13 +161,22 @@ fn sudo<'a>(root: &Root<'a>) -> Result<Sudo, PathError<'a>> {
             found = at(path, root.read_if_there(path))?;
         }
     }
-    // `@includedir` or, as it was before 1.9.1, `#includedir`.
-    const INCLUDES: &[u8] = b"includedir /etc/sudoers.d";
-    let includes = found.is_some_and(|found| position(found.content, INCLUDES).is_some());
-    Ok(match includes {
+    let reads_directory = found.is_some_and(|found| lines(found.content).any(includes_directory));
+    Ok(match reads_directory {
         true => Sudo::Usable,
         false => Sudo::NoDirectory,
     })
+}
+
+/// Whether this line of sudoers(5) includes `/etc/sudoers.d`: by `@includedir` or, as it
+/// was before 1.9.1, `#includedir`.
+fn includes_directory(line: &[u8]) -> bool {
+    const PATHS: [&[u8]; 2] = [b"/etc/sudoers.d", b"sudoers.d"];
+    let mut words = words(line);
+    words
+        .next()
+        .is_some_and(|word| word.ends_with(b"includedir"))
+        && words.next().is_some_and(|path| PATHS.contains(&path))
 }
 
 /// The second field of a line of shadow(5).

@@ -339,6 +339,17 @@ fn where_sudo_is_not_ready() {
     let fixture = debian();
     fixture.file("etc/sudoers", "root ALL=(ALL) ALL\n");
     assert!(auto(&fixture, "alice", &[], SUDO)[0].contains("does not include"));
+    // As visudo 1.9.13 reads it.
+    for (line, is_included) in [
+        ("# @includedir /etc/sudoers.d", false),
+        ("@includedir\t/etc/sudoers.d", true),
+        ("@includedir  sudoers.d # ours", true),
+    ] {
+        fixture.file("etc/sudoers", line);
+        let said = auto(&fixture, "alice", &[], SUDO);
+        let is_reported = said[0].contains("does not include");
+        assert_ne!(is_reported, is_included, "{line}: {said:?}");
+    }
     // openSUSE's place.
     fs::remove_file(fixture.host("etc/sudoers")).unwrap();
     fixture.file("usr/etc/sudoers", "#includedir /etc/sudoers.d\n");
