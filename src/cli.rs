@@ -3,7 +3,16 @@ use core::ffi::CStr;
 
 use crate::base::text::as_str;
 
-/// What `--help` prints, and, to standard error, every wrong usage.
+/// What `--help` prints in the initramfs, and, to standard error, every wrong usage.
+pub const USAGE_IN_INITRAMFS: &str = "\
+usage: onecontext apply --root DIR [--run DIR] [--context PATH]
+       onecontext apply --early [--context PATH]
+       onecontext --version
+
+More commands are in /usr/bin/onecontext of the booted system.
+";
+
+/// The same of the program with all commands.
 pub const USAGE: &str = "\
 usage: onecontext apply --root DIR [--run DIR] [--context PATH] [--dry-run]
        onecontext apply --early [--context PATH] [--dry-run]

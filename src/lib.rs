@@ -60,7 +60,7 @@ use base::arena::Arena;
 use base::log::{Console, Report};
 use base::output::{Streams, write_all};
 use base::text::{Escaped, Text};
-use cli::{Command, Misuse, Status, USAGE};
+use cli::{Command, Misuse, Status, USAGE, USAGE_IN_INITRAMFS};
 use inspect::{DryRun, Inspection, Question};
 
 /// Carries a command out. The program of the initramfs has no `inspection`.
@@ -71,9 +71,13 @@ pub fn run(
 ) -> Status {
     let arena = Arena::new();
     let mut out = arena.vector();
+    let usage = match inspection {
+        Some(_) => USAGE,
+        None => USAGE_IN_INITRAMFS,
+    };
     let status = match (command, inspection) {
         (Ok(Command::Help), _) => {
-            out.extend(USAGE.as_bytes());
+            out.extend(usage.as_bytes());
             Status::Done
         }
         (Ok(Command::Version), _) => {
@@ -114,7 +118,7 @@ pub fn run(
         (Ok(_), None) => inspect::refuse(streams),
         (Err(misuse), _) => {
             let mut text = arena.vector();
-            write_misuse(&misuse, &mut text);
+            write_misuse(&misuse, usage, &mut text);
             // Where standard error cannot be written there is nobody to tell.
             let _ = write_all(streams.errors, &text);
             Status::Misused
@@ -130,10 +134,10 @@ pub fn run(
     }
 }
 
-fn write_misuse(misuse: &Misuse, text: &mut Text) {
+fn write_misuse(misuse: &Misuse, usage: &str, text: &mut Text) {
     uwrite!(text, "onecontext: {}", misuse.what);
     if !misuse.argument.is_empty() {
         uwrite!(text, ": {}", Escaped(misuse.argument.to_bytes()));
     }
-    uwrite!(text, "\n{}", USAGE);
+    uwrite!(text, "\n{}", usage);
 }

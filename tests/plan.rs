@@ -117,6 +117,16 @@ fn the_program_of_the_initramfs_says_where_plan_is() {
              /usr/bin/onecontext of the booted system.\n"
         );
     }
+    let output = Command::new(release::initramfs())
+        .arg("--help")
+        .output()
+        .unwrap();
+    let usage = String::from_utf8(output.stdout).unwrap();
+    assert!(usage.starts_with("usage: onecontext apply --root DIR"));
+    assert!(
+        !usage.contains("plan") && !usage.contains("--dry-run"),
+        "{usage}"
+    );
 }
 
 #[test]
