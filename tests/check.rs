@@ -157,7 +157,7 @@ fn the_builders_run_directory_does_not_count() {
     );
     write("/run/systemd/system/ssh.service", "");
     // What would be planned, if networkd counted, is there as well.
-    write("/run/systemd/network/05-onecontext-eth0.network", "");
+    write("/run/systemd/network/00-onecontext-eth0.network", "");
     let wants = "/run/systemd/system/multi-user.target.wants";
     fs::create_dir_all(wants).unwrap();
     let unit = "/usr/lib/systemd/system/systemd-networkd.service";

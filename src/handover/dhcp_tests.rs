@@ -157,7 +157,7 @@ fn networkd_gets_the_links_by_dhcp_and_no_others() {
     assert_eq!(target.to_str(), Some(&*format!("/{UNIT}")));
     let file = |name| {
         fixture.text(&format!(
-            "/run/systemd/network/05-onecontext-{name}.network"
+            "/run/systemd/network/00-onecontext-{name}.network"
         ))
     };
     assert_eq!(
@@ -179,7 +179,7 @@ fn networkd_gets_the_links_by_dhcp_and_no_others() {
         "# Made by onecontext from the context of this machine.\n\
          [Match]\nName=*\n\n[Link]\nUnmanaged=yes\n"
     );
-    assert!(!fixture.has("/run/systemd/network/05-onecontext-eth1.network"));
+    assert!(!fixture.has("/run/systemd/network/00-onecontext-eth1.network"));
     let before = fixture.picture();
     hand_over(&fixture, &plan, Some(&[None; 3]));
     assert_eq!(fixture.picture(), before, "the second run changes nothing");

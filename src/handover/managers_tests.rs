@@ -137,7 +137,7 @@ fn networkd() {
     with_plan(|plan| {
         hand_over(&fixture, plan);
     });
-    let folder = "/run/systemd/network/05-onecontext-";
+    let folder = "/run/systemd/network/00-onecontext-";
     let file = |name| format!("{folder}{name}.network");
     assert_eq!(fixture.stat(&file("eth0")).0, 0o644);
     assert_eq!(
@@ -210,7 +210,7 @@ fn networkd_with_a_network_of_two_links() {
         let fixture = root_with(NETWORKD);
         hand_over(&fixture, &plan);
         for name in ["eth0", "eth1"] {
-            let path = format!("/run/systemd/network/05-onecontext-{name}.network");
+            let path = format!("/run/systemd/network/00-onecontext-{name}.network");
             let text = fixture.text(&path);
             let on_link = text.matches("GatewayOnLink=yes\n").count();
             assert_eq!(on_link, usize::from(expected), "{text}");
@@ -596,7 +596,7 @@ fn several_at_once_get_each_its_own() {
         })
     });
     for path in [
-        "/run/systemd/network/05-onecontext-eth0.network",
+        "/run/systemd/network/00-onecontext-eth0.network",
         "/run/NetworkManager/system-connections/onecontext-eth0.nmconnection",
         "/run/network/interfaces.d/onecontext",
         "/run/onecontext/copies/etc/connman/main.conf",
@@ -1009,7 +1009,7 @@ fn managers_that_nothing_is_known_of_are_said() {
         let said = hand_over(&fixture, plan);
         let line = format!("!find out whether the image enables: ifupdown: {TOO_LONG}");
         assert!(said.contains(&line), "{said:?}");
-        let file = "wrote /run/systemd/network/05-onecontext-eth0.network";
+        let file = "wrote /run/systemd/network/00-onecontext-eth0.network";
         assert!(said.contains(&file.into()), "{said:?}");
     });
 }

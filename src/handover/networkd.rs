@@ -1,6 +1,6 @@
 //! systemd-networkd: a file for each link in `/run/systemd/network`
 //! (systemd.network(5)). The first file by name that matches a NIC is the one
-//! that counts, wherever it is; `05-` is before what distributions, netplan and
+//! that counts, wherever it is; `00-` is before what distributions, netplan and
 //! cloud-init write.
 
 use core::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::image::networkd::ENABLED_FOR_THIS_BOOT;
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix, Route};
 
-const PREFIX: &[u8] = b"/run/systemd/network/05-";
+const PREFIX: &[u8] = b"/run/systemd/network/00-";
 
 /// A file for each link, for everybody to read: networkd is not root.
 pub fn render<'a>(
@@ -56,7 +56,7 @@ pub fn render_for_dhcp<'a>(
     fill!(&mut text, "[Match]\nName=*\n\n[Link]\nUnmanaged=yes\n");
     // Behind all of ours, before whatever else there may be.
     changes.run_file(
-        b"/run/systemd/network/05-onecontext-unmanaged.network",
+        b"/run/systemd/network/00-onecontext-unmanaged.network",
         text.finish(),
     )
 }

@@ -93,7 +93,7 @@ fn is_kept(image: Image) {
     let login = &mut booted.login;
     for nic in ["ens3", "ens4"] {
         let status = login.run(&format!("networkctl status {nic}"));
-        let file = "Network File: /run/systemd/network/05-onecontext-eth";
+        let file = "Network File: /run/systemd/network/00-onecontext-eth";
         assert!(status.contains(file), "{status}");
     }
     let report = login.run("cat /run/onecontext/report");

@@ -24,7 +24,7 @@ fn networkd() {
     );
     assert_eq!(
         login.run("ls /run/systemd/network"),
-        "05-onecontext-eth0.network\n05-onecontext-eth1.network\n10-netplan-all-en.network\n"
+        "00-onecontext-eth0.network\n00-onecontext-eth1.network\n10-netplan-all-en.network\n"
     );
     for (nic, file) in [("ens3", "eth0"), ("ens4", "eth1")] {
         assert_networkd_uses(&mut login, nic, file);
@@ -35,9 +35,9 @@ fn networkd() {
     apply_again(&mut login);
     assert_looks_now_and_later(&mut login);
     assert_eq!(
-        would_write(&mut login, "/run/systemd/network/05-*"),
-        "file /run/systemd/network/05-onecontext-eth0.network 0644\n\
-         file /run/systemd/network/05-onecontext-eth1.network 0644\n"
+        would_write(&mut login, "/run/systemd/network/00-*"),
+        "file /run/systemd/network/00-onecontext-eth0.network 0644\n\
+         file /run/systemd/network/00-onecontext-eth1.network 0644\n"
     );
 }
 

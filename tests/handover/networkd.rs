@@ -91,7 +91,7 @@ fn between_routers() {
 
 pub fn assert_networkd_uses(login: &mut Login, nic: &str, file: &str) {
     let status = login.run(&format!("networkctl status {nic}"));
-    let file = format!("Network File: /run/systemd/network/05-onecontext-{file}.network");
+    let file = format!("Network File: /run/systemd/network/00-onecontext-{file}.network");
     assert!(status.contains(&file), "{status}");
     assert!(status.contains("(configured)"), "{status}");
 }

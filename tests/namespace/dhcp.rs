@@ -471,8 +471,8 @@ fn networkd_is_enabled_for_links_by_dhcp_alone() {
         files.sort();
         files
     };
-    let ours = "05-onecontext-eth1.network";
-    assert_eq!(files(), [ours, "05-onecontext-unmanaged.network"]);
+    let ours = "00-onecontext-eth1.network";
+    assert_eq!(files(), [ours, "00-onecontext-unmanaged.network"]);
 
     // The kernel alone: nobody else is told.
     fs::remove_dir_all(&run).unwrap();
