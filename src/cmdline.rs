@@ -258,6 +258,7 @@ impl<'a> Parameters<'a> {
 
 /// Sets a parameter to what `word` stands for. `false`: for nothing that is known, and
 /// the parameter has its default.
+#[inline(never)]
 fn choose<T: Copy>(parameter: &mut T, default: T, word: Option<&str>, known: &[(&str, T)]) -> bool {
     let meant = known.iter().find(|(name, _)| word == Some(*name));
     *parameter = meant.map_or(default, |(_, value)| *value);

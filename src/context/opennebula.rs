@@ -500,7 +500,8 @@ impl<'a> NicReader<'a, '_> {
             true => self.context.list(variable),
             false => variable.printable(),
         };
-        for entry in split(entries, |byte| byte == b',').map(<[u8]>::trim_ascii) {
+        let separates = |byte| matches!(byte, b',' | b';' | b'\n');
+        for entry in split(entries, separates).map(<[u8]>::trim_ascii) {
             if entry.is_empty() {
                 continue;
             }

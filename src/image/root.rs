@@ -121,9 +121,8 @@ impl<'a> ResolvedPath<'a> {
     /// Whether the booted system mounts something over it that is not there
     /// yet, so that what would be written could never be seen.
     pub fn is_hidden(self) -> bool {
-        [b"/proc".as_slice(), b"/sys", b"/dev"]
-            .into_iter()
-            .any(|top| self.is_below(top))
+        const TOPS: [&[u8]; 3] = [b"/proc", b"/sys", b"/dev"];
+        TOPS.iter().any(|top| self.is_below(top))
     }
 
     /// A name below it, whatever that name is: no link is followed here, and

@@ -166,6 +166,9 @@ impl<'a> ConfigReader<'_, 'a> {
     }
 
     fn text(&mut self, text: &'a [u8]) {
+        // Until the next Match, or the end of this file: the file that includes it
+        // goes on without.
+        let mut has_conditions = false;
         for line in lines(text) {
             let in_keyword = |byte| !matches!(byte, b' ' | b'\t' | b'=');
             let (keyword, value) = span(line.trim_ascii(), in_keyword);
@@ -175,11 +178,10 @@ impl<'a> ConfigReader<'_, 'a> {
             let value = value.trim_ascii_start();
             let value = value.strip_prefix(b"=").unwrap_or(value);
             if same(keyword, b"Match") {
-                // To the end of this file everything has conditions; the file
-                // that includes it goes on without.
-                return;
-            }
-            if same(keyword, b"Include") {
+                has_conditions = !same(value, b"all");
+            } else if has_conditions {
+                continue;
+            } else if same(keyword, b"Include") {
                 for pattern in words(value) {
                     self.include(pattern);
                 }
@@ -254,6 +256,22 @@ mod tests {
         assert_eq!(*config.host_keys, [b"/a".as_slice(), b"/b"]);
         assert!(!config.looks_at(b"authorized_keys") && config.looks_at(b"a"));
         assert!(config.looks_at(b"b") && !config.looks_at(b"%h/.ssh/b"));
+    }
+
+    /// As sshd -T of 9.2 reads them.
+    #[test]
+    fn match_all_is_no_condition() {
+        let fixture = Fixture::new();
+        let arena = Arena::new();
+        for before in [
+            "Match all\n",
+            "Match User x\nPermitRootLogin yes\nmatch ALL\n",
+        ] {
+            let text = format!("{before}PermitRootLogin no\n");
+            fixture.file("etc/ssh/sshd_config", &text);
+            let config = Config::read(&fixture.root(&arena));
+            assert!(config.permits_root(b"no"), "{text}");
+        }
     }
 
     /// As sshd -T of 9.2 reads them.

@@ -60,10 +60,10 @@ pub fn unquoted(text: &[u8]) -> Words<'_> {
 }
 
 /// The words of a list separated by blanks or newlines; servers and users
-/// also write commas.
+/// also write commas and semicolons.
 pub fn list(text: &[u8]) -> Words<'_> {
     Words(split(text, |byte| {
-        byte.is_ascii_whitespace() || byte == b','
+        byte.is_ascii_whitespace() || matches!(byte, b',' | b';')
     }))
 }
 
@@ -151,7 +151,7 @@ mod tests {
             let text = text.as_bytes();
             assert!(split(text, |byte| byte == b',').eq(text.split(|byte| *byte == b',')));
         }
-        assert!(list(b" a, b\n\tc,").eq([b"a", b"b", b"c"]));
+        assert!(list(b" a, b;\n\tc,").eq([b"a", b"b", b"c"]));
         assert_eq!(split_once(b"a=b=c", b'='), Some((&b"a"[..], &b"b=c"[..])));
         assert_eq!(split_once(b"a", b'='), None);
         assert_eq!(base_name(b"/a/b"), (&b"/a"[..], &b"b"[..]));
