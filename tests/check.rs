@@ -196,7 +196,7 @@ fn a_directory_that_root_left_in_a_home_is_named() {
 #[test]
 fn what_keeps_somebody_out_is_named() {
     type Break = fn(&Image);
-    let cases: [(Break, &str); 12] = [
+    let cases: [(Break, &str); 13] = [
         (
             |image| image.remove("root/usr/sbin/sshd"),
             "SSH server: sshd: not installed in this image",
@@ -204,6 +204,10 @@ fn what_keeps_somebody_out_is_named() {
         (
             |image| image.write("root/etc/ssh/sshd_config", "PermitRootLogin no\n"),
             "PermitRootLogin no",
+        ),
+        (
+            |image| image.write("root/etc/ssh/sshd_config", "AllowUsers alice\n"),
+            "login of user: root: AllowUsers or DenyUsers in sshd_config keeps it out",
         ),
         (
             |image| {

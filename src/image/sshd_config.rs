@@ -1,10 +1,10 @@
 //! What the root's sshd_config(5) says in general, outside of Match blocks:
 //! enough to warn of keys that sshd will not look at.
 use super::glob::glob;
-use super::{FileContent, Root, if_there};
+use super::{FileContent, Root, fits, if_there};
 use crate::base::arena::Vector;
 use crate::base::error::Error;
-use crate::base::text::{lines, same, span, unquoted};
+use crate::base::text::{lines, same, span, split_once, unquoted};
 use rustix::io::Errno;
 
 /// Files and their bytes that are looked at, at most. sshd has no such limit.
@@ -24,6 +24,8 @@ pub struct Config<'a> {
     authorized_keys_file: Option<&'a [u8]>,
     /// Every `HostKey`.
     pub host_keys: &'a [&'a [u8]],
+    /// The patterns of every `AllowUsers` (`true`) and `DenyUsers`.
+    user_patterns: &'a [(bool, &'a [u8])],
     /// The first file that is read, and its path.
     pub main: Option<(&'a [u8], &'a FileContent<'a>)>,
     /// The first file that could not be looked at, and why.
@@ -38,6 +40,7 @@ struct ConfigReader<'r, 'a> {
     /// whether their end was reached.
     files: Vector<'a, (&'a [u8], bool)>,
     host_keys: Vector<'a, &'a [u8]>,
+    user_patterns: Vector<'a, (bool, &'a [u8])>,
     /// What may still be read, in bytes.
     left: u64,
 }
@@ -54,11 +57,13 @@ impl<'a> Config<'a> {
                 strict_modes: None,
                 authorized_keys_file: None,
                 host_keys: &[],
+                user_patterns: &[],
                 main: None,
                 problem: None,
             },
             files: root.arena().vector(),
             host_keys: root.arena().vector(),
+            user_patterns: root.arena().vector(),
             left: MOST_BYTES,
         };
         let main: [&[u8]; 2] = [b"/etc/ssh/sshd_config", b"/usr/etc/ssh/sshd_config"];
@@ -67,9 +72,9 @@ impl<'a> Config<'a> {
                 break;
             }
         }
-        let host_keys = reader.host_keys.finish();
         Self {
-            host_keys,
+            host_keys: reader.host_keys.finish(),
+            user_patterns: reader.user_patterns.finish(),
             ..reader.config
         }
     }
@@ -98,6 +103,22 @@ impl<'a> Config<'a> {
     /// Whether `PubkeyAuthentication` is `no`; without one it is `yes`.
     pub fn takes_no_key(&self) -> bool {
         is(self.pubkey_authentication, b"no")
+    }
+
+    /// Whether `AllowUsers` and `DenyUsers` let a user in. Of a pattern `USER@HOST` the
+    /// first one counts for any host, the second for none.
+    pub fn admits(&self, user: &[u8]) -> bool {
+        let (mut is_restricted, mut is_allowed) = (false, false);
+        for (allows, pattern) in self.user_patterns {
+            if *allows {
+                let name = split_once(pattern, b'@').map_or(*pattern, |(name, _)| name);
+                is_restricted = true;
+                is_allowed |= fits(name, user);
+            } else if fits(pattern, user) {
+                return false;
+            }
+        }
+        is_allowed || !is_restricted
     }
 
     /// Whether `StrictModes` is `no`; without one it is `yes`.
@@ -177,6 +198,7 @@ impl<'a> ConfigReader<'_, 'a> {
             }
             let value = value.trim_ascii_start();
             let value = value.strip_prefix(b"=").unwrap_or(value);
+            let allows = same(keyword, b"AllowUsers");
             if same(keyword, b"Match") {
                 has_conditions = !same(value, b"all");
             } else if has_conditions {
@@ -187,6 +209,10 @@ impl<'a> ConfigReader<'_, 'a> {
                 }
             } else if same(keyword, b"HostKey") {
                 self.host_keys.extend(words(value).next().as_slice());
+            } else if allows || same(keyword, b"DenyUsers") {
+                for pattern in words(value) {
+                    self.user_patterns.push((allows, pattern));
+                }
             } else if let Some(known) = self.config.first_value(keyword) {
                 known.get_or_insert(value);
             }
@@ -256,6 +282,24 @@ mod tests {
         assert_eq!(*config.host_keys, [b"/a".as_slice(), b"/b"]);
         assert!(!config.looks_at(b"authorized_keys") && config.looks_at(b"a"));
         assert!(config.looks_at(b"b") && !config.looks_at(b"%h/.ssh/b"));
+    }
+
+    #[test]
+    fn users_may_be_kept_out() {
+        let fixture = Fixture::new();
+        let arena = Arena::new();
+        for (text, admitted) in [
+            ("", true),
+            ("AllowUsers bob\nallowusers al* carol\n", true),
+            ("AllowUsers alice@192.0.2.*\n", true),
+            ("AllowUsers bob alicea\n", false),
+            ("AllowUsers alice\nDenyUsers bob ali?e\n", false),
+            ("DenyUsers alice@192.0.2.1 bob\n", true),
+        ] {
+            fixture.file("etc/ssh/sshd_config", text);
+            let config = Config::read(&fixture.root(&arena));
+            assert_eq!(config.admits(b"alice"), admitted, "{text}");
+        }
     }
 
     /// As sshd -T of 9.2 reads them.

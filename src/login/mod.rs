@@ -510,6 +510,12 @@ fn check_config(
             &"AuthorizedKeysFile does not name .ssh/authorized_keys: sshd looks elsewhere",
         );
     }
+    for name in plan.users() {
+        if !config.admits(name) {
+            let what = &"AllowUsers or DenyUsers in sshd_config keeps it out";
+            changes.problem("login of user", name, what);
+        }
+    }
     for account in plan.users().filter_map(|name| facts.find(name)) {
         let user = &account.user;
         let mut problem =
