@@ -24,8 +24,8 @@ impl Machine {
     /// Puts it before this thread's eyes alone. `None`, and a word why, where
     /// that is refused.
     fn new() -> Option<Machine> {
-        let why = match unshare(CloneFlags::CLONE_NEWNS) {
-            Err(errno) => format!("a new mount namespace: {errno}; run as root"),
+        let why = match unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET) {
+            Err(errno) => format!("new namespaces: {errno}; run as root"),
             Ok(()) if !is_there("strace") => "strace is not installed; run `make setup`".into(),
             Ok(()) => return Some(Machine::made()),
         };
@@ -129,6 +129,23 @@ fn nothing_pending_in_the_early_stage() {
     assert_eq!(machine.sleeps(&["apply", "--early"]), (0, String::new()));
     let said = fs::read_to_string(machine.top.join("kmsg")).unwrap();
     assert!(said.contains("no context disk, nothing to do"), "{said}");
+}
+
+/// A NIC that is missing does not come any more once udev is done.
+#[test]
+fn no_nic() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    fs::write(
+        machine.top.join("context.sh"),
+        "ETH0_MAC=02:00:00:00:00:99\nETH0_IP=10.0.0.1\n",
+    )
+    .unwrap();
+    let arguments = [&APPLY[..], &["--context", "context.sh"]].concat();
+    assert_eq!(machine.sleeps(&arguments), (1, String::new()));
+    let said = fs::read_to_string(machine.top.join("kmsg")).unwrap();
+    assert!(said.contains("no network device has its MAC"), "{said}");
 }
 
 /// The same where udev is not done yet: that wait is seen.

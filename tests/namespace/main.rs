@@ -441,15 +441,7 @@ fn a_late_nic_is_waited_for_while_udev_is_busy() {
     let (status, log) = guest.apply(&context.replace("00:01", "00:99"));
     assert_eq!(status, 1);
     assert!(log.contains("no network device has its MAC"), "{log}");
-    assert!((Duration::from_secs(1)..Duration::from_secs(20)).contains(&start.elapsed()));
-
-    // udev is done: no wait at all.
-    fs::remove_file(udev.join("queue")).unwrap();
-    guest.kernel_line("onecontext.wait=20");
-    let start = Instant::now();
-    let (status, _) = guest.apply(&context.replace("00:01", "00:99"));
-    assert_eq!(status, 1);
-    assert!(start.elapsed() < Duration::from_secs(20));
+    assert!(start.elapsed() >= Duration::from_secs(1));
 }
 
 #[test]
@@ -507,22 +499,19 @@ fn a_machine_without_context() {
         return;
     };
     guest.kernel_line("quiet onecontext.wait=20");
-    let (status, log, took) = guest.apply_found();
+    // It waits for nothing: tests/no_wait.rs.
+    let (status, log, _) = guest.apply_found();
     assert_eq!(
         (status, log.as_str()),
         (0, "<6>onecontext: no context disk, nothing to do\n")
     );
-    assert!(took < Duration::from_secs(20), "{took:?}");
     assert!(!guest.top.join("root/root/.ssh").exists());
 
     guest.kernel_line("onecontext=require onecontext.wait=1");
     let (status, log, took) = guest.apply_found();
     assert_eq!(status, 3);
     assert!(log.contains("<3>onecontext: "), "{log}");
-    assert!(
-        (Duration::from_secs(1)..Duration::from_secs(20)).contains(&took),
-        "{took:?}"
-    );
+    assert!(took >= Duration::from_secs(1), "{took:?}");
     let banner = fs::read_to_string(guest.top.join("run/issue.d/50-onecontext.issue")).unwrap();
     assert!(banner.contains("onecontext: "), "{banner}");
 
