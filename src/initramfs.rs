@@ -1,5 +1,5 @@
-//! onecontext as it is in an initramfs: without what only `plan`, `check` and dry
-//! runs need, which nobody asks for there.
+//! onecontext for the initramfs. It leaves out the code that only `plan`, `check` and
+//! dry runs need: nobody runs them there.
 #![no_std]
 #![no_main]
 

@@ -12,14 +12,14 @@
 //!                 every step ──> base::log ──> console, report, login banner
 //! ```
 //!
-//! Imports point down this list only. Modules on one line do not know each
-//! other, and [`image`] does not know [`plan`]; nor is there a circle between
-//! the files of a module. `tests/imports.rs` has the rule in full, and checks it.
+//! Imports point down this list only. Modules on one line do not import each other, and
+//! [`image`] does not import [`plan`]. There is no circle of imports between the files
+//! of a module. `tests/imports.rs` has the full rule and checks it.
 //!
 //! | module | its job |
 //! |---|---|
 //! | [`supervise`] | the time that a boot may take |
-//! | [`apply`], [`early`] | a boot as a table of contents; what of it is done before there is a root |
+//! | [`apply`], [`early`] | a boot, step by step; the early stage, before there is a root |
 //! | [`inspect`] | `plan` and `check` |
 //! | [`load`] | from a disk to a plan |
 //! | [`cli`], [`cmdline`] | the arguments; the kernel's command line |
@@ -31,9 +31,9 @@
 //! | [`plan`] | the desired state and its text form |
 //! | [`base`] | memory, text, errors, the log |
 //!
-//! The two programs are `src/main.rs`, with every command, and `src/initramfs.rs`,
-//! which only applies. Their start-up code is in `src/rt`, outside this library, so
-//! that tests link as usual.
+//! The two binaries are `src/main.rs`, with every command, and `src/initramfs.rs`, with
+//! `apply` only. Their start-up code is in `src/rt`, outside this library, so that
+//! tests link as usual.
 #![cfg_attr(not(test), no_std)]
 
 pub mod apply;
@@ -63,7 +63,7 @@ use base::text::{Escaped, Text};
 use cli::{Command, Misuse, Status, USAGE, USAGE_IN_INITRAMFS};
 use inspect::{DryRun, Inspection, Question};
 
-/// Carries a command out. The program of the initramfs has no `inspection`.
+/// Runs a command. The binary for the initramfs passes no `inspection`.
 pub fn run(
     command: Result<Command<'_>, Misuse<'_>>,
     streams: Streams,
@@ -94,7 +94,7 @@ pub fn run(
                 early::apply(&arena, &options, streams, progress, None)
             })
         }
-        // What a dry run prints somebody waits for at a terminal: it is not bounded.
+        // A dry run has no time limit: its user waits at a terminal.
         (Ok(Command::Apply(options)), Some(Inspection { write, .. })) => {
             let dry_run = DryRun {
                 write,
@@ -119,7 +119,7 @@ pub fn run(
         (Err(misuse), _) => {
             let mut text = arena.vector();
             write_misuse(&misuse, usage, &mut text);
-            // Where standard error cannot be written there is nobody to tell.
+            // If standard error cannot be written, there is nowhere to report that.
             let _ = write_all(streams.errors, &text);
             Status::Misused
         }

@@ -1,13 +1,13 @@
 //! Memory that grows with the input.
 //!
-//! An [`Arena`] hands out memory mapped for the purpose and gives all of it
-//! back when it is dropped; a [`Vector`] is a list in it. One small mapping
-//! serves an ordinary context, and nothing has a fixed capacity: a vector that
-//! is full moves to a place of twice the size.
+//! An [`Arena`] hands out memory that it maps from the kernel, and unmaps all of it
+//! when it is dropped. A [`Vector`] is a growing list in an arena: a full one moves to
+//! a place of twice the size, so no capacity is fixed. An ordinary context fits in the
+//! first mapping.
 //!
-//! Memory that the kernel does not give ends the program ([`exhausted`]), so
-//! that nobody else has to think of it. What depends on no type is written
-//! once for all of them: it would be in the program again for each.
+//! If the kernel gives no memory, the program ends ([`exhausted`]), so callers need not
+//! handle that. Code that does not depend on the item type is in `Raw`, so that the
+//! binary contains it once and not once per type.
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -21,21 +21,22 @@ use super::fatal::fatal;
 
 /// Size of the first mapping, in bytes. Untouched pages cost nothing.
 const FIRST_CHUNK: usize = 256 << 10;
-/// Mappings double up to this size; a larger one is made only to order.
+/// Mappings double up to this size. A larger one is made only for a larger request.
 const LARGEST_CHUNK: usize = 64 << 20;
 /// Sizes are multiples of this; the kernel rounds up where its page is larger.
 const PAGE: usize = 4096;
-/// What vectors align their items to; no type here needs more.
+/// The alignment of a vector's items. No item type needs more ([`Arena::vector`] checks
+/// it).
 const ALIGN: usize = align_of::<u64>();
 
-/// What stands at the start of each mapping.
+/// The header of each mapping.
 struct Chunk {
     previous: *mut Chunk,
     size: usize,
 }
 const_assert!(size_of::<Chunk>() < FIRST_CHUNK);
 
-/// Ends the program: the kernel gives no memory.
+/// Ends the program because the kernel gives no memory.
 #[cold]
 #[inline(never)]
 pub fn exhausted() -> ! {
@@ -77,11 +78,11 @@ impl Arena {
         copy
     }
 
-    /// A place for one value.
+    /// Copies one value into the arena.
     pub fn place<T: Copy>(&self, value: T) -> &T {
         let mut one = self.vector();
         one.push(value);
-        // It is there: it was just added.
+        // Never empty: the value was just pushed.
         one.finish().first().unwrap_or_else(|| exhausted())
     }
 
@@ -122,7 +123,7 @@ impl Arena {
         // SAFETY: a chunk's header stays as `map` wrote it.
         let double =
             unsafe { previous.as_ref() }.map_or(FIRST_CHUNK, |chunk| chunk.size.saturating_mul(2));
-        // A size that cannot be is one that the kernel refuses.
+        // On overflow the size saturates, and mmap(2) refuses it.
         let least = size.saturating_add(size_of::<Chunk>() + PAGE);
         let size = (least & !(PAGE - 1)).max(double.min(LARGEST_CHUNK));
         let access = ProtFlags::READ | ProtFlags::WRITE;
@@ -162,7 +163,7 @@ pub struct Vector<'a, T: Copy> {
     items: PhantomData<T>,
 }
 
-/// A vector of items of any one size, which its callers know.
+/// A vector without its item type. Its callers pass the size of an item.
 struct Raw<'a> {
     arena: &'a Arena,
     items: NonNull<u8>,
@@ -172,7 +173,7 @@ struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// An empty one, without a place yet.
+    /// An empty vector, without memory yet.
     #[inline(never)]
     fn new(arena: &'a Arena) -> Self {
         Self {
@@ -183,11 +184,11 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The place of `count` new items of `size` bytes, for the caller to write
-    /// at once.
+    /// Makes room for `count` more items of `size` bytes. The caller must write them at
+    /// once.
     #[inline(never)]
     fn add(&mut self, count: usize, size: usize) -> *mut u8 {
-        /// Bytes that a vector begins with.
+        /// The smallest capacity, in bytes.
         const FIRST: usize = 64;
         let old = self.length * size;
         if count > self.capacity - self.length {
@@ -212,10 +213,11 @@ impl<'a, T: Copy> Vector<'a, T> {
         self.put(item);
     }
 
-    /// Adds one value and gives its place, for what is not known yet.
+    /// Adds one value and returns a reference to it, for fields that are not known yet.
     pub fn put(&mut self, item: T) -> &mut T {
         let place = self.raw.add(1, size_of::<T>()).cast::<T>();
-        // SAFETY: it is this vector's alone, aligned, and written at once.
+        // SAFETY: the place is aligned, belongs to this vector alone, and is written at
+        // once.
         unsafe {
             place.write(item);
             &mut *place
@@ -229,7 +231,7 @@ impl<'a, T: Copy> Vector<'a, T> {
         unsafe { ptr::copy_nonoverlapping(items.as_ptr(), place, items.len()) };
     }
 
-    /// Forgets everything, keeps the memory.
+    /// Removes all values and keeps the memory.
     pub fn clear(&mut self) {
         self.raw.length = 0;
     }

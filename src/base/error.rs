@@ -7,11 +7,11 @@ use ufmt::{Formatter, uDisplay, uWrite};
 
 use super::text::{Escaped, number, split, split_once};
 
-/// Why a step failed: what the kernel answered, or, in words, what was found.
+/// Why a step failed: an error number of the kernel, or a text.
 ///
-/// It is one word, since nearly every function can return one: an error number
-/// of the kernel's, which are below 4096 (linux/err.h, `MAX_ERRNO`), or the
-/// address of a text, which is not.
+/// It has the size of a pointer, since nearly every function can return one. A value up
+/// to 4095 is an error number (linux/err.h, `MAX_ERRNO`); any other is the address of a
+/// text.
 #[derive(Clone, Copy)]
 pub struct Error(NonNull<&'static str>);
 
@@ -19,24 +19,24 @@ pub struct Error(NonNull<&'static str>);
 const MAX_ERRNO: usize = 4095;
 
 impl Error {
-    /// What was found, in words.
+    /// An error with this text.
     pub const fn new(words: &'static &'static str) -> Self {
         // SAFETY: a reference is never null.
         Self(unsafe { NonNull::new_unchecked(ptr::from_ref(words).cast_mut()) })
     }
 
-    /// What the kernel answered; `None` if that is not the reason.
+    /// The error number; `None` if this is a text.
     pub fn errno(self) -> Option<Errno> {
         let address = self.0.addr().get();
         (address <= MAX_ERRNO).then(|| Errno::from_raw_os_error(address as i32))
     }
 
-    /// Whether the kernel answered one of these.
+    /// Whether this is one of these error numbers.
     pub fn is(self, errnos: &[Errno]) -> bool {
         self.errno().is_some_and(|errno| errnos.contains(&errno))
     }
 
-    /// What was found; `None` if the kernel's answer is the reason.
+    /// The text; `None` if this is an error number.
     fn words(self) -> Option<&'static str> {
         match self.errno() {
             Some(_) => None,
@@ -49,7 +49,7 @@ impl Error {
 impl From<Errno> for Error {
     fn from(errno: Errno) -> Self {
         let number = errno.raw_os_error().unsigned_abs() as usize;
-        // No error has the number 0.
+        // A number that is no error's becomes EIO.
         let unknown = Errno::IO.raw_os_error() as usize;
         let number = if (1..=MAX_ERRNO).contains(&number) {
             number
@@ -103,8 +103,8 @@ impl uDisplay for Error {
     }
 }
 
-/// The words of errno(3) for the errors that early boot meets, behind their
-/// numbers (asm-generic/errno-base.h, asm-generic/errno.h).
+/// Error numbers and their texts, for the errors that occur in early boot. The texts
+/// are those of errno(3) (asm-generic/errno-base.h, asm-generic/errno.h).
 const WORDS: &[u8] = b"\
 1 Operation not permitted
 2 No such file or directory

@@ -1,7 +1,7 @@
-//! A hash that stays as it is: numbers that it gave stand in the source.
+//! A hash function whose results must not change: some are written in the source.
 
-/// FNV-1a of 64 bits over a number, its lowest byte first, and a text; the halves of
-/// the hash are folded, as the low bits alone would cluster.
+/// 64-bit FNV-1a over a number (lowest byte first) and a text, folded to 32 bits by XOR
+/// of the halves: the low bits alone would cluster.
 pub fn fnv1a(number: u32, text: &[u8]) -> u32 {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
     for byte in number.to_le_bytes().iter().chain(text) {

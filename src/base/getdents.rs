@@ -6,16 +6,16 @@ use crate::base::error::Error;
 use crate::base::syscall::getdents;
 use crate::base::text::split_once;
 
-/// A buffer for some hundreds of entries at a time, in bytes. One needs at most
-/// 280: a name has at most 255 bytes.
+/// The size of the buffer, in bytes: enough for some hundred entries. An entry has at
+/// most 280 bytes, as a name has at most 255.
 const BUFFER_SIZE: usize = 8192;
 
-/// Where the length of an entry and its name are (`struct linux_dirent64`,
-/// linux/dirent.h). The name goes on to its NUL.
+/// Offsets of an entry's length and of its NUL-terminated name (`struct
+/// linux_dirent64`, linux/dirent.h).
 const LENGTH: usize = 16;
 const NAME: usize = 19;
 
-/// Calls `each` with every name but `.` and `..`, in no order.
+/// Calls `each` with every name but `.` and `..`, in no particular order.
 pub fn names(
     directory: BorrowedFd,
     each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
@@ -37,8 +37,8 @@ pub fn names(
     }
 }
 
-/// The name of the first entry, and what is behind that entry. `None` for one
-/// that the kernel does not make: it ends nowhere, or outside of the buffer.
+/// Splits off the first entry: its name, and the entries behind it. `None` if the entry
+/// is malformed: too short, longer than the buffer, or without the NUL.
 fn split(entries: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = u16::from_ne_bytes(*entries.get(LENGTH..)?.first_chunk()?);
     let (entry, rest) = entries.split_at_checked(length.into())?;

@@ -4,10 +4,10 @@ use ufmt::uwrite;
 use super::arena::Arena;
 use super::text::{Format, Text, hex_digit};
 
-/// A text in the making. What was opened is for the caller to close.
+/// A writer of JSON. The caller must close each object and array that it opens.
 pub struct Json<'t, 'a> {
     out: &'t mut Text<'a>,
-    /// What is made text before it is escaped.
+    /// The text form of a value before it is escaped.
     scratch: Text<'a>,
 }
 
@@ -18,7 +18,7 @@ impl<'t, 'a> Json<'t, 'a> {
         Self { out, scratch }
     }
 
-    /// Begins an object that is an item of an array, or the whole.
+    /// Begins an object: an item of an array, or the outermost one.
     pub fn open(&mut self) {
         self.separate();
         self.out.push(b'{');
@@ -94,8 +94,8 @@ impl<'t, 'a> Json<'t, 'a> {
         write_string(self.out, &self.scratch);
     }
 
-    /// The comma before all but the first of an object or array. No value ends
-    /// in one of these brackets.
+    /// Writes the comma before each item but the first of an object or array. No value
+    /// ends with an opening bracket.
     fn separate(&mut self) {
         if !matches!(self.out.last(), None | Some(b'{' | b'[')) {
             self.out.push(b',');
@@ -103,8 +103,8 @@ impl<'t, 'a> Json<'t, 'a> {
     }
 }
 
-/// A string. JSON is UTF-8: bytes that are not become U+FFFD. Control
-/// characters, C1 and DEL among them, are escaped.
+/// Writes a string. JSON is UTF-8, so invalid bytes become U+FFFD. Control characters
+/// are escaped, DEL and C1 included.
 fn write_string(out: &mut Text, value: &[u8]) {
     out.push(b'"');
     for chunk in value.utf8_chunks() {

@@ -1,5 +1,6 @@
-//! What was done and what was not: the kernel log, so that it reaches the
-//! console, `/run/onecontext/report`, and the banner above the login prompt.
+//! The lines that a run reports: what it did, and what it could not do. They go to the
+//! kernel log, and so to the console; to `/run/onecontext/report`; and to the banner
+//! above the login prompt.
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use ufmt::uwrite;
@@ -9,36 +10,35 @@ use crate::base::error::Error;
 use crate::base::progress::Progress;
 use crate::base::text::{Escaped, Text};
 
-/// The longest message that every kernel's log takes in one write, in bytes
-/// (kernel/printk/printk.c: `LOG_LINE_MAX` is 1024 less a prefix of 48; since
-/// 6.3 it is 1024). A longer one is refused as a whole.
+/// The longest message that every kernel's log accepts in one write, in bytes
+/// (kernel/printk/printk.c: `LOG_LINE_MAX` is 1024 less a prefix of 48; since 6.3 it is
+/// 1024). The kernel refuses a longer one as a whole.
 const LONGEST: usize = 976;
-/// Lines that one open file of the kernel log takes in five seconds; what is
-/// more is dropped (printk.c, `devkmsg_write`; linux/ratelimit_types.h).
+/// Lines that one open file of the kernel log accepts in five seconds; the kernel drops
+/// the rest (printk.c, `devkmsg_write`; linux/ratelimit_types.h).
 const BURST: u8 = 10;
-/// Problems that are shown to people on the console and above the login
-/// prompt. Some hundred lines there hide what comes first, and cost seconds on
-/// a serial line.
+/// The most problems that go to the console and to the login banner. Hundreds of lines
+/// would hide the first ones, and take seconds on a serial line.
 pub const SHOWN: usize = 40;
-/// The report, in the booted system.
+/// The path of the report in the booted system.
 pub const REPORT: &str = "/run/onecontext/report";
-/// Problems that are kept for the report.
+/// The most problems that are kept for the report.
 pub const KEPT: usize = 1000;
 
 /// Who should see a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// Keeps somebody out, or was asked for and not done. Reaches the console
-    /// also under `quiet`: its priority, 3, is below the console's 4.
+    /// Something asked for was not done, or somebody cannot log in. The console shows
+    /// it under `quiet` too: its priority, 3, is below the console's level, 4.
     Problem,
-    /// What somebody at the console needs, and no problem: there under `quiet`, too.
+    /// No problem, but needed by somebody at the console, so also shown under `quiet`.
     Notice,
     /// What was done.
     Note,
 }
 
-/// The lines so far. Each goes out at once, so that a machine that hangs
-/// later has still said it.
+/// The lines so far. Each is printed at once, so that it is not lost if the machine
+/// hangs later.
 pub struct Report<'a> {
     arena: &'a Arena,
     lines: Vector<'a, (Level, &'a [u8])>,
@@ -48,7 +48,7 @@ pub struct Report<'a> {
     kmsg: Option<(OwnedFd, u8)>,
     /// Whether notes reach the console like problems.
     pub all: bool,
-    /// Who is told of the steps.
+    /// Where the current step is recorded, for the supervising process.
     pub progress: Option<&'static Progress>,
 }
 
@@ -64,7 +64,7 @@ pub enum Console {
 }
 
 impl Console {
-    /// Where an `apply` speaks: whoever has asked for a dry run reads `errors`.
+    /// Where `apply` prints: in a dry run to `errors`, else to the kernel log.
     pub fn of_apply(dry_run: bool, errors: BorrowedFd<'static>) -> Self {
         match dry_run {
             true => Self::File(errors),
@@ -87,20 +87,21 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// A step begins that may never end: it waits for a device or a file system.
+    /// Records the begin of a step that may never end, since it waits for a device or a
+    /// file system.
     pub fn begin(&self, step: &str, operand: &[u8]) {
         if let Some(progress) = self.progress {
             progress.set_step(&[step.as_bytes(), b" ", operand]);
         }
     }
 
-    /// A step failed: the step, its operand, the reason.
+    /// Reports a problem: a step, its operand, and why it failed.
     pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Error>) {
         let text = failure(self.arena, step, operand, reason.into());
         self.say(Level::Problem, text);
     }
 
-    /// An empty text, to be filled and then said.
+    /// An empty text for a line, to be passed to [`Report::say`].
     pub fn line(&self) -> Text<'a> {
         self.arena.vector()
     }
@@ -112,14 +113,14 @@ impl<'a> Report<'a> {
         self.say(Level::Note, line);
     }
 
-    /// One line of free form. Of very many problems the first are printed, and
-    /// more of them are kept; all are counted.
+    /// Adds a line of any text. All problems are counted, but only the first [`KEPT`]
+    /// are kept and, on the console, only the first [`SHOWN`] printed.
     pub fn say(&mut self, level: Level, line: Text<'a>) {
         let line = line.finish();
         let (mut is_printed, mut is_kept) = (true, true);
         if level == Level::Problem {
             self.problems += 1;
-            // Standard error is read by whoever asked for it: nothing is left out.
+            // On standard error nothing is left out.
             is_printed = self.problems <= SHOWN || matches!(self.console, Console::File(_));
             is_kept = self.problems <= KEPT;
         }
@@ -131,7 +132,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Says how many problems the console was not told, in its last line.
+    /// Prints how many problems the console has not shown.
     pub fn finish(&mut self) {
         if let (Some(more @ 1..), Console::Kmsg(_)) =
             (self.problems.checked_sub(SHOWN), &self.console)
@@ -176,7 +177,7 @@ impl<'a> Report<'a> {
         uwrite!(text, "onecontext: ");
         text.extend(line);
         text.push(b'\n');
-        // A console that cannot be written leaves nobody to tell it.
+        // If this fails, there is nowhere to report it.
         let _ = rustix::io::write(other, &text);
     }
 
@@ -185,7 +186,7 @@ impl<'a> Report<'a> {
         let (kmsg, lines) = match self.kmsg.take() {
             Some((kmsg, lines)) if lines < BURST => (kmsg, lines),
             _ => {
-                // Not blocking: whatever is there, nothing waits for it.
+                // `NONBLOCK`: the write never waits, whatever the file is.
                 let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 match openat(CWD, c"/dev/kmsg", flags, Mode::empty()) {
                     Ok(kmsg) => (kmsg, 0),
@@ -200,7 +201,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// What is written to the kernel log for a line: cut to what that takes.
+/// The record of a line for the kernel log, cut to [`LONGEST`] bytes.
 fn record<'a>(arena: &'a Arena, priority: &str, line: &[u8]) -> Text<'a> {
     const MORE: &str = "…";
     let mut text = arena.vector();
@@ -208,7 +209,8 @@ fn record<'a>(arena: &'a Arena, priority: &str, line: &[u8]) -> Text<'a> {
     text.extend(line);
     if text.len() >= LONGEST {
         let mut end = LONGEST - MORE.len() - 1;
-        // Not within a character: its later bytes are 10xxxxxx (RFC 3629 3).
+        // Do not cut within a character: its continuation bytes are 10xxxxxx (RFC 3629,
+        // 3).
         while text.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
             end -= 1;
         }

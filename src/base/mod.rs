@@ -1,5 +1,5 @@
-//! What everybody uses: memory, texts, errors, the log, and the system calls
-//! that rustix has not.
+//! What all other modules use: memory, text, errors, the log, and the system calls that
+//! rustix lacks.
 pub mod arena;
 pub mod error;
 pub mod fatal;

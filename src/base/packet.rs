@@ -1,5 +1,5 @@
-//! IPv4 packets of all links, as they are on them (packet(7)). rustix has no
-//! link-layer addresses.
+//! A packet socket for the IPv4 packets of all links (packet(7)). rustix has no type
+//! for `sockaddr_ll`.
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
@@ -9,7 +9,7 @@ use rustix::net::{
 };
 use static_assertions::const_assert_eq;
 
-/// `ETH_P_IP` of linux/if_ether.h, in the order of the network.
+/// `ETH_P_IP` of linux/if_ether.h, in network byte order.
 const IPV4: u16 = 0x0800u16.to_be();
 
 /// `sockaddr_ll` of linux/if_packet.h.
@@ -40,16 +40,16 @@ unsafe impl SocketAddrArg for LinkAddress {
 pub struct PacketSocket(OwnedFd);
 
 impl PacketSocket {
-    /// Opens one, which never waits.
+    /// Opens a non-blocking socket.
     pub fn open() -> Result<Self, Errno> {
-        // The kernel writes the link-layer header, and takes it off.
+        // With SOCK_DGRAM the kernel adds and removes the link-layer header.
         let kind = SocketType::DGRAM;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let protocol = u32::from(IPV4).try_into().map(Protocol::from_raw).ok();
         socket_with(AddressFamily::PACKET, kind, flags, protocol).map(Self)
     }
 
-    /// Sends a packet to everybody on the link of this index.
+    /// Sends a packet to the broadcast address of the link with this index.
     pub fn broadcast(&self, index: u32, packet: &[u8]) -> Result<(), Errno> {
         let to = LinkAddress {
             family: AddressFamily::PACKET.as_raw(),
@@ -63,11 +63,11 @@ impl PacketSocket {
         sendto(&self.0, packet, SendFlags::empty(), &to).map(drop)
     }
 
-    /// The next packet: the index of its link, and the packet. One that is
-    /// larger than the buffer is cut.
+    /// Receives the next packet: the index of its link, and its bytes. A packet larger
+    /// than the buffer is truncated.
     ///
     /// # Errors
-    /// `AGAIN`: there is none.
+    /// `AGAIN`: there is no packet.
     pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Result<(u32, &'b [u8]), Errno> {
         let (length, _, from) = recvfrom(&self.0, &mut *buffer, RecvFlags::empty())?;
         let index = from.and_then(|from| index(&from)).unwrap_or(0);
@@ -81,13 +81,13 @@ impl AsFd for PacketSocket {
     }
 }
 
-/// The index in a link-layer address.
+/// The interface index in a link-layer address.
 fn index(address: &SocketAddrAny) -> Option<u32> {
     let length = address.addr_len() as usize;
     if address.address_family() != AddressFamily::PACKET || length < 8 {
         return None;
     }
-    // SAFETY: its first `length` bytes are initialized, and a `sockaddr_ll`, in
-    // which this number is at 4; the place need not be aligned.
+    // SAFETY: the first `length` bytes are initialized and belong to a `sockaddr_ll`,
+    // which has the index at offset 4. The read needs no alignment.
     Some(unsafe { address.as_ptr().cast::<u32>().add(1).read_unaligned() })
 }

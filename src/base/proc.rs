@@ -1,4 +1,4 @@
-//! Files of the kernel's that have no size, such as those of proc(5).
+//! Reading kernel files that report no size, such as those of proc(5).
 use core::ffi::CStr;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -6,10 +6,10 @@ use rustix::io::{self, retry_on_intr};
 
 use super::arena::Arena;
 
-/// All of a file.
+/// Reads a whole file.
 ///
 /// # Errors
-/// What the kernel answers.
+/// The kernel's error.
 pub fn read<'a>(arena: &'a Arena, path: &CStr) -> io::Result<&'a [u8]> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;

@@ -1,7 +1,7 @@
-//! How far a process has come, for the one that started it.
+//! The progress of a child process, for its parent.
 //!
-//! The memory is shared by both and lives as long as they do. It holds the step
-//! that may take long, and in the end the exit status.
+//! Both processes share the memory, and it is never unmapped. It holds the current step
+//! and, at the end, the exit status.
 use core::ptr;
 use core::sync::atomic::{AtomicU8, AtomicU16, Ordering::Relaxed};
 
@@ -11,14 +11,15 @@ use static_assertions::const_assert;
 
 use super::text::Text;
 
-/// The longest step that is kept, in bytes; what is more is left out.
+/// The longest text of a step, in bytes, with its NUL. The rest is left out.
 const LONGEST: usize = 1024;
 
-/// What both processes see. Atomic, since one may write while the other reads.
+/// The shared memory. Its fields are atomic: the child may write while the parent
+/// reads.
 pub struct Progress {
-    /// The exit status and 1 more, since new memory is zero: not done.
+    /// The exit status plus 1. New memory is 0, which means not finished.
     finished: AtomicU16,
-    /// The step, ended by a zero.
+    /// The text of the step, NUL-terminated.
     step: [AtomicU8; LONGEST],
 }
 const_assert!(size_of::<Progress>() < 4096);
@@ -27,7 +28,7 @@ impl Progress {
     /// New shared memory.
     ///
     /// # Errors
-    /// The kernel has none.
+    /// The kernel gives no memory.
     pub fn share() -> io::Result<&'static Self> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         let size = size_of::<Self>();
@@ -38,9 +39,9 @@ impl Progress {
         Ok(unsafe { &*place.cast::<Self>() })
     }
 
-    /// Says what is being done, in parts.
+    /// Sets the text of the step to the concatenation of `parts`.
     pub fn set_step(&self, parts: &[&[u8]]) {
-        // The last place stays zero.
+        // The last byte stays NUL.
         let mut places = self.step.iter().take(LONGEST - 1);
         for part in parts {
             for (byte, place) in part.iter().zip(&mut places) {
@@ -52,7 +53,7 @@ impl Progress {
         }
     }
 
-    /// What was being done.
+    /// Appends the text of the step to `out`.
     pub fn step(&self, out: &mut Text) {
         for place in &self.step {
             match place.load(Relaxed) {
@@ -62,12 +63,12 @@ impl Progress {
         }
     }
 
-    /// Says that all is done.
+    /// Records the exit status: the work is finished.
     pub fn finish(&self, status: u8) {
         self.finished.store(u16::from(status) + 1, Relaxed);
     }
 
-    /// The exit status; `None` if it is not done.
+    /// The exit status; `None` while the work is not finished.
     pub fn status(&self) -> Option<u8> {
         let finished = self.finished.load(Relaxed).checked_sub(1)?;
         u8::try_from(finished).ok()

@@ -1,9 +1,9 @@
-//! What was seen before.
+//! A hash set.
 use super::arena::Arena;
 use super::fnv::fnv1a;
 
-/// What a [`Set`] tells apart: a number with a text, either of them perhaps
-/// always the same.
+/// A member of a [`Set`]: a number and a text. Callers that need only one of them keep
+/// the other constant.
 pub type Member<'a> = (u32, &'a [u8]);
 
 /// A hash table that grows.
@@ -23,7 +23,7 @@ impl<'a> Set<'a> {
         }
     }
 
-    /// Adds a member. `false`: it was there.
+    /// Adds a member. Returns `false` if it was there already.
     pub fn insert(&mut self, number: u32, text: &'a [u8]) -> bool {
         if self.count * 2 >= self.slots.len() {
             self.grow();

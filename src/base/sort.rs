@@ -1,8 +1,8 @@
-//! Sorting without memory of its own.
+//! In-place sorting, without extra memory.
 use core::cell::Cell;
 
-/// Sorts in place by `less`, in O(n log n) whatever the input. Equal items
-/// keep no order; let `less` tell all apart.
+/// Sorts in place by `less`, in O(n log n) for any input. It is not stable: `less`
+/// should order all items.
 pub fn sort<T: Copy>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
     let items = Cell::from_mut(items).as_slice_of_cells();
     let less = |one: usize, other: usize| match (items.get(one), items.get(other)) {
@@ -23,20 +23,20 @@ type Less<'i> = &'i dyn Fn(usize, usize) -> bool;
 /// Swaps the items at two positions.
 type Swap<'i> = &'i dyn Fn(usize, usize);
 
-/// Sorts `count` items that are named by their positions, which is in the program
-/// once for all types. Not core's sort: its merge keeps a panic for orders that
-/// contradict themselves.
+/// Sorts `count` items, which `less` and `swap` name by position, so that the binary
+/// contains this code once for all types. core's sort is not used: it can panic if the
+/// order is inconsistent.
 fn heapsort(count: usize, less: Less, swap: Swap) {
     // Servers write sorted files; then there is nothing to do.
     if (1..count).all(|position| !less(position, position - 1)) {
         return;
     }
-    // The items become a heap: none comes before those below it, which for the one at
-    // position n are at 2n + 1 and 2n + 2.
+    // Build a heap: no item comes before its children. The children of item n are 2n +
+    // 1 and 2n + 2.
     for parent in (0..count / 2).rev() {
         sift_down(parent, count, less, swap);
     }
-    // The last of all is at its top, and goes behind what is left of the heap.
+    // The last item in the order is at the top. It moves behind the rest of the heap.
     for end in (1..count).rev() {
         swap(0, end);
         sift_down(0, end, less, swap);

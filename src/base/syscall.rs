@@ -1,4 +1,4 @@
-//! The system calls that rustix has not, or not without more.
+//! System calls that rustix lacks, or has only with code that can panic.
 use core::arch::asm;
 use core::slice;
 
@@ -18,34 +18,34 @@ pub fn exit(status: i32) -> ! {
     }
 }
 
-/// `fork(2)`: another process, which goes on from here with a copy of all memory
-/// and gets `None`; this one gets its number.
+/// `fork(2)`: starts a child process, which continues here with a copy of all memory.
+/// Returns `None` in the child, and the child's process ID in the parent.
 ///
 /// # Safety
-/// Of several threads only this one goes on in the other process; nothing there
-/// may wait for another one.
+/// Only the calling thread exists in the child. The child must not wait for another
+/// thread.
 pub unsafe fn fork() -> io::Result<Option<Pid>> {
-    // SAFETY: without flags but the signal at its end nothing is shared, and the
-    // stack is a copy at the same place (clone(2)); the arguments behind it, whose
-    // order differs from one architecture to another, are not looked at.
+    // SAFETY: the only flag is the signal that reports the child's end, so the
+    // processes share no memory, and the child's stack is a copy at the same address
+    // (clone(2)). Without further flags the kernel ignores the other arguments, whose
+    // order depends on the architecture.
     let number = answer(unsafe { call(__NR_clone, [SIGCHLD as usize, 0, 0, 0, 0]) })?;
     Ok(Pid::from_raw(number as i32))
 }
 
-/// `getdents64(2)`: directory entries, as many as fit into the buffer; none at
-/// the end. rustix' `RawDir` does the same with bounds checks that leave a
-/// panic in the program.
+/// `getdents64(2)`: reads as many directory entries as fit into the buffer; none at the
+/// end. rustix's `RawDir` does the same, but its bounds checks can panic.
 pub fn getdents<'r>(directory: BorrowedFd, buffer: &'r mut [u64]) -> io::Result<&'r [u8]> {
     let directory = directory.as_raw_fd() as usize;
     let (place, size) = (buffer.as_mut_ptr() as usize, size_of_val(buffer));
     // SAFETY: the kernel writes to the buffer alone, at most its size.
     let filled =
         retry_on_intr(|| answer(unsafe { call(__NR_getdents64, [directory, place, size, 0, 0]) }))?;
-    // SAFETY: so many bytes of the buffer are entries now.
+    // SAFETY: the kernel has written the first `filled` bytes of the buffer.
     Ok(unsafe { slice::from_raw_parts(buffer.as_ptr().cast(), filled) })
 }
 
-/// `setsockopt(2)` for an option that is a number. rustix knows only some.
+/// `setsockopt(2)` for an option that is a number. rustix has only some of them.
 pub fn setsockopt(socket: BorrowedFd, level: u32, option: u32, value: u32) -> io::Result<usize> {
     let socket = socket.as_raw_fd() as usize;
     let (level, option) = (level as usize, option as usize);
@@ -58,14 +58,14 @@ pub fn setsockopt(socket: BorrowedFd, level: u32, option: u32, value: u32) -> io
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub enum Clock {
-    /// Since some moment; nobody sets it.
+    /// Counts from an unspecified moment; it cannot be set.
     Monotonic = CLOCK_MONOTONIC,
-    /// Since 1970.
+    /// Counts from 1970.
     Real = CLOCK_REALTIME,
 }
 
-/// `clock_gettime(2)`: seconds, and nanoseconds besides. That of rustix looks for
-/// the vDSO first, which is twenty times the code, and panics are in it.
+/// `clock_gettime(2)`: seconds and nanoseconds. The function of rustix looks for the
+/// vDSO first: that is twenty times the code, and it can panic.
 pub fn clock(clock: Clock) -> io::Result<(u64, u64)> {
     let mut time = [0u64; 2];
     let place = time.as_mut_ptr() as usize;
@@ -74,7 +74,7 @@ pub fn clock(clock: Clock) -> io::Result<(u64, u64)> {
     Ok((time[0], time[1]))
 }
 
-/// The time since some moment, in milliseconds.
+/// The monotonic clock, in milliseconds.
 pub fn milliseconds() -> io::Result<u64> {
     let (seconds, nanoseconds) = clock(Clock::Monotonic)?;
     Ok(seconds
@@ -82,14 +82,14 @@ pub fn milliseconds() -> io::Result<u64> {
         .wrapping_add(nanoseconds / 1_000_000))
 }
 
-/// Negative answers down to -4095 are errors; none of these calls gives
-/// another negative one.
+/// Converts the result of a system call. Results from -4095 to -1 are errors; these
+/// calls have no other negative result.
 fn answer(answer: isize) -> io::Result<usize> {
     usize::try_from(answer).map_err(|_| checked_errno(answer.wrapping_neg() as i32))
 }
 
-/// The error of this number, as errno(3) has it. A number that none has is
-/// EIO: rustix would panic.
+/// The error with this number (errno(3)). A number outside of 1 to 4095 becomes `EIO`:
+/// rustix would panic.
 pub fn checked_errno(number: i32) -> Errno {
     match number {
         1..=4095 => Errno::from_raw_os_error(number),
@@ -113,12 +113,13 @@ fn every_number_is_some_error() {
 /// One system call with up to five arguments.
 ///
 /// # Safety
-/// What the call itself demands of them.
+/// The arguments fulfil the contract of the call.
 #[inline(never)]
 unsafe fn call(number: u32, [a, b, c, d, e]: [usize; 5]) -> isize {
     let answer;
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the caller's; the kernel changes these registers alone.
+    // SAFETY: the caller guarantees the arguments; the kernel changes only these
+    // registers.
     unsafe {
         asm!(
             "syscall",

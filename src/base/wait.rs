@@ -1,5 +1,5 @@
-//! Bounded waiting, measured by a clock: counting sleeps would leave out how long
-//! an empty drive takes to say so.
+//! Bounded waiting, measured by a clock. Counting sleeps would miss the time between
+//! them: an empty drive takes long to answer.
 use rustix::thread::{Timespec, nanosleep};
 
 use super::syscall::milliseconds;
@@ -18,14 +18,14 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// At most so many seconds in total.
+    /// Waits at most `seconds` in total.
     pub fn seconds(seconds: u32) -> Self {
         Self { seconds, end: None }
     }
 
-    /// Sleeps 100 ms, or says `false` when the time is over.
+    /// Sleeps 100 ms. Returns `false`, without a sleep, when the time is over.
     pub fn sleep(&mut self) -> bool {
-        // This clock is never missing (clock_gettime(2)).
+        // CLOCK_MONOTONIC always exists (clock_gettime(2)).
         let Ok(now) = milliseconds() else {
             return false;
         };
@@ -33,7 +33,7 @@ impl Wait {
         if now >= *self.end.get_or_insert(now.saturating_add(length)) {
             return false;
         }
-        // Interrupted, it was shorter.
+        // A signal may end the sleep early, which does no harm.
         let _ = nanosleep(&SLEEP);
         true
     }

@@ -1,5 +1,5 @@
-//! What a libc's crt1.o would give: the entry point, the memory
-//! functions LLVM calls, and a panic handler.
+//! What libc provides elsewhere: the entry point (crt1.o) and the memory functions that
+//! LLVM calls. Also the panic handler.
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
 mod arch;
@@ -34,9 +34,9 @@ impl Iterator for Arguments {
     }
 }
 
-/// Standard output and error. Where the caller left one of the first three
-/// descriptors closed, the next file opened would get its number and what is
-/// said would land in that file: /dev/null takes the place.
+/// Standard output and standard error. Opens /dev/null for each of the descriptors 0, 1
+/// and 2 that the caller left closed. Otherwise the next opened file would get that
+/// number, and messages would be written into that file.
 pub fn streams() -> Streams {
     // SAFETY: they are open once this function is done, and nothing closes them.
     let standard = unsafe { [stdin(), stdout(), stderr()] };
@@ -68,6 +68,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     fatal(b"<3>onecontext: internal error, please report it\n", 101)
 }
 
-/// Named by the prebuilt core's .eh_frame; kept only in a dev build.
+/// The .eh_frame section of the prebuilt core refers to this symbol. Only dev builds
+/// keep it.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}

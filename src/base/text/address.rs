@@ -76,8 +76,8 @@ fn write_v6<W: uWrite + ?Sized>(
     Ok(())
 }
 
-/// An IPv4 or IPv6 address, in the forms that the standard library reads; its
-/// parser is four times as large, and panics are in it.
+/// Parses an IPv4 or IPv6 address, in the forms that the standard library accepts. The
+/// parser of the standard library is four times as large and can panic.
 pub fn ip(text: &[u8]) -> Option<IpAddr> {
     match v4(text) {
         Some(address) => Some(Ipv4Addr::from(address).into()),
@@ -100,8 +100,8 @@ fn v4(text: &[u8]) -> Option<u32> {
     parts.next().is_none().then_some(address)
 }
 
-/// Eight groups of up to four digits (RFC 4291 2.2); `::` stands for one zero
-/// group or more, the last two groups may be an IPv4 address.
+/// Eight groups of up to four digits (RFC 4291 2.2); `::` stands for one or more zero
+/// groups; the last two groups may be an IPv4 address.
 fn v6(text: &[u8]) -> Option<u128> {
     /// Bits of an address.
     const ALL: u32 = 128;
@@ -116,11 +116,12 @@ fn v6(text: &[u8]) -> Option<u128> {
     if head_bits + tail_bits >= ALL {
         return None;
     }
-    // Without a head it would be shifted by all bits.
+    // An empty head would be shifted by all 128 bits.
     Some(head.checked_shl(ALL - head_bits).unwrap_or(0) | tail)
 }
 
-/// The value of groups with a colon between each two, and its length in bits.
+/// The value of colon-separated groups, and its length in bits. `ends`: the last group
+/// may be an IPv4 address.
 fn groups(text: &[u8], ends: bool) -> Option<(u128, u32)> {
     let (mut value, mut bits) = (0u128, 0);
     if text.is_empty() {
@@ -144,7 +145,7 @@ fn groups(text: &[u8], ends: bool) -> Option<(u128, u32)> {
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// Reads `02:00:0a:12:01:01`, in any letter case; `-` serves as well.
+    /// Reads `02:00:0a:12:01:01`, in any letter case; `-` is accepted as separator too.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut octets = [0; 6];
         let mut parts = split(text, |byte| matches!(byte, b':' | b'-'));

@@ -1,8 +1,8 @@
-//! Names of domains.
+//! Domain names.
 use super::parts::split;
 
-/// Whether this can stand in a `search` list: labels of letters, digits, `-`
-/// and `_` (RFC 1035 2.3.1, with the underscore that is in use).
+/// Whether this is valid in a `search` list: labels of letters, digits, `-` and `_`
+/// (RFC 1035 2.3.1, plus the underscore, which is in use).
 pub fn is_domain(text: &[u8]) -> bool {
     let text = text.strip_suffix(b".").unwrap_or(text);
     let label = |label: &[u8]| {

@@ -1,8 +1,7 @@
 //! Text in and out: small parsers over bytes, and writers for `ufmt`.
 //!
-//! Everything that is written goes into a `Vector<u8>`; what came from a disk
-//! is written through [`Escaped`], so that no control character of a context
-//! reaches a terminal.
+//! All output is built in a `Vector<u8>`. Bytes from a disk are written through
+//! [`Escaped`], so that no control character of a context reaches a terminal.
 mod address;
 mod domain;
 mod hex;
@@ -33,7 +32,7 @@ pub type Text<'a> = Vector<'a, u8>;
 
 impl uWrite for Vector<'_, u8> {
     type Error = Infallible;
-    // Called in a thousand places.
+    // Called in a thousand places: inlining would enlarge the binary.
     #[inline(never)]
     fn write_str(&mut self, text: &str) -> Result<(), Infallible> {
         self.extend(text.as_bytes());
@@ -41,9 +40,9 @@ impl uWrite for Vector<'_, u8> {
     }
 }
 
-/// What can be written, behind a pointer that does not say what it is.
+/// The object-safe form of `uDisplay`, for `&dyn Format`.
 pub trait Format {
-    /// Appends it.
+    /// Appends the value to `text`.
     fn append_to(&self, text: &mut Text);
 }
 
@@ -104,8 +103,8 @@ fn escape<W: uWrite + ?Sized>(f: &mut Formatter<'_, W>, byte: u8) -> Result<(), 
     hex2(f, byte)
 }
 
-/// A text, to be matched with words; empty where it is no UTF-8. A pattern of
-/// bytes is compared byte by byte, each in ten bytes of code; one of `str` is not.
+/// `text` as a `str`, for `match`; empty if it is not UTF-8. Byte patterns compile to
+/// one comparison per byte, ten bytes of code each; `str` patterns do not.
 #[inline(never)]
 pub fn as_str(text: &[u8]) -> &str {
     match text.utf8_chunks().next() {
@@ -121,15 +120,15 @@ pub fn format<'a>(arena: &'a Arena, value: &impl uDisplay) -> &'a [u8] {
     text.finish()
 }
 
-/// `value`, as the tests compare it.
+/// `value` as a `String`, for tests.
 #[cfg(test)]
 pub(crate) fn to_string(value: &impl uDisplay) -> String {
     let arena = Arena::new();
     String::from_utf8(format(&arena, value).to_vec()).unwrap()
 }
 
-/// The concatenation of `parts`, for a system call. A NUL in it is an error:
-/// no path has one.
+/// The concatenation of `parts` as a NUL-terminated string. A NUL in `parts` is an
+/// error: no path has one.
 pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
     let mut text = arena.vector();
     for part in parts {

@@ -8,9 +8,9 @@ pub struct Moment(pub u64);
 impl uDisplay for Moment {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         const DAY: u64 = 86_400;
-        // Of eras of 400 years, which begin on a first of March, so that the
-        // day of a leap year is the last one (Hinnant, "chrono-Compatible
-        // Low-Level Date Algorithms").
+        // The algorithm counts eras of 400 years that begin on 1 March, so that a leap
+        // day is the last day of its year (Hinnant, "chrono-Compatible Low-Level Date
+        // Algorithms").
         const ERA: u64 = 146_097;
         let days = self.0 / DAY + 719_468;
         let of_era = days % ERA;

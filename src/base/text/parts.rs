@@ -1,8 +1,8 @@
-//! Texts taken apart. The standard library's ways are compiled anew for every
-//! closure; here a kind of bytes is a plain function, and each way of taking
-//! apart is in the program once.
+//! Splitting text. The standard library's functions are compiled again for each
+//! closure. Here the predicate is a function pointer, so the binary contains each
+//! function once.
 
-/// Tells the bytes of one kind from all others.
+/// A predicate on bytes.
 pub type Kind = fn(u8) -> bool;
 
 /// The parts of a text between the bytes of one kind.
@@ -11,8 +11,7 @@ pub struct Split<'t> {
     separator: Kind,
 }
 
-/// The parts of `text` between separators; one at least, and some perhaps
-/// empty.
+/// Splits `text` at each separator. There is at least one part; parts may be empty.
 pub fn split(text: &[u8], separator: Kind) -> Split<'_> {
     Split {
         rest: Some(text),
@@ -73,21 +72,21 @@ pub fn find(text: &[u8], kind: Kind) -> Option<usize> {
     text.iter().position(|byte| kind(*byte))
 }
 
-/// Where `part` first stands in a text.
+/// The position of the first `part` in a text.
 #[inline(never)]
 pub fn position(text: &[u8], part: &[u8]) -> Option<usize> {
     let last = text.len().checked_sub(part.len())?;
     (0..=last).find(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(part)))
 }
 
-/// What stands before and after the first byte `at`.
+/// Splits at the first byte `at`, which is left out.
 pub fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     let position = text.iter().position(|byte| *byte == at)?;
     Some((text.get(..position)?, text.get(position + 1..)?))
 }
 
-/// What stands before and after the last slash of a path; without one the
-/// first is empty.
+/// Splits a path at its last slash: the directory and the name. Without a slash the
+/// directory is empty.
 pub fn base_name(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (
@@ -98,7 +97,7 @@ pub fn base_name(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// The bytes of a kind that the text begins with, and the rest.
+/// Splits off the leading bytes of one kind.
 #[inline(never)]
 pub fn span(text: &[u8], kind: Kind) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !kind(*byte));
@@ -106,7 +105,7 @@ pub fn span(text: &[u8], kind: Kind) -> (&[u8], &[u8]) {
         .unwrap_or_default()
 }
 
-/// Whether two words are the same but for the case of their letters.
+/// Whether two texts are equal, ignoring the case of ASCII letters.
 #[inline(never)]
 pub fn same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
