@@ -1,4 +1,4 @@
-//! What an optical drive says of its medium.
+//! The status of an optical drive.
 use core::ffi::c_void;
 
 use rustix::fd::BorrowedFd;
@@ -7,10 +7,10 @@ use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
 
 use crate::base::error::Error;
 
-/// The answer of a drive. Anything but a drive is `Ready`.
+/// The status of a drive. Any other device is `Ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DriveStatus {
-    /// Can be read, as far as it knows.
+    /// The drive reports nothing that prevents reading.
     Ready,
     /// No medium, or an open tray.
     Empty,
@@ -19,10 +19,10 @@ pub enum DriveStatus {
 }
 
 impl DriveStatus {
-    /// Why it cannot be read.
+    /// The error for [`DriveStatus::NotReady`].
     pub const NOT_READY: Error = Error::new(&"the drive is still becoming ready");
 
-    /// Asks the drive.
+    /// Asks the drive for its status.
     pub fn of(drive: BorrowedFd<'_>) -> Self {
         // SAFETY: the call passes an integer and reads or writes no memory.
         match unsafe { ioctl(drive, ReadDriveStatus) } {

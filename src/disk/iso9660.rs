@@ -1,12 +1,11 @@
 //! ISO 9660, as far as a context disk needs it: the files of the root
 //! directory, by their Rock Ridge, Joliet or plain names, without a mount.
 //!
-//! Sources: ECMA-119 (the sections named below), the System Use Sharing
-//! Protocol (SUSP, IEEE P1281) and the Rock Ridge Interchange Protocol (RRIP,
-//! IEEE P1282), Microsoft's Joliet specification, and Linux' `fs/isofs` for
-//! what to do where disks and standards differ. Nothing that the image says
-//! is believed: each place is checked against the size of the image before it
-//! is read, and each loop is bounded by what was read.
+//! Sources: ECMA-119 (the sections named below), the System Use Sharing Protocol (SUSP,
+//! IEEE P1281) and the Rock Ridge Interchange Protocol (RRIP, IEEE P1282), Microsoft's
+//! Joliet specification, and Linux' `fs/isofs` for what to do where disks and standards
+//! differ. The image is not trusted: each offset is checked against the size of the
+//! image before it is read, and each loop is bounded by what was read.
 use core::slice;
 
 use rustix::io::Errno;
@@ -21,16 +20,16 @@ pub const LARGEST: usize = 16 << 20;
 
 const TOO_LARGE: Error = Error::new(&"larger than 16 MiB");
 
-/// Bytes of a logical sector (ECMA-119, 6.1.2). No directory record crosses
-/// one (6.8.1.1), also where the logical blocks are smaller.
+/// Bytes of a logical sector (ECMA-119, 6.1.2). No directory record crosses a sector
+/// boundary (6.8.1.1), even if the logical blocks are smaller.
 const SECTOR: usize = 2048;
 /// The first sector of the volume descriptor set (ECMA-119, 6.2.1, 6.7.1).
 const FIRST_DESCRIPTOR: u64 = 16;
-/// Where a set without terminator ends; isofs looks as far
-/// (`fs/isofs/inode.c`, `isofs_fill_super`).
+/// Where the search ends in a set without terminator, as in isofs (`fs/isofs/inode.c`,
+/// `isofs_fill_super`).
 const LAST_DESCRIPTOR: u64 = 100;
-/// How many continuation areas one search of the directory reads. They are
-/// needed only for names that begin like the one looked for.
+/// The most continuation areas that one search of the directory reads. They are needed
+/// only for names that begin like the one looked for.
 const CONTINUATIONS: u32 = 1 << 16;
 
 /// File flags (ECMA-119, 9.1.6).
@@ -47,14 +46,14 @@ const BAD_RECORD: Error = Error::new(&"the root directory of the image is damage
 /// Where an image is read from: a file or block device, or plain bytes in
 /// tests.
 pub trait ReadAt {
-    /// Bytes that there are.
+    /// The size in bytes.
     fn size(&self) -> Result<u64, Errno>;
 
-    /// Reads at `offset`, in bytes. Fewer bytes than asked for are no error;
-    /// none are the end.
+    /// Reads at `offset`, in bytes. May read fewer bytes than asked for; 0 is the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno>;
 
-    /// Reads until the buffer is full or the end; the bytes read.
+    /// Reads until the buffer is full or the source ends. Returns the number of bytes
+    /// read.
     fn fill_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         let mut filled = 0;
         while let Some(rest @ [_, ..]) = buffer.get_mut(filled..) {
@@ -110,12 +109,12 @@ fn number(bytes: &[u8], at: usize) -> u32 {
 pub struct Descriptor([u8; SECTOR]);
 
 impl Descriptor {
-    /// Of `kind` (ECMA-119, 8.1.1).
+    /// Values of `kind` (ECMA-119, 8.1.1).
     const PRIMARY: u8 = 1;
     const SUPPLEMENTARY: u8 = 2;
     const TERMINATOR: u8 = 255;
 
-    /// An empty buffer for one.
+    /// An empty buffer for a descriptor.
     pub const fn empty() -> Self {
         Self([0; SECTOR])
     }
@@ -143,7 +142,7 @@ impl Descriptor {
         u8::from_le_bytes(array(&self.0, 0))
     }
 
-    /// UCS-2 of level 1, 2 or 3.
+    /// Whether the names are Joliet's: UCS-2 of level 1, 2 or 3.
     fn is_joliet(&self) -> bool {
         self.kind() == Self::SUPPLEMENTARY
             && matches!(array(&self.0, 88), [b'%', b'/', b'@' | b'C' | b'E'])
@@ -153,7 +152,7 @@ impl Descriptor {
 /// Which names the records of the root directory carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Names {
-    /// `NM` entries, behind so many bytes of each system use area.
+    /// `NM` entries, after this many bytes of each system use area.
     RockRidge(u8),
     /// UCS-2, big-endian.
     Joliet,
@@ -161,7 +160,7 @@ enum Names {
     Plain,
 }
 
-/// An image.
+/// An opened image.
 pub struct Iso<'a, S> {
     arena: &'a Arena,
     /// Where its bytes are.
@@ -175,12 +174,12 @@ pub struct Iso<'a, S> {
     directory: &'a [u8],
 }
 
-/// A root directory, and how its records count.
+/// A root directory, and the block size of its volume.
 #[derive(Clone, Copy)]
 struct Tree {
     /// Bytes of a logical block.
     block: u16,
-    /// Where it lies.
+    /// The bytes of the directory.
     root: Extent,
 }
 
@@ -211,7 +210,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             arena,
             size: source.size()?,
             source,
-            // These are in the primary descriptor.
+            // The primary descriptor has these.
             block: 0,
             names: Names::Plain,
             directory: &[],
@@ -231,7 +230,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
                     }
                 }
                 Descriptor::TERMINATOR => break,
-                // A damaged one is no reason not to read the plain names.
+                // If it is damaged, the plain names can still be read.
                 _ if joliet.is_none() && descriptor.is_joliet() => {
                     joliet = iso.tree_of(descriptor).ok();
                 }
@@ -271,8 +270,8 @@ impl<'a, S: ReadAt> Iso<'a, S> {
         Ok(Tree { block, root })
     }
 
-    /// Where the data of a directory record lies (ECMA-119, 9.1.2 to 9.1.4):
-    /// behind its extended attributes, which count in logical blocks.
+    /// Where the data of a directory record lies (ECMA-119, 9.1.2 to 9.1.4): behind its
+    /// extended attribute record, whose length is in logical blocks.
     fn extent(&self, block: u16, record: &[u8; FIXED]) -> Result<Extent, Error> {
         let [attributes] = array(record, 1);
         let first = u64::from(number(record, 2)) + u64::from(attributes);
@@ -333,8 +332,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
         Ok(file)
     }
 
-    /// The file whose first record this is; those of its other sections are
-    /// the next ones.
+    /// The file that begins with this record. The records of its other sections follow.
     fn file(
         &self,
         first: Record<'a>,
@@ -422,7 +420,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             let Some((block, offset, length)) = next else {
                 return Ok(named.then(|| comparison.end()));
             };
-            // Also what ends a chain that leads back to itself.
+            // This also ends a chain of areas that loops.
             *continuations = continuations
                 .checked_sub(1)
                 .ok_or(Error::new(&"the image has names without an end"))?;
@@ -438,7 +436,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
 
 /// The records of a directory, in their order.
 struct Records<'b> {
-    /// What is left of the current sector, and what is behind that.
+    /// The rest of the current sector, and the sectors behind it.
     sector: &'b [u8],
     rest: &'b [u8],
 }
@@ -491,13 +489,12 @@ struct Record<'b> {
     fixed: &'b [u8; FIXED],
     flags: u8,
     name: &'b [u8],
-    /// What SUSP puts there.
+    /// The system use area (9.1.13), for SUSP.
     system_use: &'b [u8],
 }
 
 impl<'b> Record<'b> {
-    /// Whether it is of a file, and not of a directory or of what belongs to a
-    /// file (9.1.6).
+    /// Whether it describes a file: no directory and no associated file (9.1.6).
     fn is_file(&self) -> bool {
         self.flags & (DIRECTORY | ASSOCIATED) == 0
     }
@@ -539,7 +536,7 @@ fn split_entry(area: &[u8]) -> Option<(&[u8], &[u8])> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Match {
     No,
-    /// But for the case of ASCII letters.
+    /// Equal except for the case of ASCII letters.
     Nearly,
     Exact,
 }
@@ -584,8 +581,8 @@ impl<'n> Comparison<'n> {
     }
 }
 
-/// `CONTEXT.SH;1` (ECMA-119, 7.5.1): without version and without the dot that
-/// a name without extension has.
+/// Compares with a plain name such as `CONTEXT.SH;1` (ECMA-119, 7.5.1), without its
+/// version and without the final dot of a name that has no extension.
 fn compare_plain(record: &[u8], name: &[u8]) -> Match {
     let record = split_once(record, b';').map_or(record, |(record, _)| record);
     let mut comparison = Comparison::with(name);
@@ -593,8 +590,9 @@ fn compare_plain(record: &[u8], name: &[u8]) -> Match {
     comparison.end()
 }
 
-/// UCS-2; version and dot as in `isofs`' `get_joliet_filename`. Only the names
-/// in ASCII are told apart: those that context disks without Rock Ridge have.
+/// Compares with a UCS-2 name. Version and final dot are left out as in isofs'
+/// `get_joliet_filename`. Only ASCII names can match: the files of a context have no
+/// others.
 fn compare_joliet(record: &[u8], name: &[u8]) -> Match {
     let record = record.strip_suffix(b"\0;\x001").unwrap_or(record);
     let record = record.strip_suffix(b"\0.").unwrap_or(record);
@@ -602,7 +600,7 @@ fn compare_joliet(record: &[u8], name: &[u8]) -> Match {
     for unit in record.chunks(2) {
         comparison.take(match unit {
             [0, ascii] => slice::from_ref(ascii),
-            // No byte of any name.
+            // A byte that is in no name.
             _ => &[0xff],
         });
     }
@@ -610,7 +608,7 @@ fn compare_joliet(record: &[u8], name: &[u8]) -> Match {
 }
 
 impl<'a> FileSections<'a> {
-    /// All of a source that is one file.
+    /// A whole source as one file.
     pub fn whole(arena: &'a Arena, source: &impl ReadAt) -> Result<Self, Error> {
         let size = source.size()?;
         let length = usize::try_from(size).unwrap_or(usize::MAX);

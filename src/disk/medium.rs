@@ -1,4 +1,4 @@
-//! What carries the files of a context, opened.
+//! The opened source of a context's files: an image, a directory or a single file.
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,7 +15,7 @@ pub(super) const NO_CONTEXT: Error = Error::new(&"there is no context.sh");
 /// The one file that makes a disk a context disk.
 pub(super) const CONTEXT: &[u8] = b"context.sh";
 
-/// What the files of a context are on, opened.
+/// The opened source of a context's files.
 pub struct Disk<'a> {
     pub(super) arena: &'a Arena,
     pub(super) source: &'a [u8],
@@ -30,16 +30,17 @@ pub(super) enum Medium<'a> {
 }
 
 impl<'a> Disk<'a> {
-    /// Opens what `path` names, decided by what it is: a directory; a block
-    /// device or regular file that holds an ISO 9660 image; any other regular
-    /// file is the text of `context.sh`.
+    /// Opens `path`. Its type decides what it is: a directory; a block device or
+    /// regular file with an ISO 9660 image; any other regular file is the text of
+    /// `context.sh`.
     ///
     /// # Errors
-    /// What the kernel answers; `NOMEDIUM` for an empty drive; an image that
-    /// is damaged before any of its files is looked for.
+    /// The kernel's error; `NOMEDIUM` for an empty drive; an image whose descriptors or
+    /// root directory are damaged.
     pub fn open(arena: &'a Arena, path: &CStr) -> Result<Self, Error> {
         let source = arena.copy(path.to_bytes());
-        // Not blocking: an open drive is not closed, a FIFO is not waited for.
+        // `open` does not block: the kernel does not close an open tray, and does not
+        // wait for the writer of a FIFO.
         let file = open(CWD, path)?;
         let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
         let medium = match kind {
@@ -53,7 +54,7 @@ impl<'a> Disk<'a> {
                 } else if kind == FileType::BlockDevice {
                     return Err(Error::new(&"no ISO 9660 file system is on it"));
                 } else {
-                    // No text begins with a zero, but nearly every image does.
+                    // No text begins with a NUL, but nearly every image does.
                     let mut start = [1];
                     device.fill_at(&mut start, 0)?;
                     if start == [0] {
@@ -75,14 +76,14 @@ impl<'a> Disk<'a> {
         })
     }
 
-    /// What was opened or found, as a path.
+    /// The path that was opened or found.
     pub fn source(&self) -> &'a [u8] {
         self.source
     }
 
-    /// What messages call the file `name` of this disk. A lone `context.sh` may have
-    /// any name, which is then its own, unless it would be several words of a plan's
-    /// text form.
+    /// The name of the file `name` in messages. A lone `context.sh` may have another
+    /// name, which is then used unless it contains a space: the plan's text form
+    /// separates fields by spaces.
     pub fn called(&self, name: &'a [u8]) -> &'a [u8] {
         let own = base_name(self.source).1;
         match self.medium {
@@ -91,33 +92,36 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// Whether there is a file of that name, however large; none of it is
-    /// read. Directories do not count.
+    /// Whether there is a file with this name. Its contents are not read, so its size
+    /// does not matter. Directories do not count.
     ///
     /// # Errors
-    /// As [`Disk::read`], but for what only the file's own bytes tell.
+    /// As [`Disk::read`], except for errors in the file's contents.
     pub fn has(&self, name: &[u8]) -> Result<bool, Error> {
         Ok(match &self.medium {
             Medium::Iso(iso) => iso.find(name)?.is_some(),
-            Medium::Directory(directory) => self.open_beside(directory, name)?.is_some(),
+            Medium::Directory(directory) => self.open_in(directory, name)?.is_some(),
             Medium::File(_) => name == CONTEXT,
         })
     }
 
-    /// The whole file, for its reader to change in place; `None` if there is
+    /// Reads the whole file into memory that the caller may change; `None` if there is
     /// no such file.
     ///
     /// # Errors
-    /// What the kernel answers; a file that is damaged, or larger than
+    /// The kernel's error; a file that is damaged, or larger than
     /// [`LARGEST`](super::LARGEST).
     pub fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
-        let beside;
+        let in_directory;
         let (device, file) = match &self.medium {
             Medium::Iso(iso) => (&iso.source, iso.find(name)?),
-            Medium::Directory(directory) => match self.open_beside(directory, name)? {
+            Medium::Directory(directory) => match self.open_in(directory, name)? {
                 Some(device) => {
-                    beside = device;
-                    (&beside, Some(FileSections::whole(self.arena, &beside)?))
+                    in_directory = device;
+                    (
+                        &in_directory,
+                        Some(FileSections::whole(self.arena, &in_directory)?),
+                    )
                 }
                 None => return Ok(None),
             },
@@ -133,8 +137,8 @@ impl<'a> Disk<'a> {
     }
 
     /// Opens a regular file of a directory; `None` if there is no file `name`.
-    fn open_beside(&self, directory: &OwnedFd, name: &[u8]) -> Result<Option<OpenFile>, Error> {
-        // Names may come from a context; none leads out of the directory.
+    fn open_in(&self, directory: &OwnedFd, name: &[u8]) -> Result<Option<OpenFile>, Error> {
+        // The name may come from a context. It must not lead out of the directory.
         if name.contains(&b'/') {
             return Ok(None);
         }

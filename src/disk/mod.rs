@@ -1,7 +1,7 @@
-//! The files of a context, whatever carries them: an ISO 9660 image or block
-//! device, a directory, or a lone `context.sh`. The disk is never mounted, so
-//! that no driver of a file system and no mount point is needed, and what the
-//! cloud sent never reaches a file system driver of the kernel.
+//! The files of a context, whatever carries them: an ISO 9660 image or block device, a
+//! directory, or a lone `context.sh`. The disk is never mounted: no mount point and no
+//! file system driver is needed, and the kernel's drivers never parse what the cloud
+//! sent.
 mod drive;
 pub mod iso9660;
 mod medium;

@@ -1,7 +1,7 @@
 //! Finding the context disk among the block devices of the machine.
 //!
-//! udev's `by-label` links are not used: some initramfs have no rules that
-//! make them for optical drives. Sector 16 of each device is read instead.
+//! udev's `by-label` links are not used: some initramfs images have no rules that make
+//! them for optical drives. Sector 16 of each device is read instead.
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd};
@@ -22,9 +22,8 @@ use crate::base::wait::Wait;
 
 /// What the lines of the report begin with.
 const STEP: &str = "context disk";
-/// How often an optical drive, or the named device, is tried again that cannot
-/// be read, 100 ms apart: a drive may refuse its first reads after it has said
-/// that it is ready.
+/// How often an unreadable optical drive or named device is tried again, 100 ms apart.
+/// A drive may refuse its first reads after it has reported that it is ready.
 const TRIES: u8 = 5;
 
 /// How to look for the disk.
@@ -33,24 +32,25 @@ pub struct Search<'s> {
     /// The only device that counts: a path, or a name in `/dev`. It may also
     /// be an image, a directory or a lone `context.sh`.
     pub device: Option<&'s CStr>,
-    /// The longest wait for what is on its way, in seconds.
+    /// The longest wait for pending devices, in seconds.
     pub wait: u32,
-    /// Waits also when nothing is on its way, and no disk is an error.
+    /// A context is required: wait even if nothing is pending, and a missing disk is an
+    /// error.
     pub required: bool,
     /// Where to look.
     pub paths: SystemPaths<'s>,
 }
 
-/// What the search touches.
+/// The paths and the ioctl that the search uses.
 #[derive(Clone, Copy)]
 pub struct SystemPaths<'s> {
     /// The directory with one entry for each block device, partitions too.
     pub block: &'s CStr,
     /// The directory with their nodes.
     pub dev: &'s CStr,
-    /// There while udev has events to handle.
+    /// Exists while udev has events to handle.
     pub queue: &'s CStr,
-    /// Asks an optical drive.
+    /// Asks an optical drive for its status.
     pub status: fn(BorrowedFd<'_>) -> DriveStatus,
 }
 
@@ -64,27 +64,26 @@ impl SystemPaths<'_> {
         status: DriveStatus::of,
     };
 
-    /// Whether udev is at work: a drive or a NIC may still come, and one that is
-    /// there may still get another name.
+    /// Whether udev has events to handle: a drive or NIC may still appear, or be
+    /// renamed.
     pub fn udev_is_busy(&self) -> bool {
         accessat(CWD, self.queue, Access::EXISTS, AtFlags::empty()).is_ok()
     }
 }
 
-/// Looks for the context disk, and says in the report what was unusable.
+/// Looks for the context disk, and reports what was unusable.
 ///
-/// A device counts if it holds `context.sh` in an ISO 9660 image. The best
-/// is the one whose label comes first in `CONTEXT`, `_STRATUSLAB`, `CDROM`,
-/// and any other on `hdc` and `sr0`; of one label, optical drives come before
-/// others; then names decide. Nothing is read behind a device that no other
-/// can beat.
+/// A device counts if it holds `context.sh` in an ISO 9660 image. The best is the one
+/// whose label comes first in `CONTEXT`, `_STRATUSLAB`, `CDROM`, and any other on `hdc`
+/// and `sr0`; of one label, optical drives come before others; then names decide. The
+/// search ends at a device that no other can beat.
 ///
-/// There is no delay unless something is on its way: udev has events to
-/// handle, an optical drive is becoming ready, or the disk is required.
+/// There is no delay unless something is pending: udev has events to handle, an optical
+/// drive is becoming ready, or the disk is required.
 ///
 /// # Errors
-/// Only where a device is named or the disk required: why there is none. The
-/// reason of a named device is not in the report yet.
+/// Why there is no disk, if a device is named or the disk is required. The error of a
+/// named device is not in the report yet.
 pub fn search<'a>(
     arena: &'a Arena,
     report: &mut Report<'_>,
@@ -99,7 +98,7 @@ pub fn search<'a>(
     }
 }
 
-/// The named device, once it is there.
+/// Opens the named device, and waits for it if necessary.
 fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Disk<'a>, Error> {
     let device = device.to_bytes();
     let parts: [&[u8]; 3] = match device.first() {
@@ -141,10 +140,10 @@ fn any<'a>(
     };
     let mut wait = Wait::seconds(options.wait);
     loop {
-        // Asked before the look: what udev finishes in between is seen by the
-        // next look.
+        // Asked before the pass: if udev finishes during it, the next pass sees the
+        // result.
         let udev_is_busy = options.paths.udev_is_busy();
-        if let Err(reason) = scan.look(report) {
+        if let Err(reason) = scan.run_pass(report) {
             report.problem(STEP, options.paths.block.to_bytes(), reason);
             break;
         }
@@ -172,7 +171,7 @@ fn any<'a>(
     match scan.best {
         Some((_, disk)) => Ok(Some(disk)),
         None => {
-            scan.say_what_was_missed(report);
+            scan.report_missed(report);
             if options.required {
                 return Err(Error::new(&"it is required, and there is none"));
             }
@@ -186,16 +185,16 @@ struct Scan<'a, 's> {
     paths: SystemPaths<'s>,
     /// Every device seen, in their [`order`].
     candidates: Vector<'a, Candidate<'a>>,
-    /// Counts the looks.
+    /// The number of the current pass over the devices.
     pass: u32,
     best: Option<(Rank<'a>, Disk<'a>)>,
 }
 
 #[derive(Clone, Copy)]
 struct Candidate<'a> {
-    /// Its node.
+    /// Its device node.
     path: &'a CStr,
-    /// The kernel's name of it.
+    /// Its kernel name.
     name: &'a [u8],
     optical: bool,
     /// The last pass that listed it.
@@ -205,20 +204,21 @@ struct Candidate<'a> {
 
 #[derive(Clone, Copy)]
 enum CandidateState {
-    /// Settled.
+    /// Settled: not examined again.
     Done,
-    /// Nothing is to be read yet.
+    /// Not examined yet, or without a medium.
     Empty,
     /// It is becoming ready.
     NotReady,
-    /// So many reads failed.
+    /// This many reads failed.
     Failing(u8),
-    /// It has no node; or it is no optical drive, and unreadable: often so by
-    /// nature, as a passive path to a disk is.
+    /// It has no node, or it is unreadable and no optical drive. The latter may be
+    /// normal, as for the passive path of a multipath disk, so it is reported only if
+    /// no disk is found.
     Missed(Error),
 }
 
-/// What makes one device better than another; the smaller is the better.
+/// The rank of a device; the smaller is the better.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank<'a> {
     label: VolumeLabel,
@@ -233,8 +233,8 @@ enum VolumeLabel {
     Context,
     /// `_STRATUSLAB`: StratusLab's own.
     StratusLab,
-    /// `CDROM`: so mkisofs names a volume when it is given no name, as up to
-    /// OpenNebula 4.0.
+    /// `CDROM`: the default volume name of mkisofs, which OpenNebula up to 4.0 left as
+    /// it was.
     Cdrom,
     /// Any other, on a device where the sample scripts of OpenNebula up to 4.0
     /// and of StratusLab look.
@@ -257,37 +257,37 @@ impl VolumeLabel {
         matches!(name, b"hdc" | b"sr0").then_some(Self::Other)
     }
 
-    /// Whether nobody else uses this label.
+    /// Whether only context disks have this label.
     fn is_ours(self) -> bool {
         matches!(self, Self::Context | Self::StratusLab)
     }
 }
 
-/// `sr` is every drive that the kernel's SCSI layer has. `hd` are the drives
-/// of the old IDE driver (until Linux 5.14); its hard disks are called so too,
-/// which decides nothing but the order of equal labels.
+/// `sr` is the kernel's driver of SCSI optical drives. `hd` is the old IDE driver
+/// (until Linux 5.14); its hard disks have such names too, which affects only the order
+/// of equal labels and the handling of read errors.
 fn is_optical(name: &[u8]) -> bool {
     matches!(name, [b's', b'r', b'0'..=b'9', ..] | [b'h', b'd', ..])
 }
 
-/// Never a context disk. Memory and files (`loop`, `ram`, `zram`) only hold
-/// what the machine put there; floppies (`fd`) take seconds to be empty; raw
-/// flash (`mtd`) is no disk; and what is made of other devices (`dm-`, `md`)
-/// or of a network (`nbd`, `drbd`) can block its readers without limit, while
-/// the devices below are read themselves.
+/// Whether a device is never a context disk. Memory and files (`loop`, `ram`, `zram`)
+/// hold only what the machine put there. An empty floppy drive (`fd`) takes seconds to
+/// report that. Raw flash (`mtd`) is no disk. Devices made of others (`dm-`, `md`) or
+/// of a network (`nbd`, `drbd`) can block their readers without limit, and the devices
+/// below them are read themselves.
 fn is_skipped(name: &[u8]) -> bool {
     words(b"loop ram zram fd mtd dm- md nbd drbd").any(|prefix| name.starts_with(prefix))
 }
 
-/// The order of the keys, as far as it is known before reading: optical drives
-/// come first, then names decide.
+/// The part of a [`Rank`] that is known before reading: optical drives come first, then
+/// names decide.
 fn order(name: &[u8]) -> (bool, &[u8]) {
     (!is_optical(name), name)
 }
 
 impl<'a> Scan<'a, '_> {
-    /// One look at all devices that are not settled.
-    fn look(&mut self, report: &mut Report<'_>) -> Result<(), Error> {
+    /// One pass over all devices that are not settled.
+    fn run_pass(&mut self, report: &mut Report<'_>) -> Result<(), Error> {
         self.list()?;
         for position in 0..self.candidates.len() {
             let Some(candidate) = self.candidates.get(position).copied() else {
@@ -301,7 +301,7 @@ impl<'a> Scan<'a, '_> {
                 candidate.state = state;
             }
             if matches!(&self.best, Some((key, _)) if key.label == VolumeLabel::Context) {
-                // The rest comes later by kind or name.
+                // All others rank behind it, by kind or name.
                 break;
             }
         }
@@ -323,7 +323,7 @@ impl<'a> Scan<'a, '_> {
             match self.known(name) {
                 Some(known) => {
                     if known.listed != last {
-                        // Gone and back is another device.
+                        // A device that was gone and is back may be another one.
                         known.state = CandidateState::Empty;
                     }
                     known.listed = pass;
@@ -362,7 +362,7 @@ impl<'a> Scan<'a, '_> {
         })
     }
 
-    /// Reads what tells whether a device is a context disk.
+    /// Finds out whether a device is a context disk.
     fn examine(&mut self, candidate: &Candidate<'a>, report: &mut Report<'_>) -> CandidateState {
         let failures = match candidate.state {
             CandidateState::Failing(failures) => failures,
@@ -391,7 +391,7 @@ impl<'a> Scan<'a, '_> {
     /// Keeps the device if it is a context disk, and better than the best.
     ///
     /// # Errors
-    /// It could not be read, or it claims to be ours and is no good.
+    /// The device could not be read, or it has a label of ours and no usable context.
     fn open(&mut self, candidate: &Candidate<'a>) -> Result<CandidateState, Error> {
         let device = OpenFile(open(CWD, candidate.path)?);
         if candidate.optical {
@@ -444,16 +444,16 @@ impl<'a> Scan<'a, '_> {
         })
     }
 
-    /// What comes later by kind or name never beats the best label; what comes
-    /// before, and may yet be read, does.
+    /// Whether no other device can beat this rank: it has the best label, and no
+    /// pending drive comes before it in [`order`].
     fn cannot_be_beaten(&self, rank: &Rank<'_>) -> bool {
         let mut pending = self.pending_drives();
         rank.label == VolumeLabel::Context
             && !pending.any(|drive| order(drive.name) < (rank.not_optical, rank.name))
     }
 
-    /// What might have been the disk, where there is none.
-    fn say_what_was_missed(&self, report: &mut Report<'_>) {
+    /// Reports the devices that might have been the context disk.
+    fn report_missed(&self, report: &mut Report<'_>) {
         for candidate in self.candidates.iter() {
             if let CandidateState::Missed(reason) = candidate.state {
                 report.problem(STEP, candidate.path.to_bytes(), reason);
