@@ -1,4 +1,4 @@
-//! Which device is which NIC of the context.
+//! Matching the NICs of the context to network devices.
 use rustix::fd::BorrowedFd;
 use rustix::fs::readlinkat_raw;
 use rustix::io::Errno;
@@ -11,19 +11,19 @@ use crate::base::sort::sort;
 use crate::base::text::{Mac, c_str, split, split_once};
 use crate::plan::{Link, LinkName};
 
-/// What became of one link of the plan.
+/// The device of one link of the plan, or why it has none.
 #[derive(Clone, Copy)]
 pub struct Binding<'a> {
-    /// Its device as it was when it was listed.
+    /// The device, in its state when it was listed.
     pub device: Option<&'a Device<'a>>,
-    /// The device's MAC must become that of the link.
+    /// Whether the device must get the MAC of the link.
     pub set_mac: bool,
-    /// Why there is no device, or what is odd about it; may be empty.
+    /// Why there is no device, or a warning about it; may be empty.
     pub problem: &'static str,
 }
 
 impl<'a> Binding<'a> {
-    /// To this device.
+    /// A binding to this device.
     fn to(device: &'a Device<'a>) -> Self {
         Self {
             device: Some(device),
@@ -32,7 +32,7 @@ impl<'a> Binding<'a> {
         }
     }
 
-    /// To none, for this reason.
+    /// No device, for this reason.
     fn none(problem: &'static str) -> Self {
         Self {
             device: None,
@@ -42,9 +42,9 @@ impl<'a> Binding<'a> {
     }
 }
 
-/// Finds the device of each link: by MAC among the physical devices, a PCI
-/// link also by its bus address, a link without MAC by its kernel name or its
-/// number among the physical devices. No device is given twice.
+/// Finds the device of each link: by MAC among the physical devices, a PCI link also by
+/// its bus address, a link without MAC by its kernel name or its number among the
+/// physical devices. No device is bound twice.
 ///
 /// `sys_net` is /sys/class/net; the physical devices come in the kernel's
 /// order.
@@ -69,15 +69,15 @@ pub fn bind<'a>(
     bindings
 }
 
-/// The physical devices, and where to look them up: many links and many
-/// devices are matched in little time.
+/// The physical devices, with indexes so that many links and many devices are matched
+/// in little time.
 struct Devices<'a> {
     arena: &'a Arena,
     physical: &'a [Device<'a>],
     by_mac: Index<'a>,
     /// By name, in lower case.
     by_name: Index<'a>,
-    /// By what the bus may call them; made when it is first needed.
+    /// By bus address; made when it is first needed.
     by_address: Option<Result<Index<'a>, Errno>>,
 }
 
@@ -154,7 +154,7 @@ impl<'a> Devices<'a> {
             return Binding::none("the PCI address of a network device cannot be read");
         };
         let found = by_address.get(address);
-        // A device may have a name twice: the first and the last tell.
+        // The same device may be there twice, so compare the first and the last.
         match (found.first(), found.last()) {
             (Some((_, first)), Some((_, last))) if first != last => {
                 Binding::none("several network devices have its PCI address")
@@ -170,7 +170,7 @@ impl<'a> Devices<'a> {
     }
 }
 
-/// What tells a device, and its position among the physical devices.
+/// A key, and the position of its device among the physical devices.
 type Entry<'a> = (&'a [u8], usize);
 
 /// A sorted list of entries.
@@ -183,7 +183,7 @@ impl<'a> Index<'a> {
         Self(entries)
     }
 
-    /// Those of this key, in the kernel's order.
+    /// The entries with this key, in the kernel's order.
     #[inline(never)]
     fn get(&self, key: &[u8]) -> &[Entry<'a>] {
         let start = self.0.partition_point(|entry| entry.0 < key);
@@ -192,8 +192,9 @@ impl<'a> Index<'a> {
     }
 }
 
-/// What each part of the path says that the device's link in sysfs leads to,
-/// as in `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`.
+/// Indexes the devices by each part of the path that their link in sysfs leads to, such
+/// as `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`: one part is the bus
+/// address.
 fn read_addresses<'a>(
     arena: &'a Arena,
     physical: &[Device],
@@ -205,14 +206,14 @@ fn read_addresses<'a>(
         let mut path = [0; LONGEST];
         let length = match readlinkat_raw(sys_net, c_str(arena, &[device.name])?, &mut path) {
             Ok(length) => length,
-            // Not a link, or gone: on no bus.
+            // No link, or the device is gone: it is on no bus.
             Err(Errno::INVAL | Errno::NOENT) => continue,
             Err(errno) => return Err(errno),
         };
         let path = &*arena.copy(path.get(..length).unwrap_or_default());
         for part in split(path, |byte| byte == b'/') {
             names.push((part, position));
-            // `0000:01:01.0` is also `01:01.0`, and `0000:101:01.0` is not.
+            // `0000:01:01.0` is also found as `01:01.0`; `0000:101:01.0` is not.
             let mut rest = part;
             while let Some((_, address)) = split_once(rest, b':') {
                 names.push((address, position));

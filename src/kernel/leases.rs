@@ -1,5 +1,5 @@
-//! DHCP of the links: asking for all of them at once, and giving the kernel what
-//! the leases bring.
+//! DHCP of the links: asks for all of them at once, and applies the leases to the
+//! kernel.
 use rustix::io::Errno;
 use ufmt::uwrite;
 
@@ -12,18 +12,18 @@ use crate::base::text::{Format, Ip, Moment, Text};
 use crate::plan::Ipv6Method;
 use crate::plan::bound::{DhcpClient, Lease};
 
-/// What to do where nobody does DHCP for good.
+/// The remedy where nobody in the booted system does DHCP.
 const MANAGER_NEEDED: &str = "enable systemd-networkd or another network manager in the image";
 
-/// Why the early stage does less.
+/// Why the early stage does not do DHCPv6, or renew a lease.
 const BEFORE_ROOT: &str = "there is no root yet";
 
-/// With less the kernel has no IPv6 on a link (RFC 8200 5).
-const LEAST_MTU_OF_IPV6: u32 = 1280;
+/// `IPV6_MIN_MTU` of linux/ipv6.h: with less the kernel turns IPv6 off on a link (RFC
+/// 8200 5).
+const IPV6_MIN_MTU: u32 = 1280;
 
 impl<'a> Kernel<'a, '_> {
-    /// Asks for the addresses that come by DHCP, and gives the kernel what the
-    /// leases bring.
+    /// Asks for the addresses that come by DHCP, and applies the leases to the kernel.
     pub(super) fn ask_for_leases(&mut self, applied: &mut [Applied<'a>], hostname: &[u8]) {
         let mut by_dhcp = self.arena.vector();
         let mut links = self.arena.vector();
@@ -35,7 +35,7 @@ impl<'a> Kernel<'a, '_> {
             else {
                 continue;
             };
-            // Where it has got another one, that is the link's.
+            // The device may have got the MAC of the link after it was listed.
             let Some(mac) = matched.link.mac.or(matched.device.mac) else {
                 self.no_lease(matched, &"it has no MAC");
                 continue;
@@ -100,7 +100,7 @@ impl<'a> Kernel<'a, '_> {
     fn apply_lease(&mut self, matched: MatchedLink<'a>, lease: &Lease) {
         let least = match matched.link.ipv6 {
             Some(Ipv6Method::Disable) => 0,
-            _ => LEAST_MTU_OF_IPV6,
+            _ => IPV6_MIN_MTU,
         };
         if let Some(mtu) = lease.mtu.map(|mtu| mtu.max(least))
             && matched.link.mtu.is_none()
@@ -110,8 +110,9 @@ impl<'a> Kernel<'a, '_> {
             self.request("set the MTU", matched, &mtu, None);
         }
         let index = matched.device.index;
-        // A machine may wait for its passphrase longer than the lease lasts. As
-        // klibc's ipconfig does, what it is reached at stays.
+        // A machine may wait for its passphrase longer than the lease lasts. The
+        // address stays, as with klibc's ipconfig, so that the machine remains
+        // reachable.
         let kept = match self.machine.dhcp {
             DhcpClient::Early => Lease {
                 seconds: Lease::FOREVER,
@@ -168,7 +169,7 @@ impl<'a> Kernel<'a, '_> {
     }
 }
 
-/// When what lasts so many seconds from now on is over.
+/// Writes a duration from now on and, if the clock is right, when it ends.
 fn write_end(seconds: u32, line: &mut Text) {
     uwrite!(line, ", for {} s", seconds);
     if let Some(end) = lease_end(seconds) {
@@ -176,9 +177,9 @@ fn write_end(seconds: u32, line: &mut Text) {
     }
 }
 
-/// When what lasts so long from now on is over; `None` where the clock is wrong.
+/// When this duration from now on ends; `None` if the clock is wrong.
 fn lease_end(seconds: u32) -> Option<Moment> {
-    /// The first day of 2024: before, a clock was never set.
+    /// 1 January 2024: a clock that shows an earlier time was never set.
     const PLAUSIBLE: u64 = 1_704_067_200;
     let (now, _) = clock(Clock::Real).ok()?;
     (now >= PLAUSIBLE).then_some(Moment(now.saturating_add(seconds.into())))

@@ -12,8 +12,8 @@ use crate::plan::Ipv6Method;
 use crate::plan::early::{self, EarlyDevice};
 
 impl<'a> Kernel<'a, '_> {
-    /// Applies one link. Gives it with the device that has its addresses, if it
-    /// is to have any.
+    /// Applies one link. Returns it with the device that carries its addresses; `None`
+    /// if nothing is to be put on the device, or its VLAN device cannot be made.
     pub(super) fn link(
         &mut self,
         matched: MatchedLink<'a>,
@@ -42,8 +42,7 @@ impl<'a> Kernel<'a, '_> {
         Some(matched)
     }
 
-    /// Takes from devices what the early stage gave them and no link of this plan
-    /// is for.
+    /// Undoes what the early stage set on devices that no link of this plan uses.
     pub(super) fn release_others(&mut self, bindings: &[Binding<'a>]) {
         for early in self.machine.early {
             let is_it = |device: &Device| device.name == early.name;
@@ -56,12 +55,13 @@ impl<'a> Kernel<'a, '_> {
         }
     }
 
-    /// Takes from a device what the early stage gave it and this plan does not
-    /// say. An address that came by DHCP is asked for anew, by whose work that
-    /// is, and so is what routers advertised; and the context may be another one
-    /// than it was, since a machine may wait for days for its root.
+    /// Undoes what the early stage set on a device and this plan does not contain. The
+    /// context may have changed in between: a machine may wait for days for its root.
+    /// The address of a lease is always undone, and router advertisements are unless
+    /// the kernel still handles them: whoever is responsible in the booted system asks
+    /// again.
     ///
-    /// One that has only what the plan says stays up.
+    /// A device with nothing to undo stays up.
     fn release(&mut self, matched: MatchedLink<'a>) -> MatchedLink<'a> {
         let MatchedLink { link, device } = matched;
         let mut early = self.machine.early.iter();
@@ -84,9 +84,9 @@ impl<'a> Kernel<'a, '_> {
         }
     }
 
-    /// Takes from a device what it got and does not have `now`; `true` if there was
-    /// something. The link goes down for that: so the kernel forgets the routes as
-    /// well.
+    /// Undoes what the early stage set on a device and is not in `now`; returns `true`
+    /// if there was something. The link then goes down, so that the kernel drops its
+    /// routes too.
     fn take_back(&mut self, early: &EarlyDevice, device: &Device, now: &[u8]) -> bool {
         let stale = early.stale(self.arena, now);
         if stale.is_empty() {
@@ -103,11 +103,11 @@ impl<'a> Kernel<'a, '_> {
         true
     }
 
-    /// Sends the message, which takes something from a device.
+    /// Sends the message, which undoes something on a device.
     fn request_of_device(&mut self, device: &Device) {
         match self.socket.request(&mut self.message, &mut |_| {}) {
             Ok(()) => {}
-            // Going down took IPv6 addresses along.
+            // Setting the link down has removed the IPv6 addresses.
             Err(nack) if nack.errno == Errno::ADDRNOTAVAIL => {}
             Err(nack) => {
                 let mut line = self.report.line();
@@ -123,8 +123,8 @@ impl<'a> Kernel<'a, '_> {
         }
     }
 
-    /// Sets the IPv6 parameters, MAC and MTU, and the link up where that is
-    /// `needed`, as far as that is not so yet.
+    /// Sets the IPv6 parameters, the MAC, the MTU and, if `needed`, the link up, each
+    /// if it differs.
     fn set_up(&mut self, matched: MatchedLink, needed: bool, mac: Option<Mac>) {
         let MatchedLink { link, device } = matched;
         // Before the link goes up.
@@ -152,7 +152,8 @@ impl<'a> Kernel<'a, '_> {
     }
 
     fn add_routes(&mut self, matched: MatchedLink) {
-        // Next hops need the networks on the link to be there.
+        // Routes without a gateway come first: the kernel accepts a next hop only if it
+        // can reach it.
         for by_gateway in [false, true] {
             for route in matched.link.routes {
                 if route.gateway.is_some() == by_gateway && !connected(matched.link, route) {
@@ -163,11 +164,11 @@ impl<'a> Kernel<'a, '_> {
         }
     }
 
-    /// Sets what IPv6 does by itself.
+    /// Sets the IPv6 parameters of a link.
     fn ipv6(&mut self, matched: MatchedLink) {
         const ROUTER_METRIC: &str = "ra_defrtr_metric";
         let by_kernel = u32::from(self.machine.accepts_router_advertisements(matched.link));
-        // Without a value a parameter is left alone.
+        // `None` leaves a parameter alone.
         let (is_off, accepts_ra) = match matched.link.ipv6 {
             Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => (Some(0), Some(by_kernel)),
             Some(Ipv6Method::Static) => (Some(0), Some(0)),
@@ -192,7 +193,7 @@ impl<'a> Kernel<'a, '_> {
             };
             match sysctl::set_ipv6(self.arena, conf, matched.device.name, name, value) {
                 Ok(()) => {}
-                // Before 5.12 a router's metric is not to be chosen.
+                // Kernels before 5.12 do not have it.
                 Err(Errno::NOENT) if name == ROUTER_METRIC => {}
                 Err(errno) => return self.cannot_set(name, matched, errno),
             }
@@ -205,8 +206,8 @@ impl<'a> Kernel<'a, '_> {
         self.report.say(Level::Problem, line);
     }
 
-    /// The link with its 802.1Q device, which is made if it is not there, and
-    /// set up.
+    /// Creates the 802.1Q device of a link if it is missing, and sets it up. Returns
+    /// the link with that device.
     fn vlan(&mut self, matched: MatchedLink<'a>, id: u16) -> Option<MatchedLink<'a>> {
         const LONGEST: usize = 15; // IFNAMSIZ of linux/if.h, without the NUL
         let mut name = self.arena.vector();

@@ -1,6 +1,5 @@
-//! Makes the running kernel agree with a plan: addresses, routes, MTU and
-//! link state by rtnetlink, a few IPv6 parameters, the host name. Doing it
-//! twice changes nothing.
+//! Applies a plan to the running kernel: addresses, routes, MTU and link state by
+//! rtnetlink, a few IPv6 parameters, the host name. Doing it twice changes nothing.
 mod devices;
 pub mod dhcp;
 mod leases;
@@ -27,7 +26,7 @@ use devices::{Binding, bind};
 use socket::Socket;
 use wire::{Device, Message, Reply};
 
-/// What this module touches beside its own socket.
+/// What this module needs besides its netlink socket.
 pub struct Machine<'a> {
     /// /proc/sys/net/ipv6/conf; `None` where the kernel has no IPv6.
     pub ipv6_conf: Option<OwnedFd>,
@@ -35,14 +34,14 @@ pub struct Machine<'a> {
     pub sys_net: Option<OwnedFd>,
     /// Who asks for addresses by DHCP.
     pub dhcp: DhcpClient,
-    /// What routers advertise is somebody else's work.
+    /// A network manager handles router advertisements.
     pub routers_managed: bool,
     /// What the early stage of this boot has set up.
     pub early: &'a [EarlyDevice<'a>],
 }
 
 impl<'a> Machine<'a> {
-    /// The running system, as far as it is there.
+    /// Opens the directories of the running system that exist.
     pub fn open(
         dhcp: DhcpClient,
         routers_managed: bool,
@@ -69,23 +68,24 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Whether we ask for this link's address.
+    /// Whether our own DHCP client asks for this link's address.
     fn asks(&self, link: &Link) -> bool {
         link.ipv4 == Some(Ipv4Method::Dhcp) && self.dhcp != DhcpClient::Manager
     }
 
-    /// Whether the kernel, and no manager, handles what routers advertise on this link.
+    /// Whether the kernel, and not a network manager, handles router advertisements on
+    /// this link.
     fn accepts_router_advertisements(&self, link: &Link) -> bool {
         let by_networkd = self.dhcp == DhcpClient::Networkd && link.uses_dhcp();
         !self.routers_managed && !by_networkd
     }
 }
 
-/// Applies the network part of a plan and says what the kernel then has.
-/// `wait` sleeps a moment while a NIC that is missing may still come, and
-/// says `false` when there is nothing to wait for.
+/// Applies the network part of a plan and reports what the kernel has afterwards.
+/// `wait` sleeps briefly while a missing NIC may still appear; it returns `false` when
+/// there is nothing to wait for.
 ///
-/// Gives the plan with the devices that the links have.
+/// Returns the plan with the devices of its links.
 pub fn apply<'p, 'a>(
     arena: &'a Arena,
     plan: &'p Plan<'a>,
@@ -133,8 +133,8 @@ pub fn find<'p, 'a>(
     }
 }
 
-/// The plan with what is known of the devices, and of what was `applied` to
-/// them, if anything was.
+/// The plan with the devices of its links and, if it was `applied`, their indexes and
+/// leases.
 fn bound<'p, 'a>(
     arena: &'a Arena,
     plan: &'p Plan<'a>,
@@ -194,7 +194,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
     }
 
-    /// Matches links and devices, again and again while some may come late.
+    /// Matches links to devices. Repeats that while a missing device may still appear.
     fn find(
         &mut self,
         links: &[Link<'a>],
@@ -207,7 +207,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
             let bindings = bind(self.arena, links, physical, sys_net);
             if bindings.iter().all(|binding| binding.device.is_some()) || !wait() {
                 for (link, binding) in links.iter().zip(bindings.iter()) {
-                    // What could not be listed is not known to be missing.
+                    // If the list failed, nothing is known to be missing.
                     if !binding.problem.is_empty() && listed.is_some() {
                         self.mismatch(link, binding.problem, physical);
                     }
@@ -249,8 +249,8 @@ impl<'a, 'k> Kernel<'a, 'k> {
         self.report.say(Level::Problem, line);
     }
 
-    /// The network cards, in the kernel's order; `None`, and a word why, if it
-    /// does not list them.
+    /// The physical devices, in the kernel's order. `None`: the kernel does not list
+    /// them, which is reported.
     fn physical_devices(&mut self) -> Option<&'a [Device<'a>]> {
         let arena = self.arena;
         let mut devices = arena.vector();
@@ -288,7 +288,8 @@ impl<'a, 'k> Kernel<'a, 'k> {
         devices.finish().first()
     }
 
-    /// Sends the message, which asks for a list. `false`: it was refused.
+    /// Sends the message, which asks for a list, and passes the replies to `each`.
+    /// `false`: the kernel refused it, which is reported.
     fn list(&mut self, step: &str, each: &mut dyn FnMut(&Reply)) -> bool {
         match self.socket.request(&mut self.message, each) {
             Ok(()) => true,
@@ -301,8 +302,8 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
     }
 
-    /// Sends the message, which changes something of `operand`. An answer that is
-    /// `done` says that this is so already.
+    /// Sends the message, which sets `operand` on a link. A failure is reported, except
+    /// the error `done`: the kernel has that already.
     fn request(
         &mut self,
         step: &str,
@@ -324,15 +325,16 @@ impl<'a, 'k> Kernel<'a, 'k> {
     }
 }
 
-/// What became of a link of the plan.
+/// The result of applying one link of the plan.
 #[derive(Clone, Copy)]
 struct Applied<'a> {
-    /// With the device that has its addresses, if it is to have any.
+    /// The link with the device that carries its addresses; `None` if there is no such
+    /// device, or nothing to put on it.
     matched: Option<MatchedLink<'a>>,
     lease: Option<&'a Lease<'a>>,
 }
 
-/// Whether an address of the link brings this route along.
+/// Whether the kernel adds this route by itself, with an address of the link.
 fn connected(link: &Link, route: &Route) -> bool {
     let brings = |prefix: &Prefix| prefix.network() == route.destination;
     route.gateway.is_none() && link.addresses.iter().any(brings)
@@ -342,7 +344,7 @@ fn connected(link: &Link, route: &Route) -> bool {
 #[derive(Clone, Copy)]
 struct MatchedLink<'a> {
     link: &'a Link<'a>,
-    /// As it was when it was listed.
+    /// Its state when it was listed.
     device: &'a Device<'a>,
 }
 

@@ -1,4 +1,4 @@
-//! What the kernel has in the end, compared with the plan.
+//! Compares the final state of the kernel with the plan.
 use ufmt::uwrite;
 
 use super::{Applied, Kernel, MatchedLink, connected};
@@ -8,7 +8,8 @@ use crate::base::text::{Escaped, Format, format};
 use crate::plan::Route;
 
 impl<'a> Kernel<'a, '_> {
-    /// Compares what the kernel has now with the plan, and says it.
+    /// Reports which addresses and routes of the plan the kernel has, and which it
+    /// lacks.
     pub(super) fn read_back(&mut self, applied: &[Applied<'a>]) {
         let arena = self.arena;
         let mut addresses = Set::new(arena);
@@ -25,7 +26,7 @@ impl<'a> Kernel<'a, '_> {
         self.message.routes();
         let listed = self.list("list the routes: RTM_GETROUTE", &mut |reply| {
             let _ = reply.routes(&mut |index, route| {
-                routes.insert(index, format(arena, &by_itself(&route)));
+                routes.insert(index, format(arena, &without_onlink(&route)));
             });
         });
         if !listed {
@@ -47,7 +48,7 @@ impl<'a> Kernel<'a, '_> {
             let leased = lease.iter().flat_map(|lease| lease.routes);
             for route in link.routes.iter().chain(leased) {
                 if connected(link, route)
-                    || routes.contains(index, format(arena, &by_itself(route)))
+                    || routes.contains(index, format(arena, &without_onlink(route)))
                 {
                     uwrite!(has, ", {}", *route);
                 } else {
@@ -66,9 +67,9 @@ impl<'a> Kernel<'a, '_> {
     }
 }
 
-/// The route without `onlink`: the kernel may say that of a next hop although
-/// it need not, and in IPv6 it drops it.
-fn by_itself(route: &Route) -> Route {
+/// The route without `onlink`, which the kernel does not keep as it was set: IPv4 may
+/// add the flag to a next hop that does not need it, and IPv6 drops it.
+fn without_onlink(route: &Route) -> Route {
     Route {
         onlink: false,
         ..*route

@@ -1,4 +1,4 @@
-//! A conversation with rtnetlink.
+//! An rtnetlink socket.
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
@@ -12,16 +12,16 @@ use crate::base::error::Error;
 use crate::base::syscall::{checked_errno, setsockopt};
 use crate::base::text::Escaped;
 
-/// Bytes for one answer; the kernel fills at most 32 KiB of a dump at once
+/// The size of the receive buffer; the kernel fills at most 32 KiB of a dump at once
 /// (net/netlink/af_netlink.c, `netlink_dump`).
 const BUFFER: usize = 32 << 10;
 
 /// Why a request failed.
 #[derive(Clone, Copy)]
 pub struct Nack<'b> {
-    /// The error's number.
+    /// The error number.
     pub errno: Errno,
-    /// The kernel's own words; may be empty.
+    /// The kernel's message; may be empty.
     pub words: &'b [u8],
 }
 
@@ -43,8 +43,8 @@ impl uDisplay for Nack<'_> {
     }
 }
 
-/// An open socket. The kernel answers while it takes a request, so nothing
-/// here ever waits: an answer that is not there yet is an error.
+/// An open socket. The kernel replies while it handles send(2), so nothing here ever
+/// waits: a missing reply is an error.
 pub struct Socket<'a> {
     socket: OwnedFd,
     sequence: u32,
@@ -58,7 +58,7 @@ impl<'a> Socket<'a> {
         // NETLINK_ROUTE is protocol 0, the default.
         let (family, flags) = (AddressFamily::NETLINK, SocketFlags::CLOEXEC);
         let socket = socket_with(family, SocketType::RAW, flags, None)?;
-        // Kernels before 4.12 have no words for their errors.
+        // Kernels before 4.12 have no error messages (extended ACK).
         let words = linux_raw_sys::netlink::NETLINK_EXT_ACK;
         let _ = setsockopt(socket.as_fd(), SOL_NETLINK, words, 1);
         Ok(Self {
@@ -68,7 +68,7 @@ impl<'a> Socket<'a> {
         })
     }
 
-    /// Sends a request and gives each answer to `each`, up to the last.
+    /// Sends a request and passes each message of the reply to `each`.
     pub fn request(
         &mut self,
         message: &mut Message,
@@ -77,8 +77,8 @@ impl<'a> Socket<'a> {
         self.sequence = self.sequence.wrapping_add(1);
         let request = message.bytes(self.sequence)?;
         send(&self.socket, request, SendFlags::empty())?;
-        // Where the refusal's words stand in the buffer: the borrow checker
-        // cannot follow them out of the loop.
+        // The loop gives the range of the kernel's message in the buffer: the borrow
+        // checker does not accept the slice itself.
         let (errno, words) = 'end: loop {
             let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
             let (_, length) = recv(&self.socket, &mut *self.buffer, flags)?;

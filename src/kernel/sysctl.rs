@@ -6,8 +6,8 @@ use rustix::io::{Errno, pwrite, read};
 use crate::base::arena::Arena;
 use crate::base::text::{c_str, format};
 
-/// Gives `net/ipv6/conf/DEVICE/NAME` below the directory `conf` a value, if
-/// it has another one.
+/// Sets `net/ipv6/conf/DEVICE/NAME` to `value` if it differs. `conf` is the directory
+/// `net/ipv6/conf`.
 pub fn set_ipv6(
     arena: &Arena,
     conf: &OwnedFd,
@@ -21,7 +21,7 @@ pub fn set_ipv6(
     let length = read(&file, &mut old)?;
     let value = format(arena, &value);
     if old.get(..length).map(<[u8]>::trim_ascii) != Some(value) {
-        // At the start: elsewhere a write changes nothing and is no error
+        // At offset 0: elsewhere the kernel ignores a write and returns no error
         // (kernel/sysctl.c, SYSCTL_WRITES_STRICT).
         pwrite(&file, value, 0)?;
     }

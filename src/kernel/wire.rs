@@ -1,6 +1,6 @@
-//! rtnetlink messages: building requests, taking answers apart (netlink(7),
-//! rtnetlink(7)). All numbers are in the machine's byte order; every length
-//! is checked against what is there.
+//! rtnetlink messages: building requests and parsing replies (netlink(7),
+//! rtnetlink(7)). All numbers are in host byte order; every length is checked against
+//! the bytes that are there.
 use core::mem::offset_of;
 use core::net::{IpAddr, Ipv6Addr};
 
@@ -31,7 +31,7 @@ const LOOPBACK: u32 = 8;
 /// `AF_INET`, `AF_INET6` of linux/socket.h.
 const INET: u8 = 2;
 const INET6: u8 = 10;
-/// `RTEXT_FILTER_SKIP_STATS` of linux/rtnetlink.h: no counters, please.
+/// `RTEXT_FILTER_SKIP_STATS` of linux/rtnetlink.h: leave the counters out.
 const SKIP_STATS: u32 = 1 << 3;
 
 /// What a request does to an object.
@@ -41,24 +41,24 @@ pub enum Operation {
     Dump,
     /// Reads one object.
     Get,
-    /// Changes an object that is there, or removes it.
+    /// Changes or removes an existing object.
     Change,
-    /// Makes one; one that is there already is an error.
+    /// Creates an object; an error if it exists.
     Create,
-    /// Makes one, or puts it in the place of an equal one.
+    /// Creates an object, or replaces the equal one.
     Replace,
-    /// Makes one behind others of the same destination and metric.
+    /// Creates a route behind others of the same destination and metric.
     Append,
 }
 
-/// Bytes of the largest request: an IPv6 route of a lease, with the addresses of its
-/// destination, gateway and source, and the numbers of its link and metric.
+/// Bytes of the largest request: an IPv6 route with destination, gateway, source,
+/// interface index and metric.
 pub const LARGEST: usize = HEADER
     + size_of::<nl::rtmsg>()
     + 3 * attribute_size(size_of::<Ipv6Addr>())
     + 2 * attribute_size(size_of::<u32>());
-/// That of a VLAN device has the longest name that the kernel takes, its parent, and
-/// kind and number inside of two more attributes.
+/// Bytes of the request for a VLAN device: the longest name that the kernel accepts,
+/// the parent, and the kind and the VLAN ID in two nested attributes.
 const VLAN_DEVICE: usize = HEADER
     + size_of::<nl::ifinfomsg>()
     + attribute_size(IFNAMSIZ - 1)
@@ -73,18 +73,18 @@ const fn attribute_size(payload: usize) -> usize {
     size_of::<nl::rtattr>() + payload.next_multiple_of(4)
 }
 
-/// A request, written anew for each: whoever asks for one fills it first. Only the
-/// name of a device has no length of its own, and what is longer than [`LARGEST`]
-/// allows names none.
+/// The buffer of one request; the methods that ask for something fill it anew. Of all
+/// fields only a device name has no fixed length. A name that does not fit into
+/// [`LARGEST`] is longer than that of any device, so it is an error.
 #[derive(Default)]
 pub struct Message {
     bytes: Vec<u8, LARGEST>,
-    /// Something was left out of `bytes`.
+    /// Something did not fit into `bytes`.
     overflow: bool,
 }
 
 impl Message {
-    /// One that asks for nothing yet.
+    /// An empty buffer.
     pub const fn new() -> Self {
         Self {
             bytes: Vec::new(),
@@ -171,18 +171,19 @@ impl Message {
         }
     }
 
-    /// About the link of this index, or about one that has another name or none.
-    /// `up`: whether it should be; `None` leaves it as it is.
+    /// Begins a message with a `struct ifinfomsg`. `index`: the link; `None` if an
+    /// attribute names it, or for all links. `up`: the wanted state; `None` leaves it
+    /// as it is.
     fn interface(&mut self, kind: u32, operation: Operation, index: Option<u32>, up: Option<bool>) {
         self.begin(kind, operation);
         self.number(0); // family, padding, type
         self.number(index.unwrap_or(0));
         self.number(if up == Some(true) { UP } else { 0 });
-        // Which flags to change.
+        // `ifi_change`: which flags to change.
         self.number(if up.is_some() { UP } else { 0 });
     }
 
-    /// About the link of this index, which changes.
+    /// Begins a change of the link with this index.
     fn change(&mut self, index: u32, up: Option<bool>) {
         self.interface(nl::RTM_NEWLINK as u32, Operation::Change, Some(index), up);
     }
@@ -234,7 +235,7 @@ impl Message {
         self.attribute(nl::IFLA_ADDRESS as u32, &mac.0);
     }
 
-    /// Makes an 802.1Q device on the link `parent`.
+    /// Creates an 802.1Q device on the link `parent`.
     pub fn new_vlan(&mut self, parent: u32, name: &[u8], id: u16) {
         self.interface(nl::RTM_NEWLINK as u32, Operation::Create, None, Some(true));
         self.attribute(nl::IFLA_IFNAME as u32, name);
@@ -247,7 +248,7 @@ impl Message {
         });
     }
 
-    /// Takes an address from a link.
+    /// Removes an address from a link.
     pub fn delete_address(&mut self, index: u32, prefix: Prefix) {
         self.begin(nl::RTM_DELADDR as u32, Operation::Change);
         self.put(&[family(prefix.address), prefix.length, 0, 0]);
@@ -255,8 +256,8 @@ impl Message {
         self.ip(nl::IFA_LOCAL as u32, prefix.address);
     }
 
-    /// Gives a link an address. One of a lease ends with it, and the route to its
-    /// network has the lease's metric.
+    /// Adds an address to a link. With a lease, the address has its lifetime, and the
+    /// kernel's route to the network has its metric.
     pub fn new_address(&mut self, index: u32, prefix: Prefix, lease: Option<&Lease>) {
         self.begin(nl::RTM_NEWADDR as u32, Operation::Replace);
         let family = family(prefix.address);
@@ -281,8 +282,8 @@ impl Message {
         }
     }
 
-    /// Gives a link a route, in the main table. Those of a lease are from its
-    /// address, and marked as DHCP's.
+    /// Adds a route of a link to the main table. With a lease, the route has the leased
+    /// address as source, and the protocol DHCP.
     pub fn new_route(&mut self, index: u32, route: &Route, lease: Option<&Lease>) {
         let v4 = route.destination.address.is_ipv4();
         let scope = match route.gateway {
@@ -294,8 +295,8 @@ impl Message {
             None => nl::RTPROT_STATIC,
         };
         let flags = if route.onlink { nl::RTNH_F_ONLINK } else { 0 };
-        // Another route of the same metric stays: before this one, or in IPv6 as
-        // another next hop.
+        // NLM_F_APPEND keeps another route of the same metric: before this one or, in
+        // IPv6, as another next hop.
         self.begin(nl::RTM_NEWROUTE as u32, Operation::Append);
         self.put(&[
             family(route.destination.address),
@@ -326,17 +327,17 @@ fn family(address: IpAddr) -> u8 {
     if address.is_ipv4() { INET } else { INET6 }
 }
 
-/// One message of an answer.
+/// One message of a reply.
 #[derive(Clone, Copy)]
 pub struct Reply<'b> {
     kind: u32,
     flags: u32,
-    /// The number of the request that it answers.
+    /// The sequence number of its request.
     pub sequence: u32,
     body: &'b [u8],
 }
 
-/// Splits what one recv(2) brought into messages; stops at nonsense.
+/// Splits the bytes of one recv(2) into messages. Stops at a malformed one.
 pub fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     core::iter::from_fn(move || {
         let length = u32_at(bytes, offset_of!(nl::nlmsghdr, nlmsg_len))? as usize;
@@ -355,16 +356,17 @@ pub fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     })
 }
 
-/// How an answer ends a request.
+/// How a request ends.
 pub enum End<'b> {
-    /// It was done, or all was listed.
+    /// The request was carried out, or the list is complete.
     Done,
-    /// It was refused: errno, and the kernel's own words if it has any.
+    /// The kernel refused the request: errno, and the kernel's message, which may be
+    /// empty.
     Refused(i32, &'b [u8]),
 }
 
 impl<'b> Reply<'b> {
-    /// Whether the request ends here.
+    /// How the request ends with this message; `None` if it goes on.
     pub fn end(&self) -> Option<End<'b>> {
         match self.kind {
             nl::NLMSG_DONE => match u32_at(self.body, 0).map(u32::cast_signed) {
@@ -383,13 +385,14 @@ impl<'b> Reply<'b> {
         }
     }
 
-    /// What the kernel says beside the number of an error
-    /// (Documentation/userspace-api/netlink/intro.rst, Extended ACK).
+    /// The kernel's error message (Documentation/userspace-api/netlink/intro.rst,
+    /// Extended ACK).
     fn words(&self) -> &'b [u8] {
         if self.flags & nl::NLM_F_ACK_TLVS == 0 {
             return b"";
         }
-        // The request comes back whole unless NLM_F_CAPPED is set.
+        // The kernel returns the whole request, or only its header if NLM_F_CAPPED is
+        // set.
         let capped = self.flags & nl::NLM_F_CAPPED != 0;
         let request = self.body.get(offset_of!(nl::nlmsgerr, msg)..);
         let request = request.unwrap_or_default();
@@ -405,7 +408,7 @@ impl<'b> Reply<'b> {
         words.strip_suffix(b"\0").unwrap_or(words)
     }
 
-    /// The link in an answer to [`Message::links`].
+    /// The link in a reply to [`Message::links`].
     pub fn link(&self) -> Option<Device<'b>> {
         if self.kind != nl::RTM_NEWLINK as u32 {
             return None;
@@ -433,7 +436,7 @@ impl<'b> Reply<'b> {
         })
     }
 
-    /// The address in an answer to [`Message::addresses`], with its link.
+    /// The address in a reply to [`Message::addresses`], with the index of its link.
     pub fn address(&self) -> Option<(u32, Prefix)> {
         if self.kind != nl::RTM_NEWADDR as u32 {
             return None;
@@ -441,16 +444,16 @@ impl<'b> Reply<'b> {
         let index = u32_at(self.body, offset_of!(nl::ifaddrmsg, ifa_index))?;
         let length = *self.body.get(offset_of!(nl::ifaddrmsg, ifa_prefixlen))?;
         let attributes = self.body.get(size_of::<nl::ifaddrmsg>()..)?;
-        // On a link between two, IFA_ADDRESS is the other end.
+        // On a point-to-point link IFA_ADDRESS is the address of the peer.
         let local = attribute(attributes, nl::IFA_LOCAL as u32);
         let address = ip_of(local.or_else(|| attribute(attributes, nl::IFA_ADDRESS as u32))?)?;
         Some((index, Prefix { address, length }))
     }
 
-    /// Hands over the routes of the main table in an answer to
-    /// [`Message::routes`], each with its link. The kernel lists those that are
-    /// next hops of one as one (RTA_MULTIPATH, struct rtnexthop in
-    /// linux/rtnetlink.h). `None`: there is no more that makes sense.
+    /// Passes the routes of the main table in a reply to [`Message::routes`] to `each`,
+    /// with the index of their link. The kernel lists a route with several next hops as
+    /// one message (RTA_MULTIPATH, struct rtnexthop in linux/rtnetlink.h). Always ends
+    /// with `None`: `Option` is there for `?`.
     pub fn routes(&self, each: &mut dyn FnMut(u32, Route)) -> Option<()> {
         const MAIN: u32 = nl::rt_class_t::RT_TABLE_MAIN as u32;
         if self.kind != nl::RTM_NEWROUTE as u32 {
@@ -460,7 +463,7 @@ impl<'b> Reply<'b> {
         let attributes = self.body.get(size_of::<nl::rtmsg>()..)?;
         let get = |kind: nl::rtattr_type_t| attribute(attributes, kind as u32);
         let number = |kind| get(kind).and_then(|value| u32_at(value, 0));
-        // RTA_TABLE has the numbers that are too large for one byte.
+        // RTA_TABLE holds a table number that does not fit into one byte.
         let table = u32::from(byte(offset_of!(nl::rtmsg, rtm_table))?);
         let table = number(nl::rtattr_type_t::RTA_TABLE).unwrap_or(table);
         if table != MAIN {
@@ -502,9 +505,9 @@ impl<'b> Reply<'b> {
     }
 }
 
-/// Kinds of links that share or make up their addresses (the `kind` of each
-/// driver's rtnl_link_ops). `veth` is not among them: it is what the network
-/// card of a container or of a test is.
+/// Link kinds that share the MAC of another device or make one up (the `kind` of each
+/// driver's rtnl_link_ops). `veth` is not in the list: it is the network card of a
+/// container, and of the tests.
 #[rustfmt::skip]
 const VIRTUAL: [&[u8]; 22] = [
     b"bridge", b"bond", b"team", b"vlan", b"macvlan", b"macvtap", b"ipvlan", b"ipvtap", b"vxlan",
@@ -515,13 +518,13 @@ const VIRTUAL: [&[u8]; 22] = [
 /// A link of the kernel.
 #[derive(Clone, Copy)]
 pub struct Device<'b> {
-    /// Its number.
+    /// Its interface index.
     pub index: u32,
     /// Its name.
     pub name: &'b [u8],
-    /// Its link-layer address, if that is one of Ethernet.
+    /// Its link-layer address, if that is a MAC.
     pub mac: Option<Mac>,
-    /// In bytes.
+    /// Its MTU, in bytes.
     pub mtu: u32,
     /// Whether it is set up.
     pub up: bool,
@@ -530,7 +533,7 @@ pub struct Device<'b> {
 }
 
 impl Device<'_> {
-    /// The same, borrowed from no message.
+    /// A copy that does not borrow from the message.
     pub fn copy<'a>(&self, arena: &'a Arena) -> Device<'a> {
         Device {
             name: arena.copy(self.name),

@@ -1,5 +1,5 @@
-//! A client of DHCP on one link (RFC 2131 4.4), without socket or clock: it is
-//! told the time and the replies, and says what is to be sent.
+//! A DHCP client for one link (RFC 2131 4.4), without socket or clock: the caller
+//! passes the time and the replies, and sends the messages.
 use rustix::io::Errno;
 
 use super::message::{Offer, Reply, Request, kind};
@@ -10,12 +10,12 @@ use crate::plan::bound::Lease;
 /// Milliseconds since the clients began.
 pub type Time = u32;
 
-/// Between the first two messages. RFC 2131 4.1 speaks of 4 s, and there is no
-/// time for that; what is lost is asked again sooner.
+/// The wait between the first two messages. RFC 2131 4.1 recommends 4 s, which is too
+/// long for a boot.
 const FIRST_WAIT: Time = 1000;
-/// The longest wait: each is twice the one before.
+/// The longest wait. Each wait is twice the one before, up to this.
 const LONGEST_WAIT: Time = 4000;
-/// After how many requests without an answer the client looks for servers anew.
+/// After this many unanswered requests the client starts again with DHCPDISCOVER.
 const REQUESTS: u8 = 3;
 
 /// One client.
@@ -24,16 +24,16 @@ pub struct Client {
     mac: Mac,
     /// The metric of the routes.
     metric: u32,
-    /// The last number of `random`.
+    /// The state of `random`.
     seed: u32,
     xid: u32,
     state: State,
     /// When the next message is due, and how long to wait after it.
     next: Time,
     wait: Time,
-    /// Whether a server has refused what it had offered.
+    /// Whether a server has refused its own offer.
     refused: bool,
-    /// Whether a server has offered what is no lease.
+    /// Whether a server has sent an unusable offer.
     unusable: bool,
     /// Why the last message could not be sent.
     error: Option<Errno>,
@@ -41,21 +41,22 @@ pub struct Client {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Looks for servers.
+    /// Looks for servers by DHCPDISCOVER.
     Selecting,
-    /// Has asked a server for what it offered, so often.
+    /// Has sent this many requests for an offer.
     Requesting(Offer, u8),
     /// Has a lease.
     Bound,
 }
 
 impl Client {
-    /// One that begins at the time 0; `random` tells it from others.
+    /// A client that begins at time 0. `random` makes its transaction IDs differ from
+    /// those of other clients.
     pub fn new(mac: Mac, metric: u32, random: u32) -> Self {
         let mut client = Self {
             mac,
             metric,
-            // From 0 nothing else follows.
+            // Xorshift never leaves the state 0.
             seed: random.max(1),
             xid: 0,
             state: State::Selecting,
@@ -74,7 +75,7 @@ impl Client {
         self.mac
     }
 
-    /// When its next message is due; none is, once it has a lease.
+    /// When its next message is due; `None` once it has a lease.
     pub fn next(&self) -> Option<Time> {
         (self.state != State::Bound).then_some(self.next)
     }
@@ -95,8 +96,8 @@ impl Client {
             }
             State::Selecting | State::Bound => None,
         };
-        // A quarter more or less, so that machines that start together do not
-        // ask together (RFC 2131 4.1).
+        // A quarter more or less, so that machines that start at the same time do not
+        // all ask at the same time (RFC 2131 4.1).
         let spread = self.wait / 4;
         let random = self.random() % (2 * spread).max(1);
         self.next = now
@@ -111,13 +112,13 @@ impl Client {
         })
     }
 
-    /// Says whether the last message could be sent.
+    /// Records whether the last message could be sent.
     pub fn sent(&mut self, sent: Result<(), Errno>) {
         self.error = sent.err();
     }
 
-    /// Takes a reply; gives the lease that it confirms. What is not for this
-    /// client, or not from the server that was asked, changes nothing.
+    /// Handles a reply. Returns the lease if the reply confirms it. Ignores a reply to
+    /// another client or from a server that was not asked.
     pub fn receive<'a>(&mut self, arena: &'a Arena, now: Time, reply: &Reply) -> Option<Lease<'a>> {
         if reply.xid() != Some(self.xid) || !reply.is_for(self.mac) {
             return None;
@@ -141,7 +142,7 @@ impl Client {
             (State::Requesting(asked, _), kind::NAK) if reply.server() == Some(asked.server) => {
                 self.refused = true;
                 self.begin(now);
-                // Not at once: it may refuse for ever.
+                // Not at once: the server may refuse again and again.
                 self.next = now.saturating_add(FIRST_WAIT);
                 None
             }
@@ -149,7 +150,7 @@ impl Client {
         }
     }
 
-    /// Looks for servers, from the beginning.
+    /// Starts again with DHCPDISCOVER.
     fn begin(&mut self, now: Time) {
         self.xid = self.random();
         self.state = State::Selecting;
@@ -169,7 +170,7 @@ impl Client {
         }
     }
 
-    /// The next number (Marsaglia, Xorshift RNGs, 2003).
+    /// The next pseudo-random number (Marsaglia, Xorshift RNGs, 2003).
     fn random(&mut self) -> u32 {
         self.seed ^= self.seed << 13;
         self.seed ^= self.seed >> 17;

@@ -1,5 +1,5 @@
-//! DHCP messages in IPv4 packets (RFC 2131, RFC 2132): those that are sent,
-//! and what a reply says. Every length is checked against what is there.
+//! DHCP messages in IPv4 packets (RFC 2131, RFC 2132): writing requests and reading
+//! replies. Every length is checked against the bytes that are there.
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::base::arena::Arena;
@@ -7,10 +7,10 @@ use crate::base::text::{Mac, Text, is_domain, words};
 use crate::plan::bound::Lease;
 use crate::plan::{Prefix, Route};
 
-/// Bytes of an IPv4 header without options and of a UDP header behind it.
+/// Bytes of an IPv4 header without options; bytes of that and a UDP header.
 const IP: usize = 20;
 const HEADERS: usize = IP + 8;
-/// Bytes of a message before its options, with the cookie that announces them.
+/// Bytes of a message before its options, the magic cookie included (RFC 2131 3).
 const FIXED: usize = 240;
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 /// Relays drop what is shorter (RFC 1542 2.1).
@@ -43,7 +43,7 @@ mod option {
     pub const CLASSLESS_STATIC_ROUTE: u8 = 121;
 }
 
-/// Kinds of messages (RFC 2132 9.6).
+/// Message types (RFC 2132 9.6).
 pub mod kind {
     /// The client looks for servers.
     pub const DISCOVER: u8 = 1;
@@ -51,43 +51,43 @@ pub mod kind {
     pub const OFFER: u8 = 2;
     /// The client wants what was offered.
     pub const REQUEST: u8 = 3;
-    /// It is the client's.
+    /// The server confirms the lease.
     pub const ACK: u8 = 5;
-    /// It is not.
+    /// The server refuses the request.
     pub const NAK: u8 = 6;
 }
 
-/// What a client sends: a search for servers, or that it takes an offer.
+/// A message of a client: DHCPREQUEST for an offer, or DHCPDISCOVER without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Tells the answers to it.
+    /// The transaction ID: the replies repeat it.
     pub xid: u32,
-    /// Since the client began.
+    /// Seconds since the client began.
     pub seconds: u16,
-    /// The offer that it takes.
+    /// The offer that the client accepts.
     pub offer: Option<Offer>,
 }
 
-/// An address, and the server that has it.
+/// An offered address, and the server that offers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// The address.
     pub address: Ipv4Addr,
-    /// Its server's identifier.
+    /// The server identifier.
     pub server: Ipv4Addr,
 }
 
 impl Request {
-    /// The whole IPv4 packet, from no address to everybody on the link.
+    /// Writes the whole IPv4 packet, from 0.0.0.0 to 255.255.255.255.
     pub fn write(&self, mac: Mac, hostname: &[u8], out: &mut Text) {
         out.clear();
         out.extend(&[0; HEADERS]);
-        // BOOTREQUEST, of Ethernet, over no relay.
+        // BOOTREQUEST, hardware type and address length, no relay hops.
         out.extend(&[1, ETHERNET, mac.0.len() as u8, 0]);
         out.extend(&self.xid.to_be_bytes());
         out.extend(&self.seconds.to_be_bytes());
-        // The broadcast flag: the answer reaches also a link that drops what is
-        // for an address that it has not yet.
+        // The broadcast flag (RFC 2131 4.1): a link may drop a unicast reply to an
+        // address that it does not have yet.
         out.extend(&[0x80, 0]);
         out.extend(&[0; 16]);
         out.extend(&mac.0);
@@ -98,7 +98,7 @@ impl Request {
             Some(_) => kind::REQUEST,
         };
         option(out, option::MESSAGE_TYPE, &[kind]);
-        // That of systemd-networkd's ClientIdentifier=mac.
+        // The identifier that systemd-networkd sends with ClientIdentifier=mac.
         out.extend(&[option::CLIENT_IDENTIFIER, 7, ETHERNET]);
         out.extend(&mac.0);
         if let Some(Offer { address, server }) = self.offer {
@@ -109,7 +109,7 @@ impl Request {
         if !hostname.is_empty() {
             option(out, option::HOST_NAME, hostname);
         }
-        // Classless routes before routers, as RFC 3442 wants it.
+        // Classless routes before routers, as RFC 3442 requires.
         const WANTED: [u8; 11] = [
             option::SUBNET_MASK,
             option::CLASSLESS_STATIC_ROUTE,
@@ -135,15 +135,16 @@ impl Request {
 const PAD: u8 = 0;
 const END: u8 = 255;
 
-/// Values here are shorter than 256 bytes: a host name has 64 at most.
+/// Appends an option. Values here are shorter than 256 bytes: a host name has at most
+/// 64.
 fn option(out: &mut Text, code: u8, value: &[u8]) {
     out.push(code);
     out.push(value.len() as u8);
     out.extend(value);
 }
 
-/// The headers of the packet, in the place that was left for them (RFC 791,
-/// RFC 768). No checksum of UDP is a valid one in IPv4.
+/// Writes the IPv4 and UDP headers into the space left for them (RFC 791, RFC 768). The
+/// UDP checksum is 0, which means none in IPv4.
 fn write_headers(out: &mut [u8]) {
     let length = out.len() as u16;
     let mut ip = [
@@ -159,8 +160,8 @@ fn write_headers(out: &mut [u8]) {
         0,
         0xffff,
         0xffff,
-        SERVER_PORTS[0],
-        SERVER_PORTS[1],
+        REQUEST_PORTS[0],
+        REQUEST_PORTS[1],
         length.wrapping_sub(IP as u16),
         0,
     ];
@@ -177,26 +178,26 @@ fn write_headers(out: &mut [u8]) {
     }
 }
 
-/// From the client to a server.
-const SERVER_PORTS: [u16; 2] = [CLIENT, SERVER];
+/// Source and destination port of a request.
+const REQUEST_PORTS: [u16; 2] = [CLIENT, SERVER];
 
-/// What a server sent.
+/// A message of a server.
 #[derive(Clone, Copy)]
 pub struct Reply<'b> {
-    /// The message, from its first byte; it has more than `FIXED`.
+    /// The DHCP message, at least `FIXED` bytes.
     message: &'b [u8],
 }
 
 impl<'b> Reply<'b> {
-    /// The reply in an IPv4 packet. `None`: something else, or one that is cut
-    /// short somewhere. Its checksums are not looked at: the link has its own,
-    /// and a virtual one leaves those to hardware that it has not.
+    /// The reply in an IPv4 packet. `None`: it is no DHCP reply, or truncated. The IPv4
+    /// and UDP checksums are not verified: the link has its own, and on a virtual link
+    /// the sender leaves them to offload hardware that does not exist.
     pub fn of(packet: &'b [u8]) -> Option<Self> {
         let length = usize::from(u16_at(packet, 2)?);
         let packet = packet.get(..length)?;
         let first = *packet.first()?;
         let header = usize::from(first & 15) * 4;
-        // Of several fragments none is a message.
+        // A fragment is no whole message.
         let is_fragment = u16_at(packet, 6)? & 0x3fff != 0;
         if first >> 4 != 4 || header < IP || is_fragment || *packet.get(9)? != UDP {
             return None;
@@ -216,20 +217,20 @@ impl<'b> Reply<'b> {
         (!options.is_cut).then_some(reply)
     }
 
-    /// The number of the request that it answers.
+    /// The transaction ID of the request that it answers.
     pub fn xid(&self) -> Option<u32> {
         Some(u32::from_be_bytes(*self.message.get(4..)?.first_chunk()?))
     }
 
-    /// Whether it is for this client: a server that sends the client identifier
-    /// back sends that of the request (RFC 6842).
+    /// Whether it is for this client. A server may also return the client identifier of
+    /// the request (RFC 6842).
     pub fn is_for(&self, mac: Mac) -> bool {
         let is_ours = |id: &[u8]| matches!(id, [ETHERNET, rest @ ..] if *rest == mac.0);
         self.message.get(28..34) == Some(&mac.0)
             && self.value(option::CLIENT_IDENTIFIER).is_none_or(is_ours)
     }
 
-    /// What it is, one of [`kind`].
+    /// The message type, one of [`kind`].
     pub fn kind(&self) -> Option<u8> {
         match self.value(option::MESSAGE_TYPE)? {
             [kind] => Some(*kind),
@@ -237,13 +238,13 @@ impl<'b> Reply<'b> {
         }
     }
 
-    /// Who sent it.
+    /// The server identifier.
     pub fn server(&self) -> Option<Ipv4Addr> {
         address(self.value(option::SERVER_IDENTIFIER)?)
     }
 
-    /// The address that it offers or confirms, with what nothing goes without:
-    /// the length of its network's prefix, and for how many seconds.
+    /// The offered or confirmed address, its prefix length, and the lease time in
+    /// seconds. `None` if the reply lacks one of them or it is invalid.
     pub fn offer(&self) -> Option<(Offer, u8, u32)> {
         let address = address(self.message.get(16..20)?)?;
         let length = match self.value(option::SUBNET_MASK) {
@@ -259,7 +260,7 @@ impl<'b> Reply<'b> {
         (is_one && seconds > 0).then_some((Offer { address, server }, length, seconds))
     }
 
-    /// All that it brings; its routes get this metric.
+    /// The lease. Its routes get this metric.
     pub fn lease<'a>(&self, arena: &'a Arena, metric: u32) -> Option<Lease<'a>> {
         let (offer, length, seconds) = self.offer()?;
         let prefix = Prefix {
@@ -285,21 +286,21 @@ impl<'b> Reply<'b> {
             routes: self.routes(arena, prefix, metric),
             dns: dns.finish(),
             search: self.search(arena),
-            // Smaller ones come from servers that say the least of RFC 791, and
-            // the links of today carry more (so dracut's dhclient-script).
+            // 576 and less is ignored, as in dracut's dhclient-script: some servers
+            // send the minimum of RFC 791, but the links of today carry more.
             mtu: mtu.filter(|mtu| *mtu > 576),
         })
     }
 
-    /// Classless routes instead of routers where there are any (RFC 3442). The
-    /// way to a router that is on no known network is one of them, as
-    /// systemd-networkd has it.
+    /// The classless routes if there are any, else the default route by the first
+    /// router (RFC 3442). A router outside the lease's network gets a host route of its
+    /// own, as systemd-networkd does it.
     fn routes<'a>(&self, arena: &'a Arena, prefix: Prefix, metric: u32) -> &'a [Route] {
         let mut routes = arena.vector();
         let mut add = |destination: Prefix, gateway: Option<Ipv4Addr>| {
             let gateway = gateway.map(IpAddr::from);
             if destination.network() == prefix.network() {
-                // The address brings it along.
+                // The kernel adds it with the address.
                 return;
             }
             let route = Route {
@@ -338,7 +339,7 @@ impl<'b> Reply<'b> {
         routes.finish()
     }
 
-    /// The search list (RFC 3397), or else the domain.
+    /// The search list (RFC 3397), else the domain name.
     fn search<'a>(&self, arena: &'a Arena) -> &'a [&'a [u8]] {
         let mut domains = arena.vector::<&[u8]>();
         let list = self.whole(arena, option::DOMAIN_SEARCH);
@@ -351,7 +352,7 @@ impl<'b> Reply<'b> {
         }
         if domains.is_empty() {
             let domain = self.value(option::DOMAIN_NAME).unwrap_or_default();
-            // Some end it with a NUL, some write several.
+            // Some servers end it with a NUL, some send several domains.
             let domain = domain.strip_suffix(b"\0").unwrap_or(domain);
             for domain in words(domain).filter(|domain| is_domain(domain)) {
                 domains.push(&*arena.copy(domain));
@@ -360,13 +361,13 @@ impl<'b> Reply<'b> {
         domains.finish()
     }
 
-    /// The first part of an option, which is all of a short one.
+    /// The first instance of an option, which is the whole of a short one.
     fn value(&self, code: u8) -> Option<&'b [u8]> {
         let mut options = self.options();
         options.find(|option| option.0 == code).map(|found| found.1)
     }
 
-    /// An option whose parts are put together (RFC 3396).
+    /// The concatenation of all instances of an option (RFC 3396).
     fn whole<'a>(&self, arena: &'a Arena, code: u8) -> &'a [u8] {
         let mut whole = arena.vector();
         for (_, value) in self.options().filter(|option| option.0 == code) {
@@ -375,8 +376,8 @@ impl<'b> Reply<'b> {
         whole.finish()
     }
 
-    /// Those of the options' own field, then those of the fields that it says
-    /// hold some, too: `file` and `sname` (RFC 2132 9.3, RFC 3396 5).
+    /// The options of the `options` field, then those in `file` and `sname` if the
+    /// overload option says that they hold options (RFC 2132 9.3, RFC 3396 5).
     fn options(&self) -> Options<'b> {
         let own = Options {
             rest: self.message.get(FIXED..).unwrap_or_default(),
@@ -396,12 +397,12 @@ impl<'b> Reply<'b> {
     }
 }
 
-/// Options, each a code and a value.
+/// An iterator over options, each a code and a value.
 struct Options<'b> {
     rest: &'b [u8],
-    /// Further fields.
+    /// The fields to read after `rest`.
     later: [&'b [u8]; 2],
-    /// One is longer than its field.
+    /// An option is longer than its field.
     is_cut: bool,
 }
 
@@ -440,20 +441,20 @@ impl<'b> Options<'b> {
     }
 }
 
-/// One that somebody may have.
+/// An address other than 0.0.0.0.
 fn address(bytes: &[u8]) -> Option<Ipv4Addr> {
     let octets: [u8; 4] = bytes.try_into().ok()?;
     Some(Ipv4Addr::from(octets)).filter(|address| !address.is_unspecified())
 }
 
-/// Of a mask whose ones are all in front.
+/// The prefix length of a contiguous netmask other than 0.0.0.0.
 fn mask_length(mask: &[u8]) -> Option<u8> {
     let mask = u32::from_be_bytes(mask.try_into().ok()?);
     let length = mask.leading_ones();
     (length > 0 && length == mask.count_ones()).then_some(length as u8)
 }
 
-/// That of the address's class (RFC 791 3.2), which servers of old rely on.
+/// The prefix length of the address's class (RFC 791 3.2): old servers send no netmask.
 fn class_length(address: Ipv4Addr) -> Option<u8> {
     match address.octets()[0] {
         0..=127 => Some(8),
@@ -463,8 +464,8 @@ fn class_length(address: Ipv4Addr) -> Option<u8> {
     }
 }
 
-/// A classless route, and what stands behind it: the length of the prefix, as
-/// many of its octets as that needs, the router.
+/// Splits off a classless route (RFC 3442): the prefix length, the significant octets
+/// of the destination, and the router.
 fn classless_route(bytes: &[u8]) -> Option<(Prefix, Option<Ipv4Addr>, &[u8])> {
     let (length, rest) = bytes.split_first().filter(|(length, _)| **length <= 32)?;
     let (significant, rest) = rest.split_at_checked(usize::from(*length).div_ceil(8))?;
@@ -480,7 +481,7 @@ fn classless_route(bytes: &[u8]) -> Option<(Prefix, Option<Ipv4Addr>, &[u8])> {
     Some((destination, address(router), rest))
 }
 
-/// Whether all of it is routes.
+/// Whether all bytes are well-formed classless routes.
 fn is_routes(mut bytes: &[u8]) -> bool {
     while let Some((_, _, rest)) = classless_route(bytes) {
         bytes = rest;
@@ -488,10 +489,10 @@ fn is_routes(mut bytes: &[u8]) -> bool {
     bytes.is_empty()
 }
 
-/// The domain that begins there, and where the next one does (RFC 1035 4.1.4).
-/// A pointer leads back only, so there is an end.
+/// The domain at `start`, and where the next one begins (RFC 1035 4.1.4). A compression
+/// pointer must point backwards, so the loop ends.
 fn domain_at<'a>(arena: &'a Arena, list: &[u8], start: usize) -> Option<(&'a [u8], usize)> {
-    /// Of a domain, in bytes (RFC 1035 2.3.4).
+    /// The longest domain, in bytes (RFC 1035 2.3.4).
     const LONGEST: usize = 253;
     let mut domain = arena.vector();
     let (mut at, mut after, mut earliest) = (start, None, start);

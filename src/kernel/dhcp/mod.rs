@@ -1,9 +1,9 @@
-//! Asks for IPv4 addresses by DHCP, on all links at the same time and in a
-//! bounded time. What a lease brings is given to the kernel by the caller.
+//! Asks for IPv4 addresses by DHCP, on all links at the same time and in a bounded
+//! time. The caller applies the leases to the kernel.
 //!
-//! One packet socket serves all links. A UDP socket would send from an address
-//! of another link, which clouds filter; and what comes to a link without an
-//! address, the kernel drops where rp_filter is set, as systemd does.
+//! One packet socket serves all links. UDP sockets do not work here: they could send
+//! from an address of another link, which clouds filter, and the kernel drops what
+//! arrives on a link without an address if rp_filter is set, as systemd sets it.
 pub mod client;
 pub mod message;
 
@@ -20,17 +20,18 @@ use crate::plan::bound::Lease;
 use client::{Client, Time};
 use message::Reply;
 
-/// For how long a boot waits for servers, in milliseconds.
+/// How long a boot waits for servers, in milliseconds.
 const LIMIT: Time = 15_000;
-/// The largest message that is asked for, and more.
+/// The size of the receive buffer, in bytes: more than the largest message that is
+/// asked for.
 const LARGEST: usize = 2048;
-/// How many packets are looked at before messages that are due are sent.
+/// How many packets are read before due messages are sent.
 const AT_ONCE: usize = 64;
 
-/// A link that asks.
+/// A link that needs an address.
 #[derive(Clone, Copy)]
 pub struct DhcpLink {
-    /// The kernel's number of it.
+    /// Its interface index.
     pub index: u32,
     /// Its link-layer address.
     pub mac: Mac,
@@ -38,23 +39,24 @@ pub struct DhcpLink {
     pub metric: u32,
 }
 
-/// What became of one link.
+/// The result for one link.
 pub type Answer<'a> = Result<Lease<'a>, Failure>;
 
 /// Why there is no lease.
 pub enum Failure {
-    /// What the servers did.
+    /// What the servers did or did not do.
     Servers(&'static str),
-    /// The kernel does not send.
+    /// The kernel could not send a message.
     Send(Errno),
 }
 
-/// Asks for all of these, and gives each answer as soon as it is there, with
-/// its position among them.
+/// Asks for an address on each of these links. Passes each result to `each` as soon as
+/// it is known, with the position of its link.
 ///
 /// # Errors
-/// Nothing could be asked at all, or no more; some may have no answer.
-// Inlined, it would make the frame of its caller large, and all its offsets long.
+/// The socket, the clock or the random numbers fail. Some links may then have no
+/// result.
+// Not inlined, to keep the caller's stack frame and its offsets small.
 #[inline(never)]
 pub fn ask<'a>(
     arena: &'a Arena,
@@ -97,7 +99,7 @@ pub fn ask<'a>(
             let (index, packet) = match socket.receive(buffer) {
                 Ok(received) => received,
                 Err(Errno::AGAIN) => break,
-                // That of a link that went down comes once.
+                // A link that went down reports this once.
                 Err(Errno::INTR | Errno::NETDOWN) => continue,
                 Err(errno) => return Err(errno),
             };
@@ -121,7 +123,7 @@ pub fn ask<'a>(
     Ok(())
 }
 
-/// Waits for a packet, at most so long.
+/// Waits for a packet, at most `time`.
 fn wait(socket: &PacketSocket, time: Time) -> Result<(), Errno> {
     let timeout = Timespec {
         tv_sec: (time / 1000).into(),
@@ -133,11 +135,11 @@ fn wait(socket: &PacketSocket, time: Time) -> Result<(), Errno> {
     }
 }
 
-/// What tells this link's messages from those of others.
+/// A seed that differs from those of other links and machines.
 fn random(link: &DhcpLink) -> Result<u32, Errno> {
     let mut bytes = [0; 4];
-    // Early in a boot the kernel may have no good numbers, and is not waited
-    // for; the clock and the MAC then are what differs.
+    // Early in a boot the kernel may have no random numbers yet. They are not waited
+    // for: the clock and the MAC replace them.
     if getrandom(&mut bytes, GetRandomFlags::NONBLOCK) == Ok(bytes.len()) {
         return Ok(u32::from_ne_bytes(bytes));
     }
