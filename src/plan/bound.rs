@@ -1,5 +1,5 @@
-//! A plan on a machine: which device each of its links is. Whoever finds the
-//! devices makes it; the plan itself stays as it was read.
+//! A plan bound to a machine: the device of each of its links. `kernel` makes it; the
+//! plan itself stays as it was read.
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::{Link, Plan, Prefix, Route};
@@ -10,7 +10,7 @@ use crate::base::arena::Arena;
 pub struct BoundPlan<'a> {
     /// The plan.
     pub plan: &'a Plan<'a>,
-    /// All of its links, in its order.
+    /// All links of the plan, in its order.
     pub links: &'a [BoundLink<'a>],
 }
 
@@ -19,18 +19,16 @@ pub struct BoundPlan<'a> {
 pub struct BoundLink<'a> {
     /// The link.
     pub link: &'a Link<'a>,
-    /// The kernel's name of its device; `None` where none was found or none was
-    /// looked for.
+    /// The kernel name of its device; `None` if none was found, or none was looked for.
     pub device: Option<&'a [u8]>,
-    /// The kernel's number of that device, if the kernel has what the plan says
-    /// of the link.
+    /// The interface index of that device, if the plan was applied to it.
     pub index: Option<u32>,
-    /// What it got by DHCP, if the kernel has it.
+    /// The lease that was applied to it.
     pub lease: Option<&'a Lease<'a>>,
 }
 
 impl BoundLink<'_> {
-    /// Whether the kernel can reach anybody on it, or handles router advertisements.
+    /// Whether the kernel has an address on it, or handles its router advertisements.
     pub fn is_set_up(&self) -> bool {
         self.index.is_some()
             && (self.link.uses_router_advertisements()
@@ -58,29 +56,29 @@ impl<'a> BoundPlan<'a> {
     }
 }
 
-/// What a server of DHCP has given to a link.
+/// A DHCP lease of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease<'a> {
     /// The address, with the length of its network's prefix.
     pub address: Prefix,
-    /// Who gave it.
+    /// The DHCP server.
     pub server: Ipv4Addr,
-    /// How long it lasts; [`FOREVER`](Self::FOREVER) has no end.
+    /// The lease time in seconds; [`FOREVER`](Self::FOREVER) has no end.
     pub seconds: u32,
-    /// The metric of its network and routes.
+    /// The metric of the route to its network, and of its routes.
     pub metric: u32,
-    /// On the link first.
+    /// Its routes. A host route to a gateway comes before the routes that use it.
     pub routes: &'a [Route],
     /// Name servers.
     pub dns: &'a [IpAddr],
     /// Search domains.
     pub search: &'a [&'a [u8]],
-    /// In bytes.
+    /// The MTU in bytes.
     pub mtu: Option<u32>,
 }
 
 impl Lease<'_> {
-    /// RFC 2131 3.3.
+    /// The lease time that means infinity (RFC 2131 3.3).
     pub const FOREVER: u32 = u32::MAX;
 }
 
@@ -89,11 +87,11 @@ impl Lease<'_> {
 pub enum DhcpClient {
     /// A network manager that the root enables.
     Manager,
-    /// This program, and for DHCPv4 alone; systemd-networkd, which is enabled
-    /// for this boot, keeps and renews what it gets.
+    /// This program, for DHCPv4 only. systemd-networkd, enabled for this boot, keeps
+    /// and renews the leases.
     Networkd,
-    /// This program, for DHCPv4 alone. Nobody renews.
+    /// This program, for DHCPv4 only. Nobody renews the leases.
     Alone,
-    /// The same, before there is a root: the later stage decides anew.
+    /// This program in the early stage, for DHCPv4 only. The later stage decides again.
     Early,
 }

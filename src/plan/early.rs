@@ -1,8 +1,9 @@
-//! What the early stage gave the kernel, so that the later stage can take back
-//! what the context, which may have changed in between, no longer says: a text in
-//! /run. For each device a line with its name; then, each behind a tab, what it got:
-//! addresses and routes as the text form of a plan has them, and `auto` where the
-//! kernel listens to routers.
+//! A record of what the early stage set in the kernel: a text in /run. The context may
+//! change in between; the later stage then undoes what the context no longer contains.
+//!
+//! For each device the text has a line with its name. Lines with a tab follow, one for
+//! each thing set on it: addresses and routes in the text form of a plan, and `auto` if
+//! the kernel accepts router advertisements.
 use ufmt::uwrite;
 
 use super::bound::{BoundPlan, Lease};
@@ -10,20 +11,20 @@ use super::{Link, Prefix};
 use crate::base::arena::Arena;
 use crate::base::text::{Text, ip, lines, number, split_once};
 
-/// Where it is, in the initramfs and in the booted system.
+/// Its path, in the initramfs and in the booted system.
 pub const PATH: &[u8] = b"/run/onecontext/early";
 
 /// A device that the early stage has set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EarlyDevice<'a> {
-    /// The kernel's name of it.
+    /// Its kernel name.
     pub name: &'a [u8],
-    /// What the early stage gave it, as [`describe`] writes it.
+    /// What the early stage set on it: the lines of [`describe`], without the tabs.
     pub lines: &'a [&'a [u8]],
 }
 
 impl<'a> EarlyDevice<'a> {
-    /// What it got and `now` does not have, which is a text of [`describe`].
+    /// The lines that are not in `now`, a text of [`describe`].
     pub fn stale(&self, arena: &'a Arena, now: &[u8]) -> &'a [&'a [u8]] {
         let mut stale = arena.vector();
         for line in self.lines {
@@ -35,7 +36,7 @@ impl<'a> EarlyDevice<'a> {
     }
 }
 
-/// Writes what `bound` has brought.
+/// Writes the record of a plan that was applied.
 pub fn write(bound: &BoundPlan, text: &mut Text) {
     for bound_link in bound.links.iter().filter(|one| one.is_set_up()) {
         if let Some(name) = bound_link.device {
@@ -51,8 +52,9 @@ pub fn write(bound: &BoundPlan, text: &mut Text) {
     }
 }
 
-/// Writes what a link gives its device. What a lease brings is its address: whoever
-/// takes that back takes its routes along. What a VLAN has is not the device's.
+/// Writes what a link sets on its device. Of a lease only the address is written:
+/// undoing it removes the routes too. The addresses of a VLAN link are not on the
+/// device itself.
 pub fn describe(link: &Link, lease: Option<&Lease>, accepts_ra: bool, text: &mut Text) {
     if link.vlan.is_none() {
         let leased = lease.iter().map(|lease| &lease.address);
@@ -68,7 +70,7 @@ pub fn describe(link: &Link, lease: Option<&Lease>, accepts_ra: bool, text: &mut
     }
 }
 
-/// Reads the text.
+/// Parses the text.
 pub fn read<'a>(arena: &'a Arena, text: &'a [u8]) -> &'a [EarlyDevice<'a>] {
     let mut devices = arena.vector();
     let mut rest = lines(text).peekable();
@@ -88,7 +90,7 @@ pub fn read<'a>(arena: &'a Arena, text: &'a [u8]) -> &'a [EarlyDevice<'a>] {
     devices.finish()
 }
 
-/// The address of a line of [`describe`], if it has one.
+/// The address in a line of [`describe`], if it has one.
 pub fn address(line: &[u8]) -> Option<Prefix> {
     let (address, length) = split_once(line.strip_prefix(b"address ")?, b'/')?;
     let (address, length) = (ip(address)?, number(length)?.try_into().ok()?);

@@ -1,5 +1,5 @@
-//! A plan as members of a JSON object: the facts of its text form, for programs
-//! that would rather not take lines apart. It changes only by addition.
+//! A plan as members of a JSON object, with the same facts as its text form. Other
+//! programs parse it, so it changes only by addition.
 use super::bound::{BoundLink, BoundPlan};
 use super::text::Endpoint;
 use super::warning::WarningText;
@@ -8,7 +8,7 @@ use crate::base::json::Json;
 use crate::base::text::{Escaped, Ip};
 
 impl BoundPlan<'_> {
-    /// Appends all of it, to an object that is open.
+    /// Appends the whole plan to an open object.
     pub fn write_json(&self, json: &mut Json) {
         let plan = self.plan;
         json.string("dialect", plan.dialect.name().as_bytes());
@@ -119,7 +119,7 @@ fn write_addresses(link: &Link, json: &mut Json) {
     json.close_array();
 }
 
-/// The metric is there even if it is the usual one.
+/// The metric is always there, even the default one.
 fn write_route(route: &Route, json: &mut Json) {
     json.open();
     json.text("destination", &Endpoint(route.destination));

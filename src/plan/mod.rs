@@ -20,7 +20,7 @@ use crate::base::text::Mac;
 pub struct Plan<'a> {
     /// Who wrote the context.
     pub dialect: Dialect,
-    /// Where the context was read, as it was named or found.
+    /// Where the context was read: the path as it was given or found.
     pub source: &'a [u8],
     /// At most 64 bytes of letters, digits, `-` and `.`.
     pub hostname: Option<&'a [u8]>,
@@ -32,15 +32,15 @@ pub struct Plan<'a> {
     pub search: &'a [&'a [u8]],
     /// The login of USERNAME, if it was set.
     pub user: Option<&'a [u8]>,
-    /// What else is to become of that login.
+    /// Shell, sudo and password.
     pub login: Login<'a>,
     /// Who may log in with which key.
     pub keys: &'a [Key<'a>],
-    /// What the context wants to be run in the booted system.
+    /// The scripts that the context wants to run in the booted system.
     pub scripts: Scripts<'a>,
-    /// What is to be said of user data where nothing in the root reads it.
+    /// Warnings about user data, for roots where nothing reads it.
     pub user_data: &'a [Warning<'a>],
-    /// What was wrong or left alone.
+    /// What was wrong, or is ignored.
     pub warnings: &'a [Warning<'a>],
 }
 
@@ -73,7 +73,7 @@ impl<'a> Plan<'a> {
         self.dns.iter().chain(per_link).copied()
     }
 
-    /// Whether there is any.
+    /// Whether there is any name server.
     pub fn has_name_servers(&self) -> bool {
         !self.dns.is_empty() || self.links.iter().any(|link| !link.dns.is_empty())
     }
@@ -85,10 +85,10 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The users of keys, each once.
+/// An iterator over the users that have keys, each once.
 pub struct KeyUsers<'a> {
     keys: &'a [Key<'a>],
-    /// Keys that were looked at.
+    /// How many keys were examined.
     seen: usize,
 }
 
@@ -155,7 +155,7 @@ pub struct Link<'a> {
 }
 
 impl Link<'_> {
-    /// One that nothing is known of but its name.
+    /// A link of which only the name is known.
     pub const fn new(name: LinkName) -> Self {
         Link {
             name,
@@ -173,18 +173,17 @@ impl Link<'_> {
         }
     }
 
-    /// The metric of the default routes that routers advertise on this link:
-    /// after those of the context, which are 1024, 1025 and so on. With an equal
-    /// one systemd-networkd's would become one route with theirs, and half of
-    /// the machine's answers would leave by the wrong link.
+    /// The metric of the default routes from router advertisements on this link. It
+    /// comes after those of the context's own default routes, 1024, 1025 and so on.
+    /// With an equal metric the kernel would combine the routes to one with several
+    /// next hops, and half of the machine's answers would leave by the wrong link.
     pub const fn router_metric(&self) -> u32 {
         let (LinkName::Eth(number) | LinkName::Pci(number)) = self.name;
         2048u32.saturating_add(number)
     }
 
-    /// The metric of what DHCP brings, where the context names none and we ask:
-    /// 1024 is systemd-networkd's, and each link has another one, as with
-    /// routers.
+    /// The metric of the routes from our own DHCP client: the one of the context, else
+    /// 1024, the default of systemd-networkd, plus the number of the link.
     pub const fn dhcp_metric(&self) -> u32 {
         match self.metric {
             Some(metric) => metric,
@@ -192,12 +191,12 @@ impl Link<'_> {
         }
     }
 
-    /// Whether its IPv6 configuration comes from routers.
+    /// Whether its IPv6 configuration comes from router advertisements.
     pub fn uses_router_advertisements(&self) -> bool {
         matches!(self.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
     }
 
-    /// Whether an address of it comes by DHCP.
+    /// Whether it uses DHCP.
     pub fn uses_dhcp(&self) -> bool {
         self.ipv4 == Some(Ipv4Method::Dhcp) || self.ipv6 == Some(Ipv6Method::Dhcp)
     }
@@ -206,26 +205,26 @@ impl Link<'_> {
 /// How a link gets its IPv4 configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ipv4Method {
-    /// As the plan lists.
+    /// By the addresses of the plan.
     Static,
     /// By DHCP.
     Dhcp,
-    /// Not our business.
+    /// Left alone.
     Skip,
 }
 
 /// How a link gets its IPv6 configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ipv6Method {
-    /// As the plan lists, and router advertisements are ignored.
+    /// By the addresses of the plan; router advertisements are ignored.
     Static,
     /// By router advertisements (SLAAC).
     Auto,
     /// By DHCPv6, with router advertisements.
     Dhcp,
-    /// Not at all.
+    /// IPv6 is off.
     Disable,
-    /// Not our business.
+    /// Left alone.
     Skip,
 }
 
@@ -288,10 +287,10 @@ impl Prefix {
         }
     }
 
-    /// An IPv4 address, and the bits in it that tell the hosts of its network apart.
+    /// An IPv4 address as a number, and the mask of its host bits; `None` for IPv6.
     pub fn ipv4_and_host_bits(self) -> Option<(u32, u32)> {
         match self.address {
-            // Of 32 bits none is left, and the shift is refused.
+            // A /32 has no host bits, and `checked_shr` refuses the shift by 32.
             IpAddr::V4(address) => Some((
                 address.into(),
                 u32::MAX.checked_shr(self.length.into()).unwrap_or(0),
@@ -337,14 +336,14 @@ impl Route {
     }
 }
 
-/// What is to become of a login beside its keys.
+/// What the context says of logins besides keys.
 #[derive(Clone, Copy)]
 pub struct Login<'a> {
     /// The shell of USERNAME, where that user is made.
     pub shell: Option<&'a [u8]>,
-    /// Whether USERNAME may become anybody by sudo(8), without a password.
+    /// Whether USERNAME may become any user by sudo(8), without a password.
     pub sudo: SudoRule,
-    /// A user, and what its password becomes.
+    /// A user, and its new password.
     pub password: Option<(&'a [u8], Password<'a>)>,
 }
 
@@ -368,14 +367,14 @@ pub enum SudoRule {
     Asked,
 }
 
-/// What a password becomes. Never shown.
+/// A new password. Never shown.
 #[derive(Clone, Copy)]
 pub enum Password<'a> {
     /// A hash of crypt(5).
     Crypted(&'a [u8]),
     /// The password itself, for the root's own hash method.
     Plain(&'a [u8]),
-    /// None that anybody could type.
+    /// A hash that no password has.
     Locked,
 }
 
@@ -388,14 +387,14 @@ pub struct Key<'a> {
     pub line: &'a [u8],
 }
 
-/// Scripts of a context. Only what hands them over needs more than their names.
+/// The scripts of a context. All but their names is there only if they are to be run.
 #[derive(Clone, Copy)]
 pub struct Scripts<'a> {
     /// In the order in which they are run.
     pub list: &'a [Script<'a>],
-    /// Files of the disk that they expect beside them: names and contents.
+    /// The files of the context, which scripts expect beside them: names and contents.
     pub beside: &'a [(&'a [u8], &'a [u8])],
-    /// Every assignment of the context, byte for byte; of a name the last counts.
+    /// Every assignment of the context, byte for byte; the last one of a name counts.
     pub variables: &'a [(&'a [u8], &'a [u8])],
 }
 
@@ -413,10 +412,10 @@ impl Scripts<'_> {
 pub struct Script<'a> {
     /// The variable that holds it, or the name of its file.
     pub name: &'a [u8],
-    /// Whether it is a file of the disk; then its name has no slash.
+    /// Whether it is a file of the disk. The name of a file has no slash.
     pub on_disk: bool,
-    /// `None` where it was not read: it is not to be run, or an earlier one of
-    /// the list is the same file.
+    /// `None` if it was not read: it is not to be run, or an earlier one of the list is
+    /// the same file.
     pub content: Option<&'a [u8]>,
 }
 

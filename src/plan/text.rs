@@ -8,8 +8,8 @@ use super::{Dialect, Ipv4Method, Ipv6Method, Link, LinkName, Password, Prefix, R
 use crate::base::text::{Escaped, Format, Ip, Text};
 
 impl BoundPlan<'_> {
-    /// Appends the whole plan. `files` are the lines on files of the handover,
-    /// which stand between the keys and the warnings.
+    /// Appends the whole plan. `files` are the lines about files and directives, which
+    /// come before the warnings.
     pub fn write(&self, out: &mut Text, files: &[u8]) {
         let plan = self.plan;
         uwrite!(out, "context {} ", plan.dialect.name());
@@ -72,7 +72,7 @@ impl BoundPlan<'_> {
     }
 }
 
-/// One directive, perhaps of a link. No value holds a newline.
+/// Writes one directive, of a link or of the machine. No value holds a newline.
 fn line(out: &mut Text, directive: &str, link: Option<&Link>, value: &dyn Format) {
     uwrite!(out, "{} ", directive);
     if let Some(link) = link {
@@ -102,7 +102,7 @@ impl Format for Pair<'_> {
     }
 }
 
-/// A path as it was given, but always one line.
+/// Appends a path. Control characters become `?`, so that it stays on one line.
 fn field(out: &mut Text, text: &[u8]) {
     for byte in text {
         if byte.is_ascii_control() {
@@ -114,7 +114,7 @@ fn field(out: &mut Text, text: &[u8]) {
 }
 
 impl Dialect {
-    /// The word for it.
+    /// Its word in the text form.
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenNebula => "opennebula",
@@ -124,7 +124,7 @@ impl Dialect {
 }
 
 impl Ipv4Method {
-    /// The word for it.
+    /// Its word in the text form.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Static => "static",
@@ -135,7 +135,7 @@ impl Ipv4Method {
 }
 
 impl Ipv6Method {
-    /// The word for it.
+    /// Its word in the text form.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Static => "static",
@@ -148,7 +148,7 @@ impl Ipv6Method {
 }
 
 impl Password<'_> {
-    /// The word for where it comes from; the password is never shown.
+    /// Its word in the text form, which shows nothing of the password.
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Crypted(_) => "crypted",

@@ -1,4 +1,4 @@
-//! What was wrong with the input, one line each.
+//! Warnings about the input, one line each.
 use ufmt::{Formatter, uDisplay, uWrite};
 
 use crate::base::arena::Vector;
@@ -64,7 +64,7 @@ impl uDisplay for WarningText<'_, '_> {
 pub struct Warnings<'a>(pub Vector<'a, Warning<'a>>);
 
 impl<'a> Warnings<'a> {
-    /// About a line of a file.
+    /// Adds a warning about a line of a file.
     pub fn at(
         &mut self,
         place: SourceLocation<'a>,
@@ -80,7 +80,7 @@ impl<'a> Warnings<'a> {
         })
     }
 
-    /// About the context as a whole.
+    /// Adds a warning about the context as a whole.
     pub fn general(&mut self, subject: &'a [u8], what: &'static str, found: &'a [u8]) {
         self.0.push(Warning {
             place: None,
