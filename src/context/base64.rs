@@ -17,13 +17,13 @@ pub fn digit(byte: u8) -> Option<u8> {
 /// out.
 pub struct Decoder<'a> {
     digits: &'a [u8],
-    /// Bits read and not given out yet, `count` of them.
+    /// The `count` lowest bits were read and are not returned yet.
     bits: u32,
     count: usize,
 }
 
 impl<'a> Decoder<'a> {
-    /// Of these digits.
+    /// A decoder of these digits.
     pub fn new(digits: &'a [u8]) -> Self {
         Self {
             digits,
@@ -41,7 +41,7 @@ impl<'a> Decoder<'a> {
         usize::try_from(length).ok()
     }
 
-    /// Whether the whole is nothing but SSH strings, two at least.
+    /// Whether the bytes are only SSH strings (RFC 4251 5), at least two.
     pub fn only_strings(mut self) -> bool {
         let mut strings = 0;
         while self.digits.len() * 6 + self.count >= 8 {
@@ -75,13 +75,13 @@ impl Iterator for Decoder<'_> {
     }
 }
 
-/// What a whole text stands for, blanks and newlines in it left out, padded or
-/// not; `None` if it is no base64.
+/// Decodes a whole text, padded or not. Blanks and newlines are ignored. `None`: it is
+/// no base64.
 pub fn decode<'a>(arena: &'a Arena, text: &[u8]) -> Option<&'a [u8]> {
     let is_padding = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'=';
     let last = text.iter().rposition(|byte| !is_padding(byte));
     let digits = text.get(..last.map_or(0, |last| last + 1))?;
-    // Enough for all, and no more: a script may be long.
+    // Not much more than needed: a script may be long.
     let buffer = arena.bytes(digits.len() / 4 * 3 + 3);
     let mut decoder = Decoder::new(digits);
     let mut length = 0;
@@ -89,7 +89,7 @@ pub fn decode<'a>(arena: &'a Arena, text: &[u8]) -> Option<&'a [u8]> {
         *place = byte;
         length += 1;
     }
-    // One character alone is less than a byte.
+    // A single last character is less than a byte.
     let is_whole = decoder.digits.is_empty() && decoder.count < 6;
     is_whole.then_some(buffer.get(..length)?)
 }

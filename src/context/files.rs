@@ -1,4 +1,4 @@
-//! What a context is read from.
+//! The files that a context is read from.
 use crate::base::error::Error;
 
 /// The file that makes a disk a context disk.
@@ -6,11 +6,11 @@ pub const CONTEXT: &str = "context.sh";
 /// StratusLab's second file, read after the first.
 pub const CONFIGURATION: &str = "configuration.sh";
 
-/// The files that lie beside each other on a context disk.
+/// The files of a context disk.
 pub trait Files<'a> {
     /// A whole file; `None`: it is not there.
     fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error>;
-    /// What messages call this file: where there is no disk, its name may be another.
+    /// The name of this file in messages: a lone `context.sh` may have another.
     fn called(&self, name: &'a [u8]) -> &'a [u8];
     /// Whether there is such a file.
     fn has(&self, name: &[u8]) -> Result<bool, Error>;

@@ -2,7 +2,7 @@
 use super::state::Context;
 use crate::base::text::split;
 
-/// Longest name the kernel takes (`__NEW_UTS_LEN` of linux/utsname.h).
+/// The longest name that the kernel accepts (`__NEW_UTS_LEN` of linux/utsname.h).
 const LONGEST: usize = 64;
 
 /// The host name, made valid: bad characters become `-`, labels lose the
@@ -13,7 +13,7 @@ pub fn read<'a>(context: &mut Context<'a>) -> Option<&'a [u8]> {
     let mut name = context.arena.vector();
     for label in split(variable.printable(), |byte| byte == b'.') {
         let valid = |byte: &u8| byte.is_ascii_alphanumeric();
-        // What is no letter or digit becomes a dash, and those are trimmed.
+        // Any other byte becomes a dash, and dashes are trimmed.
         let Some(first) = label.iter().position(valid) else {
             continue;
         };

@@ -1,9 +1,9 @@
 //! From the text of a context disk to a plan.
 //!
-//! [`shell`] reads the shell syntax, [`variables`] sorts the names out,
-//! [`opennebula`] and [`stratuslab`] know what the names mean, [`network`]
-//! gathers what they say about NICs, [`keys`], [`users`], [`scripts`] and
-//! [`hostname`] do the rest. [`lint`] names what looks like a mistake, for `check`.
+//! [`shell`] reads the shell syntax, [`variables`] groups the variables by NIC,
+//! [`opennebula`] and [`stratuslab`] interpret them, [`network`] collects what they say
+//! about NICs, [`keys`], [`users`], [`scripts`] and [`hostname`] read the rest.
+//! [`lint`] finds likely mistakes, for `check`.
 mod base64;
 mod files;
 mod hostname;
@@ -42,9 +42,9 @@ pub struct Unreadable {
 pub enum Purpose {
     /// To be applied or shown.
     Plan,
-    /// The same, and its scripts are to be run: their files are read, too.
+    /// To be applied, and its scripts are to be run: their files are read too.
     Run,
-    /// To find what looks like a mistake, too.
+    /// To be checked: likely mistakes are reported too.
     Check,
 }
 
@@ -103,10 +103,10 @@ fn plan<'a>(
     };
     let logins = keys::read(&mut context, dialect, files);
     let login = users::read(&mut context, logins.user, logins.owner);
-    let on_disk = scripts::look(&mut context, files, has_eth);
+    let on_disk = scripts::find(&mut context, files, has_eth);
     let assignments = (purpose == Purpose::Run).then_some(&*assignments);
     let scripts = scripts::read(&mut context, files, &on_disk, assignments);
-    // StratusLab's disks have none since October 2010: DHCP was meant.
+    // StratusLab's disks have no NICs since October 2010: DHCP is meant.
     let by_dhcp = dialect == Dialect::StratusLab || on_disk.stock;
     if is_managed && network.links.is_empty() && !by_dhcp {
         let what = "no NIC in the context, the network is left alone";
@@ -135,7 +135,8 @@ fn plan<'a>(
     }
 }
 
-/// Whether the context wants a network; NETCFG_TYPE is of one-apps (netcfg).
+/// Whether the context configures the network. NETCFG_TYPE is a variable of one-apps
+/// (netcfg).
 fn is_managed(context: &mut Context) -> bool {
     let variable = context.variables.machine().get("NETCFG_TYPE");
     match variable.filter(|variable| same(variable.value, b"none")) {
@@ -157,7 +158,7 @@ fn network<'a>(context: &mut Context<'a>, dialect: Dialect) -> Finished<'a> {
     network.finish(context)
 }
 
-/// What is said of user data if nothing in the root reads it.
+/// The warnings about user data, for roots where nothing reads it.
 fn user_data<'a>(context: &Context<'a>) -> &'a [Warning<'a>] {
     let mut warnings = context.arena.vector();
     for variable in context.variables.machine().each("USER_DATA USERDATA") {

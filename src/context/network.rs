@@ -1,5 +1,5 @@
-//! Gathers what a dialect says about NICs, and settles what only the whole
-//! can tell: metrics, next hops that no address covers, repeated resolvers.
+//! Collects what a dialect says about NICs, and decides what depends on all of it:
+//! metrics, next hops that no address covers, repeated resolvers.
 use core::net::IpAddr;
 
 use super::state::Context;
@@ -10,8 +10,8 @@ use crate::base::sort::sort;
 use crate::base::text::{Ip, format, ip, is_domain, list};
 use crate::plan::{Link, LinkName, Prefix, Route};
 
-/// The network part of a plan in the making. Lists of all links stand behind
-/// each other in one table, so that many links cost no more than few.
+/// The network part of a plan under construction. The lists of all links are one after
+/// another in one table for each kind, so that cost grows linearly with the links.
 pub struct Network<'a> {
     arena: &'a Arena,
     links: Vector<'a, Link<'a>>,
@@ -19,11 +19,11 @@ pub struct Network<'a> {
     starts: Vector<'a, Starts>,
     addresses: Vector<'a, Prefix>,
     routes: Vector<'a, Route>,
-    /// Positions in `routes` whose metric nobody named.
+    /// Positions in `routes` of the default routes without a metric of their own.
     automatic: Vector<'a, usize>,
     dns: Vector<'a, IpAddr>,
     search: Vector<'a, &'a [u8]>,
-    /// Each link's number with its addresses as text.
+    /// The addresses of each link, as its number and the address as text.
     known_addresses: Set<'a>,
     known_servers: Set<'a>,
     known_domains: Set<'a>,
@@ -71,8 +71,8 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Begins a link, of which nothing is known yet: what is added from now on
-    /// is its own. What was added before the first link is the machine's.
+    /// Begins a link: what is added from now on belongs to it. What was added before
+    /// the first link belongs to the machine.
     pub fn link(&mut self, name: LinkName) -> &mut Link<'a> {
         self.starts.push(Starts {
             addresses: self.addresses.len(),
@@ -161,13 +161,14 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Settles metrics and next hops, and gives each link its lists.
+    /// Decides metrics and next hops, and gives each link its lists.
     pub fn finish(mut self, context: &mut Context<'a>) -> Finished<'a> {
         self.settle_metrics(context);
         let links = self.links.finish();
         let (mut addresses, mut dns) = (&*self.addresses.finish(), &*self.dns.finish());
         let (mut routes, mut search) = (self.routes.finish(), &*self.search.finish());
-        // From the last link on: its lists are what the tables end with.
+        // From the last link to the first: the lists of the last one are at the end of
+        // the tables.
         for (link, starts) in links.iter_mut().zip(self.starts.iter()).rev() {
             (addresses, link.addresses) = cut_at(addresses, starts.addresses);
             (dns, link.dns) = cut_at(dns, starts.dns);
@@ -182,8 +183,8 @@ impl<'a> Network<'a> {
         Finished { links, dns, search }
     }
 
-    /// Default routes get metrics in their order from the usual one on,
-    /// stepping over those that somebody named.
+    /// Gives default routes without a metric those from the default one on, in their
+    /// order. Skips metrics that other default routes have.
     fn settle_metrics(&mut self, context: &mut Context<'a>) {
         let mut taken = Set::new(self.arena);
         let mut automatic = self.automatic.iter().peekable();
@@ -240,8 +241,8 @@ fn family(destination: Prefix) -> &'static [u8] {
     }
 }
 
-/// A next hop that no address and no route on the link covers is on the link
-/// all the same; one that is link-local (RFC 4291 2.5.6) needs no word.
+/// Marks next hops that no address and no on-link route covers as on-link. Link-local
+/// ones (RFC 4291 2.5.6) never need that.
 fn settle_next_hops(arena: &Arena, addresses: &[Prefix], routes: &mut [Route]) {
     if routes.is_empty() {
         return;
@@ -256,8 +257,8 @@ fn settle_next_hops(arena: &Arena, addresses: &[Prefix], routes: &mut [Route]) {
     }
 }
 
-/// The networks on a link in the order of their addresses, without those that
-/// lie in another one. No two of them overlap.
+/// The networks on a link, sorted by address, without those that lie in another one. No
+/// two of them overlap.
 fn outermost_networks<'a>(
     arena: &'a Arena,
     addresses: &[Prefix],
@@ -273,7 +274,7 @@ fn outermost_networks<'a>(
     outermost(arena, networks)
 }
 
-/// The same of any networks, host bits zero.
+/// The same for any list of networks whose host bits are zero.
 pub fn outermost<'a>(arena: &'a Arena, mut networks: Vector<'a, Prefix>) -> &'a [Prefix] {
     sort(&mut networks, |one, other| {
         (order(one.address), one.length) < (order(other.address), other.length)
@@ -287,14 +288,14 @@ pub fn outermost<'a>(arena: &'a Arena, mut networks: Vector<'a, Prefix>) -> &'a 
     outermost.finish()
 }
 
-/// Whether one of these networks, as [`outermost`] gives them, has the address.
+/// Whether one of these networks, as [`outermost`] returns them, contains the address.
 pub fn is_covered(networks: &[Prefix], address: IpAddr) -> bool {
     let behind = networks.partition_point(|network| order(network.address) <= order(address));
     let before = networks.get(..behind).and_then(<[Prefix]>::last);
     before.is_some_and(|network| network.covers(address))
 }
 
-/// Tells which address is before another one: IPv4 is before IPv6.
+/// The sort key of an address: IPv4 comes before IPv6.
 fn order(address: IpAddr) -> (bool, u128) {
     match address {
         IpAddr::V4(address) => (false, address.to_bits().into()),
@@ -302,7 +303,7 @@ fn order(address: IpAddr) -> (bool, u128) {
     }
 }
 
-/// What is in a table before a start, and from it on.
+/// Splits a table at `start`.
 fn cut_at<T>(table: &[T], start: usize) -> (&[T], &[T]) {
     table.split_at_checked(start).unwrap_or_default()
 }

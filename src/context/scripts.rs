@@ -1,8 +1,8 @@
-//! What a context wants to be run in the booted system: which scripts, in which
-//! order. As OpenNebula's guest package does it (one-apps: net-97-start-script,
-//! net-98-execute-scripts): START_SCRIPT, then the files of the disk that
-//! INIT_SCRIPTS names, or init.sh. StratusLab's own init.sh, whose meaning is
-//! applied, is none; it ran SCRIPT_EXEC.
+//! The scripts that a context wants to run in the booted system, in the order of
+//! OpenNebula's guest package (one-apps: net-97-start-script, net-98-execute-scripts):
+//! START_SCRIPT, then the files of the disk that INIT_SCRIPTS names, or init.sh.
+//! StratusLab's own init.sh is left out, since its meaning is applied by this program;
+//! it ran SCRIPT_EXEC.
 use ufmt::uwrite;
 
 use super::base64::decode;
@@ -17,23 +17,22 @@ use crate::base::set::Set;
 use crate::base::text::{base_name, position, words};
 use crate::plan::{Script, Scripts};
 
-/// What is said of what nobody is given to run.
+/// The warning about what is never handed over.
 pub const NEVER_RUN: &str = "is there and was not run: onecontext runs nothing of a context";
-/// What is said where the image does not want scripts.
+/// The warning where the image does not allow scripts.
 const NOT_WANTED: &str = "is not run without onecontext.scripts=run on the kernel command line";
-/// What is said of a name in INIT_SCRIPTS; which one and why follows, and not the
-/// name: of this variable nothing is shown that is not on the disk as well.
+/// The warning about a word of INIT_SCRIPTS. Its number and the reason follow, and not
+/// the word itself: of this variable only names of files on the disk are shown.
 const LEFT_OUT: &str = "a script of the disk is left out";
 
-/// The one that is run where INIT_SCRIPTS names none.
+/// The script that is run if INIT_SCRIPTS is not set.
 const INIT: &[u8] = b"init.sh";
-/// All that is read of a disk for its scripts has no more bytes than this, as a
-/// single file.
+/// The most bytes of scripts that are read from a disk: as many as of a single file.
 const LARGEST: usize = 16 << 20;
 
-/// The scripts of a context, and what is said of those that are not run. `on_disk`:
-/// what [`look`] has found. `assignments`: those of the context, if its scripts are
-/// to be run.
+/// Reads the scripts of a context, and warns about those that are not run. `on_disk`:
+/// what [`find`] has found. `assignments`: those of the context, if its scripts are to
+/// be run.
 pub fn read<'a>(
     context: &mut Context<'a>,
     files: &impl Files<'a>,
@@ -97,8 +96,8 @@ fn say_what_is_not_run(context: &mut Context, run: bool) {
     }
 }
 
-/// The files of the context itself, for the scripts to read. What was read before has
-/// been unquoted in place.
+/// The files of the context itself, for the scripts to read. They are read again: the
+/// first copy was unquoted in place.
 fn beside<'a>(
     context: &mut Context<'a>,
     files: &impl Files<'a>,
@@ -115,7 +114,7 @@ fn beside<'a>(
     beside.finish()
 }
 
-/// What the scripts find in their environment.
+/// The environment of the scripts.
 fn variables<'a>(arena: &'a Arena, assignments: &[Assignment<'a>]) -> &'a [(&'a [u8], &'a [u8])] {
     let mut variables = arena.vector();
     for assignment in assignments {
@@ -130,14 +129,14 @@ pub struct OnDisk {
     init: bool,
     /// It runs SCRIPT_EXEC, as StratusLab's own does.
     init_runs_exec: bool,
-    /// There is one of StratusLab's, whose meaning is applied. With a NIC `ETHn` it
-    /// is not, whosever they are.
+    /// There is one of StratusLab's own scripts, whose meaning is applied. Never `true`
+    /// for a context with a NIC `ETHn`, which is not StratusLab's.
     pub stock: bool,
 }
 
-/// Looks for the scripts of StratusLab, and for those that HEPiX has beside
-/// them, which nobody is given to run.
-pub fn look<'a>(context: &mut Context<'a>, files: &impl Files<'a>, has_eth: bool) -> OnDisk {
+/// Looks for init.sh, and for HEPiX's prolog.sh and epilog.sh, which are never handed
+/// over.
+pub fn find<'a>(context: &mut Context<'a>, files: &impl Files<'a>, has_eth: bool) -> OnDisk {
     let mut found = OnDisk {
         init: false,
         init_runs_exec: false,
@@ -183,12 +182,12 @@ struct Reader<'a> {
     seen: Set<'a>,
     /// Bytes that may still be read.
     left: usize,
-    /// Contents are wanted.
+    /// Whether contents are needed.
     run: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// Adds one that a variable holds.
+    /// Adds a script that a variable holds.
     fn add(&mut self, name: &'a [u8], content: &'a [u8]) {
         self.list.push(Script {
             name,
@@ -201,7 +200,7 @@ impl<'a> Reader<'a> {
     fn add_file(&mut self, files: &impl Files<'a>, name: &'a [u8]) -> Result<(), Error> {
         const MISSING: Error = Error::new(&"no such file");
         const TOO_LARGE: Error = Error::new(&"more than 16 MiB of scripts");
-        // Rock Ridge can name files so.
+        // Rock Ridge allows such names.
         if matches!(name, b"" | b"." | b"..") || !files.has(name)? {
             return Err(MISSING);
         }
@@ -225,7 +224,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Adds those that INIT_SCRIPTS names.
+    /// Adds the files that INIT_SCRIPTS names.
     fn add_files(
         &mut self,
         context: &mut Context<'a>,
@@ -242,7 +241,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Adds the one that is run where INIT_SCRIPTS names none.
+    /// Adds init.sh.
     fn add_init(&mut self, context: &mut Context<'a>, files: &impl Files<'a>) {
         if !self.run {
             context.warnings.general(INIT, NOT_WANTED, b"");

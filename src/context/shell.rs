@@ -1,12 +1,12 @@
 //! Shell assignments, read without a shell.
 //!
-//! `context.sh` is never executed. What is read is what servers write: names
-//! with values in single quotes (OpenNebula 4.2 and later), in double quotes
-//! (older servers and StratusLab), or bare, and any concatenation of these,
-//! as `A='it'\''s'`. Where a POSIX shell takes a text without expanding or
-//! running anything, the values here are the shell's, byte for byte (XCU 2.2,
-//! 2.9.1). What a shell would expand stays literal text and is reported.
-//! Reports name the place and the variable, never a value: it may be a secret.
+//! `context.sh` is never executed. What is read is what servers write: names with
+//! values in single quotes (OpenNebula 4.2 and later), in double quotes (older servers
+//! and StratusLab), or bare, and any concatenation of these, as `A='it'\''s'`. If a
+//! POSIX shell accepts a text without expanding or running anything, the values here
+//! equal the shell's, byte for byte (XCU 2.2, 2.9.1). What a shell would expand stays
+//! literal text and is reported. Warnings name the place and the variable, never a
+//! value: it may be a secret.
 use core::mem;
 
 use crate::base::arena::Vector;
@@ -24,8 +24,8 @@ pub struct Assignment<'a> {
     pub place: SourceLocation<'a>,
 }
 
-/// Appends every assignment in `text` to `out`, in their order. Values are
-/// unquoted in place: `text` is used up.
+/// Appends every assignment in `text` to `out`, in their order. Values are unquoted in
+/// place, so `text` is consumed.
 pub fn read<'a>(
     file: &'a [u8],
     text: &'a mut [u8],
@@ -50,7 +50,7 @@ pub fn read<'a>(
     while parser.command() {}
 }
 
-/// What may stand in a name, and where one may begin.
+/// Whether a name may begin with a byte, and whether it may contain it.
 fn starts_name(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_'
 }
@@ -70,13 +70,13 @@ enum Word {
 
 struct Parser<'a, 't, 'w> {
     file: &'a [u8],
-    /// What no assignment has taken yet; words begin and end in it.
+    /// The text that no assignment has taken yet, and the current place in it.
     rest: &'a mut [u8],
     at: usize,
     line: u32,
-    /// A shell would have expanded something of the current word.
+    /// A shell would expand a part of the current word.
     expanded: bool,
-    /// Nothing stood behind the `=` of the last assignment, not even quotes.
+    /// Nothing followed the `=` of the last assignment, not even quotes.
     bare: bool,
     out: &'t mut Vector<'a, Assignment<'a>>,
     warnings: &'w mut Warnings<'a>,
@@ -94,7 +94,7 @@ impl<'a> Parser<'a, '_, '_> {
                 self.newline();
                 return true;
             }
-            // It ends no command.
+            // There is no command before it.
             Some(b';') => return self.skip(line, b""),
             // The blank lines of a file with CR LF.
             Some(b'\r') if matches!(self.byte(1), Some(b'\n') | None) => {
@@ -144,10 +144,11 @@ impl<'a> Parser<'a, '_, '_> {
         }
     }
 
-    /// The name in `NAME = value`, `NAME =value` or `NAME= value`, at whose
-    /// second word the reading stopped or whose name, of `name` bytes, is next.
-    /// Only one that a server could have written: in the remains of a broken
-    /// value any word may stand before a `=`.
+    /// The variable in `NAME = value`, `NAME =value` or `NAME= value`; empty for any
+    /// other command. `before`: how many assignments precede the command; `name`: the
+    /// length of the name at the current place, or 0. Only a name without lower case
+    /// letters, as servers write them: in the remains of a broken value any word may
+    /// precede a `=`.
     fn spaced(&mut self, before: usize, name: usize) -> &'a [u8] {
         let found = match self.out.get(before..) {
             Some([]) if name > 0 => {
@@ -169,8 +170,8 @@ impl<'a> Parser<'a, '_, '_> {
         }
     }
 
-    /// Skips a command that assigns nothing here, quotes and all. `spaced` is
-    /// its name, if blanks around the `=` are all that is wrong.
+    /// Skips a command that is no assignment, with its quoted parts. `spaced` is its
+    /// variable, if blanks around the `=` are all that is wrong.
     fn skip(&mut self, line: u32, spaced: &'a [u8]) -> bool {
         let word = loop {
             match self.word().0 {
@@ -226,7 +227,7 @@ impl<'a> Parser<'a, '_, '_> {
             Word::Whole => self.bare = self.at == name + 1,
             Word::Operator => return word,
             Word::Unterminated => {
-                // Leave the name at hand for the report.
+                // `unterminated` reads the name again, for the warning.
                 self.at = 0;
                 return word;
             }
@@ -242,12 +243,12 @@ impl<'a> Parser<'a, '_, '_> {
         Word::Whole
     }
 
-    /// Unquotes one word in place and stops behind it. Gives the range of the
-    /// value, and marks what a shell would have expanded.
+    /// Unquotes one word in place and stops behind it. Returns the range of the value,
+    /// and sets `expanded` if a shell would expand anything.
     fn word(&mut self) -> (Word, (usize, usize)) {
         let start = self.at;
         let mut end = start;
-        // A tilde counts at the start and behind a bare colon.
+        // A shell expands a tilde at the start and behind an unquoted colon.
         let mut tilde = true;
         loop {
             let Some(byte) = self.byte(0) else {
@@ -365,8 +366,8 @@ impl<'a> Parser<'a, '_, '_> {
         }
     }
 
-    /// Copies up to the byte `last`, and steps over it; it is part of the
-    /// value if `with_last`. `false`: it never comes.
+    /// Copies up to the byte `last`, and steps over it; it is part of the value if
+    /// `with_last`. `false`: there is no such byte.
     fn until(&mut self, end: &mut usize, last: u8, with_last: bool) -> bool {
         while let Some(byte) = self.byte(0) {
             if byte != last {
@@ -447,7 +448,7 @@ impl<'a> Parser<'a, '_, '_> {
         self.rest.get(self.at + ahead).copied()
     }
 
-    /// Splits off what was read so far.
+    /// Splits off the text before the current place.
     fn take(&mut self) -> &'a [u8] {
         let rest = mem::take(&mut self.rest);
         let middle = mem::take(&mut self.at).min(rest.len());

@@ -1,4 +1,4 @@
-//! What all that read variables share.
+//! What all readers of variables share.
 use super::variables::{Variable, Variables};
 use crate::base::arena::Arena;
 use crate::plan::Warnings;
@@ -11,8 +11,8 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Says what is wrong with a variable's value. Only for values that are no
-    /// secret: addresses, names, methods and the like.
+    /// Warns about a variable, and shows its value. Only for values that are no secret:
+    /// addresses, names, methods and the like.
     pub(super) fn complain(&mut self, variable: &Variable<'a>, what: &'static str) {
         self.warnings
             .at(variable.place, variable.name, what, variable.printable())
@@ -28,7 +28,7 @@ impl<'a> Context<'a> {
         list
     }
 
-    /// Says something about a variable whatever its value.
+    /// Warns about a variable without showing its value.
     pub(super) fn remark(&mut self, variable: &Variable<'a>, what: &'static str) {
         self.warnings.at(variable.place, variable.name, what, b"")
     }

@@ -25,10 +25,10 @@ const RESOLVERS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(208, 67, 220, 220)),
 ];
 
-/// The scripts on its disks whose meaning is applied here: [`fingerprint`]s of
-/// init.sh in the history of StratusLab/client (src/share/context) and
-/// StratusLab/one (opennebula/tar/src/main/scripts), with the first commit of
-/// each, and of the prolog.sh and epilog.sh beside the latter.
+/// [`fingerprint`]s of the scripts whose meaning is applied here: init.sh in the
+/// history of StratusLab/client (src/share/context) and StratusLab/one
+/// (opennebula/tar/src/main/scripts), with the first commit of each version, and the
+/// prolog.sh and epilog.sh beside the latter.
 const STOCK: [u32; 14] = [
     0x97bf_4027, // client 435bbd82
     0x1db7_8404, // client 25f188d2
@@ -51,8 +51,8 @@ pub fn is_stock(text: &[u8]) -> bool {
     STOCK.contains(&fingerprint(text))
 }
 
-/// A number for the lines of a script; blanks around them and empty lines do
-/// not count.
+/// A hash of the lines of a script, without empty lines and without the blanks around
+/// lines.
 fn fingerprint(text: &[u8]) -> u32 {
     let lines = lines(text)
         .map(<[u8]>::trim_ascii)
@@ -60,13 +60,13 @@ fn fingerprint(text: &[u8]) -> u32 {
     lines.fold(0, fnv1a)
 }
 
-/// Whether the variables alone show StratusLab's hand.
+/// Whether the variables alone show that StratusLab wrote the context.
 pub fn wrote(variables: &Variables) -> bool {
     let machine = variables.machine();
     machine.get("IP_PRIVATE").is_some() || machine.has_prefix(b"STRATUSLAB_")
 }
 
-/// Whether any of its NICs has an address; it had none after October 2010.
+/// Whether any of its NICs has an address; StratusLab wrote none after October 2010.
 pub fn has_nics(variables: &Variables) -> bool {
     let machine = variables.machine();
     NICS.iter()
@@ -81,8 +81,8 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     }
     let gateway = gateway(context);
     let global = global_network(context);
-    // Where the gateway can be reached from, a bit for each NIC: its address's
-    // network, or, for eth0, the network of the whole site.
+    // `reaches` has a bit for each NIC that can reach the gateway: through the network
+    // of its address or, for eth0, the network of the whole site.
     let covers = |prefix: &Prefix| gateway.is_some_and(|gateway| prefix.covers(gateway));
     let (mut reaches, mut last) = (0u32, 0);
     for (position, (address, mask)) in NICS.iter().enumerate() {
@@ -93,8 +93,8 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
             }
         }
     }
-    // Later `route add`s of its init.sh win, and fail where nothing covers the
-    // gateway; if nothing does at all, the last NIC gets it on the link.
+    // In its init.sh a later `route add` wins, and fails if the NIC does not cover the
+    // gateway. If no NIC does, the last one gets the route, on-link.
     if reaches == 0 {
         reaches = last;
     }
@@ -130,8 +130,8 @@ fn prefix(machine: Group, address: &str, mask: &str) -> Option<Prefix> {
     Some(Prefix { address, length })
 }
 
-/// DEFAULT_GATEWAY. For some hours of August 2010 the mask of the site was
-/// written as a second one behind the first: the last address counts.
+/// DEFAULT_GATEWAY. For some hours of August 2010 the mask of the site was written as a
+/// second value behind the first: the last one that is an address counts.
 fn gateway<'a>(context: &mut Context<'a>) -> Option<IpAddr> {
     let all = context.variables.machine().all(b"DEFAULT_GATEWAY");
     let parse = |variable: &Variable<'a>| ip(variable.value).filter(IpAddr::is_ipv4);

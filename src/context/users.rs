@@ -5,14 +5,14 @@ use super::values::{is_no, is_yes};
 use super::variables::Variable;
 use crate::plan::{Login, Password, SudoRule};
 
-/// The first that is set counts, as in one-apps.
+/// The variables with the password. The first that is set counts, as in one-apps.
 const PASSWORDS: &str = "CRYPTED_PASSWORD_BASE64 PASSWORD_BASE64 CRYPTED_PASSWORD PASSWORD";
-/// The longest password, in bytes, that PAM takes at a login
-/// (PAM_MAX_RESP_SIZE, linux-pam:_pam_types.h).
+/// The longest password, in bytes, that PAM accepts at a login (PAM_MAX_RESP_SIZE,
+/// linux-pam:_pam_types.h).
 const LONGEST: usize = 511;
 
-/// Reads what the context says of `user`, its USERNAME, and of the password of
-/// `owner`: that user, else root.
+/// Reads the settings of `user`, which is USERNAME, and the password of `owner`: that
+/// user, else root.
 pub fn read<'a>(
     context: &mut Context<'a>,
     user: Option<&'a [u8]>,
@@ -35,7 +35,7 @@ pub fn read<'a>(
     login
 }
 
-/// Whether there is a password that somebody can type.
+/// Whether the context sets a password that can be typed.
 pub fn has_password(login: &Login) -> bool {
     matches!(
         login.password,
@@ -55,8 +55,7 @@ fn shell<'a>(context: &mut Context<'a>) -> Option<&'a [u8]> {
     Some(shell)
 }
 
-/// Yes or no, if the context says. Any other word is no, which gives nobody
-/// anything.
+/// Yes or no, if a variable is set. Any other word counts as no, which grants nothing.
 fn switch(context: &mut Context, names: &str) -> Option<bool> {
     let variable = context.variables.machine().get(names)?;
     let yes = is_yes(variable.value);
@@ -81,7 +80,7 @@ fn password<'a>(context: &mut Context<'a>) -> Option<Password<'a>> {
     }
 }
 
-/// The errors show nothing of the value.
+/// The password in a variable. The errors show nothing of the value.
 fn of_variable<'a>(
     context: &Context<'a>,
     variable: &Variable<'a>,
@@ -101,7 +100,7 @@ fn of_variable<'a>(
             false => Err("no hash of crypt(5), the password is left as it is"),
         };
     }
-    // chpasswd(8) takes a line for each user.
+    // chpasswd(8) reads one line for each user.
     if text.is_empty() || text.iter().any(u8::is_ascii_control) {
         return Err("a password that is empty or has a control character, it is left as it is");
     }
@@ -111,15 +110,15 @@ fn of_variable<'a>(
     Ok(Password::Plain(text))
 }
 
-/// Whether a text can be a hash of crypt(5): `$ID$…` or the 13 characters of DES.
-/// Nothing in it ends a field or a line of shadow(5), and it locks nothing.
+/// Whether a text can be a hash of crypt(5): `$ID$…` or the 13 characters of DES. It
+/// must neither end a field or line of shadow(5) nor lock the account.
 fn is_hash(text: &[u8]) -> bool {
     let is_plain = |text: &[u8]| {
         (text.iter()).all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(byte))
     };
     let is_safe = |byte: &u8| byte.is_ascii_graphic() && !b":;*!\\".contains(byte);
     match text.strip_prefix(b"$") {
-        // The shortest sum at the end is that of MD5.
+        // MD5 has the shortest checksum at the end.
         Some(rest) => {
             let end = rest.iter().rposition(|byte| *byte == b'$');
             let sum = end.and_then(|end| rest.get(end + 1..));

@@ -1,4 +1,4 @@
-//! Single values: masks, switches, lists, and the words said about bad ones.
+//! Parsers of single values: masks, prefixes, switches, user names.
 use core::net::IpAddr;
 
 use crate::base::text::{ip, number, split_once};
@@ -9,7 +9,7 @@ pub fn netmask(text: &[u8]) -> Option<u8> {
     if let Some(IpAddr::V4(mask)) = ip(text) {
         let bits = u32::from(mask);
         let length = bits.leading_ones();
-        // `checked_shl` refuses 32, where nothing may be left either.
+        // `checked_shl` refuses a shift by 32; a mask of 32 ones is fine.
         return (bits.checked_shl(length).unwrap_or(0) == 0).then_some(length as u8);
     }
     length(text, true)
@@ -34,8 +34,7 @@ pub fn destination(text: &[u8], like: IpAddr) -> Option<Prefix> {
     }
 }
 
-/// The network of an address, from its mask or the length of its part in
-/// `bits`.
+/// The network of an address. `bits` is its prefix length or, in IPv4, its netmask.
 pub fn subnet(address: &[u8], bits: &[u8]) -> Option<Prefix> {
     let address = ip(address)?;
     let length = match address {
@@ -77,8 +76,8 @@ pub fn is_no(text: &[u8]) -> bool {
     )
 }
 
-/// Whether this can be a login name: what useradd(8) lets pass, capitals and
-/// dots included.
+/// Whether this can be a login name: what useradd(8) accepts, capitals and dots
+/// included.
 pub fn is_user(text: &[u8]) -> bool {
     text.len() <= 256
         && text

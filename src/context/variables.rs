@@ -1,4 +1,4 @@
-//! The assignments of a context, ordered so that each NIC's are together.
+//! The assignments of a context, sorted so that those of each NIC are together.
 use core::cmp::Ordering;
 
 use super::shell::Assignment;
@@ -11,17 +11,17 @@ use crate::plan::{LinkName, SourceLocation};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Scope {
     Machine,
-    /// A NIC, or, with a number one higher than its own, one of its aliases.
+    /// A NIC (0), or one of its aliases (the alias's number and 1 more).
     Link(LinkName, u32),
 }
 
-/// One assignment, with its name taken apart: `ETH1_ALIAS0_IP` is the field
+/// One assignment, with its name parsed: `ETHn_ALIASm_…`. `ETH1_ALIAS0_IP` is the field
 /// `IP` of an alias of the link `ETH1`.
 #[derive(Clone, Copy)]
 pub struct Variable<'a> {
     scope: Scope,
     order: u32,
-    /// The name without what says whose it is.
+    /// The name without the prefix of its NIC or alias.
     pub field: &'a [u8],
     /// The whole name.
     pub name: &'a [u8],
@@ -58,7 +58,8 @@ impl<'a> Variable<'a> {
     }
 }
 
-/// Takes `ETHn_FIELD`, `ETHn_ALIASm_FIELD`, `PCIn_…` apart.
+/// Parses `ETHn_FIELD`, `ETHn_ALIASm_FIELD` and `PCIn_…`. `None`: a variable of the
+/// machine.
 fn parse(name: &[u8]) -> Option<(Scope, &[u8])> {
     let (kind, rest): (fn(u32) -> LinkName, _) =
         match (name.strip_prefix(b"ETH"), name.strip_prefix(b"PCI")) {
@@ -77,7 +78,7 @@ fn parse(name: &[u8]) -> Option<(Scope, &[u8])> {
     Some((Scope::Link(kind(number), 0), field))
 }
 
-/// A decimal number in its only form, without leading zeros.
+/// Splits off a decimal number without leading zeros.
 fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, rest) = span(text, |byte| byte.is_ascii_digit());
     if digits.len() > 1 && digits.first() == Some(&b'0') {
@@ -91,8 +92,8 @@ fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
 pub struct Group<'a>(&'a [Variable<'a>]);
 
 impl<'a> Group<'a> {
-    /// Those of `fields`, a list with a blank between each two, that are set:
-    /// the last assignment of each, unless it is empty.
+    /// Those of `fields`, a list separated by blanks, that are set: the last assignment
+    /// of each, unless it is empty.
     pub fn each<'f>(
         &self,
         fields: &'f str,
@@ -157,7 +158,7 @@ pub struct Variables<'a> {
 }
 
 impl<'a> Variables<'a> {
-    /// Sorts the assignments out.
+    /// Groups the assignments.
     pub fn new(arena: &'a Arena, assignments: &[Assignment<'a>]) -> Self {
         let mut variables = arena.vector();
         for (order, assignment) in (0..).zip(assignments) {
@@ -190,7 +191,7 @@ impl<'a> Variables<'a> {
         set.finish()
     }
 
-    /// The variables of no NIC.
+    /// The variables of the machine, which belong to no NIC.
     pub fn machine(&self) -> Group<'a> {
         self.machine
     }
@@ -212,9 +213,9 @@ impl<'a> Variables<'a> {
 }
 
 impl<'a> Variable<'a> {
-    /// What of the value may be shown: nothing from the name before a `=` on.
-    /// No value that is shown has a `=`, and where a quote is missing other
-    /// variables stand there.
+    /// The part of the value that may be shown: up to the first word that contains a
+    /// `=`. No value that is shown has a `=`; if there is one, a closing quote is
+    /// missing, and other variables follow.
     pub fn printable(&self) -> &'a [u8] {
         let Some((head, _)) = split_once(self.value, b'=') else {
             return self.value;
@@ -224,7 +225,7 @@ impl<'a> Variable<'a> {
         head.get(..end).unwrap_or_default().trim_ascii()
     }
 
-    /// Whether it is no alias's.
+    /// Whether it belongs to no alias.
     pub fn is_own(&self) -> bool {
         !matches!(self.scope, Scope::Link(_, 1..))
     }
