@@ -6,8 +6,8 @@ use super::root::{Later, ResolvedPath, Root, if_there};
 use crate::base::error::Error;
 use crate::base::text::{lines, words};
 
-/// Reads `/etc/fstab`, once. What cannot be found out counts as not mounted
-/// later: that costs nobody a key, and `problem` says so.
+/// Reads `/etc/fstab`, once. A mount point that cannot be examined counts as not
+/// mounted later, so that no user loses keys for it; `problem` has the reason.
 pub fn later_mounts<'a>(root: &Root<'a>) -> Later<'a> {
     if let Some(later) = root.later.get() {
         return later;
@@ -39,15 +39,15 @@ pub fn later_mounts<'a>(root: &Root<'a>) -> Later<'a> {
 
 /// Where a mount point leads if nothing is mounted there yet.
 fn mounts_later<'a>(root: &Root<'a>, point: &[u8]) -> Result<Option<ResolvedPath<'a>>, Error> {
-    // What cannot be there cannot be mounted over.
+    // Nothing can be mounted where no directory can be.
     let Some(point) = if_there(root.resolve(point))? else {
         return Ok(None);
     };
     if point.path() == b"/" {
         return Ok(None);
     }
-    // The same device: nothing is mounted there. A bind mount of the root
-    // itself looks the same, and is treated as if it were missing.
+    // The same device as the root: nothing is mounted there. A bind mount of the root
+    // itself looks the same, and counts as not mounted.
     let later = match root.stat(point) {
         Ok(there) => there.st_dev == fs::fstat(&root.root)?.st_dev,
         Err(Errno::NOENT | Errno::NOTDIR) => true,

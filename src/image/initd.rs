@@ -1,12 +1,11 @@
-//! What the root starts without systemd's units: scripts of `/etc/init.d`, by
-//! links in the directories of sysvinit's runlevels (update-rc.d(8), chkconfig(8))
-//! or OpenRC's (rc-update(8)). systemd starts such scripts, too, where no unit
-//! has their name (systemd-sysv-generator(8)).
+//! Scripts of `/etc/init.d` that the root starts, by links in the directories of
+//! sysvinit's runlevels (update-rc.d(8), chkconfig(8)) or OpenRC's (rc-update(8)).
+//! systemd starts such a script too, if no unit has its name
+//! (systemd-sysv-generator(8)).
 use super::Root;
 use crate::base::error::Error;
 
-/// Those that a boot passes. `/etc/rc3.d` is a link to `/etc/rc.d/rc3.d` on
-/// RHEL.
+/// The runlevels of a boot. `/etc/rc3.d` is a link to `/etc/rc.d/rc3.d` on RHEL.
 const RUNLEVELS: [&[u8]; 8] = [
     b"/etc/rcS.d",
     b"/etc/rc2.d",

@@ -1,10 +1,10 @@
-//! What the initramfs is that this program runs in, before there is a root.
+//! Facts of the initramfs that this program runs in, for the early stage.
 use super::Root;
 use super::config::ConfigFile;
 use crate::base::error::Error;
 
-/// The servers that people put into an initramfs, as the build hooks look for
-/// them, too.
+/// The SSH servers that people put into an initramfs. The build hooks look for the same
+/// ones.
 const SERVERS: [&[u8]; 3] = [b"dropbear", b"sshd", b"tinysshd"];
 
 /// The facts.
@@ -12,7 +12,7 @@ const SERVERS: [&[u8]; 3] = [b"dropbear", b"sshd", b"tinysshd"];
 pub struct InitramfsFacts<'a> {
     /// Whether it has an SSH server, whoever put it there.
     pub ssh_server: Result<bool, Error>,
-    /// It is one of initramfs-tools, whose programs look for the answers of
+    /// Whether it is made by initramfs-tools, whose programs read the answers of
     /// klibc's ipconfig.
     pub is_of_initramfs_tools: Result<bool, Error>,
     /// `/etc/resolv.conf`
@@ -20,7 +20,7 @@ pub struct InitramfsFacts<'a> {
 }
 
 impl<'a> InitramfsFacts<'a> {
-    /// Looks at it.
+    /// Reads the facts.
     pub fn read(root: &Root<'a>) -> Self {
         Self {
             ssh_server: has_ssh_server(root),

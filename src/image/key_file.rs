@@ -1,5 +1,5 @@
-//! The `authorized_keys` file of a user: where it is, and what is there. Whether
-//! that may be trusted is not decided here.
+//! The `authorized_keys` file of a user: where it is, and what is there. `login`
+//! decides whether that may be trusted.
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
@@ -7,54 +7,55 @@ use super::passwd::User;
 use super::{FileContent, ResolvedPath, Root, mounted_later};
 use crate::base::error::Error;
 
-/// passwd(5) names no place for the user's files.
+/// passwd(5) names no home directory.
 pub const NO_HOME: Error = Error::new(&"no home directory in /etc/passwd");
-/// The files in that home are the business of its owner.
+/// The home belongs to another user.
 pub const SHARED_HOME: Error =
     Error::new(&"its home belongs to another user: give it one of its own in the image");
 
 const ROOT: u32 = 0;
 
-/// A larger authorized_keys, in bytes, is neither read nor written: its user could
-/// have it take the memory that the steps behind it need. 10,000 RSA keys of 4096
-/// bits are 7 MiB.
+/// The largest authorized_keys that is read or written, in bytes. A user could make it
+/// larger, and so take the memory that later steps need. 10,000 RSA keys of 4096 bits
+/// are 7 MiB.
 pub const LARGEST: u64 = 8 << 20;
-/// Why it is not.
+/// The error for a larger one.
 pub const TOO_LARGE: Error = Error::new(&"more than 8 MiB: remove keys from it");
 
-/// A user's file.
+/// The authorized_keys of a user.
 #[derive(Clone, Copy)]
 pub struct KeyFile<'a> {
-    /// Where the file is, or would be, links followed as far as they may be.
+    /// The path of the file, whether it is there or not. Links are followed as far as
+    /// they may be.
     pub path: ResolvedPath<'a>,
-    /// Whether the home can be looked at.
+    /// The state of the home.
     pub home: Home,
     /// The directory of the file; `None` if it is not there.
     pub directory: Result<Option<Directory>, Error>,
-    /// The file; `None` if it is not there. A link is ELOOP, since none is
+    /// The file; `None` if it is not there. A link is the error ELOOP, since none is
     /// followed below the home of a user.
     pub content: Result<Option<&'a FileContent<'a>>, Error>,
 }
 
-/// Whether the home directory can be looked at.
+/// The state of a home directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
     /// It is there, with this mode.
     Present(u32),
-    /// Nobody has made it yet.
+    /// It does not exist yet.
     Missing,
-    /// fstab(5) mounts something over it.
+    /// fstab(5) mounts something over it later.
     MountedLater,
 }
 
-/// A directory.
+/// Mode and owner of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Directory {
     /// Permission bits.
     pub mode: u32,
-    /// The owning user's number.
+    /// The user ID of the owner.
     pub uid: u32,
-    /// The owning group's number.
+    /// The group ID of the owner.
     pub gid: u32,
 }
 
@@ -66,8 +67,8 @@ impl Home {
 }
 
 impl<'a> KeyFile<'a> {
-    /// The file of one user. `homes_of_root` are those of the users with the
-    /// number 0.
+    /// Reads the file of one user. `homes_of_root` are those of the users with the user
+    /// ID 0.
     ///
     /// # Errors
     /// [`NO_HOME`], [`SHARED_HOME`], or why the home cannot be found or is
@@ -92,7 +93,7 @@ impl<'a> KeyFile<'a> {
             Some(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
                 return Err(Error::new(&"its home is not a directory"));
             }
-            // Such as operator's, which is often root's.
+            // For example, operator often has root's home.
             Some(stat) if stat.st_uid == ROOT && user.uid != ROOT => {
                 if homes_of_root.contains(&home_path) {
                     return Err(SHARED_HOME);
@@ -105,7 +106,7 @@ impl<'a> KeyFile<'a> {
         let path = home_path.join(root.arena(), b".ssh/authorized_keys")?;
         let path = match user.uid {
             ROOT => root.resolve_trusted(path.path())?.0,
-            // The user made what is below the home: no link is followed there.
+            // The user controls what is below the home: no link is followed there.
             _ => path,
         };
         let mut file = Self {
@@ -114,7 +115,7 @@ impl<'a> KeyFile<'a> {
             directory: Ok(None),
             content: Ok(None),
         };
-        // Nothing can be known of a home that is not there yet.
+        // A home that is not there yet cannot be examined.
         if home.is_present() {
             file.directory = directory(root, path);
             if file.directory != Ok(None) {

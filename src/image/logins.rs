@@ -1,4 +1,4 @@
-//! What has to be known of a root to let somebody log in.
+//! The facts of a root that matter for logins.
 use super::key_file::KeyFile;
 use super::passwd::{User, Users};
 use super::sshd::Sshd;
@@ -12,7 +12,7 @@ use crate::base::error::Error;
 pub struct LoginFacts<'a> {
     /// The users that passwd(5) lists.
     pub users: Users<'a>,
-    /// Those who may log in, and those who were asked for.
+    /// The users with a login shell, and those who were asked for.
     pub accounts: &'a [Account<'a>],
     /// Why it is not known what fstab(5) mounts later.
     pub unknown_mounts: Option<Error>,
@@ -20,11 +20,11 @@ pub struct LoginFacts<'a> {
     pub systemd: Result<bool, Error>,
     /// The SSH server; `None` if it is not wanted.
     pub sshd: Result<Option<&'a Sshd<'a>>, Error>,
-    /// What the account of USERNAME needs.
+    /// The facts for the account of USERNAME.
     pub account: Result<&'a UserFacts<'a>, PathError<'a>>,
 }
 
-/// A user and its file.
+/// A user and its authorized_keys.
 #[derive(Clone, Copy)]
 pub struct Account<'a> {
     /// The user.
@@ -34,11 +34,12 @@ pub struct Account<'a> {
 }
 
 impl<'a> LoginFacts<'a> {
-    /// Looks at a root. `wanted` are the names of users that are asked for;
-    /// `sshd`: the SSH server is; `account`: that, too.
+    /// Reads the facts of a root. `wanted` are the names of users to include. `sshd`:
+    /// whether to read the SSH server. `account`: what the context wants for an
+    /// account.
     ///
     /// # Errors
-    /// There is no passwd(5) that can be read.
+    /// passwd(5) cannot be read.
     pub fn read(
         root: &Root<'a>,
         wanted: &[&[u8]],
@@ -82,11 +83,11 @@ impl<'a> LoginFacts<'a> {
     }
 }
 
-/// The homes of the users with the number 0.
+/// The homes of the users with the user ID 0.
 fn homes_of_root<'a>(root: &Root<'a>, users: &Users<'a>) -> &'a [ResolvedPath<'a>] {
     let mut homes = root.arena().vector();
     for user in users.iter().filter(|user| user.uid == 0) {
-        // Where that home cannot be found, nobody shares it.
+        // A home that cannot be found is shared by nobody.
         if let Ok(home) = root.resolve(user.home) {
             homes.push(home);
         }

@@ -1,4 +1,4 @@
-//! The network managers that are known, and which of them a root enables.
+//! The known network managers, and which of them a root enables.
 use super::systemd::units::{self, Unit};
 use super::{Root, initd, netplan, networkd};
 use crate::base::error::Error;
@@ -16,7 +16,7 @@ pub enum Manager {
     Dhcpcd,
     /// connman(8)
     Connman,
-    /// The script `network` of initscripts, on RHEL; systemd makes its unit.
+    /// The script `network` of initscripts, on RHEL; systemd generates its unit.
     NetworkScripts,
     /// wicked(8), on SUSE.
     Wicked,
@@ -34,7 +34,7 @@ impl Manager {
         Self::Wicked,
     ];
 
-    /// As people know it.
+    /// Its usual name.
     pub fn name(self) -> &'static [u8] {
         match self {
             Self::Networkd => b"systemd-networkd",
@@ -47,7 +47,7 @@ impl Manager {
         }
     }
 
-    /// What starts it where systemd is init.
+    /// The unit that starts it if systemd is init.
     fn unit(self) -> &'static [u8] {
         match self {
             Self::Networkd => networkd::UNIT,
@@ -60,8 +60,8 @@ impl Manager {
         }
     }
 
-    /// The script in /etc/init.d that starts it elsewhere, and where systemd
-    /// has no such unit.
+    /// The script in /etc/init.d that starts it under another init, or if systemd has
+    /// no such unit.
     fn script(self) -> Option<&'static [u8]> {
         match self {
             Self::Networkd | Self::Wicked => None,
@@ -73,15 +73,14 @@ impl Manager {
         }
     }
 
-    /// Whether it handles router advertisements itself; else the kernel does,
-    /// as it also does on NICs that dhcpcd and ConnMan are denied.
+    /// Whether it handles router advertisements itself. Otherwise the kernel does, also
+    /// on NICs that dhcpcd and ConnMan are told to ignore.
     pub fn handles_router_advertisements(self) -> bool {
         matches!(self, Self::Networkd | Self::NetworkManager)
     }
 
-    /// What will make the booted system start it: its unit is there, not
-    /// masked, and it is enabled one way or the other; or its script is, and a
-    /// runlevel starts it.
+    /// What makes the booted system start it: a link, preset or generator that enables
+    /// its unit, or a runlevel that starts its script. `None`: it is not started.
     fn enabled<'a>(self, root: &Root<'a>) -> Result<Option<&'a [u8]>, Error> {
         if units::is_init(root)? {
             match units::find(root, self.unit())? {
@@ -89,7 +88,7 @@ impl Manager {
                 Unit::Masked => return Ok(None),
                 Unit::Present { text, .. } => {
                     let by = units::will_be_enabled(root, self.unit(), text)?
-                        // That is our own, of an earlier run.
+                        // Our own link of an earlier run does not count.
                         .filter(|by| *by != networkd::ENABLED_FOR_THIS_BOOT);
                     return match self {
                         Self::Networkd if by.is_none() => netplan::enables_networkd(root),
@@ -110,7 +109,7 @@ impl Manager {
 pub struct Enabled<'a> {
     /// Which one.
     pub manager: Manager,
-    /// What enables it: a link, a preset, a file of netplan's, a runlevel.
+    /// What enables it: a link, a preset, a file of netplan, a runlevel.
     pub by: &'a [u8],
 }
 
@@ -119,12 +118,12 @@ pub struct Enabled<'a> {
 pub struct Managers<'a> {
     /// In the order of [`Manager::ALL`].
     pub enabled: &'a [Enabled<'a>],
-    /// Those of which that could not be found out, and why.
+    /// Managers of which it could not be found out whether they are enabled, and why.
     pub unknown: &'a [(Manager, Error)],
 }
 
 impl<'a> Managers<'a> {
-    /// Those of this root.
+    /// Reads which managers a root enables.
     pub fn of(root: &Root<'a>) -> Self {
         let mut enabled = root.arena().vector();
         let mut unknown = root.arena().vector();
@@ -146,7 +145,7 @@ impl<'a> Managers<'a> {
         self.enabled.iter().any(|one| one.manager == manager)
     }
 
-    /// The same, or why that could not be found out.
+    /// [`Self::has`], or why that could not be found out.
     pub fn find(&self, manager: Manager) -> Result<bool, Error> {
         match self.unknown.iter().find(|(one, _)| *one == manager) {
             Some((_, error)) => Err(*error),
@@ -154,7 +153,7 @@ impl<'a> Managers<'a> {
         }
     }
 
-    /// Whether they do DHCP, so that nobody else need to.
+    /// Whether they do DHCP, so that nobody else needs to.
     pub fn do_dhcp(&self) -> bool {
         !self.enabled.is_empty()
     }

@@ -1,6 +1,6 @@
-//! What is in the mounted root, and in the directory that becomes its `/run`:
-//! [`Root`] is the only way to it, and the modules beside it read what is known
-//! of its parts as plain data. Nothing here writes.
+//! Reads the mounted root, and the directory that becomes its `/run`. All access goes
+//! through [`Root`]; the other modules read one subject each and return plain data.
+//! Nothing here writes.
 pub mod config;
 pub mod facts;
 pub mod fstab;
@@ -27,10 +27,10 @@ pub use systemd::fits;
 
 use crate::base::error::Error;
 
-/// A path, and why what it leads to could not be read.
+/// A path, and why it could not be read.
 pub type PathError<'a> = (&'a [u8], Error);
 
-/// Names the path of what could not be read.
+/// Adds the path to an error.
 fn at<'a, T>(path: &'a [u8], read: Result<T, Error>) -> Result<T, PathError<'a>> {
     read.map_err(|error| (path, error))
 }

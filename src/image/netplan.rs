@@ -1,16 +1,16 @@
-//! netplan (netplan-yaml(5)): its generator enables systemd-networkd at each
-//! boot, without a link in /etc, where a file in YAML leaves a NIC to networkd
-//! (netplan: src/generate.c). NetworkManager has a unit of its own. Either gets
-//! our files, which come before those that netplan makes from its own.
+//! netplan (netplan-yaml(5)). Its generator enables systemd-networkd at each boot,
+//! without a link in /etc, if a YAML file leaves a NIC to networkd (netplan:
+//! src/generate.c). NetworkManager has a unit of its own. Either gets our files, which
+//! come before those that netplan makes from its own.
 use crate::base::error::Error;
 use crate::base::text::{as_str, lines, unquoted};
 use crate::image::Root;
 use crate::image::systemd::units;
 
-/// The file by which networkd will be enabled. YAML is read as people write it,
-/// a `renderer:` on a line of its own; networkd is what counts without one.
+/// The file that makes netplan enable networkd. Only the usual form of YAML is read,
+/// with `renderer:` on a line of its own. Without a renderer networkd is the default.
 pub fn enables_networkd<'a>(root: &Root<'a>) -> Result<Option<&'a [u8]>, Error> {
-    // The strongest first (netplan-yaml(5)); `/usr/lib` is `/lib`.
+    // Highest precedence first (netplan-yaml(5)); `/usr/lib` is `/lib`.
     const TOPS: [&[u8]; 3] = [b"/run", b"/etc", b"/lib"];
     let files = root.merged(&TOPS, b"/netplan", b".yaml")?;
     if files.is_empty() || !units::has_generator(root, b"netplan")? {

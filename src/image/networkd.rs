@@ -1,12 +1,12 @@
-//! systemd-networkd where nothing of the root enables it.
+//! systemd-networkd in a root that does not enable it.
 use super::Root;
 use super::systemd::units::{self, Unit};
 use crate::base::error::Error;
 
-/// What starts it.
+/// Its unit.
 pub const UNIT: &[u8] = b"systemd-networkd.service";
 
-/// The link that enables it for one boot, if that is what is done.
+/// The link by which this program enables it for one boot.
 pub const ENABLED_FOR_THIS_BOOT: &[u8] =
     b"/run/systemd/system/multi-user.target.wants/systemd-networkd.service";
 
@@ -15,14 +15,14 @@ pub const ENABLED_FOR_THIS_BOOT: &[u8] =
 pub enum Networkd<'a> {
     /// Its unit is there, at this path, and its program.
     Installed(&'a [u8]),
-    /// Somebody switched it off on purpose.
+    /// Its unit is masked: it is switched off on purpose.
     Masked,
     /// It is not there, or systemd is not init.
     Missing,
 }
 
 impl<'a> Networkd<'a> {
-    /// Looks at a root.
+    /// Reads the facts of a root.
     pub fn find(root: &Root<'a>) -> Result<Self, Error> {
         const PROGRAMS: [&[u8]; 2] = [
             b"/usr/lib/systemd/systemd-networkd",

@@ -8,9 +8,9 @@ use crate::base::text::{Split, lines, number, split};
 pub struct User<'a> {
     /// The login name.
     pub name: &'a [u8],
-    /// The user's number.
+    /// The user ID.
     pub uid: u32,
-    /// The number of the primary group.
+    /// The ID of the primary group.
     pub gid: u32,
     /// The home directory, as the file has it.
     pub home: &'a [u8],
@@ -51,8 +51,8 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl User<'_> {
-    /// Whether the shell lets anybody in; `nologin`, `false` and the like say
-    /// no, and `sync`, `halt` and `shutdown` run that program and leave.
+    /// Whether the shell allows a login. `nologin`, `false` and the like do not;
+    /// `sync`, `halt` and `shutdown` run that program and exit.
     pub fn has_shell(&self) -> bool {
         const NONE: [&[u8]; 6] = [
             b"/nologin",
@@ -66,8 +66,8 @@ impl User<'_> {
     }
 }
 
-/// `name:password:uid:gid:comment:home:shell`. Lines of NIS (`+`, `-`),
-/// comments and broken lines are none.
+/// `name:password:uid:gid:comment:home:shell`. `None` for lines of NIS (`+`, `-`),
+/// comments and malformed lines.
 fn user(line: &[u8]) -> Option<User<'_>> {
     let mut fields = split(line, |byte| byte == b':');
     let name = fields.next()?;

@@ -1,10 +1,9 @@
 //! The only access to the mounted target root.
 //!
-//! A path is always the one of the booted system: `/root/.ssh`, and `/run/…`
-//! for what is in the run directory, which moves there. [`Root::resolve`]
-//! follows the root's own symbolic links and never leaves the root; what leads
-//! below `/run` is answered from the run directory, since what lies under the
-//! root's own `/run` is hidden after switch_root.
+//! A path is always the one of the booted system: `/root/.ssh`, and `/run/…` for what
+//! is in the run directory, which moves there. [`Root::resolve`] follows the root's own
+//! symbolic links and never leaves the root. A path that leads below `/run` is looked
+//! up in the run directory, since the root's own `/run` is hidden after switch_root.
 use core::cell::Cell;
 use core::ffi::CStr;
 
@@ -19,7 +18,7 @@ use crate::base::getdents;
 use crate::base::sort::sort;
 use crate::base::text::{base_name, c_str, split, split_once};
 
-/// A file larger than this many bytes is none that we should read.
+/// The largest file that is read, in bytes.
 const LARGEST_FILE: u64 = 16 << 20;
 /// How files are opened to be read. O_NONBLOCK: a FIFO would keep the boot
 /// waiting for a writer.
@@ -32,7 +31,7 @@ const LONGEST_LINK: usize = 4096;
 /// A directory that was read.
 #[derive(Clone, Copy)]
 pub(super) struct Listed<'a> {
-    /// As somebody named it.
+    /// The path as the caller gave it.
     path: &'a [u8],
     names: &'a [&'a [u8]],
     next: Option<&'a Listed<'a>>,
@@ -47,29 +46,29 @@ pub struct Root<'a> {
     pub(super) path: &'a CStr,
     /// Whether it was mounted read-write, as the booted system then finds it.
     pub(super) was_writable: bool,
-    /// Whether the kernel has openat2(2), Linux 5.6; EL8 has not.
+    /// Whether the kernel has openat2(2): Linux 5.6, so not EL8.
     pub(super) openat2: Cell<bool>,
-    /// What fstab(5) mounts later, once that was asked for.
+    /// What fstab(5) mounts later; read on first use.
     pub(super) later: Cell<Option<Later<'a>>>,
     /// The directories that were read, the latest first.
     pub(super) listed: Cell<Option<&'a Listed<'a>>>,
-    /// The directories of units, once they were asked for.
+    /// The directories of units; read on first use.
     pub(super) unit_directories: Cell<Option<&'a [&'static [u8]]>>,
-    /// Whether systemd is its init, once that was asked for.
+    /// Whether systemd is its init; read on first use.
     pub(super) systemd: Cell<Option<Result<bool, Error>>>,
 }
 
 /// What the root's fstab(5) mounts and is not mounted yet.
 #[derive(Clone, Copy)]
 pub struct Later<'a> {
-    /// Where.
+    /// The mount points.
     pub(super) points: &'a [ResolvedPath<'a>],
-    /// Why that may not be all.
+    /// Why the list may be incomplete.
     pub problem: Option<Error>,
 }
 
-/// A place in the booted system: an absolute path without symbolic links,
-/// `.` and `..`. The last parts need not exist.
+/// A path in the booted system: absolute, without symbolic links, `.` and `..`. Its
+/// last components need not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResolvedPath<'a>(&'a CStr);
 
@@ -80,17 +79,17 @@ pub struct FileContent<'a> {
     pub content: &'a [u8],
     /// Permission bits, at most 0o7777.
     pub mode: u32,
-    /// The owning user's number.
+    /// The user ID of the owner.
     pub uid: u32,
-    /// The owning group's number.
+    /// The group ID of the owner.
     pub gid: u32,
     /// It has more than one name: hard links.
     pub is_shared: bool,
 }
 
 impl<'a> ResolvedPath<'a> {
-    /// One that is known to have no symbolic link in it; if it has one all the
-    /// same, using it is an error.
+    /// Takes a path that has no symbolic link in it. If it has one after all, using it
+    /// is an error.
     pub fn new(arena: &'a Arena, path: &[u8]) -> Result<Self, Errno> {
         c_str(arena, &[path]).map(Self)
     }
@@ -118,15 +117,15 @@ impl<'a> ResolvedPath<'a> {
         }
     }
 
-    /// Whether the booted system mounts something over it that is not there
-    /// yet, so that what would be written could never be seen.
+    /// Whether the booted system mounts a file system of the kernel over it, which
+    /// hides what is written here.
     pub fn is_hidden(self) -> bool {
         const TOPS: [&[u8]; 3] = [b"/proc", b"/sys", b"/dev"];
         TOPS.iter().any(|top| self.is_below(top))
     }
 
-    /// A name below it, whatever that name is: no link is followed here, and
-    /// one that is met later is an error.
+    /// The path of `name` below it. No link is followed; a link in it is an error when
+    /// it is used.
     pub fn join(self, arena: &'a Arena, name: &[u8]) -> Result<Self, Error> {
         let above = if self.path() == b"/" {
             b""
@@ -136,9 +135,9 @@ impl<'a> ResolvedPath<'a> {
         Ok(Self(c_str(arena, &[above, b"/", name])?))
     }
 
-    /// Where the new content of this file is while it is written: beside it,
-    /// since only there it can take its place in one step. Always the same
-    /// name, so that what a power cut left is found again.
+    /// The path of this file's new content while it is written: in the same directory,
+    /// as rename(2) needs it. The name is always the same, so that what a power cut
+    /// left is found again.
     pub fn temporary(self, arena: &'a Arena) -> Result<Self, Error> {
         let (above, name) = self.split_file_name();
         Ok(Self(c_str(arena, &[above, b"/.", name, b".onecontext"])?))
@@ -151,7 +150,7 @@ impl<'a> ResolvedPath<'a> {
         Ok(Self(c_str(arena, &[above])?))
     }
 
-    /// What stands before and after the last slash.
+    /// The parts before and after the last slash.
     pub fn split_file_name(self) -> (&'a [u8], &'a [u8]) {
         base_name(self.path())
     }
@@ -159,9 +158,9 @@ impl<'a> ResolvedPath<'a> {
 
 const NOT_REGULAR: Error = Error::new(&"not a regular file");
 
-/// `None` for what is not there: its own name or one before it is missing, a
-/// file stands where a directory should, or the links to it go in circles. All
-/// other errors leave that open.
+/// Turns the errors of something that is not there into `None`: a missing component, a
+/// file in place of a directory, or links in a circle. After any other error it is
+/// unknown whether something is there.
 pub fn if_there<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     match answer {
         Ok(found) => Ok(Some(found)),
@@ -174,7 +173,7 @@ fn sort_by_name(paths: &mut [&[u8]]) {
     sort(paths, |a, b| base_name(a).1 < base_name(b).1);
 }
 
-/// Whether a path is absolute and has a name between each two slashes.
+/// Whether a path is absolute and has no empty component, `.` or `..`.
 fn is_plain(path: &[u8]) -> bool {
     let mut names = split(path, |byte| byte == b'/');
     path.len() > 1
@@ -183,8 +182,8 @@ fn is_plain(path: &[u8]) -> bool {
 }
 
 impl<'a> Root<'a> {
-    /// Opens the root at `root` and the run directory at `run`, without which
-    /// it is empty; the error comes with the path to blame.
+    /// Opens the root at `root` and the run directory at `run`; without `run` it is
+    /// empty. An error comes with the path that caused it.
     pub fn open(
         arena: &'a Arena,
         root: &'a CStr,
@@ -196,7 +195,7 @@ impl<'a> Root<'a> {
                 .map_err(|errno| (path.to_bytes(), errno))
         };
         let top = open(root)?;
-        // Who may not write there is told another error.
+        // A user without permission gets another error.
         let access = accessat(&top, c".", rustix::fs::Access::WRITE_OK, AtFlags::empty());
         let was_writable = access != Err(Errno::ROFS);
         Ok(Self {
@@ -228,7 +227,7 @@ impl<'a> Root<'a> {
         self.root.as_fd()
     }
 
-    /// The place with this path; a symbolic link in it is an error later.
+    /// [`ResolvedPath::new`], in this root's arena.
     pub fn at(&self, path: &[u8]) -> Result<ResolvedPath<'a>, Errno> {
         ResolvedPath::new(self.arena, path)
     }
@@ -250,12 +249,13 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// Where `path` leads, all symbolic links followed. Missing parts are
-    /// taken as they stand; a file where a directory is needed is ENOTDIR.
+    /// Where `path` leads, all symbolic links followed. Missing components stay as they
+    /// are; a file where a directory is needed is ENOTDIR.
     pub fn resolve(&self, path: &[u8]) -> Result<ResolvedPath<'a>, Error> {
         if is_plain(path) && self.openat2.get() {
-            // One system call decides the usual case: no link on the way.
-            // ENOENT says so too: the links before the gap would have been met.
+            // One system call handles the usual case, a path without links. ENOENT
+            // means that too: a link before the missing component would have been an
+            // error.
             let resolved = self.at(path)?;
             match self.open_resolved(resolved, OFlags::PATH) {
                 Ok(_) | Err(Errno::NOENT) => return Ok(resolved),
@@ -265,22 +265,22 @@ impl<'a> Root<'a> {
         self.walk(path)
     }
 
-    /// [`Self::resolve_and_stat`], but where a symbolic link is met every directory on the
-    /// way must be root's, and nobody else's to write: who can make the link
-    /// says where the path leads.
+    /// [`Self::resolve_and_stat`]; but if there is a symbolic link, every directory on
+    /// the way must belong to root, and nobody else may write it. Otherwise another
+    /// user could choose where the path leads.
     pub fn resolve_trusted(
         &self,
         path: &[u8],
     ) -> Result<(ResolvedPath<'a>, io::Result<Stat>), Error> {
         let looked = self.resolve_and_stat(path)?;
         if looked.0.path() != path {
-            self.walk_through(path, &mut |directory| self.is_only_root_s(directory))?;
+            self.walk_through(path, &mut |directory| self.only_root_writes(directory))?;
         }
         Ok(looked)
     }
 
-    /// Whether nobody but root can put anything into a directory.
-    fn is_only_root_s(&self, directory: &[u8]) -> Result<bool, Error> {
+    /// Whether only root can write a directory.
+    fn only_root_writes(&self, directory: &[u8]) -> Result<bool, Error> {
         let directory = if directory.is_empty() {
             b"/"
         } else {
@@ -298,14 +298,14 @@ impl<'a> Root<'a> {
         self.walk_through(path, &mut |_| Ok(true))
     }
 
-    /// [`Self::walk`], where `is_trusted` is asked of each directory on the way.
-    /// A link is an error if any of them is not.
+    /// [`Self::walk`], which calls `is_trusted` for each directory on the way. If one
+    /// is not trusted, a link is an error.
     fn walk_through(
         &self,
         path: &[u8],
         is_trusted: &mut dyn FnMut(&[u8]) -> Result<bool, Error>,
     ) -> Result<ResolvedPath<'a>, Error> {
-        // The part that is done, `` for the root itself, and what remains.
+        // The resolved part, empty for the root itself, and the remaining part.
         let mut done = self.arena.vector::<u8>();
         let mut rest: &[u8] = self.arena.concat(&[path, b"/"]);
         let mut links = 0;
@@ -314,7 +314,7 @@ impl<'a> Root<'a> {
             rest = tail;
             let before = done.len();
             if name == b".." {
-                // Above the root is the root.
+                // The parent of the root is the root.
                 done.truncate(base_name(&done).0.len());
             }
             if matches!(name, b"" | b"." | b"..") {
@@ -361,13 +361,14 @@ impl<'a> Root<'a> {
                 let text = buffer.get(..length).unwrap_or(&buffer);
                 Ok(Some(self.arena.copy(text)))
             }
-            // EINVAL: it is something else.
+            // EINVAL: it is no link.
             Err(Errno::INVAL | Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// The directory that a path of the booted system starts in, and the rest.
+    /// The directory in which a path of the booted system is looked up, and the path
+    /// below it.
     fn place<'s>(&'s self, path: &'s CStr) -> io::Result<(BorrowedFd<'s>, &'s CStr)> {
         let bytes = path.to_bytes_with_nul();
         let (base, rest) = match bytes.strip_prefix(b"/run") {
@@ -390,13 +391,13 @@ impl<'a> Root<'a> {
             let resolve =
                 ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             match retry_on_intr(|| openat2(base, path, flags, Mode::empty(), resolve)) {
-                // EPERM is what old seccomp filters say of unknown calls.
+                // Old seccomp filters answer unknown calls with EPERM.
                 Err(Errno::NOSYS | Errno::PERM) => self.openat2.set(false),
                 answer => return answer,
             }
         }
-        // Before 5.6 what openat2 promises is looked up first. Nothing of the
-        // root runs yet that could make a link in between.
+        // Before 5.6: look for links first. No process of the root runs yet that could
+        // make a link in between.
         match self.walk(resolved.path()) {
             Ok(same) if same == resolved => {
                 retry_on_intr(|| openat(base, path, flags | OFlags::NOFOLLOW, Mode::empty()))
@@ -420,8 +421,8 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// The file at a path that has no link on it, or the place where it would be: one
-    /// system call instead of two. `None`: [`Self::resolve`] has to look.
+    /// Reads the file at a path without links, and gives its resolved path: one system
+    /// call instead of two. `None`: there may be links, so [`Self::resolve`] is needed.
     pub fn read_without_links(
         &self,
         path: &[u8],
@@ -442,8 +443,8 @@ impl<'a> Root<'a> {
         self.read_resolved_at_most(resolved, LARGEST_FILE)
     }
 
-    /// [`Self::read_resolved`], for a file of at most so many bytes; of a larger
-    /// one nothing is read, and that is EFBIG.
+    /// [`Self::read_resolved`], for a file of at most `most` bytes: a larger one is not
+    /// read, and the error is EFBIG.
     pub fn read_resolved_at_most(
         &self,
         resolved: ResolvedPath,
@@ -452,7 +453,7 @@ impl<'a> Root<'a> {
         self.whole(self.open_resolved(resolved, READ)?, most)
     }
 
-    /// All of a regular file of at most so many bytes.
+    /// Reads a regular file of at most `most` bytes.
     fn whole(&self, file: OwnedFd, most: u64) -> Result<&'a FileContent<'a>, Error> {
         let stat = retry_on_intr(|| fstat(&file))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -485,14 +486,14 @@ impl<'a> Root<'a> {
         self.read_at_most(path, LARGEST_FILE)
     }
 
-    /// [`Self::read`], for a file of at most so many bytes; of a larger one
-    /// nothing is read, and that is EFBIG.
+    /// [`Self::read`], for a file of at most `most` bytes: a larger one is not read,
+    /// and the error is EFBIG.
     pub fn read_at_most(&self, path: &[u8], most: u64) -> Result<&'a FileContent<'a>, Error> {
         self.whole(self.open_path(path, READ)?, most)
     }
 
-    /// [`Self::read`]; `None` if nothing is there, or a link to /dev/null,
-    /// which stands for a file that is switched off.
+    /// [`Self::read`]; `None` if nothing is there, or a link to /dev/null, which
+    /// disables a file.
     pub fn read_if_there(&self, path: &[u8]) -> Result<Option<&'a FileContent<'a>>, Error> {
         match self.read(path) {
             Err(error) if error == NOT_REGULAR && self.read_link(path)? == Some(b"/dev/null") => {
@@ -517,8 +518,8 @@ impl<'a> Root<'a> {
         Ok(None)
     }
 
-    /// The program of this name, in the directories that the PATH of root has
-    /// (login.defs(5), `ENV_SUPATH`), and where there is no merged /usr.
+    /// The program of this name, in the directories of root's PATH (login.defs(5),
+    /// `ENV_SUPATH`), and in those of a root without merged /usr.
     pub fn program(&self, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
         const DIRECTORIES: [&[u8]; 6] = [
             b"/usr/sbin/",
@@ -583,8 +584,8 @@ impl<'a> Root<'a> {
         Ok(names.finish())
     }
 
-    /// The files with this ending in several directories, all `below` one of
-    /// `tops`, by name; of one name that of the first directory alone.
+    /// The files with this ending in the directories `below` each of `tops`, sorted by
+    /// name. Of files with one name only the first is there.
     pub fn merged(
         &self,
         tops: &[&[u8]],

@@ -6,20 +6,20 @@ use super::{ResolvedPath, Root};
 use crate::base::error::Error;
 use crate::base::text::position;
 
-/// What is known of the SSH server of a root.
+/// The SSH server of a root.
 #[derive(Clone, Copy)]
 pub struct Sshd<'a> {
     /// Which one is installed.
     pub server: Option<Server>,
     /// Whether it starts at boot.
     pub start: Start<'a>,
-    /// What proves the machine's identity.
+    /// Its host keys.
     pub host_keys: HostKeys<'a>,
     /// How OpenSSH is configured.
     pub config: Config<'a>,
     /// The units that run OpenSSH's server.
     pub services: &'a [Service<'a>],
-    /// Where `/etc/ssh` is, links followed.
+    /// The path of `/etc/ssh`, links followed.
     pub directory: Result<ResolvedPath<'a>, Error>,
 }
 
@@ -39,7 +39,7 @@ pub struct Service<'a> {
     pub text: &'a [u8],
 }
 
-/// The program.
+/// The kinds of SSH servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     /// OpenSSH's sshd.
@@ -51,23 +51,23 @@ pub enum Server {
 /// Whether the server starts at boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start<'a> {
-    /// It does.
+    /// It starts.
     Enabled,
-    /// It does not, but this unit would start it.
+    /// It does not start, but this unit would start it.
     Disabled {
         /// `ssh.service`.
         name: &'a [u8],
         /// The unit file as systemd sees it.
         path: &'a [u8],
     },
-    /// Somebody switched this off on purpose: a masked unit, or Debian's
+    /// It is switched off on purpose, by this: a masked unit, or Debian's file
     /// `sshd_not_to_be_run`.
     Off(&'a [u8]),
-    /// Nothing that would start it.
+    /// No unit would start it.
     NoUnit,
 }
 
-/// The server's own keys.
+/// The host keys of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostKeys<'a> {
     /// In the root.
@@ -80,9 +80,9 @@ pub enum HostKeys<'a> {
     Impossible,
 }
 
-/// Debian says ssh, all others sshd. The one that starts the server for good
-/// comes before the one that waits for the first connection; last are those that
-/// run once for each connection, which nothing enables.
+/// OpenSSH's units: `ssh` on Debian, `sshd` elsewhere. The services that start the
+/// server come before the sockets, which wait for the first connection. Last are the
+/// templates that run once for each connection, which nothing enables.
 const OPENSSH_UNITS: [&[u8]; 6] = [
     b"ssh.service",
     b"sshd.service",
@@ -92,23 +92,23 @@ const OPENSSH_UNITS: [&[u8]; 6] = [
     b"sshd@.service",
 ];
 const DROPBEAR_UNITS: [&[u8]; 2] = [b"dropbear.service", b"dropbear.socket"];
-/// What does so without systemd; those of RHEL 6 and Alpine make host keys.
+/// OpenSSH's scripts without systemd. Those of RHEL 6 and Alpine make host keys.
 const OPENSSH_SCRIPTS: [&[u8]; 2] = [b"/etc/init.d/ssh", b"/etc/init.d/sshd"];
 
-/// What sshd tries without a HostKey line (sshd_config(5)).
+/// The host keys that sshd tries without a HostKey line (sshd_config(5)).
 const HOST_KEYS: [&[u8]; 3] = [
     b"/etc/ssh/ssh_host_ed25519_key",
     b"/etc/ssh/ssh_host_ecdsa_key",
     b"/etc/ssh/ssh_host_rsa_key",
 ];
 
-/// How the units of distributions name what makes host keys: Fedora
+/// Parts of the names of what makes host keys in the units of distributions: Fedora
 /// `Wants=sshd-keygen.target`, Arch `Wants=sshdgenkeys.service`, openSUSE
 /// `ExecStartPre=/usr/sbin/sshd-gen-keys-start`, others `ssh-keygen -A`.
 const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
 
 impl<'a> Sshd<'a> {
-    /// Looks at a root. `systemd`: that is its init.
+    /// Reads the facts of a root. `systemd`: whether systemd is its init.
     pub fn read(root: &Root<'a>, systemd: bool) -> Result<&'a Self, Error> {
         let server = match root.program(b"sshd")? {
             Some(_) => Some(Server::OpenSsh),
@@ -128,12 +128,13 @@ impl<'a> Sshd<'a> {
             server,
             start: match systemd {
                 true => start(root, &units)?,
-                // Other inits take nothing from /run: there is nothing to do.
+                // Under another init nothing can be enabled through /run, so there is
+                // nothing to do.
                 false => Start::Enabled,
             },
             host_keys: match server {
                 Some(Server::OpenSsh) => host_keys(root, &config, services)?,
-                // It makes them itself, or its package has.
+                // Dropbear makes them itself, or its package has made them.
                 _ => HostKeys::Made,
             },
             config,
@@ -143,7 +144,7 @@ impl<'a> Sshd<'a> {
     }
 }
 
-/// A name, and what has it.
+/// The name of a unit, and its state.
 type NamedUnit<'a> = (&'static [u8], Unit<'a>);
 
 fn services<'a>(root: &Root<'a>, units: &[NamedUnit<'a>]) -> &'a [Service<'a>] {
@@ -177,7 +178,7 @@ fn start<'a>(root: &Root<'a>, units: &[NamedUnit<'a>]) -> Result<Start<'a>, Erro
             Unit::Missing => {}
         }
     }
-    // A mask says more than a unit that nobody enabled.
+    // A mask is deliberate, so it counts more than a unit that is only not enabled.
     Ok(masked.or(candidate).unwrap_or(Start::NoUnit))
 }
 

@@ -1,5 +1,4 @@
-//! What the root has to make a user with, to let one become root, and to set a
-//! password: its own tools and files.
+//! The tools and files of the root that make a user, allow sudo and set a password.
 use rustix::fs::FileType;
 
 use super::config::ConfigFile;
@@ -9,16 +8,16 @@ use super::{FileContent, PathError, ResolvedPath, Root, at};
 use crate::base::error::Error;
 use crate::base::text::{base_name, lines, split, words};
 
-/// What the context says of an account.
+/// What the context wants for an account.
 #[derive(Clone, Copy)]
 pub struct WantedAccount<'w> {
-    /// A user that should be there.
+    /// A user that should exist.
     pub user: Option<&'w [u8]>,
-    /// Its shell, where it is made.
+    /// Its shell, if it is created.
     pub shell: Option<&'w [u8]>,
     /// Whether it should have sudo(8).
     pub sudo: bool,
-    /// Whose password is to change.
+    /// The user whose password is to change.
     pub password: Option<&'w [u8]>,
 }
 
@@ -35,24 +34,24 @@ impl WantedAccount<'_> {
 /// The facts.
 #[derive(Clone, Copy)]
 pub struct UserFacts<'a> {
-    /// The wanted user, if it is not there.
+    /// The wanted user, if it does not exist.
     pub new: Option<NewUser<'a>>,
     /// Whether the root has sudo(8).
     pub sudo: Sudo,
-    /// The file with our rule for it, and the place where it would be.
+    /// Our file of rules for it, and its path.
     pub sudoers: &'a ConfigFile<'a>,
     /// Whether the root has chpasswd(8).
     pub chpasswd: bool,
-    /// What shadow(5) has as the password of the user whose is to change.
+    /// The password field in shadow(5) of the user whose password is to change.
     pub password: Option<&'a [u8]>,
-    /// Where systemd is not init: what is.
+    /// The init, if it is not systemd and reads inittab(5).
     pub init: Option<Init<'a>>,
 }
 
 /// Whether a rule in `/etc/sudoers.d` lets anybody become root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sudo {
-    /// Nobody wants to know.
+    /// Not asked for.
     Unknown,
     /// There is no sudo(8).
     Missing,
@@ -60,20 +59,20 @@ pub enum Sudo {
     NoVisudo,
     /// Its sudoers(5) does not read that directory.
     NoDirectory,
-    /// It does.
+    /// It does read it.
     Usable,
 }
 
 /// An init that reads inittab(5).
 #[derive(Clone, Copy)]
 pub struct Init<'a> {
-    /// BusyBox's, whose fields have other meanings, not sysvinit's.
+    /// Whether it is BusyBox's, whose fields have other meanings than sysvinit's.
     pub is_busybox: bool,
     /// `/etc/inittab`
     pub inittab: &'a ConfigFile<'a>,
 }
 
-/// What makes users.
+/// The tool that creates users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserMaker {
     /// useradd(8) of shadow-utils.
@@ -82,15 +81,15 @@ pub enum UserMaker {
     Adduser,
 }
 
-/// A user that is not there, and what it would have.
+/// A user to be created, and what it will have.
 #[derive(Clone, Copy)]
 pub struct NewUser<'a> {
-    /// Its number is that of the owner of its home, if that is there and belongs
-    /// to no user; else it is nobody's.
+    /// Its user ID is that of its home's owner, if the home is there and no other user
+    /// has that ID; else `NO_UID`.
     pub user: User<'a>,
-    /// Whether the number is to be used.
+    /// Whether that user ID is to be used.
     pub keeps_uid: bool,
-    /// What can make it.
+    /// The tool that can create it.
     pub maker: Option<UserMaker>,
     /// Whether a group has that name.
     pub has_group: bool,
@@ -102,11 +101,11 @@ pub struct NewUser<'a> {
     pub skeleton: Option<&'a FileContent<'a>>,
 }
 
-/// The number of no user (systemd.io: UIDS-GIDS, nobody and `(uid_t) -1`).
+/// The user ID that no user has (systemd.io: UIDS-GIDS, nobody and `(uid_t) -1`).
 const NO_UID: u32 = u32::MAX;
 
 impl<'a> UserFacts<'a> {
-    /// Looks at a root.
+    /// Reads the facts of a root.
     pub fn read(
         root: &Root<'a>,
         users: &Users<'a>,
@@ -142,7 +141,7 @@ impl<'a> UserFacts<'a> {
     }
 }
 
-/// Where the root has a program of this name.
+/// The path of a program.
 fn program<'a>(root: &Root<'a>, name: &'static [u8]) -> Result<Option<&'a [u8]>, PathError<'a>> {
     at(name, root.program(name))
 }
@@ -154,7 +153,7 @@ fn sudo<'a>(root: &Root<'a>) -> Result<Sudo, PathError<'a>> {
     if program(root, b"visudo")?.is_none() {
         return Ok(Sudo::NoVisudo);
     }
-    // openSUSE keeps the file in /usr/etc for images without.
+    // openSUSE has a default in /usr/etc, for images without the file in /etc.
     let mut found = None;
     for path in [&b"/etc/sudoers"[..], b"/usr/etc/sudoers"] {
         if found.is_none() {
@@ -192,12 +191,12 @@ fn password<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, PathEr
     Ok(None)
 }
 
-/// What is init, if it reads inittab(5).
+/// The init of the root, if it reads inittab(5).
 fn init<'a>(root: &Root<'a>) -> Result<Option<Init<'a>>, PathError<'a>> {
     const INITTAB: &[u8] = b"/etc/inittab";
     const INIT: &[u8] = b"/sbin/init";
     let inittab = at(INITTAB, ConfigFile::read(root, INITTAB))?;
-    // Where others than sysvinit are installed, it is a link to them.
+    // An init other than sysvinit is installed as the target of a link.
     let name = at(INIT, root.read_link(INIT))?;
     let name = name.map_or(&b"init"[..], |target| base_name(target).1);
     let reads = inittab.content.is_some() && matches!(name, b"init" | b"busybox");
@@ -217,7 +216,7 @@ impl<'a> NewUser<'a> {
     ) -> Result<Self, PathError<'a>> {
         let arena = root.arena();
         let name = arena.copy(name);
-        // useradd(8): the file that it reads.
+        // The defaults of useradd(8).
         const DEFAULTS: &[u8] = b"/etc/default/useradd";
         const GROUP: &[u8] = b"/etc/group";
         let defaults = at(DEFAULTS, root.read_if_there(DEFAULTS))?;
@@ -230,7 +229,7 @@ impl<'a> NewUser<'a> {
             Ok((_, Ok(stat))) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 Some(stat.st_uid)
             }
-            // Of anything else the key file has an opinion.
+            // `KeyFile::read` reports anything else.
             _ => None,
         };
         let uid = uid.filter(|uid| users.iter().all(|user| user.uid != *uid));
@@ -276,15 +275,15 @@ impl<'a> NewUser<'a> {
     }
 }
 
-/// The value of a line `NAME=value`; no value that matters is relative, or ends a
-/// word of a shell.
+/// The value of a line `NAME=value`. Only an absolute path without a quote counts: it
+/// becomes a word of a shell script.
 fn value<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     let value = lines(text).find_map(|line| line.trim_ascii().strip_prefix(name))?;
     let value = value.strip_suffix(b"/").unwrap_or(value);
     (value.starts_with(b"/") && !value.contains(&b'\'')).then_some(value)
 }
 
-/// The first shell that the root has; `false`: it is not the wanted one.
+/// The wanted shell if the root has it, else another; `false`: it is another.
 fn shell<'a>(root: &Root<'a>, wanted: Option<&[u8]>) -> Result<(&'a [u8], bool), PathError<'a>> {
     const BASH: &[u8] = b"/bin/bash";
     if let Some(wanted) = wanted {

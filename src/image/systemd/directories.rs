@@ -2,7 +2,7 @@
 use crate::base::error::Error;
 use crate::image::Root;
 
-/// Where units are found, the strongest first.
+/// The directories of units, highest precedence first (systemd.unit(5)).
 const DIRECTORIES: [&[u8]; 5] = [
     b"/etc/systemd/system",
     b"/run/systemd/system",

@@ -1,5 +1,5 @@
-//! What systemd enables by itself at the first boot of an image, when no link
-//! says so yet (systemd.preset(5)).
+//! The units that systemd enables by itself at the first boot of an image
+//! (systemd.preset(5)).
 use rustix::io::Errno;
 
 use super::directories::directories;
@@ -7,16 +7,17 @@ use crate::base::error::Error;
 use crate::base::text::{as_str, lines, words};
 use crate::image::Root;
 
-/// Whether the booted system will enable this unit, whose text it is. PID 1
-/// does it before anything is mounted, so a root that is mounted read-only
-/// gets nothing (systemd: src/core/manager.c, manager_preset_all).
+/// Whether the booted system will enable the unit `name` with this `text`. PID 1 does
+/// it before it mounts anything, so not on a root that is mounted read-only (systemd:
+/// src/core/manager.c, manager_preset_all).
 pub fn will_enable(root: &Root, name: &[u8], text: &[u8]) -> Result<bool, Error> {
-    // There is nothing to enable without that section.
+    // A unit without that section cannot be enabled.
     let can_be = || lines(text).any(|line| line.trim_ascii() == b"[Install]");
     Ok(root.was_writable && is_first_boot(root)? && can_be() && is_preset(root, name)?)
 }
 
-/// machine-id(5), "First Boot Semantics". An empty file is none of it.
+/// Whether this is a first boot (machine-id(5), "First Boot Semantics"). An empty file
+/// means that it is not.
 fn is_first_boot(root: &Root) -> Result<bool, Error> {
     match root.read(b"/etc/machine-id") {
         Ok(found) => Ok(found.content.trim_ascii() == b"uninitialized"),
@@ -25,7 +26,8 @@ fn is_first_boot(root: &Root) -> Result<bool, Error> {
     }
 }
 
-/// What the first line says that fits the name; without one it is enabled.
+/// Whether the presets enable the unit: the first line that matches decides; without
+/// one it is enabled.
 fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Error> {
     for path in root.merged(directories(root)?, b"-preset", b".preset")? {
         let content = root
@@ -46,12 +48,12 @@ fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// The pattern of a shell, `*` and `?`; nobody uses more here. What a star
-/// takes grows only where the rest does not fit, and only for the last star:
-/// what fits before it fits for good.
+/// Whether a name matches a shell pattern of `*` and `?`; presets use no more. After a
+/// mismatch the last star takes one byte more. Earlier stars need not be tried again.
 pub fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut pattern, mut name) = (pattern, name);
-    // What stands after the last star, and the name after what it takes.
+    // The pattern after the last star, and the name after the bytes that the star
+    // takes.
     let mut star: Option<(&[u8], &[u8])> = None;
     loop {
         match (pattern, name) {

@@ -1,4 +1,5 @@
-//! What the root's systemd has installed, enabled or masked (systemd.unit(5)).
+//! The units that the root's systemd has installed, enabled or masked
+//! (systemd.unit(5)).
 use rustix::io::Errno;
 
 use super::directories::directories;
@@ -6,7 +7,7 @@ use super::presets;
 use crate::base::error::Error;
 use crate::image::{Root, if_there};
 
-/// What is known of a unit.
+/// The state of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit<'a> {
     /// Not there.
@@ -26,7 +27,8 @@ pub enum Unit<'a> {
 pub fn is_init(root: &Root) -> Result<bool, Error> {
     let look = || match root.read_link(b"/sbin/init")? {
         Some(target) => Ok(target.ends_with(b"/systemd")),
-        // An image may have both, or rely on the kernel's list of inits.
+        // Another init may be there as a program, beside systemd. Without any
+        // /sbin/init an installed systemd counts.
         None => Ok(!root.is_entry(b"/sbin/init")? && root.exists(b"/usr/lib/systemd/systemd")?),
     };
     let answer = root.systemd.get().unwrap_or_else(look);
@@ -44,9 +46,9 @@ pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Error> {
         let text = match root.read_resolved(root.at(path)?) {
             Ok(found) => found.content,
             Err(error) if error.is(&[Errno::NOENT, Errno::NOTDIR]) => continue,
-            // A link, at the end or on the way.
+            // The path has a link, as its last component or before.
             Err(_) if root.read_link(path)? == Some(b"/dev/null") => return Ok(Unit::Masked),
-            // One that leads nowhere is no unit to systemd.
+            // To systemd a dangling link is no unit.
             Err(_) => match if_there(root.read(path))? {
                 Some(found) => found.content,
                 None => continue,
@@ -72,8 +74,8 @@ pub fn has_generator(root: &Root, name: &[u8]) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// What will make the booted system want `name`, a unit of this text: a link,
-/// or a preset of the first boot.
+/// What will make the booted system start `name`, a unit with this text: a link, or a
+/// preset at the first boot.
 pub fn will_be_enabled<'a>(
     root: &Root<'a>,
     name: &[u8],
@@ -86,10 +88,9 @@ pub fn will_be_enabled<'a>(
     Ok(will.then_some(b"systemd's presets, at the first boot"))
 }
 
-/// The link by which one of the usual targets wants `name`. One that is
-/// elsewhere is not seen; then what is enabled is enabled again, which harms
-/// nothing. First-boot presets may enable more later; they never undo a link
-/// in /run.
+/// The link by which one of the usual targets wants `name`. Links of other targets are
+/// not found; the unit is then enabled twice, which does no harm. First-boot presets
+/// may enable more later; they never remove a link in /run.
 pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
     const TARGETS: [&[u8]; 4] = [
         b"multi-user.target.wants",
