@@ -1,10 +1,9 @@
-//! Changes as members of a JSON object: the facts of their text form.
+//! Changes as members of a JSON object, with the same facts as their text form.
 use super::{Action, Changes, Octal};
 use crate::base::json::Json;
 
 impl Changes<'_> {
-    /// Appends what tools of the root will do, then what becomes of files, to an
-    /// object that is open.
+    /// Appends the directives, then the changes, to an open object.
     pub fn write_json(&self, json: &mut Json) {
         json.open_array("directives");
         for directive in self.directives.iter() {

@@ -1,5 +1,5 @@
-//! What is to be written, described before anything is: so that it can be
-//! shown, and decided anew when the root turns out to be read-only.
+//! Changes to files, described before they are made. So they can be shown, and decided
+//! again if the root proves to be read-only.
 mod json;
 mod pending;
 mod write;
@@ -15,14 +15,14 @@ use crate::image::{FileContent, ResolvedPath};
 
 pub use writer::{Policy, RootAccess, Writer};
 
-/// One thing to be made.
+/// One change.
 #[derive(Clone, Copy)]
 pub struct Change<'a> {
-    /// Where.
+    /// The path.
     pub path: ResolvedPath<'a>,
-    /// What.
+    /// What to make there.
     pub action: Action<'a>,
-    /// The line to report once it is done; empty for one that names the path.
+    /// The line to report once it is done; empty: a line with the path.
     pub done: &'a [u8],
 }
 
@@ -33,21 +33,20 @@ pub enum Action<'a> {
     File(File<'a>),
     /// A symbolic link with this text, as the booted system reads it.
     Symlink(&'a [u8]),
-    /// A regular file in the run directory, mounted over one of the root that
-    /// cannot be written. The mount survives switch_root; the price is that a
-    /// later rename over the file fails.
+    /// A regular file in the run directory, mounted over one of the root that cannot be
+    /// written. The mount survives switch_root, but a later rename over the file fails.
     BindOver(File<'a>),
     /// A copy of a directory in the run directory, one of its files replaced,
     /// mounted over it.
     BindCopyOver(Replaced<'a>),
-    /// Something of the run directory, mounted over a file or directory.
+    /// A file or directory of the run directory, mounted over another.
     Bind(ResolvedPath<'a>),
-    /// Nothing: a regular file that is there is removed.
+    /// A regular file is removed, if it is there.
     Removal,
 }
 
 impl Action<'_> {
-    /// The word for it in a plan.
+    /// Its word in the text form.
     const fn kind(&self) -> &'static str {
         match self {
             Self::File(_) | Self::BindOver(_) => "file",
@@ -63,7 +62,7 @@ impl Action<'_> {
 pub struct Replaced<'a> {
     /// Its name in the directory.
     pub name: &'a [u8],
-    /// What it becomes.
+    /// The new file.
     pub file: File<'a>,
 }
 
@@ -72,14 +71,14 @@ pub struct Replaced<'a> {
 pub struct File<'a> {
     /// All of it.
     pub content: &'a [u8],
-    /// Who may use it.
+    /// Mode, owner and label.
     pub access: Access,
-    /// The directory that it is in.
+    /// How its directory should be.
     pub directory: DirectoryPolicy,
 }
 
 impl<'a> File<'a> {
-    /// One that everybody may read.
+    /// A file that everybody may read.
     pub const fn public(content: &'a [u8]) -> Self {
         Self {
             content,
@@ -115,7 +114,7 @@ impl Access {
         }
     }
 
-    /// As `found` has it.
+    /// Mode and owner of an existing file.
     pub const fn of(found: &FileContent) -> Self {
         Self {
             mode: found.mode,
@@ -130,8 +129,8 @@ impl Access {
     }
 }
 
-/// The SELinux label of something new. What replaces a file always takes that
-/// file's label; where the directory has none, nothing gets one.
+/// The SELinux label of something new. A replaced file keeps its label. In a directory
+/// without a label nothing gets one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label {
     /// That of the directory.
@@ -147,49 +146,49 @@ pub enum Label {
 /// How a directory should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectoryPolicy {
-    /// Made with these where it is missing, else left as it is.
+    /// Created with this access if it is missing, else left as it is.
     CreateOnly(Access),
-    /// Made like that, and brought to it if it differs.
+    /// Created with this access, or changed to it.
     Enforce(Access),
 }
 
 /// The name of a value, and the value.
 pub type Field<'a> = (&'static str, &'a [u8]);
 
-/// What tools of the root will do in the booted system, for those who read a
-/// plan: a line of its text form.
+/// A line of a plan's text form about what tools of the root will do in the booted
+/// system.
 #[derive(Clone, Copy)]
 pub struct Directive<'a> {
     /// Its first word.
     pub name: &'static str,
-    /// What is always there; in the text form without their names.
+    /// Values that are always there; the text form leaves out their names.
     pub operands: &'a [Field<'a>],
-    /// What is absent where it is empty; in the text form behind their names.
+    /// Values that are left out if they are empty; the text form has their names.
     pub options: &'a [Field<'a>],
 }
 
 impl<'a> Directive<'a> {
-    /// The options that are there.
+    /// The options that are not empty.
     fn given(&self) -> impl Iterator<Item = &'a Field<'a>> {
         self.options.iter().filter(|(_, value)| !value.is_empty())
     }
 }
 
-/// All that a module wants to be written, and what it has to say.
+/// The changes that a module wants, and its lines for the report.
 pub struct Changes<'a> {
     arena: &'a Arena,
     list: Vector<'a, Change<'a>>,
     remarks: Vector<'a, (Level, &'a [u8])>,
-    /// What is about no file of ours.
+    /// What tools of the root will do.
     directives: Vector<'a, Directive<'a>>,
     /// Files that an earlier try could not write.
     refused: &'a [ResolvedPath<'a>],
-    /// The booted system is to write the root.
+    /// The booted system will write the root.
     root_is_written_later: bool,
 }
 
 impl<'a> Changes<'a> {
-    /// Nothing.
+    /// No changes.
     pub fn new(arena: &'a Arena) -> Self {
         Self {
             arena,
@@ -201,7 +200,7 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// Nothing, where these files could not be written.
+    /// No changes; an earlier try could not write these files.
     fn without(arena: &'a Arena, refused: &'a [ResolvedPath<'a>]) -> Self {
         Self {
             refused,
@@ -209,8 +208,8 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// How a file of the root can be reached, where the root as a whole can be
-    /// so: one that refused to be written is read-only.
+    /// The access to a file of the root, where `root` is the access to the root as a
+    /// whole: a file that could not be written is read-only.
     pub fn access_to(&self, file: ResolvedPath<'a>, root: RootAccess) -> RootAccess {
         match self.refused.contains(&file) {
             true => RootAccess::ReadOnly,
@@ -218,12 +217,12 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// In the order in which they are done.
+    /// The changes, in the order in which they are made.
     pub fn list(&self) -> &[Change<'a>] {
         &self.list
     }
 
-    /// What is to be said, whatever becomes of the changes.
+    /// Lines for the report, whether the changes succeed or not.
     pub fn remarks(&self) -> &[(Level, &'a [u8])] {
         &self.remarks
     }
@@ -233,7 +232,7 @@ impl<'a> Changes<'a> {
         self.list.push(change)
     }
 
-    /// A change without a line of its own.
+    /// Adds a change without a line of its own.
     fn add(&mut self, path: ResolvedPath<'a>, action: Action<'a>) {
         self.list.push(Change {
             path,
@@ -242,12 +241,12 @@ impl<'a> Changes<'a> {
         });
     }
 
-    /// A file.
+    /// Adds a file.
     pub fn file(&mut self, path: ResolvedPath<'a>, file: File<'a>) {
         self.add(path, Action::File(file));
     }
 
-    /// A file below `/run` that everybody may read, at a path without links.
+    /// Adds a file below `/run` that everybody may read, at a path without links.
     ///
     /// # Errors
     /// The path has a NUL.
@@ -257,7 +256,7 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    /// A symbolic link below `/run`, at a path without links.
+    /// Adds a symbolic link below `/run`, at a path without links.
     ///
     /// # Errors
     /// The path has a NUL.
@@ -275,8 +274,8 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    /// What a write of the file at `path` left beside it when it was killed is
-    /// removed. The next write of that file would do so, too.
+    /// Removes the temporary file that an interrupted write of `path` left. The next
+    /// write of that file would do so too.
     pub fn remove_leftover(&mut self, path: ResolvedPath<'a>) -> Result<(), Error> {
         if !path.in_run() {
             self.remove(path.temporary(self.arena)?);
@@ -284,12 +283,12 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    /// A regular file that is there is removed.
+    /// Removes a regular file, if it is there.
     pub fn remove(&mut self, path: ResolvedPath<'a>) {
         self.add(path, Action::Removal);
     }
 
-    /// The booted system is to write the root, so that must be possible.
+    /// Says that the booted system will write the root, which must be possible then.
     pub fn root_is_written_later(&mut self) {
         self.root_is_written_later = true;
     }
@@ -303,13 +302,13 @@ impl<'a> Changes<'a> {
             || (self.list.iter()).any(|change| is_of_root(change) && !is_mount(change))
     }
 
-    /// A step cannot be done: the step, its operand, the reason.
+    /// Adds a problem: a step that cannot be done, its operand, the reason.
     pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Error>) {
         let text = failure(self.arena, step, operand, reason.into());
         self.remarks.push((Level::Problem, text.finish()));
     }
 
-    /// One line of free form, in parts.
+    /// Adds a note, given in parts.
     pub fn note(&mut self, parts: &[&[u8]]) {
         let mut text = self.arena.vector();
         for part in parts {

@@ -1,4 +1,4 @@
-//! What of the changes is not so yet. Reads the root, and writes nothing.
+//! Finds the changes that are not made yet. Reads the root, and writes nothing.
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
@@ -7,12 +7,12 @@ use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::image::{ResolvedPath, Root, if_there};
 
-/// Where the copies of what cannot be written are.
+/// The directory for copies of what cannot be written.
 const COPIES: &[u8] = b"/run/onecontext/copies";
 
 impl<'a> Changes<'a> {
-    /// The changes that differ from what is there, and every remark. Copies
-    /// that are mounted over something become the copy and its mount.
+    /// The changes that differ from what is there, and every remark. A `BindOver` or
+    /// `BindCopyOver` becomes the files of the copy and a `Bind`.
     pub fn pending(self, root: &Root<'a>) -> Self {
         let mut pending = Self::new(self.arena);
         for change in self.list.iter() {
@@ -77,8 +77,8 @@ impl<'a> Changes<'a> {
         self.push(Change { action, ..*change });
     }
 
-    /// Copies of all files and links in a directory, and in those below it.
-    /// The file `but`, and what is neither, are left out.
+    /// Adds copies of all files and links in a directory, and in those below it. Leaves
+    /// out the file `but`, and what is neither file, link nor directory.
     fn copy_directory(
         &mut self,
         root: &Root<'a>,
@@ -117,7 +117,7 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// Where the copy of something that cannot be written belongs.
+/// The path of the copy of `path`.
 fn copy_of<'a>(path: ResolvedPath<'a>, arena: &'a Arena) -> Result<ResolvedPath<'a>, Error> {
     Ok(ResolvedPath::new(
         arena,

@@ -1,4 +1,4 @@
-//! Doing what was decided: each file in one piece or not at all.
+//! Making the changes: each file as a whole or not at all.
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -20,21 +20,21 @@ use crate::base::output::write_all;
 use crate::base::text::{Escaped, c_str, format, split, split_once};
 use crate::image::ResolvedPath;
 
-/// Where SELinux keeps a label (xattr(7)).
+/// The attribute with the SELinux label (xattr(7)).
 const SELINUX: &CStr = c"security.selinux";
 /// A label longer than this many bytes is not copied.
 const LONGEST_LABEL: usize = 512;
-/// A file whose attributes have values of more bytes than this is not replaced: a
-/// user may have given it hundreds of megabytes (xfs), for which neither the memory
-/// nor the time is there. Of their names the kernel lists no more, either
+/// The most bytes of attribute values in a file that is replaced. A user may have given
+/// a file hundreds of megabytes of them (xfs), too much for the memory and the time
+/// that there are. The kernel lists no more bytes of attribute names than this
 /// (linux/limits.h, `XATTR_LIST_MAX`).
 const LARGEST_ATTRIBUTES: usize = 64 << 10;
 const TOO_MANY_ATTRIBUTES: Error = Error::new(&"more than 64 KiB of attributes");
 
 impl<'a> Writer<'_, 'a> {
-    /// Lets `decide` say what should be written, and does it. Where the root, or
-    /// a file of it, proves to take no writes, `decide` is asked again for what
-    /// serves instead; what was done stays done.
+    /// Asks `decide` for the changes, and makes them. If the root, or a file of it,
+    /// cannot be written, `decide` is asked again for an alternative; changes that were
+    /// made stay.
     pub fn apply(
         &mut self,
         report: &mut Report<'a>,
@@ -63,7 +63,7 @@ impl<'a> Writer<'_, 'a> {
             }
             if !self.carry_out(&changes, &mut refused, report) {
                 for (level, line) in changes.remarks() {
-                    // Said when it was made, before something else refused.
+                    // Reported in an earlier round.
                     if !refused.is_empty() && report.has_said(line) {
                         continue;
                     }
@@ -76,8 +76,8 @@ impl<'a> Writer<'_, 'a> {
         }
     }
 
-    /// Makes the changes, and reports each. `true`: something refused to be
-    /// written that did not do so before, and may be served in another way.
+    /// Makes the changes, and reports each. `true`: another file could not be written,
+    /// and `decide` may have an alternative.
     fn carry_out(
         &mut self,
         changes: &Changes<'a>,
@@ -87,7 +87,7 @@ impl<'a> Writer<'_, 'a> {
         let is_writable = self.access() == RootAccess::Writable;
         let mut is_new = false;
         for change in changes.list() {
-            // It was said before.
+            // Its failure was reported in an earlier round.
             let writes = change.action.writes();
             if writes && refused.contains(&change.path) {
                 continue;
@@ -112,8 +112,8 @@ impl<'a> Writer<'_, 'a> {
                     }
                     if writes && is_writable && !change.path.in_run() {
                         is_new = true;
-                        // Whatever else is to be written would fail as well.
-                        if self.is_of_all(change, error) {
+                        // Every other write would fail as well.
+                        if self.concerns_whole_root(change, error) {
                             self.refuses_writes = true;
                             return true;
                         }
@@ -124,20 +124,20 @@ impl<'a> Writer<'_, 'a> {
         is_new
     }
 
-    /// Whether an error is one of the whole root. A user can make a read-only
-    /// subvolume of a directory (btrfs-subvolume(8)), or fill it (ext4 has room for
-    /// some million names): that costs nobody else.
-    fn is_of_all(&self, change: &Change<'a>, error: Error) -> bool {
+    /// Whether an error concerns the whole root. A user can make a directory a
+    /// read-only subvolume (btrfs-subvolume(8)), or fill it (ext4 allows some million
+    /// names): that must not affect others.
+    fn concerns_whole_root(&self, change: &Change<'a>, error: Error) -> bool {
         match error.errno() {
             Some(Errno::ROFS) => self.check_writable().is_err(),
-            Some(Errno::NOSPC) => change.action.is_root_s(),
+            Some(Errno::NOSPC) => change.action.is_owned_by_root(),
             _ => false,
         }
     }
 
     fn make(&self, change: &Change<'a>, refused: &[ResolvedPath<'a>]) -> Result<(), Error> {
         match &change.action {
-            // Half of a directory is worse than what is there.
+            // An incomplete copy of a directory is worse than the original.
             Action::Bind(source) if refused.iter().any(|path| path.is_below(source.path())) => {
                 Err(Error::new(&"an incomplete copy"))
             }
@@ -155,14 +155,14 @@ impl Action<'_> {
     }
 
     /// Whether root owns what it makes.
-    fn is_root_s(&self) -> bool {
+    fn is_owned_by_root(&self) -> bool {
         match self {
             Self::File(file) => matches!(file.access.owner, None | Some((0, _))),
             _ => true,
         }
     }
 
-    /// What a failure of it is reported as.
+    /// The step that a failure is reported as.
     pub(super) fn step(&self) -> &'static str {
         match self {
             Self::File(_) => "write",
@@ -172,7 +172,7 @@ impl Action<'_> {
         }
     }
 
-    /// What its success is reported as.
+    /// What success is reported as.
     fn participle(&self) -> &'static str {
         match self {
             Self::File(_) => "wrote",
@@ -184,9 +184,9 @@ impl Action<'_> {
 }
 
 impl<'a> Writer<'_, 'a> {
-    /// Makes a file or a link: under another name in the same directory,
-    /// filled and on the disk, then it takes its place. A reader never sees
-    /// half of it, and a failure leaves what was there.
+    /// Makes a file or a link: under a temporary name in the same directory, synced,
+    /// then renamed. A reader never sees half of it, and a failure leaves what was
+    /// there.
     fn replace(&self, resolved: ResolvedPath<'a>, what: &Action) -> Result<(), Error> {
         if resolved.is_hidden() {
             return Err(Error::new(&"leads to a file system of the kernel"));
@@ -214,8 +214,9 @@ impl<'a> Writer<'_, 'a> {
         };
         let mut made = make(temporary);
         if made.is_err_and(|error| error == Errno::EXIST) {
-            // A leftover, or a user's way to keep us from writing; what cannot
-            // be removed stays, and nobody can have made the other name.
+            // The name is left from an interrupted write, or a user made it to prevent
+            // ours. If it cannot be removed, another name is used, which nobody can
+            // guess.
             if remove_entry(&directory, temporary).is_err() {
                 temporary = self.unguessable(temporary)?;
             }
@@ -223,7 +224,7 @@ impl<'a> Writer<'_, 'a> {
         }
         let made = made.and_then(|()| Ok(renameat(&directory, temporary, &directory, name)?));
         if made.is_err() {
-            // Why it could not be written is said; this is what can be done.
+            // The first error is reported; this is only the cleanup.
             let _ = remove_entry(&directory, temporary);
         } else if lasting {
             fsync(&directory)?;
@@ -234,8 +235,8 @@ impl<'a> Writer<'_, 'a> {
     /// `name` with a random number behind it.
     fn unguessable(&self, name: &CStr) -> Result<&'a CStr, Error> {
         let mut bytes = [0; 8];
-        // Never blocks; before the kernel has gathered enough randomness these
-        // bytes are weaker, but not weak enough for a user who is not running.
+        // GRND_INSECURE never blocks. Early in a boot these bytes are weaker, but no
+        // process of a user runs yet that could guess them.
         getrandom(&mut bytes[..], GetRandomFlags::INSECURE)
             .or_else(|_| getrandom(&mut bytes[..], GetRandomFlags::NONBLOCK))?;
         let number = format(self.root.arena(), &u64::from_ne_bytes(bytes));
@@ -279,7 +280,7 @@ impl<'a> Writer<'_, 'a> {
         Ok(())
     }
 
-    /// Opens a directory, made if it is missing, with those above it.
+    /// Opens a directory. Creates it, and those above it, if it is missing.
     fn open_directory(
         &self,
         resolved: ResolvedPath<'a>,
@@ -318,16 +319,16 @@ impl<'a> Writer<'_, 'a> {
         };
         let finished: Result<_, Error> = finish();
         if finished.is_err() {
-            // Whoever finds it takes it as it is: without its owner or its mode.
+            // Otherwise the next run would use it without the right owner and mode.
             let _ = unlinkat(&parent, name, AtFlags::REMOVEDIR);
         }
         finished
     }
 
-    /// The label for something new in `directory`, empty for none: that of
-    /// the file that it replaces, else one made from the directory's. Without
-    /// a loaded policy the kernel gives no label itself, and a file without
-    /// one is denied to sshd later.
+    /// The label for something new in `directory`, empty for none: that of the file
+    /// that it replaces, else one made from the directory's. Without a loaded policy
+    /// the kernel sets no label itself, and later SELinux denies sshd a file without
+    /// one.
     fn label(&self, directory: &OwnedFd, replaces: Option<&OwnedFd>, rule: Label) -> &'a [u8] {
         // A file system without labels costs this one call.
         let above = self.label_of(directory);
@@ -347,9 +348,9 @@ impl<'a> Writer<'_, 'a> {
         }
     }
 
-    /// Gives a new file the access control list and the user's attributes of the
-    /// one that it replaces (acl(5), xattr(7)). Before the mode is set: of a file
-    /// with a list, the group's bits are the list's mask.
+    /// Copies the access control list and the user attributes of the replaced file to
+    /// the new one (acl(5), xattr(7)). This comes before the mode is set: in a file
+    /// with a list, the group bits are the mask of the list.
     fn copy_attributes(&self, from: &OwnedFd, to: &OwnedFd) -> Result<(), Error> {
         let arena = self.root.arena();
         let names = match flistxattr_query(from) {
@@ -380,17 +381,18 @@ impl<'a> Writer<'_, 'a> {
         self.root.arena().copy(label)
     }
 
-    /// Mounts a file over another.
+    /// Mounts a file or directory over another.
     fn bind(&self, source: ResolvedPath<'a>, point: ResolvedPath<'a>) -> Result<(), Error> {
-        // mount(2) takes paths; these cannot be led astray (proc(5)).
+        // mount(2) takes paths. These lead to the open files, whatever links there are
+        // (proc(5)).
         let source = self.root.open_resolved(source, OFlags::PATH)?;
         let source_path = self.proc_path(source.as_fd())?;
         loop {
             let point = self.root.open_resolved(point, OFlags::PATH)?;
             let point_path = self.proc_path(point.as_fd())?;
             match mount_bind(source_path, point_path) {
-                // What an earlier run mounted there has been replaced since, and
-                // takes no mount.
+                // The file that an earlier run mounted there was replaced since.
+                // Nothing can be mounted on it.
                 Err(Errno::NOENT) => unmount(point_path, UnmountFlags::DETACH)?,
                 answer => return Ok(answer?),
             }
@@ -404,7 +406,7 @@ impl<'a> Writer<'_, 'a> {
     }
 }
 
-/// The file of this name, to read what it has beside its content.
+/// Opens the file of this name, to read its attributes.
 fn open_existing(directory: &OwnedFd, name: &CStr) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(directory, name, flags, Mode::empty()) {
@@ -416,13 +418,13 @@ fn open_existing(directory: &OwnedFd, name: &CStr) -> io::Result<Option<OwnedFd>
 }
 
 /// Whether a rename in the directory is refused although a new file is not
-/// (ioctl_iflags(2), FS_APPEND_FL). Kernels before 4.11 do not say so.
+/// (ioctl_iflags(2), FS_APPEND_FL). Kernels before 4.11 do not tell.
 fn is_append_only(directory: &OwnedFd) -> bool {
     statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::empty())
         .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::APPEND))
 }
 
-/// Removes what has this name, unless it is a directory with something in it.
+/// Removes the file or the empty directory of this name.
 fn remove_entry(directory: &OwnedFd, name: &CStr) -> io::Result<()> {
     match unlinkat(directory, name, AtFlags::empty()) {
         Err(Errno::ISDIR) => unlinkat(directory, name, AtFlags::REMOVEDIR),
@@ -430,8 +432,8 @@ fn remove_entry(directory: &OwnedFd, name: &CStr) -> io::Result<()> {
     }
 }
 
-/// Owner before mode, since chown(2) clears set-id bits; all before any
-/// content.
+/// Sets owner, mode and label, before there is any content. The owner comes before the
+/// mode, since chown(2) clears set-id bits.
 fn set_access(file: BorrowedFd, access: &Access, label: &[u8]) -> io::Result<()> {
     if let Some((uid, gid)) = access.owner {
         fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
@@ -441,8 +443,8 @@ fn set_access(file: BorrowedFd, access: &Access, label: &[u8]) -> io::Result<()>
         return Ok(());
     }
     match fsetxattr(file, SELINUX, label, XattrFlags::empty()) {
-        // A kernel before 5.5 takes no label before the policy is loaded; the
-        // file is still worth having.
+        // A kernel before 5.5 refuses labels before the policy is loaded; the file is
+        // useful without one.
         Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::ACCESS | Errno::PERM) => Ok(()),
         answer => answer,
     }

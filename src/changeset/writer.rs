@@ -1,5 +1,5 @@
-//! The one who writes: whether the root can be written, and making it so for the
-//! moment. What it writes, and how, is in `write.rs`.
+//! The writer: finds out whether the root can be written, and remounts it for the
+//! moment. `write.rs` makes the changes.
 use rustix::fd::AsRawFd;
 use rustix::fs::{self, AtFlags, accessat};
 use rustix::io::{self, Errno};
@@ -32,18 +32,18 @@ pub enum RootAccess {
     ReadOnly,
 }
 
-/// The one who writes: remounts the root at the first write that needs it,
+/// Makes changes to a root. Remounts it read-write at the first write that needs it,
 /// and puts it back, at the latest when dropped.
 pub struct Writer<'r, 'a> {
     pub(super) root: &'r Root<'a>,
     policy: Policy,
     state: RootState,
-    /// It was taken for writable, and a write has failed for all of it.
+    /// The root seemed to be writable, and a write failed for all of it.
     pub(super) refuses_writes: bool,
 }
 
 enum RootState {
-    /// Nobody needed to know yet.
+    /// Not needed yet.
     Unknown,
     /// It can be written as it is mounted.
     Writable,
@@ -54,7 +54,7 @@ enum RootState {
 }
 
 impl<'r, 'a> Writer<'r, 'a> {
-    /// For one root. Nothing is touched yet.
+    /// A writer for one root. Changes nothing yet.
     pub fn new(root: &'r Root<'a>, policy: Policy) -> Self {
         Self {
             root,
@@ -64,7 +64,7 @@ impl<'r, 'a> Writer<'r, 'a> {
         }
     }
 
-    /// What may be hoped for, as far as it is known.
+    /// The access to the root, as far as it is known.
     pub fn access(&self) -> RootAccess {
         match (self.policy, &self.state) {
             (Policy::ReadOnly, _) if is_never_written(self.root) => RootAccess::ReadOnly,
@@ -83,8 +83,8 @@ impl<'r, 'a> Writer<'r, 'a> {
                 Ok(None) => RootState::Writable,
                 Ok(Some(flags)) => RootState::Remounted(flags),
                 Err(error) => {
-                    // No problem by itself: an image on squashfs is made so, and
-                    // a directory of another mount cannot be remounted.
+                    // No problem by itself: squashfs is read-only by design, and a
+                    // directory of another mount cannot be remounted.
                     let sealed = [Errno::ROFS, Errno::ACCESS, Errno::PERM, Errno::INVAL];
                     let level = match error.is(&sealed) {
                         true => Level::Note,
@@ -101,7 +101,8 @@ impl<'r, 'a> Writer<'r, 'a> {
         !matches!(self.state, RootState::Sealed)
     }
 
-    /// The flags to go back to, or `None` if nothing had to be done.
+    /// Remounts the root read-write if necessary. Returns the flags to go back to, or
+    /// `None` if it was writable.
     fn try_acquire(&self) -> Result<Option<MountFlags>, Error> {
         match self.check_writable() {
             Err(Errno::ROFS) => {}
@@ -125,9 +126,8 @@ impl<'r, 'a> Writer<'r, 'a> {
         accessat(root, c".", fs::Access::WRITE_OK, AtFlags::empty())
     }
 
-    /// What a remount must repeat: flags that are not given are cleared
-    /// (mount(2)). Those of the times of access are kept when none of them is
-    /// given.
+    /// The flags that a remount must repeat: mount(2) clears flags that are not given.
+    /// It keeps the flags about access times if none of them is given.
     fn flags(&self) -> Result<MountFlags, Error> {
         let arena = self.root.arena();
         let file = self.root.directory().as_raw_fd();
@@ -162,8 +162,8 @@ impl<'r, 'a> Writer<'r, 'a> {
     }
 }
 
-/// The flags of the mount that a file is on: `description` is the fdinfo of the
-/// file, with the number of the mount, `mounts` the mountinfo (proc(5)).
+/// The flags of the mount that a file is on. `description` is the fdinfo of the file,
+/// which has the number of the mount; `mounts` is the mountinfo (proc(5)).
 fn flags_of_mount(description: &[u8], mounts: &[u8]) -> Option<MountFlags> {
     let number = lines(description)
         .find_map(|line| line.strip_prefix(b"mnt_id:"))?
@@ -176,8 +176,8 @@ fn flags_of_mount(description: &[u8], mounts: &[u8]) -> Option<MountFlags> {
     let is_comma = |byte| byte == b',';
     let mut flags = match of_file_system.starts_with(b"ro") {
         true => MountFlags::empty(),
-        // The mount alone is read-only. Others of this file system are not, and
-        // must not become so when it is put back.
+        // Only this mount is read-only. Other mounts of the file system are not, and
+        // must not become so when this one is put back.
         false => MountFlags::BIND,
     };
     for option in split(of_mount, is_comma).chain(split(of_file_system, is_comma)) {
@@ -198,18 +198,17 @@ fn flags_of_mount(description: &[u8], mounts: &[u8]) -> Option<MountFlags> {
 
 impl Drop for Writer<'_, '_> {
     fn drop(&mut self) {
-        // The last resort of an early return; `finish` reports.
+        // For an early return; only `finish` reports an error.
         let _ = self.put_back();
     }
 }
 
-/// Whether the root's file system is of a kind that is made once and then only
-/// read (linux/magic.h).
+/// Whether the root's file system is of a kind that is only ever read (linux/magic.h).
 fn is_never_written(root: &Root) -> bool {
     const SQUASHFS: u32 = 0x7371_7368;
     const EROFS: u32 = 0xe0f5_e1e2;
     const ISOFS: u32 = 0x9660;
-    // Where the kernel does not say, a later write is tried.
+    // If statfs(2) fails, a later write is tried.
     fs::fstatfs(root.directory())
         .is_ok_and(|stat| matches!(stat.f_type as u32, SQUASHFS | EROFS | ISOFS))
 }
