@@ -1,12 +1,12 @@
 //! Our block in an authorized_keys file.
 //!
-//! The block holds exactly the keys of the context, also those that stand
-//! outside of it already: sshd minds no repetition, and whoever takes a key
-//! out of either place takes out that one only. What is outside stays byte
-//! for byte. A context without keys leaves the block empty.
+//! The block holds exactly the keys of the context, also those that are outside of it
+//! already: sshd accepts repetitions, and whoever removes a key in one place leaves the
+//! other. What is outside stays byte for byte. A context without keys leaves the block
+//! empty.
 use crate::base::arena::Arena;
 
-/// The block's first line; only its start counts, what follows is for people.
+/// The block's first line. Only its start counts; the rest is for people.
 const BEGIN: &[u8] = b"# onecontext: begin";
 const BEGIN_REST: &[u8] = b" (keys of the context, made anew at each boot)\n";
 /// The block's last line.
@@ -17,12 +17,12 @@ const END: &[u8] = b"# onecontext: end";
 pub struct Merged<'a> {
     /// All of it.
     pub content: &'a [u8],
-    /// A marker stood alone: it is gone, and all that could have been between
-    /// it and its missing half stays, being perhaps the owner's.
+    /// A marker had no counterpart. It is removed, and all lines that could belong to
+    /// it stay: they may be the owner's.
     pub broken: bool,
 }
 
-/// The lines, each with its newline. Not core's `split_inclusive`, which keeps a
+/// The lines, each with its newline. core's `split_inclusive` is not used: it can
 /// panic.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = text;
@@ -48,8 +48,8 @@ pub fn is_marked(text: &[u8]) -> bool {
     lines(text).any(|line| is_begin(line) || is_end(line))
 }
 
-/// `text` with `keys` in the block. A block is replaced where it stands, a
-/// second one is removed; without one it is added at the end.
+/// `text` with `keys` in the block. A block is replaced in its place, a second one is
+/// removed; if there is none, it is added at the end.
 pub fn merge<'a>(arena: &'a Arena, text: &[u8], keys: &[&[u8]]) -> Merged<'a> {
     let mut block = arena.vector();
     block.extend(BEGIN);
@@ -63,8 +63,8 @@ pub fn merge<'a>(arena: &'a Arena, text: &[u8], keys: &[&[u8]]) -> Merged<'a> {
 
     let mut out = arena.vector();
     let (mut placed, mut broken) = (false, false);
-    // Of a begin whose end is not met yet: where the lines after it started
-    // in `out`, and whether the block went there.
+    // After a begin marker whose end is not found yet: where the lines behind it start
+    // in `out`.
     let mut open = None::<usize>;
     for line in lines(text) {
         if is_begin(line) {

@@ -22,16 +22,15 @@ use crate::plan::Plan;
 use ownership::Existing;
 use sshd::KEYS_IN_RUN;
 
-/// Applied by systemd-tmpfiles-setup.service, before systemd's own
-/// provision.conf: of two lines for one path the first counts.
+/// Applied by systemd-tmpfiles-setup.service. The name sorts before systemd's own
+/// provision.conf: of two lines for one path the first counts (tmpfiles.d(5)).
 const TMPFILES: &[u8] = b"/run/tmpfiles.d/50-onecontext.conf";
 /// How a failure to give a user its keys is reported.
 const STEP: &str = "keys for user";
 const NO_USER: Error = Error::new(&"no such user in /etc/passwd: make it in the image");
 
-/// What is to be written for the logins of `plan`, and what stands in the way
-/// of them. Each user stands alone: what fails for one is reported and costs no
-/// other.
+/// Decides the changes for the logins of `plan`, and reports what prevents logins. A
+/// failure for one user does not affect others.
 pub fn decide<'a>(
     arena: &'a Arena,
     plan: &Plan,
@@ -78,8 +77,8 @@ pub fn decide<'a>(
     }
 }
 
-/// The same for the initramfs itself, before there is a root: all keys of the plan
-/// are for its root, the only user that it has.
+/// The same for the initramfs itself, in the early stage. All keys of the plan are for
+/// root, its only user.
 pub fn decide_early<'a>(
     arena: &'a Arena,
     plan: &Plan,
@@ -123,7 +122,7 @@ enum Placement {
     Run,
     /// systemd-tmpfiles writes the file in the booted system.
     Tmpfiles,
-    /// None, for this reason.
+    /// There is no way, for this reason.
     Impossible(Error),
 }
 
@@ -134,9 +133,9 @@ struct Logins<'d, 'a> {
     access: RootAccess,
     sshd: Option<&'d Sshd<'a>>,
     lines: Text<'a>,
-    /// Files that a user of this context has.
+    /// Key files that are decided for the users of this context.
     decided: Vector<'a, ResolvedPath<'a>>,
-    /// Some keys are in /run alone.
+    /// Some keys are only in /run.
     keys_in_run: bool,
 }
 
@@ -162,7 +161,7 @@ impl<'d, 'a> Logins<'d, 'a> {
     fn grant(&mut self, plan: &Plan, changes: &mut Changes<'a>) {
         for name in plan.users() {
             let Some(account) = self.facts.find(name) else {
-                // That one is made.
+                // `users` creates that one.
                 if plan.user == Some(name) {
                     continue;
                 }
@@ -187,7 +186,8 @@ impl<'d, 'a> Logins<'d, 'a> {
     ) -> Result<(), Error> {
         let user = &account.user;
         let file = account.key_file?;
-        // Nobody owns a home that is not there: it is that of its first user.
+        // A home that is not there has no owner: it belongs to the first user in
+        // passwd(5) that has it.
         let has_this_home = |other: &User| other.home == user.home;
         if !file.home.is_present()
             && let Some(first) = self.facts.users.iter().find(has_this_home)
@@ -195,8 +195,8 @@ impl<'d, 'a> Logins<'d, 'a> {
         {
             return Err(SHARED_HOME);
         }
-        // Such as toor beside root: the keys of the one would go with those of
-        // the other.
+        // For example toor beside root: the keys of one would replace those of the
+        // other.
         if self.decided.contains(&file.path) {
             return Err(Error::new(
                 &"its home is that of another user of this context",
@@ -215,9 +215,9 @@ impl<'d, 'a> Logins<'d, 'a> {
         self.update_block(user, file, &existing, keys, changes)
     }
 
-    /// Who had keys of an earlier context loses them with it.
+    /// Removes the keys of an earlier context from users that have none in this one.
     fn revoke(&mut self, plan: &Plan, changes: &mut Changes<'a>) {
-        // Looked up once: this is asked of every account.
+        // Collected once, since every account is compared.
         let mut names = self.arena.vector();
         for name in plan.users() {
             names.push(name);
@@ -229,7 +229,7 @@ impl<'d, 'a> Logins<'d, 'a> {
             }
             match self.revoke_one(account, changes) {
                 Ok(()) => {}
-                // Nothing of ours is there, or it is the owner's turn.
+                // There is nothing of ours, or the home is handled with its owner.
                 Err(error) if error == NO_HOME || error == SHARED_HOME => {}
                 Err(error) => changes.problem("remove keys of user", account.user.name, error),
             }
@@ -245,10 +245,10 @@ impl<'d, 'a> Logins<'d, 'a> {
         if !file.home.is_present() || self.decided.contains(&file.path) {
             return Ok(());
         }
-        // A link, or what is no file or directory, is none that we made.
+        // We made no link, and nothing that is neither file nor directory.
         let directory = if_there(file.directory)?.flatten();
         let content = match file.content {
-            // Nobody knows whether keys of ours are in it.
+            // It is unknown whether keys of ours are in it.
             Err(error) if error == TOO_LARGE => return Err(error),
             Err(error) if error.errno().is_none() => None,
             content => if_there(content)?.flatten(),
@@ -274,7 +274,7 @@ impl<'d, 'a> Logins<'d, 'a> {
         }
     }
 
-    /// Brings the block of one file up to date.
+    /// Updates our block in one file.
     fn update_block(
         &mut self,
         user: &User<'a>,
@@ -328,7 +328,7 @@ impl<'d, 'a> Logins<'d, 'a> {
                 self.keys_in_run = true;
             }
             Placement::Tmpfiles => {
-                if existing.is_root_s(user) {
+                if existing.is_owned_by_root(user) {
                     return Err(Error::new(
                         &"its .ssh belongs to root: chown it to the user in the image",
                     ));
@@ -337,7 +337,7 @@ impl<'d, 'a> Logins<'d, 'a> {
                     Home::MountedLater => tmpfiles::in_later_home(self.sshd),
                     _ => ("f+", &b""[..]),
                 };
-                // That type leaves a file that is there as it is (tmpfiles.d(5)).
+                // This type does not change a file that is there (tmpfiles.d(5)).
                 if kind == "f" {
                     changes.problem(
                         STEP,
@@ -354,7 +354,7 @@ impl<'d, 'a> Logins<'d, 'a> {
         Ok(())
     }
 
-    /// Adds the lines for a user's file, its name ended by `suffix`.
+    /// Adds the tmpfiles lines for a user's file, with `suffix` at the end of its name.
     fn tmpfiles(
         &mut self,
         user: &User,
@@ -365,7 +365,8 @@ impl<'d, 'a> Logins<'d, 'a> {
     ) -> Result<(), Error> {
         let mut owner = self.arena.vector();
         uwrite!(owner, "{} {}", user.uid, user.gid);
-        // Made by the next line alone, it would be root's.
+        // Without a line of its own the home would be created for `.ssh`, and belong to
+        // root.
         let makes_home = user.uid != 0 && !file.home.is_present();
         let path = [file.path.path(), suffix];
         tmpfiles::keys(&mut self.lines, &owner, makes_home, kind, &path, content)
@@ -380,7 +381,7 @@ impl<'d, 'a> Logins<'d, 'a> {
         let is_present = file.home.is_present();
         let access = changes.access_to(file.path, self.access);
         let may_be_written_later = access != RootAccess::ReadOnly;
-        // Whether the root can be written says nothing of another file system.
+        // The access to the root does not apply to another file system.
         let is_on_another_file_system = matches!(file.home, Home::MountedLater);
         let way = if file.path.in_run() || access == RootAccess::Writable && is_present {
             Placement::Replace
@@ -421,7 +422,7 @@ fn done_line<'a>(arena: &'a Arena, user: &User, count: usize, path: &[u8]) -> &'
     line.finish()
 }
 
-/// The file as it should be. What is root's stays root's.
+/// The new file. What belongs to root stays root's.
 fn new_file<'a>(user: &User, file: &KeyFile, existing: &Existing, content: &'a [u8]) -> File<'a> {
     let access = |mode| Access {
         mode,
@@ -435,7 +436,7 @@ fn new_file<'a>(user: &User, file: &KeyFile, existing: &Existing, content: &'a [
         },
         _ => access(0o600),
     };
-    // A link of root's own leads to some other directory.
+    // A link of root may lead to another directory.
     let is_usual = file.path.path().ends_with(b"/.ssh/authorized_keys");
     let directory = match is_usual && !existing.in_directory_of_root(user) {
         true => DirectoryPolicy::Enforce(access(0o700)),
@@ -467,7 +468,7 @@ fn is_done(existing: &Existing, new: &File) -> bool {
         }
 }
 
-/// The file with the lines for systemd-tmpfiles, if there are any.
+/// Adds the file with the lines for systemd-tmpfiles, if there are any.
 fn write_lines<'a>(
     arena: &'a Arena,
     lines: Text<'a>,
@@ -481,7 +482,7 @@ fn write_lines<'a>(
     Ok(())
 }
 
-/// What in the configuration of sshd keeps the keys from working.
+/// Reports settings of sshd that keep the keys from working.
 fn check_config(
     plan: &Plan,
     facts: &LoginFacts,
@@ -526,7 +527,7 @@ fn check_config(
         if user.uid == 0 && config.permits_root(b"forced-commands-only") {
             problem(&"sshd_config says PermitRootLogin forced-commands-only: no shell for root");
         }
-        // sshd refuses keys that others could have put there (sshd(8), FILES).
+        // sshd ignores keys that others could have put there (sshd(8), FILES).
         if let Ok(file) = account.key_file
             && let Home::Present(mode) = file.home
             && mode & 0o022 != 0

@@ -1,9 +1,9 @@
-//! Whether what is in a home may be trusted.
+//! Whether the files in a home may be trusted.
 //!
-//! Ownership is never taken and never given. Users can move what is root's into
-//! their homes, and make links on the way to the home of somebody else: what
-//! belongs to neither the user nor, as far as sshd accepts that, root is left
-//! alone, and its content reaches nobody.
+//! Ownership is never changed. Users can move files of root into their own home, and
+//! make links on the way to the home of somebody else. So a file that belongs neither
+//! to the user nor, as far as sshd accepts that, to root is left alone, and its content
+//! is copied nowhere.
 use rustix::io::Errno;
 
 use crate::base::error::Error;
@@ -13,7 +13,7 @@ use crate::image::passwd::User;
 
 const ROOT: u32 = 0;
 
-/// What is in the place of a file that may be written.
+/// What is at the path of a file that may be written.
 #[derive(Clone, Copy)]
 pub struct Existing<'a> {
     /// The file.
@@ -23,7 +23,7 @@ pub struct Existing<'a> {
 }
 
 impl<'a> Existing<'a> {
-    /// What is there and may be trusted.
+    /// Returns what is there, if it may be trusted.
     ///
     /// # Errors
     /// It is not the user's, or could not be read.
@@ -46,7 +46,7 @@ impl<'a> Existing<'a> {
     }
 
     /// Whether root owns the directory or the file, in the home of a user.
-    pub fn is_root_s(&self, user: &User) -> bool {
+    pub fn is_owned_by_root(&self, user: &User) -> bool {
         let owner = self.file.map(|file| file.uid);
         self.in_directory_of_root(user) || owner.is_some_and(|owner| owner != user.uid)
     }
@@ -68,7 +68,7 @@ fn check_directory(user: &User, directory: &Directory) -> Result<(), Error> {
 }
 
 fn check_file(user: &User, file: &FileContent) -> Result<(), Error> {
-    // Such as a link to /etc/shadow: its text would become the user's.
+    // It may be a hard link to /etc/shadow, whose text would become the user's.
     if file.is_shared && user.uid != ROOT {
         return Err(Error::new(
             &"authorized_keys has other names, hard links: not trusted",
@@ -89,7 +89,7 @@ fn check_file(user: &User, file: &FileContent) -> Result<(), Error> {
     }
 }
 
-/// A link is met as ELOOP, since none is followed.
+/// Explains ELOOP: no link is followed below a home.
 fn below_home(error: Error) -> Error {
     match error == Errno::LOOP {
         true => Error::new(&"a symbolic link below the home, which is not followed"),

@@ -1,18 +1,18 @@
-//! The root's SSH server: that it starts, and has host keys. What is missing is
-//! given for this boot through /run/systemd/system.
+//! The root's SSH server: that it starts, and has host keys. What is missing is added
+//! for this boot in /run/systemd/system.
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::changeset::{Access, Action, Change, Changes, File, Replaced, RootAccess};
 use crate::image::sshd::{HostKeys, Service, Sshd, Start};
 
-/// Where sshd looks for keys of a root that never can be written, by the
-/// user's name; and how its configuration says so (sshd_config(5), TOKENS).
+/// The directory of the key files of a root that can never be written, named by user;
+/// and the pattern by which sshd's configuration names them (sshd_config(5), TOKENS).
 pub const KEYS_IN_RUN: &[u8] = b"/run/onecontext/keys/";
 const KEY_FILE_IN_RUN: &[u8] = b"/run/onecontext/keys/%u";
 
-/// What the root needs so that its SSH server runs after this boot, and what
-/// stands in the way. `systemd`: that is its init; `keys_in_run`: keys are where
-/// sshd does not look by itself.
+/// Decides what the root needs so that its SSH server runs in the booted system, and
+/// reports what prevents that. `systemd`: whether systemd is init. `keys_in_run`: some
+/// keys are where sshd does not look by default.
 pub fn decide<'a>(
     arena: &'a Arena,
     facts: &Sshd<'a>,
@@ -53,8 +53,8 @@ pub fn decide<'a>(
     let makes_host_keys =
         facts.is_openssh() && matches!(facts.host_keys, HostKeys::Missing(_) | HostKeys::Made);
     if makes_host_keys && access == RootAccess::Writable {
-        // They are made in /etc/ssh; where that proves to be read-only, this
-        // is decided anew.
+        // They are made in /etc/ssh; if that proves to be read-only, this is decided
+        // again.
         changes.root_is_written_later();
     }
     if keys_in_run || makes_host_keys && access == RootAccess::ReadOnly {
@@ -80,8 +80,8 @@ pub fn decide<'a>(
     Ok(())
 }
 
-/// A copy of /etc/ssh in /run, mounted over it: there host keys can be made,
-/// and its configuration names the keys in /run besides those of the homes.
+/// Mounts a copy of /etc/ssh in /run over it. There host keys can be made, and its
+/// configuration names the keys in /run besides those in the homes.
 fn copy_config<'a>(
     arena: &'a Arena,
     facts: &Sshd<'a>,
@@ -92,8 +92,7 @@ fn copy_config<'a>(
     if config.names(KEY_FILE_IN_RUN) {
         return Ok(());
     }
-    // The first value counts, and a Match ends with the file that it is in
-    // (sshd_config(5)).
+    // The first value counts, and a Match block ends with its file (sshd_config(5)).
     let mut text = arena.vector();
     text.extend(b"# Made by onecontext: some keys are in /run.\n");
     text.extend(b"AuthorizedKeysFile");
@@ -129,9 +128,9 @@ fn copy_config<'a>(
     Ok(())
 }
 
-/// A unit of its own: Debian's ssh.service tests the server's configuration in
-/// ExecStartPre=, which fails without host keys, and lines of a drop-in run
-/// after it. It starts once /etc can be written.
+/// Makes the host keys in a unit of its own: Debian's ssh.service tests the server's
+/// configuration in ExecStartPre=, which fails without host keys, and lines of a
+/// drop-in run after it. The unit starts once /etc can be written.
 fn make_host_keys<'a>(
     arena: &'a Arena,
     keygen: &[u8],
@@ -139,12 +138,13 @@ fn make_host_keys<'a>(
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
     const UNIT: &[u8] = b"/run/systemd/system/onecontext-hostkeys.service";
-    // Not before a socket, which starts before basic.target: where cloud-init comes
-    // after that, as on RHEL, it would wait for itself. What serves a connection
-    // waits, by the drop-in below. No default dependencies, since a server may have
-    // none. At a first boot Debian 13 makes them, too (its sshd-keygen.service): not
-    // at the same time. cloud-init removes all host keys at a first boot and makes
-    // others (cc_ssh.py); the second name is that of 24.3 and newer.
+    // Not before sockets: they start before basic.target, and cloud-init may start
+    // after that, as on RHEL, which would be a cycle. The drop-in below makes the
+    // services wait instead, those that serve a connection too. No default
+    // dependencies, since a server may have none. Debian 13 also makes host keys at a
+    // first boot (its sshd-keygen.service): not at the same time. cloud-init removes
+    // all host keys at a first boot and makes others (cc_ssh.py), so this comes after
+    // it; the second name is that of 24.3 and newer.
     const HEAD: &[u8] = b"\
 # Made by onecontext: this image has no SSH host keys.
 [Unit]

@@ -1,6 +1,6 @@
-//! Lines for systemd-tmpfiles (tmpfiles.d(5)), which the booted system applies
-//! once its own file systems are mounted: it labels for SELinux and follows
-//! the root's own layout.
+//! Lines for systemd-tmpfiles (tmpfiles.d(5)). The booted system applies them once its
+//! file systems are mounted: systemd-tmpfiles sets SELinux labels and follows the
+//! root's own layout.
 use crate::base::error::Error;
 use crate::base::text::{Text, base_name, hex_digit};
 use crate::changeset::{Access, File, Octal};
@@ -11,9 +11,9 @@ use ufmt::uwrite;
 /// systemd:src/basic/def.h).
 const LONGEST_LINE: usize = 1 << 20;
 
-/// `TYPE PATH MODE UID GID - ARGUMENT`; the path is given in parts, and `owner`
-/// is the user and the group, by number or name. Without a mode, that of
-/// something new is systemd's and that of something old stays.
+/// `TYPE PATH MODE UID GID - ARGUMENT`; the path is given in parts, and `owner` is the
+/// user and the group, by number or name. Without a mode a new file gets systemd's
+/// default, and an old one keeps its own.
 pub fn line(
     out: &mut Text,
     kind: &str,
@@ -42,11 +42,11 @@ pub fn line(
     out.push(b'\n')
 }
 
-/// The lines of an authorized_keys file, whose path is given in two parts, and of
-/// its directory; with `makes_home` of the home, too.
+/// Writes the lines of an authorized_keys file, whose path is given in two parts, and
+/// of its directory; with `makes_home` of the home too.
 ///
 /// # Errors
-/// systemd does not read what the file holds.
+/// systemd-tmpfiles cannot write this content.
 pub fn keys(
     out: &mut Text,
     owner: &[u8],
@@ -79,10 +79,10 @@ pub fn keys(
     Ok(())
 }
 
-/// The type of the line for the keys in a home that is mounted later, and what the
-/// name of their file ends with. What an authorized_keys holds there cannot be read
-/// now, and must not be lost: the keys go to sshd's own second file, which nobody else
-/// uses, or else into an authorized_keys only where there is none.
+/// The type of the line for keys in a home that is mounted later, and the suffix of
+/// their file's name. An authorized_keys in that home cannot be read now, and must not
+/// be lost. So the keys go to sshd's own second file, authorized_keys2, which nobody
+/// else uses; or else to authorized_keys, but only if there is none.
 pub fn in_later_home(sshd: Option<&Sshd>) -> (&'static str, &'static [u8]) {
     match sshd {
         Some(sshd) if sshd.config.looks_at(b"authorized_keys2") => ("f+", b"2"),
@@ -90,7 +90,8 @@ pub fn in_later_home(sshd: Option<&Sshd>) -> (&'static str, &'static [u8]) {
     }
 }
 
-/// A file of such lines. Not public: it holds what a private file of a user holds.
+/// A file of such lines. Only root may read it: it has the content of a user's private
+/// file.
 pub fn file(lines: &[u8]) -> File<'_> {
     File {
         access: Access::ours(0o600),
@@ -98,8 +99,8 @@ pub fn file(lines: &[u8]) -> File<'_> {
     }
 }
 
-/// C escapes, and `%` doubled, since specifiers are expanded. What could end
-/// a field, be trimmed or be unquoted is escaped.
+/// Writes C escapes, and doubles `%`, since specifiers are expanded. Everything is
+/// escaped that could end a field, be trimmed or be unquoted.
 fn escape(out: &mut Text, text: &[u8]) {
     for byte in text {
         match byte {

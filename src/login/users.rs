@@ -1,9 +1,9 @@
-//! The account of USERNAME: made where the root lacks it, with sudo(8); and
-//! passwords.
+//! The account of USERNAME: created if the root lacks it, with sudo(8). Also passwords.
 //!
-//! The root's own tools do the work: a script in /run calls them, once the root
-//! can be written and before the SSH server listens. A script, not a list of
-//! `ExecStart=`: it goes on where a tool fails, and sysvinit runs it as well.
+//! The root's own tools do the work: a script in /run calls them, once the root can be
+//! written and before the SSH server listens. It is a script and not a list of
+//! `ExecStart=`, since it continues where a tool fails, and sysvinit can run it as
+//! well.
 use ufmt::uwrite;
 
 use super::authorized_keys::merge;
@@ -21,12 +21,13 @@ use crate::image::users::{Init, NewUser, Sudo, UserFacts, UserMaker};
 use crate::plan::{Password, Plan, SudoRule};
 
 const SCRIPT: &[u8] = b"/run/onecontext/users";
-/// For systemd-tmpfiles, after the user was made: hence not in /run/tmpfiles.d.
+/// For systemd-tmpfiles. Not in /run/tmpfiles.d, since they apply after the user was
+/// created.
 const KEY_LINES: &[u8] = b"/run/onecontext/users.conf";
-/// The new user's authorized_keys, where there is no systemd.
+/// The new user's authorized_keys, if there is no systemd.
 const KEYS: &[u8] = b"/run/onecontext/users.keys";
 const SUDOERS: &[u8] = b"/run/onecontext/sudoers";
-/// A line for chpasswd(8); removed once it was read.
+/// A line for chpasswd(8); removed after use.
 const PASSWORDS: &[u8] = b"/run/onecontext/passwords";
 
 /// The first line of a file of rules that is ours.
@@ -37,11 +38,11 @@ const HEAD: &[u8] = b"\
 PATH=/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/sbin:/bin
 failed=0
 ";
-/// In these texts `@N` is the user's name, `@H` its home, `@S` its shell, and `@G`
-/// what is to be said of its group and number. `*` is no hash, as `!`, but sshd
-/// lets the user in by key also without PAM (openssh:configure.ac,
-/// LOCKED_PASSWD_PREFIX). What else makes users, such as cloud-init, may have been
-/// faster.
+/// In these texts `@N` is the user's name, `@H` its home, `@S` its shell, and `@G` the
+/// options for its group and user ID. `*` is no hash, and neither is `!`; but with `*`
+/// sshd accepts the user's keys also without PAM (openssh:configure.ac,
+/// LOCKED_PASSWD_PREFIX). `id` is asked first, since another tool such as cloud-init
+/// may have created the user already.
 const USERADD: &[u8] = b"\
 id '@N' >/dev/null 2>&1 || useradd --create-home --home-dir '@H' --shell '@S' \
 --password '*'@G '@N' || failed=1
@@ -50,7 +51,7 @@ const ADDUSER: &[u8] = b"\
 id '@N' >/dev/null 2>&1 || adduser -D -h '@H' -s '@S'@G '@N' || failed=1
 ";
 const TMPFILES: &[u8] = b"systemd-tmpfiles --create /run/onecontext/users.conf || failed=1\n";
-/// The home is new: nobody has made a link in it.
+/// The home is new, so it contains no link of a user.
 const INSTALL: &[u8] = b"\
 install -d -m 0700 -o '@N' -g '@N' '@H/.ssh' &&
 \tinstall -m 0600 -o '@N' -g '@N' /run/onecontext/users.keys '@H/.ssh/authorized_keys' ||
@@ -62,10 +63,10 @@ f=/etc/sudoers.d/onecontext
 visudo -c -f /run/onecontext/sudoers >/dev/null &&
 \tinstall -m 0440 /run/onecontext/sudoers $f.new && mv -f $f.new $f || failed=1
 ";
-/// By a pipe: SELinux may deny the tool what is in /run.
+/// Through a pipe: SELinux may deny chpasswd the files in /run.
 const SET_HASH: &[u8] = b"cat /run/onecontext/passwords | chpasswd -e || failed=1\n";
-/// unix_chkpwd(8) of PAM says whether the password is that already; a new hash
-/// at each boot would be another. It reads what a NUL ends.
+/// unix_chkpwd(8) of PAM tells whether the user has this password already: a new hash
+/// at each boot would differ. It reads a text that ends with a NUL.
 const SET_PASSWORD: &[u8] = b"\
 f=/run/onecontext/passwords
 command -v unix_chkpwd >/dev/null &&
@@ -77,7 +78,7 @@ rm -f /run/onecontext/passwords
 exit $failed
 ";
 
-/// A user of which nothing but the name matters.
+/// A user of whom only the name matters.
 const NOBODY: User = User {
     name: b"",
     uid: 0,
@@ -86,15 +87,15 @@ const NOBODY: User = User {
     shell: b"",
 };
 
-/// Where the root, and so a user, cannot be written.
+/// The reason if the root cannot be written.
 const NOT_WRITTEN: Error =
     Error::new(&"the root cannot be written, or is not to be: do it in the image");
-/// Where nothing can be started.
+/// The reason if nothing can start the script.
 const NO_INIT: Error = Error::new(
     &"this image's init takes nothing from /run: do it in the image, or add systemd to it",
 );
 
-/// What is to be done for the account of `plan`, and what stands in the way.
+/// Decides what is to be done for the account of `plan`, and reports what prevents it.
 pub fn decide<'a>(
     arena: &'a Arena,
     plan: &Plan,
@@ -108,7 +109,7 @@ pub fn decide<'a>(
         arena,
         account,
         systemd,
-        way: match (access, systemd, account.init) {
+        can_run: match (access, systemd, account.init) {
             (RootAccess::WritableLater | RootAccess::ReadOnly, ..) => Err(NOT_WRITTEN),
             (_, false, None) => Err(NO_INIT),
             _ => Ok(()),
@@ -125,7 +126,7 @@ pub fn decide<'a>(
     if let Err(reason) = task.sudo(plan, is_there, changes) {
         let user = plan.user.unwrap_or(b"onecontext");
         match plan.login.sudo {
-            // Nobody may miss it.
+            // It is only the default: no problem.
             SudoRule::ByDefault => {
                 changes.note(&[b"no sudo for user ", user, b": ", format(arena, &reason)]);
             }
@@ -141,13 +142,13 @@ pub fn decide<'a>(
     task.finish(changes)
 }
 
-/// What the script is to do.
+/// The script under construction.
 struct Task<'d, 'a> {
     arena: &'a Arena,
     account: &'d UserFacts<'a>,
     systemd: bool,
-    /// Whether a script can do anything.
-    way: Result<(), Error>,
+    /// Whether a script can be started, and can write the root.
+    can_run: Result<(), Error>,
     script: Text<'a>,
 }
 
@@ -160,7 +161,7 @@ impl<'a> Task<'_, 'a> {
         changes: &mut Changes<'a>,
     ) -> Result<(), Error> {
         let user = &new.user;
-        self.way?;
+        self.can_run?;
         if !is_new_name(user.name) {
             return Err(Error::new(
                 &"useradd(8) takes no such name: letters, digits, _, - and ., \
@@ -201,7 +202,7 @@ impl<'a> Task<'_, 'a> {
         Ok(())
     }
 
-    /// What gives a new user its keys.
+    /// The commands that give a new user its keys.
     fn new_keys(
         &self,
         plan: &Plan,
@@ -224,7 +225,7 @@ impl<'a> Task<'_, 'a> {
             }
             Home::Present(_) => {
                 let existing = Existing::trusted(user, file)?;
-                if existing.is_root_s(user) {
+                if existing.is_owned_by_root(user) {
                     return Err(SHARED_HOME);
                 }
                 (existing.file.map_or(b"", |found| found.content), "f+", b"")
@@ -247,7 +248,7 @@ impl<'a> Task<'_, 'a> {
         Ok(TMPFILES)
     }
 
-    /// A file for the script alone.
+    /// Adds a file for the script, which only root can read.
     fn private(
         &self,
         path: &[u8],
@@ -263,7 +264,8 @@ impl<'a> Task<'_, 'a> {
         Ok(())
     }
 
-    /// A rule for the user of the plan; none, where the context does not say so.
+    /// Adds a rule for the user of the plan, or removes ours if the context does not
+    /// want one.
     fn sudo(
         &mut self,
         plan: &Plan,
@@ -284,7 +286,7 @@ impl<'a> Task<'_, 'a> {
         };
         match self.account.sudo {
             Sudo::Usable => {}
-            // Nobody may have asked for it: it is the default.
+            // It may be only the default, so this is no problem.
             Sudo::Missing | Sudo::Unknown => {
                 changes.note(&[user, b": no sudo in this image"]);
                 return Ok(());
@@ -298,8 +300,8 @@ impl<'a> Task<'_, 'a> {
         }
         let mut rule = self.arena.vector();
         rule.extend(MARK);
-        // Between quotes a name in capitals is neither ALL nor that of an alias;
-        // sudo-rs knows no quotes.
+        // In quotes a name in capitals is neither ALL nor an alias. sudo-rs knows no
+        // quotes.
         let quote: &[u8] = match user.iter().any(u8::is_ascii_lowercase) {
             true => b"",
             false => b"\"",
@@ -323,7 +325,7 @@ impl<'a> Task<'_, 'a> {
                 return Ok(());
             }
         }
-        self.way?;
+        self.can_run?;
         self.private(SUDOERS, rule, 0o440, changes)?;
         self.script.extend(CHECK_AND_PLACE);
         changes.note(&[user, b": may use sudo, once visudo has checked the rule"]);
@@ -331,7 +333,7 @@ impl<'a> Task<'_, 'a> {
     }
 
     fn remove_rule(&self, changes: &mut Changes<'a>) -> Result<(), Error> {
-        if self.way == Err(NOT_WRITTEN) {
+        if self.can_run == Err(NOT_WRITTEN) {
             return Err(Error::new(
                 &"/etc/sudoers.d/onecontext is of an earlier context, and the root cannot be \
                   written: remove it in the image",
@@ -355,7 +357,7 @@ impl<'a> Task<'_, 'a> {
         let (text, said): (&[u8], &[u8]) = match password {
             Password::Crypted(hash) => (hash, b": its password is that of the context"),
             Password::Plain(text) => (text, b": its password becomes that of the context"),
-            // No password has such a hash, and sshd lets the user in by key.
+            // No password has this hash, and sshd accepts the user's keys.
             Password::Locked => (b"*", b": it has no password"),
         };
         let is_done = match password {
@@ -364,7 +366,7 @@ impl<'a> Task<'_, 'a> {
             Password::Locked => old.is_some_and(|old| matches!(old.first(), Some(b'*' | b'!'))),
         };
         if !is_done {
-            self.way?;
+            self.can_run?;
             if !self.account.chpasswd {
                 return Err(Error::new(&"no chpasswd in this image: add it"));
             }
@@ -385,12 +387,12 @@ impl<'a> Task<'_, 'a> {
         Ok(())
     }
 
-    /// The script, and what starts it.
+    /// Adds the script, and what starts it.
     fn finish(self, changes: &mut Changes<'a>) -> Result<(), Error> {
         if self.script.is_empty() {
             return Ok(());
         }
-        // Where the root proves to take no writes, this is decided anew.
+        // If the root cannot be written, this is decided again.
         changes.root_is_written_later();
         let script = self.arena.concat(&[HEAD, &self.script, TAIL]);
         changes.run_file(SCRIPT, script)?;
@@ -401,7 +403,7 @@ impl<'a> Task<'_, 'a> {
     }
 }
 
-/// Appends a text with what its marks stand for. None of it has a quote.
+/// Appends a template with its marks replaced. No value has a quote.
 fn fill(out: &mut Text, template: &[u8], user: &User, options: &[u8]) {
     let mut rest = template;
     while let Some((before, [mark, after @ ..])) = split_once(rest, b'@') {
@@ -417,19 +419,20 @@ fn fill(out: &mut Text, template: &[u8], user: &User, options: &[u8]) {
     out.extend(rest);
 }
 
-/// Whether useradd(8) makes a user of this name.
+/// Whether useradd(8) accepts this name.
 fn is_new_name(name: &[u8]) -> bool {
     name.len() <= 32
         && name.first().is_some_and(|first| !first.is_ascii_digit())
         && (name.iter()).all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte))
 }
 
-/// A unit of its own, pulled in whatever starts the server, a socket included.
+/// Starts the script by a unit of sysinit.target, so that it runs whether a service or
+/// a socket starts the server.
 fn start_by_systemd(changes: &mut Changes) -> Result<(), Error> {
     const UNIT: &[u8] = b"/run/systemd/system/onecontext-users.service";
     const WANTS: &[u8] = b"/run/systemd/system/sysinit.target.wants/onecontext-users.service";
-    // Sockets start before basic.target, hence no default dependencies. Nor is
-    // it ordered after cloud-init, which on some images starts after sockets.
+    // Sockets start before basic.target, hence no default dependencies. No order after
+    // cloud-init, which on some images starts after sockets.
     const TEXT: &[u8] = b"\
 # Made by onecontext.
 [Unit]
@@ -452,8 +455,8 @@ ExecStopPost=/bin/rm -f /run/onecontext/passwords
     changes.run_symlink(WANTS, UNIT, b"")
 }
 
-/// A line in a copy of inittab(5), bound over it, before what enters the runlevel:
-/// the lines that init waits for are done in their order.
+/// Adds a line to a copy of inittab(5), mounted over it, before the first `wait` line,
+/// which enters the runlevel: init runs the lines that it waits for in their order.
 fn start_by_init<'a>(
     arena: &'a Arena,
     init: &Init<'a>,
@@ -475,7 +478,7 @@ fn start_by_init<'a>(
     let Some((head, rest)) = found.content.split_at_checked(before) else {
         return Err(NO_INIT);
     };
-    // BusyBox takes the first field for a terminal.
+    // To BusyBox the first field is a terminal.
     let start: &[u8] = match init.is_busybox {
         true => b"::wait:/bin/sh ",
         false => b"oc:2345:wait:/bin/sh ",
