@@ -1,12 +1,11 @@
-//! cloud-init (cloudinit.readthedocs.io): an agent that renders files for the
-//! root's managers, and sets names and keys, from a data source of its own, be
-//! it the same disk. It is configured to leave alone what the plan says, and goes
-//! on with the rest.
+//! cloud-init (cloudinit.readthedocs.io): an agent that configures the root's network
+//! managers, and sets names and keys, from a data source of its own, which may be the
+//! same disk. Its configuration here makes it leave alone what the plan sets; it still
+//! does everything else.
 //!
-//! It reads the file that `CLOUD_CFG` names in its environment, which is stronger
-//! than its own configuration and any user data (cloudinit/helpers.py,
-//! `ConfigMerger`). `/run/cloud-init/cloud.cfg` does not serve: ds-identify
-//! writes it anew at each boot.
+//! The environment variable `CLOUD_CFG` names a file that overrides its own
+//! configuration and any user data (cloudinit/helpers.py, `ConfigMerger`).
+//! `/run/cloud-init/cloud.cfg` cannot be used: ds-identify writes it anew at each boot.
 use super::render::{HEAD, is_handed_over};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
@@ -14,19 +13,19 @@ use crate::changeset::Changes;
 use crate::image::config::CloudInit;
 use crate::plan::Plan;
 
-/// What it reads.
+/// The file that `CLOUD_CFG` names.
 const CONFIG: &[u8] = b"/run/onecontext/cloud-init.cfg";
-/// For all of its services, whichever a version has: a drop-in of a part of
-/// their names that ends in `-` (systemd.unit(5), systemd 239).
+/// A drop-in for all of its services, whichever a version has: its name is the common
+/// prefix of theirs, which ends in `-` (systemd.unit(5), since systemd 239).
 const DROP_IN: &[u8] = b"/run/systemd/system/cloud-.service.d/50-onecontext.conf";
 const SERVICE: &[u8] = b"\
 # Made by onecontext from the context of this machine.
 [Service]
 Environment=CLOUD_CFG=/run/onecontext/cloud-init.cfg
 ";
-/// The name and the keys are the plan's, and the network if it is handed over.
-/// Written in `/run`; whether cloud-init then starts, its generator says at each
-/// boot.
+/// Leaves the host name and the keys to the plan, and the network if it is handed over.
+/// The files are always written to `/run`; cloud-init's generator decides at each boot
+/// whether it starts.
 pub fn render<'a>(
     arena: &'a Arena,
     plan: &Plan,
@@ -58,10 +57,10 @@ pub fn render<'a>(
     }
 }
 
-/// Without the first line a key of root's that the data source has, too, gets
-/// a command that says to log in as another user (cc_ssh.py). With it such a
-/// key would lose its options (ssh_util.py, `AuthKeyLineParser`), hence the
-/// second.
+/// Without `disable_root: false` cloud-init prefixes a key of root that its data source
+/// has too with a command that says to log in as another user (cc_ssh.py). With it,
+/// such a key would lose its options (ssh_util.py, `AuthKeyLineParser`), hence
+/// `allow_public_ssh_keys: false`.
 fn keys(plan: &Plan) -> &'static [u8] {
     let mut lines: &[u8] = b"";
     for key in plan.keys.iter().filter(|key| key.user == b"root") {

@@ -8,10 +8,11 @@ use crate::changeset::Changes;
 use crate::image::config::ConfigFile;
 use crate::plan::bound::BoundPlan;
 
-/// What it denies itself unless its file says otherwise (connman.conf(5)).
+/// The devices that ConnMan ignores unless its file says otherwise (connman.conf(5)).
 const DENIED_BY_DEFAULT: &[u8] = b"vmnet,vboxnet,virbr,ifb,ve-,vb-";
 
-/// At the end: of two values the last one counts (GLib's key files).
+/// Adds our devices to the list of ignored ones, at the end of the file: of two values
+/// the last one counts (GLib's key files).
 pub fn render<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -49,7 +50,7 @@ pub fn render<'a>(
     );
     bind_over(own.file, own.old, text.finish(), changes);
     if systemd? && !links(bound).any(|bound_link| uses_dhcpv4(bound_link.link)) {
-        // It would wait two minutes for a NIC of ConnMan's.
+        // Masked: it would wait two minutes for a NIC of ConnMan's.
         const UNIT: &[u8] = b"/run/systemd/system/connman-wait-online.service";
         changes.run_symlink(UNIT, b"/dev/null", b"")?;
     }

@@ -1,7 +1,7 @@
-//! What the managers share that read nothing in `/run`, and would ask for DHCP
-//! on a NIC that is set up: a copy of their own file, which denies them our NICs,
-//! is mounted over it, and what the kernel has stays. A NIC by DHCP is theirs,
-//! then in both families.
+//! What dhcpcd and ConnMan share. They read nothing in `/run`, and would ask for DHCP
+//! on a NIC that is set up. So a copy of their own file that denies them our NICs is
+//! mounted over it, and what the kernel has stays. A NIC that uses DHCP is left to
+//! them, in both families.
 use super::render::{HEAD, device, links};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
@@ -17,7 +17,7 @@ pub fn uses_dhcpv4(link: &Link) -> bool {
     link.ipv4 == Some(Ipv4Method::Dhcp)
 }
 
-/// The devices that are not by DHCP, each after `before`.
+/// The devices of links without DHCP, each after the byte `before`.
 pub fn denied<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -50,8 +50,8 @@ pub fn denied<'a>(
     devices.finish()
 }
 
-/// A file of the root, and what of it is not ours, with the end of its last
-/// line.
+/// A file of the root, and the part of its content that is not ours, which ends with a
+/// newline.
 pub struct Own<'a> {
     pub file: &'a ConfigFile<'a>,
     pub old: &'a FileContent<'a>,
@@ -59,8 +59,8 @@ pub struct Own<'a> {
 }
 
 impl<'a> Own<'a> {
-    /// What an earlier run has put there goes from a first line of ours to the
-    /// next empty one, or to the end.
+    /// Takes out the parts of earlier runs: each goes from our first line to the next
+    /// empty one, or to the end.
     #[inline(never)]
     pub fn of(
         arena: &'a Arena,
@@ -85,7 +85,7 @@ const NO_FILE: Error = Error::new(
       add that file to the image, or remove this network manager",
 );
 
-/// What stands before and after the first `mark`.
+/// Splits a text at the first `mark`, which is left out.
 fn cut_at<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = position(text, mark)?;
     Some((text.get(..at)?, text.get(at + mark.len()..)?))

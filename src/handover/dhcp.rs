@@ -1,6 +1,5 @@
-//! Who does the DHCP of a root in which no network manager is enabled: this
-//! program asks, and systemd-networkd, where it is installed, is enabled for
-//! this boot and keeps what it got.
+//! Who does DHCP for a root that enables no network manager: this program asks, and
+//! systemd-networkd, if it is installed, is enabled for this boot and keeps the leases.
 use super::render::is_handed_over;
 use crate::base::arena::Arena;
 use crate::base::error::Error;
@@ -12,7 +11,7 @@ use crate::image::networkd::Networkd;
 use crate::plan::bound::{BoundPlan, DhcpClient};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
 
-/// Says who asks. `facts` is `None` where nothing is handed over.
+/// Which DHCP client is used. `facts` is `None` if nothing is handed over.
 pub fn client(plan: &Plan, facts: Option<&NetworkFacts>) -> DhcpClient {
     let Some(facts) = facts else {
         return DhcpClient::Alone;
@@ -27,13 +26,13 @@ pub fn client(plan: &Plan, facts: Option<&NetworkFacts>) -> DhcpClient {
     }
 }
 
-/// Whether networkd, enabled for DHCP alone, is told of this link.
+/// Whether networkd, enabled for DHCP only, gets a configuration for this link.
 pub fn is_kept_by_networkd(link: &Link) -> bool {
     is_handed_over(link) && link.uses_dhcp()
 }
 
-/// What nobody does for good, where no network manager is enabled and networkd
-/// cannot be.
+/// Reports what nobody does in the booted system, if no network manager is enabled and
+/// networkd cannot be.
 pub fn report<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -44,10 +43,10 @@ pub fn report<'a>(
         return Ok(());
     }
     if facts.managers.unknown.is_empty() {
-        // Else that has been said, and why.
+        // Otherwise the reason was reported already.
         facts.networkd?;
     }
-    // What was applied has been said already, with what came of it.
+    // What was applied was reported then, with its result.
     for bound_link in bound
         .links
         .iter()
@@ -70,8 +69,8 @@ pub fn report<'a>(
     Ok(())
 }
 
-/// For the text form: which program asks for an address of each link and family
-/// by DHCP, and which one renews.
+/// Adds lines for the text form: which program asks for an address of each link and
+/// family by DHCP, and which one renews it.
 pub fn name_programs<'a>(
     arena: &'a Arena,
     plan: &Plan,

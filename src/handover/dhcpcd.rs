@@ -8,10 +8,10 @@ use crate::changeset::Changes;
 use crate::image::config::ConfigFile;
 use crate::plan::bound::BoundPlan;
 
-/// At the top, as what comes after an "interface" counts for that one alone;
-/// and at the end the metrics of those by DHCP, which dhcpcd has for both
-/// families: that of the context, if it names one. It would else be 1000 and the
-/// interface's index, and come before the context's in IPv6.
+/// Adds settings at the top, since those after an "interface" line apply only to that
+/// one. Adds metrics at the end, for the links by DHCP: dhcpcd has one for both
+/// families. It is that of the context, if there is one. The default, 1000 and the
+/// interface's index, would come before the context's metrics in IPv6.
 pub fn render<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -23,7 +23,7 @@ pub fn render<'a>(
     if !devices.is_empty() {
         fill!(&mut top, "denyinterfaces@\n", devices);
     }
-    // resolv.conf is ours where the context names servers.
+    // This program writes resolv.conf if the context names servers.
     if bound.plan.has_name_servers() {
         fill!(&mut top, "nohook resolv.conf\n");
     }

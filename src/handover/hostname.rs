@@ -1,6 +1,6 @@
-//! `/etc/hostname` (hostname(5)). The kernel has the name already; a root
-//! whose own file says otherwise would take it back (systemd:
-//! src/shared/hostname-setup.c, Debian: /etc/init.d/hostname.sh).
+//! `/etc/hostname` (hostname(5)). The kernel has the name already, but the booted
+//! system would set the one in this file (systemd: src/shared/hostname-setup.c, Debian:
+//! /etc/init.d/hostname.sh).
 use super::render::replace;
 use crate::base::arena::Arena;
 use crate::base::error::Error;
@@ -9,8 +9,8 @@ use crate::changeset::{Changes, Label, RootAccess};
 use crate::image::config::ConfigFile;
 use crate::plan::Plan;
 
-/// Without a file in the root, or with one that names nothing, nothing is
-/// written: the kernel's name then stands.
+/// Replaces the name in the file. If there is no file, or no name in it, nothing is
+/// written: the kernel's name then stays.
 pub fn render<'a>(
     arena: &'a Arena,
     plan: &Plan,

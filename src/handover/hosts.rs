@@ -1,5 +1,5 @@
-//! The machine's own name in `/etc/hosts` (hosts(5)), where nothing else of the
-//! root resolves it: sudo and many others would ask DNS for it, which can take
+//! The machine's own name in `/etc/hosts` (hosts(5)), if nothing else in the root
+//! resolves it: sudo and many other programs would ask DNS for it, which can take
 //! minutes.
 use super::render::replace;
 use crate::base::arena::Arena;
@@ -9,12 +9,11 @@ use crate::changeset::{Changes, Label, RootAccess};
 use crate::image::config::Hosts;
 use crate::plan::Plan;
 
-/// What ends the line that is ours.
+/// The end of the line that is ours.
 const MARK: &[u8] = b"# onecontext";
 
-/// One line, with the address that Debian gives a name without a fixed one
-/// (Debian Reference, 5.1.1). A name without a line of its own, or whose line is
-/// no longer needed, has none.
+/// Adds one line, with the address that Debian uses for a name without a fixed address
+/// (Debian Reference, 5.1.1). Removes our line if it is not needed.
 pub fn render<'a>(
     arena: &'a Arena,
     plan: &Plan,

@@ -1,9 +1,9 @@
-//! The answers of klibc's ipconfig, `/run/net-DEVICE.conf`. Where one is there
+//! The answers of klibc's ipconfig, `/run/net-DEVICE.conf`. If there is one,
 //! `configure_networking` of initramfs-tools (scripts/functions) asks nothing and
-//! changes nothing; it reads it as a shell does. The names are those that ipconfig
-//! writes (klibc: usr/kinit/ipconfig/main.c, `dump_device_config`). No text of the
-//! context is among the values but the host name, which has only letters, digits,
-//! `-` and `.`.
+//! changes nothing, but reads it as a shell does. The names are those that ipconfig
+//! writes (klibc: usr/kinit/ipconfig/main.c, `dump_device_config`). The only text of
+//! the context among the values is the host name, which has only letters, digits, `-`
+//! and `.`.
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::render::fill;
@@ -15,8 +15,8 @@ use crate::image::ResolvedPath;
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Plan, Prefix, Route};
 
-/// One for each device that has been set up, with IPv6 alone as well. Where none
-/// has been, ipconfig asks on.
+/// Adds a file for each device that is set up, even if only with IPv6. If none is,
+/// ipconfig asks as usual.
 pub fn render<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -28,7 +28,8 @@ pub fn render<'a>(
         .filter(|bound_link| bound_link.is_set_up())
     {
         if let Some(device) = bound_link.device {
-            // It comes from the image and the machine, and this is read by a shell.
+            // The name comes from the image or the machine, and a shell reads this
+            // file.
             if device.contains(&b'\'') {
                 return Err(Error::new(&"a device's name has a quote"));
             }
@@ -40,7 +41,7 @@ pub fn render<'a>(
     Ok(())
 }
 
-/// Where the answer for a device is.
+/// The path of the answer for a device.
 pub fn path<'a>(arena: &'a Arena, device: &[u8]) -> Result<ResolvedPath<'a>, Error> {
     let path = arena.concat(&[b"/run/net-", device, b".conf"]);
     Ok(ResolvedPath::new(arena, path)?)

@@ -1,8 +1,8 @@
-//! What the root's own tools read: a pure function for each, from the plan and
-//! the facts of the root to files. Nothing is read or written here.
+//! Files for the root's own tools: for each tool a pure function from the plan and the
+//! facts of the root to changes. Nothing is read or written here.
 //!
-//! This module walks what the root has; the renderers below it do not know of
-//! each other, and what several share is in [`render`].
+//! This module calls the renderers for what the root has. They do not import each
+//! other; what several share is in [`render`].
 mod cloud_init;
 mod connman;
 mod denied;
@@ -32,7 +32,7 @@ use crate::image::{PathError, ResolvedPath};
 use crate::plan::bound::{BoundPlan, DhcpClient};
 use crate::plan::early::{self, EarlyDevice};
 
-/// What is to be written, and what cannot be.
+/// Adds the files for all tools that the root has, and reports what cannot be written.
 pub fn render<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -82,7 +82,7 @@ pub fn render<'a>(
     report(rendered, b"DHCP", changes);
 }
 
-/// The same for the initramfs itself, before there is a root.
+/// The same for the initramfs itself, in the early stage.
 pub fn render_early<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -104,7 +104,7 @@ pub fn render_early<'a>(
     }
 }
 
-/// Takes back what [`render_early`] has left in /run for the initramfs.
+/// Removes what [`render_early`] has left in /run for the initramfs.
 pub fn clear_early<'a>(arena: &'a Arena, devices: &[EarlyDevice], changes: &mut Changes<'a>) {
     for device in devices {
         let removed = ipconfig::path(arena, device.name).map(|path| changes.remove(path));
@@ -116,7 +116,7 @@ pub fn clear_early<'a>(arena: &'a Arena, devices: &[EarlyDevice], changes: &mut 
     }
 }
 
-/// What is there and could be read; what could not be is said.
+/// The fact, if it could be read and is there. An error is reported.
 fn known<T>(fact: Result<Option<T>, PathError>, changes: &mut Changes) -> Option<T> {
     fact.unwrap_or_else(|(path, error)| {
         changes.problem("hand over", path, error);
@@ -130,7 +130,8 @@ fn report(rendered: Result<(), Error>, to: &[u8], changes: &mut Changes) {
     }
 }
 
-/// What is behind all of them, such as a directory of systemd, is said once.
+/// Reports managers of which it is unknown whether they are enabled. A cause of all of
+/// them, such as a directory of systemd, is reported once.
 fn report_unknown(unknown: &[(Manager, Error)], changes: &mut Changes) {
     let all_for = |reason| {
         unknown.len() == Manager::ALL.len() && unknown.iter().all(|(_, error)| *error == reason)

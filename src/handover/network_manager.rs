@@ -1,7 +1,6 @@
-//! NetworkManager: a keyfile for each link in
-//! `/run/NetworkManager/system-connections` (nm-settings-keyfile(5)), where
-//! 1.20 and later look. A NIC that a profile fits gets no "Wired connection"
-//! with DHCP of NetworkManager's own.
+//! NetworkManager: a keyfile for each link in `/run/NetworkManager/system-connections`
+//! (nm-settings-keyfile(5)), which 1.20 and later read. For a NIC with a matching
+//! profile NetworkManager makes no "Wired connection" with DHCP of its own.
 use core::net::IpAddr;
 
 use super::render::{HEAD, Id, fill, is_handed_over, is_v4, links};
@@ -15,20 +14,20 @@ use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix, Route};
 
 const PREFIX: &[u8] = b"/run/NetworkManager/system-connections/";
 
-/// Its configuration for this boot: after /usr/lib, before /etc, where who sets
-/// "enabled" wins (NetworkManager.conf(5)).
+/// Its configuration for this boot. It is read after /usr/lib and before /etc, which
+/// wins if it sets "enabled" (NetworkManager.conf(5)).
 const SETTINGS: &[u8] = b"/run/NetworkManager/conf.d/onecontext.conf";
 
-/// Where the image names a page for the connectivity check, a NIC that has not
-/// reached it, or not yet, gets 20,000 on top of the metric of its default route.
+/// If the image configures a connectivity check, NetworkManager adds 20,000 to the
+/// metric of the default route of a NIC that has not passed it yet.
 const TO_KEEP_METRICS: &[u8] = b"# Made by onecontext: default routes keep their metrics.\n\
     [connectivity]\nenabled=false\n";
 
-/// What NetworkManager keeps of a device for its own next start, by the
-/// device's number (NetworkManager: src/core/nm-config.c).
+/// The state of each device that NetworkManager keeps for its own next start, named by
+/// interface index (NetworkManager: src/core/nm-config.c).
 const STATES: &[u8] = b"/run/NetworkManager/devices/";
 
-/// A keyfile for each link; NetworkManager refuses what others may read.
+/// Adds a keyfile for each link. NetworkManager refuses keyfiles that others may read.
 pub fn render<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -62,11 +61,11 @@ pub fn render<'a>(
         let Some(index) = bound_link.index.filter(|_| !link.addresses.is_empty()) else {
             continue;
         };
-        // A NIC that is set up gets a connection made after what is found
-        // there, unless a profile has the same values, the order of addresses
-        // included (src/core/nm-manager.c, get_existing_connection). To start
-        // the profile afresh would take the addresses away for a moment. But
-        // a profile that was there before a restart is taken as it stands.
+        // For a NIC that is set up NetworkManager makes a connection from what it finds
+        // there, unless a profile has the same values, the order of addresses included
+        // (src/core/nm-manager.c, get_existing_connection). Activating the profile anew
+        // would remove the addresses for a moment. But a profile that the state file
+        // names as active before a restart is taken as it is.
         let path = arena.concat(&[STATES, format(arena, &index)]);
         let mut text = arena.vector();
         fill!(
@@ -79,7 +78,7 @@ pub fn render<'a>(
     Ok(())
 }
 
-/// What NetworkManager calls the way a link gets addresses of one family.
+/// NetworkManager's method by which a link gets addresses of one family.
 fn method(link: &Link, v4: bool) -> &'static str {
     let has_addresses = link.addresses.iter().any(|prefix| is_v4(prefix) == v4);
     match (link.ipv4, link.ipv6) {
@@ -89,18 +88,18 @@ fn method(link: &Link, v4: bool) -> &'static str {
         _ if v4 => "disabled",
         (_, Some(Ipv6Method::Disable)) => "disabled",
         (_, Some(Ipv6Method::Static)) => "link-local",
-        // NetworkManager leaves the kernel's own ways alone.
+        // With "ignore" NetworkManager leaves IPv6 to the kernel.
         _ => "ignore",
     }
 }
 
-/// Whether a profile may have anything but the method.
+/// Whether a profile may have settings besides the method.
 fn is_set_up(link: &Link, v4: bool) -> bool {
     matches!(method(link, v4), "auto" | "manual")
 }
 
-/// The same at every boot: version 8 of RFC 9562, that is of our own making,
-/// the letters "onecontext" and the MAC, else the number.
+/// A UUID that is the same at every boot: version 8 of RFC 9562 (vendor-specific), made
+/// of the letters "onecontext" and the MAC or, without one, the number.
 fn uuid<'a>(arena: &'a Arena, link: &Link) -> &'a [u8] {
     let node = link.mac.unwrap_or_else(|| number(link.name));
     let mut uuid = arena.vector();
@@ -119,7 +118,7 @@ fn write(
     matched_by: MatchedBy,
     uuid: &[u8],
 ) {
-    // The priority is above that of other profiles for this NIC, mostly 0.
+    // The priority is higher than that of other profiles for this NIC, usually 0.
     fill!(text, HEAD);
     fill!(
         text,
@@ -145,8 +144,8 @@ fn write(
 
 /// `[ipv4]` or `[ipv6]`
 fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
-    // The link-local address has to be as the kernel makes it, or there would
-    // be two.
+    // The link-local address must be the one that the kernel makes, or there would be
+    // two.
     if v4 {
         fill!(text, "\n[ipv4]\n");
     } else {
@@ -176,8 +175,8 @@ fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
             fill!(text, "address@=@\n", number, address);
         }
     };
-    // In IPv6 the kernel prefers what came last. In another order than its own
-    // NetworkManager would take them away and add them anew.
+    // In IPv6 the kernel prefers the address that came last. If the order differs from
+    // the kernel's, NetworkManager removes the addresses and adds them again.
     if v4 {
         link.addresses.iter().for_each(&mut add);
     } else {
@@ -202,8 +201,8 @@ fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
     servers(text, arena, plan, link, v4);
 }
 
-/// The name servers and search domains of a link. The first link also takes
-/// those of the machine, and of the links that cannot have any.
+/// The name servers and search domains of a link. The first link also gets those of the
+/// machine, and of the links that cannot have any.
 fn servers(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
     let is_set_up = |link: &Link, v4| is_handed_over(link) && is_set_up(link, v4);
     let first = plan.links.iter().find(|link| is_set_up(link, v4));
@@ -224,7 +223,7 @@ fn servers(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
     if !list.is_empty() {
         fill!(text, "dns=@\n", &list);
     }
-    // Domains have no family: they stand where the link has one.
+    // Domains have no family: they go to the first family that the link has.
     if !v4 && is_set_up(link, true) {
         return;
     }
@@ -238,14 +237,15 @@ fn servers(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
     }
 }
 
-/// What NetworkManager knows a NIC by.
+/// How a profile names its NIC.
 enum MatchedBy<'a> {
     Mac(Mac),
     Device(&'a [u8]),
 }
 
-/// It compares permanent MACs; a PCI link may have been given another one. `None`:
-/// neither is known, and a profile that names nothing fits every NIC.
+/// NetworkManager compares permanent MACs, but a PCI link may have been given another
+/// one. `None`: neither MAC nor device is known, and a profile without either matches
+/// every NIC.
 fn matched_by<'a>(bound_link: BoundLink<'a>) -> Option<MatchedBy<'a>> {
     let BoundLink { link, device, .. } = bound_link;
     let is_pci = matches!(link.name, LinkName::Pci(_));
@@ -256,7 +256,7 @@ fn matched_by<'a>(bound_link: BoundLink<'a>) -> Option<MatchedBy<'a>> {
     }
 }
 
-/// What stands for the MAC of a link that has none.
+/// The replacement for the MAC of a link that has none.
 fn number(name: LinkName) -> Mac {
     let (kind, number) = match name {
         LinkName::Eth(number) => (0, number),

@@ -2,9 +2,9 @@
 //! network-scripts/ifup-eth): `ifcfg-DEVICE`, `route-DEVICE` and
 //! `route6-DEVICE` in `/etc/sysconfig/network-scripts`.
 //!
-//! Not booted: the script `network` of initscripts 10.27 was run in a network
-//! namespace, on a NIC that was set up and on an empty one. With DHCP it adds no
-//! IPv4 address of ours (ifup-eth).
+//! Not tested by a boot: the script `network` of initscripts 10.27 was run in a network
+//! namespace, on a NIC that was set up and on an empty one. With DHCP it adds no IPv4
+//! address of ours (ifup-eth).
 use super::render::{bind_over, fill, ip_route, is_v4, links};
 use super::sysconfig::{LinkFiles, SysconfigDirectory};
 use crate::base::arena::Arena;
@@ -15,11 +15,11 @@ use crate::image::config::ConfigDirectory;
 use crate::plan::bound::BoundPlan;
 use crate::plan::{Ipv4Method, Ipv6Method, Link};
 
-/// In place of a file that would set up one of our NICs a second time.
+/// Replaces a file that would set up one of our NICs a second time.
 const OFF: &str = "# Made by onecontext: another file is for this device.\nONBOOT=no\n";
 
-/// The files of each link. A NIC may stand in a file of any name; such files are
-/// covered.
+/// Adds the files of each link. A file of any name may configure a NIC; other files for
+/// our NICs are mounted over.
 pub fn render<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -47,7 +47,7 @@ pub fn render<'a>(
             Err(error) if error.errno().is_none() => continue,
             file => (*file)?,
         };
-        // Else a link that leads nowhere.
+        // No content: a dangling link.
         let Some(old) = &file.content else {
             continue;
         };
@@ -74,7 +74,7 @@ fn names_ours(key: &[u8], value: &[u8], bound: &BoundPlan, arena: &Arena) -> boo
     )
 }
 
-/// Three files, those of routes only where there are routes.
+/// Writes three files; those of routes only if there are routes.
 fn write(files: &mut LinkFiles, link: &Link) {
     ifcfg(files, link);
     files.end(b"ifcfg-");
@@ -87,7 +87,7 @@ fn write(files: &mut LinkFiles, link: &Link) {
     }
 }
 
-/// NOZEROCONF and DEFROUTE: no routes but those of the context.
+/// Writes ifcfg-DEVICE. NOZEROCONF and DEFROUTE: no routes but those of the context.
 fn ifcfg(files: &mut LinkFiles, link: &Link) {
     let arena = files.arena;
     let text = &mut files.text;
@@ -96,13 +96,13 @@ fn ifcfg(files: &mut LinkFiles, link: &Link) {
         "DEVICE=@\nTYPE=Ethernet\nONBOOT=yes\nNM_CONTROLLED=no\nNOZEROCONF=yes\n",
         files.device
     );
-    // With it the root's udev gives the NIC that name again (initscripts:
+    // With HWADDR the root's udev gives the NIC this name again (initscripts:
     // src/rename_device.c).
     if let Some(mac) = link.mac {
         fill!(text, "HWADDR=@\n", format(arena, &mac));
     }
     if link.ipv4 == Some(Ipv4Method::Dhcp) {
-        // Else dhclient would give up after a minute.
+        // Otherwise dhclient would give up after a minute.
         fill!(text, "BOOTPROTO=dhcp\nPERSISTENT_DHCLIENT=yes\n");
         // For dhclient-script, which reads this file.
         if let Some(metric) = link.metric {

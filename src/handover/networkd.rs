@@ -1,7 +1,7 @@
 //! systemd-networkd: a file for each link in `/run/systemd/network`
-//! (systemd.network(5)). The first file by name that matches a NIC is the one
-//! that counts, wherever it is; `00-` is before what distributions, netplan and
-//! cloud-init write.
+//! (systemd.network(5)). Of all files that match a NIC the first by name counts,
+//! whatever its directory; `00-` comes before the files of distributions, netplan and
+//! cloud-init.
 
 use core::net::IpAddr;
 
@@ -17,7 +17,7 @@ use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix, Route};
 
 const PREFIX: &[u8] = b"/run/systemd/network/00-";
 
-/// A file for each link, for everybody to read: networkd is not root.
+/// Adds a file for each link. Everybody may read it: networkd does not run as root.
 pub fn render<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -33,9 +33,9 @@ pub fn render<'a>(
     Ok(())
 }
 
-/// The same where it is enabled, by this `unit` and for this boot, for DHCP alone:
-/// a file for each link of which an address comes by DHCP, and one that says to
-/// leave all others as they are.
+/// The same if networkd is enabled by this program, for this boot and only for DHCP:
+/// links `unit`, adds a file for each link that uses DHCP, and one that leaves all
+/// others alone.
 pub fn render_for_dhcp<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -54,18 +54,18 @@ pub fn render_for_dhcp<'a>(
     let mut text = arena.vector();
     fill!(&mut text, HEAD);
     fill!(&mut text, "[Match]\nName=*\n\n[Link]\nUnmanaged=yes\n");
-    // Behind all of ours, before whatever else there may be.
+    // Sorted after all of ours, and before any other file.
     changes.run_file(
         b"/run/systemd/network/00-onecontext-unmanaged.network",
         text.finish(),
     )
 }
 
-/// What a file says for reasons that are not its link's own.
+/// Settings of a file that do not come from its own link.
 #[derive(Clone, Copy)]
 struct Setting {
-    /// The link has a lease already, and networkd shall have the same one: nothing
-    /// is dropped before the server has confirmed that.
+    /// The link has a lease already, and networkd should get the same one: nothing is
+    /// dropped before the server has confirmed it.
     for_dhcp: bool,
     /// See [`is_shared`].
     is_shared: bool,
@@ -84,16 +84,16 @@ fn write_file<'a>(
     changes.run_file(path, text.finish())
 }
 
-/// Whether two links have an address in one IPv6 network. networkd 257 (not 252 and
-/// not 262) knows the route to it of one link alone. For the other one it waits
-/// without an end until a gateway there can be reached, and with it whoever waits to
-/// be online; unless the gateway is on the link all the same. The kernel's routes
-/// stay as they are.
+/// Whether two links have an address in one IPv6 network. networkd 257 (not 252 and not
+/// 262) then has the route to that network on one of the links only. On the other it
+/// waits forever until a gateway there can be reached, unless the gateway is marked as
+/// on-link; systemd-networkd-wait-online waits with it. The routes in the kernel stay
+/// as they are.
 fn is_shared(arena: &Arena, bound: &BoundPlan) -> bool {
     let mut seen = Set::new(arena);
     let mut is_of_another = |number: u32, address: &Prefix| {
         let network = format(arena, &address.network());
-        // Of one link a network counts once.
+        // A network counts once for each link.
         seen.insert(number, network) && !seen.insert(0, network)
     };
     links(bound).zip(1u32..).any(|(bound_link, number)| {
@@ -106,9 +106,9 @@ fn is_shared(arena: &Arena, bound: &BoundPlan) -> bool {
     })
 }
 
-/// The same as the module `kernel` gives to the link, so that networkd finds
-/// everything done (tried with 252): its routes are of the protocol "static",
-/// and without Metric= it takes the metrics that the plan calls usual.
+/// Writes the same as `kernel` sets on the link, so that networkd finds everything done
+/// (tried with 252): its routes have the protocol "static" and, without Metric=, the
+/// default metric of the plan.
 fn write(
     text: &mut Text,
     arena: &Arena,
@@ -130,8 +130,8 @@ fn write(
 
 fn match_section(text: &mut Text, arena: &Arena, link: &Link, device: Option<&[u8]>) {
     match (link.mac, device) {
-        // VLANs and bridges have the MAC of a NIC below them; NICs alone have
-        // no kind (systemd: network/80-ethernet.network.example).
+        // VLANs and bridges have the MAC of a NIC below them. Only NICs have no kind
+        // (systemd: network/80-ethernet.network.example).
         (Some(mac), _) => fill!(
             text,
             "[Match]\nMACAddress=@\nType=ether\nKind=!*\n",
@@ -149,14 +149,14 @@ fn link_section(text: &mut Text, arena: &Arena, link: &Link) {
     }
     let waits = link.ipv4 == Some(Ipv4Method::Dhcp) || link.uses_router_advertisements();
     if !waits && link.addresses.is_empty() {
-        // systemd-networkd-wait-online.service(8) would wait two minutes.
+        // Otherwise systemd-networkd-wait-online.service(8) would wait two minutes.
         fill!(text, "RequiredForOnline=no\n");
     }
 }
 
 fn network_section(text: &mut Text, arena: &Arena, link: &Link, for_dhcp: bool) {
-    // "static": what the kernel has already is not taken away in between. "yes"
-    // is that, and the same for what has come by DHCP.
+    // "static" keeps what the kernel has already, without a gap. "yes" does that also
+    // for what came by DHCP.
     let kept: &[u8] = if for_dhcp { b"yes" } else { b"static" };
     let by_dhcp: &[u8] = match (
         link.ipv4 == Some(Ipv4Method::Dhcp),
@@ -229,7 +229,7 @@ fn accept_ra_section(text: &mut Text, arena: &Arena, link: &Link) {
     let metric = format(arena, &link.router_metric());
     fill!(text, "\n[IPv6AcceptRA]\nRouteMetric=@\n", metric);
     if link.ipv6 == Some(Ipv6Method::Dhcp) {
-        // Also where the router does not ask for it.
+        // Also if the router does not ask for it.
         fill!(text, "DHCPv6Client=always\n");
     }
 }

@@ -10,12 +10,12 @@ use crate::image::config::ConfigFile;
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix, Route};
 
-/// What our files start with.
+/// The first line of our files.
 pub const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
 
 /// `fill!(text, TEMPLATE, values…)` appends a constant template, each `@` in it
-/// replaced by the next of the values, which are bytes. With a value too many or
-/// too few the array has another type than it should, and nothing compiles.
+/// replaced by the next of the values, which are bytes. A wrong number of values is a
+/// compile error, since the array then has another type.
 macro_rules! fill {
     ($text:expr, $template:expr $(, $value:expr)* $(,)?) => {{
         const TEMPLATE: &str = $template;
@@ -36,7 +36,7 @@ pub const fn marks(template: &str) -> usize {
     count
 }
 
-/// What [`fill!`] does, with as many values as there are `@`.
+/// The function behind [`fill!`]: as many values as there are `@`.
 pub fn append(text: &mut Text, template: &str, values: &[&[u8]]) {
     let mut values = values.iter();
     for byte in template.as_bytes() {
@@ -55,10 +55,10 @@ pub fn links<'a>(bound: &BoundPlan<'a>) -> impl Iterator<Item = &'a BoundLink<'a
         .filter(|bound_link| is_handed_over(bound_link.link))
 }
 
-/// Where the context says to skip a NIC, it stays with the root's own
-/// configuration. A NIC that it names without saying more is handed over, so
-/// that nobody waits for DHCP on it. The addresses of a VLAN are not its
-/// parent's.
+/// Whether the network managers get a configuration for a link. A NIC that the context
+/// says to skip stays with the root's own configuration. A NIC that it names without
+/// saying more is handed over, so that nobody waits for DHCP on it. A link with a VLAN
+/// is not: its addresses are not those of its device.
 pub fn is_handed_over(link: &Link) -> bool {
     let is_skipped = link.ipv4 == Some(Ipv4Method::Skip) || link.ipv6 == Some(Ipv6Method::Skip);
     let has_method = matches!(link.ipv4, Some(Ipv4Method::Static | Ipv4Method::Dhcp))
@@ -66,8 +66,7 @@ pub fn is_handed_over(link: &Link) -> bool {
     link.vlan.is_none() && (has_method || !is_skipped)
 }
 
-/// The kernel's name of a link's device, for managers that know NICs by nothing
-/// else.
+/// The kernel name of a link's device, for managers that identify NICs only by name.
 pub fn device<'p>(
     arena: &Arena,
     bound_link: &BoundLink<'p>,
@@ -89,7 +88,7 @@ pub fn is_v4(prefix: &Prefix) -> bool {
     prefix.address.is_ipv4()
 }
 
-/// What our files of a link are called: `onecontext-eth0`.
+/// The name of our files for a link: `onecontext-eth0`.
 pub struct Id(pub LinkName);
 
 impl uDisplay for Id {
@@ -103,7 +102,7 @@ impl uDisplay for Id {
     }
 }
 
-/// A route as `ip route` takes it, and a newline.
+/// Appends a route in the syntax of `ip route`, and a newline.
 pub fn ip_route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
     let to = format(arena, &route.destination);
     let metric = format(arena, &route.metric);
@@ -117,8 +116,8 @@ pub fn ip_route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
     text.push(b'\n');
 }
 
-/// Brings a file of the root to `content`: replaced where the root is written,
-/// else mounted over. Where there is none yet, it gets this label.
+/// Gives a file of the root this `content`: replaces it if the root can be written,
+/// else mounts a copy over it. A new file gets `label`.
 pub fn replace<'a>(
     file: &ConfigFile<'a>,
     content: &'a [u8],

@@ -1,10 +1,9 @@
-//! The scripts of a context, for the booted system to run: this program runs
-//! nothing of it. A unit starts one shell file of ours, which runs them one after
-//! the other, as OpenNebula's guest package does (one-apps: one-context.service,
-//! net-97-start-script, net-98-execute-scripts): at each boot, after
-//! multi-user.target and once the network is up, in a directory where the files of
-//! the disk are, with the context's variables; one that fails does not stop the
-//! next.
+//! The scripts of a context, for the booted system to run: this program runs none of
+//! them. A unit starts one shell file of ours, which runs them one after the other, as
+//! OpenNebula's guest package does (one-apps: one-context.service, net-97-start-script,
+//! net-98-execute-scripts): at each boot, after multi-user.target and once the network
+//! is up, in a directory with the files of the disk, with the context's variables. If
+//! one fails, the next is run all the same.
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Text, words};
@@ -14,9 +13,9 @@ use crate::plan::Scripts;
 
 const UNIT: &[u8] = b"/run/systemd/system/onecontext-scripts.service";
 const WANTS: &[u8] = b"/run/systemd/system/multi-user.target.wants/onecontext-scripts.service";
-/// A target has no order after a unit that comes after it (systemd.target(5)), so
-/// nothing of the boot waits for the scripts. Without the mode of killing, those
-/// that one of them left running would end when another fails.
+/// A target is not ordered after a unit that is itself ordered after it
+/// (systemd.target(5)), so nothing of the boot waits for the scripts. KillMode=process:
+/// otherwise a failure of one script would end processes that another one left running.
 const SERVICE: &[u8] = b"\
 # Made by onecontext from the context of this machine.
 [Unit]
@@ -31,11 +30,11 @@ SyslogIdentifier=onecontext-scripts
 ExecStart=/bin/sh /run/onecontext/scripts/run
 ";
 
-/// The shell file, up to its list of scripts. /run may be mounted noexec, and
-/// keeps that from the initramfs on: the directory is mounted on itself. The network
-/// is waited for here, and not by a Wants= of the unit: in the transaction of the
-/// boot that would make others wait, too. Each script has a shell of its own, whose
-/// variables are no matter of this one; without `#!` it is read by it.
+/// The shell file, up to its list of scripts. /run may be mounted noexec, since the
+/// initramfs already, so the directory is mounted on itself. The shell file waits for
+/// the network; a Wants= of the unit would make other units of the boot wait too. Each
+/// script has a shell of its own, so its variables do not affect this one; that shell
+/// reads a script without `#!`.
 const RUN: &[u8] = b"\
 #!/bin/sh
 # Made by onecontext from the context of this machine: runs its scripts.
@@ -66,14 +65,13 @@ if [ -n \"$failed\" ]; then
 fi
 ";
 
-/// What a context does not assign: variables of a shell that make it stop, since
-/// they are numbers or cannot be changed (dash(1), bash(1); all that begin with BASH
-/// are taken for such), and by which it finds and reads commands: the scripts would
-/// not find theirs.
+/// Variables that a context must not assign: those of a shell that would make it stop,
+/// since they are numbers or read-only (dash(1), bash(1); all that begin with BASH
+/// count as such), and those by which it finds and reads commands.
 const OF_THE_SHELL: &[u8] = b"PATH IFS ENV OPTIND PPID UID EUID SHELLOPTS HISTCMD \
     LINENO RANDOM SECONDS SRANDOM";
 
-/// The files, and a unit that runs them. Contents are there only where they are to
+/// Adds the files, and a unit that runs them. Scripts have contents only if they are to
 /// be run.
 pub fn render<'a>(
     arena: &'a Arena,
@@ -117,7 +115,7 @@ pub fn render<'a>(
     changes.run_symlink(WANTS, UNIT, done)
 }
 
-/// The shell file: a line for each script, with the directory that it is in.
+/// The shell file, with a line for each script and its directory.
 fn run<'a>(arena: &'a Arena, scripts: &Scripts) -> &'a [u8] {
     let mut text = arena.vector();
     text.extend(RUN);
@@ -133,7 +131,7 @@ fn run<'a>(arena: &'a Arena, scripts: &Scripts) -> &'a [u8] {
     text.finish()
 }
 
-/// The variables, in the syntax of a shell: the only one that takes every byte.
+/// The variables, in the syntax of a shell: the only one that allows every byte.
 /// systemd's own refuses control characters and what is not UTF-8 (systemd:
 /// src/basic/env-util.c, `env_value_is_valid`).
 fn environment<'a>(arena: &'a Arena, scripts: &Scripts, changes: &mut Changes) -> &'a [u8] {
@@ -141,14 +139,14 @@ fn environment<'a>(arena: &'a Arena, scripts: &Scripts, changes: &mut Changes) -
     for (name, value) in scripts.variables {
         let is_of_the_shell =
             name.starts_with(b"BASH") || words(OF_THE_SHELL).any(|other| other == *name);
-        // No environment can hold a NUL.
+        // No environment variable can hold a NUL.
         if is_of_the_shell || value.contains(&0) {
             changes.note(&[b"not given to the scripts, a shell would break: ", name]);
             continue;
         }
         export(&mut text, name, value);
     }
-    // As one-apps has it.
+    // As in one-apps.
     export(&mut text, b"MOUNT_DIR", b"/run/onecontext/scripts/disk");
     text.finish()
 }
@@ -161,7 +159,7 @@ fn export(text: &mut Text, name: &[u8], value: &[u8]) {
     text.push(b'\n');
 }
 
-/// One word of a shell (POSIX, XCU 2.2.2).
+/// Appends one quoted word of a shell (POSIX, XCU 2.2.2).
 fn quote(text: &mut Text, word: &[u8]) {
     text.push(b'\'');
     for byte in word {

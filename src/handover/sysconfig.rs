@@ -1,6 +1,6 @@
-//! What network-scripts and wicked share. Both read nothing in `/run`: they get
-//! files in a directory of the root, for each link with a device. Both add what a
-//! NIC lacks and leave what is there.
+//! What network-scripts and wicked share. Both read nothing in `/run`, so they get
+//! files in a directory of the root, for each link with a device. Both add what a NIC
+//! lacks and leave what is there.
 use super::render::{HEAD, device, fill, links, replace};
 use crate::base::arena::Arena;
 use crate::base::text::{Ip, Text, format};
@@ -9,15 +9,15 @@ use crate::image::config::ConfigDirectory;
 use crate::plan::bound::BoundPlan;
 use crate::plan::{Link, Prefix};
 
-/// Where the files of a manager are.
+/// The directory with the files of a manager.
 pub struct SysconfigDirectory<'p, 'a> {
     /// Its name in messages.
     pub manager: &'static [u8],
     /// The directory's path, with a slash at its end.
     pub path: &'static [u8],
-    /// What is there.
+    /// The files that are there.
     pub directory: &'p ConfigDirectory<'a>,
-    /// Whether it is written.
+    /// Whether it can be written.
     pub access: RootAccess,
 }
 
@@ -49,13 +49,13 @@ impl<'a> SysconfigDirectory<'_, 'a> {
 
 /// The files of one link, made one after the other.
 pub struct LinkFiles<'p, 'a> {
-    /// Where texts are.
+    /// Memory for texts.
     pub arena: &'a Arena,
     /// The link's device.
     pub device: &'p [u8],
-    /// Whether resolv.conf is ours, since the context names servers.
+    /// Whether this program writes resolv.conf, since the context names servers.
     pub has_name_servers: bool,
-    /// What the file has so far.
+    /// The text of the current file so far.
     pub text: Text<'a>,
     sysconfig: &'p SysconfigDirectory<'p, 'a>,
     changes: &'p mut Changes<'a>,
@@ -69,8 +69,8 @@ impl LinkFiles<'_, '_> {
         }
     }
 
-    /// The addresses of a kind, each with its prefix length, which is called
-    /// `length_name`.
+    /// Adds the addresses for which `kind` is true, each with its prefix length, whose
+    /// variable is `length_name`.
     pub fn addresses(&mut self, link: &Link, kind: fn(&Prefix) -> bool, length_name: &[u8]) {
         let arena = self.arena;
         let addresses = link.addresses.iter().filter(|prefix| kind(prefix));
@@ -94,8 +94,8 @@ impl LinkFiles<'_, '_> {
         }
     }
 
-    /// Ends a file; its name is this prefix and the device's. An empty one only
-    /// replaces another.
+    /// Ends the current file. Its name is `prefix` and the device. An empty file is
+    /// only written if it replaces another.
     pub fn end(&mut self, prefix: &[u8]) {
         let sysconfig = self.sysconfig;
         let name = self.arena.concat(&[prefix, self.device]);

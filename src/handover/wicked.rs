@@ -1,8 +1,8 @@
-//! wicked (ifcfg(5), ifroute(5), ifsysctl(5)): `ifcfg-DEVICE`,
-//! `ifsysctl-DEVICE` and `ifroute-DEVICE` in `/etc/sysconfig/network`. It knows a
-//! NIC by these names alone.
+//! wicked (ifcfg(5), ifroute(5), ifsysctl(5)): `ifcfg-DEVICE`, `ifsysctl-DEVICE` and
+//! `ifroute-DEVICE` in `/etc/sysconfig/network`. It identifies a NIC only by these
+//! names.
 //!
-//! Not booted: its source was read.
+//! Not tested by a boot: written from its source.
 use super::render::fill;
 use super::sysconfig::{LinkFiles, SysconfigDirectory};
 use crate::base::arena::Arena;
@@ -13,7 +13,7 @@ use crate::image::config::ConfigDirectory;
 use crate::plan::bound::BoundPlan;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Route};
 
-/// The files of each link.
+/// Adds the files of each link.
 pub fn render<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -34,7 +34,7 @@ pub fn render<'a>(
     Ok(())
 }
 
-/// Three files, those of IPv6 and of routes only where there is something to say.
+/// Writes three files; those of IPv6 and of routes only if they have content.
 fn write(files: &mut LinkFiles, link: &Link) {
     ifcfg(files, link);
     files.end(b"ifcfg-");
@@ -46,8 +46,8 @@ fn write(files: &mut LinkFiles, link: &Link) {
     files.end(b"ifroute-");
 }
 
-/// Addresses and routes go with every BOOTPROTO; "dhcp" is content with one of
-/// both.
+/// Writes ifcfg-DEVICE. Addresses and routes work with every BOOTPROTO; "dhcp" succeeds
+/// if one of both families gets a lease.
 fn ifcfg(files: &mut LinkFiles, link: &Link) {
     let text = &mut files.text;
     let method = match (
@@ -76,8 +76,8 @@ fn ifcfg(files: &mut LinkFiles, link: &Link) {
     files.addresses(link, |_| true, b"PREFIXLEN");
 }
 
-/// What routers advertise is the kernel's work. With slashes, since a dot may be
-/// part of the device's name.
+/// Writes ifsysctl-DEVICE. The kernel handles router advertisements. The names have
+/// slashes, since the device's name may have a dot.
 fn ifsysctl(files: &mut LinkFiles, link: &Link) {
     let (disable, by_router) = match link.ipv6 {
         None | Some(Ipv6Method::Skip) => return,
@@ -99,8 +99,8 @@ fn ifsysctl(files: &mut LinkFiles, link: &Link) {
     }
 }
 
-/// A route as ifroute(5) has it. It has a field for the gateway, but knows
-/// "onlink" of next hops alone (client/suse/compat-suse.c).
+/// Appends a route in the syntax of ifroute(5). Its field for the gateway is not used:
+/// "onlink" works only with a next hop (client/suse/compat-suse.c).
 fn ifroute(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
     let to = format(arena, &route.destination);
     let metric = format(arena, &route.metric);
