@@ -22,8 +22,8 @@ use crate::plan::Plan;
 use crate::plan::bound::{BoundPlan, DhcpClient};
 use crate::plan::early::EarlyDevice;
 
-/// Applies the context to the running kernel and to a root, or in a dry run writes
-/// what would be done. `progress` is told of each step.
+/// Applies the context to the running kernel and to a root, or in a dry run writes what
+/// would be done. Each step is recorded in `progress`.
 pub fn apply<'a>(
     arena: &'a Arena,
     options: &Apply<'a>,
@@ -55,7 +55,8 @@ pub fn apply<'a>(
         report.note(b"no context disk, nothing to do");
         return Status::Done;
     }
-    // Before the context's own problems, of which there may be very many.
+    // Opened before the context's own problems are reported: the console shows only the
+    // first problems.
     report.begin("look at", options.root.to_bytes());
     let root = open_root(arena, options, &mut report);
     let Some(plan) = plan else {
@@ -132,7 +133,7 @@ fn set_up_network<'p, 'a>(
     }
 }
 
-/// What the booted system reads: keys, and the files of its own tools.
+/// Writes what the booted system reads: keys, and the files of its own tools.
 fn write_files<'a>(
     bound: &BoundPlan,
     root: &Root<'a>,
@@ -154,7 +155,7 @@ fn write_files<'a>(
     writer.finish(report);
 }
 
-/// What people read in the booted system.
+/// Writes what people read in the booted system.
 fn write_report<'a>(
     arena: &'a Arena,
     bound: Option<&BoundPlan>,

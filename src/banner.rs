@@ -11,10 +11,10 @@ use crate::plan::bound::{BoundLink, BoundPlan};
 /// The path in the booted system.
 const ISSUE: &[u8] = b"/run/issue.d/50-onecontext.issue";
 
-/// A path in the booted system, and what belongs there.
+/// A path in the booted system, and the content of that file.
 pub type RunFile<'a> = (&'static [u8], &'a [u8]);
 
-/// Both files. `bound` is `None` if there was no plan to apply.
+/// Makes both files. `bound` is `None` if there was no plan to apply.
 pub fn files<'a>(
     arena: &'a Arena,
     bound: Option<&BoundPlan>,
@@ -96,7 +96,7 @@ impl ufmt::uDisplay for Issue<'_> {
                 f.write_str("\\\\")?;
             }
             // The lines of a report are escaped already. Here a backslash is doubled,
-            // as agetty(8) wants it, and each stays one line.
+            // as agetty(8) needs it, and a control character cannot end the line.
             for chunk in part.utf8_chunks() {
                 for character in chunk.valid().chars() {
                     let character = if character.is_control() {

@@ -39,7 +39,7 @@ Exit status: 0 done, 1 something is wrong or could not be applied, 2 usage,
 3 the context could not be read.
 ";
 
-/// How a command ended: the exit status.
+/// The exit status of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// Done; or there was no context disk, and so nothing to do.
@@ -53,7 +53,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// That of a command that met so many problems.
+    /// The status of a command with this many problems.
     pub fn of(problems: usize) -> Self {
         match problems {
             0 => Self::Done,
@@ -61,7 +61,7 @@ impl Status {
         }
     }
 
-    /// That of this number, if one has it.
+    /// The status with this number, if there is one.
     pub fn from_code(code: u8) -> Option<Self> {
         let all = [Self::Done, Self::Wrong, Self::Misused, Self::Unreadable];
         all.into_iter().find(|status| *status as u8 == code)
@@ -103,7 +103,7 @@ pub struct Apply<'a> {
 pub struct ApplyEarly<'a> {
     /// `--context`
     pub context: Option<&'a CStr>,
-    /// `--ip`: what initramfs-tools has as its variable IP.
+    /// `--ip`: the value of initramfs-tools' variable IP.
     pub ip: Option<&'a CStr>,
     /// `--dry-run`
     pub dry_run: bool,
@@ -112,7 +112,7 @@ pub struct ApplyEarly<'a> {
 /// The operands of `plan` and `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Inspect<'a> {
-    /// Where the context is.
+    /// The path of the context.
     pub context: Option<&'a CStr>,
     /// `--root`
     pub root: Option<&'a CStr>,
@@ -123,9 +123,9 @@ pub struct Inspect<'a> {
 /// What is wrong with the arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Misuse<'a> {
-    /// In words.
+    /// The text for the user.
     pub what: &'static str,
-    /// The argument to blame; may be empty.
+    /// The wrong argument; may be empty.
     pub argument: &'a CStr,
 }
 

@@ -53,7 +53,7 @@ impl NetworkScope {
 /// What `onecontext.scripts=` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scripts {
-    /// The context's are named.
+    /// They are not run, only reported.
     Off,
     /// The booted system runs them.
     Run,
@@ -62,16 +62,16 @@ pub enum Scripts {
 /// What `onecontext.early=` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Early {
-    /// Nothing is done before there is a root.
+    /// Nothing is done in the early stage.
     Off,
     /// The network is set up.
     Network,
-    /// And root of the initramfs gets the keys.
+    /// The network is set up, and root of the initramfs gets the keys.
     Keys,
 }
 
-/// The longest `onecontext.wait=`, in seconds: a disk, a NIC and, for 15 s, servers
-/// of DHCP may all be waited for, and all of `apply` has a minute.
+/// The longest `onecontext.wait=`, in seconds. A disk, a NIC and, for 15 s, DHCP
+/// servers may all be waited for, and `apply` as a whole has a minute.
 pub const LONGEST_WAIT: u32 = 20;
 
 /// All parameters, with a safe default each.
@@ -81,7 +81,7 @@ pub struct Parameters<'a> {
     pub mode: Mode,
     /// `onecontext.device=PATH`
     pub device: Option<&'a CStr>,
-    /// `onecontext.wait=SECONDS`, at most [`LONGEST_WAIT`]; `None`: it says nothing.
+    /// `onecontext.wait=SECONDS`, at most [`LONGEST_WAIT`]; `None` if it is not given.
     pub wait: Option<u32>,
     /// `onecontext.network=auto|kernel|handover|off`
     pub network: NetworkScope,
@@ -89,14 +89,14 @@ pub struct Parameters<'a> {
     pub root: Policy,
     /// `onecontext.scripts=off|run`
     pub scripts: Scripts,
-    /// `onecontext.early=off|network|keys`; `None`: it says nothing.
+    /// `onecontext.early=off|network|keys`; `None` if it is not given.
     pub early: Option<Early>,
     /// The initramfs's own tools set the network up: `ip=`, dracut's `rd.neednet`,
     /// or a root that is on the network (kernel,
     /// Documentation/admin-guide/nfs/nfsroot.rst; initramfs-tools(7),
     /// dracut.cmdline(7)).
     pub network_by_initramfs: bool,
-    /// `onecontext.debug`: what was done is said on the console too.
+    /// `onecontext.debug`: notes go to the console too.
     pub debug: bool,
 }
 
@@ -117,8 +117,8 @@ impl Default for Parameters<'_> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Those of the running kernel. Where they cannot be read nobody knows
-    /// whether the root may be written: it is not.
+    /// The parameters of the running kernel. If they cannot be read, the root is not
+    /// written: whether that is allowed is unknown.
     pub fn of_kernel(arena: &'a Arena, report: &mut Report) -> Self {
         const PATH: &CStr = c"/proc/cmdline";
         let mut text = arena.vector();
@@ -141,12 +141,12 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// Reads the kernel's command line; the last of several counts. A value
-    /// that is not known is reported, and the default used.
+    /// Reads a kernel command line; the last of several values counts. An unknown value
+    /// is reported, and the default used.
     pub fn read(arena: &'a Arena, line: &[u8], report: &mut Report) -> Self {
         let mut parameters = Self::default();
         for word in QuotedWords(line) {
-            // The whole may be quoted, or the value.
+            // The whole word may be quoted, or only the value.
             let word = unquote(word);
             let (name, value) = match split_once(word, b'=') {
                 Some((name, value)) => (name, Some(unquote(value))),
@@ -177,8 +177,8 @@ impl<'a> Parameters<'a> {
         self.wait.unwrap_or(10)
     }
 
-    /// Sets one parameter, if it is of this program. `false`: its name or its
-    /// value is not known, and it has its default.
+    /// Sets one parameter, if it belongs to this program. `false`: its name or value is
+    /// unknown, and it gets its default.
     fn set(&mut self, arena: &'a Arena, name: &[u8], value: Option<&[u8]>) -> bool {
         let default = Self::default();
         let word = value.map(as_str);
@@ -256,8 +256,8 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// Sets a parameter to what `word` stands for. `false`: for nothing that is known, and
-/// the parameter has its default.
+/// Sets a parameter to the value that `word` names. `false`: it names none that is
+/// known, and the parameter gets its default.
 #[inline(never)]
 fn choose<T: Copy>(parameter: &mut T, default: T, word: Option<&str>, known: &[(&str, T)]) -> bool {
     let meant = known.iter().find(|(name, _)| word == Some(*name));
@@ -272,9 +272,9 @@ fn is_on_network(root: &[u8]) -> bool {
     KINDS.iter().any(|kind| root.starts_with(kind))
 }
 
-/// The parameters that an initramfs of dracut brings along (dracut.conf(5),
-/// `kernel_cmdline`), for dracut's programs as if they came before the kernel's
-/// own: lines in the files of a directory (dracut.cmdline(7)).
+/// Reads the parameters that dracut has built into an initramfs (dracut.conf(5),
+/// `kernel_cmdline`): lines of the files in a directory. To dracut's programs they come
+/// before the kernel's own (dracut.cmdline(7)).
 fn baked_in<'a>(arena: &'a Arena, text: &mut Text) -> Result<(), (&'a [u8], Error)> {
     const DIRECTORY: &CStr = c"/etc/cmdline.d";
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -1,5 +1,5 @@
-//! `onecontext apply --early`: the initramfs itself is reachable before there is
-//! a root, so that somebody can unlock an encrypted one, or look why it is missing.
+//! `onecontext apply --early`: makes the initramfs itself reachable before there is a
+//! root, so that somebody can unlock an encrypted root, or find out why it is missing.
 use ufmt::uwrite;
 
 use crate::base::arena::Arena;
@@ -24,7 +24,7 @@ use crate::plan::Plan;
 use crate::plan::bound::{BoundPlan, DhcpClient};
 
 /// Applies the context to the running kernel and to the initramfs, or in a dry run
-/// writes what would be done. `progress` is told of each step.
+/// writes what would be done. Each step is recorded in `progress`.
 pub fn apply<'a>(
     arena: &'a Arena,
     options: &ApplyEarly<'a>,
@@ -55,7 +55,7 @@ pub fn apply<'a>(
     }
     let search = Search {
         device: parameters.device,
-        // Who waits for a passphrase can wait for a drive.
+        // A machine that waits for a passphrase can wait for a drive.
         wait: parameters.wait.unwrap_or(LONGEST_WAIT),
         required: parameters.mode == Mode::Require,
         paths: SystemPaths::SYSTEM,
@@ -88,7 +88,7 @@ pub fn apply<'a>(
         write(&bound, Some(&changes), arena, out);
         return Status::of(report.problems());
     }
-    // The policy is about the root, which this is not.
+    // The policy is for the real root; this is the initramfs.
     let mut writer = Writer::new(&root, Policy::Auto);
     writer.apply(&mut report, |_, changes| decide(changes));
     writer.finish(&mut report);
@@ -99,8 +99,8 @@ pub fn apply<'a>(
     Status::of(report.problems())
 }
 
-/// What is to be done. What was not asked for is done only where it serves
-/// somebody.
+/// What is to be done. Without `onecontext.early=` it depends on whether there is an
+/// SSH server.
 fn wanted(parameters: &Parameters, has_ssh_server: bool) -> Early {
     match (parameters.mode, parameters.early) {
         (Mode::Off, _) => Early::Off,
@@ -110,8 +110,8 @@ fn wanted(parameters: &Parameters, has_ssh_server: bool) -> Early {
     }
 }
 
-/// Whether the network before there is a root is that of the context; says so
-/// where the initramfs was told to have its own tools set it up.
+/// Whether this program sets up the network before there is a root. If the initramfs's
+/// own tools were told to do it, that is reported.
 fn is_network_ours(parameters: &Parameters, options: &ApplyEarly, report: &mut Report) -> bool {
     if parameters.network_by_initramfs || options.ip.is_some() {
         let mut line = report.line();
@@ -142,13 +142,13 @@ fn set_up_network<'p, 'a>(
     kernel::set_hostname(plan, report);
     let mut wait = Wait::seconds(parameters.longest_wait());
     let mut wait = || SystemPaths::SYSTEM.udev_is_busy() && wait.sleep();
-    // A NIC that is raised keeps its name (before Linux 6.2), so udev must have
-    // given it its own.
+    // Wait for udev to rename the NICs: before Linux 6.2 a NIC that is up cannot be
+    // renamed.
     while wait() {}
     kernel::apply(arena, plan, &machine, &mut wait, report)
 }
 
-/// Says where somebody can log in.
+/// Reports where somebody can log in.
 fn invite(bound: &BoundPlan, report: &mut Report) {
     let mut line = report.line();
     let mut before = "no root yet; ssh root@";

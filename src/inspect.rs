@@ -28,7 +28,7 @@ pub enum Question {
     Problems,
 }
 
-/// What carries out `plan`, `check` and dry runs, where a program has them.
+/// The functions for `plan`, `check` and dry runs, which only the full binary has.
 #[derive(Clone, Copy)]
 pub struct Inspection {
     /// Answers a question.
@@ -51,7 +51,7 @@ pub type PlanWriter =
     fn(bound: &BoundPlan, changes: Option<&Changes>, arena: &Arena, out: &mut Text);
 
 impl Inspection {
-    /// All of it.
+    /// All of them.
     pub const FULL: Self = Self { inspect, write };
 }
 
@@ -59,13 +59,13 @@ impl Inspection {
 pub struct DryRun<'o, 'a> {
     /// Writes it.
     pub write: PlanWriter,
-    /// Where to.
+    /// The output.
     pub out: &'o mut Text<'a>,
 }
 
-/// Says that this program is the one of the initramfs, which only applies.
+/// Reports that the binary of the initramfs has no such command.
 pub fn refuse(streams: Streams) -> Status {
-    // Where standard error cannot be written there is nobody to tell.
+    // If standard error cannot be written, there is nowhere to report that.
     let _ = write_all(
         streams.errors,
         b"\
@@ -91,7 +91,7 @@ pub fn inspect<'a>(
         required: true,
         paths: SystemPaths::SYSTEM,
     };
-    // What the kernel of the image is told is not known, so no script is run.
+    // The image's kernel command line is not known, so scripts count as not run.
     let purpose = match question {
         Question::Plan => Purpose::Plan,
         Question::Problems => Purpose::Check,
@@ -147,7 +147,7 @@ fn write_problems(plan: &Plan, changes: Option<&Changes>, out: &mut Text) {
     }
 }
 
-/// The text form of a plan, with the files that it means for a root.
+/// Writes the text form of a plan, with its changes to a root.
 pub fn write(bound: &BoundPlan, changes: Option<&Changes>, arena: &Arena, out: &mut Text) {
     let mut files = arena.vector();
     if let Some(changes) = changes {
@@ -156,7 +156,7 @@ pub fn write(bound: &BoundPlan, changes: Option<&Changes>, arena: &Arena, out: &
     bound.write(out, &files);
 }
 
-/// The plan as one JSON object, with what it means for a root.
+/// Writes the plan as one JSON object, with its changes to a root.
 fn write_json<'a>(
     bound: &BoundPlan,
     changes: Option<&Changes>,
@@ -173,7 +173,7 @@ fn write_json<'a>(
     out.push(b'\n');
 }
 
-/// What would be written into a root that can be.
+/// The changes to a root that can be written.
 pub fn decide<'a>(bound: &BoundPlan, root: &Root<'a>, facts: &Facts<'a>) -> Changes<'a> {
     let access = RootAccess::Writable;
     let mut changes = Changes::new(root.arena());

@@ -29,8 +29,8 @@ impl<'a> Files<'a> for Disk<'a> {
     }
 }
 
-/// Reads the context at `path`, or that of the disk that is found. `None`:
-/// there is none that can be read, and the report says why.
+/// Reads the context at `path`, or on the disk that is found. `None`: no context could
+/// be read, and the report has the reason if it is a problem.
 pub fn plan<'a>(
     arena: &'a Arena,
     path: Option<&CStr>,
@@ -68,9 +68,8 @@ pub fn plan<'a>(
     }
 }
 
-/// What has to be known of a root to apply the plan to it; `network`: also of
-/// its network.
-// Inlined, it would make the frames of its callers large, and all their offsets long.
+/// The facts of a root that the plan needs; `network`: those of its network too.
+// Not inlined, to keep the callers' stack frames and their offsets small.
 #[inline(never)]
 pub fn facts<'a>(root: &Root<'a>, plan: &Plan, network: bool) -> Facts<'a> {
     let dhcp = plan.links.iter().any(Link::uses_dhcp);
@@ -84,7 +83,7 @@ pub fn facts<'a>(root: &Root<'a>, plan: &Plan, network: bool) -> Facts<'a> {
     Facts::read(root, wanted)
 }
 
-/// What has to be known of a root to let the users of the plan log in.
+/// The facts of a root that the logins of the plan need.
 pub fn login_facts<'a>(root: &Root<'a>, plan: &Plan) -> Result<&'a LoginFacts<'a>, Error> {
     let mut names = root.arena().vector::<&[u8]>();
     for name in plan.users() {
@@ -99,7 +98,7 @@ pub fn login_facts<'a>(root: &Root<'a>, plan: &Plan) -> Result<&'a LoginFacts<'a
     LoginFacts::read(root, names.finish(), !plan.keys.is_empty(), &account)
 }
 
-/// What has to be known of the initramfs to let its root log in.
+/// The facts of the initramfs that root's login needs.
 pub fn early_login_facts<'a>(root: &Root<'a>) -> Result<&'a LoginFacts<'a>, Error> {
     LoginFacts::read(root, &[b"root"], false, &WantedAccount::NONE)
 }
@@ -116,7 +115,7 @@ pub fn early_devices<'a>(root: &Root<'a>, report: &mut Report) -> &'a [EarlyDevi
     }
 }
 
-/// Says what is wrong with the context.
+/// Reports the warnings of the plan.
 pub fn say_warnings<'a>(plan: &Plan<'a>, report: &mut Report<'a>) {
     for warning in plan.warnings() {
         let mut line = report.line();
@@ -125,7 +124,7 @@ pub fn say_warnings<'a>(plan: &Plan<'a>, report: &mut Report<'a>) {
     }
 }
 
-/// User data that something in the root reads is nothing to warn of.
+/// The plan without its warnings about user data, if something in the root reads that.
 pub fn without_user_data_that_is_read<'a>(plan: Plan<'a>, facts: &Facts) -> Plan<'a> {
     match facts.cloud_init {
         Ok(CloudInit::Unit | CloudInit::Script) => Plan {

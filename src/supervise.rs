@@ -1,6 +1,6 @@
-//! Bounds the time of an `apply`: the boot goes on whatever a drive or a file
-//! system does. Another process does the work; this one waits for it, ends it
-//! when its time is over, and says at which step it was.
+//! Bounds the time of `apply`: the boot goes on whatever a drive or a file system does.
+//! A child process does the work. This process waits for it, kills it when the time is
+//! over, and reports the step that it was at.
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
@@ -15,13 +15,14 @@ use crate::base::text::Escaped;
 use crate::base::wait::Wait;
 use crate::cli::Status;
 
-/// What the work may take, in seconds: with the time to end it, a minute.
+/// The time limit of the work, in seconds. With the time to kill it that makes a
+/// minute.
 const LIMIT: u32 = 59;
-/// What the process may take to end once it is killed, in seconds. One that waits
-/// in the kernel for a file system may never do so.
+/// How long to wait for the end of a killed process, in seconds. It may never end while
+/// it waits in the kernel for a file system.
 const END: u32 = 1;
 
-/// An `apply`, told where to say its steps.
+/// An `apply`, which records its steps in the argument.
 pub type Work<'w> = &'w mut dyn FnMut(Option<&'static Progress>) -> Status;
 
 /// Does the work in at most a minute.
@@ -41,7 +42,7 @@ pub fn in_time(arena: &Arena, streams: Streams, work: Work) -> Status {
             progress,
             &mut Report::new(arena, Console::Kmsg(streams.errors)),
         ),
-        // Better without a limit than not at all.
+        // Working without a limit is better than not at all.
         Err(errno) => {
             let mut report = Report::new(arena, Console::Kmsg(streams.errors));
             report.problem("go on without a time limit", b"fork", errno);
@@ -50,8 +51,8 @@ pub fn in_time(arena: &Arena, streams: Streams, work: Work) -> Status {
     }
 }
 
-/// Waits for the process. Its exit status comes through the memory that both share:
-/// wait(2) gives none where the parent ignores SIGCHLD.
+/// Waits for the process. Its exit status comes through the shared memory: wait(2)
+/// gives none if the parent ignores SIGCHLD.
 fn supervise(process: Pid, progress: &Progress, report: &mut Report) -> Status {
     let mut line = report.line();
     if ends_within(process, LIMIT) {
@@ -60,7 +61,7 @@ fn supervise(process: Pid, progress: &Progress, report: &mut Report) -> Status {
         }
         uwrite!(line, "apply: ended before it was done, at: ");
     } else {
-        // The kernel ends it once it no longer waits for a drive.
+        // If it waits for a drive, the kernel ends it only afterwards.
         let _ = kill_process(process, Signal::KILL);
         ends_within(process, END);
         uwrite!(line, "apply: given up after {} s, at: ", LIMIT);
@@ -72,7 +73,7 @@ fn supervise(process: Pid, progress: &Progress, report: &mut Report) -> Status {
     Status::Wrong
 }
 
-/// Waits until a process has ended, at most so many seconds.
+/// Waits until a process has ended, at most `seconds`.
 fn ends_within(process: Pid, seconds: u32) -> bool {
     let timeout = Timespec {
         tv_sec: seconds.into(),
@@ -81,12 +82,12 @@ fn ends_within(process: Pid, seconds: u32) -> bool {
     if let Ok(file) = pidfd_open(process, PidfdFlags::empty()) {
         let mut files = [PollFd::new(&file, PollFlags::IN)];
         if let Ok(ready) = retry_on_intr(|| poll(&mut files, Some(&timeout))) {
-            // Nothing is left of it once it was waited for.
+            // Reap the process.
             has_ended(process);
             return ready > 0;
         }
     }
-    // Before Linux 5.3 nothing tells of it but asking.
+    // Before Linux 5.3 there is no pidfd_open(2): poll.
     let mut wait = Wait::seconds(seconds);
     loop {
         if has_ended(process) {
@@ -98,9 +99,9 @@ fn ends_within(process: Pid, seconds: u32) -> bool {
     }
 }
 
-/// Whether a process has ended. It then has no number any more, so this is asked
-/// once.
+/// Whether a process has ended. This reaps it, and its process ID is free then, so do
+/// not ask again.
 fn has_ended(process: Pid) -> bool {
-    // ECHILD: this process ignores SIGCHLD, and nothing is left of the other.
+    // ECHILD: this process ignores SIGCHLD, so the kernel has reaped the other.
     !matches!(waitpid(Some(process), WaitOptions::NOHANG), Ok(None))
 }

@@ -61,8 +61,8 @@ unsafe extern "C" fn entry(sp: *const usize) -> ! {
     exit(crate::main(Arguments { left, next }))
 }
 
-/// A defect of this program. Its place is not said: the texts of the places
-/// are 5 KB of the binary, and who started it says the step.
+/// A panic is a defect of this program. Its source location is not printed: the texts
+/// of all locations are 5 KB of the binary. The supervising process reports the step.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     fatal(b"<3>onecontext: internal error, please report it\n", 101)
