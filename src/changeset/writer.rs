@@ -142,13 +142,13 @@ impl<'r, 'a> Writer<'r, 'a> {
 
     /// Puts the root back as it was mounted.
     pub fn finish(mut self, report: &mut Report) {
-        report.begin("remount read-only", self.root.mount_point().to_bytes());
+        const STEP: &str = "remount read-only";
+        let root = self.root.mount_point().to_bytes();
+        if matches!(self.state, RootState::Remounted(_)) {
+            report.begin(STEP, root);
+        }
         if let Err(errno) = self.put_back() {
-            report.problem(
-                "remount read-only",
-                self.root.mount_point().to_bytes(),
-                errno,
-            );
+            report.problem(STEP, root, errno);
         }
     }
 

@@ -1,8 +1,8 @@
 //! Configuration files of the root's own tools, as they are.
 use rustix::io::Errno;
 
-use super::glob::glob;
-use super::{FileContent, PathError, ResolvedPath, Root, at, fits};
+use super::glob::{fnmatch, glob};
+use super::{FileContent, PathError, ResolvedPath, Root, at};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{as_str, base_name, lines, words};
@@ -153,7 +153,7 @@ impl<'a> Interfaces<'a> {
                         sourced.push(file);
                     }
                 }
-                if ours.in_run() && fits(name, b"onecontext") {
+                if ours.in_run() && fnmatch(name, b"onecontext") {
                     drop_in = Some(ours);
                 }
             }

@@ -23,7 +23,6 @@ pub mod users;
 
 pub use fstab::{later_mounts, mounted_later};
 pub use root::{FileContent, ResolvedPath, Root, if_there};
-pub use systemd::fits;
 
 use crate::base::error::Error;
 

@@ -1,7 +1,7 @@
 //! What the root's sshd_config(5) says in general, outside of Match blocks:
 //! enough to warn of keys that sshd will not look at.
-use super::glob::glob;
-use super::{FileContent, Root, fits, if_there};
+use super::glob::{fnmatch, glob};
+use super::{FileContent, Root, if_there};
 use crate::base::arena::Vector;
 use crate::base::error::Error;
 use crate::base::text::{lines, same, span, split_once, unquoted};
@@ -113,8 +113,8 @@ impl<'a> Config<'a> {
             if *allows {
                 let name = split_once(pattern, b'@').map_or(*pattern, |(name, _)| name);
                 is_restricted = true;
-                is_allowed |= fits(name, user);
-            } else if fits(pattern, user) {
+                is_allowed |= fnmatch(name, user);
+            } else if fnmatch(pattern, user) {
                 return false;
             }
         }

@@ -3,5 +3,3 @@
 mod directories;
 mod presets;
 pub mod units;
-
-pub use presets::fits;
