@@ -17,7 +17,7 @@ fn remount(path: &Path, flags: MsFlags) {
     mount(NONE, path, NONE, flags | MsFlags::MS_REMOUNT, NONE).unwrap();
 }
 
-/// A change of one file of the root.
+/// A change that writes a file of the root.
 fn file<'a>(root: &Root<'a>, path: &[u8], content: &'a [u8], changes: &mut Changes<'a>) {
     changes.file(root.resolve(path).unwrap(), File::public(content));
 }
@@ -55,8 +55,8 @@ fn what_an_interrupted_write_left_is_swept() {
     assert!(!fixture.has("etc/.a.onecontext"));
 }
 
-/// In an append-only directory a file can be made, and then neither renamed nor
-/// removed: nothing is begun there.
+/// In an append-only directory a file can be created, but neither renamed nor removed.
+/// So no temporary file may be created there.
 #[test]
 fn nothing_is_left_in_an_append_only_directory() {
     if !is_root("nothing_is_left_in_an_append_only_directory") {
@@ -100,7 +100,7 @@ fn a_read_only_root_is_written_and_put_back() {
         remount(&path, flags | MsFlags::MS_RDONLY);
         let before = statvfs(&path).unwrap().flags();
         assert!(before.contains(FsFlags::ST_RDONLY | FsFlags::ST_NOSUID | FsFlags::ST_NOATIME));
-        // Nothing to write: nothing is remounted, not even for a moment.
+        // With nothing to write, the root is not remounted at all.
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
             writer.apply(report, |_, changes| {
                 file(root, b"/etc/a", b"old", changes);
@@ -119,7 +119,7 @@ fn a_read_only_root_is_written_and_put_back() {
         assert_eq!(said, ["wrote /etc/a"]);
         assert_eq!(fixture.text("etc/a"), "new");
         assert_eq!(statvfs(&path).unwrap().flags(), before);
-        // Also when nobody calls finish.
+        // Also without a call of `finish`.
         let arena = Arena::new();
         let root = fixture.root(&arena);
         let mut report = Report::new(&arena, Console::Silent);
@@ -157,7 +157,7 @@ fn a_root_that_cannot_go_back_is_told() {
     });
 }
 
-/// Its files would be hidden by a directory that has but some of them.
+/// A copy that lacks some of the directory's files would hide them.
 #[test]
 fn an_incomplete_copy_is_not_mounted() {
     if !is_root("an_incomplete_copy_is_not_mounted") {
@@ -168,7 +168,7 @@ fn an_incomplete_copy_is_not_mounted() {
     fixture.file("etc/ssh/sshd_config", "old");
     in_own_mounts(|| {
         let run = fixture.top().join("run");
-        // Room for the directories and one file.
+        // The tmpfs has room for the directories and one file.
         let size = Some("nr_inodes=6");
         mount(Some("tmpfs"), &run, Some("tmpfs"), MsFlags::empty(), size).unwrap();
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
@@ -194,7 +194,7 @@ fn an_incomplete_copy_is_not_mounted() {
     });
 }
 
-/// Such as a subvolume of btrfs, while another one holds /var.
+/// For example a subvolume of btrfs, while another one is mounted at /var.
 #[test]
 fn other_mounts_of_the_file_system_stay_as_they_are() {
     if !is_root("other_mounts_of_the_file_system_stay_as_they_are") {
@@ -220,8 +220,8 @@ fn other_mounts_of_the_file_system_stay_as_they_are() {
     });
 }
 
-/// A root that stays read-only: a bind mount below a mount that is not ours
-/// to remount, as an image on squashfs would be.
+/// A root that stays read-only, as an image on squashfs does: a bind mount below a
+/// mount that we must not remount.
 #[test]
 fn a_sealed_root_is_asked_for_again() {
     if !is_root("a_sealed_root_is_asked_for_again") {
@@ -231,7 +231,7 @@ fn a_sealed_root_is_asked_for_again() {
     fixture.file("etc/hostname", "old\n");
     let path = fixture.top().join("root");
     in_own_mounts(|| {
-        // Not a mount point: the remount fails, and the whole is read-only.
+        // It is no mount point, so the remount fails and the whole root is read-only.
         let top = fixture.top();
         mount(Some(top), top, NONE, MsFlags::MS_BIND, NONE).unwrap();
         let flags = MsFlags::MS_BIND | MsFlags::MS_RDONLY;
@@ -294,7 +294,7 @@ fn a_full_file_system_keeps_what_was_there() {
     });
 }
 
-/// What refuses to be written costs only itself, and is asked for again.
+/// A change that fails does not stop the others; a fallback for it is asked for.
 #[test]
 fn a_file_that_refuses_is_asked_for_again() {
     if !is_root("a_file_that_refuses_is_asked_for_again") {
@@ -320,9 +320,9 @@ fn a_file_that_refuses_is_asked_for_again() {
             changes.run_file(b"/run/d", b"new").unwrap();
             changes.note(&[b"said once"]);
         });
-        // The next ones still find a root that can be written.
+        // The root is still writable for the next changes.
         assert_eq!(writer.access(), RootAccess::Writable);
-        // Who knows no other way has said so once.
+        // The policy without a fallback reported this once.
         writer.apply(report, |_, changes| {
             file(root, b"/etc/a", b"newer", changes)
         });
@@ -342,7 +342,7 @@ fn a_file_that_refuses_is_asked_for_again() {
     assert_eq!(texts, ["old", "new", "new"]);
 }
 
-/// As after an error of its disk (ext4(5), errors=remount-ro).
+/// Like a root after a disk error (ext4(5), errors=remount-ro).
 #[test]
 fn a_root_that_becomes_read_only_is_said() {
     if !is_root("a_root_that_becomes_read_only_is_said") {
@@ -392,13 +392,13 @@ fn no_link_leads_out_of_the_run_directory() {
         ]
     );
     assert_eq!(fs::read_dir(fixture.host("etc")).unwrap().count(), 0);
-    // The link was replaced.
+    // The file replaced the link.
     let stat = fs::symlink_metadata(fixture.host("run/file")).unwrap();
     assert!(stat.is_file());
 }
 
-/// The list of acl(5) that gives the user 1000 the right to read
-/// (linux/posix_acl_xattr.h: version 2; then tag, rights, number of each entry).
+/// The ACL that lets the user 1000 read (acl(5); linux/posix_acl_xattr.h: version 2;
+/// then tag, permissions and number of each entry).
 fn list_for_user_1000(mask: u16) -> Vec<u8> {
     const NOBODY: u32 = u32::MAX;
     let mut list = 2u32.to_le_bytes().to_vec();
@@ -462,7 +462,7 @@ fn what_replaces_a_file_has_its_list_and_attributes() {
         assert_eq!(get(c"user.empty"), b"");
         assert_eq!(get(c"system.posix_acl_access"), list_for_user_1000(4));
     }
-    // A mode that gives the group nothing stays one: the list is masked.
+    // With a mode that gives the group nothing, the mask hides the ACL.
     fixture.apply(Policy::Auto, |root, writer, report| {
         writer.apply(report, |_, changes| {
             let resolved = root.resolve(b"/etc/a").unwrap();
@@ -480,7 +480,7 @@ fn what_replaces_a_file_has_its_list_and_attributes() {
     assert_eq!(get(c"system.posix_acl_access"), list_for_user_1000(0));
 }
 
-/// They would take the memory and the time of the steps behind it.
+/// They would take the memory and time of later steps.
 #[test]
 fn a_file_with_very_many_attributes_is_left_alone() {
     use rustix::fs::{XattrFlags, lsetxattr};

@@ -1,4 +1,4 @@
-//! Who does DHCP, and what is made for it.
+//! The choice of the DHCP client, and the files for it.
 use std::net::IpAddr;
 
 use super::managers_tests::{LINK, root_with};
@@ -20,7 +20,7 @@ const BY_DHCP: Link = Link {
     ..LINK
 };
 
-/// A root that has networkd, and does not enable it.
+/// A root that has networkd but does not enable it.
 fn root() -> Fixture {
     let fixture = Fixture::new();
     fixture.file("usr/lib/systemd/systemd", "");
@@ -51,7 +51,7 @@ fn client(fixture: &Fixture, links: &[Link]) -> (DhcpClient, String) {
     (dhcp::client(&plan, facts.network), text)
 }
 
-/// Hands over a plan that was not applied, or was, with these leases.
+/// Hands over a plan that was not applied, or was applied and got these leases.
 fn hand_over(fixture: &Fixture, plan: &Plan, leases: Option<&[Option<&Lease>]>) -> Vec<String> {
     let arena = Arena::new();
     let mut links = arena.vector();
@@ -79,7 +79,7 @@ fn who_asks_and_who_renews() {
         ipv4: Some(Ipv4Method::Static),
         ..LINK
     };
-    // A VLAN's addresses are none of networkd's.
+    // networkd does not set up a VLAN's addresses.
     let vlan = Link {
         name: LinkName::Pci(1),
         vlan: Some(7),
@@ -103,8 +103,8 @@ fn who_asks_and_who_renews() {
     assert_eq!(client(&manager, &[BY_DHCP]), (Manager, by_manager.into()));
 
     for change in [
-        // Its program is in a package of its own that is not there, it is
-        // switched off, or another init starts nothing of it.
+        // The package with its program is missing, it is switched off, or another init
+        // does not start it.
         |fixture: &Fixture| std::fs::remove_file(fixture.host(PROGRAM)).unwrap(),
         |fixture: &Fixture| {
             fixture.link("etc/systemd/system/systemd-networkd.service", "/dev/null");
@@ -202,7 +202,7 @@ fn what_nobody_does_is_told() {
             format!("!nobody renews the lease of: ETH0: {remedy}"),
         ]
     );
-    // Where it was applied, that has been said with what came of it.
+    // If the plan was applied, that step has reported it with its result.
     assert_eq!(hand_over(&fixture, &plan, Some(&[None])), [""; 0]);
     assert!(!fixture.has("/run/systemd"));
 }
@@ -250,7 +250,7 @@ fn names_of_leases_come_after_those_of_the_context() {
         )
     );
 
-    // A lease alone is enough; two that say the same, say it once.
+    // A lease alone is enough; an entry that two leases have is written once.
     let fixture = Fixture::new();
     let bare = [BY_DHCP; 2];
     let plan = Plan {
@@ -266,7 +266,7 @@ fn names_of_leases_come_after_those_of_the_context() {
         )
     );
 
-    // resolved has those of the lease from networkd, and else from us.
+    // resolved gets the servers of the lease from networkd, or else from us.
     let drop_in = "/run/systemd/resolved.conf.d/50-onecontext.conf";
     for (has_networkd, expected) in [
         (true, None),

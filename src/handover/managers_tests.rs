@@ -1,4 +1,4 @@
-//! The text for each manager, and what becomes of a root's own files.
+//! The files for each manager, and what happens to the root's own files.
 use std::net::IpAddr;
 
 use super::tests::{bound, decide};
@@ -14,7 +14,7 @@ const NETWORKD: &str = "systemd-networkd.service";
 const NETWORK_MANAGER: &str = "NetworkManager.service";
 const IFUPDOWN: &str = "networking.service";
 
-/// A root with systemd that wants this unit.
+/// A root with systemd that enables this unit.
 pub(super) fn root_with(unit: &str) -> Fixture {
     let fixture = Fixture::new();
     fixture.file("usr/lib/systemd/systemd", "");
@@ -28,7 +28,7 @@ pub(super) fn root_with(unit: &str) -> Fixture {
     fixture
 }
 
-/// Hands over twice; the second time nothing is left to do.
+/// Hands over twice; the second time nothing changes.
 pub(super) fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
     hand_over_bound(fixture, &bound(&Arena::new(), plan))
 }
@@ -80,8 +80,8 @@ fn route(to: &str, gateway: &str, onlink: bool, metric: u32) -> crate::plan::Rou
     }
 }
 
-/// Calls `test` with a plan that has everything: a full link, one by DHCP and
-/// router, one without a word.
+/// Calls `test` with a plan that has everything: a full link, one by DHCP and router
+/// advertisements, one without configuration.
 pub(super) fn with_plan(test: impl Fn(&Plan)) {
     let addresses = ["10.18.1.1/24", "10.18.1.7/24", "2001:db8:1::a/64"].map(prefix);
     let routes = [
@@ -173,7 +173,7 @@ fn networkd() {
     assert!(!fixture.has(&file("eth3")), "skipped");
 }
 
-/// networkd 257 would wait for a gateway of such a network without an end.
+/// networkd 257 would wait forever for a gateway of such a network.
 #[test]
 fn networkd_with_a_network_of_two_links() {
     let routes = [
@@ -182,7 +182,7 @@ fn networkd_with_a_network_of_two_links() {
         route("2001:db8:9::/48", "fe80::1", false, 1024),
     ];
     for (second, expected) in [("2001:db8::b/64", true), ("2001:db8:0:1::b/64", false)] {
-        // A second address in its own network is nobody else's.
+        // A second address of this link in the same network is no conflict.
         let addresses = [
             prefix("10.18.1.1/24"),
             prefix("2001:db8::a/64"),
@@ -270,8 +270,8 @@ fn network_manager() {
     assert!(!fixture.has("etc/resolv.conf"));
 }
 
-/// NetworkManager 1.42 with `dns=none`, `rc-manager=unmanaged` or unmanaged devices
-/// leaves a regular file as it is; else it replaces one, and marks it.
+/// NetworkManager 1.42 leaves a regular file as it is with `dns=none`,
+/// `rc-manager=unmanaged` or unmanaged devices. Else it replaces the file and marks it.
 #[test]
 fn network_manager_may_leave_resolv_conf_alone() {
     let fixture = root_with(NETWORK_MANAGER);
@@ -295,7 +295,7 @@ fn network_manager_may_leave_resolv_conf_alone() {
     assert!(!fixture.has("/run/NetworkManager/resolv.conf"));
 }
 
-/// A profile that names no NIC would be one for all of them.
+/// A profile that names no NIC would apply to all of them.
 #[test]
 fn network_manager_has_no_profile_for_an_unknown_nic() {
     let fixture = root_with(NETWORK_MANAGER);
@@ -316,10 +316,10 @@ fn network_manager_has_no_profile_for_an_unknown_nic() {
     assert!(!fixture.has("/run/NetworkManager"));
 }
 
-/// A root with another init, where this link starts the script.
+/// A root with another init, which starts the script by this link.
 pub(super) fn root_with_script(link: &str, script: &str) -> Fixture {
     let fixture = Fixture::new();
-    // Installed, and not init.
+    // systemd is installed, but is not init.
     fixture.file("usr/lib/systemd/systemd", "");
     fixture.file("sbin/init", "");
     fixture.file(&format!("etc/init.d/{script}"), "#!/bin/sh\n");
@@ -444,8 +444,7 @@ fn ifupdown_with_continued_lines_and_patterns() {
     });
 }
 
-/// Alpine's: OpenRC below busybox, ifupdown-ng, interfaces as its installer
-/// writes it.
+/// Alpine: OpenRC below busybox, ifupdown-ng, interfaces as its installer writes it.
 #[test]
 fn ifupdown_ng() {
     if !is_root("ifupdown_ng") {
@@ -528,7 +527,7 @@ fn netplan_enables_networkd() {
     assert!(!is_told(&[(FIRST, MANAGER)]));
     assert!(!is_told(&[(FIRST, MANAGER), (SECOND, CLOUD)]));
     assert!(is_told(&[(FIRST, MANAGER), (SECOND, NETWORKD)]));
-    // A file of the same name hides those of weaker directories.
+    // A file hides those of the same name in directories of lower priority.
     assert!(!is_told(&[
         (FIRST, MANAGER),
         ("lib/netplan/01-netcfg.yaml", NETWORKD)
@@ -537,7 +536,7 @@ fn netplan_enables_networkd() {
         (FIRST, MANAGER),
         ("/run/netplan/01-netcfg.yaml", NETWORKD)
     ]));
-    // Without its generator, and with it switched off.
+    // Without its generator, and with the generator switched off.
     let fixture = Fixture::new();
     fixture.link("sbin/init", "/lib/systemd/systemd");
     fixture.file(UNIT, "[Service]\n");
@@ -563,7 +562,7 @@ fn several_at_once_get_each_its_own() {
         "etc/network/interfaces",
         "source /run/network/interfaces.d/*\n",
     );
-    // By a preset, by netplan, by the link of a runlevel.
+    // Enabled by a preset, by netplan, by the link of a runlevel.
     let installed = "[Service]\n\n[Install]\nWantedBy=multi-user.target\n";
     fixture.file(&format!("{UNITS}/{NETWORK_MANAGER}"), installed);
     fixture.file(&format!("{UNITS}/{NETWORKD}"), "[Service]\n");
@@ -608,7 +607,7 @@ fn several_at_once_get_each_its_own() {
 #[test]
 fn only_what_is_enabled_is_told() {
     with_plan(|plan| {
-        // Not wanted, masked, not there, another init.
+        // Not enabled, masked, not installed, another init.
         let not_wanted = root_with(NETWORKD);
         std::fs::remove_file(
             not_wanted.host("etc/systemd/system/multi-user.target.wants/systemd-networkd.service"),
@@ -625,7 +624,7 @@ fn only_what_is_enabled_is_told() {
             hand_over(&fixture, plan);
             assert!(!fixture.has("/run/systemd/network"));
         }
-        // Neither: the name alone.
+        // Without the hand-over of the network, a root that enables networkd gets no file.
         let fixture = root_with(NETWORKD);
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
             writer.apply(report, |access, changes| {
@@ -662,11 +661,11 @@ fn scripts_are_enabled_by_links_of_runlevels() {
     for link in ["etc/rc2.d/K01networking", "etc/rc0.d/S10networking"] {
         assert!(!stanzas(&root_with_script(link, "networking")), "{link}");
     }
-    // No script.
+    // The script is missing.
     let fixture = root_with_script("etc/rcS.d/S10networking", "networking");
     std::fs::remove_file(fixture.host("etc/init.d/networking")).unwrap();
     assert!(!stanzas(&fixture));
-    // systemd starts a script that no unit stands for.
+    // systemd starts a script that has no unit.
     let with_systemd = |unit: Option<&str>| {
         let fixture = root_with_script("etc/rc2.d/S10networking", "networking");
         std::fs::remove_file(fixture.host("sbin/init")).unwrap();
@@ -678,7 +677,7 @@ fn scripts_are_enabled_by_links_of_runlevels() {
     };
     assert!(stanzas(&with_systemd(None)));
     assert!(!stanzas(&with_systemd(Some("/dev/null"))));
-    // A unit counts for itself, and this one is not wanted.
+    // A unit replaces the script, and this one is not enabled.
     let fixture = with_systemd(Some("/etc/mine"));
     fixture.file("etc/mine", "[Service]\n");
     assert!(!stanzas(&fixture));
@@ -768,7 +767,7 @@ fn nobody_waits_for_a_connman_that_has_no_nic() {
     };
     assert!(!waits(root_with("connman.service"), Ipv4Method::Static));
     assert!(waits(root_with("connman.service"), Ipv4Method::Dhcp));
-    // Without systemd that directory would say that systemd runs (sd_booted(3)).
+    // Without systemd that directory would make sd_booted(3) say that systemd runs.
     let other_init = root_with_script("etc/rc2.d/S01connman", "connman");
     assert!(waits(other_init, Ipv4Method::Static));
 }
@@ -861,7 +860,7 @@ const TOLD: [&str; 2] = [
 
 /// What cloud-init is told with this name and these keys, beside `with_plan`.
 fn told(keys: &[(&str, &str)], hostname: Option<&[u8]>, network: bool) -> Option<String> {
-    // Its generator enables it, no link does.
+    // A generator enables cloud-init, without a link.
     let fixture = root_with(IFUPDOWN);
     fixture.file(&format!("usr/lib/systemd/system/{CLOUD_INIT}"), "[Unit]\n");
     let keys = keys.iter().map(|(user, line)| crate::plan::Key {
@@ -900,14 +899,14 @@ fn cloud_init_is_told_what_the_plan_says() {
         told(&[key], Some(b"web1"), true),
         Some(format!("{NETWORK}preserve_hostname: true\n{ROOT}"))
     );
-    // Nothing of the network, or nothing else, or nothing at all.
+    // Without the network, with nothing but the network, with nothing at all.
     assert_eq!(
         told(&[key], Some(b"web1"), false),
         Some(format!("preserve_hostname: true\n{ROOT}"))
     );
     assert_eq!(told(&[], None, true), Some(NETWORK.into()));
     assert_eq!(told(&[], None, false), None);
-    // Whose keys, and with options, also behind one without.
+    // Keys of another user; keys with options, also behind one without.
     assert_eq!(told(&[("alice", key.1)], None, false), None);
     for line in [
         "ecdsa-sha2-nistp256 AAAA",
@@ -939,11 +938,11 @@ fn cloud_init_is_told_through_its_environment() {
                 TOLD[0]
             )
         );
-        // It asks nobody for an address.
+        // It does no DHCP.
         let arena = crate::base::arena::Arena::new();
         assert!(!Managers::of(&fixture.root(&arena)).do_dhcp());
     });
-    // Where the context skips all NICs, they are cloud-init's.
+    // If the context skips all NICs, cloud-init sets them up.
     let fixture = root_with(CLOUD_INIT);
     let links = [Link {
         ipv4: Some(Ipv4Method::Skip),
@@ -978,7 +977,7 @@ fn cloud_init_that_cannot_be_told_is_said() {
     assert!(!masked.has("/run/systemd/system"));
 }
 
-/// A file that is larger than any that is read.
+/// A file above the size limit for reading.
 fn huge(fixture: &Fixture, path: &str) {
     fixture.file(path, "");
     let file = std::fs::File::options()

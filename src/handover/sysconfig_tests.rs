@@ -1,4 +1,4 @@
-//! The files of network-scripts and wicked, whole.
+//! The whole files of network-scripts and wicked.
 use super::managers_tests::{LINK, hand_over, root_with, with_plan};
 use super::render::HEAD;
 use super::tests::{bound, decide};
@@ -160,7 +160,7 @@ fn wicked() {
          net/ipv6/conf/ens4/disable_ipv6 = 0\n\
          net/ipv6/conf/ens4/accept_ra = 1\nnet/ipv6/conf/ens4/autoconf = 1\n"
     );
-    // network.service is a name of wicked's here.
+    // Here network.service is an alias of wicked.
     assert!(!fixture.has(SCRIPTS));
 }
 
@@ -220,7 +220,7 @@ fn files_of_the_root_for_our_nics_go() {
         ("ifcfg-home", "NAME=home\nHWADDR=\"02:00:0A:12:01:01\"\n"),
         ("ifcfg-work", " DEVICE='ens4'\nBOOTPROTO=dhcp\n"),
     ];
-    // Below its own name only: no second file of this MAC.
+    // Only below its own name: there is no second file for this MAC.
     fixture.file(&file("ifcfg-ens4"), "HWADDR=02:00:0a:12:01:01\n");
     fixture.access(&file("ifcfg-ens4"), 0o600, 0, 0);
     fixture.file(&file("route-ens4"), "10.0.0.0/8 via 10.1.1.1\n");
@@ -230,7 +230,7 @@ fn files_of_the_root_for_our_nics_go() {
     let kept = [
         ("ifcfg-vlan7", "DEVICE=vlan7\nPHYSDEV=ens3\n"),
         ("ifcfg-ens9", "DEVICE=ens9\n# DEVICE=ens3\n"),
-        // Nothing is written for this one: it is skipped.
+        // This one is skipped, so nothing is written for it.
         ("ifcfg-ens6", "DEVICE=ens6\nHWADDR=02:00:0a:12:04:01\n"),
         ("save-home", "HWADDR=02:00:0a:12:01:01\n"),
     ];
@@ -245,7 +245,7 @@ fn files_of_the_root_for_our_nics_go() {
             assert_eq!(fixture.text(&file(name)), OFF, "{name}");
         }
     });
-    // Covered for this boot, not lost.
+    // It is hidden for this boot, not lost.
     for (name, text) in others.into_iter().chain(kept) {
         assert_eq!(fixture.text(&file(name)), text, "{name}");
     }

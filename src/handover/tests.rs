@@ -12,8 +12,8 @@ use crate::plan::{LinkName, Plan};
 const RESOLV_CONF: &str = "# Made by onecontext from the context of this machine.\n\
     nameserver 9.9.9.9\nnameserver 2001:db8::1\nsearch example.org b.example.org\n";
 
-/// The plan on a machine whose devices are ens3 for ETH0, ens4 for ETH1 and so
-/// on, with the numbers 2, 3 and so on.
+/// The plan on a machine with the devices ens3 for ETH0, ens4 for ETH1 and so on, with
+/// the indexes 2, 3 and so on.
 pub(super) fn bound<'a>(arena: &'a Arena, plan: &'a Plan) -> BoundPlan<'a> {
     let mut links = arena.vector();
     for link in plan.links {
@@ -30,7 +30,7 @@ pub(super) fn bound<'a>(arena: &'a Arena, plan: &'a Plan) -> BoundPlan<'a> {
     BoundPlan { plan, links }
 }
 
-/// Reads the facts of a root and renders what they ask for.
+/// Reads the facts of a root and renders the files that they call for.
 pub(super) fn decide<'a>(
     bound: &BoundPlan,
     root: &Root<'a>,
@@ -168,7 +168,7 @@ fn resolv_conf_is_made_or_replaced() {
     }
 }
 
-/// The type that restorecon(8) wants for it, not that of the directory.
+/// The type that restorecon(8) wants for the file, not that of the directory.
 #[test]
 fn a_new_resolv_conf_gets_its_own_label() {
     let fixture = Fixture::new();
@@ -214,13 +214,14 @@ fn a_link_below_run_is_answered_from_the_run_directory() {
             fixture.link("etc/resolv.conf", link);
             assert_eq!(resolvers(&fixture, policy), [format!("wrote {target}")]);
             assert_eq!(fixture.text(target), RESOLV_CONF);
-            // Nothing below the root's own run.
+            // Nothing is made below the root's own run.
             assert!(!fixture.top().join("root/run").exists());
         }
     }
 }
 
-/// Its resolvconf.service makes the file anew from what is there (tried with 1.91).
+/// Its resolvconf.service generates the file again from the existing one (tried with
+/// 1.91).
 #[test]
 fn resolvconf_gets_a_record() {
     let fixture = Fixture::new();
@@ -262,7 +263,7 @@ fn resolved_gets_a_drop_in() {
 
 #[test]
 fn links_elsewhere() {
-    // A dangling link inside the root: its target is made.
+    // A dangling link inside the root: its target is created.
     let fixture = Fixture::new();
     fixture.link("etc/resolv.conf", "resolv/conf");
     assert_eq!(
@@ -270,7 +271,7 @@ fn links_elsewhere() {
         ["wrote /etc/resolv/conf"]
     );
     assert_eq!(fixture.text("etc/resolv/conf"), RESOLV_CONF);
-    // What the kernel's file systems hide later, and what never ends.
+    // Targets that the kernel's file systems hide later, and links that never end.
     for (link, reason) in [
         (
             "/proc/net/pnp",
@@ -333,7 +334,7 @@ fn the_own_name_has_one_line_in_hosts() {
             format!("# 10.0.0.1 web1.example.org\n{OWN_NAME}"),
         ),
         ("10.0.0.1 web1\n", format!("10.0.0.1 web1\n{OWN_NAME}")),
-        // That of an earlier context, and what was written behind it.
+        // The line of an earlier context, and lines behind it.
         (
             "127.0.1.1 old # onecontext\n::1 ip6-localhost\n",
             format!("::1 ip6-localhost\n{OWN_NAME}"),
@@ -376,7 +377,7 @@ fn a_name_that_is_answered_has_no_line() {
     assert_eq!(named(&fixture, Policy::Auto), ["wrote /etc/hosts"]);
     assert_eq!(fixture.text("etc/hosts"), "");
     assert!(named(&fixture, Policy::Auto).is_empty());
-    // The file that cannot be read is named, which is another one.
+    // The report names the file that cannot be read, not the one to write.
     fs::remove_file(fixture.host("etc/nsswitch.conf")).unwrap();
     fixture.directory("etc/nsswitch.conf");
     assert_eq!(

@@ -17,7 +17,7 @@ fn resolve(fixture: &Fixture, path: &str) -> Result<String, Error> {
     let arena = Arena::new();
     let root = fixture.root(&arena);
     let fast = root.resolve(path.as_bytes());
-    // The kernels before 5.6 answer the same.
+    // Kernels before 5.6 behave the same.
     root.openat2.set(false);
     assert_eq!(root.resolve(path.as_bytes()), fast);
     if let Ok(resolved) = fast {
@@ -65,7 +65,7 @@ fn paths_stay_inside_the_root() {
 #[test]
 fn what_leads_below_run_is_in_the_run_directory() {
     let fixture = Fixture::new();
-    // What the root itself has there is hidden after switch_root.
+    // After switch_root what the root itself has there is hidden.
     fs::create_dir_all(fixture.top().join("root/run")).unwrap();
     fs::write(fixture.top().join("root/run/file"), "hidden").unwrap();
     fixture.file("run/file", "seen");
@@ -130,7 +130,7 @@ fn lists_are_sorted() {
     assert!(root.list(b"/etc/a").unwrap().is_empty());
 }
 
-/// What no system call can follow: a link with a name longer than 255 bytes.
+/// A link with a name longer than 255 bytes, which no system call can follow.
 fn long_link(fixture: &Fixture, path: &str) {
     fixture.link(path, &"x".repeat(300));
 }

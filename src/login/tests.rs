@@ -75,7 +75,7 @@ fn block(keys: &str) -> String {
     )
 }
 
-/// The second run changes nothing at all.
+/// A second run changes nothing.
 fn assert_idempotent(fixture: &Fixture, policy: Policy, keys: &[(&str, &str)]) {
     let before = fixture.picture();
     run(fixture, policy, keys);
@@ -240,7 +240,7 @@ fn no_link_below_a_home_is_followed() {
             "{link} -> {target}"
         );
         assert_eq!(fixture.picture(), before);
-        // And nothing is emptied through one.
+        // Nor are the keys removed through such a link.
         fixture.file("etc/authorized_keys", block("k\n"));
         auto(&fixture, &[]);
         assert_eq!(fixture.text("etc/authorized_keys"), block("k\n"));
@@ -367,7 +367,7 @@ fn a_root_that_must_not_be_written_gets_tmpfiles_lines() {
     };
     assert_eq!(in_root(fixture.picture()), in_root(before));
 
-    // systemd itself reads the lines as they were meant.
+    // systemd itself reads the lines as intended.
     let status = std::process::Command::new("systemd-tmpfiles")
         .arg("--create")
         .arg(format!("--root={}", fixture.top().join("root").display()))
@@ -419,13 +419,13 @@ fn without_systemd_the_keys_are_mounted_over() {
         assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
         assert_idempotent(&fixture, Policy::ReadOnly, &keys);
     });
-    // What is below the mount is as it was.
+    // The files below the mount are unchanged.
     assert_eq!(fixture.text(ALICE_KEYS), "image\n");
     assert!(!fixture.has("/root/.ssh"));
 }
 
-/// Mounts an overlay without an upper layer over the root: as read-only as
-/// squashfs. `false`, and why, where the kernel has no overlay.
+/// Mounts an overlay without an upper layer over the root, which is then as read-only
+/// as squashfs. Says so and returns `false` if the kernel has no overlay.
 fn seal(fixture: &Fixture) -> bool {
     use nix::mount::{MsFlags, mount};
     let root = fixture.top().join("root");
@@ -479,7 +479,8 @@ fn on_a_sealed_root_keys_are_mounted_over_or_in_run() {
             fixture.text(ALICE_KEYS),
             "image\n".to_owned() + &block("k2\n")
         );
-        // As sshd wants them (sshd(8), StrictModes): also the directories.
+        // Owners and modes that sshd accepts (sshd(8), StrictModes), also of the
+        // directories.
         assert_eq!(fixture.text("/run/onecontext/keys/bob"), block("k3\n"));
         assert_eq!(fixture.stat("/run/onecontext/keys/bob"), (0o600, 1001, 101));
         assert_eq!(fixture.stat("/run/onecontext/keys"), (0o755, 0, 0));
@@ -500,7 +501,7 @@ fn on_a_sealed_root_keys_are_mounted_over_or_in_run() {
                 .to_str(),
             Some("../moduli")
         );
-        // The copy can be written, as ssh-keygen(1) will.
+        // The copy is writable, as ssh-keygen(1) needs it.
         fixture.file("etc/ssh/new", "");
         fs::remove_file(fixture.host("etc/ssh/new")).unwrap();
         assert_idempotent(&fixture, Policy::Auto, &keys);
@@ -517,7 +518,7 @@ fn host_keys_of_a_sealed_root_are_made_in_a_copy() {
     fixture.file(ROOT_KEYS, "");
     fixture.access(ROOT_KEYS, 0o600, 0, 0);
     fs::remove_file(fixture.host("etc/ssh/ssh_host_ed25519_key")).unwrap();
-    // openSUSE's configuration is elsewhere.
+    // openSUSE has its configuration elsewhere.
     fixture.file("usr/etc/ssh/sshd_config", "UseDNS no\n");
     in_own_mounts(|| {
         if !seal(&fixture) {
@@ -538,8 +539,8 @@ fn host_keys_of_a_sealed_root_are_made_in_a_copy() {
     });
 }
 
-/// A file that refuses to be written is mounted over, or its keys are in /run;
-/// other users' files are written all the same.
+/// A file that cannot be written is mounted over, or its keys are in /run; other users'
+/// files are still written.
 #[test]
 fn a_file_that_refuses_is_served_from_run() {
     if !is_root("a_file_that_refuses_is_served_from_run") {
@@ -587,8 +588,8 @@ fn a_file_that_refuses_is_served_from_run() {
     drop(attributes);
 }
 
-/// What one user has made of his home costs no other: alice's directory is, as it
-/// were, a read-only subvolume of btrfs, bob's is full.
+/// A user's broken home does not affect other users: alice's directory acts like a
+/// read-only subvolume of btrfs, bob's is full.
 #[test]
 fn a_home_that_refuses_costs_its_user_alone() {
     if !is_root("a_home_that_refuses_costs_its_user_alone") {
@@ -632,7 +633,7 @@ fn a_home_that_refuses_costs_its_user_alone() {
     assert_eq!(fixture.text(ROOT_KEYS), block("r\n"));
 }
 
-/// What is mounted over a file is replaced with the context.
+/// With another context, files that are mounted over others are replaced.
 #[test]
 fn a_file_that_refuses_is_served_anew() {
     if !is_root("a_file_that_refuses_is_served_anew") {
@@ -664,7 +665,7 @@ fn a_file_that_refuses_is_served_anew() {
     });
 }
 
-/// What sshd takes is more than the content.
+/// sshd looks at more than the content.
 #[test]
 fn a_file_that_refuses_is_served_with_its_mode() {
     if !is_root("a_file_that_refuses_is_served_with_its_mode") {
@@ -684,7 +685,7 @@ fn a_file_that_refuses_is_served_with_its_mode() {
     });
 }
 
-/// Nothing fits into the root: all is served from /run, and said.
+/// The root is full: everything is served from /run, and reported.
 #[test]
 fn a_full_root_is_served_from_run() {
     if !is_root("a_full_root_is_served_from_run") {
@@ -714,7 +715,7 @@ fn a_full_root_is_served_from_run() {
             .unwrap();
         assert!(copy.success());
         nix::mount::mount(Some(&full), &root, none, nix::mount::MsFlags::MS_BIND, none).unwrap();
-        // All that is left of it.
+        // This takes all the space that is left.
         let _ = fs::write(root.join("filler"), vec![0; 1 << 20]);
         let said = auto(&fixture, &[("root", "r"), ("alice", "a")]);
         assert_eq!(
@@ -732,8 +733,7 @@ fn a_full_root_is_served_from_run() {
     });
 }
 
-/// A file that takes the memory of the steps behind it is not read, and none is
-/// made.
+/// A file that would take the memory of later steps is neither read nor made.
 #[test]
 fn a_huge_file_costs_its_user_alone() {
     if !is_root("a_huge_file_costs_its_user_alone") {
@@ -757,7 +757,7 @@ fn a_huge_file_costs_its_user_alone() {
     }
 }
 
-/// Keys of an earlier context that stay are said.
+/// Keys of an earlier context that stay are reported.
 #[test]
 fn keys_in_a_huge_file_are_not_kept_silently() {
     if !is_root("keys_in_a_huge_file_are_not_kept_silently") {
@@ -773,7 +773,7 @@ fn keys_in_a_huge_file_are_not_kept_silently() {
     assert!(said.contains(&problem.to_string()), "{said:?}");
 }
 
-/// Nothing of the root is to be written but, in the booted system, host keys.
+/// In the root only host keys are to be written, in the booted system.
 #[test]
 fn a_sealed_root_with_a_home_of_its_own() {
     if !is_root("a_sealed_root_with_a_home_of_its_own") {
@@ -796,7 +796,7 @@ fn a_sealed_root_with_a_home_of_its_own() {
         );
         assert!(!fixture.has("/run/onecontext/keys"));
         assert!(fixture.has("/run/systemd/system/onecontext-hostkeys.service"));
-        // Where ssh-keygen(1) will put them can be written.
+        // The directory where ssh-keygen(1) will put them is writable.
         assert!(said.contains(&"mounted over /etc/ssh".into()), "{said:?}");
         fixture.file("etc/ssh/ssh_host_ed25519_key", "");
         fs::remove_file(fixture.host("etc/ssh/ssh_host_ed25519_key")).unwrap();
@@ -826,8 +826,8 @@ fn dropbear_on_a_sealed_root_needs_a_file_to_mount_over() {
     });
 }
 
-/// Everything that is not the user's own, and what is said of it. Nothing is
-/// touched, and nothing of it reaches anybody.
+/// All kinds of files that do not belong to the user, and the report for each. None of
+/// them is changed, and no content of them becomes readable for others.
 #[test]
 fn ownership_is_neither_taken_nor_given() {
     if !is_root("ownership_is_neither_taken_nor_given") {
@@ -852,7 +852,7 @@ fn ownership_is_neither_taken_nor_given() {
         ),
         (
             "alice",
-            // sshd takes no file that its group can write.
+            // sshd accepts no file that its group can write.
             |fixture| {
                 fixture.file(ALICE_KEYS, "secret");
                 fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
@@ -900,7 +900,7 @@ fn ownership_is_neither_taken_nor_given() {
         ),
         (
             "guest",
-            // Its home is where alice can make a link.
+            // Its home is in a directory where alice can make a link.
             |fixture| fixture.link("/home/alice/guest", "/root"),
             LINK,
         ),
@@ -945,7 +945,7 @@ fn ownership_is_neither_taken_nor_given() {
     }
 }
 
-/// What sshd takes although it is root's is used, and stays root's.
+/// Files of root's that sshd accepts are used, and still belong to root.
 #[test]
 fn what_root_left_in_a_home_stays_root_s() {
     if !is_root("what_root_left_in_a_home_stays_root_s") {
@@ -966,11 +966,11 @@ fn what_root_left_in_a_home_stays_root_s() {
         assert_eq!(fixture.stat("/home/alice/.ssh"), (0o755, 0, 0));
         assert_eq!(fixture.stat(ALICE_KEYS), (mode, 0, gid));
         assert_idempotent(&fixture, Policy::Auto, &[("alice", "k")]);
-        // And it is emptied again.
+        // The keys are removed again.
         auto(&fixture, &[]);
         assert_eq!(fixture.text(ALICE_KEYS), "image\n".to_owned() + &block(""));
     }
-    // systemd-tmpfiles would refuse to, or chown what is root's.
+    // systemd-tmpfiles would refuse, or change the owner of root's files.
     let fixture = debian();
     fixture.directory("/home/alice/.ssh");
     let said = run(&fixture, Policy::ReadOnly, &[("alice", "k")]);
@@ -1009,7 +1009,7 @@ fn what_stands_at_the_temporary_name_blocks_no_revocation() {
         let left = fs::read_dir(fixture.host("/home/alice/.ssh"))
             .unwrap()
             .count();
-        // A directory with something in it is not ours to remove.
+        // A directory that is not empty is not removed.
         assert_eq!(left, if position == 3 { 2 } else { 1 }, "{position}");
     }
 }
@@ -1065,7 +1065,7 @@ fn a_home_that_is_mounted_later_loses_nothing() {
         "{lines}"
     );
 
-    // A home that nobody made yet.
+    // A home that does not exist yet.
     let fixture = debian();
     fs::remove_dir(fixture.host("/home/bob")).unwrap();
     auto(&fixture, &[("bob", "k")]);
@@ -1104,7 +1104,7 @@ fn sshd_that_is_not_enabled_is_enabled_for_this_boot() {
     );
     assert_idempotent(&fixture, Policy::Auto, &[("root", "k")]);
 
-    // A socket is as good.
+    // A socket counts as well.
     fs::remove_file(fixture.host(LINK)).unwrap();
     fixture.file("usr/lib/systemd/system/ssh.socket", "[Socket]\n");
     fixture.link(
@@ -1151,7 +1151,7 @@ fn host_keys_are_made_where_nothing_else_makes_them() {
             .text(UNIT)
             .ends_with("\nExecStart=/usr/bin/ssh-keygen -A\n")
     );
-    // Debian 13's unit that does the same at a first boot comes later.
+    // Debian 13's unit, which does the same at a first boot, comes later.
     let before = " sshd-keygen.service\nConflicts=";
     assert!(fixture.text(UNIT).contains(before));
     let drop_in = fixture.text("/run/systemd/system/ssh.service.d/50-onecontext.conf");

@@ -199,7 +199,8 @@ fn where_the_home_is() {
         return;
     }
     const CONF: &str = "/run/onecontext/users.conf";
-    // Of nobody: the user gets its number, and what is there stays.
+    // The home has no owner among the users: the new user gets its number, and existing
+    // files stay.
     let fixture = debian();
     fixture.file(
         "etc/default/useradd",
@@ -213,12 +214,12 @@ fn where_the_home_is() {
     assert!(script(&fixture).contains("--home-dir '/srv/bob'"));
     assert!(script(&fixture).contains(" --user-group --uid 1234 'bob' ||"));
     assert!(fixture.text(CONF).contains(" bob bob - own\\x0a\\x23"));
-    // What useradd puts there stays, too.
+    // Files that useradd copies from the skeleton stay, too.
     let fixture = debian();
     fixture.file("etc/skel/.ssh/authorized_keys", "skeleton\n");
     auto(&fixture, "bob", &["k"], Login::NONE);
     assert!(fixture.text(CONF).contains(" - skeleton\\x0a\\x23"));
-    // Mounted later.
+    // /home is mounted later.
     let fixture = debian();
     fixture.file("etc/fstab", "/dev/vdb /home ext4 defaults 0 0\n");
     auto(&fixture, "bob", &["k"], Login::NONE);
@@ -227,7 +228,7 @@ fn where_the_home_is() {
             .text(CONF)
             .contains("\nf+ /home/bob/.ssh/authorized_keys2 ")
     );
-    // Of another user, and with a link in it.
+    // The home belongs to another user and has a link in it.
     let fixture = debian();
     fixture.directory("home/bob");
     fixture.access("home/bob", 0o755, 1000, 1000);
@@ -260,7 +261,7 @@ fn what_is_so_already_is_left_alone() {
     auto(&fixture, "alice", &[], login);
     assert!(script(&fixture).ends_with("passwords | chpasswd -e || failed=1\n"));
     assert_eq!(fixture.text(PASSWORDS), "alice:$6$x$new\n");
-    // As the script would do it, and after a reboot.
+    // What the script would write, after a reboot.
     fixture.file(RULE, fixture.text("/run/onecontext/sudoers"));
     fixture.access(RULE, 0o440, 0, 0);
     fixture.file("etc/shadow", "alice:$6$x$new:1::::::\n");
@@ -274,7 +275,7 @@ fn what_is_so_already_is_left_alone() {
         ]
     );
     assert_eq!(fixture.picture(), before);
-    // A mode that sudo does not take is mended.
+    // A mode that sudo does not accept is corrected.
     fixture.access(RULE, 0o644, 0, 0);
     auto(&fixture, "alice", &[], login);
     assert!(script(&fixture).contains("visudo"));
@@ -308,7 +309,7 @@ fn a_rule_goes_with_its_context() {
         RULE,
         "# Made by onecontext: USERNAME_SUDO of the context.\nalice ALL=(ALL) ALL\n",
     );
-    // Reported where nothing may be written.
+    // Only reported if nothing may be written.
     let lines = run(&fixture, Policy::ReadOnly, "alice", &[], Login::NONE);
     assert!(lines[0].contains("!sudo for user: alice: ") && lines[0].contains("remove it"));
     assert!(fixture.has(RULE));
@@ -317,7 +318,7 @@ fn a_rule_goes_with_its_context() {
         ["sudo: the rule of an earlier context is removed"]
     );
     assert!(!fixture.has(RULE));
-    // Another's is neither removed nor replaced.
+    // A rule that somebody else wrote is neither removed nor replaced.
     fixture.file(RULE, "alice ALL=(ALL) ALL\n");
     assert_eq!(auto(&fixture, "", &[], Login::NONE), [""; 0]);
     let lines = auto(&fixture, "alice", &[], SUDO);
@@ -350,7 +351,7 @@ fn where_sudo_is_not_ready() {
         let is_reported = said[0].contains("does not include");
         assert_ne!(is_reported, is_included, "{line}: {said:?}");
     }
-    // openSUSE's place.
+    // The place in openSUSE.
     fs::remove_file(fixture.host("etc/sudoers")).unwrap();
     fixture.file("usr/etc/sudoers", "#includedir /etc/sudoers.d\n");
     auto(&fixture, "alice", &[], SUDO);
@@ -364,7 +365,7 @@ fn where_sudo_is_not_ready() {
     );
 }
 
-/// As words of sudoers(5), they would be everybody, or an alias.
+/// As words of sudoers(5) these names would mean everybody, or an alias.
 #[test]
 fn names_in_capitals_are_quoted_in_a_rule() {
     let fixture = debian();
@@ -376,7 +377,7 @@ fn names_in_capitals_are_quoted_in_a_rule() {
     );
 }
 
-/// Nobody has asked for it: no problem of a root that cannot have it.
+/// Nobody asked for sudo: a root that cannot have it is no problem.
 #[test]
 fn a_rule_by_default_that_cannot_be_is_no_problem() {
     let fixture = debian();
@@ -490,7 +491,7 @@ fn by_busybox() {
              failed=1\n\
              cat /run/onecontext/passwords | chpasswd -e || failed=1\n"
         );
-        // What adduser leaves, sshd without PAM takes for a locked account.
+        // sshd without PAM takes what adduser leaves for a locked account.
         assert_eq!(fixture.text(PASSWORDS), "bob:*\n");
         assert!(
             fixture
@@ -501,8 +502,8 @@ fn by_busybox() {
     });
 }
 
-/// A shell and this machine's own tools do what the script says; a second time
-/// they change nothing. Its /etc, /home and /run are others meanwhile.
+/// A shell and this machine's own tools run the script; a second run changes nothing.
+/// Meanwhile /etc, /home and /run are mounted over.
 #[test]
 fn the_script_works_with_shadow_utils() {
     if !is_root("the_script_works_with_shadow_utils") {
@@ -527,7 +528,7 @@ fn the_script_works_with_shadow_utils() {
              printf '%s\\0' ' hunter2:x ' | unix_chkpwd bob nonull
              id -gn bob; stat -c '%a %U %G' /home/bob/.ssh /home/bob/.ssh/authorized_keys"
         );
-        // Where the fixture has it, /run is.
+        // /run is a bind mount of the fixture's.
         let commands = format!("mount --bind {top}/run /run; {commands}");
         let output = Command::new("sh").args(["-c", &commands]).output().unwrap();
         let out = String::from_utf8_lossy(&output.stdout);

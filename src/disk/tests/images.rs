@@ -1,4 +1,4 @@
-//! The ISO 9660 reader, over bytes.
+//! The ISO 9660 reader, on images in memory.
 use std::process::Command;
 
 use super::*;
@@ -18,7 +18,7 @@ fn open<S: ReadAt>(arena: &Arena, image: S) -> Result<Iso<'_, S>, Error> {
     }
 }
 
-/// `Ok(None)`: there is no such file.
+/// Reads one file; `Ok(None)`: it does not exist.
 fn read_from(image: &impl ReadAt, name: &str) -> Result<Option<Vec<u8>>, Error> {
     struct Borrowed<'s, S>(&'s S);
     impl<S: ReadAt> ReadAt for Borrowed<'_, S> {
@@ -55,7 +55,7 @@ fn label(image: &[u8]) -> String {
 
 const CONTEXT: &[u8] = b"ETH0_IP='10.0.0.1'\n";
 
-/// Files as a context may carry, of every size that matters.
+/// Files as a context may have them, with sizes around each limit.
 fn contents(flags: &'static [&'static str]) -> Image<'static> {
     let mut numbers = Numbers(9);
     let mut image = Image::new(flags)
@@ -144,7 +144,7 @@ fn plain_names() {
     }
 }
 
-/// What `isoinfo` says, an independent reader.
+/// What `isoinfo`, an independent reader, finds.
 #[test]
 fn another_reader_agrees() {
     for (flags, view) in [(&["-R"][..], "-R"), (&["-J"], "-J")] {
@@ -171,8 +171,8 @@ fn another_reader_agrees() {
     }
 }
 
-/// A directory of many sectors; names that need continuation areas; the file
-/// that is looked for is the first, the last, or in between.
+/// A directory of many sectors, with names that need continuation areas. The wanted
+/// file is the first, the last, or in between.
 #[test]
 fn large_directories_and_long_names() {
     // xorriso 1.5.4 fails on many names that need continuation areas.
@@ -185,7 +185,7 @@ fn large_directories_and_long_names() {
             for number in 0..300 {
                 let name = match number % (3 * seldom) {
                     0 => format!("{number}-{}", "n".repeat(240)),
-                    // The name looked for begins each of these.
+                    // Each of these names begins with the wanted name.
                     1 => format!("context.sh{number}{}", "m".repeat(225)),
                     _ => format!("file{number}"),
                 };
@@ -263,7 +263,7 @@ fn cut_anywhere_it_is_whole_or_an_error() {
                     assert_eq!(found, text, "{end}");
                 }
                 Err(reason) => {
-                    // What is there does not go away when more is there.
+                    // A longer image does not lose a file that a shorter one has.
                     assert_eq!(whole, 0, "{end}");
                     let why = words(reason);
                     assert!(why == TRUNCATED || end < 17 * SECTOR, "{end}: {why}");
@@ -274,7 +274,7 @@ fn cut_anywhere_it_is_whole_or_an_error() {
     }
 }
 
-/// A drive that does something else from one read on, or at that one only.
+/// A drive that misbehaves from one read on, or in one read alone.
 struct Faulty<'b> {
     image: &'b [u8],
     reads: std::cell::Cell<usize>,
@@ -286,9 +286,9 @@ struct Faulty<'b> {
 #[derive(Clone, Copy)]
 enum Fault<'b> {
     Once(Errno),
-    /// The end, wherever it is read.
+    /// Every read finds the end of the medium.
     Nothing,
-    /// Another medium is in it from then on.
+    /// The medium is replaced from this read on.
     Replaced(&'b [u8]),
 }
 
@@ -308,8 +308,8 @@ impl ReadAt for Faulty<'_> {
     }
 }
 
-/// What is read of `image` if each read in turn has this fault. There is no
-/// fault in the last.
+/// The results of reading `image` with this fault in the first read, then in the
+/// second, and so on. The last result is without a fault.
 fn each_read<'b>(image: &'b [u8], fault: Fault<'b>) -> Vec<Result<Option<Vec<u8>>, String>> {
     let mut results = Vec::new();
     for at in 0.. {
@@ -324,7 +324,7 @@ fn each_read<'b>(image: &'b [u8], fault: Fault<'b>) -> Vec<Result<Option<Vec<u8>
             break;
         }
     }
-    // The descriptor, the directory, the text.
+    // The descriptor, the directory, the file.
     assert!(results.len() > 3);
     results
 }
@@ -349,14 +349,15 @@ fn a_read_that_fails_is_an_error_wherever_it_is() {
         assert_eq!(results.pop().unwrap(), text);
         assert_eq!(results.remove(0), Err("no image".into()));
         for (number, result) in results.into_iter().enumerate() {
-            // Other descriptors of the set are not missed.
+            // The other descriptors of the set are not needed.
             let is_whole = result == text;
             assert!(is_whole || result == Err(TRUNCATED.into()), "{number}");
         }
     }
 }
 
-/// What is read then is of the one or of the other, but no more than there is.
+/// The content then is that of one medium or the other, but never longer than the
+/// medium.
 #[test]
 fn a_medium_that_is_replaced_between_two_reads() {
     let image = image!(contents(TODAY).build());
@@ -370,7 +371,7 @@ fn a_medium_that_is_replaced_between_two_reads() {
             let is_of = |image: &[u8]| image.windows(text.len()).any(|bytes| bytes == text);
             assert!(is_of(image) || is_of(by), "{text:?}");
         }
-        // An empty one.
+        // The empty medium.
         let mut results = each_read(image, Fault::Replaced(&[]));
         results.pop().unwrap().unwrap();
         assert!(results.iter().any(Result::is_err));
@@ -378,7 +379,7 @@ fn a_medium_that_is_replaced_between_two_reads() {
     }
 }
 
-/// Stops a reader that does not stop by itself.
+/// Stops a reader that would never end.
 struct Counted<'b> {
     bytes: &'b [u8],
     reads: std::cell::Cell<u32>,
@@ -413,7 +414,7 @@ fn nonsense_is_never_a_panic_or_a_loop() {
                 .file(&"c".repeat(230), "long")
         };
         let bytes = image!(image.build());
-        // Zeros are many, and mean little.
+        // Zeros are frequent and matter little.
         let paths: Vec<usize> = (16 * SECTOR..bytes.len())
             .filter(|place| bytes[*place] != 0 || place % 7 == 0)
             .collect();
@@ -441,16 +442,16 @@ fn nonsense_is_never_a_panic_or_a_loop() {
     }
 }
 
-/// An image by hand, for what no tool writes.
+/// An image made by hand, for content that no tool writes.
 struct Drawn {
     bytes: Vec<u8>,
-    /// Bytes of a logical block.
+    /// The size of a logical block in bytes.
     block: usize,
-    /// What was written of the root directory.
+    /// How much of the root directory is written.
     directory: usize,
 }
 
-/// Sectors of it.
+/// The sectors of the image.
 const ROOT: usize = 20;
 const DATA: usize = 30;
 
@@ -484,7 +485,7 @@ impl Drawn {
         both(&mut self.bytes[16 * SECTOR + 166..][..8], length);
     }
 
-    /// Adds a record with its data at a place in bytes.
+    /// Adds a record whose data is at this byte.
     fn record(&mut self, name: &[u8], place: usize, length: usize) -> &mut [u8] {
         let size = (33 + name.len()).next_multiple_of(2);
         if self.directory % SECTOR + size > SECTOR {
@@ -509,10 +510,10 @@ impl Drawn {
         self.directory += entries.len();
     }
 
-    /// `.` that says that SUSP is used.
+    /// A `.` record that says that SUSP is used.
     fn with_susp(mut self, skip: u8) -> Self {
         self.rock_ridge(b"\0", &[b'S', b'P', 7, 1, 0xbe, 0xef, skip]);
-        // Records may have an odd length in our reader only.
+        // Only our reader accepts records of odd length.
         self
     }
 }
@@ -560,7 +561,7 @@ fn files_of_several_sections() {
     image.record(b"CONTEXT.SH;1", DATA * SECTOR, 2048)[25] = SECTIONS;
     fails(&image.bytes, "the file's last section is missing");
 
-    // Many small lies do not add up to a large allocation.
+    // Many small false sizes do not add up to a large allocation.
     let mut image = Drawn::new(2048);
     image.bytes.resize(LARGEST, 0);
     image.record(b"CONTEXT.SH;1", 0, LARGEST)[25] = SECTIONS;
@@ -582,7 +583,7 @@ fn directories_of_several_sectors() {
     assert_eq!(read(&image.bytes, "context.sh"), Ok(Some(b"x".to_vec())));
     image.directory_length(4 * SECTOR);
     assert_eq!(read(&image.bytes, "context.sh"), Ok(None));
-    // The length need not be of whole sectors.
+    // The length need not be a multiple of the sector size.
     image.directory_length(image.directory);
     assert_eq!(read(&image.bytes, "context.sh"), Ok(Some(b"x".to_vec())));
     image.directory_length(0);
@@ -594,7 +595,7 @@ fn places_beyond_the_end() {
     let mut image = Drawn::new(2048);
     let end = image.bytes.len();
     image.record(b"CONTEXT.SH;1", end - 3, 3);
-    // Rounded down to a block; one byte more than there is.
+    // The size is rounded down to a block; then it is one byte more than the image has.
     image.record(b"INIT.SH;1", end - SECTOR, SECTOR + 1);
     image.record(b"EMPTY;1", 0xffff_ffff * 2048, 0);
     assert_eq!(read(&image.bytes, "context.sh"), Ok(Some(vec![0; 3])));
@@ -621,8 +622,8 @@ fn places_beyond_the_end() {
 
 #[test]
 fn damaged_records() {
-    // Shorter than its fixed part, longer than its sector, shorter than its
-    // name.
+    // A record that is shorter than its fixed part, one that is longer than its sector,
+    // and one that is shorter than its name.
     for (place, value) in [(0, 20), (0, 255), (32, 200)] {
         let mut image = Drawn::new(2048);
         for _ in 0..45 {
@@ -639,7 +640,7 @@ fn records_that_are_not_the_file() {
     image.bytes[DATA * SECTOR] = b'x';
     image.record(b"CONTEXT.SH;1", 0, 100)[25] = 4;
     image.record(b"CONTEXT.SH;1", 0, 100)[25] = 2;
-    // Hidden, and behind an extended attribute record of one block.
+    // A hidden file behind an extended attribute record of one block.
     let record = image.record(b"CONTEXT.SH;1", (DATA - 1) * SECTOR, 1);
     record[25] = 1;
     record[1] = 1;
@@ -664,7 +665,7 @@ fn descriptor_sets() {
     image.record(b"CONTEXT.SH;1", DATA * SECTOR, 5);
     let expected = Ok(Some(vec![0; 5]));
     assert_eq!(read(&image.bytes, "context.sh"), expected);
-    // Something before the primary descriptor.
+    // Another descriptor before the primary one.
     let mut moved = image.bytes.clone();
     moved.copy_within(16 * SECTOR..18 * SECTOR, 17 * SECTOR);
     moved[16 * SECTOR] = 0;
@@ -673,13 +674,13 @@ fn descriptor_sets() {
     let mut open_end = image.bytes.clone();
     open_end[17 * SECTOR..18 * SECTOR].fill(0);
     assert_eq!(read(&open_end, "context.sh"), expected);
-    // No primary one, and no end at all.
+    // No primary descriptor, and no terminator.
     let mut none = vec![0; 300 * SECTOR];
     for sector in none.chunks_mut(SECTOR) {
         sector[..7].copy_from_slice(b"\x03CD001\x01");
     }
     fails(&none, "the image has no primary volume descriptor");
-    // A Joliet tree that cannot be is no reason not to read the other.
+    // An invalid Joliet tree does not prevent reading the primary one.
     let mut joliet = image.bytes.clone();
     joliet.copy_within(16 * SECTOR..17 * SECTOR, 17 * SECTOR);
     joliet[17 * SECTOR] = 2;
@@ -717,7 +718,7 @@ fn rock_ridge_names() {
         (name(0, b"context.sh2"), false),
         ([name(1, b"context"), name(0, b"x.sh")].concat(), false),
         ([name(2, b""), name(0, b"context.sh")].concat(), true),
-        // Behind the end of the area, and what does not fit into it.
+        // An entry behind the end of the area, and one that does not fit into it.
         (
             [b"ST\x04\x01".to_vec(), name(0, b"context.sh")].concat(),
             false,
@@ -731,11 +732,11 @@ fn rock_ridge_names() {
         let expected = if expected { found.clone() } else { Ok(None) };
         assert_eq!(read(&image.bytes, "context.sh"), expected, "{entries:?}");
     }
-    // Without a Rock Ridge name, the other counts.
+    // Without a Rock Ridge name the ISO 9660 name counts.
     let mut image = Drawn::new(2048).with_susp(0);
     image.rock_ridge(b"CONTEXT.SH;1", b"PX\x04\x01");
     assert_eq!(read(&image.bytes, "context.sh"), found);
-    // Bytes to skip in each area.
+    // The number of bytes to skip in each area.
     let mut image = Drawn::new(2048).with_susp(3);
     image.rock_ridge(
         b"OTHER.;1",
@@ -760,7 +761,7 @@ fn rock_ridge_names_that_continue_elsewhere() {
         image.bytes[area + place..][..areas.len()].copy_from_slice(&areas);
         image
     };
-    // All of it, the rest of it, and over two areas.
+    // All of the area, the rest of it, and two areas.
     let image = draw(&[continuation(40, 9, 15)], 9, &[name(0, b"context.sh")]);
     assert_eq!(read(&image.bytes, "context.sh"), found);
     let image = draw(
@@ -778,10 +779,10 @@ fn rock_ridge_names_that_continue_elsewhere() {
     bytes[area + 100..][..9].copy_from_slice(&name(0, b"t.sh"));
     assert_eq!(read(&bytes, "context.sh"), found);
 
-    // To itself, for ever.
+    // A continuation area that leads to itself.
     let image = draw(&[continuation(40, 0, 28)], 0, &[continuation(40, 0, 28)]);
     fails(&image.bytes, "the image has names without an end");
-    // Beyond the image, and beyond any sector.
+    // One beyond the image, and one beyond the sector.
     for (sector, offset, length, why) in [
         (60, 0, 28, TRUNCATED),
         (0xffff_ffff, 0xffff_ffff, 28, TRUNCATED),
@@ -801,7 +802,7 @@ fn rock_ridge_names_that_continue_elsewhere() {
         let image = draw(&[continuation(sector, offset, length)], 0, &[]);
         fails(&image.bytes, why);
     }
-    // A name that is another from its start needs no other area.
+    // If the start of a name differs already, its other area is not read.
     let image = draw(&[name(1, b"x"), continuation(60, 0, 28)], 0, &[]);
     assert_eq!(read(&image.bytes, "context.sh"), Ok(None));
 }
@@ -864,7 +865,7 @@ fn what_is_no_image() {
     }
 }
 
-/// The whole way over a file, as [`crate::disk::Disk`] goes it.
+/// Reads a file with all steps that [`crate::disk::Disk`] takes.
 #[test]
 fn reads_are_few() {
     let image = image!(contents(TODAY).build());
@@ -876,6 +877,6 @@ fn reads_are_few() {
         read_from(&counted, "context.sh"),
         Ok(Some(CONTEXT.to_vec()))
     );
-    // Descriptor, the directory, the file.
+    // The descriptor, the directory, the file.
     assert_eq!(counted.reads.get(), 3);
 }

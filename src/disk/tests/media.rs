@@ -1,4 +1,4 @@
-//! Whatever carries the files.
+//! Context files on each kind of medium.
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ fn open(path: &Path) -> Result<(), String> {
     Disk::open(&arena, &c(path)).map(|_| ()).map_err(words)
 }
 
-/// The file, or why not; `has` agrees.
+/// The content of a file, or the error. Asserts that `has` agrees.
 fn read(path: &Path, name: &str) -> Result<Option<Vec<u8>>, String> {
     let arena = Arena::new();
     let disk = Disk::open(&arena, &c(path)).map_err(words)?;
@@ -49,7 +49,7 @@ fn an_image() {
     let disk = Disk::open(&arena, &c(&path)).unwrap();
     assert_eq!(disk.source(), c(&path).to_bytes());
     assert_eq!(disk.called(b"context.sh"), b"context.sh");
-    // What is read may be changed, and stays when the disk is closed.
+    // The content can be changed, and stays valid when the disk is closed.
     let text = disk.read(b"context.sh").unwrap().unwrap();
     text[0] = b'B';
     let again = disk.read(b"context.sh").unwrap().unwrap();
@@ -95,7 +95,7 @@ fn a_directory() {
     );
 }
 
-/// Bytes that this thread has read so far, from whatever file.
+/// The bytes that this thread has read so far, from any file.
 fn bytes_read() -> usize {
     let io = fs::read_to_string("/proc/thread-self/io").unwrap();
     let line = io.lines().find_map(|line| line.strip_prefix("rchar: "));
@@ -108,7 +108,7 @@ fn presence_is_found_without_reading_the_file() {
     let scratch = Scratch::new();
     let mut image = Image::new(TODAY).file("context.sh", TEXT);
     scratch.write("context/context.sh", TEXT);
-    // The last one is larger than what is ever read.
+    // The last one is larger than the reader's limit.
     for (name, size) in SCRIPTS.into_iter().zip([12 << 20, 12 << 20, LARGEST + 1]) {
         image = image.file(name, vec![b'#'; size]);
         scratch.write(&format!("context/{name}"), vec![b'#'; size]);
@@ -160,7 +160,7 @@ fn what_cannot_be_a_medium() {
         open(Path::new("/dev/null")),
         Err("neither a file, a block device nor a directory".into())
     );
-    // A pipe that nobody writes is not waited for.
+    // A FIFO without a writer does not block.
     let pipe = scratch.path("pipe");
     let mut command = Command::new("mkfifo");
     command.arg(&pipe);

@@ -1,4 +1,4 @@
-//! Tests of the module. Images are made by the tools that servers use.
+//! Tests of the module. The tools that the servers use make the images.
 mod images;
 mod media;
 mod search;
@@ -15,7 +15,7 @@ use crate::base::error::Error;
 use crate::base::log::{Console, Report};
 use crate::base::text::to_string;
 
-/// A directory of one test.
+/// A temporary directory of one test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -91,7 +91,7 @@ impl<'t> Image<'t> {
         Some(fs::read(image).unwrap())
     }
 
-    /// By genisoimage.
+    /// Made by genisoimage.
     fn build(&self) -> Option<Vec<u8>> {
         self.make(GENISOIMAGE)
     }
@@ -100,8 +100,8 @@ impl<'t> Image<'t> {
 const GENISOIMAGE: &[&str] = &["genisoimage", "-quiet"];
 const XORRISO: &[&str] = &["xorriso", "-as", "mkisofs", "-quiet"];
 
-/// What the command prints. Where it is not installed, the test is skipped,
-/// but not where everything must be tested.
+/// The output of a command. If it is not installed, the test is skipped, except where
+/// every test must run.
 fn run(mut command: Command) -> Option<Vec<u8>> {
     let program = command.get_program().to_string_lossy().into_owned();
     match command.stdin(Stdio::null()).output() {
@@ -123,7 +123,7 @@ fn run(mut command: Command) -> Option<Vec<u8>> {
     }
 }
 
-/// Numbers that look random and are the same each time (xorshift).
+/// Pseudorandom numbers, the same in each run (xorshift).
 struct Numbers(u64);
 
 impl Numbers {

@@ -1,4 +1,4 @@
-//! Which device is the context disk, and how long it is waited for. Devices
+//! The choice of the context disk, and how long the search waits for it. The devices
 //! are regular files in a tree of their own.
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
@@ -12,13 +12,13 @@ use rustix::fd::BorrowedFd;
 use super::*;
 use crate::disk::{DriveStatus, Search, SystemPaths, search};
 
-/// Seconds of a wait that must not last to its end, or not happen.
+/// The length of a wait that must end early or not happen.
 const LONG: u32 = 60;
-/// Seconds in which whoever has not waited to that end is done, also on a busy
-/// machine.
+/// A search that did not wait that long ends within this time, on a busy machine as
+/// well.
 const IN_TIME: f32 = 50.0;
 
-/// A machine's block devices.
+/// The block devices of a machine.
 struct Machine(Scratch);
 
 impl Machine {
@@ -29,7 +29,7 @@ impl Machine {
         Self(scratch)
     }
 
-    /// A device that holds these bytes.
+    /// Adds a device with this content.
     fn device(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
         self.add(name, bytes);
         self
@@ -110,7 +110,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// FileContent at once, and nothing to complain about.
+    /// The search finds it at once and reports no problem.
     #[track_caller]
     fn is(&self, name: &str) {
         assert_eq!(self.found, Ok(Some(format!("dev/{name}"))), "{self:?}");
@@ -118,7 +118,7 @@ impl Outcome {
         assert!(self.seconds < IN_TIME, "{self:?}");
     }
 
-    /// Not found, at once; these are the lines.
+    /// The search finds nothing, at once, and reports these lines.
     #[track_caller]
     fn is_none(&self, lines: &[&str]) {
         assert_eq!(self.found, Ok(None), "{self:?}");
@@ -127,8 +127,8 @@ impl Outcome {
     }
 }
 
-/// An image with `context.sh` and this label. One is made by the tool; only
-/// the label differs.
+/// An image with `context.sh` and this label. The tool makes one image; only the label
+/// is changed.
 fn labelled(label: &str) -> Option<Vec<u8>> {
     static IMAGE: OnceLock<Option<Vec<u8>>> = OnceLock::new();
     let image = || Image::new(TODAY).file("context.sh", "A=1\n").build();
@@ -139,14 +139,14 @@ fn labelled(label: &str) -> Option<Vec<u8>> {
     Some(image)
 }
 
-/// An image of some other disk.
+/// An image without a context.
 fn foreign(label: &str) -> Option<Vec<u8>> {
     Image::new(&["-R", "-V", label])
         .file("README", "hello")
         .build()
 }
 
-/// The text of the sector with context.sh lies behind the end.
+/// An image that ends before the sector with the text of context.sh.
 fn truncated(label: &str) -> Option<Vec<u8>> {
     let mut image = labelled(label)?;
     let text = image
@@ -319,7 +319,7 @@ fn another_disk_stands_in_for_a_broken_one() {
 fn reading_stops_at_a_disk_that_cannot_be_beaten() {
     let machine = Machine::new()
         .device("sr0", image!(labelled("CONTEXT")))
-        // Would both be reported.
+        // Reading either of these would be reported.
         .device("sr1", image!(truncated("CONTEXT")))
         .device("vda", image!(truncated("CONTEXT")));
     machine.look().is("sr0");
@@ -338,7 +338,7 @@ fn a_device_without_node_matters_only_without_disk() {
 
 #[test]
 fn unreadable_devices() {
-    // A directory opens, and answers each read with an error.
+    // A directory can be opened, but every read of it fails.
     let machine = Machine::new();
     fs::create_dir(machine.0.path("dev/vda")).unwrap();
     machine.0.write("block/vda", "");
@@ -348,7 +348,7 @@ fn unreadable_devices() {
     machine.add("vdb", image!(labelled("CDROM")));
     machine.look().is("vdb");
 
-    // An optical drive is tried again for half a second, then reported.
+    // The search tries an optical drive again for half a second, then reports it.
     fs::create_dir(machine.0.path("dev/sr0")).unwrap();
     machine.0.write("block/sr0", "");
     let outcome = machine.search(None, LONG, false, |_| DriveStatus::Ready);
@@ -376,7 +376,7 @@ fn a_better_drive_counts_also_if_it_cannot_be_read_yet() {
     });
     came_late(&outcome, "sr0");
 
-    // It never can be read: that is said, and the other one counts.
+    // It never becomes readable: the search reports it and uses the other one.
     fs::remove_file(machine.0.path("dev/sr0")).unwrap();
     fs::create_dir(machine.0.path("dev/sr0")).unwrap();
     let outcome = machine.search(None, LONG, false, |_| DriveStatus::Ready);
@@ -387,7 +387,7 @@ fn a_better_drive_counts_also_if_it_cannot_be_read_yet() {
     );
     assert!(outcome.seconds < IN_TIME, "{outcome:?}");
 
-    // A worse one is not asked.
+    // A drive of lower priority is not opened.
     let machine = machine.device("hdc", &context);
     machine
         .search(None, LONG, false, |_| DriveStatus::Ready)
@@ -417,7 +417,7 @@ fn a_system_without_sysfs_says_so() {
         .is_none(&["Problem context disk: block: No such file or directory"]);
 }
 
-/// Does something to the machine after a second.
+/// Changes the machine after a second.
 fn soon<T>(machine: &Machine, change: impl FnOnce(&Machine) + Send, then: impl FnOnce() -> T) -> T {
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -453,7 +453,7 @@ fn a_busy_udev_is_waited_for() {
     });
     came_late(&outcome, "sr0");
 
-    // Until it is done, not longer.
+    // The wait ends when this is done.
     let machine = Machine::new();
     machine.0.write("queue", "");
     let finish = |machine: &Machine| fs::remove_file(machine.0.path("queue")).unwrap();
@@ -524,7 +524,7 @@ fn a_drive_that_is_becoming_ready_is_waited_for() {
     });
     came_late(&outcome, "sr0");
 
-    // It turns out to be empty.
+    // The drive turns out to be empty.
     static AGAIN: AtomicU8 = AtomicU8::new(0);
     let outcome = machine.search(None, LONG, false, |_| {
         if AGAIN.fetch_add(1, Ordering::Relaxed) < 2 {
@@ -568,7 +568,7 @@ fn a_required_disk_is_waited_for() {
 
 #[test]
 fn a_disk_put_in_while_waiting_is_found() {
-    // Settled devices are not read again, but one that was gone is another.
+    // Settled devices are not read again, but one that was gone counts as new.
     let context = image!(labelled("CONTEXT"));
     let machine = Machine::new().device("sdb", NO_FILE_SYSTEM);
     let change = |machine: &Machine| {
@@ -581,7 +581,7 @@ fn a_disk_put_in_while_waiting_is_found() {
     });
     came_late(&outcome, "sdb");
 
-    // An empty drive that is filled.
+    // An empty drive gets a medium.
     static ASKED: AtomicU8 = AtomicU8::new(0);
     let machine = Machine::new().device("sr0", &context);
     let outcome = machine.search(None, LONG, true, |_| {
@@ -599,7 +599,7 @@ fn settled_devices_are_read_once() {
     let context = image!(labelled("CONTEXT"));
     let machine = Machine::new().device("sda", NO_FILE_SYSTEM);
     machine.0.write("queue", "");
-    // Written behind the back of the search: it does not look again.
+    // The file changes without an event, so the search does not look again.
     let change = |machine: &Machine| {
         let mut file = fs::File::create(machine.0.path("dev/sda")).unwrap();
         file.seek(SeekFrom::Start(0)).unwrap();
@@ -623,7 +623,7 @@ fn a_named_device_is_the_only_one_that_counts() {
     let named = |name: &str| machine.search(Some(name), LONG, false, |_| DriveStatus::Ready);
     named("vdb").is("vdb");
     named(&machine.path("dev/vdb")).is("vdb");
-    // A loop device would do as well.
+    // A loop device works as well.
     machine.0.write("dev/loop0", &other);
     named("loop0").is("loop0");
     for (name, reason) in [

@@ -1,4 +1,4 @@
-//! Conversations with servers that are as they should be, and others.
+//! Conversations with servers that conform, and with others.
 use super::super::message::tests::{MAC, packet, part};
 use super::*;
 
@@ -12,10 +12,10 @@ fn server(last: u8) -> Vec<u8> {
     part(54, &[10, 18, 1, last])
 }
 
-/// A packet with another server, by an option that comes before the usual one.
+/// A packet from another server, named by an option before the usual one.
 fn from(last: u8, xid: u32, kind: u8) -> Vec<u8> {
     let mut packet = packet(xid, kind, &[]);
-    // Behind the kind: code, length, 10.18.1.254.
+    // Behind the message type: code, length, 10.18.1.254.
     assert_eq!(packet[271..277], server(254));
     packet[276] = last;
     packet
@@ -27,7 +27,7 @@ fn an_offer_is_taken_and_confirmed() {
     let search = client.due(0).unwrap();
     assert_eq!((search.offer, search.seconds), (None, 0));
     assert_eq!(client.due(0), None, "it waits");
-    // Nobody was asked for it.
+    // No server was asked for it.
     assert!(!receive(
         &mut client,
         10,
@@ -49,7 +49,7 @@ fn an_offer_is_taken_and_confirmed() {
         &packet(search.xid, kind::ACK, &[])
     ));
     assert_eq!((client.next(), client.due(20_000)), (None, None));
-    // Later ones change nothing.
+    // Later offers change nothing.
     assert!(!receive(
         &mut client,
         30,
@@ -81,7 +81,7 @@ fn a_silent_network_is_asked_again_and_again() {
     }
     assert!((5..=7).contains(&times.len()), "{times:?}");
     assert_eq!(client.failure(), Ok("no server answers"));
-    // Two links do not ask at the same times.
+    // Two links do not send at the same times.
     let mut other = Client::new(MAC, 1024, 8);
     other.due(0);
     assert_ne!(other.next(), Some(times[1]));
@@ -96,7 +96,7 @@ fn replies_for_others_change_nothing() {
     of_other[28 + 33] ^= 1;
     let unusable = packet(xid, kind::OFFER, &[]);
     let mut unusable = unusable;
-    // A lease of no time.
+    // A lease time of zero.
     let at = unusable
         .windows(6)
         .position(|part| part == [51, 4, 0, 0, 0, 120]);
@@ -124,7 +124,7 @@ fn replies_for_others_change_nothing() {
             Ok("a server offers an address and does not give it")
         );
     }
-    // Another address than the one that was asked for.
+    // Another address than the requested one.
     let mut other = packet(xid, kind::ACK, &[]);
     other[28 + 19] = 51;
     assert!(!receive(&mut client, 6, &other));
@@ -158,7 +158,7 @@ fn a_server_that_refuses_is_asked_anew() {
     let search = client.due(1006).unwrap();
     assert_eq!(search.offer, None);
     assert_ne!(search.xid, first);
-    // What comes late from before is nothing any more.
+    // A late reply to the previous search is ignored.
     receive(&mut client, 1007, &packet(first, kind::OFFER, &[]));
     assert_eq!(client.due(1007), None);
     receive(&mut client, 1008, &packet(search.xid, kind::OFFER, &[]));

@@ -1,10 +1,10 @@
-//! What replies say; and that nothing in them harms.
+//! The content of replies; and no reply does harm.
 use super::*;
 
 pub(in super::super) const MAC: Mac = Mac([2, 0, 0x0a, 0x12, 1, 1]);
 pub(in super::super) const XID: u32 = 0x1234_5678;
 
-/// An option as it is on the wire.
+/// An option in its wire format.
 pub(in super::super) fn part(code: u8, value: &[u8]) -> Vec<u8> {
     [&[code, value.len() as u8], value].concat()
 }
@@ -36,7 +36,7 @@ fn packet_of(xid: u32, file: &[u8], sname: &[u8], options: &[Vec<u8>]) -> Vec<u8
     packet
 }
 
-/// What nothing goes without, of this kind, from the server 10.18.1.254.
+/// The options that every reply needs: this message type, from the server 10.18.1.254.
 pub(in super::super) fn least(kind: u8) -> Vec<Vec<u8>> {
     vec![
         part(option::MESSAGE_TYPE, &[kind]),
@@ -58,7 +58,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// The lease, its routes as text.
+/// Checks the lease, and its routes as text.
 fn lease(packet: &[u8], check: impl FnOnce(&Lease, Vec<String>)) {
     let arena = Arena::new();
     let lease = Reply::of(packet).unwrap().lease(&arena, 1024).unwrap();
@@ -116,7 +116,7 @@ fn a_request_is_what_servers_understand() {
     assert_eq!(text[264..264 + options.len()], options);
     assert!(text[264 + options.len()..].iter().all(|byte| *byte == PAD));
 
-    // And a search, in the place of it.
+    // Then a search in the same buffer.
     let search = Request {
         offer: None,
         ..request
@@ -257,7 +257,7 @@ fn classless_routes_count_instead_of_routers() {
     lease(&packet(XID, kind::ACK, &own), |_, routes| {
         assert!(routes.is_empty(), "that of the address")
     });
-    // One that is none makes all of them none.
+    // One invalid route makes the whole option invalid.
     for bad in [
         &[33, 1, 2, 3, 4, 5, 10, 18, 1, 253][..],
         &[8, 10, 10, 18, 1],
@@ -318,7 +318,8 @@ fn search_lists_are_compressed() {
         let expected: [&[u8]; 3] = [b"example.org", b"b.example.org", b"mail.b.example.org"];
         assert_eq!(lease.search, expected);
     });
-    // What cannot be read ends it, what cannot be written is left out.
+    // A name that cannot be decoded ends the list; one that cannot be written is left
+    // out.
     for (list, count) in [
         (&b"\xc0\0"[..], 0),
         (b"\x01a\xc0\0", 0),
@@ -371,7 +372,7 @@ fn what_is_cut_short_is_no_reply() {
         ],
     );
     for end in 0..whole.len() {
-        // The packet, and the same with lengths that say no more than is there.
+        // The packet, and a copy whose lengths match its size.
         assert!(Reply::of(&whole[..end]).is_none(), "{end}");
         let mut cut = whole[..end].to_vec();
         if let Some(place) = cut.get_mut(2..4) {
@@ -417,7 +418,7 @@ fn other_packets_are_no_replies() {
         other[at] = value;
         assert!(Reply::of(&other).is_none(), "{at}");
     }
-    // Options of IPv4 are stepped over; "do not fragment" is none.
+    // IPv4 options are skipped; "do not fragment" marks no fragment.
     let mut other = good.clone();
     other.splice(20..20, [1, 1, 1, 0]);
     let length = other.len() as u16;
