@@ -1,4 +1,4 @@
-//! What two programs cost that do the same to the same machine.
+//! The cost of two programs that do the same to the same machine.
 
 use crate::figures;
 use crate::guest::*;
@@ -8,25 +8,25 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
-/// Times that each is run; the cheapest counts.
+/// How often each is run; the cheapest run counts.
 const RUNS: usize = 10;
 
-/// Of a program and of all that it starts.
+/// The cost of a program and its child processes.
 #[derive(Clone, Copy)]
 pub struct Cost {
-    /// Of processor time.
+    /// Processor time.
     pub milliseconds: f64,
     pub system_calls: usize,
-    /// Of address space, code and libraries included: what the largest process
-    /// needs. Measured for `make bench` alone.
+    /// Address space of the largest process, code and libraries included. Measured for
+    /// `make bench` alone.
     pub kib: Option<u64>,
-    /// Outside of the kernel. Measured for `make bench` alone.
+    /// Instructions outside of the kernel. Measured for `make bench` alone.
     pub instructions: Option<u64>,
 }
 
-/// Runs a script and the program, one after the other, again and again, and
-/// prints what they cost. `look` is what becomes of the machine, which must be
-/// the same; `reset` makes it as it was.
+/// Runs a script and the program in turn, several times, and prints their costs. `look`
+/// returns the state of the machine, which must be the same after both; `reset`
+/// restores the machine.
 pub fn compare(
     names: [&str; 2],
     commands: [&mut Command; 2],
@@ -88,7 +88,8 @@ fn print(names: [&str; 2], costs: [Cost; 2]) {
     println!("ratio {:27.1}", one.milliseconds / other.milliseconds);
 }
 
-/// Runs a command; the system calls of it and of all that it starts (strace(1)).
+/// Runs a command; counts the system calls of it and of its child processes
+/// (strace(1)).
 fn system_calls(command: &Command, trace: &Path) -> usize {
     let mut strace = Command::new("strace");
     strace
@@ -98,13 +99,13 @@ fn system_calls(command: &Command, trace: &Path) -> usize {
     let status = strace.status().unwrap();
     assert!(status.success(), "{strace:?}: {status}");
     let trace = fs::read_to_string(trace).unwrap();
-    // What another process interrupts is reported in two lines.
+    // strace splits an interrupted call into two lines.
     let resumed = |line: &&str| line.contains("<... ");
     trace.lines().filter(|line| !resumed(line)).count()
 }
 
-/// Runs a command; the instructions of it and of all that it starts (valgrind(1)),
-/// outside of the kernel.
+/// Runs a command; counts the instructions of it and of its child processes outside of
+/// the kernel (valgrind(1)).
 fn instructions_of(command: &Command) -> u64 {
     let mut valgrind = Command::new("valgrind");
     valgrind
@@ -120,9 +121,8 @@ fn instructions_of(command: &Command) -> u64 {
     counts.map(count).sum()
 }
 
-/// The least address space, in KiB, with which a command does all that it should.
-/// Not its resident pages: of those the kernel counts what was there before exec,
-/// too.
+/// The least address space, in KiB, with which a command completes its work. Resident
+/// pages would not do: the kernel also counts those from before exec.
 fn address_space(command: &Command, is_done: &mut dyn FnMut() -> bool) -> u64 {
     let (mut too_little, mut enough) = (0, 256 << 10);
     while enough - too_little > 16 {
@@ -142,15 +142,15 @@ fn address_space(command: &Command, is_done: &mut dyn FnMut() -> bool) -> u64 {
     enough
 }
 
-/// Runs a command; the processor time, in milliseconds, of it and of all that
-/// it has waited for.
+/// Runs a command; the processor time, in milliseconds, of it and of the child
+/// processes that it waited for.
 #[expect(clippy::zombie_processes, reason = "wait4 waits for it")]
 fn run(command: &mut Command) -> (ExitStatus, f64) {
     let child = command.spawn().unwrap();
     let mut status = 0;
-    // SAFETY: all zero is a value of this plain structure.
+    // SAFETY: all zeros are a valid value of this plain structure.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both are ours, and the child is waited for once.
+    // SAFETY: both pointers are ours, and the child is waited for once.
     let pid = unsafe { libc::wait4(child.id() as i32, &mut status, 0, &mut usage) };
     assert_eq!(pid, child.id() as i32);
     let time = |time: libc::timeval| time.tv_sec as f64 * 1e3 + time.tv_usec as f64 / 1e3;

@@ -1,5 +1,5 @@
-//! DHCP without a network manager: real servers, dnsmasq and ISC dhcpd, at the
-//! far ends of a guest's cables, which are in a network namespace of their own.
+//! DHCP without a network manager. The servers are real: dnsmasq and ISC dhcpd, at the
+//! far ends of a guest's cables, in a network namespace of their own.
 use crate::guest::*;
 use crate::{KEY, release};
 
@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
-/// What is on the other side of the cables.
+/// The far ends of the cables.
 pub struct Far {
     name: String,
     servers: Vec<Child>,
@@ -23,7 +23,7 @@ pub struct Far {
 }
 
 impl Far {
-    /// A namespace; `suffix` tells a second one of a test.
+    /// Makes the namespace; `suffix` distinguishes a second one of a test.
     pub fn new(guest: &Guest, suffix: &str) -> Far {
         let thread = nix::unistd::gettid();
         let name = format!("onecontext-{thread}{suffix}");
@@ -35,7 +35,7 @@ impl Far {
         }
     }
 
-    /// A cable to the guest's NIC `ensN`; this end is `netN`, 10.18.N.254.
+    /// Connects a cable to the guest's NIC `ensN`; this end is `netN`, 10.18.N.254.
     pub fn cable(&self, number: u8) {
         let name = &self.name;
         let mac = mac(number);
@@ -50,7 +50,7 @@ impl Far {
         }
     }
 
-    /// Gives it another address.
+    /// Gives this end another address.
     pub fn address(&self, number: u8, address: &str) {
         let name = &self.name;
         ip(&format!(
@@ -62,13 +62,13 @@ impl Far {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
         let dies_with_us = || Ok(prctl::set_pdeathsig(Signal::SIGKILL)?);
-        // SAFETY: one system call, and nothing that another thread may hold.
+        // SAFETY: one system call, which takes no lock of another thread.
         unsafe { command.pre_exec(dies_with_us) };
         command.stdin(Stdio::null());
         command
     }
 
-    /// Lets dnsmasq(8) serve at `netN`; what it said is in a file.
+    /// Starts dnsmasq(8) at `netN`; its output goes to a file.
     pub fn dnsmasq(&mut self, number: u8, options: &[&str]) {
         self.dnsmasq_at(&format!("net{number}"), options);
     }
@@ -87,7 +87,7 @@ impl Far {
         wait_for(&log, "started");
     }
 
-    /// Lets ISC's dhcpd(8) serve at `netN`, with this configuration.
+    /// Starts ISC's dhcpd(8) at `netN` with this configuration.
     fn dhcpd(&mut self, number: u8, config: &str) {
         let count = self.servers.len();
         let file = |what: &str| self.top.join(format!("dhcpd-{what}-{count}"));
@@ -133,7 +133,7 @@ pub fn mac(number: u8) -> String {
     format!("02:00:0a:12:{number:02x}:01")
 }
 
-/// A context whose NICs are by DHCPv4, and nothing is wrong with.
+/// A valid context with these NICs by DHCPv4.
 fn context(numbers: &[u8]) -> String {
     let mut text = format!("SET_HOSTNAME=web1\nSSH_PUBLIC_KEY='{KEY}'\n");
     for number in numbers {
@@ -152,7 +152,7 @@ fn routes_by_dhcp() -> Vec<String> {
     text.lines().map(|line| line.trim().to_string()).collect()
 }
 
-/// For how many seconds an address is valid.
+/// The seconds for which an address is still valid.
 fn left(device: &str) -> u64 {
     let link = json(&format!("-4 address show dev {device}"));
     link[0]["addr_info"][0]["valid_life_time"].as_u64().unwrap()
@@ -164,7 +164,7 @@ fn resolv_conf(guest: &Guest) -> Vec<String> {
     lines.map(str::to_string).collect()
 }
 
-/// The problems in a log, without what they begin with.
+/// The problems in a log, without their prefix.
 fn problems(log: &str) -> Vec<&str> {
     log.lines()
         .filter_map(|line| line.strip_prefix("<3>onecontext: "))
@@ -191,7 +191,7 @@ fn all_that_dnsmasq_gives() {
         ],
     );
     let context = context(&[1]) + "DNS=9.9.9.9\nSEARCH_DOMAIN=c.example.org\n";
-    // To look at it asks nobody.
+    // Commands that only look ask no server.
     let root = guest.top.join("root");
     let file = guest.top.join("context.sh");
     fs::write(&file, &context).unwrap();
@@ -287,7 +287,7 @@ fn all_that_dhcpd_gives() {
     assert_eq!(nix::unistd::gethostname().unwrap(), "web1");
     assert!(log.contains("by DHCP from 10.18.1.254, for 4 s"), "{log}");
 
-    // A short lease ends, and all that it brought.
+    // A short lease ends, and everything from it goes.
     while !addresses("ens1").is_empty() {
         assert!(start.elapsed() < Duration::from_secs(60));
         std::thread::sleep(Duration::from_millis(200));
@@ -305,14 +305,14 @@ fn silent_networks_cost_fifteen_seconds_and_the_others_nothing() {
     (1..=5).for_each(|number| far.cable(number));
     far.dnsmasq(1, &["--dhcp-range=10.18.1.50,10.18.1.50,infinite"]);
     far.dnsmasq(2, &["--dhcp-range=10.18.2.50,10.18.2.50,infinite"]);
-    // As systemd and others set it: what comes to a link without an address is
-    // dropped before it reaches a UDP socket.
+    // As systemd and others set it: packets that arrive at a link without an address
+    // are dropped before they reach a UDP socket.
     output(Command::new("sh").args([
         "-c",
         "for conf in /proc/sys/net/ipv4/conf/*; do echo 1 >$conf/rp_filter; done",
     ]));
     let fifth = format!("ETH5_MAC={}\nETH5_IP=10.18.5.1\n", mac(5));
-    // The fourth has no cable.
+    // The fourth has no carrier.
     ip(&format!("-n {} link set net4 down", far.name));
     let start = Instant::now();
     let (status, log) = guest.apply(&(context(&[1, 2, 3, 4]) + &fifth));
@@ -325,7 +325,7 @@ fn silent_networks_cost_fifteen_seconds_and_the_others_nothing() {
             "ETH4 (ens4): no address by DHCP: no server answers"
         ]
     );
-    // One after the other, the two would cost 30 s.
+    // One after the other, the two would take 30 s.
     assert!((14..30).contains(&took.as_secs()), "{took:?}");
     for (device, address) in [
         ("ens1", "10.18.1.50/24"),
@@ -351,7 +351,7 @@ fn of_two_servers_one_is_taken() {
     let mut far = Far::new(&guest, "");
     far.cable(1);
     let mut other = Far::new(&guest, "b");
-    // The far end becomes a port of a bridge, and the other server another one.
+    // The far end becomes a port of a bridge, and the other server's end another port.
     let (name, second) = (&far.name, &other.name);
     for arguments in [
         format!("-n {name} link add bridge type bridge"),
@@ -383,8 +383,8 @@ fn of_two_servers_one_is_taken() {
     assert!(log.contains(&said), "{log}");
 }
 
-/// A server that offers an address, refuses it, and then has another subnet;
-/// what it says of that stands in fields for other things (RFC 2132 9.3).
+/// A server that offers an address, refuses it, and then has another subnet. It puts
+/// options into the fields `file` and `sname` (RFC 2132 9.3).
 #[test]
 fn after_a_refusal_another_subnet_is_taken() {
     let Some(mut guest) = Guest::new() else {
@@ -409,8 +409,8 @@ fn after_a_refusal_another_subnet_is_taken() {
             let request = &request[..length];
             // Not from the address of another NIC.
             assert_eq!(from.to_string(), "0.0.0.0:68");
-            // Each may come again, if this is slow. What is asked for stands behind
-            // the kind and the client's identifier.
+            // A slow run may repeat each request. The requested address stands behind
+            // the message type and the client identifier.
             let kind = match <[u8; 3]>::try_from(&request[240..243]).unwrap() {
                 [53, 1, 1] => 2,
                 [53, 1, 3] if request[254..258] == [10, 18, 7, 50] => 5,
@@ -475,7 +475,7 @@ fn networkd_is_enabled_for_links_by_dhcp_alone() {
     let ours = "00-onecontext-eth1.network";
     assert_eq!(files(), [ours, "00-onecontext-unmanaged.network"]);
 
-    // The kernel alone: nobody else is told.
+    // The kernel alone: no manager gets files.
     fs::remove_dir_all(&run).unwrap();
     guest.kernel_line("onecontext.network=kernel");
     let (_, log) = guest.apply(&context);

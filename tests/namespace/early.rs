@@ -1,5 +1,5 @@
-//! `apply --early` in an initramfs that is but a directory, then the later stage
-//! on the same links.
+//! `apply --early` in an initramfs that is only a directory, then the later stage on
+//! the same links.
 use crate::dhcp::{Far, mac};
 use crate::guest::*;
 use crate::{KEY, release};
@@ -26,7 +26,7 @@ struct Initramfs {
 }
 
 impl Initramfs {
-    /// That of initramfs-tools with dropbear-initramfs. `line`: the kernel's
+    /// An initramfs of initramfs-tools with dropbear-initramfs. `line`: the kernel's
     /// command line.
     fn new(line: &str) -> Option<Self> {
         let guest = Guest::new()?;
@@ -58,7 +58,7 @@ impl Initramfs {
         Some(Self { guest, top })
     }
 
-    /// Runs the early stage with this context; gives its exit status and its log.
+    /// Runs the early stage with this context; returns its exit status and its log.
     fn early(&mut self, context: &str, options: &[&str]) -> (i32, String) {
         fs::write(self.top.join("context.sh"), context).unwrap();
         let _ = self.guest.log.read_to_end(&mut Vec::new());
@@ -91,7 +91,7 @@ impl Initramfs {
         keys.map(str::to_string).collect()
     }
 
-    /// What is left in /run for the initramfs.
+    /// The files left in /run for the initramfs.
     fn left(&self) -> Vec<String> {
         let names = |directory: PathBuf| {
             let list = fs::read_dir(directory).into_iter().flatten();
@@ -106,7 +106,7 @@ impl Initramfs {
     }
 }
 
-/// What a shell finds in a file of ipconfig.
+/// The variables that a shell reads from a file of ipconfig.
 fn sourced(initramfs: &Initramfs, file: &str) -> String {
     let file = initramfs.top.join(file);
     let script = format!(
@@ -118,7 +118,7 @@ fn sourced(initramfs: &Initramfs, file: &str) -> String {
     String::from_utf8(said).unwrap().trim().to_string()
 }
 
-/// ip-monitor(8): what happens to addresses and routes.
+/// ip-monitor(8): changes of addresses and routes.
 struct Monitor {
     process: Child,
     log: PathBuf,
@@ -132,13 +132,13 @@ impl Monitor {
         command.stdin(Stdio::null());
         command.stdout(fs::File::create(&log).unwrap());
         let dies_with_us = || Ok(prctl::set_pdeathsig(Signal::SIGKILL)?);
-        // SAFETY: one system call, and nothing that another thread may hold.
+        // SAFETY: one system call, which takes no lock of another thread.
         unsafe { command.pre_exec(dies_with_us) };
         let monitor = Self {
             process: command.spawn().unwrap(),
             log,
         };
-        // It listens once it tells of this.
+        // Once it reports this address, it listens.
         let end = Instant::now() + Duration::from_secs(30);
         while monitor.text().is_empty() {
             assert!(Instant::now() < end);
@@ -153,7 +153,7 @@ impl Monitor {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// What went away, but what the start made.
+    /// The deletions, without that of the address at the start.
     fn deleted(mut self) -> Vec<String> {
         ip("address replace 127.0.0.10/32 dev lo");
         let end = Instant::now() + Duration::from_secs(30);
@@ -170,7 +170,7 @@ impl Monitor {
     }
 }
 
-/// What dropbear-initramfs does in init-bottom.
+/// Flushes the device, as dropbear-initramfs does in init-bottom.
 fn flush(device: &str) {
     for arguments in [
         "link set dev @ down",
@@ -210,7 +210,7 @@ fn keys_and_static_addresses_then_the_root() {
         let (status, log) = initramfs.early(&context(), &[]);
         assert_eq!(status, 0, "{log}");
         look();
-        // The invitation is the only line that reaches a quiet console.
+        // On a quiet console the invitation is the only line.
         let loud: Vec<_> = log.lines().filter(|line| line.starts_with("<3>")).collect();
         assert_eq!(loud, [format!("{INVITATION}10.18.1.1, root@2001:db8:1::a")]);
         assert_eq!(initramfs.keys(), [BAKED, KEY]);
@@ -233,14 +233,14 @@ fn keys_and_static_addresses_then_the_root() {
     }
     assert_eq!(nix::unistd::gethostname().unwrap(), "web1");
 
-    // As dracut leaves it: nothing goes away, not for a moment.
+    // As dracut leaves the links: nothing is deleted at any moment.
     let monitor = Monitor::start(&initramfs.guest);
     initramfs.guest.apply_well(&context());
     assert_eq!(monitor.deleted(), [""; 0]);
     look();
     assert_eq!(initramfs.left(), [""; 0]);
 
-    // As initramfs-tools leaves it.
+    // As initramfs-tools leaves them.
     initramfs.early(&context(), &[]);
     assert_eq!(initramfs.left(), ["net-ens3.conf", "early"]);
     flush("ens3");
@@ -365,13 +365,13 @@ fn a_lease_is_asked_for_anew() {
     let expected = format!("ens1 dhcp {leased}/255.255.255.0/10.18.1.255 via 10.18.1.254 ");
     assert!(config.starts_with(&expected), "{config}");
 
-    // Nobody in the root does it: one address, one route.
+    // No manager in the root takes the link over: one address, one route.
     let (_, log) = initramfs.guest.apply(&context);
     assert_eq!(address(&log), leased);
     let routes = json("-4 route show default");
     assert_eq!(routes.as_array().unwrap().len(), 1, "{routes}");
 
-    // A manager will: it finds the link as if nobody had been there.
+    // A manager will: it finds the link as if the early stage had not run.
     initramfs.early(&context, &[]);
     assert_eq!(address(""), leased);
     let root = initramfs.guest.top.join("root");
@@ -444,7 +444,7 @@ fn what_dracut_has_baked_in_counts_as_well() {
     let (status, log) = initramfs.early(&context(), &[]);
     assert_eq!((status, initramfs.keys().len()), (0, 2), "{log}");
     assert_eq!(addresses("ens3"), ADDRESSES);
-    // Nobody there looks for answers of ipconfig.
+    // Nothing there reads the files of ipconfig.
     assert_eq!(initramfs.left(), ["early"]);
     initramfs.guest.kernel_line("onecontext.early=off");
     flush("ens3");

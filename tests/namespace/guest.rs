@@ -1,5 +1,5 @@
-//! A machine that is but namespaces of this thread: its links, its root, its
-//! kernel log; and what iproute2 says of it.
+//! A machine made of namespaces of this thread: its links, its root, its kernel log;
+//! and its state as iproute2 shows it.
 
 use crate::release;
 use std::fs;
@@ -20,7 +20,7 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Enters new namespaces. `None`, and a word why, where that is refused.
+    /// Enters new namespaces. Prints why and returns `None` if that is refused.
     pub fn new() -> Option<Self> {
         let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
         if let Err(errno) = unshare(flags) {
@@ -45,8 +45,7 @@ impl Guest {
             None::<&str>,
         )
         .unwrap();
-        // A root whose SSH server is enabled and has its keys, as far as the
-        // binary looks.
+        // A root whose SSH server looks enabled to the binary and has its keys.
         for file in [
             "root/usr/sbin/sshd",
             "root/usr/lib/systemd/systemd",
@@ -95,7 +94,7 @@ impl Guest {
         Some(Self { top, log })
     }
 
-    /// A cable whose near end has this name and MAC.
+    /// Adds a cable whose near end has this name and MAC.
     pub fn nic(&self, name: &str, mac: &str) {
         ip(&format!(
             "link add {name} address {mac} type veth peer name far-{name}"
@@ -103,11 +102,11 @@ impl Guest {
         ip(&format!("link set far-{name} up"));
     }
 
-    /// Applies a context and says how that ended and what the log then has.
+    /// Applies a context; returns the exit status and the new text of the log.
     pub fn apply(&mut self, context: &str) -> (i32, String) {
         let file = self.top.join("context.sh");
         fs::write(&file, context).unwrap();
-        // What earlier runs said; the pipe is empty: EAGAIN.
+        // Drops the text of earlier runs; EAGAIN: the pipe is empty.
         let _ = self.log.read_to_end(&mut Vec::new());
         let status = Command::new(release::initramfs())
             .args(["apply", "--root"])
@@ -126,8 +125,8 @@ impl Guest {
         )
     }
 
-    /// Applies whatever context disk is found: there is none, for there is no
-    /// block device. Says also how long that took.
+    /// Applies whatever context disk is found: none, for there is no block device. Also
+    /// returns how long that took.
     pub fn apply_found(&mut self) -> (i32, String, Duration) {
         let none = self.top.join("no-block-devices");
         fs::create_dir_all(&none).unwrap();
@@ -150,21 +149,21 @@ impl Guest {
         )
     }
 
-    /// Gives the kernel this command line.
+    /// Sets the kernel's command line.
     pub fn kernel_line(&self, line: &str) {
         let file = self.top.join("cmdline");
         fs::write(&file, line).unwrap();
         bind(&file, "/proc/cmdline");
     }
 
-    /// What the log has that was not read yet.
+    /// The text of the log that was not read yet.
     pub fn said(&mut self) -> String {
         let mut log = Vec::new();
         let _ = self.log.read_to_end(&mut log);
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    /// Applies a context that nothing is wrong with.
+    /// Applies a context without problems.
     #[track_caller]
     pub fn apply_well(&mut self, context: &str) {
         let (status, log) = self.apply(context);
@@ -175,7 +174,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        // What is mounted elsewhere goes with the namespace.
+        // Other mounts end with the namespace.
         let _ = umount2(&self.top, MntFlags::MNT_DETACH);
         let _ = fs::remove_dir(&self.top);
     }
@@ -209,7 +208,7 @@ pub fn json(arguments: &str) -> Value {
     }
 }
 
-/// The addresses of a device that were given to it, in the kernel's order.
+/// The configured addresses of a device, in the kernel's order.
 pub fn addresses(device: &str) -> Vec<String> {
     let link = json(&format!("address show dev {device}"));
     let list = link[0]["addr_info"].as_array().unwrap().clone();
@@ -225,7 +224,7 @@ pub fn addresses(device: &str) -> Vec<String> {
         .collect()
 }
 
-/// The routes that were given to the main table, as the text form has them.
+/// The configured routes of the main table, as the text form has them.
 pub fn routes(family: &str) -> Vec<String> {
     let mut routes: Vec<String> = json(&format!("{family} route show table main proto static"))
         .as_array()
@@ -256,8 +255,8 @@ pub fn routes(family: &str) -> Vec<String> {
 }
 
 pub fn setting(device: &str, name: &str) -> String {
-    // Read by a child: what /proc/sys shows is its process's network, and this
-    // is but a thread.
+    // A child process reads it: /proc/sys shows the network of the process, not that of
+    // this thread.
     String::from_utf8(
         output(Command::new("cat").arg(format!("/proc/sys/net/ipv6/conf/{device}/{name}"))).stdout,
     )

@@ -1,6 +1,6 @@
-//! File systems that never answer: the program gives up within a minute, and says
-//! at which step it was. Each of these takes that minute, so they are in the
-//! second tier.
+//! File systems that never answer: the program gives up within a minute, and reports
+//! the step that hung. Each of these tests takes that minute, so they are in the second
+//! tier.
 
 use crate::guest::{Guest, addresses, bind, output};
 use crate::{KEY, release};
@@ -11,8 +11,8 @@ use std::process::Command;
 
 use nix::mount::{MsFlags, mount};
 
-/// Applies a context to a root that hangs. The exit status, 124 if the program
-/// was still there after two minutes; and the kernel log.
+/// Applies a context to a root that hangs. Returns the exit status, 124 if the program
+/// still ran after two minutes, and the kernel log.
 fn apply(guest: &mut Guest) -> (i32, String) {
     let context =
         format!("ETH0_MAC='02:00:0a:12:01:01'\nETH0_IP='10.18.1.1'\nSSH_PUBLIC_KEY='{KEY}'\n");
@@ -36,11 +36,11 @@ fn assert_given_up((status, log): (i32, String), step: &str) {
     let line = format!("<3>onecontext: apply: given up after 59 s, at: {step}\n");
     assert!(log.ends_with(&line), "{log}");
     assert_eq!(status, 1, "{log}");
-    // What does not wait for it was done before.
+    // The independent steps were done before.
     assert_eq!(addresses("ens3"), ["10.18.1.1/24"]);
 }
 
-/// A server of FUSE that is there and says nothing.
+/// A FUSE server that never answers.
 #[test]
 #[ignore = "takes a minute"]
 fn a_home_whose_server_never_answers() {
@@ -65,8 +65,8 @@ fn a_home_whose_server_never_answers() {
     drop(server);
 }
 
-/// A file system that lets nobody write, and whose writers no signal reaches
-/// (ioctl_fsfreeze(2)); as a drive that hangs would have it.
+/// A file system that blocks every writer, so that no signal reaches it
+/// (ioctl_fsfreeze(2)), as a hanging drive does.
 struct Frozen(PathBuf);
 
 impl Frozen {

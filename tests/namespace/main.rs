@@ -1,6 +1,6 @@
-//! The shipped binary on links of a network namespace of its own, asserted
-//! with iproute2. Each test is a thread in its own network, mount and UTS
-//! namespaces, so nothing of the machine is touched.
+//! The shipped binary on links of a network namespace, checked with iproute2. Each test
+//! is a thread in network, mount and UTS namespaces of its own, so the host is not
+//! changed.
 #[path = "../support/figures.rs"]
 #[allow(dead_code, reason = "tests/bench.rs reads")]
 mod figures;
@@ -103,7 +103,7 @@ fn everything_of_one_nic() {
         "{banner}"
     );
 
-    // Once more: everything is as it was, and no file is written again.
+    // A second run changes nothing and writes no file.
     let before = fs::metadata(&keys).unwrap();
     let (links, all_routes) = (json("address show"), json("route show table all"));
     guest.apply_well(&context);
@@ -141,7 +141,8 @@ fn nics_are_found_by_mac_and_not_by_what_sits_on_them() {
     );
 }
 
-/// Both stay, though they differ in the NIC alone: in IPv6 as next hops of one.
+/// Both routes stay, though they differ in the NIC alone. In IPv6 they become next hops
+/// of one route.
 #[test]
 fn default_routes_of_one_metric() {
     let Some(mut guest) = Guest::new() else {
@@ -156,7 +157,7 @@ fn default_routes_of_one_metric() {
          ETH1_IP6_GATEWAY=2001:db8::1\nETH1_MAC=02:00:00:00:00:02\nETH1_METRIC=7\n\
          SSH_PUBLIC_KEY='{KEY}'"
     );
-    // The second time they are there.
+    // The second time both exist already.
     for _ in 0..2 {
         let (status, log) = guest.apply(&context);
         assert_eq!(status, 1, "of the warning: {log}");
@@ -194,8 +195,8 @@ fn without_macs_names_count_and_then_positions() {
          PUBLIC_KEY=\"{KEY}\n\""
     ));
     assert_eq!(status, 0, "{log}");
-    // veth ends come in pairs: ens9 is the second device, far-ens9 the first
-    // or the other way round; the names tell.
+    // veth ends come in pairs: the second device is ens9 or far-ens9. The name tells
+    // which.
     assert_eq!(addresses("eth2"), ["10.2.0.1/24"]);
     let devices = json("link show");
     let order: Vec<&str> = devices
@@ -238,7 +239,7 @@ fn ipv6_methods_set_what_the_kernel_does_by_itself() {
         })
         .collect();
     let (status, log) = guest.apply(&format!("{context}SSH_PUBLIC_KEY='{KEY}'"));
-    // DHCPv6 is a manager's work, and there is none.
+    // DHCPv6 needs a manager, and there is none.
     let problems: Vec<_> = log.lines().filter(|line| line.contains("<3>")).collect();
     assert_eq!(status, 1);
     assert!(
@@ -300,7 +301,7 @@ fn what_the_kernel_refuses_is_said_in_its_words() {
         return;
     };
     guest.nic("ens3", "02:00:00:00:00:01");
-    // 10.0.0.255 is a broadcast address: no next hop.
+    // 10.0.0.255 is a broadcast address and no valid next hop.
     let (status, log) = guest.apply(&format!(
         "ETH0_IP=10.0.0.1\nETH0_MAC=02:00:00:00:00:01\nETH0_GATEWAY=10.0.0.255\nETH0_MTU=65000\nSSH_PUBLIC_KEY='{KEY}'"
     ));
@@ -423,7 +424,7 @@ fn a_late_nic_is_waited_for_while_udev_is_busy() {
     bind(&udev, "/run/udev");
     fs::write(udev.join("queue"), "").unwrap();
     guest.kernel_line("onecontext.wait=20");
-    // A child of this thread, so that it is in the same namespaces.
+    // A child of this thread, so it is in the same namespaces.
     let mut late = Command::new("sh")
         .args([
             "-c",
@@ -435,7 +436,7 @@ fn a_late_nic_is_waited_for_while_udev_is_busy() {
     assert!(late.wait().unwrap().success());
     assert_eq!(addresses("ens3"), ["10.0.0.1/24"]);
 
-    // udev never ends, the NIC never comes: the wait ends all the same.
+    // udev never settles and the NIC never comes: the wait still ends.
     guest.kernel_line("onecontext.wait=1");
     let start = Instant::now();
     let (status, log) = guest.apply(&context.replace("00:01", "00:99"));
@@ -474,9 +475,9 @@ fn kernel_parameters() {
         "{lines}"
     );
     assert_eq!(addresses("ens3"), ["10.0.0.1/24"]);
-    // There is no file to mount the resolvers over: that is said.
+    // There is no file to mount resolv.conf over, which is reported.
     assert!(status == 1 && log.contains("resolv.conf"), "{log}");
-    // Everything is loud.
+    // Every line is an error.
     assert!(
         log.contains("<3>onecontext: ETH0 is ens3: 10.0.0.1/24"),
         "{log}"
@@ -499,7 +500,7 @@ fn a_machine_without_context() {
         return;
     };
     guest.kernel_line("quiet onecontext.wait=20");
-    // It waits for nothing: tests/no_wait.rs.
+    // tests/no_wait.rs checks that it does not wait.
     let (status, log, _) = guest.apply_found();
     assert_eq!(
         (status, log.as_str()),

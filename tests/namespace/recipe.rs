@@ -1,6 +1,6 @@
-//! The script that this program replaces, and one as OpenNebula's own package has
-//! them, on the same context and in the same kind of machine: they end the same
-//! way, and what each costs.
+//! The script that this program replaces, and one as OpenNebula's own package has it,
+//! on the same context and in the same kind of machine: the results are equal, and the
+//! costs are compared.
 
 use crate::KEY;
 use crate::cost::{Cost, compare};
@@ -34,8 +34,8 @@ chmod -R 600 /root/.ssh/
 } > /etc/resolv.conf
 ";
 
-/// The budget of system calls for one NIC and no manager. Here there are two
-/// NICs, their routes, one key, and resolv.conf.
+/// The budget of system calls for one NIC without a manager. Here there are two NICs,
+/// their routes, one key, and resolv.conf.
 const SYSTEM_CALLS: usize = 200;
 
 /// Prints the table with `--nocapture`.
@@ -63,9 +63,9 @@ fn the_recipe_ends_the_same_way() {
     assert!(ours.system_calls <= SYSTEM_CALLS, "{}", ours.system_calls);
 }
 
-/// What OpenNebula's own package does for two NICs where the image has no
-/// network manager that it knows: by a shell, the devices found by their MACs,
-/// with one run of ip(8) for all that it has to say.
+/// What OpenNebula's own package does for two NICs in an image without a network
+/// manager that it knows: a shell script that finds the devices by their MACs and runs
+/// ip(8) once for all commands.
 const BATCH: &str = "#!/bin/bash -e
 . /mnt/context.sh
 prefix() {
@@ -146,8 +146,8 @@ fn ours(guest: &Guest) -> Command {
     ours
 }
 
-/// Two NICs, a disk of these files, and a script that reads it, where a machine
-/// has them. cargo is below /root, perhaps: the program is built first.
+/// Two NICs, a disk with these files, and a script at a path where machines have one.
+/// The program is built first, because cargo may be below /root.
 fn prepare(guest: &mut Guest, files: &[(&str, &str)], script: &str) -> Command {
     let disk = guest.top.join("disk");
     fs::create_dir(&disk).unwrap();
@@ -186,7 +186,7 @@ fn look(guest: &Guest) -> Vec<String> {
         let list = addresses(device);
         all.extend(list.iter().map(|address| format!("{device} {address}")));
     }
-    // The script's routes are of another protocol.
+    // The script's routes have another protocol.
     for route in json("-4 route show table main").as_array().unwrap() {
         let [to, via, dev] = ["dst", "gateway", "dev"].map(|name| route[name].to_string());
         all.push(format!("{to} {via} {dev}"));
@@ -203,13 +203,13 @@ fn look(guest: &Guest) -> Vec<String> {
     all
 }
 
-/// As before the first of them.
+/// Restores the machine to its state before the first run.
 fn reset(guest: &Guest) {
     for device in ["eth0", "eth1"] {
         ip(&format!("address flush dev {device}"));
         ip(&format!("link set {device} down"));
     }
-    // One that failed may have made none.
+    // A run that failed may not have made it.
     let _ = fs::remove_dir_all(guest.top.join("root/root/.ssh"));
     fs::write(guest.top.join("root/etc/resolv.conf"), "").unwrap();
 }

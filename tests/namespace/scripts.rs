@@ -1,11 +1,11 @@
-//! `onecontext.scripts=run`: what is made in the run directory.
+//! `onecontext.scripts=run`: the files in the run directory.
 
 use crate::*;
 use std::path::Path;
 
 const SECRET: &str = "qZx7secret";
 
-/// A disk whose scripts hold a secret, and whose variables do.
+/// A disk whose scripts and variables hold a secret.
 fn disk(guest: &Guest, start_script: &str) -> std::path::PathBuf {
     let disk = guest.top.join("disk");
     fs::create_dir_all(&disk).unwrap();
@@ -18,7 +18,7 @@ fn disk(guest: &Guest, start_script: &str) -> std::path::PathBuf {
     disk
 }
 
-/// Applies it; the exit status, and what is said in all places.
+/// Applies it; the exit status, and all that was reported anywhere.
 fn apply(guest: &mut Guest, disk: &Path) -> (i32, String) {
     let status = Command::new(release::initramfs())
         .args(["apply", "--root"])
@@ -47,7 +47,7 @@ fn scripts_are_handed_over_to_systemd() {
     let wants = run.join("systemd/system/multi-user.target.wants/onecontext-scripts.service");
     let first = disk(&guest, &format!("echo {SECRET}"));
 
-    // Not without the parameter.
+    // Without the parameter, no scripts.
     let (_, said) = apply(&mut guest, &first);
     assert!(
         said.contains("START_SCRIPT: is not run without onecontext.scripts=run"),
@@ -57,7 +57,7 @@ fn scripts_are_handed_over_to_systemd() {
 
     guest.kernel_line("quiet onecontext.scripts=run\n");
     let (status, said) = apply(&mut guest, &first);
-    // One is missing.
+    // One of the scripts is missing.
     assert_eq!(status, 1, "{said}");
     assert!(
         said.contains("INIT_SCRIPTS: a script of the disk is left out: word 2: no such file"),
