@@ -1,8 +1,8 @@
-# For tests/boots and tests/matrix: boots by cargo, and what it says of them.
+# For tests/boots and tests/matrix: runs boots with cargo, and reads its output.
 # shellcheck shell=sh
 
-# boots AT_A_TIME ARGUMENT...: runs the boots that these arguments of the test
-# harness select.
+# boots AT_A_TIME ARGUMENT...: runs the boots that these arguments of the test harness
+# select.
 boots() {
 	at_a_time=$1
 	shift
@@ -10,8 +10,8 @@ boots() {
 		-- --ignored "--test-threads=$at_a_time" "$@" </dev/null
 }
 
-# list FILE: the names in what `boots 1 --list` has printed.
+# list FILE: the names in the output of `boots 1 --list`.
 list() { sed -n 's/: test$//p' "$1"; }
 
-# passed FILE: the names of those that passed, of what `boots` has printed.
+# passed FILE: the names of the boots that passed, from the output of `boots`.
 passed() { sed -n 's/^test \(.*\) \.\.\. ok$/\1/p' "$1"; }

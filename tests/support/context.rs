@@ -1,11 +1,11 @@
-//! Context disks, made as the servers make them, and keys to log in with.
+//! Context disks as the servers make them, and SSH keys.
 
 use super::{command, run};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// `context.sh` as OpenNebula writes it since 4.2: a comment, then every
-/// variable, sorted by name, its value in single quotes.
+/// `context.sh` as OpenNebula has written it since 4.2: a comment, then every variable,
+/// sorted by name, its value in single quotes.
 pub fn opennebula(variables: &[(&str, &str)]) -> String {
     let mut sorted = variables.to_vec();
     sorted.sort();
@@ -17,8 +17,8 @@ pub fn opennebula(variables: &[(&str, &str)]) -> String {
     text
 }
 
-/// A file as StratusLab writes it: double quotes, nothing escaped, no newline
-/// at the end.
+/// A file as StratusLab writes it: double quotes, nothing escaped, no newline at the
+/// end.
 pub fn stratuslab(variables: &[(&str, &str)]) -> String {
     let lines: Vec<_> = variables
         .iter()
@@ -27,7 +27,7 @@ pub fn stratuslab(variables: &[(&str, &str)]) -> String {
     lines.join("\n")
 }
 
-/// The program that writes a server's disks.
+/// The program that makes a server's disks.
 #[derive(Clone, Copy)]
 pub enum Writer {
     /// OpenNebula to 7.2, and StratusLab.
@@ -36,8 +36,8 @@ pub enum Writer {
     Xorriso,
 }
 
-/// Writes `files` as an ISO image at `path`. Without a label the writer's own
-/// stands there.
+/// Writes `files` as an ISO image at `path`. Without a label the program's default
+/// label is used.
 pub fn iso(path: &Path, writer: Writer, label: Option<&str>, files: &[(&str, &str)]) {
     let folder = path.with_extension("d");
     fs::create_dir(&folder).unwrap();
@@ -67,8 +67,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// Makes a pair at `file`. Its public half ends in `=`, so it shows what
-    /// splits variables at every `=`.
+    /// Makes a pair at `file`. Its public half ends in `=`, which breaks readers that
+    /// split variables at every `=`.
     pub fn new(file: PathBuf) -> Key {
         run(command("ssh-keygen")
             .args(["-q", "-t", "ecdsa", "-N", "", "-C", "owner@example.org"])
@@ -79,7 +79,7 @@ impl Key {
         key
     }
 
-    /// The pair that is at `file`.
+    /// The existing pair at `file`.
     pub fn of(file: PathBuf) -> Key {
         let public = fs::read_to_string(file.with_extension("pub")).unwrap();
         let public = public.trim_end().to_string();

@@ -1,5 +1,5 @@
-//! What `make bench` measures, kept for its table: `target/bench/figures`, one
-//! figure a line, its fields separated by tabs.
+//! What `make bench` measures, kept for its table: `target/bench/figures`, one figure a
+//! line, its fields separated by tabs.
 use std::fmt::Display;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -14,7 +14,7 @@ pub fn are_kept() -> bool {
     std::env::var_os("BENCH").is_some()
 }
 
-/// Keeps one: of what, which one, how much.
+/// Keeps a figure: the subject, the kind of figure, the value.
 pub fn keep(of: &str, figure: &str, value: impl Display) {
     if !are_kept() {
         return;

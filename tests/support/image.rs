@@ -8,31 +8,33 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// A machine of Debian 12, or as it says, by what made its initramfs.
+/// A machine of Debian 12 unless the variant names another; the variants differ in how
+/// the initramfs is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Image {
     InitramfsTools,
-    /// With hardly a driver but those that the hook brings.
+    /// With few drivers besides those that the hook brings.
     InitramfsToolsFewDrivers,
     Dracut,
-    /// Made for a single host, and so with few drivers, too.
+    /// Made for a single host, so with few drivers, too.
     DracutWithoutSystemd,
     Debian13InitramfsTools,
     Debian13Dracut,
-    /// The Debian package installed, as an operator does.
+    /// With the Debian package installed, as an operator does it.
     Package,
-    /// Its initramfs after the package was upgraded, removed and installed again,
+    /// With the initramfs after the package was upgraded, removed and installed again,
     /// in a root without the package.
     PackageReinstalled,
-    /// Its initramfs after the package was purged.
+    /// With the initramfs after the package was purged.
     PackagePurged,
-    /// With LUKS and an SSH server in the initramfs, which lets in `own_key`.
+    /// With LUKS and an SSH server in the initramfs, which accepts `own_key`.
     EarlyDracut,
     EarlyDracutWithoutSystemd,
     /// The same for aarch64, with initramfs-tools.
     #[allow(dead_code, reason = "tests/boot alone uses it")]
     Debian13Aarch64,
-    /// With what `tests/images/manager` adds: its name, as tests/images/build has it.
+    /// With the additions of `tests/images/manager`; the name is one that
+    /// tests/images/build takes.
     With(&'static str),
     /// The same with dracut, made for a single host, and without systemd in it.
     #[allow(dead_code, reason = "tests/handover alone uses it")]
@@ -42,13 +44,13 @@ pub enum Image {
 use Image::*;
 
 impl Image {
-    /// Makes it, if what it is made from has changed.
+    /// Makes the image if its inputs have changed.
     pub fn make(self) {
         self.folder();
     }
 
-    /// The folder that holds it, made first if need be, once in a run; two
-    /// kinds at a time if two tests ask for them.
+    /// The directory that holds it. Makes the image first if needed, once in a run; two
+    /// kinds are made in parallel if two tests ask for them.
     fn folder(self) -> PathBuf {
         static MADE: Mutex<BTreeMap<&str, Arc<OnceLock<()>>>> = Mutex::new(BTreeMap::new());
         let kind = match self {
@@ -81,7 +83,7 @@ impl Image {
         self.folder().join(name)
     }
 
-    /// The key that such a root lets in, or the initramfs of "early".
+    /// The key that such a root accepts, or the initramfs of "early".
     #[allow(dead_code, reason = "tests/boot alone uses it")]
     pub fn own_key(self) -> Key {
         Key::of(self.folder().join("key"))
@@ -102,7 +104,7 @@ impl Image {
         })
     }
 
-    /// What is in the initramfs, as its generator's own tool lists it.
+    /// The content of the initramfs, as its generator's own tool lists it.
     pub fn list(self) -> String {
         let list = self.initrd().with_extension("list");
         std::fs::read_to_string(list).unwrap()
@@ -120,8 +122,8 @@ fn images() -> PathBuf {
     top().join("target/images")
 }
 
-/// Makes an image; its progress goes to this process's own stderr, which the
-/// test harness does not hold back.
+/// Makes an image. Its progress goes to this process's own stderr, which the test
+/// harness does not capture.
 fn build(kind: &str) {
     assert_can_boot();
     static BINARIES: [OnceLock<()>; 2] = [const { OnceLock::new() }; 2];

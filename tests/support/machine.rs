@@ -1,5 +1,5 @@
-//! A machine under QEMU: what it is made of, its start, its end, and the two
-//! ways to look inside: by SSH, and by a shell on its second serial port.
+//! A machine under QEMU: its parts, its start, its end, and two ways to run commands in
+//! it: SSH, and a shell on its second serial port.
 
 use super::context::Key;
 use super::image::Image;
@@ -22,17 +22,17 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// What waits for a boot, or for something in it. An idle machine with two
-/// cores needs 20 s from power-on to a shell under emulation; one that is busy
-/// with other work, minutes, and with cloud-init in the image nearly five. Here
-/// and below no test is about the time: it is what a hung machine costs.
+/// The limit for a boot, or for an event of the boot. Under emulation an idle machine
+/// with two cores needs 20 s from power-on to a shell. A busy one needs minutes, and
+/// nearly five with cloud-init in the image. No test is about the time; these limits
+/// only bound what a hung machine costs.
 const BOOT: Duration = Duration::from_secs(900);
 
-/// One command in a machine that has booted.
+/// The limit for one command in a machine that has booted.
 const COMMAND: Duration = Duration::from_secs(300);
 
-/// For how long systemd waits for a unit or a device: by default 90 s, which one
-/// can need on a host that is busy (kernel-command-line(7)).
+/// How long systemd waits for a unit or a device. A busy host can need more than the
+/// default of 90 s (kernel-command-line(7)).
 const PATIENCE: &str = "systemd.default_timeout_start_sec=600";
 
 /// How a context disk is attached.
@@ -40,12 +40,11 @@ const PATIENCE: &str = "systemd.default_timeout_start_sec=600";
 pub enum Drive {
     /// IDE on i440fx, SATA on q35.
     Cdrom,
-    /// A cdrom behind another one, which holds something else: sr1.
+    /// A second cdrom, sr1; the first one holds something else.
     SecondCdrom,
     /// A plain virtio disk.
     Virtio,
-    /// The same, and it gives no more than 64 bytes a second: what reads a block of
-    /// it waits for a minute.
+    /// The same, limited to 64 bytes a second: reading a block takes a minute.
     #[allow(dead_code, reason = "tests/boot alone uses it")]
     Stuck,
     /// A cdrom behind a virtio SCSI controller.
@@ -66,7 +65,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The kernel's name of it.
+    /// The kernel's name for it.
     pub fn name(self) -> &'static str {
         match self {
             Format::Squashfs => "squashfs",
@@ -75,15 +74,15 @@ impl Format {
     }
 }
 
-/// Whether root's authorized_keys is in the image, with nothing but a comment.
+/// Whether root's authorized_keys is in the image, with only a comment in it.
 #[derive(Clone, Copy)]
 pub enum Own {
     Keys,
     NoKeys,
 }
 
-/// Another format of the root, and folders that are file systems of their own:
-/// words of `tests/images/convert`.
+/// Another format of the root, and directories with file systems of their own: words of
+/// `tests/images/convert`.
 #[derive(Clone, Copy)]
 struct Layout {
     format: &'static str,
@@ -91,14 +90,14 @@ struct Layout {
 }
 
 impl Layout {
-    /// How the kernel is told of the root in this file.
+    /// The kernel parameters for the root in this file.
     fn parameters(self, root: &Path) -> String {
         let parameters = match self.format {
             "btrfs" | "btrfs-frozen" => "root=LABEL=root rootflags=subvol=@ ro",
             "lvm" => "root=/dev/machine/root ro",
             // It has no label.
             "squashfs" => "root=/dev/vda rootfstype=squashfs ro",
-            // initramfs-tools has its crypttab, dracut is told here.
+            // initramfs-tools has its crypttab; dracut needs parameters.
             "luks" => {
                 let uuid = luks_uuid(root);
                 return format!("root=/dev/mapper/root rd.luks.name={uuid}=root ro");
@@ -109,8 +108,8 @@ impl Layout {
     }
 }
 
-/// The UUID in a header of LUKS1: 40 bytes from byte 168 on, the last ones zero
-/// (LUKS1 On-Disk Format Specification 1.2.3, figure 1).
+/// The UUID in a LUKS1 header: 40 bytes from byte 168 on, zero-padded (LUKS1 On-Disk
+/// Format Specification 1.2.3, figure 1).
 fn luks_uuid(disk: &Path) -> String {
     let mut bytes = [0; 36];
     let file = File::open(disk).unwrap();
@@ -118,26 +117,27 @@ fn luks_uuid(disk: &Path) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// What opens the root of the layout "luks".
+/// The passphrase of the layout "luks".
 #[allow(dead_code, reason = "tests/boot alone uses it")]
 pub const PASSPHRASE: &str = "open sesame";
-/// The UEFI of Debian's package ovmf, with the place of its variables in one file.
+/// The UEFI firmware of Debian's package ovmf, with room for its variables in the same
+/// file.
 const OVMF: &str = "/usr/share/ovmf/OVMF.fd";
 
-/// How the kernel is told of a root as images have it.
+/// The kernel parameters for a root as images have it.
 const ON_EXT4: &str = "root=LABEL=root ro";
 
-/// What starts the kernel, which QEMU has handed over with its initramfs.
+/// What starts the kernel, which QEMU passes on with its initramfs.
 #[derive(Clone, Copy)]
 pub enum Firmware {
     /// QEMU's own: SeaBIOS; on aarch64 none.
     Bios,
-    /// OVMF, with the kernel's EFI stub behind it.
+    /// OVMF, then the kernel's EFI stub.
     #[allow(dead_code, reason = "tests/handover alone uses it")]
     Uefi,
 }
 
-/// A machine before it is started.
+/// A machine before its start.
 pub struct Machine {
     image: Image,
     folder: Folder,
@@ -183,71 +183,71 @@ impl Machine {
         }
     }
 
-    /// A folder for this machine alone, gone when it is.
+    /// A directory for this machine alone, removed with it.
     pub fn folder(&self) -> &Path {
         &self.folder.0
     }
 
-    /// A chip set other than i440fx.
+    /// Sets a chip set other than i440fx.
     pub fn chip_set(mut self, name: &'static str) -> Machine {
         self.machine = name;
         self
     }
 
-    /// Firmware other than SeaBIOS.
+    /// Sets firmware other than SeaBIOS.
     #[allow(dead_code, reason = "tests/handover alone uses it")]
     pub fn firmware(mut self, firmware: Firmware) -> Machine {
         self.firmware = firmware;
         self
     }
 
-    /// A NIC in the next PCI slot, from 3 on (ens3, ens4 …), in a network of
-    /// its own: 10.18.NET.0/24, this host being .254, ours to log in to .1.
+    /// Adds a NIC in the next PCI slot, from 3 on (ens3, ens4 …), in a network of its
+    /// own: 10.18.NET.0/24. This host is .254; logins go to .1.
     pub fn nic(mut self, mac: &'static str, net: u8) -> Machine {
         self.nics.push((mac, net));
         self
     }
 
-    /// A model of QEMU's for the first NIC, other than virtio.
+    /// Sets a QEMU model other than virtio for the first NIC.
     pub fn first_nic(mut self, model: &'static str) -> Machine {
         self.first_nic = model;
         self
     }
 
-    /// The drive that the root is on takes no writes.
+    /// Makes the root's drive read-only.
     pub fn read_only(mut self) -> Machine {
         self.read_only = true;
         self
     }
 
-    /// It starts again when it asks to, and does not end then.
+    /// Lets it reboot on request; otherwise a reboot ends QEMU.
     #[allow(dead_code, reason = "tests/boot alone uses it")]
     pub fn reboots(mut self) -> Machine {
         self.reboots = true;
         self
     }
 
-    /// Its root is a file system that takes no writes, in which no file can be
-    /// changed for a test either.
+    /// Sets a root file system that takes no writes. Edits for a single test are not
+    /// possible either.
     pub fn immutable(mut self, format: Format, own: Own) -> Machine {
         self.immutable = Some((format, own));
         self.read_only()
     }
 
-    /// Its root, with its edits, is converted by `tests/images/convert` to this
-    /// format, these folders being file systems of their own.
+    /// Has `tests/images/convert` convert its edited root to this format, with these
+    /// directories as file systems of their own.
     pub fn layout(mut self, format: &'static str, apart: &'static [&'static str]) -> Machine {
         self.layout = Some(Layout { format, apart });
         self
     }
 
-    /// Its NICs are in these networks, not in QEMU's own.
+    /// Puts its NICs into these networks instead of QEMU's own.
     pub fn in_network(mut self, network: &Network) -> Machine {
         self.namespace = Some(network.namespace.clone());
         self
     }
 
-    /// A context disk.
+    /// Adds a context disk.
     pub fn disk(mut self, iso: &Path, drive: Drive) -> Machine {
         let file = iso.display();
         let drive = match drive {
@@ -274,7 +274,7 @@ impl Machine {
         self
     }
 
-    /// No context disk.
+    /// Goes without a context disk.
     #[allow(dead_code, reason = "tests/handover alone uses it")]
     pub fn without_disks(mut self) -> Machine {
         self.disks.clear();
@@ -282,21 +282,21 @@ impl Machine {
         self
     }
 
-    /// More kernel parameters.
+    /// Adds kernel parameters.
     pub fn kernel(mut self, parameters: &str) -> Machine {
         self.kernel += " ";
         self.kernel += parameters;
         self
     }
 
-    /// Commands of debugfs, that change this machine's copy of the root.
+    /// Adds debugfs commands that change this machine's copy of the root.
     pub fn edit(mut self, commands: &str) -> Machine {
         self.edits += commands;
         self.edits += "\n";
         self
     }
 
-    /// Puts a file of this text into this machine's root, for root alone.
+    /// Writes a file into this machine's root, readable for root alone.
     pub fn write(self, path: &str, text: &str) -> Machine {
         let local = self.folder().join(path.replace('/', "-"));
         fs::write(&local, text).unwrap();
@@ -306,13 +306,13 @@ impl Machine {
         ))
     }
 
-    /// Puts a symbolic link into the initramfs, in the place of what is there.
+    /// Puts a symbolic link into the initramfs, in place of the file there.
     pub fn link_in_initramfs(mut self, path: &str, target: &str) -> Machine {
         self.overlay = Some(cpio_with_link(path, target));
         self
     }
 
-    /// A copy of the image's root for this machine alone, changed.
+    /// A changed copy of the image's root, for this machine alone.
     fn root(&self) -> PathBuf {
         let root = self.folder().join("root.img");
         run(command("cp")
@@ -325,7 +325,7 @@ impl Machine {
         root
     }
 
-    /// The same converted, and what is apart from it.
+    /// The same, converted, and the separate file systems.
     fn converted(&self, layout: Layout) -> (PathBuf, Vec<PathBuf>) {
         let disks = self.folder().join("disks");
         fs::create_dir(&disks).unwrap();
@@ -335,13 +335,13 @@ impl Machine {
             .arg(layout.format)
             .args(layout.apart)
             .stdin(Stdio::null()));
-        // That one stays in /var.
+        // This one stays in /var.
         let apart = layout.apart.iter().filter(|folder| **folder != "root");
         let disk = |folder: &&str| disks.join(folder).with_extension("img");
         (disks.join("root.img"), apart.map(disk).collect())
     }
 
-    /// Lays the machine out and starts it.
+    /// Makes the disks and starts the machine.
     pub fn start(self) -> Running {
         let mut apart = Vec::new();
         let (root, parameters) = match (self.immutable, self.layout) {
@@ -363,15 +363,14 @@ impl Machine {
         let initrd = self.folder().join("initrd");
         let mut bytes = fs::read(self.image.initrd()).unwrap();
         if let Some(overlay) = &self.overlay {
-            // The kernel wants an archive without compression at a multiple
-            // of four.
+            // The kernel requires an uncompressed archive at a multiple of four.
             bytes.resize(bytes.len().next_multiple_of(4), 0);
             bytes.extend(overlay);
         }
         fs::write(&initrd, bytes).unwrap();
 
         let boot = Boot::begin();
-        // What is there is of an earlier run.
+        // These logs are from an earlier run.
         for old in [kept_log(), kept_log().with_extension("qemu")] {
             let _ = fs::remove_file(old);
         }
@@ -457,7 +456,7 @@ impl Machine {
             ));
             servers.push((*net, host, port));
         }
-        // Behind the NICs, whose slots are fixed.
+        // After the NICs, whose slots are fixed.
         for device in &self.devices {
             qemu.args(["-device", device]);
         }
@@ -470,7 +469,7 @@ impl Machine {
             .stderr(qemu_log);
         // If the tests are killed, so is the machine.
         let dies_with_us = || Ok(prctl::set_pdeathsig(Signal::SIGKILL)?);
-        // SAFETY: one system call, and nothing that another thread may hold.
+        // SAFETY: one system call, which takes no lock of another thread.
         unsafe { qemu.pre_exec(dies_with_us) };
         let mut qemu = qemu.spawn().unwrap();
         let shell_input = qemu.stdin.take().unwrap();
@@ -493,18 +492,18 @@ impl Machine {
     }
 }
 
-/// A machine that runs, until this goes out of scope.
+/// A running machine; it ends when this is dropped.
 pub struct Running {
     folder: Folder,
     started: Instant,
-    /// Networks, and where their machine's SSH server is.
+    /// Networks, and the address of the SSH server in each.
     servers: Vec<(u8, String, u16)>,
     namespace: Option<Namespace>,
     image: Image,
     root: PathBuf,
-    /// What it was converted to.
+    /// The format that it was converted to.
     format: Option<&'static str>,
-    /// How many there were.
+    /// The number of logins so far.
     logins: u32,
     serial: PathBuf,
     qemu: Child,
@@ -514,13 +513,13 @@ pub struct Running {
 }
 
 impl Running {
-    /// Logs in by SSH, as soon as it lets us, at 10.18.NET.1.
+    /// Logs in by SSH at 10.18.NET.1, as soon as the server accepts.
     pub fn login(&mut self, user: &str, net: u8, key: &Key) -> Login {
         self.login_where("true", user, net, key)
     }
 
-    /// The same, as soon as this command succeeds there: a machine may have several
-    /// SSH servers, one after the other.
+    /// The same, as soon as this command succeeds there: a machine may have several SSH
+    /// servers, one after the other.
     pub fn login_where(&mut self, command: &str, user: &str, net: u8, key: &Key) -> Login {
         let mut login = self.login_without_a_try(user, net, key);
         loop {
@@ -558,7 +557,7 @@ impl Running {
             port: *port,
             namespace: self.namespace.clone(),
             key: key.file.clone(),
-            // Each its own, or one key's connection would serve another.
+            // One for each login, else one key's connection would serve another key.
             control: self.folder.0.join(format!("ssh-{}", self.logins)),
             took: Duration::ZERO,
         }
@@ -574,21 +573,19 @@ impl Running {
         }
     }
 
-    /// Asks one of its addresses from now on, in a network of the test's own.
+    /// Pings one of its addresses from now on, in a network of the test's own.
     #[allow(dead_code, reason = "tests/handover alone uses it")]
     pub fn ping(&self, address: &str) -> Ping {
         Ping::start(self.namespace.as_ref().unwrap(), self.qemu.id(), address)
     }
 
-    /// The shell on the second serial port, where systemd starts one if it is
-    /// asked to (`Machine::kernel(SHELL)`): for machines without a network.
-    /// Returns once the boot is over.
+    /// The shell on the second serial port, for machines without a network. systemd
+    /// starts it with `Machine::kernel(SHELL)`. Returns once the boot is over.
     pub fn shell(&mut self) -> Shell<'_> {
         let mut seen = String::new();
-        // What is typed before the shell reads may be lost: ask until it
-        // answers. The sum keeps the echo from looking like the answer. And the
-        // shell that is replaced would leave what it was asked in /root, if
-        // that can be written by then.
+        // Input from before the shell reads may be lost, so ask until it answers. The
+        // sum distinguishes the answer from the echo. HISTFILE: else the replaced shell
+        // writes its history to /root, if that is writable by then.
         while !seen.contains("shell-42") {
             assert!(self.started.elapsed() < BOOT, "no shell: {seen}");
             self.assert_alive();
@@ -598,7 +595,7 @@ impl Running {
             let pause = Instant::now() + Duration::from_secs(2);
             self.read_shell(&mut seen, pause, |seen| seen.contains("shell-42"));
         }
-        // Plain sh has no line editor that would print sequences of its own.
+        // Plain sh has no line editor, so it prints no escape sequences.
         self.shell_input
             .write_all(b"exec env PS1= PS2= sh\nstty -echo\n")
             .unwrap();
@@ -607,8 +604,8 @@ impl Running {
         shell
     }
 
-    /// Ends the machine. Which files and directories of its converted root are
-    /// others than before it was started, of what has reached its disk.
+    /// Ends the machine. Returns the files and directories of its converted root that
+    /// differ from before its start, as far as they reached its disk.
     pub fn changed_files(&mut self) -> Vec<String> {
         self.end();
         let list = self.root.with_file_name("files");
@@ -624,8 +621,8 @@ impl Running {
         changed.into_iter().collect()
     }
 
-    /// Ends the machine. Fails if its root's disk is not, byte for byte, that of
-    /// its image.
+    /// Ends the machine. Fails unless its root's disk is identical to that of its
+    /// image.
     pub fn assert_root_is_that_of_the_image(&mut self) {
         self.end();
         run(command("cmp").arg(self.image.root()).arg(&self.root));
@@ -636,13 +633,13 @@ impl Running {
         let _ = self.qemu.wait();
     }
 
-    /// What the console has shown so far.
+    /// The text on the console so far.
     pub fn console(&self) -> String {
         let bytes = fs::read(&self.serial).unwrap_or_default();
         String::from_utf8_lossy(&bytes).replace('\r', "")
     }
 
-    /// Appends what the shell prints until `done` or the time is over.
+    /// Appends the shell's output until `done` or the end of the time.
     fn read_shell(&self, seen: &mut String, end: Instant, done: impl Fn(&str) -> bool) {
         while !done(seen) {
             let left = end.saturating_duration_since(Instant::now());
@@ -653,8 +650,8 @@ impl Running {
         }
     }
 
-    /// Copies what the console has shown, and QEMU's own log beside it, to where
-    /// they stay until the test that is running runs again.
+    /// Copies the console's log and QEMU's own log to where they stay until the running
+    /// test runs again.
     fn keep_logs(&self) -> std::io::Result<PathBuf> {
         let log = kept_log();
         fs::create_dir_all(log.parent().unwrap())?;
@@ -687,14 +684,14 @@ impl Drop for Running {
     }
 }
 
-/// Where the console's log of the test that is running is kept if it fails.
+/// Where the running test's console log is kept if the test fails.
 fn kept_log() -> PathBuf {
     let name = running_test().replace("::", "-");
     top().join("target/boot-logs").join(name + ".log")
 }
 
-/// Runs commands in a machine and returns what they print. A command that
-/// fails is a failed test.
+/// Runs commands in a machine and returns their output. A command that fails fails the
+/// test.
 pub trait Inside {
     fn run_within(&mut self, limit: Duration, command: &str) -> String;
 
@@ -702,12 +699,12 @@ pub trait Inside {
         self.run_within(COMMAND, command)
     }
 
-    /// A command that waits for something of the boot.
+    /// A command that waits for an event of the boot.
     fn wait(&mut self, command: &str) -> String {
         self.run_within(BOOT, command)
     }
 
-    /// Returns once the boot is over, and how systemd calls that.
+    /// Waits for the end of the boot; returns systemd's word for its state.
     fn booted(&mut self) -> String {
         self.wait("systemctl is-system-running --wait || true")
     }
@@ -729,12 +726,12 @@ pub struct Login {
     namespace: Option<Namespace>,
     key: PathBuf,
     control: PathBuf,
-    /// From power-on to this login.
+    /// The time from power-on to this login.
     pub took: Duration,
 }
 
 impl Login {
-    /// To be given the command. One connection carries them all.
+    /// `ssh` without the remote command. All commands share one connection.
     fn ssh(&self, limit: Duration) -> Command {
         let mut ssh = command("timeout");
         if let Some(namespace) = &self.namespace {
@@ -747,7 +744,7 @@ impl Login {
             .args(["-o", "StrictHostKeyChecking=no"])
             .args(["-o", "UserKnownHostsFile=/dev/null"])
             .args(["-o", "LogLevel=ERROR", "-o", "ConnectTimeout=30"])
-            // It ends with the login; where that cannot end it, by itself.
+            // The master ends with the login, or else by this timeout.
             .args(["-o", "ControlMaster=auto", "-o", "ControlPersist=1200"])
             .arg("-o")
             .arg(format!("ControlPath={}", self.control.display()))
@@ -762,8 +759,8 @@ impl Login {
         let _ = self.ssh(COMMAND).args(["-O", "exit"]).output();
     }
 
-    /// Gives a command this on its standard input. Whether it succeeds nobody
-    /// can tell: what it does may end the SSH server.
+    /// Runs a command with this standard input. Its success is not checked: the command
+    /// may end the SSH server.
     #[allow(dead_code, reason = "tests/boot alone uses it")]
     pub fn feed(&mut self, input: &str, command: &str) {
         let mut ssh = self.ssh(COMMAND);
@@ -817,7 +814,7 @@ impl Inside for Shell<'_> {
     }
 }
 
-/// A folder that is removed at the end. Short, for the sockets in it.
+/// A directory that is removed at the end. Its path is short, for the sockets in it.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -833,7 +830,7 @@ impl Drop for Folder {
     }
 }
 
-/// KVM where it is the hardware's own; guests hang under its imitations.
+/// KVM only if it is the hardware's own; under imitations of it guests hang.
 pub fn accelerator() -> &'static str {
     let ours = ["kvm_intel", "kvm_amd"]
         .iter()
@@ -847,9 +844,9 @@ pub fn accelerator() -> &'static str {
     if usable { "kvm" } else { "tcg,thread=multi" }
 }
 
-/// An address of this host and a TCP port that nobody else is given: the
-/// address is that of this process alone, the number grows. Whoever listens at
-/// all addresses is stepped over.
+/// An address of this host and a TCP port for this machine alone: the address depends
+/// on the process, the port number grows. Ports where another program listens at all
+/// addresses are skipped.
 fn free_port() -> (Ipv4Addr, u16) {
     static NEXT: AtomicU16 = AtomicU16::new(2200);
     // Process numbers have 22 bits (proc(5), pid_max).
@@ -863,8 +860,8 @@ fn free_port() -> (Ipv4Addr, u16) {
     }
 }
 
-/// Changes a file system with debugfs, which says on stderr what it cannot do
-/// (after its own name and version) and succeeds all the same.
+/// Changes a file system with debugfs, which prints errors to stderr (after its own
+/// name and version) but still succeeds.
 fn edit(root: &Path, commands: &str) {
     let mut debugfs = command("debugfs")
         .args(["-w", "-f", "-"])
@@ -882,8 +879,7 @@ fn edit(root: &Path, commands: &str) {
     assert_eq!(errors.lines().count(), 1, "{errors}");
 }
 
-/// Sends what a program prints through a channel, so that a reader can stop
-/// waiting for it.
+/// Sends a program's output through a channel, so that a reader can use a timeout.
 fn in_background(mut output: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {

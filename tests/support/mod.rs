@@ -1,5 +1,4 @@
-//! Machines to boot: their images, their context disks, QEMU, and a shell
-//! inside.
+//! Machines to boot: images, context disks, QEMU, and a shell inside.
 
 pub mod context;
 pub mod image;
@@ -16,7 +15,7 @@ pub mod tiers;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What `tests/setup.sh` installs, one program for each package.
+/// One program of each package that `tests/setup.sh` installs.
 const PROGRAMS: [&str; 14] = [
     "debugfs",
     "dnsmasq",
@@ -39,20 +38,20 @@ pub fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Fails with the reason where machines cannot be booted. Whoever did not ask for
-/// a boot is not here: each is `#[ignore]`d.
+/// Fails with the reason if machines cannot be booted. Every boot is `#[ignore]`d, so
+/// this runs only when boots were asked for.
 pub fn assert_can_boot() {
     if let Some(program) = PROGRAMS.iter().find(|program| find(program).is_none()) {
         panic!("{program} is not installed; run `make setup`");
     }
 }
 
-/// The name of the test that is running, which its thread has.
+/// The name of the running test, from its thread.
 pub fn running_test() -> String {
     std::thread::current().name().unwrap_or("test").to_string()
 }
 
-/// The path of a program; those of the administrator are looked for as well.
+/// The path of a program; the search includes the administrator's directories.
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -61,8 +60,8 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.exists())
 }
 
-/// A command line for a program, without stdin. `assert_can_boot` has looked for those
-/// that are not for `make test-matrix` alone.
+/// A command for a program, without stdin. `assert_can_boot` has checked that it
+/// exists, except programs for `make test-matrix` alone.
 pub fn command(program: &str) -> Command {
     let path = find(program).unwrap_or_else(|| {
         panic!("{program} is not installed; run `tests/setup.sh matrix`");
@@ -72,7 +71,7 @@ pub fn command(program: &str) -> Command {
     command
 }
 
-/// Runs a command that has to succeed; returns what it printed.
+/// Runs a command that has to succeed; returns its output.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(

@@ -1,6 +1,6 @@
-//! A network of the test's own: a network namespace for QEMU, with a tap device
-//! for each of its NICs. QEMU's user network passes no ICMP inward, and has
-//! servers that the test cannot change; here is only what the test starts.
+//! A network of the test's own: a network namespace for QEMU, with a tap device for
+//! each of its NICs. QEMU's user network passes no ICMP inward, and has servers that
+//! the test cannot change. Here the test starts everything itself.
 
 use super::{command, run};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -19,17 +19,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-/// What the server needs for anything, on a machine that is busy.
+/// The limit for any answer of the server, on a busy machine.
 const SERVER: Duration = Duration::from_secs(300);
 
-/// A network namespace. It is gone with the last process that is in it, and
-/// the last of these.
+/// A network namespace. It ends with the last process in it and the last of these
+/// values.
 #[derive(Clone)]
 pub struct Namespace(Arc<File>);
 
 impl Namespace {
     fn new() -> Result<Namespace, String> {
-        // A thread that ends at once: it cannot go back.
+        // A thread that ends at once, because it cannot return to the old namespace.
         let thread = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET)?;
             File::open("/proc/thread-self/ns/net")
@@ -39,11 +39,11 @@ impl Namespace {
         Ok(Namespace(Arc::new(file)))
     }
 
-    /// Lets a program run in it.
+    /// Makes a program run in it.
     pub fn around(&self, command: &mut Command) {
         let namespace = Arc::clone(&self.0);
         let enter = move || Ok(setns(&namespace, CloneFlags::CLONE_NEWNET)?);
-        // SAFETY: one system call, and nothing that another thread may hold.
+        // SAFETY: one system call, which takes no lock of another thread.
         unsafe { command.pre_exec(enter) };
     }
 
@@ -58,15 +58,15 @@ impl Namespace {
     }
 }
 
-/// The namespace and the server in it, until this goes out of scope.
+/// The namespace and the server in it, until this is dropped.
 pub struct Network {
     pub namespace: Namespace,
     server: Option<(Child, File)>,
 }
 
 impl Network {
-    /// A tap device for each of these networks, `tapN` for 10.18.N.0/24 and
-    /// 2001:db8:N::/64, with the addresses that this host has in QEMU's own:
+    /// Makes a tap device for each of these networks: `tapN` for 10.18.N.0/24 and
+    /// 2001:db8:N::/64, with the addresses that this host has in QEMU's own networks:
     /// 10.18.N.254, 2001:db8:N::ff, and fe80::ff.
     pub fn new(nets: &[u8]) -> Network {
         let namespace = Namespace::new().unwrap_or_else(|why| panic!("{why}; run as root"));
@@ -78,7 +78,7 @@ impl Network {
             namespace,
             server: None,
         };
-        // One that does not forward says that it is no router.
+        // Without forwarding, dnsmasq advertises that it is no router.
         let mut sh = network.namespace.command("sh");
         let path = "/proc/sys/net/ipv6/conf/all/forwarding";
         run(sh.arg("-c").arg(format!("echo 1 >{path}")));
@@ -99,15 +99,15 @@ impl Network {
         }
     }
 
-    /// Starts dnsmasq (dnsmasq(8)) with these options: DHCP and router
-    /// advertisements, DNS only where they name a port; nothing is read from or
-    /// written to this host.
+    /// Starts dnsmasq(8) with these options: DHCP and router advertisements, DNS only
+    /// if they name a port. It reads and writes no file of this host.
     pub fn serve(&mut self, options: &[&str]) {
         let log = File::from(memfd_create(c"dnsmasq", MFdFlags::MFD_CLOEXEC).unwrap());
         let mut dnsmasq = self.namespace.command("dnsmasq");
         dnsmasq
-            // As another user or group it would outlive us: prctl(2),
-            // PR_SET_PDEATHSIG. "no-daemon" leaves it who it is.
+            // A change of user or group would clear the parent-death signal, and
+            // dnsmasq would outlive us (prctl(2), PR_SET_PDEATHSIG). "no-daemon" keeps
+            // both.
             .args(["--no-daemon", "--conf-file=/dev/null", "--leasefile-ro"])
             .args(["--no-ping", "--log-dhcp", "--log-facility=-"])
             .args(options)
@@ -119,7 +119,7 @@ impl Network {
         self.wait_for("its start", |log| log.contains("started"));
     }
 
-    /// Waits until the server has said something; returns all that it has.
+    /// Waits until the server's log meets a condition; returns the whole log.
     pub fn wait_for(&mut self, what: &str, said: impl Fn(&str) -> bool) -> String {
         let end = Instant::now() + SERVER;
         loop {
@@ -132,7 +132,7 @@ impl Network {
         }
     }
 
-    /// What the server has said so far.
+    /// The server's log so far.
     pub fn log(&mut self) -> String {
         let (child, log) = self.server.as_mut().unwrap();
         let mut bytes = vec![0; log.metadata().unwrap().len() as usize];
@@ -161,7 +161,7 @@ pub struct Ping {
     clock: Clock,
 }
 
-/// That an answer came.
+/// An answer that came.
 #[derive(Clone, Copy)]
 struct Reply {
     at: Instant,
@@ -170,7 +170,7 @@ struct Reply {
 }
 
 impl Ping {
-    /// `qemu` is the process whose answers these are.
+    /// `qemu` is the process that answers.
     pub fn start(namespace: &Namespace, qemu: u32, address: &str) -> Ping {
         let mut ping = namespace
             .command("ping")
@@ -196,9 +196,9 @@ impl Ping {
         }
     }
 
-    /// Ends it. What comes late, because the network was away or because the
-    /// machine was busy, counts as not there until it comes; only the time in
-    /// which this host did not let QEMU work is not the machine's.
+    /// Ends it. An answer that comes late, because the network was down or the machine
+    /// was busy, counts as missing until it comes. Only the time in which this host did
+    /// not let QEMU work is subtracted.
     pub fn stop(mut self) -> Reached {
         let end = self.clock.now();
         assert_eq!(self.ping.try_wait().unwrap(), None, "ping has ended");
@@ -242,9 +242,9 @@ impl Display for Reached {
     }
 }
 
-/// For how long a QEMU could work. It stands still while one of the two threads
-/// that an answer needs waits for a processor of this host, or in its kernel for
-/// a disk or memory; and while this host as a whole does.
+/// The time in which a QEMU could work. The clock stands still while one of the two
+/// threads that an answer needs waits for a processor of this host, or in the kernel
+/// for a disk or memory; and while the whole host stands still.
 #[derive(Clone)]
 struct Clock(Arc<AtomicU64>);
 
@@ -265,7 +265,7 @@ impl Clock {
                 let (now, then) = (Instant::now(), threads);
                 threads = HostThread::of(qemu);
                 let lost = threads.iter().map(|thread| thread.lost(&then));
-                // Who sleeps this long was not woken.
+                // A longer sleep means that this thread was not woken in time.
                 let passed = (now - last).min(2 * TICK);
                 let lost = lost.fold(Duration::ZERO, Duration::saturating_add);
                 let worked = passed.saturating_sub(lost);
@@ -287,17 +287,17 @@ impl Clock {
 /// A thread, as this host's kernel sees it.
 struct HostThread {
     id: u32,
-    /// For how long it has run, and was ready to run and did not
+    /// The time that it ran, and the time that it was ready but did not run
     /// (proc_pid_schedstat(5)).
     ran: Duration,
     waited: Duration,
-    /// It is in a sleep that nothing interrupts (proc_pid_stat(5), state D).
+    /// It is in an uninterruptible sleep (proc_pid_stat(5), state D).
     is_blocked: bool,
 }
 
 impl HostThread {
-    /// The one that passes packets, which is the first, and the processor, which
-    /// is the busiest of the others. None where the kernel does not tell.
+    /// The thread that passes packets, which is the first, and the processor's, which
+    /// is the busiest of the others. None if the kernel does not say.
     fn of(qemu: u32) -> Vec<HostThread> {
         let threads = fs::read_dir(format!("/proc/{qemu}/task"));
         let threads = threads.into_iter().flatten().flatten();
@@ -324,7 +324,7 @@ impl HostThread {
         })
     }
 
-    /// What it could not use of the time since it was like one of `before`.
+    /// The time that it lost since its entry in `before`.
     fn lost(&self, before: &[HostThread]) -> Duration {
         if self.is_blocked {
             return Duration::MAX;

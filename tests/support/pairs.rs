@@ -1,14 +1,13 @@
-//! Machines in which every pair of two columns' values occurs: of each kind of thing
-//! that a machine is made of, with each of every other kind, in as few as are found
-//! simply. All of them together would be ten thousand.
+//! Machines in which every pair of values of two columns occurs. The list is made by a
+//! simple greedy search and is short; all combinations would be ten thousand machines.
 
 use super::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the list is made from; another one gives another list.
+/// The seed of the list; another seed gives another list.
 pub const SEED: u64 = 14;
 
-/// The columns. Of each row it has one value of each.
+/// The columns. Each row has one value of each.
 pub const COLUMNS: [(&str, &[&str]); 8] = [
     ("release", &["Debian 12", "Debian 13", "forky"]),
     (
@@ -67,10 +66,10 @@ impl Row {
         ]
     }
 
-    /// Whether there can be such a machine. Debian's cloud kernel has drivers for no
-    /// USB, and of these NICs for virtio-net and vmxnet3 alone; in Debian 12 for no
-    /// AHCI, either (`/boot/config-*`, CONFIG_USB_SUPPORT, CONFIG_E1000, CONFIG_E1000E,
-    /// CONFIG_8139CP, CONFIG_8139TOO, CONFIG_SATA_AHCI).
+    /// Whether there can be such a machine. Debian's cloud kernel has no USB drivers,
+    /// and of these NICs drivers for virtio-net and vmxnet3 alone; in Debian 12 it has
+    /// no AHCI driver either (`/boot/config-*`, CONFIG_USB_SUPPORT, CONFIG_E1000,
+    /// CONFIG_E1000E, CONFIG_8139CP, CONFIG_8139TOO, CONFIG_SATA_AHCI).
     pub fn is_possible(&self) -> bool {
         if self.kernel != "cloud" {
             return true;
@@ -90,7 +89,7 @@ impl Row {
         };
         let manager = match self.manager {
             "none" => "",
-            // The one of them takes resolved out of the other's.
+            // Both use the same image; one of them removes resolved.
             "networkd, resolved" | "networkd" => "networkd",
             "NetworkManager" => "network-manager",
             // forky has no isc-dhcp-client any more.
@@ -130,7 +129,7 @@ pub fn pairs(row: &Row) -> Vec<Pair> {
         .collect()
 }
 
-/// Every machine that there can be.
+/// All possible machines.
 pub fn possible_rows() -> Vec<Row> {
     let [a, b, c, d, e, f, g, h] = COLUMNS.map(|(_, values)| values);
     let mut rows = Vec::new();
@@ -158,9 +157,9 @@ pub fn possible_rows() -> Vec<Row> {
     rows
 }
 
-/// The list: always the machine that has most pairs that none before it had; of
-/// several, one whose image another has, since images are what takes long; of several,
-/// as the seed says.
+/// The list. The next machine is always the one with the most new pairs; among equals
+/// one whose image the list already has, since images take long to make; then the seed
+/// decides.
 pub fn rows(seed: u64) -> Vec<Row> {
     let rows = possible_rows();
     let numbers: BTreeMap<Pair, usize> = rows

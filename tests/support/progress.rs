@@ -1,6 +1,6 @@
-//! What a run says of its boots: which there are, how far it is, and about how
-//! long it will take. Written to this process's own stderr, since the test
-//! harness holds back what tests print.
+//! Progress of a run of boots: which boots there are, how many are done, and about how
+//! long the rest will take. It goes to this process's own stderr, since the test
+//! harness captures what tests print.
 
 use super::{running_test, top};
 use std::io::Write;
@@ -9,12 +9,12 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// A boot of which no earlier run has left a time: the mean of all boots under
+/// The estimate for a boot that no earlier run has timed: the mean of all boots under
 /// emulation on two cores, two at a time, with the images that they needed.
 const UNKNOWN: Duration = Duration::from_secs(110);
 
-/// A machine that was started, or an image that is looked at: a line at the
-/// start, and one at the end.
+/// A machine that is started, or an image that is looked at: a line at the start, and
+/// one at the end.
 pub struct Boot {
     name: String,
     number: String,
@@ -50,13 +50,13 @@ impl Drop for Boot {
         }
         say(&format!("{number}: {name} ends after {seconds} s"));
         let file = time_file(name);
-        // For the next run's estimate; a boot does not fail for want of it.
+        // For the next run's estimate. A failure to write it does not fail the boot.
         let _ = std::fs::create_dir_all(file.parent().unwrap());
         let _ = std::fs::write(file, seconds.to_string());
     }
 }
 
-/// The boots that this process was asked for, in the order of their start.
+/// The boots of this process, in the order of their start.
 struct Run {
     boots: Vec<String>,
     at_a_time: u32,
@@ -80,7 +80,7 @@ impl Run {
         })
     }
 
-    /// What the boots from this one on will take.
+    /// The estimate for the boots from this one on.
     fn time_from(&self, index: usize) -> Duration {
         let boots = self.boots.iter().skip(index);
         boots.map(|name| expected(name)).sum::<Duration>() / self.at_a_time
@@ -105,7 +105,7 @@ fn threads() -> u32 {
     option.unwrap_or_else(processors).max(1)
 }
 
-/// What a boot took the last time.
+/// How long a boot took the last time.
 fn expected(name: &str) -> Duration {
     let text = std::fs::read_to_string(time_file(name)).unwrap_or_default();
     text.parse().map_or(UNKNOWN, Duration::from_secs)

@@ -1,4 +1,4 @@
-//! Numbers that a seed alone decides.
+//! Pseudorandom numbers from a seed.
 
 /// splitmix64, of Steele, Lea and Flood, "Fast splittable pseudorandom number
 /// generators".

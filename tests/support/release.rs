@@ -1,4 +1,4 @@
-//! The binaries as they are shipped: the tests that run one run these.
+//! The shipped binaries, for the tests that run one.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -10,15 +10,15 @@ pub fn binary() -> &'static Path {
     BINARY.get_or_init(|| named().unwrap_or_else(|| folder().join("onecontext")))
 }
 
-/// The program of the initramfs: what runs `apply` runs this one.
+/// The program of the initramfs, which tests of `apply` run.
 #[allow(dead_code)]
 pub fn initramfs() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| named().unwrap_or_else(|| folder().join("onecontext-initramfs")))
 }
 
-/// The one of both that is meant for this command: a dry run is not for that of the
-/// initramfs.
+/// The program for this command: `plan` and the other dry runs need the one with all
+/// commands.
 #[allow(dead_code)]
 pub fn program<'a>(mut arguments: impl Iterator<Item = &'a str>) -> &'static Path {
     match arguments.next() {
@@ -31,8 +31,8 @@ fn named() -> Option<PathBuf> {
     std::env::var_os("ONECONTEXT_BIN").map(PathBuf::from)
 }
 
-/// Where the release binaries are, which are built once a test run;
-/// `ONECONTEXT_BINARIES` names another folder.
+/// The directory with the release binaries, which are built once in a test run;
+/// `ONECONTEXT_BINARIES` names another directory.
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| match std::env::var_os("ONECONTEXT_BINARIES") {
@@ -41,8 +41,8 @@ fn folder() -> &'static Path {
     })
 }
 
-/// Builds the release binaries below `target`, with these variables set; the
-/// folder where they are.
+/// Builds the release binaries below `target`, with these variables set; returns their
+/// directory.
 pub fn build(target: &str, variables: &[(&str, &str)]) -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let status = Command::new(env!("CARGO"))

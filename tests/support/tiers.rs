@@ -1,11 +1,11 @@
-//! The tiers of the boots: `tests/tiers` names those of the first and of the
-//! matrix, every other one is in `make test-boots`.
+//! The tiers of the boots: `tests/tiers` names those of the first tier and of the
+//! matrix; every other one is in `make test-boots`.
 
 use super::progress::tests_of_this_program;
 
 const TIERS: &str = include_str!("../tiers");
 
-/// The tiers that are listed.
+/// The tiers that the file lists.
 const LISTED: [&str; 3] = ["first", "matrix", "bench"];
 
 /// The program that holds a test.
@@ -25,9 +25,9 @@ impl Program {
     }
 }
 
-/// Every name in `tests/tiers` is a test of its program's, once; so each test is
-/// in exactly one tier. And every test but this one is `#[ignore]`d: plain
-/// `cargo test` boots nothing, and calls nothing passed that it did not run.
+/// Checks that every name in `tests/tiers` is a test of its program and occurs once, so
+/// each test is in exactly one tier. And that every test but this one is `#[ignore]`d:
+/// plain `cargo test` boots nothing, and reports no boot as passed that did not run.
 pub fn assert_each_boot_has_one_tier(program: Program) {
     let arguments = |list: &[&str]| list.iter().map(|one| one.to_string()).collect::<Vec<_>>();
     let ignored = tests_of_this_program(arguments(&["--ignored"]).into_iter());

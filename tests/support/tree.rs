@@ -1,4 +1,4 @@
-//! All that is below a directory, to be compared and made again.
+//! The content of directories, to be compared and restored.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// A file, a link or a directory: its mode, its owner, its content or target.
 pub type Entry = (u32, (u32, u32), Vec<u8>);
-/// All entries of some directories, by path.
+/// The entries of some directories, by path.
 pub type Tree = BTreeMap<PathBuf, Entry>;
 
-/// What is in these directories of `top`, by its path below `top`.
+/// The content of these directories of `top`, by path below `top`.
 pub fn tree(top: &Path, directories: &[&str]) -> Tree {
     let mut tree = Tree::new();
     let mut directories: Vec<_> = directories.iter().map(PathBuf::from).collect();
@@ -42,7 +42,7 @@ pub fn difference<'t>(one: &'t Tree, other: &'t Tree) -> Vec<&'t Path> {
     differ.map(PathBuf::as_path).collect()
 }
 
-/// Makes all of a tree. A directory sorts before what is in it.
+/// Makes all of a tree. A directory sorts before its content.
 #[allow(dead_code, reason = "one of the tests that look at trees makes some")]
 pub fn plant(top: &Path, tree: &Tree) {
     for (path, (mode, (uid, gid), content)) in tree {
