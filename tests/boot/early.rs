@@ -1,6 +1,6 @@
-//! The early stage: a machine whose root is encrypted, or is not there, is logged
-//! into while it is still in its initramfs, and looks there as the context says.
-//! Unlocked from there, it ends as every other machine.
+//! The early stage. The root of a machine is encrypted or missing; a login by SSH
+//! reaches its initramfs, whose network and keys are as the context says. If the root
+//! is unlocked from there, the result is that of any other machine.
 
 use super::*;
 use support::machine::PASSPHRASE;
@@ -12,7 +12,8 @@ const EARLY: Image = Image::With("early");
 /// The same without LUKS, and with networkd.
 const PLAIN: Image = Image::With("early-networkd");
 
-/// How a passphrase on standard input opens the root, in each kind of initramfs.
+/// The command that opens the root with a passphrase from standard input, for each kind
+/// of initramfs.
 const CRYPTROOT_UNLOCK: &str = "cryptroot-unlock";
 const ASK_PASSWORD_AGENT: &str = "systemd-tty-ask-password-agent --query";
 
@@ -28,8 +29,8 @@ fn luks(image: Image, parameters: &str) -> (Machine, Key) {
     (machine, key)
 }
 
-/// Unlocks the root by the initramfs's SSH server, that `early` lets in; and logs
-/// in by the root's, with the context's key.
+/// Unlocks the root through the initramfs's SSH server, which accepts `early`; then
+/// logs in to the root's server with the context's key.
 fn unlock(running: &mut Running, early: &Key, command: &str, key: &Key) -> Login {
     let mut login = running.login("root", 1, early);
     assert_early(&mut login);
@@ -38,12 +39,12 @@ fn unlock(running: &mut Running, early: &Key, command: &str, key: &Key) -> Login
     login_to_root(running, key)
 }
 
-/// Logs in to the root: until that has an SSH server, the initramfs's may answer.
+/// Logs in to the root. Until the root's SSH server starts, the initramfs's may answer.
 fn login_to_root(running: &mut Running, key: &Key) -> Login {
     running.login_where("test -e /var/lib/dpkg", "root", 1, key)
 }
 
-/// What `one_nic` asks for, in an initramfs.
+/// Checks what `one_nic` asks for, in an initramfs.
 fn assert_early(login: &mut Login) {
     assert_is_initramfs(login);
     assert_eq!(login.run(ADDRESSES), "10.18.1.1/24\n2001:db8:1::a/64\n");
@@ -63,8 +64,8 @@ fn assert_early(login: &mut Login) {
     );
 }
 
-/// All that reach beyond the link. Of the programs that are called "ip" in an
-/// initramfs, busybox's prints no JSON.
+/// The addresses beyond link scope. `ip` of an initramfs may be busybox's, which prints
+/// no JSON.
 const ADDRESSES: &str = "ip addr show dev ens3 | sed -n 's/^ *inet6* \\([^ ]*\\) .*global.*/\\1/p'";
 
 fn assert_is_initramfs(login: &mut Login) {
@@ -72,7 +73,7 @@ fn assert_is_initramfs(login: &mut Login) {
     assert_eq!(root, "rootfs\n");
 }
 
-/// The root is that of LUKS, and all is as if there had been no early stage.
+/// The root is on LUKS, and the result is the same as without an early stage.
 fn assert_late(login: &mut Login, key: &Key) {
     assert_eq!(login.run("findmnt -n -o SOURCE /"), "/dev/mapper/root\n");
     assert_one_nic(login, "ens3");
@@ -81,7 +82,7 @@ fn assert_late(login: &mut Login, key: &Key) {
     assert_nothing_failed(login);
 }
 
-/// The context's key unlocks, where the image's builder has allowed it.
+/// The context's key unlocks the root if the image's builder allows it.
 fn unlocked_with_the_context_s_key(image: Image, command: &str) {
     let (machine, key) = luks(image, "onecontext.early=keys");
     let mut running = machine.start();
@@ -107,7 +108,7 @@ fn luks_debian13() {
     unlocked_with_the_context_s_key(Image::With("trixie-early"), CRYPTROOT_UNLOCK);
 }
 
-/// Unless it is told to, the initramfs lets in nobody but whom its builder let in.
+/// By default the initramfs accepts only the keys that its builder put in.
 fn unlocked_with_the_image_s_key(image: Image, command: &str) {
     let (machine, key) = luks(image, "");
     let mut running = machine.start();
@@ -131,7 +132,7 @@ fn luks_with_the_image_s_key_dracut() {
     unlocked_with_the_image_s_key(Image::EarlyDracut, ASK_PASSWORD_AGENT);
 }
 
-/// The address is leased, in the initramfs and in the root.
+/// The initramfs and the root each lease the address.
 fn luks_by_dhcp(image: Image, command: &str) {
     let mut network = Network::new(&[1]);
     network.serve(&["--dhcp-range=10.18.1.1,10.18.1.1,600"]);
@@ -173,8 +174,8 @@ fn luks_by_dhcp_dracut() {
     luks_by_dhcp(Image::EarlyDracut, ASK_PASSWORD_AGENT);
 }
 
-/// `ip=` is for the initramfs's own tools: they set up the network, which is said, and
-/// only until there is a root.
+/// `ip=` is for the initramfs's own tools. They set up the network until there is a
+/// root, and this is reported.
 #[test]
 #[ignore = "boots a machine"]
 fn luks_with_ip_on_the_command_line() {
@@ -183,7 +184,7 @@ fn luks_with_ip_on_the_command_line() {
     let mut running = machine.start();
     let mut login = running.login("root", 1, &key);
     assert_is_initramfs(&mut login);
-    // By itself the kernel listens to routers.
+    // The kernel accepts router advertisements by default.
     let addresses = login.run(ADDRESSES);
     let v4: Vec<_> = addresses
         .lines()
@@ -202,7 +203,7 @@ fn luks_with_ip_on_the_command_line() {
     assert_nothing_failed(&mut login);
 }
 
-/// What is switched off does nothing, and others do what they do without it.
+/// A stage that is switched off does nothing, and the other tools behave as without it.
 #[test]
 #[ignore = "boots a machine"]
 fn switched_off() {
@@ -215,14 +216,14 @@ fn switched_off() {
         .start();
     let mut login = running.login("root", 1, &key);
     assert!(!running.console().contains(SAID));
-    // dropbear's own question, which QEMU's server has answered.
+    // dropbear's own DHCP request, which QEMU's server has answered.
     let file = login.run("grep IPV4ADDR /run/net-ens3.conf");
     assert_eq!(file, "IPV4ADDR='10.18.1.15'\n");
     assert_eq!(addresses(&mut login, "-4", "ens3"), ["10.18.1.1/24"]);
 }
 
-/// There is no root; the machine says where it can be reached, and can be, beside
-/// the shell that its initramfs ends in.
+/// The root is missing. The machine shows the address where it can be reached, and
+/// accepts logins there, beside the shell that its initramfs ends in.
 fn missing_root(image: Image, parameters: &str, shell: &str) {
     let (machine, key) = machine(image);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
@@ -262,8 +263,8 @@ fn missing_root_dracut_without_systemd() {
 // ---------------------------------------------------------------------------
 // What is in the initramfs
 
-/// The early stage is where there is an SSH server, here with what opens LUKS; and
-/// nowhere else.
+/// The early stage is only in an initramfs with an SSH server, here with the tools that
+/// open LUKS.
 #[test]
 #[ignore = "makes images"]
 fn the_initramfs_holds_it_where_it_serves() {

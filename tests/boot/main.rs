@@ -1,6 +1,6 @@
-//! Real Debian machines, with nothing in them that knows of a cloud, boot with
-//! a context disk, and are logged into with the context's key at the context's
-//! address. What is asserted are facts inside, not what a log says.
+//! Real Debian machines without any cloud agent boot with a context disk; the tests log
+//! in with the context's key at the context's address. They check facts inside the
+//! machine, not what a log says.
 //!
 //! Each is `#[ignore]`d, and in one of the tiers of `tests/tiers`.
 
@@ -36,7 +36,7 @@ fn each_boot_has_one_tier() {
 // ---------------------------------------------------------------------------
 // OpenNebula
 
-/// One NIC and one key, in a context with everything that peers stumble over.
+/// One NIC and one key, in a context with everything that readers stumble over.
 fn one_nic(key: &str) -> String {
     opennebula(&[
         ("DISK_ID", "1"),
@@ -57,9 +57,9 @@ fn one_nic(key: &str) -> String {
         // A key from Windows.
         ("SSH_PUBLIC_KEY", &format!("{key}\r\n")),
         ("TARGET", "hda"),
-        // Fatal to whoever lets a shell read this file.
+        // Breaks a reader that lets a shell source this file.
         ("PATH", "/nonexistent"),
-        // What looks like a second NIC is text.
+        // Text that looks like a second NIC.
         (
             "NOTE",
             "it's\nETH1_MAC=02:00:0a:12:01:01\nETH1_IP=10.18.9.9\n",
@@ -67,7 +67,7 @@ fn one_nic(key: &str) -> String {
     ])
 }
 
-/// Boots with `one_nic`, logs in as root, and checks all that it says.
+/// Boots with `one_nic`, logs in as root, and checks everything in it.
 fn opennebula_one_nic(image: Image, change: impl FnOnce(Machine) -> Machine) -> (Running, Login) {
     let (machine, key) = machine(image);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
@@ -83,11 +83,11 @@ fn opennebula_one_nic(image: Image, change: impl FnOnce(Machine) -> Machine) -> 
     (running, login)
 }
 
-/// What `one_nic` asks for, on the device `nic`.
+/// Checks what `one_nic` asks for, on the device `nic`.
 fn assert_one_nic(inside: &mut impl Inside, nic: &str) {
     assert_eq!(nics(inside), [nic]);
     assert_eq!(addresses(inside, "-4", nic), ["10.18.1.1/24"]);
-    // And none from the router's advertisements, which QEMU sends.
+    // None from router advertisements, which QEMU sends.
     assert_eq!(addresses(inside, "-6", nic), ["2001:db8:1::a/64"]);
     assert_eq!(
         routes(inside),
@@ -111,11 +111,11 @@ fn assert_one_nic(inside: &mut impl Inside, nic: &str) {
     );
 }
 
-/// The machine knows its own name without asking DNS, where nobody answers.
+/// The machine resolves its own name without DNS, where no server answers.
 fn assert_knows_its_name(login: &mut impl Inside) {
     let own_line = "127.0.1.1 web1.example.org web1 # onecontext\n";
     assert_eq!(login.run("grep web1 /etc/hosts"), own_line);
-    // Not `getent hosts`: it asks for an IPv6 address alone, and then DNS.
+    // Not `getent hosts`, which asks for an IPv6 address alone, and then DNS.
     let asked = "timeout 3 hostname -f; timeout 3 getent ahosts web1 | cut -d ' ' -f 1 | uniq";
     assert_eq!(login.run(asked), "web1.example.org\n127.0.1.1\n");
 }
@@ -136,7 +136,7 @@ fn opennebula_one_nic_dracut() {
     });
 }
 
-/// Its resolv.conf is a link to what nobody makes.
+/// Its resolv.conf is a link to a file that no program makes.
 #[test]
 #[ignore = "boots a machine"]
 fn opennebula_one_nic_dracut_without_systemd() {
@@ -145,14 +145,14 @@ fn opennebula_one_nic_dracut_without_systemd() {
     });
 }
 
-/// How Debian 13 starts sshd, and what makes its host keys, by the units' states.
+/// How Debian 13 starts sshd, and which unit makes its host keys, by the units' states.
 const SSH_OF_DEBIAN_13: &str = "systemctl show -P ActiveState \
     ssh.service ssh.socket sshd-keygen.service onecontext-hostkeys.service | xargs; \
     systemctl is-enabled ssh.service ssh.socket | xargs; \
     journalctl -b -o cat --no-pager -u sshd-keygen -u onecontext-hostkeys | grep -c generating";
 
 /// An image with an empty machine-id, as most are published, has no first boot
-/// (machine-id(5)): Debian's own unit makes no host keys.
+/// (machine-id(5)), so Debian's own unit makes no host keys.
 #[test]
 #[ignore = "boots a machine"]
 fn debian13_initramfs_tools() {
@@ -164,7 +164,8 @@ fn debian13_initramfs_tools() {
     );
 }
 
-/// One without any has: both units would make host keys, and the first one does.
+/// An image without a machine-id has a first boot: both units would make host keys, and
+/// the first one to run does.
 #[test]
 #[ignore = "boots a machine"]
 fn debian13_dracut() {
@@ -177,8 +178,8 @@ fn debian13_dracut() {
     );
 }
 
-/// Another processor, emulated by `virt`, a machine that has PCIe alone; the context
-/// disk is a cdrom of a SCSI controller.
+/// aarch64 on the machine type `virt`, which has PCIe alone; the context disk is a
+/// cdrom behind a SCSI controller.
 #[test]
 #[ignore = "boots a machine"]
 fn debian13_aarch64() {
@@ -195,8 +196,8 @@ fn debian13_aarch64() {
     assert_nothing_failed(&mut login);
 }
 
-/// A drive behind AHCI; and of drivers hardly more than our hook brings. The
-/// resolv.conf is made for systemd-resolved, which is not there.
+/// A drive behind AHCI, and few drivers besides those of our hook. The resolv.conf is a
+/// link for systemd-resolved, which is not installed.
 #[test]
 #[ignore = "boots a machine"]
 fn opennebula_on_q35() {
@@ -213,8 +214,8 @@ fn opennebula_on_q35() {
     assert_one_nic(&mut login, "enp0s3");
 }
 
-/// The controller that libvirt takes where a template says `DEV_PREFIX=sd` and names
-/// none, as OpenNebula's did for long; of drivers hardly more than our hook brings.
+/// The controller that libvirt chooses if a template has `DEV_PREFIX=sd` and no model,
+/// as OpenNebula's did for long. Few drivers besides those of our hook.
 #[test]
 #[ignore = "boots a machine"]
 fn opennebula_on_lsi_scsi() {
@@ -226,7 +227,7 @@ fn opennebula_on_lsi_scsi() {
     assert_one_nic(&mut login, "ens3");
 }
 
-/// The kernel's first NIC is the context's second; and the key is a user's.
+/// The kernel's first NIC is the context's second, and the key is for a user.
 #[test]
 #[ignore = "boots a machine"]
 fn opennebula_two_nics_in_another_order() {
@@ -273,7 +274,7 @@ fn opennebula_two_nics_in_another_order() {
     assert_eq!(first.run("cat /proc/sys/kernel/hostname"), "image\n");
 }
 
-/// A device passed through, whose addresses belong to a VLAN on it.
+/// A device that is passed through; its addresses belong to a VLAN on it.
 fn vlan_of_a_passed_through_device(image: Image) {
     let (machine, key) = machine(image);
     let text = opennebula(&[
@@ -288,8 +289,8 @@ fn vlan_of_a_passed_through_device(image: Image) {
         ("SSH_PUBLIC_KEY", &key.public),
     ]);
     let disk = disk(&machine, Writer::Xorriso, &text);
-    // The second NIC has another MAC than the context says: it is found by
-    // its place on the bus, and then gets that MAC.
+    // The second NIC has another MAC than the context says. It is found by its place on
+    // the bus, and then gets the context's MAC.
     let mut running = machine
         .nic(MAC1, 1)
         .nic(MAC2, 2)
@@ -332,7 +333,7 @@ fn vlan_dracut() {
 // ---------------------------------------------------------------------------
 // StratusLab
 
-/// Three NICs by position, two files, two keys beside one that was there.
+/// Three NICs by position, two files, two keys beside an existing one.
 fn stratuslab_three_nics(
     image: Image,
     label: Option<&str>,
@@ -348,7 +349,7 @@ fn stratuslab_three_nics(
         ("IP_EXTRA", "10.18.3.1"),
         ("NETMASK_EXTRA", "/24"),
         ("PUBLIC_KEY", &format!("{}\n", key.public)),
-        // The client's list separator in the place of the padding.
+        // The client's list separator in place of the padding.
         ("STRATUSLAB_REMOTE_KEY", &remote.public.replace('=', "#")),
         ("TARGET", "hdc"),
     ]);
@@ -397,7 +398,7 @@ fn stratuslab_three_nics(
     assert_eq!(first, "# the image's own\n");
     assert_root_is_as_fstab_says(&mut login);
 
-    // The other key lets in as well, at another address.
+    // The other key is accepted as well, at another address.
     running.login("root", 3, &remote);
 }
 
@@ -434,7 +435,7 @@ fn stratuslab_virtio_disk() {
 // ---------------------------------------------------------------------------
 // What the image brings
 
-/// sshd, installed but not enabled, answers; for this boot only.
+/// sshd is installed but not enabled. It is started for this boot only.
 #[test]
 #[ignore = "boots a machine"]
 fn sshd_not_enabled() {
@@ -453,8 +454,8 @@ fn sshd_not_enabled() {
     assert_nothing_failed(&mut login);
 }
 
-/// A root that fstab wants read-only is read-only again after the key has been
-/// written; and the host keys that it brings are neither replaced nor joined.
+/// A root that fstab wants read-only is read-only again after the key was written. The
+/// image's host keys stay, and no others are added.
 #[test]
 #[ignore = "boots a machine"]
 fn read_only_root_with_host_keys() {
@@ -477,8 +478,8 @@ fn read_only_root_with_host_keys() {
     assert_eq!(login.run("ls /etc/ssh/ssh_host_*"), format!("{path}\n"));
 }
 
-/// A root on a drive that takes no writes, as immutable images have it, with
-/// files to mount over. Nothing of it is missed.
+/// A root on a read-only drive, as immutable images have it, with files to mount over.
+/// Everything of the context is still applied.
 #[test]
 #[ignore = "boots a machine"]
 fn root_that_cannot_be_written() {
@@ -511,9 +512,9 @@ fn root_that_cannot_be_written() {
     assert!(options.starts_with("ro,"), "{options}");
 }
 
-/// A root of a format that takes no writes, and without host keys, as such
-/// images are published. sshd has its own keys and lets in whom the context
-/// names, beside whom the image lets in.
+/// A root file system that takes no writes, without host keys, as such images are
+/// published. sshd gets its own keys and accepts those of the context as well as those
+/// of the image.
 fn immutable_root(image: Image, format: Format, own: Own) {
     let (machine, key) = machine(image);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
@@ -539,7 +540,7 @@ fn immutable_root(image: Image, format: Format, own: Own) {
         assert!(keys.starts_with("# the image's own\n"), "{keys}");
         running.login("root", 1, &image.own_key());
     }
-    // The same without a context: systemd-logind wants a folder in /var/lib.
+    // The same without a context. systemd-logind needs a directory in /var/lib.
     login.booted();
     let failed = login.run("systemctl --failed --plain --no-legend | cut -d ' ' -f 1");
     assert_eq!(failed, "systemd-logind.service\n");
@@ -572,9 +573,9 @@ fn erofs_dracut() {
 // ---------------------------------------------------------------------------
 // Contexts that are not there, or are not right
 
-/// Without a context disk nothing is done: the machine is the one that
-/// `onecontext=off` gives. That no time is lost is seen elsewhere, in the calls
-/// of the program (tests/no_wait.rs), and as a ratio in `make bench`.
+/// Without a context disk nothing is done: the machine is the same as with
+/// `onecontext=off`. tests/no_wait.rs checks by system calls that no time is lost;
+/// `make bench` gives the ratio.
 fn no_context_disk(image: Image) {
     let look = |parameter: &str| {
         let mut running = Machine::new(image)
@@ -591,7 +592,7 @@ fn no_context_disk(image: Image) {
             shell.run("hostname"),
             shell.run(&format!("find /etc /root -type f {NOT_OURS} {SUMS}")),
             shell.run("find /etc /root -type l -printf '%p %l\\n' | sort"),
-            // What we leave for the booted system has our name.
+            // The files that we leave for the booted system have our name.
             shell.run("find /run -name '*onecontext*' | sort"),
             shell.run("findmnt -n -o TARGET | grep -E '/(etc|root)(/|$)' | sort"),
         )
@@ -599,10 +600,9 @@ fn no_context_disk(image: Image) {
     assert_eq!(look(""), look("onecontext=off"));
 }
 
-/// What others write at a first boot, and may write otherwise at the next: the
-/// machine's identity is drawn (machine-id(5)), the clock's drift is noted
-/// (hwclock(8)), and caches have the time of day in them (systemd-update-done,
-/// ldconfig(8)).
+/// Files that other programs write at a first boot and that may differ at the next: the
+/// random machine ID (machine-id(5)), the clock's drift (hwclock(8)), and caches with
+/// the time of day in them (systemd-update-done, ldconfig(8)).
 const NOT_OURS: &str = "! -name machine-id ! -name adjtime ! -name .updated ! -name ld.so.cache";
 const SUMS: &str = "-exec sha256sum {} + | sort -k 2";
 
@@ -618,7 +618,7 @@ fn no_context_disk_dracut() {
     no_context_disk(Image::Dracut);
 }
 
-/// `onecontext=off` leaves a machine alone that has a context disk.
+/// With `onecontext=off` a machine with a context disk is left alone.
 #[test]
 #[ignore = "boots a machine"]
 fn switched_off() {
@@ -633,8 +633,8 @@ fn switched_off() {
     let mut shell = running.shell();
 
     assert_untouched(&mut shell);
-    // Such a machine has no host keys, and so no sshd: what we do for them is
-    // what lets the others in.
+    // Such a machine has no host keys, and so no sshd: the other tests log in only
+    // because we make them.
     let sshd = shell.run("systemctl is-active ssh.service || true");
     assert_ne!(sshd, "active\n");
 }
@@ -671,8 +671,8 @@ fn without_the_binary_dracut_without_systemd() {
     without_the_binary(Image::DracutWithoutSystemd);
 }
 
-/// A disk that ends too early: the machine boots, and the reason stands on its
-/// console in spite of `quiet`.
+/// A truncated disk: the machine boots, and its console shows the reason in spite of
+/// `quiet`.
 #[test]
 #[ignore = "boots a machine"]
 fn broken_context_disk() {
@@ -700,8 +700,7 @@ fn broken_context_disk() {
     );
 }
 
-/// A disk that hangs: the machine boots, and its console says why it has no
-/// context.
+/// A disk that hangs: the machine boots, and its console shows why it has no context.
 fn stuck_context_disk(image: Image) {
     let (machine, key) = machine(image);
     let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
@@ -737,10 +736,9 @@ fn stuck_context_disk_dracut_without_systemd() {
     stuck_context_disk(Image::DracutWithoutSystemd);
 }
 
-/// A hundred bad lines, and a NIC with more addresses than a line of the kernel
-/// log takes: what is good counts. The first forty problems stand on the
-/// console, once, in spite of `quiet`, and then how many more
-/// there are. All are in the report.
+/// A hundred bad lines, and a NIC with more addresses than a line of the kernel log
+/// takes. The good part is applied. In spite of `quiet` the console shows the first
+/// forty problems once, and then the number of the others. All are in the report.
 #[test]
 #[ignore = "boots a machine"]
 fn more_problems_than_the_console_takes() {
@@ -786,7 +784,8 @@ fn more_problems_than_the_console_takes() {
     assert!(words.any(|word| word == more), "{more}: {}", console[40]);
     assert!(console[40].contains("report"), "{}", console[40]);
 
-    // Only errors (priority 3) reach such a console, so no other is that.
+    // Such a console shows only errors (priority 3), so no other record may have that
+    // priority.
     let errors = records.iter().filter(|(priority, _)| *priority <= 3);
     assert_eq!(errors.count(), 41, "{records:#?}");
     let longest = records.iter().map(|(_, line)| line.len()).max();
@@ -796,7 +795,7 @@ fn more_problems_than_the_console_takes() {
         .filter_map(|(_, line)| line.strip_suffix('…'))
         .collect();
     assert_eq!(cut.len(), 1, "{records:#?}");
-    // What is cut is the end, and not more of it than has to be.
+    // Only the end is cut, and no more than necessary.
     assert!(cut[0].len() > 900, "{cut:?}");
     let text = cut[0].strip_prefix("onecontext: ").unwrap();
     let whole = report.lines().find(|line| line.starts_with(text));
@@ -810,11 +809,11 @@ fn names_line(text: &str, line: usize) -> bool {
         .any(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
-/// What we said in the kernel's log, each record with its priority. The kernel
-/// gives one for each read, as `PRIORITY,…;TEXT`, and writes bytes that are not
-/// ASCII as `\xNN` (Documentation/ABI/testing/dev-kmsg).
+/// Our records in the kernel log, each with its priority. Each read returns one, as
+/// `PRIORITY,…;TEXT`, with bytes that are not ASCII as `\xNN`
+/// (Documentation/ABI/testing/dev-kmsg).
 fn kernel_log_of_ours(inside: &mut impl Inside) -> Vec<(u32, String)> {
-    // It ends where there is no more to read, and calls that an error.
+    // dd reports an error at the end of the log.
     let log = inside.run("dd if=/dev/kmsg iflag=nonblock bs=8192 2>/dev/null || true");
     let records = log.lines().filter_map(|line| line.split_once(';'));
     records
@@ -841,7 +840,7 @@ fn unescaped(text: &str) -> String {
 // ---------------------------------------------------------------------------
 // What is in the initramfs
 
-/// The binary, its caller, and what the final names of NICs come from.
+/// The binary, its caller, and the files that give NICs their final names.
 #[test]
 #[ignore = "makes images"]
 fn the_initramfs_holds_what_is_needed() {
@@ -876,8 +875,8 @@ const DRIVERS: &str = "cdrom sr_mod sd_mod ata_piix ata_generic ahci uas \
     hv_storvsc virtio_net e1000 e1000e 8139cp 8139too vmxnet3 xen-netfront \
     hv_netvsc ne2k-pci pcnet32";
 
-/// The drivers are there although the generator was configured for none that
-/// its own host does not need.
+/// The drivers are there although the generator was configured to bring only those that
+/// its own host needs.
 #[test]
 #[ignore = "makes images"]
 fn the_initramfs_holds_the_drivers() {
@@ -894,8 +893,8 @@ fn the_initramfs_holds_the_drivers() {
 // ---------------------------------------------------------------------------
 // The demo
 
-/// The first case once more, for people to watch, with the package that was just
-/// built: `make demo`.
+/// The first test again, for people to watch, with the package that was just built:
+/// `make demo`.
 #[test]
 #[ignore = "boots a machine"]
 fn demo() {
@@ -949,7 +948,7 @@ fn demo() {
     assert_one_nic(&mut login, "ens3");
 }
 
-/// A line for whoever waits; not held back by the test harness.
+/// A line for whoever waits; the test harness does not capture it.
 fn progress(line: &str) {
     let _ = writeln!(std::io::stderr(), "demo: {line}");
 }
@@ -986,8 +985,8 @@ fn link(inside: &mut impl Inside, nic: &str) -> Value {
     inside.json(&format!("ip -json link show dev {nic}"))[0].clone()
 }
 
-/// The addresses of a NIC that reach beyond its link, as ADDRESS/PREFIX; of
-/// the family `-4` or `-6`.
+/// The addresses of a NIC beyond link scope, as ADDRESS/PREFIX; of the family `-4` or
+/// `-6`.
 fn addresses(inside: &mut impl Inside, family: &str, nic: &str) -> Vec<String> {
     let command = format!("ip -json {family} address show scope global {nic}");
     let all = strings(&inside.json(&command)[0]["addr_info"], |address| {
@@ -1031,14 +1030,14 @@ fn strings(list: &Value, form: impl Fn(&Value) -> String) -> Vec<String> {
     list.as_array().into_iter().flatten().map(form).collect()
 }
 
-/// The lines of /etc/resolv.conf that count.
+/// The lines of /etc/resolv.conf without comments.
 fn resolv_conf(inside: &mut impl Inside) -> Vec<String> {
     let text = inside.run("cat /etc/resolv.conf");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.map(str::to_string).collect()
 }
 
-/// The keys that let in as root, from a file that sshd will trust.
+/// The keys accepted for root, from a file that sshd will trust.
 fn root_keys(inside: &mut impl Inside) -> Vec<String> {
     let modes = inside.run("stat -c '%a %u %g' ~/.ssh ~/.ssh/authorized_keys");
     assert_eq!(modes, "700 0 0\n600 0 0\n");
@@ -1048,7 +1047,7 @@ fn root_keys(inside: &mut impl Inside) -> Vec<String> {
     keys.map(str::to_string).collect()
 }
 
-/// The kernel mounted the root "ro", and fstab says nothing of it.
+/// The kernel mounted the root "ro", and fstab does not ask for that.
 fn assert_root_is_as_fstab_says(inside: &mut impl Inside) {
     let options = inside.run("findmnt -n -o OPTIONS /");
     let options: Vec<_> = options.trim().split(',').collect();
@@ -1077,8 +1076,8 @@ fn assert_untouched(inside: &mut impl Inside) {
     assert_eq!(made, "");
 }
 
-/// What we said on the console, which the kernel puts the time before: the
-/// banner of a login prompt there may have the same lines, earlier or later.
+/// Our lines on the console, without the kernel's time stamps. The banner of a login
+/// prompt may show the same lines there, earlier or later.
 fn lines_of_ours(console: &str) -> Vec<&str> {
     console
         .lines()

@@ -1,9 +1,10 @@
-//! The Debian package: each step of its life has the initramfs made anew by a
-//! trigger, whatever the generator; and a machine boots after each.
+//! The Debian package. At each step of its life a trigger rebuilds the initramfs,
+//! whatever the generator; and a machine boots after each step.
 
 use super::*;
 
-/// With initramfs-tools; and how long a script is that the later version has longer.
+/// With initramfs-tools. The size of a script shows which version is in it: the later
+/// one is longer.
 #[test]
 #[ignore = "makes images"]
 fn each_step_makes_the_initramfs_anew() {
@@ -45,21 +46,22 @@ fn assert_holds_none(list: &str) {
     assert!(!list.contains("onecontext"), "{list}");
 }
 
-/// The size of a file in a list as that of `ls -l`: mode, links, owner, group, size.
+/// The size of a file in a list as `ls -l` prints it: mode, links, owner, group, size.
 fn size(list: &str, file: &str) -> Option<usize> {
     let mut lines = list.lines().filter(|line| line.starts_with('-'));
     let line = lines.find(|line| line.ends_with(file))?;
     line.split_whitespace().nth(4)?.parse().ok()
 }
 
-/// A login as with any other image; `demo` boots one where it was installed once.
+/// A login as with any other image. `demo` boots an image where the package was
+/// installed once.
 #[test]
 #[ignore = "boots a machine"]
 fn reinstalled() {
     opennebula_one_nic(Image::PackageReinstalled, |machine| machine);
 }
 
-/// Nothing of it is left, and the machine boots without it.
+/// Nothing of the package is left, and the machine boots without it.
 #[test]
 #[ignore = "boots a machine"]
 fn purged() {

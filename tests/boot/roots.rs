@@ -1,11 +1,11 @@
-//! Roots of other kinds than one ext4 file system with OpenSSH, and what of them
-//! must be as before when the machine has been logged into.
+//! Roots other than one ext4 file system with OpenSSH, and the files in them that must
+//! be unchanged after a login.
 
 use super::*;
 
-/// What is changed in a root that can be written, outside of /var: three of the
-/// four files that are ours to change, and the host keys that it lacked. The
-/// fourth, authorized_keys, is in its user's home.
+/// The changed files of a writable root, outside of /var: three of the four files that
+/// we may change, and the host keys that it lacked. The fourth, authorized_keys, is in
+/// its user's home.
 const CHANGED: [&str; 9] = [
     "etc/hostname",
     "etc/hosts",
@@ -18,7 +18,7 @@ const CHANGED: [&str; 9] = [
     "etc/ssh/ssh_host_rsa_key.pub",
 ];
 
-/// Boots with `one_nic`, whose key is that of `user`, and logs in.
+/// Boots with `one_nic`, whose key is for `user`, and logs in.
 fn boot(
     image: Image,
     user: &str,
@@ -34,18 +34,18 @@ fn boot(
     (running, login, key)
 }
 
-/// Type and options of what is mounted at a path.
+/// Type and options of the mount at a path.
 fn mounted(login: &mut Login, path: &str) -> String {
     login.run(&format!("findmnt -n -r -o FSTYPE,OPTIONS {path}"))
 }
 
-/// Ends the machine; what has changed in its root, without what others write at
-/// a first boot.
+/// Ends the machine; returns the changed files of its root, without those that other
+/// programs write at a first boot.
 fn changed(mut running: Running, mut login: Login) -> Vec<String> {
     login.run("sync");
     drop(login);
     let others = [
-        // By selinux-autorelabel-mark.service, where SELinux is not on.
+        // Made by selinux-autorelabel-mark.service if SELinux is off.
         ".autorelabel",
         "etc/.updated",
         "etc/adjtime",
@@ -57,8 +57,8 @@ fn changed(mut running: Running, mut login: Login) -> Vec<String> {
     changed
 }
 
-/// Keys of a user whose home is mounted later are written there by then; a
-/// socket starts sshd.
+/// The user's home is mounted later, and the keys are there by then; a socket starts
+/// sshd.
 #[test]
 #[ignore = "boots a machine"]
 fn xfs_with_home_apart_and_sshd_by_socket() {
@@ -111,8 +111,8 @@ fn btrfs_subvolume_with_usr_apart_dracut() {
     assert_eq!(changed(running, login), expected);
 }
 
-/// The file system is writable, the subvolume is not, and nothing of it
-/// changes: keys are written in /var, host keys are made in a copy.
+/// The file system is writable, but the subvolume is not and stays unchanged: keys are
+/// written in /var, host keys are made in a copy.
 #[test]
 #[ignore = "boots a machine"]
 fn btrfs_read_only_subvolume_with_root_s_home_in_var() {
@@ -149,8 +149,8 @@ fn lvm_with_usr_apart() {
     assert_eq!(changed(running, login), expected);
 }
 
-/// Nothing of the root is to be written but host keys, in the booted system:
-/// they are made in a copy. Keys are written where the user's home is.
+/// In the root only host keys are to be written, in the booted system: they are made in
+/// a copy. Keys are written to the user's home, which is elsewhere.
 #[test]
 #[ignore = "boots a machine"]
 fn squashfs_with_var_and_home_apart_dracut() {
@@ -172,10 +172,10 @@ fn squashfs_with_var_and_home_apart_dracut() {
     assert_eq!(changed(running, login), [""; 0]);
 }
 
-/// A root that is an overlay in memory over the image's: the lower file system
-/// is the image's to the last byte.
+/// A root that is an overlay in memory over the image's. The lower file system stays
+/// identical to the image's.
 fn overlay(image: Image, parameter: &str) {
-    // fsck(8) would note in the superblock when it was there.
+    // fsck(8) would note the time of its check in the superblock.
     let (mut running, mut login, key) = boot(image, "root", |machine| {
         machine.kernel(parameter).kernel("fsck.mode=skip")
     });
@@ -201,7 +201,7 @@ fn volatile_overlay_dracut() {
     overlay(Image::Dracut, "systemd.volatile=overlay");
 }
 
-/// Every file that is ours has the label that the policy wants for it.
+/// Every file that we make has the label that the policy wants for it.
 #[test]
 #[ignore = "boots a machine"]
 fn selinux_enforcing() {
@@ -214,14 +214,14 @@ fn selinux_enforcing() {
         login.run("ls -Z /etc/resolv.conf | cut -d : -f 3"),
         "net_conf_t\n"
     );
-    // It would name what it would relabel.
+    // It prints what it would relabel.
     let wrong =
         login.run("restorecon -nrv /etc/hostname /etc/hosts /etc/resolv.conf /etc/ssh /root /home");
     assert_eq!(wrong, "");
     assert_nothing_failed(&mut login);
 }
 
-/// Dropbear, where OpenSSH's server is not.
+/// Dropbear, without OpenSSH's server.
 #[test]
 #[ignore = "boots a machine"]
 fn dropbear() {
@@ -243,5 +243,5 @@ fn dropbear() {
     assert_nothing_failed(&mut login);
 }
 
-/// What the image of its own has that these need.
+/// The image with the packages that these tests need.
 const ROOTS: Image = Image::With("roots");

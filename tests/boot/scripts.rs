@@ -1,13 +1,13 @@
-//! Scripts of a context in a machine whose image wants them.
+//! Scripts of a context in a machine whose image allows them.
 
 use super::*;
 
-/// What the shell of a script must get byte for byte. No pipe of ssh carries a
-/// newline at its end, so it is shown in hex.
+/// A value that the shell of a script must get byte for byte. It is compared in hex,
+/// because a newline at the end does not survive ssh.
 const ODD: &str = "\nit's \"$(touch /root/x)\" `touch /root/x`\\n $HOME \\\t ü €\n ";
 
-/// Writes where and how it runs, and waits until it is let go on: the boot must
-/// not wait for it.
+/// Records where and how it runs, and waits for a signal to go on: the boot must not
+/// wait for it.
 const START: &str = r#"#!/bin/bash
 exec >> /root/ran
 echo "START_SCRIPT in $PWD as $(id -u): $(systemctl is-active \
@@ -38,8 +38,8 @@ fn boot(image: Image, text: &str, others: &[(&str, &str)]) -> (Running, Login) {
     (running, login)
 }
 
-/// START_SCRIPT with a shell of its own, and two files of the disk, of which the
-/// first fails and the second names no interpreter.
+/// START_SCRIPT with a shell of its own, and two files of the disk; the first fails and
+/// the second names no interpreter.
 fn opennebula_scripts(image: Image) -> (Running, Login) {
     let text = opennebula(&[
         ("ETH0_IP", "10.18.1.1"),
@@ -65,7 +65,7 @@ fn opennebula_scripts(image: Image) -> (Running, Login) {
     ];
     let (running, mut login) = boot(image, &text, &files);
 
-    // All of the boot but the scripts.
+    // The whole boot without the scripts.
     let state = "systemctl is-active multi-user.target onecontext-scripts.service || true";
     login.wait("until systemctl --quiet is-active multi-user.target; do sleep 1; done");
     login.wait("until grep -q SECRET: /root/ran; do sleep 1; done");
@@ -90,7 +90,7 @@ fn opennebula_scripts(image: Image) -> (Running, Login) {
         "run START_SCRIPT\nrun first.sh\nfirst.sh: exit status 7\nrun second.sh\nsaid\n\
          failed: first.sh\n"
     );
-    // What a script has left is there, though the unit has failed.
+    // The files that a script left are there, though the unit has failed.
     assert_eq!(
         login.run("pgrep -fc '[s]leep 3000'; findmnt -n -o FSTYPE /run/mounted"),
         "1\ntmpfs\n"
@@ -110,7 +110,7 @@ fn opennebula_scripts(image: Image) -> (Running, Login) {
     (running, login)
 }
 
-/// Whether nothing of /run may be executed: our folder is, all the same.
+/// Whether /run is mounted noexec. Our directory allows execution in both cases.
 fn assert_noexec(login: &mut Login, expected: bool) {
     let options = login.run("findmnt -n -o OPTIONS /run");
     assert_eq!(options.contains("noexec"), expected, "{options}");
@@ -136,8 +136,8 @@ fn opennebula_debian13() {
     opennebula_scripts(Image::Debian13Dracut);
 }
 
-/// A site's own init.sh, which reads the files beside it, and is given the
-/// variables of both.
+/// A site's own init.sh, which reads the files beside it, and gets the variables of
+/// both.
 fn stratuslab_changed_init(image: Image) -> (Running, Login) {
     let context = stratuslab(&[
         ("IP_PRIVATE", "10.18.1.1"),

@@ -1,22 +1,22 @@
-//! A user that the image lacks: made, with keys, sudo and a password, before the
-//! SSH server lets anybody in; and nothing of it is done twice.
+//! A user that the image lacks is created with keys, sudo and a password before the SSH
+//! server accepts connections; a second boot repeats nothing.
 
 use super::*;
 use support::machine::Running;
 
 const USER: &str = "bob";
-/// Of a shell, of chpasswd(8) and of C, everything is in it.
+/// It has every character that is special to a shell, to chpasswd(8) or to C.
 const PASSWORD: &str = " it's a: \"$5\" \\n secret ";
-/// What no log may have.
+/// A part of it that no log may have.
 const SECRET: &str = "\"$5\"";
 
-/// What says who may log in and become root: names, access, times of the last
-/// change, and content.
+/// The state that decides who may log in and become root: names, access, times of the
+/// last change, and content.
 const ACCOUNTS: &str = "cd /; for f in etc/passwd* etc/shadow* etc/group* etc/gshadow* etc/sub?id* \
     etc/sudoers.d etc/sudoers.d/* home home/* home/bob/.ssh home/bob/.ssh/*; do \
     stat -c '%n %a %U:%G %y %z' $f; [ -d $f ] || md5sum $f; done";
 
-/// A context with one NIC, and all that it can say of a user.
+/// A context with one NIC and every variable of a user.
 fn with_account(image: Image) -> (Machine, Key) {
     let (machine, key) = machine(image);
     let text = one_nic(&key.public)
@@ -55,14 +55,14 @@ fn account(image: Image) {
     assert_eq!(root(&mut login, ACCOUNTS), accounts);
 }
 
-/// What commands that sudo(8) runs print; it logs them.
+/// The output of commands that run through sudo(8), which logs them.
 fn root(login: &mut impl Inside, commands: &str) -> String {
     assert!(!commands.contains(SECRET));
     let commands = commands.replace('\'', r"'\''");
     login.run(&format!("sudo -n sh -c '{commands}'"))
 }
 
-/// All that the context says of the user.
+/// Checks everything that the context says of the user.
 fn assert_account(login: &mut impl Inside) {
     assert_eq!(
         login.run("id -un; id -gn; pwd; echo $SHELL"),
@@ -81,13 +81,13 @@ fn assert_account(login: &mut impl Inside) {
         "440 root root\nREADME\nonecontext\n"
     );
     root(login, "visudo -c");
-    // The warnings that -q leaves out are of Debian's own users.
+    // The warnings that -q leaves out are about Debian's own users.
     root(login, "pwck -q -r && grpck -r");
     assert_eq!(
         root(login, "ls /run/onecontext | grep -c passwords || true"),
         "0\n"
     );
-    // It is what crypt(3) says, asked by standard input.
+    // crypt(3) must agree. The check gets the password on standard input.
     let check = "perl -e '$h = (getpwnam(\"bob\"))[1]; \
         print substr($h, 0, 3), crypt(join(\"\", <STDIN>), $h) eq $h ? \" is right\" : \" is wrong\"'";
     let [check, password] = [check, PASSWORD].map(|text| text.replace('\'', r"'\''"));
@@ -97,16 +97,16 @@ fn assert_account(login: &mut impl Inside) {
     );
 }
 
-/// A unit has done so, in time and in silence.
+/// A unit made the user, in time and without output.
 fn assert_unit(login: &mut impl Inside) {
     assert_nothing_failed(login);
-    // The server listens once the user is there.
+    // The server listens only after the user exists.
     let before_sshd = "u=$(systemctl show -P ExecMainExitTimestampMonotonic onecontext-users); \
         s=$(systemctl show -P ExecMainStartTimestampMonotonic ssh); \
         systemctl is-active onecontext-users; [ $u -le $s ] && echo before";
     assert_eq!(login.run(before_sshd), "active\nbefore\n");
 
-    // The password is in no log, no unit, and with no program that was started.
+    // The password is in no log, in no unit, and in no command line.
     let text = root(
         login,
         "{ journalctl -b -o verbose --no-pager; systemctl cat onecontext-users; \
