@@ -1,5 +1,5 @@
-//! cloud-init as Debian delivers it, at its first boot: it would set name, keys
-//! and network from a data source of its own, or ask for DHCP without one.
+//! cloud-init as Debian delivers it, at its first boot. It would set name, keys and
+//! network from a data source of its own, or do DHCP without one.
 
 use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
@@ -29,19 +29,19 @@ fn on_ifupdown_without_a_data_source() {
     no_data_source("cloud-init-ifupdown", IFUPDOWN);
 }
 
-/// What waits for the network.
+/// The unit that waits for the network.
 const NETWORKD: &str = "systemd-networkd-wait-online.service";
 const IFUPDOWN: &str = "networking.service";
 
-/// It finds the context by the disk's label. Its user data say otherwise than
-/// the plan, and something besides.
+/// cloud-init finds the context by the disk's label. Its user data contradict the plan,
+/// and have another command besides.
 fn the_same_disk(kind: &'static str, unit: &str) {
     const USER_DATA: &str = "#cloud-config\nhostname: other\npreserve_hostname: false\n\
         disable_root: true\nruncmd: [touch /run/user-data]\n";
     let mut variables = TWO_NICS.to_vec();
     variables.push(("USER_DATA", USER_DATA));
     let (machine, key) = machine(Image::With(kind), &variables);
-    // It calls sudo, which looks this name up; here no name server answers.
+    // It calls sudo, which looks up this name, and no name server answers here.
     let mut running = machine.write("/etc/hosts", "127.0.1.1 web1\n").start();
     let mut login = running.login("root", 1, &key);
 
@@ -49,7 +49,7 @@ fn the_same_disk(kind: &'static str, unit: &str) {
     // The rest of its work is done.
     login.run("ls /run/user-data");
     assert_eq!(running.login("debian", 1, &key).run("id -un"), "debian\n");
-    // A login of after that.
+    // A new login, after that work.
     drop(login);
     let mut login = running.login("root", 1, &key);
     assert_ours(&mut login, unit);
@@ -69,7 +69,7 @@ fn no_data_source(kind: &'static str, unit: &str) {
     drop(login);
     let mut login = running.login("root", 1, &key);
     assert_ours(&mut login, unit);
-    // An administrator may have it otherwise.
+    // An administrator can override it.
     let environment = "systemctl show -P Environment cloud-final.service";
     assert_eq!(
         login.run(environment),

@@ -1,4 +1,4 @@
-//! ConnMan, which would ask for DHCP on every NIC.
+//! ConnMan, which would do DHCP on every NIC.
 
 use crate::reachability::watched;
 use crate::support::image::Image;

@@ -1,6 +1,6 @@
-//! What a context costs at boot: from power-on to the SSH login, beside the
-//! same image with everything baked in, and beside cloud-init, which reads the
-//! same disk; and what the early stage costs an image that has no use for it.
+//! What a context costs at boot: the time from power-on to the SSH login, compared with
+//! the same image with everything baked in, and with cloud-init, which reads the same
+//! disk. Also what the early stage costs an image that has no use for it.
 
 use crate::figures;
 use crate::support::image::Image;
@@ -9,15 +9,15 @@ use crate::two_nics::*;
 use std::fs;
 use std::time::Duration;
 
-/// Boots of each, where `BENCH_BOOTS` does not say; the fastest counts.
+/// Boots of each, unless `BENCH_BOOTS` says otherwise; the fastest counts.
 const BOOTS: u32 = 3;
 
-/// The first NIC as `TWO_NICS` has it; of the second nobody waits.
+/// The first NIC as in `TWO_NICS`; nothing waits for the second.
 const BAKED: &str = "[Match]\nMACAddress=02:00:0a:12:01:01\n\
     [Network]\nDHCP=no\nIPv6AcceptRA=no\nAddress=10.18.1.1/24\nGateway=10.18.1.254\n";
 
-/// Prints the table. `make bench` runs it, on a machine that does nothing else;
-/// the fastest boot of each counts.
+/// Prints the table. `make bench` runs it, on a machine that does nothing else; the
+/// fastest boot of each counts.
 #[test]
 #[ignore = "a benchmark"]
 fn power_on_to_login() {
@@ -29,7 +29,7 @@ fn power_on_to_login() {
     for _ in 0..boots {
         for (fastest, way) in fastest.iter_mut().zip(WAYS) {
             let (machine, key) = machine(Image::With(way.image), &TWO_NICS);
-            // Making host keys would cost more than all the rest.
+            // Making host keys would cost more than everything else.
             let host_key = fs::read_to_string(&key.file).unwrap();
             let machine = machine.write("/etc/ssh/ssh_host_ecdsa_key", &host_key);
             let mut running = (way.change)(machine, &key.public).start();
@@ -52,12 +52,12 @@ fn power_on_to_login() {
     }
 }
 
-/// A way to let somebody in.
+/// A way to set up a login.
 struct Way {
     name: &'static str,
     image: &'static str,
     change: fn(Machine, &str) -> Machine,
-    /// Who is let in.
+    /// The user that logs in.
     user: &'static str,
 }
 
@@ -105,8 +105,8 @@ fn by_context(machine: Machine, _: &str) -> Machine {
     machine
 }
 
-/// cloud-init alone, with its own default user, and sudo, by which it reads the
-/// context. It is spared what others are: host keys, and a name that nobody
+/// cloud-init alone, with its own default user, and with sudo, by which it reads the
+/// context. It need not make host keys, and need not wait for a name that no server
 /// resolves.
 fn by_cloud_init(machine: Machine, _: &str) -> Machine {
     let keys = "ssh_deletekeys: false\nssh_genkeytypes: []\n";
@@ -120,13 +120,13 @@ fn baked(machine: Machine, key: &str) -> Machine {
     no_disk(machine, key).kernel("onecontext=off")
 }
 
-/// The same, and the context disk is looked for.
+/// The same, and it looks for a context disk in vain.
 fn no_disk(machine: Machine, key: &str) -> Machine {
     let file = "/etc/systemd/network/10-baked.network";
     machine
         .without_disks()
         .write(file, BAKED)
-        // networkd is not root.
+        // The user of networkd must be able to read it.
         .edit(&format!("set_inode_field {file} mode 0100644"))
         .write("/root/.ssh/authorized_keys", &format!("{key}\n"))
 }

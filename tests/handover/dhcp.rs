@@ -1,7 +1,6 @@
-//! DHCP where the root enables no network manager: two NICs, each with a server
-//! of its own that renews a lease after 20 s. systemd-networkd, which every
-//! Debian has and does not enable, keeps the leases for this boot; where its
-//! program is removed, they last as long as they last.
+//! DHCP in a root that enables no network manager: two NICs, each with a server of its
+//! own. systemd-networkd, which every Debian has and does not enable, keeps the leases
+//! for this boot; without its program, they expire.
 
 use crate::support::image::Image;
 use crate::support::machine::{Inside, Login, Running};
@@ -17,7 +16,7 @@ const VARIABLES: [(&str, &str); 6] = [
     ("ETH1_METRIC", "75"),
 ];
 
-/// As a name server dnsmasq knows one name, and asks nobody.
+/// dnsmasq, as a name server, knows one name and asks no other server.
 const SERVED: [&str; 7] = [
     "--dhcp-option=option:T1,20",
     "--dhcp-option=option:domain-search,example.org",
@@ -45,7 +44,7 @@ struct Booted {
     _running: Running,
 }
 
-/// Boots it with leases of so many seconds.
+/// Boots it with leases of this many seconds.
 fn boot(image: Image, edit: &str, seconds: u32) -> Booted {
     let mut network = Network::new(&[1, 2]);
     let ranges = ["10.18.1.1,10.18.1.1", "10.18.2.50,10.18.2.50"];
@@ -63,7 +62,7 @@ fn boot(image: Image, edit: &str, seconds: u32) -> Booted {
 }
 
 impl Booted {
-    /// What there is of IPv4, no address or route twice, and names.
+    /// Checks IPv4: no address or route twice; and the name servers.
     fn assert_looks(&mut self) {
         let login = &mut self.login;
         assert_eq!(addresses(login), ADDRESSES);
@@ -109,7 +108,7 @@ fn is_kept(image: Image) {
     assert!(!log.contains("DHCPNAK"), "{log}");
 }
 
-/// Nobody renews, which is said; the address ends with the lease.
+/// Nothing renews the lease, which is reported; the address ends with it.
 fn is_told_that_it_ends(image: Image) {
     let mut booted = boot(image, "rm /usr/lib/systemd/systemd-networkd", 600);
     booted.assert_looks();

@@ -1,4 +1,4 @@
-//! dhcpcd, which would ask for DHCP on every NIC.
+//! dhcpcd, which would do DHCP on every NIC.
 
 use crate::reachability::watched;
 use crate::support::image::Image;

@@ -23,11 +23,11 @@ fn missing_in_the_initramfs() {
     );
     assert_online(&mut login, "systemd-networkd-wait-online.service");
     assert_looks_now_and_later(&mut login);
-    // The one that was there was set up before the root was entered.
+    // The other NIC was set up before the root was entered.
     let report = login.run("cat /run/onecontext/report");
     assert!(report.contains("ens4: 10.18.2.1/24"), "{report}");
     assert!(!report.contains("ens3: 10.18.1.1/24"), "{report}");
-    // And that the other was not there is said.
+    // The report says that this NIC was missing.
     let missing = format!("ETH0 ({MAC1})");
     assert!(report.contains(&missing), "{report}");
 }

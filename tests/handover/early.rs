@@ -1,14 +1,14 @@
-//! The same where the initramfs has an SSH server, and so was on the network before
-//! there was a root, with all NICs down again in between: each manager ends at the
-//! same addresses and routes, and none is there twice.
+//! The same with an SSH server in the initramfs, so the network was up before there was
+//! a root, and all NICs were down again in between. Each manager reaches the same
+//! addresses and routes, and none is there twice.
 
 use crate::support::image::Image;
 use crate::support::machine::Inside;
 use crate::support::network::Network;
 use crate::two_nics::*;
 
-/// The first NIC is static, the second is leased twice: by the early stage, and by
-/// the manager or whoever stands in for it.
+/// The first NIC is static. The second is leased twice: by the early stage, and by the
+/// manager or its substitute.
 fn ends_as_without(image: &'static str) {
     let mut network = Network::new(&[1, 2]);
     network.serve(&["--dhcp-range=10.18.2.50,10.18.2.99,600"]);
@@ -28,7 +28,7 @@ fn ends_as_without(image: &'static str) {
     assert!(running.console().contains(SAID), "no early stage");
     login.booted();
     assert_no_failed_unit(&mut login);
-    // As long as what must not come would need to.
+    // Long enough for unwanted changes to happen.
     for seconds in [0, 30] {
         login.run(&format!("sleep {seconds}"));
         let (of_ens4, others): (Vec<_>, Vec<_>) = addresses(&mut login)
@@ -40,8 +40,8 @@ fn ends_as_without(image: &'static str) {
         let (of_ens4, others): (Vec<_>, Vec<_>) = routes(&mut login, 4)
             .into_iter()
             .partition(|line| line.contains("dev ens4"));
-        // None with ifupdown: its client gives its route no metric, and so the one
-        // that is there.
+        // With ifupdown there is none: its client gives its route no metric, so the
+        // first route is that one.
         let defaults = of_ens4.iter().filter(|line| line.starts_with("default"));
         assert!(defaults.count() <= 1, "{of_ens4:?}");
         let static_ones = LOOKS[1].iter().filter(|line| !line.contains("dev ens4"));

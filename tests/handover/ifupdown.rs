@@ -27,7 +27,7 @@ fn stanzas_of(image: &'static str) {
     assert_looks_now_and_later(&mut login);
     assert_ifupdown(&mut login);
     assert_quiet(&mut login);
-    // Both ways once more: ifupdown finds its way back.
+    // Down and up once more: ifupdown restores the state.
     login.run("ifdown ens4 && ifup ens4");
     assert_looks(&mut login);
     assert_eq!(
@@ -37,7 +37,7 @@ fn stanzas_of(image: &'static str) {
     assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
 }
 
-/// As in Debian's cloud images: nothing is named, and a folder in /run is read.
+/// As in Debian's cloud images: no NIC is named, and a directory in /run is read.
 #[test]
 #[ignore = "boots a machine"]
 fn folder_in_run() {

@@ -1,7 +1,7 @@
-//! Real Debian machines whose roots have a network manager that would ask for
-//! DHCP on every NIC, boot with a context disk: the manager takes over what
-//! the kernel has, and nothing else ever stands there. A file for each
-//! manager, and some for what concerns several.
+//! Real Debian machines with a network manager that would do DHCP on every NIC boot
+//! with a context disk: the manager takes over the kernel's configuration, and no other
+//! address or route ever appears. A file for each manager, and some for what concerns
+//! several.
 //!
 //! Each is `#[ignore]`d, and in one of the tiers of `tests/tiers`.
 

@@ -1,5 +1,5 @@
-//! netplan, which makes files for systemd-networkd or NetworkManager of its
-//! own, with DHCP on every NIC.
+//! netplan, which makes files for systemd-networkd or NetworkManager, with DHCP on
+//! every NIC.
 
 use crate::network_manager::assert_network_manager_uses_ours;
 use crate::networkd::assert_networkd_uses;
@@ -17,7 +17,7 @@ fn networkd() {
 
     assert_online(&mut login, "systemd-networkd-wait-online.service");
     assert_looks_now_and_later(&mut login);
-    // It is netplan alone that starts networkd, and it has a file of its own.
+    // netplan alone starts networkd here, and has a file of its own.
     assert_eq!(
         login.run("systemctl is-enabled systemd-networkd; true"),
         "enabled-runtime\n"
@@ -51,15 +51,15 @@ fn network_manager() {
     assert_online(&mut login, "NetworkManager-wait-online.service");
     assert_looks_now_and_later(&mut login);
     assert_network_manager_uses_ours(&mut login);
-    // netplan's is there, for whoever has no better.
+    // netplan's file is there, for NICs without a better one.
     assert_eq!(
         login.run("nmcli -t -f NAME,DEVICE connection show | grep netplan"),
         "netplan-all-en:\n"
     );
     assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
     assert_quiet(&mut login);
-    // That forgets which profile a NIC has, and NetworkManager makes one of
-    // what it finds; but what it finds stays.
+    // NetworkManager forgets which profile a NIC has, and makes one from the existing
+    // state, which stays.
     apply_again(&mut login);
     assert_looks_now_and_later(&mut login);
     let folder = "/run/NetworkManager/system-connections";
@@ -72,12 +72,12 @@ fn network_manager() {
     );
 }
 
-/// What an administrator does. netplan is done before the manager is: what it
-/// makes of that is waited for.
+/// Runs `netplan apply` as an administrator does. It returns before the manager has
+/// finished, so this waits for the manager.
 fn apply_again(login: &mut Login) {
     login.run("systemd-run --quiet --unit=again -p RemainAfterExit=yes netplan apply");
     let state = "systemctl show -P SubState again";
-    // Each command has a limit of its own; this may take longer.
+    // A command has a time limit; this may take longer.
     login.wait(&format!("while [ $({state}) = running ]; do sleep 1; done"));
     assert_eq!(login.run(state), "exited\n");
     login.run("sleep 10");
@@ -86,7 +86,7 @@ fn apply_again(login: &mut Login) {
     assert_comes(|| routes(login, 6), LOOKS[2]);
 }
 
-/// What `plan` says it would write, were these files not there.
+/// What `plan` says it would write if these files did not exist.
 fn would_write(login: &mut Login, files: &str) -> String {
     login.run(&format!(
         "rm {files}; onecontext plan /dev/sr0 --root / | grep '^file .*onecontext-eth'"

@@ -19,7 +19,7 @@ fn alone_on_debian13() {
 
 fn alone_in(image: &'static str) {
     let (machine, key) = machine(Image::With(image), &TWO_NICS);
-    // Debian has no resolved unless asked to.
+    // Debian installs resolved only on request.
     let mut running = machine
         .edit("rm /etc/systemd/system/sysinit.target.wants/systemd-resolved.service")
         .start();
@@ -59,7 +59,7 @@ fn with_resolved() {
     assert_quiet(&mut login);
 }
 
-/// As images are published that were never started: no link enables it, but
+/// As in published images that were never started: no link enables networkd, but
 /// Debian's preset does at the first boot.
 #[test]
 #[ignore = "boots a machine"]

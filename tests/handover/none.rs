@@ -1,5 +1,5 @@
-//! No manager: what the kernel was given is all there is, but for systemd-networkd,
-//! which is enabled for the NIC by DHCP alone.
+//! No manager: only the kernel's configuration counts, except that systemd-networkd is
+//! enabled for the NIC by DHCP.
 
 use crate::reachability::{assert_pings_see_a_gap, watched};
 use crate::support::image::Image;

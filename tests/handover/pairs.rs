@@ -1,6 +1,6 @@
-//! The machines of `support/pairs.rs`: two NICs and all that a context may say of them,
-//! whatever they are made of. `make test-pairs` boots them, one after the other, and
-//! writes what came of it into docs/tested.md.
+//! The machines of `support/pairs.rs`: each has two NICs and a context that says
+//! everything of them. `make test-pairs` boots them one after the other, and writes the
+//! results into docs/tested.md.
 
 use crate::support::context::Key;
 use crate::support::image::Image;
@@ -12,8 +12,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-/// The numbers of the rows that are to be booted, separated by blanks; all, where it
-/// is not set or empty.
+/// The numbers of the rows to boot, separated by blanks; all, if it is unset or empty.
 const CHOICE: &str = "PAIRS";
 
 #[test]
@@ -35,7 +34,7 @@ fn every_pair() {
     let mut failed = Vec::new();
     for number in chosen {
         let row = rows[number - 1];
-        // A name of its own for its console's log.
+        // Named after the row, for its console's log.
         let boot = std::thread::Builder::new().name(format!("pairs::row_{number}"));
         let result = boot.spawn(move || boots(&row)).unwrap().join();
         let text = result.unwrap_or_else(|_| {
@@ -51,14 +50,14 @@ fn every_pair() {
     assert!(failed.is_empty(), "rows that failed: {failed:?}");
 }
 
-/// Where what came of a row is kept, until it is booted again.
+/// Where the result of a row is kept, until it is booted again.
 fn kept(row: &Row) -> PathBuf {
     let name = row.values().join("+").replace([' ', ','], "-");
     top().join("target/pairs").join(name)
 }
 
-/// Boots it, looks at it now and half a minute later, and says with which versions
-/// and how long the login took.
+/// Boots a row, checks the machine now and half a minute later, and returns the
+/// versions and the time to the login.
 fn boots(row: &Row) -> String {
     let name: &'static str = row.image().leak();
     let image = match row.initramfs {
@@ -96,14 +95,14 @@ fn boots(row: &Row) -> String {
     let took = login.took.as_secs();
 
     assert_state(&mut login, row, nics, &key);
-    // Nothing is waited for: what must not come, has the time to.
+    // Long enough for unwanted changes to happen.
     login.run("sleep 30");
     assert_looks_named(&mut login, nics);
     assert_quiet(&mut login);
     format!("{} | {took} s", versions(&mut login, row))
 }
 
-/// What the image of a manager needs besides to be that one.
+/// Turns the image of a manager into the row's variant.
 fn of_manager(machine: Machine, manager: &str, [first, second]: [&str; 2]) -> Machine {
     match manager {
         "networkd" => {
@@ -148,7 +147,7 @@ fn assert_state(login: &mut Login, row: &Row, nics: [&str; 2], key: &Key) {
     assert_eq!(login.run("cat /proc/sys/kernel/hostname"), "web1\n");
     let keys = login.run("cat /root/.ssh/authorized_keys");
     assert!(keys.lines().any(|line| line == key.public), "{keys}");
-    // It is the machine that the row says.
+    // The machine is the one that the row describes.
     let driver = login.run(&format!(
         "basename $(readlink /sys/class/net/{}/device/driver)",
         nics[0]
@@ -185,7 +184,7 @@ fn assert_looks_named(login: &mut Login, [first, second]: [&str; 2]) {
     assert_eq!(mtu, "1500\n1450\n");
 }
 
-/// Of the kernel, what made the initramfs, and the manager.
+/// The versions of the kernel, of the generator of the initramfs, and of the manager.
 fn versions(login: &mut Login, row: &Row) -> String {
     let generator = match row.initramfs {
         "initramfs-tools" => "initramfs-tools",
@@ -211,7 +210,7 @@ fn versions(login: &mut Login, row: &Row) -> String {
 const BEGIN: &str = "<!-- pairs: what `make test-pairs` has written begins here -->\n";
 const END: &str = "<!-- pairs: and ends here -->\n";
 
-/// Writes the table with what is kept of each row.
+/// Writes the table with the kept result of each row.
 fn write_table(rows: &[Row]) {
     let mut table = "| |".to_string();
     for (name, _) in COLUMNS {

@@ -1,12 +1,12 @@
-//! `onecontext.network=`: who sets the network up. `auto` is what the other
-//! files test.
+//! `onecontext.network=`: which program sets up the network. The other files test
+//! `auto`.
 
 use crate::support::image::Image;
 use crate::support::machine::{Inside, SHELL};
 use crate::two_nics::*;
 
-/// The kernel alone: the root's own tools get no files, its resolv.conf stays.
-/// The name counts also where the root has none.
+/// The kernel alone: the root's own tools get no files, and its resolv.conf stays. The
+/// host name is set also if the root has none.
 #[test]
 #[ignore = "boots a machine"]
 fn kernel() {
@@ -24,7 +24,7 @@ fn kernel() {
     assert_eq!(name, "web1\n");
 }
 
-/// The manager alone: the initramfs leaves the NICs as they are.
+/// The manager alone: the initramfs does not touch the NICs.
 #[test]
 #[ignore = "boots a machine"]
 fn handover() {
@@ -40,8 +40,8 @@ fn handover() {
     assert!(monitor.contains(" 10.18.1.1/24 "), "{monitor}");
 }
 
-/// Neither: the manager does what its own configuration says. Who may log in
-/// is another matter.
+/// Neither: the manager uses its own configuration. Logins do not depend on this
+/// parameter.
 #[test]
 #[ignore = "boots a machine"]
 fn off() {

@@ -1,7 +1,7 @@
-//! A network as bad as it gets, and one as it should be, both of the test's
-//! own: on the first NIC's, whose addresses are in the context, a router and a
-//! DHCP server that nobody shall listen to; on the others' those that the
-//! context names. From outside the machine is watched without a break.
+//! Networks of the test's own, a hostile one and good ones. On the first NIC's, whose
+//! addresses are in the context, a router and a DHCP server must be ignored; on the
+//! others' are the servers that the context asks for. The machine is pinged from
+//! outside without a break.
 
 use crate::support::image::Image;
 use crate::support::machine::{Inside, Login, Running};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 const MAC3: &str = "02:00:0a:12:03:01";
 
-/// The first NIC as the context lists it, the second by DHCP of both kinds, the
-/// third by the router.
+/// The first NIC as the context lists it, the second by DHCPv4 and DHCPv6, the third by
+/// router advertisements.
 const VARIABLES: [(&str, &str); 15] = [
     ("DNS", "9.9.9.9"),
     ("ETH0_GATEWAY", "10.18.1.254"),
@@ -31,9 +31,9 @@ const VARIABLES: [(&str, &str); 15] = [
     ("ETH2_MASK", "255.255.255.0"),
 ];
 
-/// What dnsmasq serves. In the first network whatever might do harm, every few
-/// seconds; in the second one address of each kind, of which the router alone
-/// tells nothing; in the third a prefix.
+/// What dnsmasq serves. In the first network everything that might do harm, every few
+/// seconds; in the second one address of each family, with a default router from
+/// advertisements alone; in the third a prefix.
 const SERVED: [&str; 7] = [
     "--dhcp-range=10.18.1.100,10.18.1.200",
     "--dhcp-range=2001:db8:1::100,2001:db8:1::200,slaac",
@@ -66,19 +66,19 @@ const DEFAULTS: [&str; 3] = [
 /// The longest time without an answer.
 const GAP: Duration = Duration::from_secs(2);
 
-/// What is left of a machine that was looked at.
+/// A machine after these checks.
 pub struct Watched {
     pub login: Login,
     pub running: Running,
     _network: Network,
 }
 
-/// Boots it and looks at all that; `unit` is what the machine must have
-/// answered before, and `manager` whether the root enables one.
+/// Boots the machine and checks all that. The machine must answer before it starts
+/// `unit`; `manager` says whether the root enables a manager.
 pub fn watched(image: Image, unit: &str, manager: bool) -> Watched {
     let mut network = Network::new(&[1, 2, 3]);
     network.serve(&SERVED);
-    // ConnMan takes no metric, which a unit test sees.
+    // ConnMan takes no metric; a unit test checks that.
     let takes_metric = unit != "connman.service";
     let variables = VARIABLES.iter().copied();
     let variables: Vec<_> = variables
@@ -92,13 +92,13 @@ pub fn watched(image: Image, unit: &str, manager: bool) -> Watched {
     login.booted();
     assert_no_failed_unit(&mut login);
     let leases: &[&str] = match unit {
-        // It gives a lease the prefix of its network.
+        // ConnMan gives a lease the prefix of its network.
         "connman.service" => &[LEASES[0], "ens4 2001:db8:2::50/64"],
         _ => &LEASES,
     };
     let mut expected = [&ADDRESSES, leases].concat();
     expected.sort();
-    // What must not come, has the time to.
+    // Long enough for unwanted changes to happen.
     login.run("sleep 10");
     assert_comes(|| addresses(&mut login), &expected);
     let defaults = |login: &mut Login| {
@@ -130,7 +130,7 @@ pub fn watched(image: Image, unit: &str, manager: bool) -> Watched {
         first,
         ["10.18.1.0/24 dev ens3", "default via 10.18.1.254 dev ens3"]
     );
-    // The other NIC's, if any, has the metric of the context, and so comes after.
+    // A default route of another NIC has the metric of the context, and so comes after.
     let others = ipv4.iter().filter(|line| is_default(line));
     let others: Vec<_> = others.filter(|line| !of_first(line)).collect();
     let theirs = match takes_metric {
@@ -151,7 +151,7 @@ pub fn watched(image: Image, unit: &str, manager: bool) -> Watched {
     let why = report.contains(" is enabled by /etc/");
     assert_eq!(why, manager, "{report}");
     if unit == "dhcpcd.service" {
-        // It has added the router's route with its own metric by then.
+        // By then it has added the router's route with its own metric.
         let monitor = login.run("cat /run/monitor");
         let kernel_s = "Deleted default via fe80::ff dev ens4 proto ra metric 2049 ";
         let lost = lost(&monitor);
@@ -163,7 +163,7 @@ pub fn watched(image: Image, unit: &str, manager: bool) -> Watched {
         assert_quiet(&mut login);
     }
 
-    // The first network's router was there, and nobody has asked it anything.
+    // The first network's router advertised itself, and the machine asked it nothing.
     let spoke = |line: &str| line.contains("(tap1)") && line.contains("RTR-ADVERT");
     let log = network.wait_for("as a router", |log| {
         log.lines().filter(|line| spoke(line)).count() > 1
@@ -178,10 +178,10 @@ pub fn watched(image: Image, unit: &str, manager: bool) -> Watched {
     }
 }
 
-/// `moment` was before the machine started `unit`.
+/// Asserts that `moment` was before the machine started `unit`.
 fn assert_before(login: &mut Login, moment: Instant, unit: &str) {
-    // The machine's clock is read a little after ours, which makes the moment
-    // later than it was: the least of five counts.
+    // The machine's clock is read a little after ours, which makes the moment too late.
+    // The shortest of five reads counts.
     let clock = |_| {
         let (begin, ago) = (Instant::now(), moment.elapsed());
         let uptime = login.run("cut -d ' ' -f 1 /proc/uptime");
@@ -197,7 +197,7 @@ fn assert_before(login: &mut Login, moment: Instant, unit: &str) {
     assert!(moment < start, "{unit} at {start} s, {moment} s");
 }
 
-/// That a ping would have seen it, had the first NIC been away.
+/// Asserts that a ping notices a gap of the first NIC.
 pub fn assert_pings_see_a_gap(watched: &mut Watched) {
     let ping = watched.running.ping("10.18.1.1");
     watched.login.run(

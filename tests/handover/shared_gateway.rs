@@ -1,5 +1,5 @@
-//! NICs that share an IPv6 gateway, as those of one network do, on managers newer
-//! than Debian 12's; and a connectivity check of NetworkManager's that fails.
+//! NICs that share an IPv6 gateway, as those of one network do, on managers newer than
+//! Debian 12's; and a connectivity check of NetworkManager that fails.
 
 use crate::networkd::assert_networkd_uses;
 use crate::support::image::Image;
@@ -11,8 +11,8 @@ const MAC4: &str = "02:00:0a:12:04:01";
 const MAC5: &str = "02:00:0a:12:05:01";
 const MAC6: &str = "02:00:0a:12:06:01";
 
-/// The first two with a global gateway, the next two with a link-local one, the
-/// last two with one metric besides.
+/// The first two NICs have a global gateway, the next two a link-local one, the last
+/// two also equal metrics.
 const VARIABLES: [(&str, &str); 23] = [
     ("ETH0_GATEWAY", "10.18.1.254"),
     ("ETH0_IP", "10.18.1.1"),
@@ -64,7 +64,7 @@ const DEFAULTS: [&str; 6] = [
     "default via fe80::1 dev ens6 metric 1027",
 ];
 
-/// Boots with all that, and looks at it, now and later.
+/// Boots with all that, and checks it now and later.
 fn logged_in(kind: &'static str, unit: &str, change: impl FnOnce(Machine) -> Machine) {
     let (machine, key) = machine(Image::With(kind), &VARIABLES);
     let machine = machine.nic(MAC3, 3).nic(MAC4, 4).nic(MAC5, 5).nic(MAC6, 6);
@@ -73,7 +73,7 @@ fn logged_in(kind: &'static str, unit: &str, change: impl FnOnce(Machine) -> Mac
 
     assert_online(&mut login, unit);
     assert_looks_like_the_plan(&mut login);
-    // What must not come, has the time to.
+    // Long enough for unwanted changes to happen.
     login.run("sleep 30");
     assert_looks_like_the_plan(&mut login);
     if unit.starts_with("systemd-networkd") {
@@ -99,7 +99,8 @@ fn networkd(kind: &'static str) {
     });
 }
 
-/// The page that Fedora's images name, at an address where nobody answers.
+/// The URL of Fedora's images for the connectivity check, at an address where no host
+/// answers.
 fn network_manager(kind: &'static str) {
     logged_in(kind, "NetworkManager-wait-online.service", |machine| {
         machine.write(

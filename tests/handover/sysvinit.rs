@@ -1,5 +1,5 @@
-//! ifupdown where sysvinit is init: no units, no tmpfiles, no sshd host keys
-//! but those that the image has.
+//! ifupdown with sysvinit as init: no units, no tmpfiles, and no sshd host keys but
+//! those of the image.
 
 use crate::support::context::Key;
 use crate::support::image::Image;
@@ -27,8 +27,8 @@ fn stanzas_of_the_root() {
     assert_looks(&mut login);
 }
 
-/// A root that is not to be written: what is elsewhere left to
-/// systemd-tmpfiles is mounted over the image's files.
+/// A root that must not be written: files that are elsewhere left to systemd-tmpfiles
+/// are mounted over the image's files.
 #[test]
 #[ignore = "boots a machine"]
 fn dhcp_and_a_root_that_is_not_written() {
@@ -53,7 +53,7 @@ fn dhcp_and_a_root_that_is_not_written() {
     assert_quiet(&mut login);
 }
 
-/// The first NIC as the context lists it, the second by DHCP and router.
+/// The first NIC as the context lists it, the second by DHCP and router advertisements.
 const BY_DHCP: [(&str, &str); 9] = [
     ("ETH0_GATEWAY", "10.18.1.254"),
     ("ETH0_IP", "10.18.1.1"),
@@ -79,19 +79,20 @@ fn assert_by_dhcp(login: &mut Login) {
             "ens4 fe80::aff:fe12:201/64",
         ],
     );
-    // What the context says comes first; each NIC has no more than one.
+    // The context's default route comes first; each NIC has at most one.
     let default = |line: &String| line.starts_with("default");
     let ipv4: Vec<_> = routes(login, 4).into_iter().filter(default).collect();
     assert_eq!(ipv4[0], "default via 10.18.1.254 dev ens3");
     assert!(ipv4.len() <= 2, "{ipv4:?}");
     let ipv6: Vec<_> = routes(login, 6).into_iter().filter(default).collect();
     assert!(ipv6.len() == 1 && ipv6[0].contains("ens4"), "{ipv6:?}");
-    // It is the manager's work, and we do not say that it is not done.
+    // The manager does this work, and the report does not say that it is missing.
     let report = login.run("cat /run/onecontext/report");
     assert!(!report.contains("DHCP is not done"), "{report}");
 }
 
-/// The machine's own start, beside what is watched here, is sysvinit's.
+/// Adds a host key, which nothing here makes, and an init that logs changes of
+/// addresses and routes and then starts sysvinit.
 fn with_host_key(machine: Machine) -> Machine {
     let host = Key::new(machine.folder().join("host"));
     machine

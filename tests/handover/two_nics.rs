@@ -1,5 +1,5 @@
-//! A machine with two NICs, the context that says everything of them, and what
-//! the machine then looks like.
+//! A machine with two NICs, a context that says everything of them, and the resulting
+//! state.
 
 use crate::support::context::{Key, Writer, iso, opennebula};
 use crate::support::image::Image;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub const MAC1: &str = "02:00:0a:12:01:01";
 pub const MAC2: &str = "02:00:0a:12:02:01";
 
-/// Two NICs with all that a context may say of them.
+/// Two NICs with everything that a context may say of them.
 pub const TWO_NICS: [(&str, &str); 22] = [
     ("DNS", "9.9.9.9"),
     ("ETH0_ALIAS0_IP", "10.18.1.7"),
@@ -40,7 +40,7 @@ pub const TWO_NICS: [(&str, &str); 22] = [
     ("SET_HOSTNAME", "web1"),
 ];
 
-/// What the kernel has with `TWO_NICS`: addresses, IPv4 routes, IPv6 routes.
+/// The kernel's state with `TWO_NICS`: addresses, IPv4 routes, IPv6 routes.
 pub const LOOKS: [&[&str]; 3] = [
     &[
         "ens3 10.18.1.1/24",
@@ -74,17 +74,16 @@ pub const RESOLV_CONF: [&str; 5] = [
     "search example.org b.example.org",
 ];
 
-/// Everything that the kernel says of addresses and routes, from the start of
-/// the root on.
+/// Logs all changes of addresses and routes, from the start of the root on.
 pub const MONITOR: &str = "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n\
     [Service]\nExecStart=ip monitor address route\n\
     StandardOutput=file:/run/monitor\n";
 
-/// NetworkManager's wait for the network, of Debian's unit of that name, ends
-/// after a minute (nm-online(1)), which a host that is busy can need.
+/// NetworkManager's wait for the network, in Debian's unit of that name, ends after a
+/// minute (nm-online(1)). A busy host may need longer.
 const PATIENCE: &str = "[Service]\nEnvironment=NM_ONLINE_TIMEOUT=600\n";
 
-/// A machine with two NICs and this context, that waits for its network.
+/// A machine with two NICs and this context, which waits for its network.
 pub fn machine(image: Image, variables: &[(&str, &str)]) -> (Machine, Key) {
     let machine = Machine::new(image);
     let key = Key::new(machine.folder().join("key"));
@@ -116,7 +115,7 @@ pub fn machine(image: Image, variables: &[(&str, &str)]) -> (Machine, Key) {
     (machine, key)
 }
 
-/// The machine is online, and `unit` has not waited for it in vain.
+/// The machine is online, and `unit` has not waited in vain.
 pub fn assert_online(login: &mut Login, unit: &str) {
     let state = login.booted();
     assert_no_failed_unit(login);
@@ -129,12 +128,12 @@ pub fn assert_online(login: &mut Login, unit: &str) {
     }
 }
 
-/// What a unit that waits for the network says, if what it waited for did not
-/// come: the DHCP client of ifupdown, before it gives up, and its own wait for
-/// IPv6. Others that have waited in vain have failed.
+/// What a unit that waits for the network logs if the network does not come: the DHCP
+/// client of ifupdown, before it gives up, and ifupdown's own wait for IPv6. Other
+/// units fail.
 const SIGNS_OF_A_WAIT: [&str; 3] = ["DHCPDISCOVER", "Timed out", "timed out"];
 
-/// No unit has failed; if one has, what it said.
+/// No unit has failed; else the panic shows the log of one.
 pub fn assert_no_failed_unit(login: &mut Login) {
     let failed = login.run("systemctl --failed --plain --no-legend");
     if let Some(unit) = failed.split(' ').next().filter(|unit| !unit.is_empty()) {
@@ -145,7 +144,7 @@ pub fn assert_no_failed_unit(login: &mut Login) {
 
 pub fn assert_looks_now_and_later(login: &mut Login) {
     assert_looks(login);
-    // Nothing is waited for: what must not come, has the time to.
+    // Long enough for unwanted changes to happen.
     login.run("sleep 30");
     assert_looks(login);
 }
@@ -159,8 +158,8 @@ pub fn assert_looks(login: &mut Login) {
     assert_eq!(mtu, "1500\n1450\n");
 }
 
-/// What is looked at is as expected, now or once the servers and routers of the
-/// machine's networks have spoken; they have timers of their own.
+/// The state is as expected, at once or after the servers and routers of the machine's
+/// networks have sent something; they have timers of their own.
 pub fn assert_comes(mut look: impl FnMut() -> Vec<String>, expected: &[&str]) {
     let end = Instant::now() + SERVERS;
     loop {
@@ -175,18 +174,19 @@ pub fn assert_comes(mut look: impl FnMut() -> Vec<String>, expected: &[&str]) {
     }
 }
 
-/// How long they may take. QEMU's router speaks unasked every 3 to 10 minutes.
+/// The limit for that. QEMU's router sends advertisements unasked every 3 to 10
+/// minutes.
 const SERVERS: Duration = Duration::from_secs(700);
 
-/// From the start of the root on none of the first NIC's addresses and routes
-/// by a gateway, and none of the second's static addresses, was ever away.
+/// From the start of the root on none of the first NIC's addresses, none of its routes
+/// by a gateway, and none of the second NIC's static addresses was ever deleted.
 pub fn assert_quiet(login: &mut Login) {
     let monitor = login.run("cat /run/monitor");
     let lost = lost(&monitor);
     assert!(lost.is_empty(), "{lost:#?}\nof\n{monitor}");
 }
 
-/// What `ip monitor` has seen go that nobody should take away.
+/// The lines of `ip monitor` about deletions that must not happen.
 pub fn lost(monitor: &str) -> Vec<&str> {
     monitor
         .lines()
@@ -220,9 +220,9 @@ pub fn addresses(inside: &mut impl Inside) -> Vec<String> {
     all
 }
 
-/// All routes of a family, sorted, but those to link-local addresses, which
-/// NetworkManager gives another metric; and each once, as NetworkManager makes
-/// one for every address in a network, by its source.
+/// All routes of a family, sorted, without those to link-local addresses, to which
+/// NetworkManager gives another metric. Each is listed once: NetworkManager makes one
+/// for every address in a network, by its source.
 pub fn routes(inside: &mut impl Inside, family: u8) -> Vec<String> {
     let routes = inside.json(&format!("ip -{family} -json route"));
     let mut all: Vec<_> = routes.as_array().unwrap().iter().map(route).collect();
@@ -242,7 +242,7 @@ pub fn route(route: &Value) -> String {
     if let Some(metric) = route["metric"].as_u64() {
         line += &format!(" metric {metric}");
     }
-    // Two of one metric are one route to the kernel.
+    // Two routes with one metric are one route to the kernel.
     for hop in route["nexthops"].as_array().into_iter().flatten() {
         line += &format!(" via {} dev {}", text(&hop["gateway"]), text(&hop["dev"]));
     }
@@ -256,7 +256,7 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_string()
 }
 
-/// The lines of /etc/resolv.conf that count, the servers first.
+/// The lines of /etc/resolv.conf without comments, the servers first.
 pub fn resolv_conf(login: &mut Login) -> Vec<String> {
     let text = login.run("cat /etc/resolv.conf");
     let lines = text.lines().map(str::to_string);
