@@ -1,5 +1,5 @@
-//! The table and the chart of `make bench`, from what its other parts have kept:
-//! a part of docs/development.md, and docs/bench.svg.
+//! The table and the chart of `make bench`, from the figures that its other parts have
+//! kept: a part of docs/development.md, and docs/bench.svg.
 #[path = "support/figures.rs"]
 #[allow(dead_code, reason = "the others write")]
 mod figures;
@@ -12,11 +12,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Around the part of the document that is made here.
+/// The marks around the generated part of the document.
 const BEGIN: &str = "<!-- made by make bench -->\n";
 const END: &str = "<!-- end of what make bench makes -->\n";
 
-/// All that was kept. Of one that was kept twice the last counts.
+/// All kept figures. If one was kept twice, the last one counts.
 struct Figures(HashMap<(String, String), String>);
 
 impl Figures {
@@ -35,7 +35,7 @@ impl Figures {
         found.unwrap_or_else(|| panic!("{of} has no {figure}"))
     }
 
-    /// Whether machines were booted, too.
+    /// Whether the figures include boots.
     fn have_boots(&self) -> bool {
         self.0.keys().any(|(of, _)| of == "boot")
     }
@@ -45,7 +45,7 @@ impl Figures {
     }
 }
 
-/// Scripts, and what the program costs on the same context.
+/// Scripts, and the program on the same context.
 const SCRIPTS: [(&str, &str, &str); 2] = [
     (
         "recipe",
@@ -145,7 +145,7 @@ fn table_of_boots(figures: &Figures) -> String {
     text
 }
 
-/// When, with what, on what.
+/// Date, versions and hardware of the run.
 fn conditions(figures: &Figures) -> String {
     let of = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().unwrap();
@@ -163,7 +163,7 @@ fn conditions(figures: &Figures) -> String {
         env!("CARGO_PKG_VERSION"),
         fs::metadata(release::initramfs()).unwrap().len(),
         tools.join(", "),
-        // Not what its builder has added.
+        // Without the suffix of the kernel's builder.
         of("uname", &["-r"]).split('-').next().unwrap(),
         std::thread::available_parallelism().unwrap(),
     );
@@ -182,7 +182,7 @@ fn conditions(figures: &Figures) -> String {
     text
 }
 
-/// Bars, in light and in dark.
+/// Bar charts, for light and dark pages.
 fn chart(figures: &Figures) -> String {
     let mut text = String::from(HEAD);
     let mut y = 30;

@@ -1,11 +1,11 @@
-//! `tests/boots`, with a stand-in for cargo: what passes, what is tried again,
-//! and what is said last.
+//! `tests/boots` with a stand-in for cargo: which boots pass, which are tried again,
+//! and what is printed at the end.
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Notes its arguments, and answers as the test has laid down for each call.
+/// Records its arguments, and gives the answer that the test prepared for each call.
 const CARGO: &str = "#!/bin/sh
 echo \"$*\" >>calls
 number=$(wc -l <calls)
@@ -15,7 +15,7 @@ exit $(cat status-$number)
 
 const LIST: &str = "one: test\nby::two: test\n\n2 tests, 0 benchmarks\n";
 const BOTH: &str = "running 2 tests\ntest one ... ok\ntest by::two ... ok\n";
-/// As libtest prints it, and cargo, which says on stderr what failed.
+/// Output of libtest, and of cargo, which names the failed test program on stderr.
 const TWO_FAILS: &str = "running 2 tests
 test one ... ok
 test by::two ... FAILED
@@ -39,7 +39,8 @@ const TWO_PASSES: &str = "running 1 test\ntest by::two ... ok\n";
 struct Scene(PathBuf);
 
 impl Scene {
-    /// Cargo gives these answers, each with an exit status, one after the other.
+    /// A scene in which cargo gives these answers, each with an exit status, one after
+    /// the other.
     fn new(answers: &[(&str, i32)]) -> Scene {
         let template = std::env::temp_dir().join("onecontext-XXXXXX");
         let top = nix::unistd::mkdtemp(&template).unwrap();
@@ -62,7 +63,7 @@ impl Scene {
         Scene(top)
     }
 
-    /// Runs the script; whether it passed, what it printed, cargo's arguments.
+    /// Runs the script; returns whether it passed, its output, and cargo's arguments.
     fn run(&self) -> (bool, String, Vec<String>) {
         let output = Command::new(self.0.join("tests/boots"))
             .args(["first", "one", "by::two"])
@@ -114,7 +115,7 @@ fn what_passes_alone_has_passed_and_is_named() {
     );
     let kept = fs::read_to_string(log.with_extension("first.log")).unwrap();
     assert_eq!(kept, "the first console");
-    // .ci/run says it once more.
+    // .ci/run prints it again.
     let summary = fs::read_to_string(scene.0.join("target/boots/first/summary")).unwrap();
     assert!(printed.ends_with(&summary), "{summary}");
 }
@@ -136,7 +137,7 @@ fn what_fails_twice_fails_and_is_shown_last() {
     );
 }
 
-/// Its program was killed.
+/// The program of the tests was killed.
 #[test]
 fn what_has_no_result_is_tried_again() {
     let killed = "running 2 tests\ntest one ... ok\n";
@@ -155,7 +156,7 @@ fn what_has_no_result_is_tried_again() {
 
 #[test]
 fn a_run_of_no_boots_is_none() {
-    // It cannot be compiled.
+    // The tests do not compile.
     let (passed, printed, calls) = Scene::new(&[("", 101)]).run();
     assert!(!passed, "{printed}");
     assert_eq!(calls, [LISTS]);

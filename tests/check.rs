@@ -1,5 +1,5 @@
-//! `onecontext check --root`: each thing in an image that would keep somebody
-//! out is named, in one line, and nothing is written.
+//! `onecontext check --root` names each fault of an image that would prevent a login,
+//! in one line, and writes nothing.
 #[path = "support/release.rs"]
 mod release;
 
@@ -10,7 +10,7 @@ use std::process::Command;
 const CONTEXT: &str = "ETH0_MAC='02:00:0a:12:01:01'\nETH0_IP='10.0.0.1'\n\
     SSH_PUBLIC_KEY='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl a'\n";
 
-/// An image that nothing is wrong with.
+/// An image without a fault.
 struct Image(PathBuf);
 
 impl Image {
@@ -52,7 +52,7 @@ impl Image {
         self.remove("root/sbin/init");
         self.write("root/sbin/init", "");
     }
-    /// The lines of `check`, after a look that nothing was made or changed.
+    /// The lines of `check`. Asserts that no file was made or changed.
     fn check(&self) -> Vec<String> {
         let before = listing(&self.0);
         let output = Command::new(release::binary())
@@ -107,8 +107,8 @@ fn a_good_image_is_not_complained_about() {
     assert_eq!(image.check(), [""; 0]);
 }
 
-/// The image is looked at as it will boot, with an empty /run: what the machine
-/// has there that looks at it does not count.
+/// The image is checked as it will boot, with an empty /run: the /run of the machine
+/// that runs the check does not count.
 #[test]
 fn the_builders_run_directory_does_not_count() {
     let image = Image::new();
@@ -126,7 +126,7 @@ fn the_builders_run_directory_does_not_count() {
         assert_eq!(output.status.code(), Some(0));
         String::from_utf8(output.stdout).unwrap()
     };
-    // Enabled by nothing, so nothing of it is planned.
+    // No link enables networkd, so nothing is planned for it.
     let lines = image.check();
     let before = plan();
     assert!(!before.contains("/run/systemd/network/"), "{before}");
@@ -156,7 +156,7 @@ fn the_builders_run_directory_does_not_count() {
         "network:\n  renderer: networkd\n",
     );
     write("/run/systemd/system/ssh.service", "");
-    // What would be planned, if networkd counted, is there as well.
+    // The file that would be planned if networkd counted is there as well.
     write("/run/systemd/network/00-onecontext-eth0.network", "");
     let wants = "/run/systemd/system/multi-user.target.wants";
     fs::create_dir_all(wants).unwrap();
@@ -165,7 +165,7 @@ fn the_builders_run_directory_does_not_count() {
     assert_eq!((image.check(), plan()), (lines, before));
 }
 
-/// What an image's builder makes as root, and forgets to give to the user.
+/// Files that an image's builder makes as root, and forgets to give to the user.
 #[test]
 fn a_directory_that_root_left_in_a_home_is_named() {
     if !nix::unistd::geteuid().is_root() {

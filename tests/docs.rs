@@ -1,5 +1,5 @@
-//! The documents: each link leads to a file of the repository, and to a heading
-//! of it where it names one.
+//! The documents: each link leads to an existing file of the repository, and to an
+//! existing heading if it names one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,8 +32,8 @@ fn links_lead_somewhere() {
     assert!(count > 20, "{count} links");
 }
 
-/// What README says of the console: the longest part of each message, apart from
-/// operands and numbers, is one of the program's.
+/// The messages that README shows on the console: the longest part of each, without
+/// operands and numbers, is in the program's source.
 #[test]
 fn the_console_says_what_readme_says() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -79,7 +79,7 @@ fn documents(top: &Path) -> Vec<PathBuf> {
     documents
 }
 
-/// What stands between `](` and `)`, outside of examples.
+/// The text between `](` and `)`, outside of examples.
 fn links(text: &str) -> Vec<&str> {
     let mut in_example = false;
     let mut links = Vec::new();
@@ -96,7 +96,7 @@ fn links(text: &str) -> Vec<&str> {
     links
 }
 
-/// The headings as links name them: lower case, `-` for each blank, nothing for
+/// The headings in the form that links use: lower case, `-` for each blank, nothing for
 /// other signs.
 fn headings(text: &str) -> impl Iterator<Item = String> {
     let lines = text.lines().filter(|line| line.starts_with('#'));

@@ -1,7 +1,7 @@
-//! The search for the context disk, by the shipped binary, among drives that
-//! fail: each call that reads a drive fails once, or from then on. Either that is
-//! said and the exit status is not 0, or the context is applied as if nothing had
-//! been; and never that of a worse drive because a better one failed for a moment.
+//! The search of the shipped binary for the context disk, among drives that fail: each
+//! call that reads a drive fails once, or from then on. Either the failure is reported
+//! and the exit status is not 0, or the context is applied as if nothing had happened.
+//! A moment's failure of a drive never makes a drive of lower priority win.
 #[path = "namespace/guest.rs"]
 #[allow(dead_code, reason = "tests/namespace uses more of it")]
 mod guest;
@@ -18,17 +18,17 @@ use nix::mount::{MsFlags, mount};
 const BLOB: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 
-/// A machine whose drives are regular files. Each has a context with a key of
-/// its own, whose comment is the drive's name.
+/// A machine whose drives are regular files. Each has a context with a key of its own,
+/// whose comment is the drive's name.
 struct Machine(Guest);
 
-/// How a boot ended.
+/// The result of a boot.
 #[derive(Debug, PartialEq)]
 struct Boot {
     status: i32,
     /// The comments of the keys.
     keys: String,
-    /// The lines of problems.
+    /// The lines about problems.
     said: Vec<String>,
 }
 
@@ -74,8 +74,8 @@ impl Machine {
         Some(Machine(guest))
     }
 
-    /// A boot in which calls that touch this path are tampered with in this way
-    /// (strace(1), --inject); `None` if there was no such call.
+    /// A boot in which strace tampers with calls that touch this path (strace(1),
+    /// --inject); `None` if there was no such call.
     fn boot(&mut self, path: &str, inject: &str) -> Option<Boot> {
         let top = self.0.top.clone();
         for old in ["root/root/.ssh", "run/onecontext", "run/issue.d"] {
@@ -137,8 +137,7 @@ fn well(drive: &str) -> Boot {
     }
 }
 
-/// Whether the boot has said that something is wrong with this drive, or with
-/// its files.
+/// Whether the boot reported a problem of this drive, or of its files.
 fn blames(boot: &Boot, drive: &str) -> bool {
     boot.status != 0 && boot.said.iter().any(|line| line.contains(drive))
 }
@@ -161,7 +160,7 @@ fn a_drive_that_fails_for_a_moment() {
         for (number, boot) in machine.each("/dev/sr0", call, fault).iter().enumerate() {
             let text = call == "pread64" && fault == "error=EIO" && boot.keys.is_empty();
             match text {
-                // Once the disk is chosen, what fails is said.
+                // A failure after the choice of the disk is reported.
                 true => assert!(blames(boot, "/dev/sr0"), "{number}: {boot:?}"),
                 false => assert_eq!(*boot, well("sr0"), "{call}, {fault}, {number}"),
             }
@@ -199,14 +198,14 @@ fn a_drive_that_fails_for_good() {
         "openat:error=EIO",
         "pread64:error=EIO",
     ] {
-        // The other one stands in.
+        // The other drive is used instead.
         let boot = machine.boot("/dev/sr0", fault).unwrap();
         assert_eq!((boot.status, boot.keys.as_str()), (1, "vdb"), "{boot:?}");
         assert!(blames(&boot, "/dev/sr0"), "{boot:?}");
-        // A drive that cannot be the best is not even looked at.
+        // A drive that cannot win is not opened.
         assert_eq!(machine.boot("/dev/vdb", fault), None);
     }
-    // A drive that is empty is no problem, nor one too short for an image.
+    // An empty drive is no problem, nor is one too short for an image.
     for fault in [
         "openat:error=ENOMEDIUM",
         "ioctl:retval=1",
@@ -238,7 +237,7 @@ fn the_only_drive_fails_for_good() {
     }
 }
 
-/// It is there one moment and not the next: its directory, its text.
+/// The medium disappears before its directory or its file is read.
 #[test]
 fn a_drive_that_vanishes() {
     let Some(mut machine) = Machine::new(&["sr0"]) else {

@@ -1,5 +1,5 @@
-//! What the shipped files are: static, small, nothing in it that is writable
-//! and executable, and next to nothing that can panic.
+//! The shipped files: static, small, without memory that is writable and executable,
+//! and with next to no code that can panic.
 #[path = "support/release.rs"]
 mod release;
 
@@ -12,13 +12,13 @@ use goblin::elf::program_header::{
     PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_TLS,
 };
 
-/// The size that the program of the initramfs has reached, rounded up to a KiB:
-/// lower it with every win, raise it only with a reason. It is a debt: the design's
-/// budget is 144 KiB. What took the rest is listed in docs/development.md.
+/// The present size of the program of the initramfs, rounded up to a KiB. Lower it with
+/// every gain, raise it only with a reason. It is a debt: the design's budget is 144
+/// KiB. docs/development.md lists what takes the rest.
 const LARGEST: usize = 203 << 10;
 
-/// Functions of core that only a panic calls. These are called by rustix
-/// alone, where it looks whether a file descriptor or an error number is one.
+/// Functions of core that only a panic calls. These have callers in rustix alone, in
+/// its checks of file descriptors and error numbers.
 const PANICS: &[&str] = &[
     "panicking5panic",
     "panicking9panic_fmt",
@@ -69,8 +69,9 @@ fn is_static_and_its_code_cannot_be_written(program: &Path) {
     );
 }
 
-/// The kernel maps whole pages, which on aarch64 have up to 64 KiB: a segment lies
-/// in its file as it does in memory, and no page holds what two of them may do.
+/// The kernel maps whole pages, of up to 64 KiB on aarch64. So a segment has the same
+/// offset in a page of the file and of memory, and no page needs the permissions of two
+/// segments.
 #[test]
 fn it_can_be_mapped_with_every_page_size() {
     for program in [release::binary(), release::initramfs()] {
@@ -150,7 +151,7 @@ fn what_only_check_needs_is_not_in_the_initramfs() {
     assert!(!has_lint("onecontext-initramfs"));
 }
 
-/// The folder with the release binaries as they are before they are stripped;
+/// The directory with the release binaries before they are stripped;
 /// `ONECONTEXT_UNSTRIPPED` names another.
 fn unstripped() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();

@@ -1,7 +1,7 @@
-//! Each system call of a run fails once, one run after the other, with each of
-//! several errors. Either the end is that of the undisturbed run, or the
-//! failure is said and costs no more than the step that it met. `make faults`
-//! tries all; plain `cargo test` a part of them.
+//! Each system call of a run fails once, in one run after the other, with each of
+//! several errors. Either the result is that of the undisturbed run, or the failure is
+//! reported and affects no more than the step that it hit. `make faults` tries all;
+//! plain `cargo test` tries a part of them.
 #[path = "namespace/guest.rs"]
 #[allow(dead_code, reason = "tests/namespace uses more of it")]
 mod guest;
@@ -32,29 +32,29 @@ const KEY: &str =
 const CONTEXT: &str = "ETH0_MAC='02:00:00:00:00:01'\nETH0_IP='10.0.0.1'\n\
     ETH0_GATEWAY='10.0.0.254'\nETH0_IP6='2001:db8::1'\nETH0_IP6_GATEWAY='2001:db8::fe'\n\
     ETH0_MTU='1400'\nDNS='9.9.9.9'\nSET_HOSTNAME='web1'\nUSERNAME='alice'\n";
-/// What an earlier boot with another context left.
+/// The keys that an earlier boot with another context left.
 const OLD_BLOCK: &str = "# onecontext: begin (keys of the context, made anew at each boot)\n\
     ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl old\n\
     # onecontext: end\n";
 
-/// The errors that are tried. What the kernel would never answer to a call is
-/// tried as well: the program is to survive it.
+/// The errors to try. They include errors that the kernel would never return for a
+/// call; the program must survive them, too.
 const ERRORS: [&str; 7] = [
     "ENOSPC", "EROFS", "EIO", "EMFILE", "EACCES", "ENOSYS", "EINTR",
 ];
-/// Calls that have no answer.
+/// Calls that do not return.
 const UNANSWERED: [&str; 2] = ["execve", "exit_group"];
 
-/// What a boot does, each independent of the others.
+/// The steps of a boot, independent of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Keys,
-    /// Taken back, as the next.
+    /// Keys that are removed again, like the next.
     KeysOfBob,
     KeysOfRoot,
     Sshd,
     Network,
-    /// What NetworkManager is told of devices that were set up: needs both.
+    /// NetworkManager's files for devices that were set up: this needs both steps.
     Devices,
     HostName,
     HostNameFile,
@@ -71,8 +71,8 @@ enum Step {
 const REPORT: &str = "run/onecontext/report";
 type Needs = fn(Step) -> bool;
 
-/// What more than one step needs, as strace shows it; whether a step needs it;
-/// and what it is.
+/// Parts that more than one step needs: words of strace's line, whether a step needs
+/// the part, and what the part is.
 const DEPENDENT: &[(&str, Needs, &str)] = &[
     ("/context.sh", |_| true, "what is to be done"),
     (
@@ -124,8 +124,8 @@ fn goes_by_names(step: Step) -> bool {
     matches!(step, Step::Network | Step::Ifupdown | Step::NetworkScripts)
 }
 
-/// What is otherwise after some faults: all these words are in strace's line of
-/// the call; what is then wrong has one of these; and why that is so.
+/// A different result that is correct after some faults: strace's line of the call has
+/// all words of `call`, the difference has one of `wrong`, and `why` is the reason.
 struct Exception {
     call: &'static [&'static str],
     wrong: &'static [&'static str],
@@ -146,7 +146,7 @@ impl Exception {
     }
 }
 
-/// What starts the services of the root.
+/// The program that starts the services of the root.
 #[derive(Clone, Copy, Debug)]
 enum Init {
     Systemd,
@@ -155,36 +155,36 @@ enum Init {
 
 struct Machine {
     guest: Guest,
-    /// As it is before a boot.
+    /// The files before a boot.
     fresh: Tree,
-    /// As it is after one that nothing disturbs.
+    /// The state after an undisturbed boot.
     good: State,
 }
 
-/// What a boot leaves.
+/// The state that a boot leaves.
 #[derive(Clone, PartialEq)]
 struct State {
-    /// The root and the run directory, through what is mounted there.
+    /// The root and the run directory, seen through the mounts there.
     files: Tree,
     addresses: BTreeSet<String>,
-    /// Routes and IPv6 settings, as ip(8) and sysctl(8) have them.
+    /// Routes and IPv6 settings, as ip(8) and sysctl(8) print them.
     network: String,
     hostname: String,
 }
 
-/// How a boot went.
+/// The result of a boot.
 struct Boot {
     status: i32,
     state: State,
-    /// The root, without what is mounted over files of it.
+    /// The root, without the mounts over its files.
     beneath: Tree,
     /// The kernel log and standard error.
     said: String,
-    /// What strace saw.
+    /// The output of strace.
     trace: String,
 }
 
-/// One call that fails: its name, the how manieth of this name, and the error.
+/// One call that fails: its name, its count among calls of this name, and the error.
 #[derive(Clone)]
 struct Fault {
     call: String,
@@ -199,9 +199,9 @@ impl fmt::Display for Fault {
 }
 
 impl Machine {
-    /// A root of which everything is looked at: links, presets and generators
-    /// of systemd, scripts of runlevels, files of several network managers.
-    /// `None`: there are no namespaces, or no strace.
+    /// A root in which everything is looked at: links, presets and generators of
+    /// systemd, scripts of runlevels, files of several network managers. `None`: there
+    /// are no namespaces, or no strace.
     fn new(init: Init) -> Option<Self> {
         let strace = Command::new("strace")
             .args(["-o", "/dev/null", "true"])
@@ -295,10 +295,10 @@ impl Machine {
         Some(machine)
     }
 
-    /// Every call of a run, failing with each of these errors.
+    /// A fault for every call of a run and each of these errors.
     fn faults(&mut self, errors: &[&'static str]) -> Vec<Fault> {
         let seen = self.boot(&[]).trace;
-        // strace counts the calls of each process by themselves.
+        // strace counts the calls of each process separately.
         let mut counts = BTreeMap::<(&str, &str), usize>::new();
         for line in seen.lines() {
             let (process, rest) = line.trim_start().split_once(' ').unwrap();
@@ -340,7 +340,7 @@ impl Machine {
             fs::create_dir(top.join(name)).unwrap();
         }
         tree::plant(&top, &self.fresh);
-        // A network that nobody has touched.
+        // An unconfigured network.
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         nix::unistd::sethostname("image").unwrap();
         self.guest.nic("ens3", "02:00:00:00:00:01");
@@ -360,7 +360,7 @@ impl Machine {
         }
     }
 
-    /// Boots what a boot has left once more. The root's files then.
+    /// Boots the result of a boot again; returns the root's files.
     fn boot_again(&mut self) -> Tree {
         self.unmount();
         let run = self.guest.top.join("run");
@@ -372,7 +372,7 @@ impl Machine {
         root_of(&tree(&self.guest.top, &["root", "run"]))
     }
 
-    /// Runs the program by this command: its status, and what it says.
+    /// Runs the program by this command; returns its status and its output.
     fn apply(&mut self, mut command: Command) -> (i32, String) {
         self.guest.said();
         let top = &self.guest.top;
@@ -391,7 +391,7 @@ impl Machine {
         (output.status.code().expect("an exit status"), said)
     }
 
-    /// Takes away what was mounted over files of the root.
+    /// Removes the mounts over files of the root.
     fn unmount(&self) {
         let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         for point in mounts.lines().map(|line| line.split(' ').nth(4).unwrap()) {
@@ -401,7 +401,7 @@ impl Machine {
         }
     }
 
-    /// Boots with one fault after the other, and lists all that is wrong.
+    /// Boots with one fault after the other, and lists all wrong results.
     fn fail_each(&mut self, faults: Vec<Fault>) {
         let wrong: Vec<_> = faults.iter().flat_map(|fault| self.fail(fault)).collect();
         let count = wrong.len();
@@ -414,7 +414,7 @@ impl Machine {
         println!("{} faults, all survived", faults.len());
     }
 
-    /// Boots with one fault. What is wrong then, in words.
+    /// Boots with one fault; returns what is wrong, in words.
     fn fail(&mut self, fault: &Fault) -> Vec<String> {
         let Fault {
             call,
@@ -450,18 +450,18 @@ impl Machine {
         wrong.collect()
     }
 
-    /// What is wrong with how a boot went in which this call failed.
+    /// What is wrong with the result of a boot in which this call failed.
     fn judge(&self, boot: &Boot, failed: &str) -> Vec<String> {
         let good = &self.good;
         let undone = self.undone(&boot.state);
         let mut wrong = Vec::new();
         let is_said = |line: &str| line.starts_with("<3>onecontext: ");
         match boot.status {
-            // Harmless: all is there, perhaps in another way.
+            // Harmless: everything is done, perhaps in another way.
             0 if undone.is_empty() => {}
             0 => wrong.push(format!("status 0, and it cost {undone:?}")),
             1 | 3 => {
-                // Standard error is for what the kernel log does not take.
+                // Standard error gets the lines that the kernel log does not take.
                 let mut lines = boot.said.lines();
                 if !lines.any(|line| is_said(line) || line.starts_with("onecontext: ")) {
                     wrong.push("nothing is said".to_string());
@@ -489,8 +489,8 @@ impl Machine {
         wrong
     }
 
-    /// The steps that were not done. This alone says when a step counts as done;
-    /// the files of the root are seen through what is mounted over them.
+    /// The steps that were not done. Only this function decides when a step counts as
+    /// done; it sees the files of the root through the mounts over them.
     fn undone(&self, state: &State) -> Vec<Step> {
         let good = &self.good;
         let same = |path: &str| state.files.get(Path::new(path)) == good.files.get(Path::new(path));
@@ -527,14 +527,14 @@ impl Machine {
 /// Whether the key of the context lets alice in.
 fn serves_keys(files: &Tree) -> bool {
     let holds = |path: &str| text(files, path).contains(&format!("{KEY} new"));
-    // In the file itself, which may be mounted over, or where sshd is told to
-    // look as well.
+    // In the file itself, which may be mounted over, or in the other file that sshd is
+    // told of.
     holds("root/home/alice/.ssh/authorized_keys")
         || holds("run/onecontext/keys/alice")
         || tmpfiles_writes(files, "/home/alice/.ssh/authorized_keys")
 }
 
-/// Whether systemd-tmpfiles brings a file up to date in the booted system.
+/// Whether systemd-tmpfiles updates a file in the booted system.
 fn tmpfiles_writes(files: &Tree, path: &str) -> bool {
     text(files, "run/tmpfiles.d/50-onecontext.conf").contains(path)
 }
@@ -569,7 +569,7 @@ fn state(guest: &Guest) -> State {
         .unwrap()
         .filter(|one| one.interface_name == "ens3")
     {
-        // The kernel's own, which comes when it likes.
+        // The kernel's own address, which appears at any time.
         let address = interface.address.as_ref();
         if address.is_some_and(|address| address.to_string().contains("[fe80:")) {
             continue;
@@ -590,7 +590,7 @@ fn state(guest: &Guest) -> State {
     }
 }
 
-/// Faults that plain `cargo test` tries on each machine.
+/// The number of faults that plain `cargo test` tries on each machine.
 const SOME: usize = 50;
 
 /// A part of all faults, always the same; `FAULTS_SEED` names another part.
@@ -658,7 +658,7 @@ fn interrupted() {
     each_call_fails(Init::Systemd, "EINTR");
 }
 
-/// Of the root alone something else is read.
+/// Only the root's files differ.
 #[test]
 #[ignore = "a minute: make faults"]
 fn input_output_without_systemd() {

@@ -1,5 +1,5 @@
 //! dracut's modules and the hook of initramfs-tools, with stand-ins for the functions
-//! of these generators; what they really give is looked at in the images (`boot`).
+//! of these generators. The boot tests look at the real results in images.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// An image's root below this crate's target folder, empty.
+/// An empty root of an image below this crate's target directory.
 fn root(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&root);
@@ -23,7 +23,7 @@ fn write(root: &Path, path: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// What a command prints that has to succeed, and to say nothing of errors.
+/// The output of a command that has to succeed, with nothing on stderr.
 fn said(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -32,7 +32,7 @@ fn said(command: &mut Command) -> String {
 }
 
 /// What `install` of the module asks dracut for, in an image for any host; its
-/// initramfs is in the folder `initramfs` of the root.
+/// initramfs is in the directory `initramfs` of the root.
 fn installed(module: &str, root: &Path, kernel_cmdline: &str) -> Vec<String> {
     const SCRIPT: &str = r#"
         inst_simple() { echo "file $1"; }
@@ -54,8 +54,8 @@ fn installed(module: &str, root: &Path, kernel_cmdline: &str) -> Vec<String> {
     said.lines().map(|line| line.trim().to_string()).collect()
 }
 
-/// A NIC that is raised in the initramfs under another name than the image gives it
-/// keeps that name (before Linux 6.2).
+/// A NIC keeps its name once it is up (before Linux 6.2), so in the initramfs it must
+/// get the name that the image gives it.
 #[test]
 fn what_names_nics_in_the_image_names_them_in_the_initramfs() {
     let root = root("names");
@@ -67,7 +67,7 @@ fn what_names_nics_in_the_image_names_them_in_the_initramfs() {
     write(&root, "etc/udev/rules.d/70-persistent-net.rules", rule);
     let rule = "SUBSYSTEM==\"block\", SYMLINK+=\"data\"\n";
     write(&root, "etc/udev/rules.d/70-disk.rules", rule);
-    // Switched off, as udev(7) and systemd.link(5) say.
+    // Switched off, as udev(7) and systemd.link(5) describe.
     symlink(
         "/dev/null",
         root.join("etc/systemd/network/99-default.link"),
@@ -134,7 +134,8 @@ fn a_program_that_is_missing_is_said() {
     assert_eq!(said, format!("{missing}left out\n"));
 }
 
-/// It is for a server, or for whom the image's command lines ask for it.
+/// It is in the initramfs if there is a server, or if the image's command lines ask for
+/// it.
 #[test]
 fn the_early_stage_is_only_where_it_serves() {
     let early = |root: &Path, line: &str| installed("99onecontext-early", root, line);

@@ -1,5 +1,5 @@
-//! Who imports whom in `src`: the rule of `src/lib.rs`, read from the source.
-//! Tests, the start-up code in `rt`, `main.rs` and `initramfs.rs` are aside.
+//! Imports between the modules in `src`: the rule of `src/lib.rs`, checked in the
+//! source. Tests, the start-up code in `rt`, `main.rs` and `initramfs.rs` are exempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,8 +23,8 @@ const STAGE: &[&str] = &[
     "base",
 ];
 
-/// Each module and what it may import. A line names only modules of lines below
-/// it, so there is no circle.
+/// Each module and what it may import. A line names only modules of lines below it, so
+/// there is no cycle.
 const LAW: &[(&str, &[&str])] = &[
     (
         "lib",
@@ -87,7 +87,7 @@ fn imports_point_down() {
     }
 }
 
-/// What the renderers of `handover` may have of it.
+/// The parts of `handover` that its renderers may import.
 const SHARED: [&str; 4] = ["denied", "dhcp", "render", "sysconfig"];
 
 #[test]
@@ -134,7 +134,7 @@ fn reachable(next: &BTreeMap<String, BTreeSet<String>>, file: &str) -> BTreeSet<
     found
 }
 
-/// The module of a file: its name or that of its folder, the first below `src`.
+/// The module of a file: its name or that of its directory, the first below `src`.
 fn module(file: &str) -> String {
     let first = file.split('/').next().unwrap();
     first.trim_end_matches(".rs").to_string()
@@ -167,7 +167,7 @@ impl Sources {
         Sources(files)
     }
 
-    /// Every import: a file and the file that it names something of.
+    /// Every import: a file and the file that defines the imported item.
     fn imports(&self) -> BTreeSet<(String, String)> {
         let mut passed_on = BTreeMap::new();
         for (name, code) in &self.0 {
@@ -192,9 +192,9 @@ impl Sources {
         all
     }
 
-    /// The paths that a file names, from the crate's root on: those that begin
-    /// with `crate`, `super`, `self` or a submodule. All, or those alone that it
-    /// passes on by `pub use`.
+    /// The paths that a file names, from the crate's root on: those that begin with
+    /// `crate`, `super`, `self` or a submodule. Either all, or only those that it
+    /// re-exports by `pub use`.
     fn paths(&self, name: &str, code: &str, passed_on: bool) -> Vec<Vec<String>> {
         let own = module_path(name);
         let mut all = Vec::new();
@@ -229,8 +229,8 @@ impl Sources {
         self.0.contains_key(&format!("{path}.rs")) || self.0.contains_key(&format!("{path}/mod.rs"))
     }
 
-    /// The file that a path leads into: that of its longest part that is a
-    /// module, once what modules pass on is followed to where it is from.
+    /// The file that a path leads into: that of the longest part of the path that is a
+    /// module, after following re-exports.
     fn file_of(&self, path: &[String], passed_on: &BTreeMap<Vec<String>, Vec<String>>) -> String {
         let end = (1..=path.len()).find(|end| passed_on.contains_key(&path[..*end]));
         if let Some(end) = end {
@@ -272,7 +272,7 @@ fn module_path(file: &str) -> Vec<String> {
     parts.map(str::to_string).collect()
 }
 
-/// Where the submodules of a file are: `login/`.
+/// The directory of a file's submodules: `login/`.
 fn folder_of_submodules(file: &str) -> String {
     let mut path = module_path(file).join("/");
     if !path.is_empty() {
@@ -281,8 +281,8 @@ fn folder_of_submodules(file: &str) -> String {
     path
 }
 
-/// The code without comments and without what is under `#[cfg(test)]`; and the
-/// modules declared there, whose files are tests. As rustfmt lays it out.
+/// The code without comments and without items under `#[cfg(test)]`; and the modules
+/// declared there, whose files are tests. It relies on the format of rustfmt.
 fn without_tests(text: &str) -> (String, Vec<String>) {
     let mut code = String::new();
     let mut modules = Vec::new();
@@ -319,7 +319,7 @@ fn without_comment(line: &str) -> &str {
     comment.map_or(line, |(at, _)| &line[..at])
 }
 
-/// The identifiers of a text, and where each is.
+/// The identifiers of a text, each with its position.
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let part = |byte: char| byte.is_alphanumeric() || byte == '_';
     let mut at = 0;
@@ -333,8 +333,8 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The paths of a tree as `use` takes them: `a::{b, c::d}` and the like, or one
-/// path. Returns what stands behind it.
+/// The paths of a tree as `use` takes them: `a::{b, c::d}` and the like, or one path.
+/// Returns the text behind it.
 fn leaves<'t>(base: &[String], text: &'t str, all: &mut Vec<Vec<String>>) -> &'t str {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {

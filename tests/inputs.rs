@@ -1,5 +1,5 @@
-//! What fuzzing has found to be of interest, `fuzz/inputs`: together these
-//! reach every line that it ever reached.
+//! The inputs that fuzzing found to be of interest, `fuzz/inputs`. Together they reach
+//! every line that fuzzing has ever reached.
 #[path = "fuzz/checks.rs"]
 mod checks;
 

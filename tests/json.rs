@@ -1,5 +1,5 @@
-//! `plan --json` says what the text form says: the object, read by serde_json, is
-//! turned back into the text, line by line, and has nothing besides.
+//! `plan --json` has the same content as the text form: serde_json reads the object,
+//! the test turns it back into the text, line by line, and nothing must be left over.
 #[path = "fuzz/checks.rs"]
 #[allow(dead_code, reason = "tests/inputs.rs uses more of it")]
 mod checks;
@@ -54,7 +54,7 @@ impl Object {
         }
     }
 
-    /// Nothing is left that was not taken.
+    /// Asserts that every member was taken.
     fn end(self) {
         assert!(self.0.is_empty(), "not in the text form: {:?}", self.0);
     }
@@ -79,7 +79,7 @@ fn text_of(json: &[u8]) -> String {
         text.push('\n');
     };
     let dialect = plan.string("dialect").unwrap();
-    // A path is one line of the text form whatever is in it.
+    // A path is one line of the text form, whatever it contains.
     let source = one_line(&plan.string("source").unwrap());
     line(&["context", &dialect, &source]);
     if let Some(hostname) = plan.string("hostname") {
@@ -178,7 +178,7 @@ fn one_line(text: &str) -> String {
     text.replace(|sign: char| sign.is_ascii_control(), "?")
 }
 
-/// The metric is always there; in the text form only if it is not the kernel's.
+/// The metric is always there; in the text form only if it is not the kernel's default.
 fn route_of(mut route: Object) -> String {
     let destination = route.string("destination").unwrap();
     let via = route.string("via");
@@ -217,7 +217,7 @@ fn directive_of(mut directive: Object) -> String {
     fields.join(" ")
 }
 
-/// What `plan` says with these arguments as text, and as JSON turned back.
+/// The output of `plan` with these arguments as text, and the text made from its JSON.
 fn both(arguments: &[&str], folder: &Path) -> (String, String) {
     let run = |option: &[&str]| {
         let output = Command::new(release::binary())
@@ -251,7 +251,7 @@ fn every_fixture_says_the_same() {
     assert!(count >= 80, "{count} fixtures");
 }
 
-/// What is done in a root: users, DHCP, files, links.
+/// Changes in a root: users, DHCP, files, links.
 #[test]
 fn roots_say_the_same() {
     let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
@@ -294,8 +294,8 @@ fn roots_say_the_same() {
     fs::remove_dir_all(top).unwrap();
 }
 
-/// Any bytes: valid JSON, and the text form but for bytes that are no UTF-8,
-/// which are U+FFFD.
+/// Any bytes give valid JSON. It equals the text form, except that bytes that are not
+/// UTF-8 become U+FFFD.
 fn check(bytes: &[u8]) {
     let arena = Arena::new();
     checks::with_plan(&arena, bytes, |plan| {
@@ -331,7 +331,7 @@ fn any_bytes_are_valid_json() {
         for _ in 0..4 {
             let mut bytes = input.clone();
             for _ in 0..bytes.len() / 20 {
-                // What JSON escapes, what is no UTF-8, and anything.
+                // Characters that JSON escapes, invalid UTF-8, and any other byte.
                 let byte = match below(&mut random, 4) {
                     0 => b'"',
                     1 => b'\\',

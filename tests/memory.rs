@@ -1,4 +1,4 @@
-//! What happens when the kernel gives no memory.
+//! The program when the kernel gives no memory.
 #[path = "support/release.rs"]
 mod release;
 

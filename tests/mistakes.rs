@@ -1,5 +1,5 @@
-//! What `check` says of a context beside the warnings of its plan: the figures,
-//! of typing mistakes that are found and of false alarms.
+//! What `check` reports of a context besides the warnings of its plan: how many typing
+//! mistakes it finds, and how many false alarms it gives.
 #[path = "support/release.rs"]
 mod release;
 
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A context that nothing is wrong with.
+/// A context without mistakes.
 const GOOD: &[(&str, &str)] = &[
     ("ETH0_DNS", "10.0.0.53"),
     ("ETH0_GATEWAY", "10.0.0.1"),
@@ -24,7 +24,7 @@ const GOOD: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is written, and the variable that is meant.
+/// The name as written, and the variable that is meant.
 const TYPOS: &[(&str, &str)] = &[
     // Fields of a NIC.
     ("ETH0_GATWAY", "ETH0_GATEWAY"),
@@ -70,7 +70,7 @@ const TYPOS: &[(&str, &str)] = &[
     ("ETH0_ALIAS0_NETMASK", "ETH0_ALIAS0_MASK"),
     ("PCI0_GATWAY", "PCI0_GATEWAY"),
     ("PCI0_VLAN", "PCI0_VLAN_ID"),
-    // What stands before the field.
+    // The prefix of the field.
     ("ETHO_IP", "ETH0_IP"),
     ("EHT0_IP", "ETH0_IP"),
     ("ETH_IP", "ETH0_IP"),
@@ -114,7 +114,7 @@ const TYPOS: &[(&str, &str)] = &[
     ("GATEWAY_IFCAE", "GATEWAY_IFACE"),
     ("NETCFG_TPYE", "NETCFG_TYPE"),
     ("ONGATE_ENDPOINT", "ONEGATE_ENDPOINT"),
-    // Names that nothing ever read.
+    // Names that no program ever read.
     ("GATEWAY", "ETH0_GATEWAY"),
     ("NETMASK", "ETH0_MASK"),
     ("MASK", "ETH0_MASK"),
@@ -129,18 +129,18 @@ const TYPOS: &[(&str, &str)] = &[
     ("SSH_PUBKEY", "SSH_PUBLIC_KEY"),
     ("AUTHORIZED_KEYS", "SSH_PUBLIC_KEY"),
     ("SSH_AUTHORIZED_KEYS", "SSH_PUBLIC_KEY"),
-    // Named without the advice.
+    // The name is reported without advice.
     ("ETH0_ALAIS0_IP", "ETH0_ALIAS0_IP"),
-    // Not found: what other programs may well have for themselves.
+    // Not found: names that other programs may well use for themselves.
     ("USER", "USERNAME"),
     ("NIC0_IP", "ETH0_IP"),
     ("PC0_IP", "PCI0_IP"),
 ];
 
-/// How many of them are found, each with what is meant, of how many.
+/// How many mistakes are found, each with the variable that is meant.
 const FOUND: usize = 99;
 const TABLE: usize = 103;
-/// How many contexts there are in tests/corpus.
+/// The number of contexts in tests/corpus.
 const CONTEXTS: usize = 90;
 
 struct Folder(PathBuf);
@@ -150,7 +150,7 @@ impl Folder {
         Self(nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap())
     }
 
-    /// What a command says of a context.
+    /// The lines of a command's output on a context.
     fn says(&self, command: &str, text: &str) -> Vec<String> {
         let file = self.0.join("context.sh");
         fs::write(&file, text).unwrap();
@@ -164,7 +164,7 @@ impl Folder {
         text.lines().map(String::from).collect()
     }
 
-    /// What `check` says beside the warnings of the plan.
+    /// What `check` reports besides the warnings of the plan.
     fn mistakes(&self, text: &str) -> Vec<String> {
         let plan = self.says("plan", text);
         let mut lines = self.says("check", text);
@@ -179,7 +179,7 @@ impl Drop for Folder {
     }
 }
 
-/// A value as a variable of this name has it.
+/// A value that a variable of this name may have.
 fn value(name: &str) -> &'static str {
     if let Some((_, value)) = GOOD.iter().find(|(other, _)| *other == name) {
         return value;
@@ -206,7 +206,7 @@ fn typing_mistakes_are_found() {
     for (wrong, right) in TYPOS {
         let mut text = format!("{wrong}='{}'\n", value(right));
         for (name, value) in GOOD {
-            // As the mistake has it: written instead of the right name.
+            // The mistake: the wrong name in place of the right one.
             if name != right || name.ends_with("MAC") {
                 text += &format!("{name}='{value}'\n");
             }

@@ -1,6 +1,5 @@
-//! Without a context disk, and with nothing on its way that could be one,
-//! `apply` does not wait: it asks the kernel for no sleep. A clock would not
-//! tell, on a machine that is busy.
+//! Without a context disk, and without a device that could become one, `apply` does not
+//! wait: it makes no call that sleeps. A clock would prove nothing on a busy machine.
 #[path = "support/release.rs"]
 mod release;
 
@@ -10,19 +9,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Every call that can sleep for a time. "?" where not every architecture has
-/// it.
+/// Every call that can sleep for a time. "?": not every architecture has it.
 const SLEEPS: &str = "trace=clone,?poll,ppoll,?select,pselect6,?epoll_wait,epoll_pwait,nanosleep,\
     clock_nanosleep,timerfd_create,timerfd_settime";
 
-/// What the program sees of a machine without block devices.
+/// A machine without block devices, as the program sees it.
 struct Machine {
     top: PathBuf,
 }
 
 impl Machine {
-    /// Puts it before this thread's eyes alone. `None`, and a word why, where
-    /// that is refused.
+    /// Makes it visible to this thread alone. Prints why and returns `None` if that is
+    /// refused.
     fn new() -> Option<Machine> {
         let why = match unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET) {
             Err(errno) => format!("new namespaces: {errno}; run as root"),
@@ -38,7 +36,7 @@ impl Machine {
         let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).unwrap();
         let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
-        // Gone with the namespace.
+        // The mounts end with the namespace.
         let none = MsFlags::empty();
         mount(Some("tmpfs"), &top, Some("tmpfs"), none, None::<&str>).unwrap();
         for folder in ["block", "run", "root/etc", "root/run"] {
@@ -67,7 +65,7 @@ impl Machine {
         .unwrap();
     }
 
-    /// Runs the program; its exit status, and the calls that may sleep.
+    /// Runs the program; returns its exit status, and the calls that may sleep.
     fn sleeps(&self, arguments: &[&str]) -> (i32, String) {
         let trace = self.top.join("trace");
         let status = Command::new("strace")
@@ -82,8 +80,8 @@ impl Machine {
             .status()
             .unwrap();
         let calls = fs::read_to_string(trace).unwrap();
-        // Not those of the process that only waits for the one that does the work:
-        // it is the one that clones. strace notes ends and signals as well.
+        // Leaves out the calls of the parent process, which clones the one that does
+        // the work and then only waits. strace also records exits and signals.
         let number = |line: &str| line.split(' ').next().unwrap_or_default().to_string();
         let waiting = calls.lines().find(|line| line.contains(" clone("));
         let waiting = waiting.map(number).unwrap_or_default();
@@ -115,11 +113,11 @@ fn nothing_pending() {
         return;
     };
     assert_eq!(machine.sleeps(&APPLY), (0, String::new()));
-    // Whoever asks for a plan has no disk on its way, either.
+    // A plan needs no disk, so it does not wait either.
     assert_eq!(machine.sleeps(&["plan"]), (3, String::new()));
 }
 
-/// Nor does an initramfs that was told to be on the network before there is a root.
+/// An early stage for the network does not wait for a disk either.
 #[test]
 fn nothing_pending_in_the_early_stage() {
     let Some(machine) = Machine::new() else {
@@ -131,7 +129,7 @@ fn nothing_pending_in_the_early_stage() {
     assert!(said.contains("no context disk, nothing to do"), "{said}");
 }
 
-/// A NIC that is missing does not come any more once udev is done.
+/// Once udev is done, a missing NIC will not come any more.
 #[test]
 fn no_nic() {
     let Some(machine) = Machine::new() else {
@@ -148,7 +146,7 @@ fn no_nic() {
     assert!(said.contains("no network device has its MAC"), "{said}");
 }
 
-/// The same where udev is not done yet: that wait is seen.
+/// The same before udev is done: that wait is visible.
 #[test]
 fn udev_is_busy() {
     let Some(machine) = Machine::new() else {

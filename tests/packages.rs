@@ -1,9 +1,9 @@
-//! What `make install`, `make packages` and `make dist` give: the same files, the
-//! same bytes wherever they are built, and nothing that Debian's and Fedora's own
-//! checkers object to.
+//! The results of `make install`, `make packages` and `make dist`: they have the same
+//! files, they are byte for byte the same wherever they are built, and Debian's and
+//! Fedora's checkers find no fault.
 //!
-//! What needs those programs, and the two that make packages, is `#[ignore]`d:
-//! `make test-packages`.
+//! Tests that need those checkers, or the two programs that make packages, are
+//! `#[ignore]`d: `make test-packages`.
 #[path = "support/release.rs"]
 mod release;
 
@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// That of the initramfs, and the one that people call.
+/// The program of the initramfs, and the one for the command line.
 const PROGRAMS: [&str; 2] = ["usr/lib/onecontext/onecontext", "usr/bin/onecontext"];
-/// What only packages bring.
+/// Files that only packages have.
 const DOCUMENTS: [&str; 3] = [
     "usr/share/doc/",
     "usr/share/licenses/",
@@ -28,7 +28,7 @@ fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A folder that is removed at the end.
+/// A directory that is removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -51,7 +51,7 @@ fn output(command: &mut Command) -> Output {
         .unwrap_or_else(|error| panic!("{shown}: {error}; run `make test-packages`"))
 }
 
-/// What a command prints that has to succeed.
+/// The output of a command that has to succeed.
 fn run(command: &mut Command) -> String {
     let output = output(command);
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -59,10 +59,10 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A file, as it has to be the same in each package: mode and content.
+/// What must be the same in each package: the mode and content of each file.
 type Files = BTreeMap<String, (u32, Vec<u8>)>;
 
-/// The files below a folder.
+/// The files below a directory.
 fn files(top: &Path) -> Files {
     let mut found = Files::new();
     let mut folders = vec![top.to_path_buf()];
@@ -89,7 +89,7 @@ fn install(script: &Path, variables: &[(&str, &str)]) -> Files {
     files(&folder.0)
 }
 
-/// What `make install` installs.
+/// The files that `make install` installs.
 fn installed() -> Files {
     let source = top().to_str().unwrap();
     let binaries = release::binary().parent().unwrap().to_str().unwrap();
@@ -107,7 +107,7 @@ fn each_file_of_the_folders_is_installed() {
         ("man", "usr/share/man/man8"),
     ] {
         for (name, (mode, content)) in files(&top().join(from)) {
-            // As git keeps it, whatever the umask.
+            // The mode that git keeps, whatever the umask.
             let mode = if mode & 0o100 == 0 { 0o644 } else { 0o755 };
             expected.insert(format!("{to}/{name}"), (mode, content));
         }
@@ -121,7 +121,7 @@ fn each_file_of_the_folders_is_installed() {
     assert_same(&installed, &expected);
 }
 
-/// The two programs, and no folders beside them.
+/// The two programs, and no directories beside them.
 #[test]
 fn an_incomplete_source_is_not_installed_in_silence() {
     let (source, to) = (Folder::new(), Folder::new());
@@ -150,7 +150,7 @@ fn assert_same(these: &Files, those: &Files) {
     }
 }
 
-/// MIT wants its notice beside each copy.
+/// The MIT licence wants its notice in each copy.
 #[test]
 fn the_copyright_names_each_crate_that_is_in_the_program() {
     let tree = run(Command::new(env!("CARGO")).current_dir(top()).args([
@@ -165,7 +165,7 @@ fn the_copyright_names_each_crate_that_is_in_the_program() {
     let crates: Vec<_> = tree.lines().filter(|name| !name.is_empty()).collect();
     assert!(crates.contains(&"rustix"), "{crates:?}");
     for name in crates.iter().filter(|name| **name != "onecontext") {
-        // As packages have it in their names.
+        // The names that packages use.
         let named = [name.to_string(), name.replace('_', "-")]
             .iter()
             .any(|name| copyright.contains(&format!("vendor/{name}/*")));
@@ -215,7 +215,7 @@ fn no_crate_wants_a_later_rust_than_we_say() {
     assert!(count > 5, "{count}");
 }
 
-/// What `make` says first.
+/// `make` prints this first.
 #[test]
 fn without_cargo_or_with_an_old_one_it_is_said_what_to_install() {
     let folder = Folder::new();
@@ -251,7 +251,7 @@ fn without_cargo_or_with_an_old_one_it_is_said_what_to_install() {
     }
 }
 
-/// What tests/setup.sh says on a machine of another family.
+/// The message of tests/setup.sh on a machine of another family.
 #[test]
 fn without_apt_it_is_said_what_the_tests_need() {
     let folder = Folder::new();
@@ -268,7 +268,7 @@ fn without_apt_it_is_said_what_the_tests_need() {
     }
 }
 
-/// Where rustup can fetch it.
+/// On a machine where rustup can download it.
 #[test]
 #[ignore = "downloads a toolchain"]
 fn it_is_built_by_the_oldest_rust_that_we_say() {
@@ -296,7 +296,8 @@ fn it_is_built_by_the_oldest_rust_that_we_say() {
 // ---------------------------------------------------------------------------
 // The packages
 
-/// The time of the last commit: other folders of the same source know none.
+/// The time of the last commit, which other directories with the same source do not
+/// know.
 fn date() -> String {
     let mut git = Command::new("git");
     let date = run(git.current_dir(top()).args(["log", "-1", "--format=%ct"]));
@@ -314,7 +315,7 @@ fn build(top: &Path, kinds: &[&str]) -> Vec<PathBuf> {
     paths
 }
 
-/// The package of this tree whose name ends so, built once a run.
+/// The package of this tree whose name has this end, built once a run.
 fn package(end: &str) -> &'static Path {
     static PACKAGES: OnceLock<Vec<PathBuf>> = OnceLock::new();
     let packages = PACKAGES.get_or_init(|| {
@@ -325,7 +326,8 @@ fn package(end: &str) -> &'static Path {
     packages.iter().find(named).unwrap()
 }
 
-/// As installed: without what only packages bring, and the man page unpacked.
+/// As installed: without the files that only packages have, and with the man page
+/// unpacked.
 fn as_installed(mut files: Files) -> Files {
     files.retain(|name, _| !DOCUMENTS.iter().any(|folder| name.starts_with(folder)));
     let page = files.remove("usr/share/man/man8/onecontext.8.gz");
@@ -409,7 +411,7 @@ fn the_tarball_installs_the_same() {
     }
     let tar_ball = install(&folder.0.join("install.sh"), &[]);
     assert_same(&tar_ball, &installed());
-    // The program alone, too.
+    // The program runs on its own, too.
     let version = run(Command::new(folder.0.join("onecontext")).arg("--version"));
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
 }
@@ -429,7 +431,7 @@ fn lintian_and_rpmlint_object_to_nothing() {
     assert!(said.contains(" 0 errors, 0 warnings"), "{said}");
 }
 
-/// Another folder, with a longer name, and a build from nothing.
+/// Another directory, with a longer name, and a build from scratch.
 #[test]
 #[ignore = "makes packages"]
 fn the_same_source_gives_the_same_bytes_elsewhere() {

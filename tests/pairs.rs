@@ -1,4 +1,4 @@
-//! The list of `make test-pairs`: it has what it is said to have.
+//! The list of `make test-pairs` has the properties that it is described with.
 #[path = "support/pairs.rs"]
 #[allow(dead_code, reason = "tests/handover boots the list")]
 mod pairs;
@@ -13,7 +13,7 @@ fn every_pair_that_can_be_is_there() {
     let pairs_of =
         |rows: Vec<pairs::Row>| -> BTreeSet<_> { rows.iter().flat_map(pairs::pairs).collect() };
     assert_eq!(pairs_of(rows(SEED)), pairs_of(possible_rows()));
-    // What cannot be: a cloud kernel with USB and with three NICs.
+    // The impossible pairs: a cloud kernel with USB and with three NICs.
     let all: usize = (0..COLUMNS.len())
         .flat_map(|one| (0..one).map(move |other| COLUMNS[one].1.len() * COLUMNS[other].1.len()))
         .sum();

@@ -1,8 +1,8 @@
-//! Each folder of tests/fixtures is a context disk and the plan it stands
-//! for: `context.sh`, what may lie beside it, `plan`, the text form, and, where
-//! `check` says more than the plan warns of, those lines in `check`.
+//! Each directory of tests/fixtures is a context disk and its plan: `context.sh`, other
+//! files of the disk, `plan` with the text form, and `check` with the lines of the
+//! command `check` beyond the plan's warnings, if there are any.
 //!
-//! `BLESS=1 cargo test --test plan` writes the plans anew; read what changed.
+//! `BLESS=1 cargo test --test plan` writes the plans again; read what changed.
 #[path = "support/release.rs"]
 mod release;
 
@@ -11,7 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-/// Fewer folders than this means that some were lost.
+/// With fewer directories than this, some were lost.
 const LEAST: usize = 80;
 
 #[test]
@@ -49,7 +49,7 @@ fn every_fixture_has_its_plan() {
                 "--- {name}, expected:\n{expected}--- found:\n{found}"
             ));
         }
-        // `check` says the warnings, and the lines of the file `check`.
+        // `check` prints the warnings, and the lines of the file `check`.
         let output = run("check");
         let said = String::from_utf8(output.stdout).unwrap();
         let warnings: String = found
@@ -134,7 +134,7 @@ fn a_lone_file_is_called_by_its_name() {
     let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
     for (name, called) in [
         ("saved.txt", "saved.txt"),
-        // It would be two words of the text form.
+        // The name would be two words of the text form.
         ("saved context.txt", "context.sh"),
     ] {
         fs::write(top.join(name), "A=1\nETH0_IP='10.0.0.x'\n").unwrap();
@@ -180,7 +180,7 @@ fn user_data_is_named_where_nothing_reads_it() {
     named(true);
     fs::write(top.join(UNIT), "[Service]\nExecStart=/usr/bin/cloud-init\n").unwrap();
     named(false);
-    // Without systemd it is started by a script.
+    // Without systemd a script starts it.
     fs::remove_file(top.join("root/sbin/init")).unwrap();
     fs::write(top.join("root/sbin/init"), "").unwrap();
     named(true);

@@ -1,11 +1,10 @@
-//! Power cuts: the shipped binary writes to a disk that loses what was not
-//! flushed. `make powercut`; tests/README.md says why that is honest.
+//! Power cuts: the shipped binary writes to a disk that loses whatever was not flushed.
+//! `make powercut`; tests/README.md explains why the simulation is honest.
 //!
-//! QEMU's storage daemon serves a disk as a file (FUSE) and logs every write
-//! and flush (its driver `blklogwrites`, in the format of the kernel's
-//! dm-log-writes). A loop device on that file is mounted, and `apply` runs on
-//! it. For each cut, a disk is made of what had been flushed by then and of any
-//! part of what had not.
+//! QEMU's storage daemon serves a disk as a file (FUSE) and logs every write and flush
+//! (its driver `blklogwrites`, in the format of the kernel's dm-log-writes). A loop
+//! device on that file is mounted, and `apply` runs on it. For each cut, a disk is made
+//! with everything flushed by then, and any part of the rest.
 #[path = "namespace/guest.rs"]
 #[allow(dead_code, reason = "tests/namespace uses more of it")]
 mod guest;
@@ -44,12 +43,12 @@ const CONTEXT: [(&str, &str); 3] = [
 ];
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl new\n";
-/// What an earlier boot with another context left.
+/// The keys that an earlier boot with another context left.
 const OLD_BLOCK: &str = "# onecontext: begin (keys of the context, made anew at each boot)\n\
     ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl old\n\
     # onecontext: end\n";
-/// Users of an earlier context, `former0` and so on, whose keys are taken back:
-/// so many that it writes for a while.
+/// Users of an earlier context, `former0` and so on, whose keys are removed. There are
+/// many of them, so that the writing takes a while.
 const FORMER: u32 = 10;
 
 const NOWHERE: [&Path; 0] = [];
@@ -59,10 +58,10 @@ const LIMIT: &str = "60";
 struct FileSystem {
     name: &'static str,
     mkfs: &'static [&'static str],
-    /// As small as mkfs makes it; nearly all of it is a hole.
+    /// As small as mkfs allows; nearly all of it is a hole.
     megabytes: u64,
     options: &'static str,
-    /// What the disk writes as a whole, in bytes.
+    /// The bytes that the disk writes as a whole.
     atom: usize,
 }
 
@@ -73,8 +72,8 @@ fn ext4() {
         name: "ext4",
         mkfs: &["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
         megabytes: 32,
-        // Else ext4 itself flushes a file that replaces another (ext4(5)), for
-        // programs that do not.
+        // Without this option ext4 itself flushes a file that replaces another
+        // (ext4(5)), for programs that do not.
         options: "noauto_da_alloc",
         atom: 512,
     });
@@ -100,8 +99,8 @@ fn btrfs() {
         mkfs: &["-q", "-f"],
         megabytes: 128,
         options: "nodiscard",
-        // Its super block is one write of 4096 bytes, with one checksum: it
-        // does without a disk that tears that.
+        // Its super block is one write of 4096 bytes with one checksum. A disk that
+        // tears that write is not supported.
         atom: 4096,
     });
 }
@@ -127,7 +126,7 @@ fn cut_power(system: &FileSystem) {
     let old = tree(&mounted.point, &[""]);
     let begin = entries(&fs::read(&daemon.log).unwrap()).len();
     let (status, said) = apply(&mut guest);
-    // What the disk is told later, by umount(2), is not of this program.
+    // The later writes are from umount(2), not from this program.
     let log = fs::read(&daemon.log).unwrap();
     assert_eq!(status, 0, "{}: {said}", system.name);
     let new = tree(&mounted.point, &[""]);
@@ -148,7 +147,7 @@ fn cut_power(system: &FileSystem) {
             .unwrap_or_else(|error| panic!("{what}: it does not mount: {error}"));
         let found = tree(&mounted.point, &[""]);
         if cut.at == entries.len() {
-            // What it said is done stays so.
+            // What it reported as done stays done.
             assert_eq!(
                 difference(&found, &new),
                 NOWHERE,
@@ -163,21 +162,21 @@ fn cut_power(system: &FileSystem) {
     }
     eprintln!("{:5} {tally}", system.name);
     assert!(tally.moments.len() >= 50 && tally.cuts >= 100, "{tally}");
-    // Else nothing was cut while it wrote.
+    // Otherwise no cut was during its writes.
     assert!(
         tally.old >= 100 && tally.new >= 100 && tally.temporary > 0,
         "{tally}"
     );
 }
 
-/// Says what is missing.
+/// Prints what is missing.
 fn needed(system: &FileSystem) {
     let kernel = fs::read_to_string("/proc/filesystems").unwrap();
     for name in ["fuse", system.name] {
         let is_known = kernel
             .lines()
             .any(|line| line.ends_with(&format!("\t{name}")));
-        // The other way to have it is a module.
+        // Otherwise it may be a module.
         let loads = || output_of(Command::new("modprobe").arg(name)).is_ok();
         assert!(is_known || loads(), "this kernel has no {name}");
     }
@@ -208,7 +207,7 @@ fn to_change() -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// The root of an image on which an earlier boot had another context.
+/// Makes the root of an image on which an earlier boot had another context.
 fn make(system: &FileSystem, disk: &Path, guest: &Guest) {
     let file = fs::File::create(disk).unwrap();
     file.set_len(system.megabytes << 20).unwrap();
@@ -257,7 +256,7 @@ fn keys_of(home: &Path, uid: u32) {
     }
 }
 
-/// One boot on what is mounted: its exit status, and what it said.
+/// One boot on the mounted disk: its exit status and its output.
 fn apply(guest: &mut Guest) -> (i32, String) {
     let run = guest.top.join("fresh-run");
     let _ = fs::remove_dir_all(&run);
@@ -313,9 +312,9 @@ impl Mounted {
 }
 
 impl Drop for Mounted {
-    /// Everything is on the disk afterwards. A program that another test's thread
-    /// starts has this one's open files until it runs (fork(2), execve(2)): so long
-    /// the file system is busy.
+    /// Afterwards everything is on the disk. A program that another test's thread
+    /// starts holds the open files of this one between fork(2) and execve(2), and keeps
+    /// the file system busy until then.
     fn drop(&mut self) {
         if panicking() {
             let _ = umount2(&self.point, MntFlags::MNT_DETACH);
@@ -347,7 +346,7 @@ impl Daemon {
             fs::write(path, "").unwrap();
         }
         let text = |path: &Path| path.to_str().unwrap().to_string();
-        // It ends with this thread, whatever ends that.
+        // The parent-death signal ends the daemon with this thread, however that ends.
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "qemu-storage-daemon", "--blockdev"])
             .arg(format!("file,node-name=disk,filename={}", text(disk)))
@@ -366,10 +365,10 @@ impl Daemon {
         let mut daemon = Self { process, file, log };
         for _ in 0..600 {
             if fs::metadata(&daemon.file).is_ok_and(|data| data.len() == size) {
-                // What is mounted from now on is seen by this thread alone. In
-                // the daemon's namespace, too, it would be unmounted by the end
-                // of the daemon, which then would wait for its own answer for
-                // ever, and with it whoever sets up a loop device.
+                // Later mounts are visible to this thread alone. In the daemon's
+                // namespace, too, the end of the daemon would unmount them. The daemon
+                // would then wait forever for its own answer, and so would every
+                // program that sets up a loop device.
                 unshare(CloneFlags::CLONE_NEWNS).unwrap();
                 return daemon;
             }
@@ -396,24 +395,24 @@ impl Drop for Daemon {
     }
 }
 
-/// What the disk was told.
+/// A request to the disk.
 enum Entry<'l> {
-    /// To write this, at this byte.
+    /// To write this at this byte.
     Write(u64, &'l [u8]),
-    /// To forget so many bytes from this one on, which then are zeros.
+    /// To forget this many bytes from this byte on, which then are zeros.
     Discard(u64, u64),
-    /// To have all that it has answered on the medium.
+    /// To put all completed writes on the medium.
     Flush,
 }
 
-/// Reads the log (drivers/md/dm-log-writes.c, block/blklogwrites.c of QEMU):
-/// a super block, then entries, each with its data, all in whole sectors.
+/// Reads the log (drivers/md/dm-log-writes.c, block/blklogwrites.c of QEMU): a super
+/// block, then entries, each with its data, all in whole sectors.
 fn entries(log: &[u8]) -> Vec<Entry<'_>> {
     const MAGIC: u64 = 0x6a_7366_7773_6872;
     const FLUSH: u64 = 1;
     const DISCARD: u64 = 4;
     if log.is_empty() {
-        // The first entry makes the super block, too.
+        // The daemon writes the super block with the first entry.
         return vec![];
     }
     let number = |at: usize| u64::from_le_bytes(log[at..at + 8].try_into().unwrap());
@@ -439,7 +438,7 @@ fn entries(log: &[u8]) -> Vec<Entry<'_>> {
     entries
 }
 
-/// What becomes of the writes behind the last flush.
+/// What happens to the writes after the last flush.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     /// None is on the medium.
@@ -452,7 +451,7 @@ enum Fate {
     Torn,
 }
 
-/// A cut: after how many entries, and what it leaves.
+/// A cut: after how many entries, and the fate of the unflushed writes.
 struct Cut {
     at: usize,
     fate: Fate,
@@ -466,13 +465,13 @@ impl fmt::Display for Cut {
     }
 }
 
-/// A cut after each entry from `begin` on; several where the disk has a choice.
+/// A cut after each entry from `begin` on; several if the disk has a choice.
 fn cuts(entries: &[Entry], begin: usize) -> Vec<Cut> {
     let mut random = Random(1);
     let mut cuts = Vec::new();
     for at in begin..=entries.len() {
         let fates: &[Fate] = match at.checked_sub(1).and_then(|last| entries.get(last)) {
-            // What is lost behind it is the same for all cuts up to the next.
+            // With all later writes lost, the cuts up to the next flush are equal.
             None | Some(Entry::Flush) => &[Fate::Lost],
             _ => &[Fate::Kept, Fate::Some, Fate::Torn],
         };
@@ -485,9 +484,9 @@ fn cuts(entries: &[Entry], begin: usize) -> Vec<Cut> {
 }
 
 impl Cut {
-    /// Writes to the disk what is on the medium then. A disk may write in any
-    /// order what it has not been told to flush: that a later write is there
-    /// and an earlier one is not is all that can be seen of it.
+    /// Writes to the disk what is on the medium after the cut. A disk may write in any
+    /// order what it was not told to flush, so a later write may be there and an
+    /// earlier one not. No other effect is visible.
     fn replay(&self, entries: &[Entry], disk: &Path, atom: usize) {
         let file = fs::OpenOptions::new().write(true).open(disk).unwrap();
         let before = &entries[..self.at];
@@ -533,16 +532,16 @@ fn coin(random: &mut Random) -> bool {
     random.next() >> 63 == 1
 }
 
-/// What was seen after the cuts.
+/// The findings after the cuts.
 #[derive(Default)]
 struct Tally {
     cuts: usize,
     moments: BTreeSet<usize>,
     /// Files with the old content.
     old: usize,
-    /// Those with the new one.
+    /// Files with the new content.
     new: usize,
-    /// Temporary files that stood beside them.
+    /// Temporary files beside them.
     temporary: usize,
 }
 
@@ -561,7 +560,7 @@ impl fmt::Display for Tally {
 }
 
 impl Tally {
-    /// Each file and directory is the old one or the new one, whole.
+    /// Checks that each file and directory is the old one or the new one, whole.
     fn count(&mut self, cut: &Cut, found: &Tree, old: &Tree, new: &Tree, what: &str) {
         self.cuts += 1;
         self.moments.insert(cut.at);

@@ -1,7 +1,7 @@
-//! Nothing of a value that may be secret is written anywhere, whatever its
-//! quoting and however broken its line: a mark is planted in every variable of
-//! docs/variables.md and in some that nobody knows, in every form, and
-//! looked for in all that `plan`, `plan --json`, `check` and `apply --dry-run` write.
+//! No part of a value that may be secret is written anywhere, whatever its quoting and
+//! however broken its line. The tests plant a mark in every variable of
+//! docs/variables.md and in some unknown ones, in every form, and look for it in all
+//! output of `plan`, `plan --json`, `check` and `apply --dry-run`.
 #[path = "support/release.rs"]
 mod release;
 
@@ -10,15 +10,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The two halves of the mark, which quotes may stand between. The small
-/// letters are part of it: a word in capitals before a `=` is a name, and shown.
+/// The two halves of the mark, with room for quotes between them. The mark needs the
+/// lower-case letters: a word in capitals before a `=` is a name, and shown.
 const LEFT: &str = "qZx7left";
 const RIGHT: &str = "wKv8right";
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 
-/// Every variable that has a row in docs/variables.md, and three that have none.
+/// Every variable with a row in docs/variables.md, and three without.
 fn names() -> Vec<String> {
     let top = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/variables.md");
     let text = fs::read_to_string(top).unwrap();
@@ -61,7 +61,7 @@ fn names() -> Vec<String> {
     names
 }
 
-/// Whether DESIGN.md lets a good or bad value of it be shown.
+/// Whether its value may be shown, good or bad.
 fn is_public(name: &str) -> bool {
     const OF_A_NIC: &str = " MAC METHOD IP6_METHOD IP MASK IP6 IPV6 IP6_PREFIX_LENGTH IP6_ULA \
         GATEWAY IP6_GATEWAY GATEWAY6 METRIC IP6_METRIC METRIC6 MTU ROUTES DNS SEARCH_DOMAIN \
@@ -86,7 +86,7 @@ fn fill(form: &str, name: &str) -> String {
         .replace("@K", KEY)
 }
 
-/// Assignments, perhaps of what a shell would expand.
+/// Assignments, some of them with expansions of the shell.
 const GOOD: [&str; 31] = [
     "@N='@L@R'",
     "@N=\"@L@R\"",
@@ -158,8 +158,7 @@ const BROKEN: [&str; 33] = [
     "{ @N=@L@R; }\r",
 ];
 
-/// Quotes that are one too many: what follows is torn. Some of them assign the
-/// mark.
+/// One quote too many: the rest of the line is torn. Some of them assign the mark.
 const TORN: [&str; 10] = [
     "@N=\"@L\"@R\"",
     "@N=\"\"@L@R\"",
@@ -196,7 +195,7 @@ const SWALLOWED: [&str; 6] = [
     "@N=\"@L@R=\nETH0_DNS=\"x\nPASSWORD=\"@L@R\"\nZ=\"\"",
 ];
 
-/// What may be pasted where a public key belongs.
+/// Texts that people may paste in place of a public key.
 const KEYS: [&str; 9] = [
     "@N='@K a\n@L@R'",
     "@N='-----BEGIN OPENSSH PRIVATE KEY-----\n@L\n@R\n@L@R=\n-----END OPENSSH PRIVATE KEY-----\n@K a'",
@@ -233,7 +232,7 @@ impl Folder {
         Self(top)
     }
 
-    /// Runs the program on a context; nothing of the mark may come out.
+    /// Runs the program on a context; no part of the mark may be in its output.
     fn try_context(&self, text: &str, commands: &[&str]) {
         fs::write(self.0.join("context.sh"), text).unwrap();
         for command in commands {
@@ -269,8 +268,8 @@ const JSON: &str = "plan --json context.sh --root root";
 const CHECK: &str = "check context.sh --root root";
 const APPLY: &str = "apply --dry-run --root root --run run --context context.sh";
 
-/// The lines of one form for all variables that it may be tried on, with each
-/// of the bases.
+/// Passes to `then` the lines of one form for all variables that it may be tried on,
+/// with each of the bases.
 fn each_base(form: &str, public_too: bool, then: &mut dyn FnMut(&str)) {
     for base in bases() {
         let mut text = base.clone();
@@ -310,7 +309,7 @@ fn broken_lines_show_nothing() {
 fn quotes_that_are_missing_show_nothing() {
     let folder = Folder::new();
     for (number, name) in names().iter().enumerate() {
-        // Each name has some of the forms, all forms come with many names.
+        // Each name gets some of the forms; every form is used with many names.
         for round in 0..2 {
             let base = &bases()[(number + round) % 2];
             for forms in [&OPEN[..], &SWALLOWED, &TORN] {
@@ -342,8 +341,8 @@ fn what_is_no_public_key_is_not_shown() {
     }
 }
 
-/// `apply` gives a password to one file, which root alone can read, and to nothing
-/// else: no other file, no console. In a network of its own.
+/// `apply` writes a password to one file, which root alone can read, and nowhere else:
+/// to no other file and not to the console. It runs in a network of its own.
 #[test]
 fn a_password_is_in_one_file() {
     if !nix::unistd::geteuid().is_root() {
@@ -405,7 +404,7 @@ fn a_password_is_in_one_file() {
     }
 }
 
-/// All files below a folder.
+/// All files below a directory.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     for entry in fs::read_dir(folder).unwrap() {
@@ -419,7 +418,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Files of the disk, and names that nothing on it has.
+/// Files of the disk, and names of files that it lacks.
 #[test]
 fn scripts_show_nothing() {
     let folder = Folder::new();

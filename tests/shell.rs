@@ -1,9 +1,9 @@
-//! The reader of shell assignments against the shells themselves, dash and
-//! bash: thousands of generated texts, from a seed that a failure names.
+//! The reader of shell assignments, compared with dash and bash: thousands of generated
+//! texts, from a seed that a failure names.
 //!
-//! Where a shell takes a text without expanding or running anything, every
-//! value must be the shell's, byte for byte. Where something would have been
-//! expanded or run, nothing is, and a warning names the line.
+//! If a shell reads a text without expanding or running anything, every value must
+//! equal the shell's, byte for byte. If the shell would expand or run something, the
+//! reader does not, and a warning names the line.
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
@@ -51,16 +51,15 @@ fn ours(text: &[u8]) -> (Values, Vec<u32>) {
     )
 }
 
-/// Reads texts with a shell, all in one process: each is sourced in a
-/// subshell of its own with an empty environment, which then prints its
-/// variables `A` to `F`, each ended by a NUL. A text that the shell refuses
-/// prints nothing.
+/// Reads texts with a shell, all in one process. Each is sourced in a subshell of its
+/// own with an empty environment, which then prints its variables `A` to `F`, each
+/// ended by a NUL. For a text that the shell refuses, nothing is printed.
 fn theirs(shell: &str, texts: &[Vec<u8>]) -> Vec<Option<Values>> {
     let folder = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
     for (number, text) in texts.iter().enumerate() {
         std::fs::write(folder.join(number.to_string()), text).unwrap();
     }
-    // PATH is empty: a text that runs something only fails.
+    // PATH is empty: a text that runs a command only fails.
     let script = r#"
         PATH=/nonexistent
         number=0
@@ -202,8 +201,8 @@ fn piece(random: &mut Random) -> String {
             .collect::<String>()
     };
     match random.below(4) {
-        // A bare piece must not begin with a comment, nor a tilde stand where
-        // it is expanded; the lists see to it but for the very first place.
+        // A bare piece must not begin with a comment, and a tilde must not stand where
+        // it is expanded. The lists ensure this everywhere but in the first place.
         0 => many(random, &PLAIN),
         1 => format!("'{}'", many(random, &SINGLE)),
         2 => format!("\"{}\"", many(random, &DOUBLE)),
@@ -231,7 +230,7 @@ fn generated_assignments_have_the_shells_values() {
                 "# it's a comment\n",
                 "  \n",
             ]);
-            // In `A=1 export B=2` export is a command that A is set for.
+            // In `A=1 export B=2` export is a command, and A is set for it alone.
             let lead = if begins { lead } else { "" };
             let name = random.one(&["A", "B", "C", "D", "E", "F"]);
             let value: String = (0..random.below(5)).map(|_| piece(&mut random)).collect();

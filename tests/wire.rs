@@ -1,4 +1,4 @@
-//! Our rtnetlink requests, read back by somebody else's reader.
+//! Our rtnetlink requests, read back by an independent reader.
 use std::net::IpAddr;
 
 use netlink_packet_core::{
@@ -17,10 +17,10 @@ use onecontext::kernel::wire::{LARGEST, Message};
 use onecontext::plan::bound::Lease;
 use onecontext::plan::{Prefix, Route};
 
-/// The request that `fill` makes, its flags checked to contain `flags`.
+/// The request that `fill` makes; asserts that its flags contain `flags`.
 fn read(fill: impl FnOnce(&mut Message), flags: u16) -> RouteNetlinkMessage {
     let mut message = Message::new();
-    // What an earlier request left is gone.
+    // The buffer still holds an earlier request.
     message.set_up(1);
     fill(&mut message);
     let bytes = message.bytes(7).unwrap().to_vec();
@@ -181,7 +181,7 @@ fn addresses_and_routes_of_a_lease() {
                 .contains(&AddressAttribute::CacheInfo(times)),
             "{address:?}"
         );
-        // IFA_RT_PRIORITY of linux/if_addr.h, for which they have no name.
+        // IFA_RT_PRIORITY of linux/if_addr.h, which the reader does not name.
         let priority = |one: &AddressAttribute| one.kind() == 9;
         assert!(address.attributes.iter().any(priority), "{address:?}");
         let route = Route {
