@@ -12,7 +12,7 @@ depends() {
 }
 
 install() {
-    # "ip" is for the tests, to look at what there is.
+    # The tests use "ip" to look at the network.
     inst_multiple dropbear ip
     inst_simple /etc/dropbear/initramfs/dropbear_ed25519_host_key
     inst_simple /etc/dropbear/initramfs/authorized_keys /root/.ssh/authorized_keys
