@@ -1,13 +1,13 @@
 #!/bin/sh
 # setup.sh [SET...]: installs what the tests and the demo need and the machine lacks.
-# More is in sets: "aarch64" for `make test-aarch64`, "matrix" for `make test-matrix`,
+# Sets add more: "aarch64" for `make test-aarch64`, "matrix" for `make test-matrix`,
 # "packages" for `make test-packages`.
 #
-# It says what it will do before it does it, and does nothing when nothing is
-# missing. Debian 12 or later, as root or as a user who may use sudo.
+# It prints what it will do first, and does nothing if nothing is missing. It needs
+# Debian 12 or later, and root or a user who may use sudo.
 set -eu
 
-# One "program package" a line; a third word is the set that it is in.
+# One "program package" a line; a third word is its set.
 missing=$(
 	while read -r program package set; do
 		case " all $* " in
@@ -65,7 +65,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	sudo=sudo
 fi
 
-# apt-get never asks, and brings nothing that is only recommended.
+# apt-get never asks, and installs no recommended packages.
 apt() {
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3 \
 		"$@" </dev/null
@@ -81,9 +81,9 @@ if install; then
 	exit 0
 fi
 
-# A machine that has part of QEMU from backports, but that suite no more among
-# its sources, cannot take the rest from the release: lend it the suite from
-# its own mirror, for this one installation.
+# A machine may have part of QEMU from backports without that suite among its sources.
+# Then the rest cannot come from the release, so add the suite from the machine's own
+# mirror for this one installation.
 sources=$(mktemp)
 trap 'rm -f "$sources"' EXIT
 chmod 644 "$sources" # for apt's own user
