@@ -1,11 +1,11 @@
 #!/bin/bash
-# dracut module: sets the initramfs itself up from the machine's context, so that
-# it answers by SSH before there is a root. Sourced by dracut (059 and later).
+# dracut module: configures the initramfs itself from the machine's context, so that
+# SSH logins are possible before there is a root. Sourced by dracut (059 and later).
 #
-# The last module, so that an SSH server is there already, whichever module of the
-# image's builder has brought it.
+# It is the last module, so that the SSH server of any module of the image's builder
+# is already there.
 
-# A part of onecontext, wherever that is.
+# Included together with the module onecontext.
 check() {
     require_binaries /usr/lib/onecontext/onecontext || return 1
 
@@ -27,13 +27,13 @@ install() {
         $SYSTEMCTL -q --root "$initdir" \
             add-wants sysinit.target onecontext-early.service
     else
-        # The first of those that may wait for a passphrase.
+        # The first of the hooks that may wait for a passphrase.
         inst_hook initqueue/settled 01 "$moddir/onecontext-early.sh"
     fi
 }
 
-# Only where there is an SSH server, or the command line asks for it: that of
-# dracut (kernel_cmdline=), and those that the image's boot loaders are given.
+# Only if there is an SSH server, or a command line asks for it: dracut's own
+# (kernel_cmdline=), or those in the configuration of the image's boot loaders.
 is_wanted() {
     local server
     # shellcheck disable=SC2154 # set by dracut
