@@ -1,10 +1,10 @@
 #!/bin/sh
-# install.sh: installs onecontext below DESTDIR (default: this machine), in /usr:
-# the generators of an initramfs look there alone.
+# install.sh: installs onecontext below DESTDIR (default: this machine), in /usr,
+# the only place where the generators of an initramfs look.
 #
-# The one list of what is installed: `make install`, the packages and whoever has
-# unpacked the tarball run it. There the programs and the folders are beside this
-# script; BINARIES and SOURCE name other folders.
+# This is the only list of installed files: `make install`, the packages and users
+# of the tarball run it. In the tarball the programs and the directories are beside
+# this script; BINARIES and SOURCE name other directories.
 set -eu
 umask 022
 source=${SOURCE:-$(dirname "$0")}
@@ -16,7 +16,8 @@ if ! [ -x "$binaries/onecontext-initramfs" ]; then
 	exit 1
 fi
 
-# tree FROM TO: each file below FROM. Scripts are those that are in the source.
+# tree FROM TO: installs each file below FROM. A script is what is executable in the
+# source.
 tree() {
 	files=$(cd "$source/$1" && find . -type f)
 	for file in $files; do
@@ -28,7 +29,7 @@ tree() {
 	done
 }
 
-# The program of the initramfs, and the one that people call.
+# The program of the initramfs, and the one for the command line.
 install -D -m 755 "$binaries/onecontext-initramfs" "$to/lib/onecontext/onecontext"
 install -D -m 755 -t "$to/bin" "$binaries/onecontext"
 install -D -m 644 -t "$to/share/man/man8" "$source"/man/*.8
