@@ -29,7 +29,7 @@ SHELL_SCRIPTS = dracut/*/*.sh \
 all: rust-version ## build the release binaries (default)
 	$(CARGO) build --release
 
-# Said before anything else is tried, and before anything is installed.
+# First of all, before anything is installed.
 rust-version:
 	@CARGO="$(NATIVE_CARGO)" packaging/rust-version
 
@@ -55,7 +55,7 @@ test: test-fast test-first ## lint, tests, the main boots: meant for 15 minutes
 
 test-fast: lint test-programs ## the same without boots
 
-# Boots among them: each is #[ignore]d.
+# This includes programs with boots, which are all #[ignore]d.
 test-programs: setup all
 	CI=true $(CARGO) test --no-fail-fast --tests
 
@@ -68,7 +68,7 @@ test-first: setup all
 
 test-boots: test-packages test-second test-others ## every other boot, hangs, faults, power cuts
 
-# What boots nothing: one of them sleeps for a minute, one waits for its disks.
+# Tests without boots; one sleeps for a minute, one waits for its disks.
 test-others: setup all
 	@$(MAKE) --jobs=2 --output-sync=target test-hang test-aarch64 faults powercut
 
@@ -92,9 +92,9 @@ faults: setup all ## let each system call fail, with each of seven errors
 powercut: setup all ## cut the power while it writes, on ext4, xfs and btrfs
 	$(CARGO) test --test powercut -- --ignored --nocapture
 
-# Hours: the pairs, the emulated tests of aarch64, and every boot of every tier; or
-# only those boots whose names contain one of BOOTS. Half of the TIMES the processors
-# are busy.
+# Takes hours: the pairs, the emulated tests of aarch64, and every boot of every tier,
+# or only those boots whose names contain one of BOOTS. For half of the TIMES the
+# processors are kept busy.
 # make test-matrix BOOTS=squashfs TIMES=10
 BOOTS =
 TIMES = 10
@@ -104,8 +104,8 @@ test-matrix: setup all $(if $(BOOTS),,test-pairs) ## each boot ten times, with a
 	$(if $(BOOTS),,@CARGO="$(CARGO)" tests/aarch64 run)
 	@CARGO="$(CARGO)" tests/matrix $(TIMES) $(BOOTS)
 
-# An hour or two: machines of every kind, so that each two things of one are together
-# once. The table in docs/tested.md is written by it.
+# Takes an hour or two: machines in which every possible pair of properties occurs.
+# Writes the table in docs/tested.md.
 # make test-pairs PAIRS="3 17"
 PAIRS =
 
@@ -114,7 +114,7 @@ test-pairs: setup all ## boot each pair of release, manager, NIC ... once; PAIRS
 	PAIRS="$(PAIRS)" $(CARGO) test --test handover -- \
 		--ignored --exact pairs::every_pair --nocapture
 
-# Boots of each kind, the fastest counts; with 0 there are none.
+# Boots of each kind, of which the fastest counts; 0: no boots.
 BENCH_BOOTS = 3
 
 bench: setup all ## what it costs beside others; a table and a chart in docs
@@ -140,7 +140,8 @@ lint: setup ## format, clippy, shell scripts, man page
 	shellcheck -x $(SHELL_SCRIPTS)
 	mandoc -T lint -W warning man/onecontext.8
 
-# Seconds for each target; more by hand: make fuzz FUZZ_SECONDS=1200
+# Seconds for each target; for a longer run:
+# make fuzz FUZZ_SECONDS=1200
 FUZZ_SECONDS = 60
 
 fuzz: ## fuzz each reader for FUZZ_SECONDS (needs nightly and cargo-fuzz)
