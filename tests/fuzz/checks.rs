@@ -1,7 +1,7 @@
-//! What must hold for any bytes: of each reader, that it neither panics nor
-//! runs for ever, and what is said here of what it gives.
+//! Properties that hold for any bytes: no reader panics or runs forever, and its result
+//! meets the conditions checked here.
 //!
-//! The fuzz targets try any bytes; `tests/inputs.rs`, those that they found.
+//! The fuzz targets try any bytes; `tests/inputs.rs` tries those that they found.
 use onecontext::base::arena::Arena;
 use onecontext::base::error::Error;
 use onecontext::base::text::Mac;
@@ -12,7 +12,7 @@ use onecontext::kernel::wire::{End, answers};
 use onecontext::plan::bound::BoundPlan;
 use onecontext::plan::{Plan, Warnings};
 
-/// The text of context.sh: what is read is part of it.
+/// The text of context.sh: every result is a part of it.
 pub fn assignments(bytes: &[u8]) {
     let arena = Arena::new();
     let mut list = arena.vector();
@@ -27,8 +27,8 @@ pub fn assignments(bytes: &[u8]) {
     }
 }
 
-/// A disk image from its volume descriptors on, sector 16: nothing is read
-/// outside of it.
+/// A disk image from its volume descriptors on, sector 16: nothing outside of it is
+/// read.
 pub fn iso9660(bytes: &[u8]) {
     const SYSTEM_AREA: usize = 16 * 2048;
     let arena = Arena::new();
@@ -52,7 +52,7 @@ pub fn iso9660(bytes: &[u8]) {
     }
 }
 
-/// What the kernel answered: every length is checked.
+/// The kernel's answers: every length is checked.
 pub fn netlink(bytes: &[u8]) {
     for answer in answers(bytes) {
         if let Some(End::Refused(_, words)) = answer.end() {
@@ -65,8 +65,8 @@ pub fn netlink(bytes: &[u8]) {
     }
 }
 
-/// An IPv4 packet: whatever a server says, a name that goes into a file of the
-/// root is one, a route has no bits outside of its prefix, and nothing is made up.
+/// An IPv4 packet. Whatever a server sends, a name that goes into a file of the root is
+/// a valid name, a route has no bits outside of its prefix, and no value is made up.
 pub fn dhcp(bytes: &[u8]) {
     let arena = Arena::new();
     let Some(reply) = Reply::of(bytes) else {
@@ -89,8 +89,8 @@ pub fn dhcp(bytes: &[u8]) {
     }
 }
 
-/// The files of a disk, split at the first NUL: the whole way to the plan and
-/// its text form, which stays one directive a line.
+/// The files of a disk, split at the first NUL, up to the plan and its text form, which
+/// keeps one directive a line.
 pub fn plan(bytes: &[u8]) {
     const DIRECTIVES: [&[u8]; 14] = [
         b"context ",
@@ -125,7 +125,7 @@ pub fn plan(bytes: &[u8]) {
     }
 }
 
-/// Does something with the plan of such files.
+/// Calls `act` with the plan of such files.
 pub fn with_plan(arena: &Arena, bytes: &[u8], act: impl FnOnce(&Plan)) {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     let disk = Disk {

@@ -387,7 +387,7 @@ impl Machine {
             qemu.args(["-accel", accelerator()]);
             (qemu, "ttyS0")
         };
-        // cache=unsafe: nobody needs this disk after a power cut.
+        // cache=unsafe: this disk need not survive a power cut.
         let root_drive = format!(
             "file={},format=raw,if=virtio,cache=unsafe{}",
             root.display(),
