@@ -246,7 +246,7 @@ fn a_drive_that_vanishes() {
     for first in 1.. {
         let Some(boot) = machine.boot("/dev/sr0", &format!("pread64:error=ENXIO:when={first}+"))
         else {
-            assert!(first > 3, "the descriptor, the directory, the text");
+            assert!(first > 3, "too few reads before the file: {first}");
             return;
         };
         assert!(

@@ -117,7 +117,7 @@ fn no_file_imports_itself_through_others() {
         .keys()
         .filter(|file| reachable(&next, file).contains(*file))
         .collect();
-    assert!(in_circles.is_empty(), "in a circle: {in_circles:?}");
+    assert!(in_circles.is_empty(), "in a cycle: {in_circles:?}");
 }
 
 /// All files that a file imports, directly or through others.
@@ -345,7 +345,7 @@ fn leaves<'t>(base: &[String], text: &'t str, all: &mut Vec<Vec<String>>) -> &'t
             if let Some(rest) = rest.strip_prefix('}') {
                 return rest;
             }
-            assert!(rest.len() < before, "not read: {rest}");
+            assert!(rest.len() < before, "cannot parse: {rest}");
         }
     }
     let length = words(text).next().map_or(0, |(start, word)| match start {

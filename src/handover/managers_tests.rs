@@ -845,7 +845,7 @@ fn a_preset_of_the_first_boot_enables() {
     fixture.file("etc/machine-id", "");
     with_plan(|plan| {
         hand_over(&fixture, plan);
-        assert!(!fixture.has("/run/systemd/network"), "not the first");
+        assert!(!fixture.has("/run/systemd/network"), "no first boot");
         fixture.file("etc/machine-id", "uninitialized\n");
         hand_over(&fixture, plan);
         assert!(fixture.has("/run/systemd/network"));

@@ -160,7 +160,7 @@ fn default_routes_of_one_metric() {
     // The second time both exist already.
     for _ in 0..2 {
         let (status, log) = guest.apply(&context);
-        assert_eq!(status, 1, "of the warning: {log}");
+        assert_eq!(status, 1, "the warning must give status 1: {log}");
         assert!(log.contains("has the same metric"), "{log}");
         assert!(!log.contains("the kernel does not have"), "{log}");
         assert_eq!(

@@ -78,7 +78,7 @@ impl Network {
             namespace,
             server: None,
         };
-        // Without forwarding, dnsmasq advertises that it is no router.
+        // A host that does not forward announces that it is no router.
         let mut sh = network.namespace.command("sh");
         let path = "/proc/sys/net/ipv6/conf/all/forwarding";
         run(sh.arg("-c").arg(format!("echo 1 >{path}")));

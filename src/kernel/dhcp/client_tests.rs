@@ -26,7 +26,7 @@ fn an_offer_is_taken_and_confirmed() {
     let mut client = Client::new(MAC, 1024, 7);
     let search = client.due(0).unwrap();
     assert_eq!((search.offer, search.seconds), (None, 0));
-    assert_eq!(client.due(0), None, "it waits");
+    assert_eq!(client.due(0), None, "a second search without a wait");
     // No server was asked for it.
     assert!(!receive(
         &mut client,
@@ -154,7 +154,7 @@ fn a_server_that_refuses_is_asked_anew() {
         client.failure(),
         Ok("a server offers an address and then refuses it")
     );
-    assert_eq!(client.due(500), None, "not at once");
+    assert_eq!(client.due(500), None, "a search without a wait");
     let search = client.due(1006).unwrap();
     assert_eq!(search.offer, None);
     assert_ne!(search.xid, first);

@@ -255,7 +255,7 @@ fn classless_routes_count_instead_of_routers() {
         &[24, 10, 18, 1, 10, 18, 1, 254],
     )];
     lease(&packet(XID, kind::ACK, &own), |_, routes| {
-        assert!(routes.is_empty(), "that of the address")
+        assert!(routes.is_empty(), "the address itself gives this route")
     });
     // One invalid route makes the whole option invalid.
     for bad in [
