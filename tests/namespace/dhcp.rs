@@ -302,7 +302,7 @@ fn silent_networks_cost_fifteen_seconds_and_the_others_nothing() {
         return;
     };
     let mut far = Far::new(&guest, "");
-    (1..=5).for_each(|number| far.cable(number));
+    (1..=7).for_each(|number| far.cable(number));
     far.dnsmasq(1, &["--dhcp-range=10.18.1.50,10.18.1.50,infinite"]);
     far.dnsmasq(2, &["--dhcp-range=10.18.2.50,10.18.2.50,infinite"]);
     // As systemd and others set it: packets that arrive at a link without an address
@@ -315,18 +315,20 @@ fn silent_networks_cost_fifteen_seconds_and_the_others_nothing() {
     // The fourth has no carrier.
     ip(&format!("-n {} link set net4 down", far.name));
     let start = Instant::now();
-    let (status, log) = guest.apply(&(context(&[1, 2, 3, 4]) + &fifth));
+    let (status, log) = guest.apply(&(context(&[1, 2, 3, 4, 6, 7]) + &fifth));
     let took = start.elapsed();
     assert_eq!(status, 1);
     assert_eq!(
         problems(&log),
         [
             "ETH3 (ens3): no address by DHCP: no server answers",
-            "ETH4 (ens4): no address by DHCP: no server answers"
+            "ETH4 (ens4): no address by DHCP: no server answers",
+            "ETH6 (ens6): no address by DHCP: no server answers",
+            "ETH7 (ens7): no address by DHCP: no server answers"
         ]
     );
-    // One after the other, the two would take 30 s.
-    assert!((14..30).contains(&took.as_secs()), "{took:?}");
+    // One after the other, these four would take longer than `apply` may.
+    assert!(took.as_secs() >= 14, "{took:?}");
     for (device, address) in [
         ("ens1", "10.18.1.50/24"),
         ("ens2", "10.18.2.50/24"),
