@@ -1,4 +1,4 @@
-//! SSH public keys: which lines are keys, and for whom.
+//! SSH public keys: which lines are keys, and for which user.
 use ufmt::uwrite;
 
 use super::base64::{Decoder, digit};
@@ -11,21 +11,21 @@ use crate::base::set::Set;
 use crate::base::text::{find, format, lines, position, span, split};
 use crate::plan::{Dialect, Key};
 
-/// Where keys may stand, in the order in which they are listed.
+/// The variables with keys, in the order of the plan.
 const VARIABLES: &str = "SSH_PUBLIC_KEY EC2_PUBLIC_KEY SSH_KEY PUBLIC_KEY STRATUSLAB_REMOTE_KEY";
 
-/// What the context says about logins.
+/// The logins of a context.
 pub struct LoginKeys<'a> {
-    /// USERNAME, where it counts.
+    /// USERNAME, if it is set and the dialect knows it.
     pub user: Option<&'a [u8]>,
-    /// Whose the keys and the password are: USERNAME or root; `None` if the
-    /// former is no login name.
+    /// The user who gets the keys and the password: USERNAME or root. `None`: USERNAME is
+    /// not a valid login name.
     pub owner: Option<&'a [u8]>,
-    /// Every key, each line once a user.
+    /// The keys. No user has a line twice.
     pub keys: &'a [Key<'a>],
 }
 
-/// Reads the keys of all variables and of the key files they name.
+/// Reads the keys of all variables and of the key files that they name.
 pub fn read<'a>(
     context: &mut Context<'a>,
     dialect: Dialect,
@@ -38,7 +38,7 @@ pub fn read<'a>(
     };
     let named = match dialect {
         Dialect::OpenNebula => machine.get("USERNAME"),
-        // Its scripts know root alone.
+        // StratusLab's scripts know only root.
         Dialect::StratusLab => None,
     };
     let user = match named {
@@ -55,7 +55,7 @@ pub fn read<'a>(
     for variable in machine.each(VARIABLES) {
         keys.add_lines(context, user, variable, variable.value);
     }
-    // OpenNebula's first sample scripts: variables name files on the disk.
+    // In OpenNebula's first sample scripts these variables name files on the disk.
     if let Some(variable) = machine.get("ROOT_PUBKEY") {
         keys.add_file(context, Some(b"root"), variable, files);
     }
@@ -76,12 +76,12 @@ pub fn read<'a>(
 
 struct Keys<'a> {
     list: Vector<'a, Key<'a>>,
-    /// A number for each user, with its lines.
+    /// The lines of each user; the number is that of the user.
     seen: Set<'a>,
 }
 
 impl<'a> Keys<'a> {
-    /// Adds the keys of the file on the disk that the variable names.
+    /// Adds the keys of the file that the variable names.
     fn add_file(
         &mut self,
         context: &mut Context<'a>,
@@ -89,14 +89,14 @@ impl<'a> Keys<'a> {
         variable: &Variable<'a>,
         files: &impl Files<'a>,
     ) {
-        // A name with a directory could leave the disk.
+        // A name with a slash could lead out of the disk.
         let content = match variable.value.contains(&b'/') {
             true => Ok(None),
             false => files.read(variable.value),
         };
         match content {
             Ok(Some(text)) => self.add_lines(context, user, variable, text),
-            // The name is not said: the key itself may stand there.
+            // The value is not shown: it may be the key itself.
             Ok(None) => context.remark(variable, "no such key file on the disk"),
             Err(reason) => {
                 let (place, name) = (variable.place, variable.name);
@@ -107,8 +107,8 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Adds the lines of `text` that are keys, reports the others by their
-    /// numbers: what is no key may be a secret.
+    /// Adds the lines of `text` that are keys. The other lines are reported by their
+    /// numbers only, since they may be secret.
     fn add_lines(
         &mut self,
         context: &mut Context<'a>,
@@ -116,8 +116,8 @@ impl<'a> Keys<'a> {
         variable: &Variable<'a>,
         text: &'a [u8],
     ) {
-        // Within a key of many lines, or behind a damaged one, whose rest may
-        // follow: what is no key there needs no word of its own.
+        // Whether this line is inside a key of several lines, or after a damaged key,
+        // whose rest may follow. Lines there that are no keys are not reported again.
         let mut inside = false;
         let mut several = false;
         for (number, whole) in (1u32..).zip(lines(text)) {
@@ -158,7 +158,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Adds the key of a line, or, if there are several, each of them.
+    /// Adds each key of a line; usually there is one.
     fn add_line(
         &mut self,
         context: &mut Context<'a>,
@@ -212,8 +212,8 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// What is wrong with a key of many lines that begins here: in the format of
-/// PEM, OpenSSH's private keys included, of SSH2 (RFC 4716) or of PuTTY.
+/// What to report if a key of several lines begins here: in PEM format, which includes
+/// OpenSSH's private keys, in SSH2 format (RFC 4716) or in PuTTY's.
 fn begins_block(line: &[u8]) -> Option<&'static str> {
     if line.starts_with(b"PuTTY-User-Key-File") {
         return Some(PRIVATE);
@@ -227,7 +227,7 @@ fn begins_block(line: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Whether such a key ends in this line.
+/// Whether such a key ends on this line.
 fn ends_block(line: &[u8]) -> bool {
     has(line, b"-END ") || has(line, b"- END ")
 }
@@ -236,12 +236,11 @@ fn has(text: &[u8], word: &[u8]) -> bool {
     position(text, word).is_some()
 }
 
-/// What some tools write between lines.
+/// An escaped newline, which some tools write between keys.
 const NEWLINE: &[u8] = b"\\n";
 
-/// Where the next key of the line begins: a type that is known, with its blob,
-/// behind a blank, a comma or a [`NEWLINE`]. `first` is what is known of the
-/// key that the line begins with.
+/// Where the next key on the line begins: a known type and a blob after a blank, a comma
+/// or a [`NEWLINE`]. `first` is the result of [`parse`] for the first key on the line.
 fn next_key(line: &[u8], first: &Result<KeyText, &'static str>) -> Option<usize> {
     let behind = |mut at: usize| {
         loop {
@@ -250,7 +249,7 @@ fn next_key(line: &[u8], first: &Result<KeyText, &'static str>) -> Option<usize>
             })?;
             let (before, text) = line.split_at_checked(at)?;
             if before.ends_with(NEWLINE) {
-                // Options may stand there as on a line of its own.
+                // Options may come first, as at the start of a line.
                 let end = position(text, NEWLINE);
                 let text = text.get(..end.unwrap_or(text.len()))?;
                 if begins_key(text.get(options(text)..)?) {
@@ -266,13 +265,13 @@ fn next_key(line: &[u8], first: &Result<KeyText, &'static str>) -> Option<usize>
     };
     match first {
         Ok(found) => behind(found.padded),
-        // Perhaps damaged by nothing but what separates it from the next.
+        // Perhaps only the separator before the next key damages it.
         Err(_) if begins_key(line) => behind(0),
         Err(_) => behind(behind(0)?),
     }
 }
 
-/// Whether a key of a known type begins here, damaged or not.
+/// Whether a key of a known type begins here, perhaps a damaged one.
 fn begins_key(text: &[u8]) -> bool {
     let (kind, rest) = span(text, |byte| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'@' | b'.')
@@ -281,15 +280,15 @@ fn begins_key(text: &[u8]) -> bool {
     blank && is_known(kind) && key_at(text, 0).err() != Some(NOT_A_KEY)
 }
 
-/// The types of keys that OpenSSH has today.
+/// Whether OpenSSH knows this key type today.
 fn is_known(kind: &[u8]) -> bool {
     PLAIN.contains(&kind) || FAMILIES.iter().any(|start| kind.starts_with(start))
 }
 const PLAIN: [&[u8]; 3] = [b"ssh-ed25519", b"ssh-rsa", b"ssh-dss"];
-/// What the types of a family begin with.
+/// The prefixes of families of types.
 const FAMILIES: [&[u8]; 3] = [b"ecdsa-sha2-", b"sk-ssh-", b"sk-ecdsa-"];
 
-/// A key without what separates it from the next one.
+/// A key without the separator after it.
 fn without_separator(mut key: &[u8]) -> &[u8] {
     while let [rest @ .., b' ' | b'\t' | b','] | [rest @ .., b'\\', b'n'] = key {
         key = rest;
@@ -297,8 +296,8 @@ fn without_separator(mut key: &[u8]) -> &[u8] {
     key
 }
 
-/// Whether a comment may hold the options of a key behind it. Without those it
-/// would let in more than it should.
+/// Whether a comment may contain the options of the next key. Without its options, that
+/// key would allow more than it should.
 fn has_options(comment: &[u8]) -> bool {
     const WORDS: [&[u8]; 5] = [
         b"\"",
@@ -310,18 +309,18 @@ fn has_options(comment: &[u8]) -> bool {
     WORDS.iter().any(|word| has(comment, word))
 }
 
-/// Where the base64 text of a key ends in its line, and what it lacks.
+/// Where the base64 text of a key ends in its line, and the padding that it needs.
 struct KeyText {
-    /// Position behind the last base64 character, padding not counted.
+    /// The position after the last base64 character, without padding.
     end: usize,
-    /// Position behind the padding that is there.
+    /// The position after the existing padding.
     padded: usize,
-    /// How many `=` belong at `end`.
+    /// The number of `=` that belong at `end`.
     padding: usize,
 }
 
 impl KeyText {
-    /// The line with its padding as it should be.
+    /// The line with correct padding.
     fn repaired<'a>(&self, context: &Context<'a>, line: &'a [u8]) -> &'a [u8] {
         let padding: &[u8] = match self.padding {
             0 => b"",
@@ -346,12 +345,11 @@ const PRIVATE: &str = "a private key, left out, the public one of the .pub file 
 const OPTIONS: &str =
     "an SSH key with options behind another one, left out, write each key on its own line";
 
-/// Takes `[options] type blob [comment]` apart (sshd(8), AUTHORIZED_KEYS FILE
-/// FORMAT).
+/// Parses `[options] type blob [comment]` (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
 fn parse(line: &[u8]) -> Result<KeyText, &'static str> {
     match key_at(line, 0) {
         Err(NOT_A_KEY) => match key_at(line, options(line)) {
-            // It was meant to be one.
+            // It begins like a key, so it is a damaged one.
             Err(_) if is_known(span(line, |byte| !is_blank(byte)).0) => Err(DAMAGED),
             found => found,
         },
@@ -359,7 +357,7 @@ fn parse(line: &[u8]) -> Result<KeyText, &'static str> {
     }
 }
 
-/// What stands before the type of a key that [`read`] has found.
+/// The options before the type of a key that [`read`] has accepted.
 pub fn options_of(line: &[u8]) -> &[u8] {
     let end = match key_at(line, 0) {
         Ok(_) => 0,
@@ -368,8 +366,8 @@ pub fn options_of(line: &[u8]) -> &[u8] {
     line.get(..end).unwrap_or_default().trim_ascii_end()
 }
 
-/// Length of the options and the blanks behind them. Blanks may stand inside
-/// double quotes, and `\"` is a quote inside those.
+/// The length of the options and the blanks after them. Double quotes may contain blanks,
+/// and `\"` is a quote inside them.
 fn options(line: &[u8]) -> usize {
     let mut quoted = false;
     let mut escaped = false;
@@ -387,14 +385,14 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// A key whose type stands at `start`.
+/// Parses a key whose type begins at `start`.
 fn key_at(line: &[u8], start: usize) -> Result<KeyText, &'static str> {
     let text = line.get(start..).unwrap_or_default();
     let (kind, rest) = span(text, |byte| !is_blank(byte));
     let (_, blob) = span(rest, is_blank);
     let (digits, tail) = span(blob, |byte| digit(byte).is_some());
     let (marks, tail) = span(tail, |byte| matches!(byte, b'=' | b'#'));
-    // Padding, then a blank or the end: anything else is no base64.
+    // After the padding there is a blank or the end; anything else is not base64.
     let ends = tail.first().is_none_or(|byte| is_blank(*byte));
     let mut bytes = Decoder::new(digits);
     let same_type =

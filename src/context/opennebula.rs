@@ -1,5 +1,5 @@
-//! OpenNebula's network variables (src/vm/VirtualMachineContext.cc of
-//! OpenNebula/one), and those of its first sample scripts.
+//! OpenNebula's network variables (OpenNebula/one: src/vm/VirtualMachineContext.cc), and
+//! those of its first sample scripts.
 use core::net::IpAddr;
 
 use super::network::Network;
@@ -10,7 +10,7 @@ use crate::base::set::Set;
 use crate::base::text::{Mac, as_str, ip, number, same, split, split_once, words};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 
-/// What says that a NIC exists where its MAC does not.
+/// The fields that make a NIC exist if it has no MAC.
 const EXISTENCE_FIELDS: &str = "IP IP6 IPV6 METHOD IP6_METHOD";
 /// The variables of an IPv6 address, the newer name first.
 const IP6: &str = "IP6 IPV6";
@@ -116,7 +116,7 @@ pub fn ipv4<'a>(
     let length = match mask {
         None => USUAL,
         Some(mask) => match netmask(mask.value) {
-            // With /0 every address of the world would be on this link.
+            // With /0 every address would be on this link.
             Some(length) if length > 0 => length,
             _ => return context.complain(mask, "not a netmask"),
         },
@@ -124,7 +124,7 @@ pub fn ipv4<'a>(
     network.address(context, variable, Prefix { address, length })
 }
 
-/// What is wrong with a text that is no address, or that is one and more.
+/// The problem with a text that is not an address, or not only an address.
 fn no_address(variable: &Variable, what: &'static str) -> &'static str {
     let with_length =
         split_once(variable.value, b'/').is_some_and(|(start, _)| ip(start).is_some());
@@ -144,14 +144,14 @@ struct NicReader<'a, 'c> {
     gateways: Option<LinkName>,
     /// The address that the first static NIC gets a route to.
     endpoint: Option<IpAddr>,
-    /// Those of the NICs so far.
+    /// The MACs of the NICs so far.
     macs: Set<'a>,
 }
 
-/// What a link-layer address, or its lack, says about a NIC.
+/// Which device a NIC of the context is.
 enum Identity<'a> {
     Known(Option<Mac>, Option<&'a [u8]>),
-    /// The context does not have this NIC, or it cannot be told which it is.
+    /// The context does not have this NIC, or its device cannot be known.
     Absent,
 }
 
@@ -222,7 +222,7 @@ impl<'a> NicReader<'a, '_> {
         };
         let link = self.network.link(nic.name);
         (link.ipv4, link.ipv6) = (ipv4, ipv6);
-        // Nothing of a NIC is touched that is skipped in both families.
+        // A NIC that is skipped in both families is not touched at all.
         if (ipv4, ipv6) != (Some(Ipv4Method::Skip), Some(Ipv6Method::Skip)) {
             link.mtu = mtu;
             link.vlan = vlan.map(|vlan| vlan as u16);
@@ -235,7 +235,7 @@ impl<'a> NicReader<'a, '_> {
         self.gateways.is_none_or(|only| only == nic.name)
     }
 
-    /// The IPv4 addresses and routes of a NIC.
+    /// Reads the IPv4 addresses and routes of a NIC.
     fn ipv4_family(&mut self, nic: &Nic<'a>, method: Option<Ipv4Method>, metric: Option<u32>) {
         self.ipv4(nic, method);
         if method == Some(Ipv4Method::Static) && !self.network.addresses().is_empty() {
@@ -250,7 +250,7 @@ impl<'a> NicReader<'a, '_> {
         self.routes(nic.own.get("ROUTES"), true, refused);
     }
 
-    /// The IPv6 addresses and routes of a NIC, whose IPv4 ones are there.
+    /// Reads the IPv6 addresses and routes of a NIC, after the IPv4 ones.
     fn ipv6_family(&mut self, nic: &Nic<'a>, method: Option<Ipv6Method>, metric: Option<u32>) {
         let before = self.network.addresses().len();
         self.ipv6(nic, method);
@@ -299,7 +299,7 @@ impl<'a> NicReader<'a, '_> {
 
     /// Which device a `PCIn` is, and whether it exists.
     fn pci(&mut self, own: Group<'a>) -> Identity<'a> {
-        // The server writes an ADDRESS for every device, MAC for NICs alone.
+        // The server writes ADDRESS for every PCI device, but MAC only for NICs.
         let Some(variable) = own.get("MAC") else {
             if let Some(sign) = own.get(EXISTENCE_FIELDS) {
                 self.context
@@ -360,7 +360,7 @@ impl<'a> NicReader<'a, '_> {
             Ipv6Method::Skip
         };
         let Some(variable) = nic.own.get("IP6_METHOD") else {
-            // METHOD speaks for IPv6 too, where it names an IPv6 method.
+            // METHOD also counts for IPv6 if it is an IPv6 method.
             let inherited = nic
                 .own
                 .get("METHOD")
@@ -381,7 +381,7 @@ impl<'a> NicReader<'a, '_> {
         Some(by_address)
     }
 
-    /// The IPv4 addresses of a NIC and its aliases.
+    /// Reads the IPv4 addresses of a NIC and its aliases.
     fn ipv4(&mut self, nic: &Nic<'a>, method: Option<Ipv4Method>) {
         let own = nic.own;
         if let Some(variable) = own.get("IP") {
@@ -408,7 +408,7 @@ impl<'a> NicReader<'a, '_> {
         }
     }
 
-    /// The IPv6 addresses of a NIC and its aliases.
+    /// Reads the IPv6 addresses of a NIC and its aliases.
     fn ipv6(&mut self, nic: &Nic<'a>, method: Option<Ipv6Method>) {
         let not_applied = match method {
             Some(Ipv6Method::Auto) => Some("not applied, the IPv6 method is auto"),
@@ -460,7 +460,7 @@ impl<'a> NicReader<'a, '_> {
         }
     }
 
-    /// A default route by `variable`.
+    /// Adds a default route via the gateway in `variable`.
     fn gateway(&mut self, variable: Option<&Variable<'a>>, v4: bool, metric: Option<u32>) {
         let Some(variable) = variable else {
             return;
@@ -489,13 +489,13 @@ impl<'a> NicReader<'a, '_> {
         }
     }
 
-    /// The entries of ROUTES that are of one family. What is of neither is
-    /// reported with IPv4.
+    /// Adds the entries of ROUTES of one family. Entries that cannot be read are reported
+    /// with IPv4.
     fn routes(&mut self, variable: Option<&Variable<'a>>, v4: bool, refused: bool) {
         let Some(variable) = variable else {
             return;
         };
-        // What cannot be read is said once.
+        // The missing quote is reported once.
         let entries = match v4 {
             true => self.context.list(variable),
             false => variable.printable(),
@@ -542,7 +542,7 @@ fn addressed(nic: &Nic, fields: &str) -> bool {
     nic.own.get(fields).is_some() || active(nic).any(|alias| alias.get(fields).is_some())
 }
 
-/// The aliases that are the guest's business.
+/// The aliases that the guest has to set up.
 fn active<'a>(nic: &Nic<'a>) -> impl Iterator<Item = Group<'a>> + use<'a> {
     nic.aliases().filter(|alias| {
         let external = alias
@@ -577,7 +577,7 @@ fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
         while let Some(word) = words.next() {
             match as_str(word) {
                 "onlink" => {}
-                // The route is its NIC's whatever name that has.
+                // The route belongs to its NIC, whatever name that has.
                 "dev" => drop(words.next()?),
                 "metric" => metric = Some(number(words.next()?)?),
                 _ => metric = Some(number(word).filter(|_| metric.is_none())?),

@@ -1,17 +1,16 @@
-//! ifupdown (interfaces(5), Debian). It knows NICs by name only, and all
-//! stanzas for one name add up, so those of the root for our NICs must go:
-//! every file of the root that has one is covered by a copy without it. Ours
-//! stand in a directory below `/run` if interfaces names one as source, as in
-//! Debian's cloud images, else at the end of the copy of interfaces itself.
+//! ifupdown (interfaces(5), Debian). It knows NICs by name only, and it merges all
+//! stanzas for one name. So the root's stanzas for our NICs must not be read: a copy
+//! without them is mounted over each file that has one. Our stanzas are in a directory
+//! below `/run` if interfaces sources one, as in Debian's cloud images, else at the end
+//! of the copy of interfaces.
 //!
-//! `inet static` fails on a NIC that is set up already; `inet manual` and
-//! "replace" do not (tried with 0.8.41). Not seen: what sourced files source.
+//! `inet static` fails on a NIC that is already set up. `inet manual` with "replace"
+//! does not (tried with 0.8.41). Files that sourced files source are not read.
 //!
-//! ifupdown-ng (its own interfaces(5); Alpine) reads the same (tried with
-//! 0.11.4): family and most methods are words without a meaning to it, all
-//! stanzas for one name are one, and the options do what they do in Debian's.
-//! But "dhcp" is DHCPv4 to it, in `inet6 dhcp` too, and a relative source is one
-//! of the directory that it runs in (libifupdown/interface-file.c). busybox's
+//! ifupdown-ng (its own interfaces(5); Alpine) reads the same text (tried with 0.11.4).
+//! It ignores the family and most methods, merges all stanzas for one name, and has the
+//! same options. But it takes "dhcp" for DHCPv4, in `inet6 dhcp` too, and a relative
+//! source is relative to its working directory (libifupdown/interface-file.c). busybox's
 //! ifupdown was not tried.
 use super::render::{HEAD, bind_over, device, fill, ip_route, is_v4, links};
 use crate::base::arena::Arena;
@@ -21,7 +20,7 @@ use crate::image::config::{ConfigFile, Interfaces};
 use crate::plan::bound::BoundPlan;
 use crate::plan::{Ipv4Method, Ipv6Method, Link};
 
-/// Our stanzas, and copies of the root's files without theirs.
+/// Writes our stanzas, and copies of the root's files without stanzas for our NICs.
 pub fn render<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
@@ -47,7 +46,7 @@ pub fn render<'a>(
         changes.file(path, File::public(ours));
         bind_over_without(arena, interfaces.main, &devices, changes);
     } else if let Some(main) = &interfaces.main.content {
-        // What an earlier run has put at the end is not counted.
+        // Without the stanzas that an earlier run appended.
         let end = position(main.content, HEAD.as_bytes());
         let theirs = main.content.get(..end.unwrap_or(usize::MAX));
         let mut text = arena.vector();
@@ -60,14 +59,14 @@ pub fn render<'a>(
     }
 }
 
-/// A file that names one of our devices is covered by a copy that does not.
+/// Mounts a copy without our devices over a file that names one of them.
 fn bind_over_without<'a>(
     arena: &'a Arena,
     file: &ConfigFile<'a>,
     devices: &[&[u8]],
     changes: &mut Changes<'a>,
 ) {
-    // Not there, or a directory: ifupdown does not read it either.
+    // If it is missing, or a directory, ifupdown does not read it either.
     if let Some(old) = &file.content {
         let mut text = arena.vector();
         copy_without(arena, &mut text, old.content, devices);
@@ -75,10 +74,10 @@ fn bind_over_without<'a>(
     }
 }
 
-/// All lines of `theirs` but those that are about one of `devices`.
+/// Copies the lines of `theirs`, except those about one of `devices`.
 fn copy_without(arena: &Arena, text: &mut Text, theirs: &[u8], devices: &[&[u8]]) {
     const EMPTY: &[u8] = b"";
-    // `eth0`, `eth0:1`, an old way to write a second address, and `eth0=home`.
+    // `eth0`, `eth0:1` (an old form for a second address) and `eth0=home` (physical=logical).
     let is_ours = |word: &[u8]| {
         let name = word.split(|byte| matches!(byte, b':' | b'=')).next();
         devices.iter().any(|device| Some(*device) == name)
@@ -113,8 +112,8 @@ fn copy_without(arena: &Arena, text: &mut Text, theirs: &[u8], devices: &[&[u8]]
     }
 }
 
-/// The lines, each with its newline and with those that continue it: a backslash
-/// stands before its end. A comment is never continued.
+/// The lines, each with its newline. A line that ends in a backslash includes the next
+/// line. A comment line is never continued.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut first, mut last) = (b'\n', b'\n');
     text.split_inclusive(move |byte| {
@@ -127,15 +126,15 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// What a line begins with.
+/// The kind of a line, by its first word.
 enum Keyword {
-    /// Nothing, or a comment.
+    /// Empty, or a comment.
     None,
-    /// A stanza for one interface.
+    /// `iface`: begins the stanza of one interface.
     Iface,
-    /// A list of interfaces.
+    /// `auto` or `allow-*`: a list of interfaces.
     Auto,
-    /// What ends a stanza and is about no interface.
+    /// Another keyword that ends a stanza and names no interface.
     Other,
     /// An option of the stanza.
     Option,
@@ -164,7 +163,7 @@ impl Keyword {
 
 fn words<'a>(arena: &'a Arena, line: &'a [u8]) -> &'a [&'a [u8]] {
     let mut words = arena.vector();
-    // The backslash before a line's end is no part of a name.
+    // The backslash at the end of a line is not part of a name.
     for word in line.split(|byte| byte.is_ascii_whitespace() || *byte == b'\\') {
         if !word.is_empty() {
             words.push(word);
@@ -173,7 +172,7 @@ fn words<'a>(arena: &'a Arena, line: &'a [u8]) -> &'a [&'a [u8]] {
     words.finish()
 }
 
-/// What one link is to become. DHCP comes last: nothing waits for it.
+/// Writes the stanzas of a link. DHCP comes last, so that nothing waits for it.
 fn stanzas(text: &mut Text, arena: &Arena, link: &Link, device: &[u8]) {
     fill!(text, "\nauto @\n", device);
     match link.ipv6 {
@@ -213,7 +212,8 @@ fn stanzas(text: &mut Text, arena: &Arena, link: &Link, device: &[u8]) {
     replace(text, arena, link, device, true);
 }
 
-/// The addresses and routes of a family, with the values that the module `kernel` sets.
+/// Writes the addresses and routes of a family, with the values that the module `kernel`
+/// sets.
 fn replace(text: &mut Text, arena: &Arena, link: &Link, device: &[u8], v4: bool) {
     for address in link.addresses.iter().filter(|prefix| is_v4(prefix) == v4) {
         let address = format(arena, address);

@@ -1,4 +1,4 @@
-//! Configuration files of the root's own tools, as they are.
+//! Configuration files of the root's own tools, unparsed or nearly so.
 use rustix::io::Errno;
 
 use super::glob::{fnmatch, glob};
@@ -7,18 +7,18 @@ use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{as_str, base_name, lines, words};
 
-/// A file, or the place where it would be.
+/// A file, or the path where it would be.
 #[derive(Clone, Copy)]
 pub struct ConfigFile<'a> {
-    /// Where it is, links followed.
+    /// Its path, links followed.
     pub path: ResolvedPath<'a>,
-    /// `None`: it is not there.
+    /// `None`: the file is missing.
     pub content: Option<&'a FileContent<'a>>,
 }
 
 impl<'a> ConfigFile<'a> {
-    /// Reads the file that `path` leads to. What the booted system hides under
-    /// /proc, /sys or /dev is not read.
+    /// Reads the file that `path` leads to. A file below /proc, /sys or /dev is not read:
+    /// the booted system mounts over it.
     pub fn read(root: &Root<'a>, path: &[u8]) -> Result<&'a Self, Error> {
         let (path, content) = match root.read_without_links(path) {
             Some(found) => found,
@@ -47,7 +47,7 @@ impl<'a> ConfigFile<'a> {
         })
     }
 
-    /// [`Self::read`]; what is there and no regular file counts as missing.
+    /// Like [`Self::read`], but anything other than a regular file counts as missing.
     fn read_regular(root: &Root<'a>, path: &[u8]) -> Result<&'a Self, Error> {
         match Self::read(root, path) {
             Err(error) if error.errno().is_none() => {
@@ -58,19 +58,19 @@ impl<'a> ConfigFile<'a> {
     }
 }
 
-/// The files of a directory whose names begin with one of some words.
+/// The files of a directory whose names begin with one of several prefixes.
 #[derive(Clone, Copy)]
 pub struct ConfigDirectory<'a> {
-    /// Where it is, links followed.
+    /// Its path, links followed.
     pub path: ResolvedPath<'a>,
     files: &'a [NamedFile<'a>],
 }
 
-/// A file of a directory, and why it could not be read.
+/// The name of a file in a directory, and the file or why it could not be read.
 pub type NamedFile<'a> = (&'a [u8], Result<&'a ConfigFile<'a>, Error>);
 
 impl<'a> ConfigDirectory<'a> {
-    /// Reads them; `None` if there is no such directory.
+    /// Reads the files. `None`: there is no such directory.
     pub fn read(
         root: &Root<'a>,
         path: &[u8],
@@ -93,12 +93,12 @@ impl<'a> ConfigDirectory<'a> {
         })))
     }
 
-    /// In the order of their names.
+    /// The files, sorted by name.
     pub fn files(&self) -> &'a [NamedFile<'a>] {
         self.files
     }
 
-    /// The file of this name, or the place where it would be.
+    /// The file with this name, or the path where it would be.
     pub fn file(&self, arena: &'a Arena, name: &[u8]) -> Result<&'a ConfigFile<'a>, Error> {
         match self.files.iter().find(|(other, _)| *other == name) {
             Some((_, file)) => *file,
@@ -107,20 +107,20 @@ impl<'a> ConfigDirectory<'a> {
     }
 }
 
-/// The files of ifupdown (interfaces(5)). Not seen: what sourced files source.
+/// The files of ifupdown (interfaces(5)). Files that sourced files source are not read.
 #[derive(Clone, Copy)]
 pub struct Interfaces<'a> {
     /// `/etc/network/interfaces`
     pub main: &'a ConfigFile<'a>,
     /// The files that it sources.
     pub sourced: &'a [&'a ConfigFile<'a>],
-    /// A place for one more file below /run, in a directory that it sources.
+    /// A path for another file, in a directory below /run that it sources.
     pub drop_in: Option<ResolvedPath<'a>>,
 }
 
 impl<'a> Interfaces<'a> {
-    /// Reads them. Files named `onecontext` in a sourced directory are ours, and
-    /// left out.
+    /// Reads the files. A file named `onecontext` in a sourced directory is ours and left
+    /// out.
     pub fn read(root: &Root<'a>) -> Result<&'a Self, PathError<'a>> {
         const PATH: &[u8] = b"/etc/network/interfaces";
         let arena = root.arena();
@@ -135,7 +135,7 @@ impl<'a> Interfaces<'a> {
                 continue;
             }
             for pattern in words {
-                // Relative to the file that has it.
+                // A relative path is relative to the directory of interfaces.
                 let path = match pattern.first() {
                     Some(b'/') => pattern,
                     _ => arena.concat(&[b"/etc/network/", pattern]),
@@ -166,18 +166,18 @@ impl<'a> Interfaces<'a> {
     }
 }
 
-/// `/etc/hosts` (hosts(5)), and who answers besides.
+/// `/etc/hosts` (hosts(5)), and whether nss-myhostname answers too.
 #[derive(Clone, Copy)]
 pub struct Hosts<'a> {
     /// The file.
     pub file: &'a ConfigFile<'a>,
-    /// The C library asks nss-myhostname(8), which knows the machine's own name
-    /// (nsswitch.conf(5)).
+    /// Whether the C library asks nss-myhostname(8) (nsswitch.conf(5)), which knows the
+    /// machine's own name.
     pub by_myhostname: bool,
 }
 
 impl<'a> Hosts<'a> {
-    /// Reads it.
+    /// Reads the file and nsswitch.conf.
     pub fn read(root: &Root<'a>) -> Result<Self, PathError<'a>> {
         const SWITCH: &[u8] = b"/etc/nsswitch.conf";
         const PATH: &[u8] = b"/etc/hosts";
@@ -194,17 +194,17 @@ impl<'a> Hosts<'a> {
     }
 }
 
-/// `/etc/resolv.conf` (resolv.conf(5)), and who owns it.
+/// `/etc/resolv.conf` (resolv.conf(5)), and whether systemd-resolved owns it.
 #[derive(Clone, Copy)]
 pub struct ResolvConf<'a> {
     /// The file.
     pub file: &'a ConfigFile<'a>,
-    /// systemd-resolved makes it, and will be started.
+    /// Whether systemd-resolved makes it and will be started.
     pub is_of_resolved: bool,
 }
 
 impl<'a> ResolvConf<'a> {
-    /// Reads it.
+    /// Reads the file.
     pub fn read(root: &Root<'a>) -> Result<Self, Error> {
         let file = ConfigFile::read(root, b"/etc/resolv.conf")?;
         let is_of_resolved =
@@ -227,19 +227,19 @@ fn is_resolved_enabled(root: &Root) -> Result<bool, Error> {
     }
 }
 
-/// What starts cloud-init, in all its versions.
+/// What starts cloud-init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloudInit {
-    /// Nothing: it is not installed.
+    /// Not installed.
     Missing,
-    /// A unit of systemd's.
+    /// A systemd unit.
     Unit,
-    /// A script of a runlevel.
+    /// A runlevel script.
     Script,
 }
 
 impl CloudInit {
-    /// Looks for it.
+    /// Looks for the units and scripts of all its versions.
     pub fn find(root: &Root) -> Result<Self, Error> {
         use super::systemd::units::{Unit, find, is_init};
         let is_there = match is_init(root)? {

@@ -1,6 +1,6 @@
-//! What the handover has to know of a root. Each file is read once, and only
-//! those that are wanted and that an enabled manager reads. What could not be
-//! read is an error here, and never a missing file.
+//! Facts about a root for the handover. Each file is read once, and only if it is
+//! wanted and an enabled manager reads it. A file that could not be read is an error
+//! here, never a missing file.
 use super::config::{CloudInit, ConfigDirectory, ConfigFile, Hosts, Interfaces, ResolvConf};
 use super::managers::{Manager, Managers};
 use super::networkd::Networkd;
@@ -8,7 +8,7 @@ use super::systemd::units;
 use super::{PathError, Root};
 use crate::base::error::Error;
 
-/// What somebody wants to know.
+/// Which facts are wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
     /// The host name of the root.
@@ -17,7 +17,7 @@ pub struct Wanted {
     pub resolv_conf: bool,
     /// The files of the enabled network managers.
     pub network: bool,
-    /// Who else could do DHCP.
+    /// Whether systemd-networkd could do DHCP although it is not enabled.
     pub dhcp: bool,
 }
 
@@ -36,16 +36,16 @@ pub struct Facts<'a> {
     pub network: Option<&'a NetworkFacts<'a>>,
 }
 
-/// What the root has for its network.
+/// The network configuration of the root.
 #[derive(Clone, Copy)]
 pub struct NetworkFacts<'a> {
-    /// Who configures it.
+    /// The enabled network managers.
     pub managers: Managers<'a>,
-    /// Whether it has a manager that may be enabled.
+    /// Whether systemd-networkd is installed and may be enabled.
     pub networkd: Result<Networkd<'a>, Error>,
-    /// `None` if it is not wanted.
+    /// `/etc/resolv.conf`; `None` if it is not wanted.
     pub resolv_conf: Result<Option<ResolvConf<'a>>, Error>,
-    /// `None`, here and below, if the manager is not enabled.
+    /// The files of ifupdown. Here and below, `None` if the manager is not enabled.
     pub interfaces: Result<Option<&'a Interfaces<'a>>, PathError<'a>>,
     /// dhcpcd.conf(5)
     pub dhcpcd: Result<Option<&'a ConfigFile<'a>>, Error>,
@@ -58,7 +58,7 @@ pub struct NetworkFacts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// Reads what is wanted.
+    /// Reads the wanted facts.
     pub fn read(root: &Root<'a>, wanted: Wanted) -> Self {
         let hostname = match wanted.hostname {
             true => ConfigFile::read(root, b"/etc/hostname").map(Some),

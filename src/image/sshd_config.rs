@@ -1,5 +1,5 @@
-//! What the root's sshd_config(5) says in general, outside of Match blocks:
-//! enough to warn of keys that sshd will not look at.
+//! The root's sshd_config(5), without Match blocks that have conditions: enough to warn
+//! of logins and keys that sshd will refuse.
 use super::glob::{fnmatch, glob};
 use super::{FileContent, Root, if_there};
 use crate::base::arena::Vector;
@@ -7,7 +7,7 @@ use crate::base::error::Error;
 use crate::base::text::{lines, same, span, split_once, unquoted};
 use rustix::io::Errno;
 
-/// Files and their bytes that are looked at, at most. sshd has no such limit.
+/// The limits on the number of files and their total size. sshd has no such limits.
 const MOST_FILES: usize = 256;
 const MOST_BYTES: u64 = 1 << 20;
 const TOO_MUCH: Error = Error::new(
@@ -15,39 +15,39 @@ const TOO_MUCH: Error = Error::new(
 );
 const ENDLESS: Error = Error::new(&"includes itself, so sshd does not start");
 
-/// The values that matter; of a keyword the first, as in sshd.
+/// The values that are needed. The first value of a keyword counts, as in sshd.
 #[derive(Clone, Copy)]
 pub struct Config<'a> {
     permit_root_login: Option<&'a [u8]>,
     pubkey_authentication: Option<&'a [u8]>,
     strict_modes: Option<&'a [u8]>,
     authorized_keys_file: Option<&'a [u8]>,
-    /// Every `HostKey`.
+    /// The paths of every `HostKey`.
     pub host_keys: &'a [&'a [u8]],
     /// The patterns of every `AllowUsers` (`true`) and `DenyUsers`.
     user_patterns: &'a [(bool, &'a [u8])],
-    /// The first file that is read, and its path.
+    /// The main file, and its path.
     pub main: Option<(&'a [u8], &'a FileContent<'a>)>,
-    /// The first file that could not be looked at, and why.
+    /// The first file that could not be read, and why.
     pub problem: Option<(&'a [u8], Error)>,
 }
 
-/// What was read so far.
+/// The state while the files are read.
 struct ConfigReader<'r, 'a> {
     root: &'r Root<'a>,
     config: Config<'a>,
-    /// The files, each once: of a second time no value would be the first. And
-    /// whether their end was reached.
+    /// The files, and whether each was read to its end. Each is read once: a second
+    /// reading could not give a first value.
     files: Vector<'a, (&'a [u8], bool)>,
     host_keys: Vector<'a, &'a [u8]>,
     user_patterns: Vector<'a, (bool, &'a [u8])>,
-    /// What may still be read, in bytes.
+    /// How many bytes may still be read.
     left: u64,
 }
 
 impl<'a> Config<'a> {
-    /// Reads `/etc/ssh/sshd_config`, or the one that openSUSE keeps in
-    /// `/usr/etc` for images without.
+    /// Reads `/etc/ssh/sshd_config`, or the one in `/usr/etc`, which openSUSE uses if the
+    /// first is missing.
     pub fn read(root: &Root<'a>) -> Self {
         let mut reader = ConfigReader {
             root,
@@ -79,7 +79,7 @@ impl<'a> Config<'a> {
         }
     }
 
-    /// The place for the first value of a keyword, if that matters.
+    /// Where to store the first value of a keyword. `None`: it is not needed.
     fn first_value(&mut self, keyword: &[u8]) -> Option<&mut Option<&'a [u8]>> {
         if same(keyword, b"PermitRootLogin") {
             Some(&mut self.permit_root_login)
@@ -94,19 +94,20 @@ impl<'a> Config<'a> {
         }
     }
 
-    /// Whether `PermitRootLogin` is `word`; without one it is
-    /// `prohibit-password`.
+    /// Whether `PermitRootLogin` is set to `word`. The default, `prohibit-password`, does
+    /// not count.
     pub fn permits_root(&self, word: &[u8]) -> bool {
         is(self.permit_root_login, word)
     }
 
-    /// Whether `PubkeyAuthentication` is `no`; without one it is `yes`.
+    /// Whether `PubkeyAuthentication` is `no`. The default is `yes`.
     pub fn takes_no_key(&self) -> bool {
         is(self.pubkey_authentication, b"no")
     }
 
-    /// Whether `AllowUsers` and `DenyUsers` let a user in. Of a pattern `USER@HOST` the
-    /// first one counts for any host, the second for none.
+    /// Whether `AllowUsers` and `DenyUsers` let a user in from at least one host: a pattern
+    /// `USER@HOST` of `AllowUsers` counts without its host, one of `DenyUsers` does not
+    /// count.
     pub fn admits(&self, user: &[u8]) -> bool {
         let (mut is_restricted, mut is_allowed) = (false, false);
         for (allows, pattern) in self.user_patterns {
@@ -121,12 +122,12 @@ impl<'a> Config<'a> {
         is_allowed || !is_restricted
     }
 
-    /// Whether `StrictModes` is `no`; without one it is `yes`.
+    /// Whether `StrictModes` is `no`. The default is `yes`.
     pub fn is_lax(&self) -> bool {
         is(self.strict_modes, b"no")
     }
 
-    /// The patterns of `AuthorizedKeysFile`; none where it is `none`.
+    /// The patterns of `AuthorizedKeysFile`, without the word `none`.
     pub fn key_files(&self) -> impl Iterator<Item = &'a [u8]> {
         let patterns = self.authorized_keys_file;
         words(patterns.unwrap_or(b".ssh/authorized_keys .ssh/authorized_keys2"))
@@ -138,8 +139,8 @@ impl<'a> Config<'a> {
         self.key_files().any(|other| other == pattern)
     }
 
-    /// Whether sshd looks for keys in `.ssh/NAME` of a home. A path that says
-    /// so in other words, such as `/home/%u/.ssh/NAME`, ends alike.
+    /// Whether sshd reads keys from `.ssh/NAME` in a home. An equivalent path, such as
+    /// `/home/%u/.ssh/NAME`, has the same end.
     pub fn looks_at(&self, name: &[u8]) -> bool {
         self.key_files()
             .filter_map(|pattern| pattern.strip_suffix(name))
@@ -148,16 +149,16 @@ impl<'a> Config<'a> {
 }
 
 impl<'a> ConfigReader<'_, 'a> {
-    /// Remembers the first problem.
+    /// Stores a problem, if it is the first.
     fn problem(&mut self, path: &'a [u8], reason: Error) {
         self.config.problem.get_or_insert((path, reason));
     }
 
-    /// Reads a file and what it includes. `false`: it is not there.
+    /// Reads a file and the files that it includes. `false`: the file is missing.
     fn file(&mut self, path: &'a [u8]) -> bool {
         if let Some((_, ended)) = self.files.iter().find(|(other, _)| *other == path) {
             if !ended {
-                // To SERVCONF_MAX_DEPTH (openssh:servconf.c), which is fatal.
+                // sshd exits at SERVCONF_MAX_DEPTH (openssh:servconf.c).
                 self.problem(path, ENDLESS);
             }
             return true;
@@ -187,8 +188,8 @@ impl<'a> ConfigReader<'_, 'a> {
     }
 
     fn text(&mut self, text: &'a [u8]) {
-        // Until the next Match, or the end of this file: the file that includes it
-        // goes on without.
+        // A Match block ends at the next Match or at the end of this file. It does not
+        // extend into the including file.
         let mut has_conditions = false;
         for line in lines(text) {
             let in_keyword = |byte| !matches!(byte, b' ' | b'\t' | b'=');
@@ -219,8 +220,8 @@ impl<'a> ConfigReader<'_, 'a> {
         }
     }
 
-    /// A file, or a pattern of glob(7) in its last part; what is relative is
-    /// below /etc/ssh.
+    /// Reads included files. `pattern` may have a pattern of glob(7) in its last part. A
+    /// relative path is below /etc/ssh.
     fn include(&mut self, pattern: &[u8]) {
         let arena = self.root.arena();
         let base: &[u8] = if pattern.starts_with(b"/") {
@@ -247,7 +248,8 @@ fn is(value: Option<&[u8]>, word: &[u8]) -> bool {
         .is_some_and(|first| same(first, word))
 }
 
-/// Arguments: separated by blanks, perhaps in quotes; a `#` starts a comment.
+/// The arguments of a keyword: separated by blanks, perhaps in quotes. A `#` starts a
+/// comment.
 fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     unquoted(value).take_while(|word| !word.starts_with(b"#"))
 }

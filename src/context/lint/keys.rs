@@ -1,16 +1,17 @@
-//! Keys that sshd does not take, because of the options before them.
+//! Keys that sshd refuses because of their options.
 use crate::base::text::{same, split_once, words};
 use crate::context::keys::options_of;
 use crate::context::state::Context;
 use crate::plan::Key;
 
-/// What sshd(8) knows, AUTHORIZED_KEYS FILE FORMAT; most of them also with `no-`.
+/// The options of sshd(8), AUTHORIZED_KEYS FILE FORMAT. Most of the flags also exist with
+/// `no-`.
 const FLAGS: &[u8] = b"agent-forwarding cert-authority port-forwarding pty restrict \
     touch-required user-rc verify-required x11-forwarding";
 const WITH_VALUE: &[u8] = b"command environment expiry-time from permitlisten permitopen \
     principals tunnel";
 
-/// Names the first such option of each key.
+/// Warns of the first unknown option of each key.
 pub fn look<'a>(context: &mut Context<'a>, keys: &[Key<'a>]) {
     for key in keys {
         let mut quoted = false;

@@ -1,7 +1,5 @@
-//! What looks like a mistake although it can be applied, or although nothing
-//! reads it: names that are mistyped, values that leave a machine without network,
-//! and keys that sshd does not take. For `check` alone: a boot does not look, and says
-//! nothing of it.
+//! Likely mistakes in a context: mistyped names, values that leave a machine without
+//! network, and keys that sshd refuses. Only `check` reports them, a boot does not.
 mod keys;
 mod nic;
 mod traps;
@@ -12,12 +10,12 @@ use super::variables::Variable;
 use crate::plan::{Dialect, Key, Link};
 use nic::Nic;
 
-/// Adds a warning for each. `links` is what the context means.
+/// Adds a warning for each likely mistake. `links` and `keys` are those of the plan.
 pub fn look<'a>(context: &mut Context<'a>, dialect: Dialect, links: &[Link<'a>], keys: &[Key<'a>]) {
     let all = context.variables.set(context.arena);
     let mut nics = context.arena.vector();
-    // Both are in the order of their names, and no link of OpenNebula's is there
-    // without a variable that is set.
+    // Variables and links have the same order, and each link of OpenNebula's has a
+    // variable that is set.
     let mut rest = (0..).zip(links).peekable();
     for variables in all.chunk_by(|one, other| one.link() == other.link()) {
         let name = variables.first().and_then(Variable::link);

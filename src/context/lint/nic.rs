@@ -1,12 +1,12 @@
-//! A NIC that is looked at.
+//! A NIC as `check` sees it.
 use crate::context::variables::Variable;
 use crate::plan::Link;
 
-/// The variables of a NIC and its aliases, and what they mean.
+/// The variables of a NIC and its aliases, and its link.
 #[derive(Clone, Copy)]
 pub struct Nic<'a, 'l> {
-    /// Those that are set.
+    /// The variables that are set.
     pub variables: &'a [Variable<'a>],
-    /// The link with its position, if the context has this NIC.
+    /// The link and its position, if the plan has this NIC.
     pub link: Option<(u32, &'l Link<'a>)>,
 }

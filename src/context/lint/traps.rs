@@ -1,5 +1,4 @@
-//! Values that can be applied and leave a machine without network, or without
-//! part of it.
+//! Valid values that leave a machine without network, or without a part of it.
 use core::net::IpAddr;
 
 use super::nic::Nic;
@@ -10,7 +9,7 @@ use crate::context::state::Context;
 use crate::context::variables::Variable;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix};
 
-/// Names every one. `all` are the variables that are set.
+/// Warns of each. `all` are the variables that are set.
 pub fn look<'a>(
     context: &mut Context<'a>,
     links: &[Link<'a>],
@@ -24,8 +23,8 @@ pub fn look<'a>(
     name_servers(context, links, all);
 }
 
-/// A gateway or a mask for no address: the template of the network has them,
-/// and its range of addresses has none, as in one of the type ETHER.
+/// A gateway or a mask without an address: the virtual network has them in its template,
+/// but its address range gives no IP addresses (type ETHER).
 fn without_address<'a>(context: &mut Context<'a>, nic: &Nic<'a, '_>) {
     let Some((_, link)) = nic.link else {
         return;
@@ -38,7 +37,7 @@ fn without_address<'a>(context: &mut Context<'a>, nic: &Nic<'a, '_>) {
     for variable in nic.variables.iter().filter(|variable| variable.is_own()) {
         match variable.field {
             b"GATEWAY" | b"MASK" => blamed = blamed.or(Some(variable)),
-            // A virtual router's own daemon sets the address that it shares.
+            // The daemon of a virtual router sets the shared address.
             b"VROUTER_IP" | b"VROUTER_IP6" => return,
             _ => {}
         }
@@ -49,7 +48,7 @@ fn without_address<'a>(context: &mut Context<'a>, nic: &Nic<'a, '_>) {
     }
 }
 
-/// An address that two NICs have, or that no machine can have in its network.
+/// An address on two NICs, or one that no machine can have in its network.
 fn addresses<'a>(context: &mut Context<'a>, links: &[Link<'a>], nics: &[Nic<'a, '_>]) {
     let arena = context.arena;
     let problems = [
@@ -94,15 +93,15 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-/// The bits of an IPv4 address that tell the machines of its network apart, and
-/// their mask; none where each address of it is a machine's (RFC 3021).
+/// The host part of an IPv4 address, and its mask. `None` for /31 and /32, in which every
+/// address is that of a machine (RFC 3021).
 fn last_bits(prefix: Prefix) -> Option<(u32, u32)> {
     let (address, hosts) = prefix.ipv4_and_host_bits()?;
     (prefix.length < 31).then_some((address & hosts, hosts))
 }
 
-/// A name server to which nothing leads: no default route, no network of a
-/// link, no other route, and nobody else that may set one.
+/// A name server that cannot be reached: no default route, no network of a link and no
+/// other route covers it, and nothing else may add a route.
 fn name_servers<'a>(context: &mut Context<'a>, links: &[Link<'a>], all: &'a [Variable<'a>]) {
     let is_led = |v4: bool| {
         let leads = |link: &Link| {
@@ -110,10 +109,10 @@ fn name_servers<'a>(context: &mut Context<'a>, links: &[Link<'a>], all: &'a [Var
                 true => match link.ipv4 {
                     Some(Ipv4Method::Static) => false,
                     Some(_) => true,
-                    // Nothing is said of this NIC.
+                    // The context says nothing about this family.
                     None => link.ipv6.is_none(),
                 },
-                // The kernel listens to routers unless it is told not to.
+                // The kernel accepts router advertisements unless they are disabled.
                 false => !matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)),
             };
             let mut routes = link.routes.iter();

@@ -1,8 +1,8 @@
-//! Names that nothing reads and that are like one that is read.
+//! Names that nothing reads and that resemble one that is read.
 //!
-//! A context may have variables of anybody's, so that being unknown is no sign
-//! of a mistake: the name has to be next to a known one, by the sort of mistake
-//! that people make, at a place where no other program has its variables.
+//! A context may contain variables of other programs, so an unknown name alone is not a
+//! mistake. It must differ from a known name by a typical typing mistake, and it must not
+//! look like a name of another program.
 use super::nic::Nic;
 use crate::base::arena::Vector;
 use ufmt::uwrite;
@@ -12,14 +12,14 @@ use crate::context::state::Context;
 use crate::context::variables::Variable;
 use crate::plan::{Dialect, LinkName};
 
-/// The fields of a NIC or an alias that a row of docs/variables.md is about;
-/// those that begin with `VROUTER_` besides, and `ADDRESS` of a PCI device.
+/// The fields of a NIC or an alias in docs/variables.md. Also known are the fields that
+/// begin with `VROUTER_`, and `ADDRESS` of a PCI device.
 const OF_A_NIC: &str = "IP MASK GATEWAY MAC DNS MTU METHOD NETWORK SEARCH_DOMAIN ROUTES METRIC \
     IP6 IPV6 IP6_PREFIX_LENGTH IP6_ULA IP6_GATEWAY IP6_METHOD IP6_METRIC GATEWAY6 METRIC6 \
     VLAN_ID EXTERNAL DETACH CONTEXT_FORCE_IPV4";
 
-/// What people write instead: words of other programs, of the templates of
-/// virtual networks, and older ones.
+/// Wrong fields and the right ones: words of other programs, of the templates of virtual
+/// networks, and old words.
 const FOR_A_NIC: &str = "NETMASK=MASK NETWORK_MASK=MASK SUBNET_MASK=MASK SUBNET=MASK \
     PREFIX=MASK CIDR=MASK GW=GATEWAY DEFAULT_GATEWAY=GATEWAY ADDRESS=IP ADDR=IP IPADDR=IP \
     IP_ADDRESS=IP IP4=IP IPV4=IP GW6=IP6_GATEWAY GATEWAY_IP6=IP6_GATEWAY IP6ADDR=IP6 \
@@ -29,9 +29,9 @@ const FOR_A_NIC: &str = "NETMASK=MASK NETWORK_MASK=MASK SUBNET_MASK=MASK SUBNET=
     MAC_ADDRESS=MAC GUEST_MTU=MTU VLAN=VLAN_ID STATIC_ROUTES=ROUTES BOOTPROTO=METHOD \
     PROTO=METHOD TYPE=METHOD MODE=METHOD DHCP=METHOD";
 
-/// The names of the machine that are applied, read or said, of six letters at
-/// least: those of twelve at least, and the others. What is ignored on purpose
-/// is like none of them.
+/// The machine-wide names of at least six letters that are applied, read or reported:
+/// names of at least twelve letters here, the others below. No name that is ignored on
+/// purpose resembles one of them.
 const LONG: &str = "SSH_PUBLIC_KEY SEARCH_DOMAIN GATEWAY_IFACE ONEGATE_ENDPOINT \
     START_SCRIPT_BASE64 USERNAME_SHELL USERNAME_SUDO USERNAME_PASSWORD_RESET \
     CRYPTED_PASSWORD CRYPTED_PASSWORD_BASE64 PASSWORD_BASE64";
@@ -39,25 +39,25 @@ const SHORT: &str = "EC2_PUBLIC_KEY SSH_KEY PUBLIC_KEY SET_HOSTNAME HOSTNAME USE
     NETCFG_TYPE START_SCRIPT INIT_SCRIPTS USER_DATA USERDATA ROOT_PUBKEY USER_PUBKEY \
     GRANT_SUDO PASSWORD";
 
-/// Those of StratusLab.
+/// The names of StratusLab.
 const OF_STRATUSLAB: &str = "IP_PRIVATE IP_PUBLIC IP_EXTRA NETMASK_PRIVATE NETMASK_PUBLIC \
     NETMASK_EXTRA DEFAULT_GATEWAY GLOBAL_NETWORK GLOBAL_NETMASK STRATUSLAB_REMOTE_KEY \
     SCRIPT_EXEC CLOUD_INIT_USER_DATA";
 
-/// What people write for the whole machine though it belongs to a NIC.
+/// Names without a NIC for values that belong to a NIC.
 const MISPLACED: &str = "IP IPADDR IP_ADDRESS IP6 MASK NETMASK GATEWAY GATEWAY6 IP6_GATEWAY MTU \
     ROUTES ROUTE STATIC_ROUTES";
 
-/// What people write for the whole machine instead of another name.
+/// Wrong machine-wide names and the right ones.
 const FOR_THE_MACHINE: &str = "NAMESERVER=DNS NAMESERVERS=DNS DNS_SERVER=DNS DNS_SERVERS=DNS \
     DNS_SEARCH=SEARCH_DOMAIN SSH_PUBKEY=SSH_PUBLIC_KEY SSH_PUB_KEY=SSH_PUBLIC_KEY \
     AUTHORIZED_KEYS=SSH_PUBLIC_KEY SSH_AUTHORIZED_KEYS=SSH_PUBLIC_KEY \
     STARTUP_SCRIPT=START_SCRIPT";
 
-/// One sign away from a known name, and names of something else.
+/// Names of other programs that are one character away from a known name.
 const OF_OTHERS: &str = "SSL_KEY SSL_PUBLIC_KEY NET_HOSTNAME";
 
-/// Names every one that looks mistyped. `all` are the variables that are set.
+/// Warns of each name that looks mistyped. `all` are the variables that are set.
 pub fn look<'a>(
     context: &mut Context<'a>,
     dialect: Dialect,
@@ -98,7 +98,7 @@ pub fn look<'a>(
     }
 }
 
-/// Names a variable for which another one was meant.
+/// Warns of a variable and names the one that was probably meant.
 fn advise<'a>(context: &mut Context<'a>, variable: &Variable<'a>, mut meant: Vector<'a, u8>) {
     if !meant.is_empty() {
         let what = "nothing reads this variable, did you mean";
@@ -109,7 +109,7 @@ fn advise<'a>(context: &mut Context<'a>, variable: &Variable<'a>, mut meant: Vec
     }
 }
 
-/// Whether this variable of a NIC is one of the documents.
+/// Whether docs/variables.md has this variable of a NIC.
 fn is_known(variable: &Variable) -> bool {
     let field = variable.field;
     let pci = matches!(variable.link(), Some(LinkName::Pci(_)));
@@ -118,8 +118,8 @@ fn is_known(variable: &Variable) -> bool {
         || pci && field == b"ADDRESS"
 }
 
-/// What the first entry of a list means that so many edits at most make of a
-/// word: the entry itself, or what stands behind its `=`.
+/// Finds the first entry of a list within `edits` edits of a word. Returns the entry, or
+/// the part after its `=`.
 #[inline(never)]
 fn listed(list: &'static str, word: &[u8], edits: usize) -> Option<&'static [u8]> {
     let mut entries =
@@ -128,8 +128,8 @@ fn listed(list: &'static str, word: &[u8], edits: usize) -> Option<&'static [u8]
     Some(meant)
 }
 
-/// The field that was meant: the nearest of the known ones and of what people
-/// write instead.
+/// The field that was probably meant: the nearest known field, or the right field for
+/// the nearest wrong one.
 fn nearest(field: &[u8]) -> Option<&'static [u8]> {
     let most = if field.len() < 5 { 1 } else { 2 };
     (0..=most).find_map(|edits| {
@@ -137,19 +137,19 @@ fn nearest(field: &[u8]) -> Option<&'static [u8]> {
     })
 }
 
-/// A name that only a NIC can have, or that nothing reads, unless the right
-/// variable has the same value.
+/// A machine-wide name for a value that belongs to a NIC, or a wrong machine-wide name.
+/// It is no mistake if the right variable has the same value.
 fn misplaced(variable: &Variable, all: &[Variable], first: LinkName, meant: &mut Vector<u8>) {
     let name = variable.name;
     let of_a_nic = listed(MISPLACED, name, 0).and_then(nearest);
     let Some(field) = of_a_nic.or_else(|| listed(FOR_THE_MACHINE, name, 0)) else {
         return;
     };
-    // `IP='auto'` is anybody's.
+    // `IP='auto'` may be a variable of another program.
     let other = of_a_nic.is_some() && !variable.value.iter().any(u8::is_ascii_digit);
     let written = all.iter().any(|right| {
         let twice = right.field == field && right.value == variable.value && right.name != name;
-        // The mask of OpenNebula 1.4 is read.
+        // NETMASK is read together with IP_PUBLIC (OpenNebula 1.4).
         twice || name == b"NETMASK" && right.name == b"IP_PUBLIC"
     });
     if !other && !written {
@@ -160,15 +160,15 @@ fn misplaced(variable: &Variable, all: &[Variable], first: LinkName, meant: &mut
     }
 }
 
-/// A name like `ETHO_IP`, `EHT0_IP`, `ETH_IP`, `ETH0IP`: one mistake in what
-/// stands before a field, and none in the field.
+/// A name like `ETHO_IP`, `EHT0_IP`, `ETH_IP` or `ETH0IP`: one mistake in the prefix, and
+/// a correct field.
 fn with_prefix(name: &[u8], first: LinkName, meant: &mut Vector<u8>) {
     for field in words(OF_A_NIC.as_bytes()) {
         let start = name.len().saturating_sub(field.len());
         let (start, end) = name.split_at_checked(start).unwrap_or_default();
         let whole = position(start, b"_ALIAS").map_or(start.len(), |alias| alias + 1);
         let (nic, alias) = start.split_at_checked(whole).unwrap_or_default();
-        // `ETH4294967295_` with a sign too many.
+        // The longest prefix, `ETH4294967295_`, has 14 characters; one more is a mistake.
         if !within(end, field, 0) || nic.len() > 15 {
             continue;
         }
@@ -185,16 +185,15 @@ fn with_prefix(name: &[u8], first: LinkName, meant: &mut Vector<u8>) {
     }
 }
 
-/// What is meant by a name of the machine that has one typing mistake, or two
-/// if it is long; nothing by a further one with a number (`USERNAME2`), nor by
-/// a program's with a prefix.
+/// The machine-wide name that was meant: one typing mistake away, or two for a long name.
+/// Empty for a numbered name (`USERNAME2`) and for a name with the prefix of a program.
 fn misspelt(context: &Context, dialect: Dialect, name: &[u8]) -> &'static [u8] {
     let theirs: [&[u8]; 3] = [b"ONEAPP_", b"ONEGATE_", b"VROUTER_"];
     if theirs.iter().any(|start| name.starts_with(start)) || listed(OF_OTHERS, name, 0).is_some() {
         return b"";
     }
     let known = (0..=2).find_map(|edits| {
-        // Two mistakes are seldom in the first letter: RSA_PUBLIC_KEY.
+        // With two mistakes the first letter is usually right: RSA_PUBLIC_KEY is no mistake.
         let long = listed(LONG, name, edits);
         let long = long.filter(|known| edits < 2 || known.first() == name.first());
         let short = |list| listed(list, name, edits).filter(|_| edits < 2);
@@ -217,9 +216,8 @@ fn misspelt(context: &Context, dialect: Dialect, name: &[u8]) -> &'static [u8] {
     }
 }
 
-/// Whether so many edits at most make one word of the other: a sign too many,
-/// one too few, a wrong one, or two neighbours swapped (the distance of
-/// Damerau, in its restricted form). The case of letters is no difference.
+/// Whether the restricted Damerau-Levenshtein distance of two words is at most `edits`:
+/// insertions, deletions, substitutions and swaps of neighbours. Letter case is ignored.
 fn within(one: &[u8], other: &[u8], edits: usize) -> bool {
     if one.len().abs_diff(other.len()) > edits {
         return false;
