@@ -7,7 +7,7 @@ use crate::base::progress::Progress;
 use crate::base::wait::Wait;
 use crate::changeset::Writer;
 use crate::cli::{Apply, Status};
-use crate::cmdline::{Mode, Parameters, Scripts};
+use crate::cmdline::{Mode, Parameters, ScriptMode};
 use crate::context::Purpose;
 use crate::disk::{Search, SystemPaths};
 use crate::handover;
@@ -47,8 +47,8 @@ pub fn apply<'a>(
         paths: SystemPaths::SYSTEM,
     };
     let purpose = match parameters.scripts {
-        Scripts::Run => Purpose::Run,
-        Scripts::Off => Purpose::Plan,
+        ScriptMode::Run => Purpose::Run,
+        ScriptMode::Off => Purpose::Plan,
     };
     let plan = load::plan(arena, options.context, &search, purpose, &mut report);
     if plan.is_none() && report.problems() == 0 {

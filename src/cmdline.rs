@@ -52,7 +52,7 @@ impl NetworkScope {
 
 /// What `onecontext.scripts=` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scripts {
+pub enum ScriptMode {
     /// They are not run, only reported.
     Off,
     /// The booted system runs them.
@@ -88,7 +88,7 @@ pub struct Parameters<'a> {
     /// `onecontext.root=auto|ro`
     pub root: Policy,
     /// `onecontext.scripts=off|run`
-    pub scripts: Scripts,
+    pub scripts: ScriptMode,
     /// `onecontext.early=off|network|keys`; `None` if it is not given.
     pub early: Option<Early>,
     /// The initramfs's own tools set the network up: `ip=`, dracut's `rd.neednet`,
@@ -108,7 +108,7 @@ impl Default for Parameters<'_> {
             wait: None,
             network: NetworkScope::Auto,
             root: Policy::Auto,
-            scripts: Scripts::Off,
+            scripts: ScriptMode::Off,
             early: None,
             network_by_initramfs: false,
             debug: false,
@@ -214,7 +214,7 @@ impl<'a> Parameters<'a> {
                 &mut self.scripts,
                 default.scripts,
                 word,
-                &[("off", Scripts::Off), ("run", Scripts::Run)],
+                &[("off", ScriptMode::Off), ("run", ScriptMode::Run)],
             ),
             "onecontext.early" => choose(
                 &mut self.early,
@@ -366,7 +366,7 @@ mod tests {
             wait: Some(3),
             network: NetworkScope::Kernel,
             root: Policy::ReadOnly,
-            scripts: Scripts::Run,
+            scripts: ScriptMode::Run,
             early: Some(Early::Keys),
             network_by_initramfs: true,
             debug: true,

@@ -151,7 +151,7 @@ impl Descriptor {
 
 /// Which names the records of the root directory carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Names {
+enum NameSystem {
     /// `NM` entries, after this many bytes of each system use area.
     RockRidge(u8),
     /// UCS-2, big-endian.
@@ -169,7 +169,7 @@ pub struct Iso<'a, S> {
     size: u64,
     /// Bytes of a logical block.
     block: u16,
-    names: Names,
+    names: NameSystem,
     /// The records of the root directory, all of them.
     directory: &'a [u8],
 }
@@ -212,7 +212,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             source,
             // The primary descriptor has these.
             block: 0,
-            names: Names::Plain,
+            names: NameSystem::Plain,
             directory: &[],
         };
         let mut primary = None;
@@ -225,7 +225,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
                     iso.read_root(tree)?;
                     primary = Some(tree);
                     if let Some(skip) = iso.system_use()? {
-                        iso.names = Names::RockRidge(skip);
+                        iso.names = NameSystem::RockRidge(skip);
                         return Ok(iso);
                     }
                 }
@@ -246,7 +246,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
         }
         if let Some(joliet) = joliet {
             iso.read_root(joliet)?;
-            iso.names = Names::Joliet;
+            iso.names = NameSystem::Joliet;
         }
         Ok(iso)
     }
@@ -371,15 +371,15 @@ impl<'a, S: ReadAt> Iso<'a, S> {
         continuations: &mut u32,
     ) -> Result<Match, Error> {
         Ok(match self.names {
-            Names::RockRidge(skip) => {
+            NameSystem::RockRidge(skip) => {
                 let area = record.system_use.get(skip.into()..).unwrap_or_default();
                 match self.compare_rock_ridge(area, name, continuations)? {
                     Some(matched) => matched,
                     None => compare_plain(record.name, name),
                 }
             }
-            Names::Joliet => compare_joliet(record.name, name),
-            Names::Plain => compare_plain(record.name, name),
+            NameSystem::Joliet => compare_joliet(record.name, name),
+            NameSystem::Plain => compare_plain(record.name, name),
         })
     }
 

@@ -33,8 +33,8 @@ pub fn render<'a>(
     access: RootAccess,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let names = Names::of(arena, bound, Scope::All);
-    if names.is_empty() {
+    let resolvers = Resolvers::of(arena, bound, Selection::All);
+    if resolvers.is_empty() {
         return Ok(());
     }
     let Some(resolv_conf) = facts.resolv_conf? else {
@@ -51,29 +51,29 @@ pub fn render<'a>(
     if resolv_conf.is_of_resolved {
         // resolved.conf(5). networkd passes on those of the links and leases that it
         // manages.
-        let scope = match client(bound.plan, Some(facts)) {
-            _ if facts.managers.has(Manager::Networkd) => Scope::Machine,
-            DhcpClient::Alone | DhcpClient::Early => Scope::All,
-            DhcpClient::Networkd | DhcpClient::Manager => Scope::Context,
+        let selection = match client(bound.plan, Some(facts)) {
+            _ if facts.managers.has(Manager::Networkd) => Selection::Machine,
+            DhcpClient::Alone | DhcpClient::Early => Selection::All,
+            DhcpClient::Networkd | DhcpClient::Manager => Selection::Context,
         };
-        let names = Names::of(arena, bound, scope);
-        if names.is_empty() {
+        let resolvers = Resolvers::of(arena, bound, selection);
+        if resolvers.is_empty() {
             return Ok(());
         }
         text.extend(b"[Resolve]\n");
-        names.write(&mut text, "DNS=", "Domains=");
+        resolvers.write(&mut text, "DNS=", "Domains=");
         return changes.run_file(RESOLVED, text.finish());
     }
     if file.path.is_hidden() {
         return Err(Error::new(&"leads to a file system of the kernel"));
     }
-    names.write(&mut text, "nameserver ", "search ");
+    resolvers.write(&mut text, "nameserver ", "search ");
     let text = text.finish();
     if file.path.is_below(b"/run/resolvconf") {
         changes.run_file(RECORD, text)?;
     }
     replace(file, text, Label::NetConf, access, changes)?;
-    if names.servers.len() > ASKED {
+    if resolvers.servers.len() > ASKED {
         changes.note(&[b"/etc/resolv.conf: most programs ask only the first 3 name servers"]);
     }
     Ok(())
@@ -98,20 +98,20 @@ pub fn render_early<'a>(
     file: Result<&ConfigFile<'a>, Error>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let names = Names::of(arena, bound, Scope::All);
-    if names.is_empty() {
+    let resolvers = Resolvers::of(arena, bound, Selection::All);
+    if resolvers.is_empty() {
         return Ok(());
     }
     let mut text = arena.vector();
     text.extend(HEAD.as_bytes());
-    names.write(&mut text, "nameserver ", "search ");
+    resolvers.write(&mut text, "nameserver ", "search ");
     let access = RootAccess::Writable;
     replace(file?, text.finish(), Label::NetConf, access, changes)
 }
 
 /// Which name servers and search domains are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Scope {
+enum Selection {
     /// Those of the whole machine.
     Machine,
     /// Also those of each link.
@@ -121,52 +121,52 @@ enum Scope {
 }
 
 /// Name servers and search domains, each once.
-struct Names<'a, 'p> {
+struct Resolvers<'a, 'p> {
     servers: Vector<'a, IpAddr>,
     domains: Vector<'a, &'p [u8]>,
 }
 
-impl<'a, 'p> Names<'a, 'p> {
+impl<'a, 'p> Resolvers<'a, 'p> {
     /// Those of the machine come before those of its links, and those of the context
     /// before those of leases.
-    fn of(arena: &'a Arena, bound: &BoundPlan<'p>, scope: Scope) -> Self {
-        let mut names = Self {
+    fn of(arena: &'a Arena, bound: &BoundPlan<'p>, selection: Selection) -> Self {
+        let mut resolvers = Self {
             servers: arena.vector(),
             domains: arena.vector(),
         };
         let plan = bound.plan;
-        names.servers.extend(plan.dns);
-        names.domains.extend(plan.search);
-        if scope == Scope::Machine {
-            return names;
+        resolvers.servers.extend(plan.dns);
+        resolvers.domains.extend(plan.search);
+        if selection == Selection::Machine {
+            return resolvers;
         }
         for link in plan.links {
-            names.servers.extend(link.dns);
-            names.domains.extend(link.search);
+            resolvers.servers.extend(link.dns);
+            resolvers.domains.extend(link.search);
         }
-        if scope == Scope::Context {
-            return names;
+        if selection == Selection::Context {
+            return resolvers;
         }
         let mut seen = Set::new(arena);
-        for server in names.servers.iter() {
+        for server in resolvers.servers.iter() {
             seen.insert(SERVER, format(arena, &Ip(*server)));
         }
-        for domain in names.domains.iter() {
+        for domain in resolvers.domains.iter() {
             seen.insert(DOMAIN, arena.copy(domain));
         }
         for lease in bound.links.iter().filter_map(|bound_link| bound_link.lease) {
             for server in lease.dns {
                 if seen.insert(SERVER, format(arena, &Ip(*server))) {
-                    names.servers.push(*server);
+                    resolvers.servers.push(*server);
                 }
             }
             for domain in lease.search {
                 if seen.insert(DOMAIN, arena.copy(domain)) {
-                    names.domains.push(domain);
+                    resolvers.domains.push(domain);
                 }
             }
         }
-        names
+        resolvers
     }
 
     fn is_empty(&self) -> bool {

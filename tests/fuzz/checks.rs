@@ -7,7 +7,7 @@ use onecontext::base::error::Error;
 use onecontext::base::text::Mac;
 use onecontext::context::{self, Files, Purpose, shell};
 use onecontext::disk::iso9660::{Descriptor, Iso};
-use onecontext::kernel::dhcp::message::Reply;
+use onecontext::kernel::dhcp::message::DhcpReply;
 use onecontext::kernel::wire::{End, answers};
 use onecontext::plan::bound::BoundPlan;
 use onecontext::plan::{Plan, Warnings};
@@ -69,7 +69,7 @@ pub fn netlink(bytes: &[u8]) {
 /// a valid name, a route has no bits outside of its prefix, and no value is made up.
 pub fn dhcp(bytes: &[u8]) {
     let arena = Arena::new();
-    let Some(reply) = Reply::of(bytes) else {
+    let Some(reply) = DhcpReply::of(bytes) else {
         return;
     };
     let _ = (reply.xid(), reply.is_for(Mac([0; 6])), reply.kind());

@@ -8,7 +8,7 @@ mod typos;
 use super::state::Context;
 use super::variables::Variable;
 use crate::plan::{Dialect, Key, Link};
-use nic::Nic;
+use nic::CheckedNic;
 
 /// Adds a warning for each likely mistake. `links` and `keys` are those of the plan.
 pub fn look<'a>(context: &mut Context<'a>, dialect: Dialect, links: &[Link<'a>], keys: &[Key<'a>]) {
@@ -21,7 +21,7 @@ pub fn look<'a>(context: &mut Context<'a>, dialect: Dialect, links: &[Link<'a>],
         let name = variables.first().and_then(Variable::link);
         if name.is_some() {
             let link = rest.next_if(|(_, link)| Some(link.name) == name);
-            nics.push(Nic { variables, link });
+            nics.push(CheckedNic { variables, link });
         }
     }
     typos::look(context, dialect, all, &nics);

@@ -4,7 +4,7 @@ use crate::plan::Link;
 
 /// The variables of a NIC and its aliases, and its link.
 #[derive(Clone, Copy)]
-pub struct Nic<'a, 'l> {
+pub struct CheckedNic<'a, 'l> {
     /// The variables that are set.
     pub variables: &'a [Variable<'a>],
     /// The link and its position, if the plan has this NIC.

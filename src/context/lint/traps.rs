@@ -1,7 +1,7 @@
 //! Valid values that leave a machine without network, or without a part of it.
 use core::net::IpAddr;
 
-use super::nic::Nic;
+use super::nic::CheckedNic;
 use crate::base::set::Set;
 use crate::base::text::{Ip, format, ip, list};
 use crate::context::network::{is_covered, outermost};
@@ -14,7 +14,7 @@ pub fn look<'a>(
     context: &mut Context<'a>,
     links: &[Link<'a>],
     all: &'a [Variable<'a>],
-    nics: &[Nic<'a, '_>],
+    nics: &[CheckedNic<'a, '_>],
 ) {
     for nic in nics {
         without_address(context, nic);
@@ -25,7 +25,7 @@ pub fn look<'a>(
 
 /// A gateway or a mask without an address: the virtual network has them in its template,
 /// but its address range gives no IP addresses (type ETHER).
-fn without_address<'a>(context: &mut Context<'a>, nic: &Nic<'a, '_>) {
+fn without_address<'a>(context: &mut Context<'a>, nic: &CheckedNic<'a, '_>) {
     let Some((_, link)) = nic.link else {
         return;
     };
@@ -49,7 +49,7 @@ fn without_address<'a>(context: &mut Context<'a>, nic: &Nic<'a, '_>) {
 }
 
 /// An address on two NICs, or one that no machine can have in its network.
-fn addresses<'a>(context: &mut Context<'a>, links: &[Link<'a>], nics: &[Nic<'a, '_>]) {
+fn addresses<'a>(context: &mut Context<'a>, links: &[Link<'a>], nics: &[CheckedNic<'a, '_>]) {
     let arena = context.arena;
     let problems = [
         "another NIC of the context has this address, too, give each its own",

@@ -3,7 +3,7 @@
 //! A context may contain variables of other programs, so an unknown name alone is not a
 //! mistake. It must differ from a known name by a typical typing mistake, and it must not
 //! look like a name of another program.
-use super::nic::Nic;
+use super::nic::CheckedNic;
 use crate::base::arena::Vector;
 use ufmt::uwrite;
 
@@ -62,7 +62,7 @@ pub fn look<'a>(
     context: &mut Context<'a>,
     dialect: Dialect,
     all: &'a [Variable<'a>],
-    nics: &[Nic<'a, '_>],
+    nics: &[CheckedNic<'a, '_>],
 ) {
     let first = nics.first().and_then(|nic| nic.variables.first()?.link());
     let first = first.unwrap_or(LinkName::Eth(0));

@@ -2,7 +2,7 @@
 //! passes the time and the replies, and sends the messages.
 use rustix::io::Errno;
 
-use super::message::{Offer, Reply, Request, kind};
+use super::message::{DhcpReply, Offer, Request, kind};
 use crate::base::arena::Arena;
 use crate::base::text::Mac;
 use crate::plan::bound::Lease;
@@ -119,7 +119,12 @@ impl Client {
 
     /// Handles a reply. Returns the lease if the reply confirms it. Ignores a reply to
     /// another client or from a server that was not asked.
-    pub fn receive<'a>(&mut self, arena: &'a Arena, now: Time, reply: &Reply) -> Option<Lease<'a>> {
+    pub fn receive<'a>(
+        &mut self,
+        arena: &'a Arena,
+        now: Time,
+        reply: &DhcpReply,
+    ) -> Option<Lease<'a>> {
         if reply.xid() != Some(self.xid) || !reply.is_for(self.mac) {
             return None;
         }

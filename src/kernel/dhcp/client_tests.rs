@@ -4,7 +4,7 @@ use super::*;
 
 fn receive(client: &mut Client, now: Time, packet: &[u8]) -> bool {
     let arena = Arena::new();
-    let reply = Reply::of(packet).unwrap();
+    let reply = DhcpReply::of(packet).unwrap();
     client.receive(&arena, now, &reply).is_some()
 }
 

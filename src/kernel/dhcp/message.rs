@@ -183,12 +183,12 @@ const REQUEST_PORTS: [u16; 2] = [CLIENT, SERVER];
 
 /// A message of a server.
 #[derive(Clone, Copy)]
-pub struct Reply<'b> {
+pub struct DhcpReply<'b> {
     /// The DHCP message, at least `FIXED` bytes.
     message: &'b [u8],
 }
 
-impl<'b> Reply<'b> {
+impl<'b> DhcpReply<'b> {
     /// The reply in an IPv4 packet. `None`: it is no DHCP reply, or truncated. The IPv4
     /// and UDP checksums are not verified: the link has its own, and on a virtual link
     /// the sender leaves them to offload hardware that does not exist.

@@ -61,7 +61,7 @@ fn ip(text: &str) -> IpAddr {
 /// Checks the lease, and its routes as text.
 fn lease(packet: &[u8], check: impl FnOnce(&Lease, Vec<String>)) {
     let arena = Arena::new();
-    let lease = Reply::of(packet).unwrap().lease(&arena, 1024).unwrap();
+    let lease = DhcpReply::of(packet).unwrap().lease(&arena, 1024).unwrap();
     let text = |route: &Route| {
         assert!(route.metric == 1024 && !route.onlink);
         let gateway = route.gateway.map(|gateway| format!(" via {gateway}"));
@@ -187,7 +187,7 @@ fn without_what_it_needs_there_is_no_lease() {
     let arena = Arena::new();
     let is_lease = |options: &[Vec<u8>]| {
         let packet = packet_of(XID, b"", b"", options);
-        Reply::of(&packet).unwrap().lease(&arena, 0).is_some()
+        DhcpReply::of(&packet).unwrap().lease(&arena, 0).is_some()
     };
     let good = least(kind::ACK);
     assert!(is_lease(&good));
@@ -216,7 +216,7 @@ fn without_what_it_needs_there_is_no_lease() {
         let mut packet = packet(XID, kind::ACK, &[]);
         packet[HEADERS + 16..HEADERS + 20].copy_from_slice(&address);
         assert!(
-            Reply::of(&packet).unwrap().lease(&arena, 0).is_none(),
+            DhcpReply::of(&packet).unwrap().lease(&arena, 0).is_none(),
             "{address:?}"
         );
     }
@@ -373,16 +373,16 @@ fn what_is_cut_short_is_no_reply() {
     );
     for end in 0..whole.len() {
         // The packet, and a copy whose lengths match its size.
-        assert!(Reply::of(&whole[..end]).is_none(), "{end}");
+        assert!(DhcpReply::of(&whole[..end]).is_none(), "{end}");
         let mut cut = whole[..end].to_vec();
         if let Some(place) = cut.get_mut(2..4) {
             place.copy_from_slice(&(end as u16).to_be_bytes());
         }
-        assert!(Reply::of(&cut).is_none(), "{end}");
+        assert!(DhcpReply::of(&cut).is_none(), "{end}");
         if let Some(place) = cut.get_mut(24..26) {
             place.copy_from_slice(&((end as u16).saturating_sub(20)).to_be_bytes());
         }
-        if let Some(reply) = Reply::of(&cut) {
+        if let Some(reply) = DhcpReply::of(&cut) {
             let _ = (reply.kind(), reply.is_for(MAC), reply.lease(&arena, 0));
         }
     }
@@ -390,7 +390,7 @@ fn what_is_cut_short_is_no_reply() {
         for value in [0, 1, 63, 127, 192, 255] {
             let mut other = whole.clone();
             other[byte] = value;
-            if let Some(reply) = Reply::of(&other) {
+            if let Some(reply) = DhcpReply::of(&other) {
                 let _ = (reply.kind(), reply.is_for(MAC), reply.lease(&arena, 0));
             }
         }
@@ -400,7 +400,7 @@ fn what_is_cut_short_is_no_reply() {
 #[test]
 fn other_packets_are_no_replies() {
     let good = packet(XID, kind::ACK, &[]);
-    assert!(Reply::of(&good).is_some());
+    assert!(DhcpReply::of(&good).is_some());
     for (at, value) in [
         (0, 0x65),
         (0, 0x44),
@@ -416,7 +416,7 @@ fn other_packets_are_no_replies() {
     ] {
         let mut other = good.clone();
         other[at] = value;
-        assert!(Reply::of(&other).is_none(), "{at}");
+        assert!(DhcpReply::of(&other).is_none(), "{at}");
     }
     // IPv4 options are skipped; "do not fragment" marks no fragment.
     let mut other = good.clone();
@@ -424,12 +424,12 @@ fn other_packets_are_no_replies() {
     let length = other.len() as u16;
     other[2..4].copy_from_slice(&length.to_be_bytes());
     (other[0], other[6]) = (0x46, 0x40);
-    assert!(Reply::of(&other).is_some());
+    assert!(DhcpReply::of(&other).is_some());
 }
 
 #[test]
 fn for_whom_it_is() {
-    let is_for = |packet: &[u8]| Reply::of(packet).unwrap().is_for(MAC);
+    let is_for = |packet: &[u8]| DhcpReply::of(packet).unwrap().is_for(MAC);
     let good = packet(XID, kind::ACK, &[]);
     assert!(is_for(&good));
     let mut other = good.clone();

@@ -18,7 +18,7 @@ use crate::base::syscall::{Clock, clock, milliseconds};
 use crate::base::text::Mac;
 use crate::plan::bound::Lease;
 use client::{Client, Time};
-use message::Reply;
+use message::DhcpReply;
 
 /// How long a boot waits for servers, in milliseconds.
 const LIMIT: Time = 15_000;
@@ -105,7 +105,7 @@ pub fn ask<'a>(
             };
             let at = clients.partition_point(|client| client.0 < index);
             if let Some((_, position, client)) = clients.get_mut(at).filter(|one| one.0 == index)
-                && let Some(reply) = Reply::of(packet)
+                && let Some(reply) = DhcpReply::of(packet)
                 && let Some(lease) = client.receive(arena, now, &reply)
             {
                 each(*position, Ok(lease));
