@@ -39,7 +39,7 @@ pub fn apply<'a>(
     if parameters.mode == Mode::Off {
         return Status::Done;
     }
-    report.all = parameters.debug;
+    report.verbose = parameters.debug;
     let search = Search {
         device: parameters.device,
         wait: parameters.longest_wait(),

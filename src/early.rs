@@ -36,7 +36,7 @@ pub fn apply<'a>(
     let mut report = Report::new(arena, console);
     report.progress = progress;
     let parameters = Parameters::of_kernel(arena, &mut report);
-    report.all = parameters.debug;
+    report.verbose = parameters.debug;
     let root = match Root::open(arena, c"/", Some(c"/run")) {
         Ok(root) => root,
         Err((path, errno)) => {

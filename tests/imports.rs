@@ -88,7 +88,7 @@ fn imports_point_down() {
 }
 
 /// The parts of `handover` that its renderers may import.
-const SHARED: [&str; 4] = ["denied", "dhcp", "render", "sysconfig"];
+const SHARED: [&str; 4] = ["deny_list", "dhcp", "render", "sysconfig"];
 
 #[test]
 fn no_renderer_imports_another() {

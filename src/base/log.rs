@@ -47,7 +47,7 @@ pub struct Report<'a> {
     /// The open kernel log, and how many lines it has taken.
     kmsg: Option<(OwnedFd, u8)>,
     /// Whether notes reach the console like problems.
-    pub all: bool,
+    pub verbose: bool,
     /// Where the current step is recorded, for the supervising process.
     pub progress: Option<&'static Progress>,
 }
@@ -82,7 +82,7 @@ impl<'a> Report<'a> {
             problems: 0,
             console,
             kmsg: None,
-            all: false,
+            verbose: false,
             progress: None,
         }
     }
@@ -164,7 +164,7 @@ impl<'a> Report<'a> {
             Console::File(file) => file,
             Console::Kmsg(file) => {
                 let priority = match level {
-                    Level::Note if !self.all => "<6>",
+                    Level::Note if !self.verbose => "<6>",
                     _ => "<3>",
                 };
                 if self.log(priority, line) {

@@ -117,7 +117,7 @@ fn plan<'a>(
         context.warnings.general(b"", what, b"");
     }
     if purpose == Purpose::Check {
-        lint::look(&mut context, dialect, network.links, logins.keys);
+        lint::check(&mut context, dialect, network.links, logins.keys);
     }
     Plan {
         dialect,

@@ -1,5 +1,5 @@
 //! ConnMan (connman.conf(5)).
-use super::denied::{Own, denied, uses_dhcpv4};
+use super::deny_list::{ManagerFile, devices_without_dhcp, uses_dhcpv4};
 use super::render::{HEAD, bind_over, fill, links};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
@@ -20,7 +20,7 @@ pub fn render<'a>(
     systemd: Result<bool, Error>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let devices = denied(arena, bound, b"ConnMan", b',', changes);
+    let devices = devices_without_dhcp(arena, bound, b"ConnMan", b',', changes);
     for link in bound.plan.links.iter().filter(|link| link.metric.is_some()) {
         changes.problem(
             "metric of the routes of DHCP",
@@ -28,19 +28,19 @@ pub fn render<'a>(
             &"ConnMan takes none: use another network manager",
         );
     }
-    let own = Own::of(arena, file)?;
+    let own = ManagerFile::of(arena, file)?;
     if devices.is_empty() {
         return Ok(());
     }
     let mut old = DENIED_BY_DEFAULT;
-    for line in lines(own.theirs) {
+    for line in lines(own.without_ours) {
         let mut parts = line.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
         if parts.next() == Some(b"NetworkInterfaceBlacklist") {
             old = parts.next().unwrap_or(old);
         }
     }
     let mut text = arena.vector();
-    text.extend(own.theirs);
+    text.extend(own.without_ours);
     fill!(
         &mut text,
         "@[General]\nNetworkInterfaceBlacklist=@@\n\n",

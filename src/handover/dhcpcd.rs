@@ -1,5 +1,5 @@
 //! dhcpcd (dhcpcd.conf(5)).
-use super::denied::{Own, denied, uses_dhcpv4};
+use super::deny_list::{ManagerFile, devices_without_dhcp, uses_dhcpv4};
 use super::render::{HEAD, bind_over, fill, links};
 use crate::base::arena::Arena;
 use crate::base::error::Error;
@@ -18,7 +18,7 @@ pub fn render<'a>(
     file: Result<Option<&'a ConfigFile<'a>>, Error>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    let devices = denied(arena, bound, b"dhcpcd", b' ', changes);
+    let devices = devices_without_dhcp(arena, bound, b"dhcpcd", b' ', changes);
     let mut top = arena.vector();
     if !devices.is_empty() {
         fill!(&mut top, "denyinterfaces@\n", devices);
@@ -38,7 +38,7 @@ pub fn render<'a>(
             fill!(&mut end, "interface @\nmetric @\n", device, metric);
         }
     }
-    let own = Own::of(arena, file)?;
+    let own = ManagerFile::of(arena, file)?;
     if top.is_empty() && end.is_empty() {
         return Ok(());
     }
@@ -46,7 +46,7 @@ pub fn render<'a>(
     if !top.is_empty() {
         fill!(&mut text, "@@\n", HEAD.as_bytes(), &top);
     }
-    text.extend(own.theirs);
+    text.extend(own.without_ours);
     if !end.is_empty() {
         fill!(&mut text, "@@", HEAD.as_bytes(), &end);
     }

@@ -5,7 +5,7 @@
 //! other; what several share is in [`render`].
 mod cloud_init;
 mod connman;
-mod denied;
+mod deny_list;
 pub mod dhcp;
 mod dhcpcd;
 mod hostname;

@@ -11,7 +11,12 @@ use crate::plan::{Dialect, Key, Link};
 use nic::CheckedNic;
 
 /// Adds a warning for each likely mistake. `links` and `keys` are those of the plan.
-pub fn look<'a>(context: &mut Context<'a>, dialect: Dialect, links: &[Link<'a>], keys: &[Key<'a>]) {
+pub fn check<'a>(
+    context: &mut Context<'a>,
+    dialect: Dialect,
+    links: &[Link<'a>],
+    keys: &[Key<'a>],
+) {
     let all = context.variables.set(context.arena);
     let mut nics = context.arena.vector();
     // Variables and links have the same order, and each link of OpenNebula's has a
@@ -24,9 +29,9 @@ pub fn look<'a>(context: &mut Context<'a>, dialect: Dialect, links: &[Link<'a>],
             nics.push(CheckedNic { variables, link });
         }
     }
-    typos::look(context, dialect, all, &nics);
-    traps::look(context, links, all, &nics);
-    keys::look(context, keys);
+    typos::check(context, dialect, all, &nics);
+    traps::check(context, links, all, &nics);
+    keys::check(context, keys);
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::context::variables::Variable;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix};
 
 /// Warns of each. `all` are the variables that are set.
-pub fn look<'a>(
+pub fn check<'a>(
     context: &mut Context<'a>,
     links: &[Link<'a>],
     all: &'a [Variable<'a>],

@@ -58,7 +58,7 @@ const FOR_THE_MACHINE: &str = "NAMESERVER=DNS NAMESERVERS=DNS DNS_SERVER=DNS DNS
 const OF_OTHERS: &str = "SSL_KEY SSL_PUBLIC_KEY NET_HOSTNAME";
 
 /// Warns of each name that looks mistyped. `all` are the variables that are set.
-pub fn look<'a>(
+pub fn check<'a>(
     context: &mut Context<'a>,
     dialect: Dialect,
     all: &'a [Variable<'a>],

@@ -18,7 +18,7 @@ pub fn uses_dhcpv4(link: &Link) -> bool {
 }
 
 /// The devices of links without DHCP, each after the byte `before`.
-pub fn denied<'a>(
+pub fn devices_without_dhcp<'a>(
     arena: &'a Arena,
     bound: &BoundPlan,
     manager: &[u8],
@@ -50,17 +50,20 @@ pub fn denied<'a>(
     devices.finish()
 }
 
-/// A file of the root, and the part of its content that is not ours, which ends with a
-/// newline.
-pub struct Own<'a> {
+/// A network manager's own configuration file.
+pub struct ManagerFile<'a> {
+    /// The file.
     pub file: &'a ConfigFile<'a>,
+    /// Its content.
     pub old: &'a FileContent<'a>,
-    pub theirs: &'a [u8],
+    /// The content without what earlier runs of this program added. It ends with a
+    /// newline.
+    pub without_ours: &'a [u8],
 }
 
-impl<'a> Own<'a> {
-    /// Takes out the parts of earlier runs: each goes from our first line to the next
-    /// empty one, or to the end.
+impl<'a> ManagerFile<'a> {
+    /// Removes what earlier runs added: from our first line to the next empty line, or to
+    /// the end.
     #[inline(never)]
     pub fn of(
         arena: &'a Arena,
@@ -68,15 +71,19 @@ impl<'a> Own<'a> {
     ) -> Result<Self, Error> {
         let file = file?.ok_or(NO_FILE)?;
         let old = file.content.ok_or(NO_FILE)?;
-        let mut theirs = old.content;
-        if !theirs.ends_with(b"\n") {
-            theirs = arena.concat(&[theirs, b"\n"]);
+        let mut text = old.content;
+        if !text.ends_with(b"\n") {
+            text = arena.concat(&[text, b"\n"]);
         }
-        while let Some((before, rest)) = cut_at(theirs, HEAD.as_bytes()) {
+        while let Some((before, rest)) = cut_at(text, HEAD.as_bytes()) {
             let after = cut_at(rest, b"\n\n").map_or(&b""[..], |(_, after)| after);
-            theirs = arena.concat(&[before, after]);
+            text = arena.concat(&[before, after]);
         }
-        Ok(Self { file, old, theirs })
+        Ok(Self {
+            file,
+            old,
+            without_ours: text,
+        })
     }
 }
 
