@@ -258,6 +258,7 @@ impl<'a> Parameters<'a> {
 
 /// Sets a parameter to the value that `word` names. `false`: it names none that is
 /// known, and the parameter gets its default.
+// Inlined, it would be in the program five times.
 #[inline(never)]
 fn choose<T: Copy>(parameter: &mut T, default: T, word: Option<&str>, known: &[(&str, T)]) -> bool {
     let meant = known.iter().find(|(name, _)| word == Some(*name));

@@ -47,11 +47,7 @@ pub fn report<'a>(
         facts.networkd?;
     }
     // What was applied was reported then, with its result.
-    for bound_link in bound
-        .links
-        .iter()
-        .filter(|bound_link| bound_link.index.is_none())
-    {
+    for bound_link in bound.links.iter().filter(|one| one.index.is_none()) {
         let name = format(arena, &bound_link.link.name);
         let reason: &'static &str = match facts.networkd {
             Ok(Networkd::Masked) => {

@@ -22,11 +22,7 @@ pub fn render<'a>(
     bound: &BoundPlan,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    for bound_link in bound
-        .links
-        .iter()
-        .filter(|bound_link| bound_link.is_set_up())
-    {
+    for bound_link in bound.links.iter().filter(|one| one.is_set_up()) {
         if let Some(device) = bound_link.device {
             // The name comes from the image or the machine, and a shell reads this
             // file.

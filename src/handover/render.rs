@@ -49,10 +49,7 @@ pub fn append(text: &mut Text, template: &str, values: &[&[u8]]) {
 
 /// The links that are handed over, in the plan's order.
 pub fn links<'a>(bound: &BoundPlan<'a>) -> impl Iterator<Item = &'a BoundLink<'a>> {
-    bound
-        .links
-        .iter()
-        .filter(|bound_link| is_handed_over(bound_link.link))
+    bound.links.iter().filter(|one| is_handed_over(one.link))
 }
 
 /// Whether the network managers get a configuration for a link. A NIC that the context
