@@ -25,7 +25,7 @@ use crate::plan::early::EarlyDevice;
 /// Applies the context to the running kernel and to a root, or in a dry run writes what
 /// would be done. Each step is recorded in `progress`.
 pub fn apply<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     options: &Apply<'a>,
     streams: Streams,
     progress: Option<&'static Progress>,
@@ -98,7 +98,7 @@ pub fn apply<'a>(
 }
 
 fn open_root<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     options: &Apply<'a>,
     report: &mut Report<'a>,
 ) -> Option<Root<'a>> {
@@ -110,7 +110,7 @@ fn open_root<'a>(
 /// Sets up the kernel's network and host name, as far as the parameters say so,
 /// and finds the devices of the links.
 fn set_up_network<'p, 'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &'p Plan<'a>,
     machine: &Machine,
     parameters: &Parameters,
@@ -157,7 +157,7 @@ fn write_files<'a>(
 
 /// Writes what people read in the booted system.
 fn write_report<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: Option<&BoundPlan>,
     root: &Root<'a>,
     parameters: &Parameters,

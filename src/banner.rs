@@ -16,7 +16,7 @@ pub type RunFile<'a> = (&'static [u8], &'a [u8]);
 
 /// Makes both files. `bound` is `None` if there was no plan to apply.
 pub fn files<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: Option<&BoundPlan>,
     report: &Report<'a>,
 ) -> [RunFile<'a>; 2] {
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn of_very_many_problems_a_thousand_are_kept_and_all_are_counted() {
         let arena = Arena::new();
-        let mut report = Report::new(&arena, Console::Silent);
+        let mut report = Report::new(arena, Console::Silent);
         for _ in 0..40_000 {
             report.problem("read", b"x", &"not a number");
         }
@@ -132,7 +132,7 @@ mod tests {
         report.say(Level::Note, note);
         assert_eq!(report.problems(), 40_000);
         assert_eq!(report.lines().len(), 1_001);
-        let [(_, text), (_, issue)] = files(&arena, None, &report);
+        let [(_, text), (_, issue)] = files(arena, None, &report);
         let text = std::str::from_utf8(text).unwrap();
         assert_eq!(text.lines().count(), 1_002);
         assert!(text.ends_with("\nproblem: 39000 more problems are left out here\n"));

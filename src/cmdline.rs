@@ -119,7 +119,7 @@ impl Default for Parameters<'_> {
 impl<'a> Parameters<'a> {
     /// The parameters of the running kernel. If they cannot be read, the root is not
     /// written: whether that is allowed is unknown.
-    pub fn of_kernel(arena: &'a Arena, report: &mut Report) -> Self {
+    pub fn of_kernel(arena: Arena<'a>, report: &mut Report) -> Self {
         const PATH: &CStr = c"/proc/cmdline";
         let mut text = arena.vector();
         if let Err((path, errno)) = baked_in(arena, &mut text) {
@@ -143,7 +143,7 @@ impl<'a> Parameters<'a> {
 
     /// Reads a kernel command line; the last of several values counts. An unknown value
     /// is reported, and the default used.
-    pub fn read(arena: &'a Arena, line: &[u8], report: &mut Report) -> Self {
+    pub fn read(arena: Arena<'a>, line: &[u8], report: &mut Report) -> Self {
         let mut parameters = Self::default();
         for word in QuotedWords(line) {
             // The whole word may be quoted, or only the value.
@@ -179,7 +179,7 @@ impl<'a> Parameters<'a> {
 
     /// Sets one parameter, if it belongs to this program. `false`: its name or value is
     /// unknown, and it gets its default.
-    fn set(&mut self, arena: &'a Arena, name: &[u8], value: Option<&[u8]>) -> bool {
+    fn set(&mut self, arena: Arena<'a>, name: &[u8], value: Option<&[u8]>) -> bool {
         let default = Self::default();
         let word = value.map(as_str);
         match as_str(name) {
@@ -276,7 +276,7 @@ fn is_on_network(root: &[u8]) -> bool {
 /// Reads the parameters that dracut has built into an initramfs (dracut.conf(5),
 /// `kernel_cmdline`): lines of the files in a directory. To dracut's programs they come
 /// before the kernel's own (dracut.cmdline(7)).
-fn baked_in<'a>(arena: &'a Arena, text: &mut Text) -> Result<(), (&'a [u8], Error)> {
+fn baked_in<'a>(arena: Arena<'a>, text: &mut Text) -> Result<(), (&'a [u8], Error)> {
     const DIRECTORY: &CStr = c"/etc/cmdline.d";
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = match openat(CWD, DIRECTORY, flags, FileMode::empty()) {
@@ -334,7 +334,7 @@ mod tests {
     use super::*;
     use crate::base::log::Console;
 
-    fn read<'a>(arena: &'a Arena, line: &str) -> (Parameters<'a>, usize) {
+    fn read<'a>(arena: Arena<'a>, line: &str) -> (Parameters<'a>, usize) {
         let mut report = Report::new(arena, Console::Silent);
         let parameters = Parameters::read(arena, line.as_bytes(), &mut report);
         (parameters, report.problems())
@@ -344,7 +344,7 @@ mod tests {
     fn parameters_have_defaults() {
         let arena = Arena::new();
         let (parameters, problems) = read(
-            &arena,
+            arena,
             "BOOT_IMAGE=/vmlinuz root=LABEL=root ro quiet onecontextual=1\n",
         );
         assert_eq!((parameters, problems), (Parameters::default(), 0));
@@ -354,7 +354,7 @@ mod tests {
     fn the_last_one_counts() {
         let arena = Arena::new();
         let (parameters, problems) = read(
-            &arena,
+            arena,
             "onecontext=off onecontext.network=kernel onecontext.device=\"/dev/vdb\" onecontext.wait=3 \
              x=\"onecontext.root=ro y\" onecontext.debug \"onecontext=require\" onecontext.root=ro \
              onecontext.scripts=off onecontext.scripts=run \
@@ -383,7 +383,7 @@ mod tests {
             r#""onecontext.device=/dev/disk/by-label/A B""#,
             r#"onecontext.device="/dev/disk/by-label/A B""#,
         ] {
-            let (parameters, problems) = read(&arena, line);
+            let (parameters, problems) = read(arena, line);
             let device = Some(c"/dev/disk/by-label/A B");
             assert_eq!((parameters.device, problems), (device, 0), "{line}");
         }
@@ -403,7 +403,7 @@ mod tests {
             ("boot=nfs", true),
             ("netroot=iscsi:10.0.0.1::::iqn.x", true),
         ] {
-            let (parameters, problems) = read(&arena, line);
+            let (parameters, problems) = read(arena, line);
             assert_eq!(
                 (parameters.network_by_initramfs, problems),
                 (expected, 0),
@@ -420,7 +420,7 @@ mod tests {
             ("onecontext.wait=21", 20, 1),
             ("onecontext.wait=4294967295 onecontext.wait=0", 0, 0),
         ] {
-            let (parameters, said) = read(&arena, line);
+            let (parameters, said) = read(arena, line);
             assert_eq!((parameters.wait, said), (Some(wait), problems), "{line}");
         }
     }
@@ -441,7 +441,7 @@ mod tests {
             "onecontext.other=1",
         ] {
             let arena = Arena::new();
-            assert_eq!(read(&arena, line), (Parameters::default(), 1), "{line}");
+            assert_eq!(read(arena, line), (Parameters::default(), 1), "{line}");
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::plan::bound::{BoundPlan, DhcpClient};
 /// Applies the context to the running kernel and to the initramfs, or in a dry run
 /// writes what would be done. Each step is recorded in `progress`.
 pub fn apply<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     options: &ApplyEarly<'a>,
     streams: Streams,
     progress: Option<&'static Progress>,
@@ -128,7 +128,7 @@ fn is_network_ours(parameters: &Parameters, options: &ApplyEarly, report: &mut R
 
 /// Sets up the kernel's network and host name.
 fn set_up_network<'p, 'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &'p Plan<'a>,
     parameters: &Parameters,
     dry_run: bool,

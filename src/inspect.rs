@@ -39,7 +39,7 @@ pub struct Inspection {
 
 /// [`inspect`]
 pub type Inspector = for<'a> fn(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     operands: &Inspect<'a>,
     question: Question,
     streams: Streams,
@@ -48,7 +48,7 @@ pub type Inspector = for<'a> fn(
 
 /// [`write`]
 pub type PlanWriter =
-    fn(bound: &BoundPlan, changes: Option<&Changes>, arena: &Arena, out: &mut Text);
+    fn(bound: &BoundPlan, changes: Option<&Changes>, arena: Arena<'_>, out: &mut Text);
 
 impl Inspection {
     /// All of them.
@@ -78,7 +78,7 @@ onecontext: plan, check and --dry-run are not in the program of the initramfs: r
 
 /// Answers in `out`.
 pub fn inspect<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     operands: &Inspect<'a>,
     question: Question,
     streams: Streams,
@@ -148,7 +148,7 @@ fn write_problems(plan: &Plan, changes: Option<&Changes>, out: &mut Text) {
 }
 
 /// Writes the text form of a plan, with its changes to a root.
-pub fn write(bound: &BoundPlan, changes: Option<&Changes>, arena: &Arena, out: &mut Text) {
+pub fn write(bound: &BoundPlan, changes: Option<&Changes>, arena: Arena<'_>, out: &mut Text) {
     let mut files = arena.vector();
     if let Some(changes) = changes {
         changes.write(&mut files);
@@ -160,7 +160,7 @@ pub fn write(bound: &BoundPlan, changes: Option<&Changes>, arena: &Arena, out: &
 fn write_json<'a>(
     bound: &BoundPlan,
     changes: Option<&Changes>,
-    arena: &'a Arena,
+    arena: Arena<'a>,
     out: &mut Text<'a>,
 ) {
     let mut json = Json::new(arena, out);

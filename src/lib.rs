@@ -85,13 +85,13 @@ pub fn run(
             Status::Done
         }
         (Ok(Command::Apply(options)), _) if !options.dry_run => {
-            supervise::in_time(&arena, streams, &mut |progress| {
-                apply::apply(&arena, &options, streams, progress, None)
+            supervise::in_time(arena, streams, &mut |progress| {
+                apply::apply(arena, &options, streams, progress, None)
             })
         }
         (Ok(Command::ApplyEarly(options)), _) if !options.dry_run => {
-            supervise::in_time(&arena, streams, &mut |progress| {
-                early::apply(&arena, &options, streams, progress, None)
+            supervise::in_time(arena, streams, &mut |progress| {
+                early::apply(arena, &options, streams, progress, None)
             })
         }
         // A dry run has no time limit: its user waits at a terminal.
@@ -100,20 +100,20 @@ pub fn run(
                 write,
                 out: &mut out,
             };
-            apply::apply(&arena, &options, streams, None, Some(dry_run))
+            apply::apply(arena, &options, streams, None, Some(dry_run))
         }
         (Ok(Command::ApplyEarly(options)), Some(Inspection { write, .. })) => {
             let dry_run = DryRun {
                 write,
                 out: &mut out,
             };
-            early::apply(&arena, &options, streams, None, Some(dry_run))
+            early::apply(arena, &options, streams, None, Some(dry_run))
         }
         (Ok(Command::Plan(operands)), Some(Inspection { inspect, .. })) => {
-            inspect(&arena, &operands, Question::Plan, streams, &mut out)
+            inspect(arena, &operands, Question::Plan, streams, &mut out)
         }
         (Ok(Command::Check(operands)), Some(Inspection { inspect, .. })) => {
-            inspect(&arena, &operands, Question::Problems, streams, &mut out)
+            inspect(arena, &operands, Question::Problems, streams, &mut out)
         }
         (Ok(_), None) => inspect::refuse(streams),
         (Err(misuse), _) => {
@@ -127,7 +127,7 @@ pub fn run(
     match write_all(streams.output, &out) {
         Ok(()) => status,
         Err(errno) => {
-            let mut report = Report::new(&arena, Console::File(streams.errors));
+            let mut report = Report::new(arena, Console::File(streams.errors));
             report.problem("write to", b"standard output", errno);
             status.max(Status::Wrong)
         }

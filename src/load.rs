@@ -32,7 +32,7 @@ impl<'a> Files<'a> for Disk<'a> {
 /// Reads the context at `path`, or on the disk that is found. `None`: no context could
 /// be read, and the report has the reason if it is a problem.
 pub fn plan<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     path: Option<&CStr>,
     options: &Search,
     purpose: Purpose,

@@ -26,7 +26,7 @@ const END: u32 = 1;
 pub type Work<'w> = &'w mut dyn FnMut(Option<&'static Progress>) -> Status;
 
 /// Does the work in at most a minute.
-pub fn in_time(arena: &Arena, streams: Streams, work: Work) -> Status {
+pub fn in_time(arena: Arena<'_>, streams: Streams, work: Work) -> Status {
     let started = Progress::share().and_then(|progress| {
         // SAFETY: the program has one thread.
         unsafe { fork() }.map(|process| (progress, process))

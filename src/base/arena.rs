@@ -43,78 +43,37 @@ pub fn exhausted() -> ! {
     fatal(b"<3>onecontext: out of memory\n", 1)
 }
 
-/// Memory that lives until the arena is dropped.
-pub struct Arena {
+/// The state of the program's only arena.
+struct State {
     newest: Cell<*mut Chunk>,
     free: Cell<usize>,
     end: Cell<usize>,
 }
 
-#[allow(clippy::mut_from_ref, reason = "each call hands out other bytes")]
-impl Arena {
-    /// An arena that has mapped nothing yet.
-    pub const fn new() -> Self {
+#[cfg(not(test))]
+fn state() -> &'static State {
+    struct One(State);
+    // SAFETY: the program has one thread.
+    unsafe impl Sync for One {}
+    static STATE: One = One(State::new());
+    &STATE.0
+}
+
+#[cfg(test)]
+fn state() -> &'static State {
+    std::thread_local! {
+        static STATE: &'static State = Box::leak(Box::new(State::new()));
+    }
+    STATE.with(|state| *state)
+}
+
+impl State {
+    const fn new() -> Self {
         Self {
             newest: Cell::new(ptr::null_mut()),
             free: Cell::new(0),
             end: Cell::new(0),
         }
-    }
-
-    /// `length` zero bytes.
-    pub fn bytes(&self, length: usize) -> &mut [u8] {
-        let place = self.take(length, 1);
-        // SAFETY: `take` hands out each byte once, zeroed by the kernel, valid
-        // as long as `self`.
-        unsafe { slice::from_raw_parts_mut(place.as_ptr(), length) }
-    }
-
-    /// A copy of `text`.
-    #[inline(never)]
-    pub fn copy(&self, text: &[u8]) -> &mut [u8] {
-        let copy = self.bytes(text.len());
-        // SAFETY: both have this length, and one of them is new.
-        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), copy.as_mut_ptr(), text.len()) };
-        copy
-    }
-
-    /// Copies one value into the arena.
-    pub fn place<T: Copy>(&self, value: T) -> &T {
-        let mut one = self.vector();
-        one.push(value);
-        // Never empty: the value was just pushed.
-        one.finish().first().unwrap_or_else(|| exhausted())
-    }
-
-    /// The concatenation of `parts`.
-    pub fn concat(&self, parts: &[&[u8]]) -> &[u8] {
-        let mut text = self.vector();
-        for part in parts {
-            text.extend(part);
-        }
-        text.finish()
-    }
-
-    /// An empty vector.
-    pub fn vector<T: Copy>(&self) -> Vector<'_, T> {
-        const {
-            assert!(align_of::<T>() <= ALIGN);
-        }
-        Vector {
-            raw: Raw::new(self),
-            items: PhantomData,
-        }
-    }
-
-    #[inline(never)]
-    fn take(&self, size: usize, align: usize) -> NonNull<u8> {
-        let mut start = round_up(self.free.get(), align);
-        if self.newest.get().is_null() || size > self.end.get().saturating_sub(start) {
-            self.map(size);
-            start = round_up(self.free.get(), align);
-        }
-        self.free.set(start + size);
-        NonNull::new(start as *mut u8).unwrap_or_else(|| exhausted())
     }
 
     /// Maps a chunk with at least `size` free bytes, however aligned.
@@ -138,46 +97,94 @@ impl Arena {
     }
 }
 
-impl Default for Arena {
-    fn default() -> Self {
-        Self::new()
+/// Memory that lives as long as the program.
+#[derive(Clone, Copy, Default)]
+pub struct Arena<'a>(PhantomData<&'a u8>);
+
+#[inline(never)]
+fn take(size: usize, align: usize) -> NonNull<u8> {
+    let state = state();
+    let mut start = round_up(state.free.get(), align);
+    if state.newest.get().is_null() || size > state.end.get().saturating_sub(start) {
+        state.map(size);
+        start = round_up(state.free.get(), align);
     }
+    state.free.set(start + size);
+    NonNull::new(start as *mut u8).unwrap_or_else(|| exhausted())
 }
 
-impl Drop for Arena {
-    fn drop(&mut self) {
-        let mut chunk = self.newest.get();
-        // SAFETY: the headers form a list of live mappings.
-        while let Some(header) = unsafe { chunk.as_ref() } {
-            let (previous, size) = (header.previous, header.size);
-            // SAFETY: nothing borrows from the arena any more.
-            let _ = unsafe { munmap(chunk.cast(), size) };
-            chunk = previous;
+impl<'a> Arena<'a> {
+    /// The arena.
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+
+    /// `length` zero bytes.
+    pub fn bytes(self, length: usize) -> &'a mut [u8] {
+        let place = take(length, 1);
+        // SAFETY: `take` hands out each byte once, zeroed by the kernel, valid
+        // as long as `self`.
+        unsafe { slice::from_raw_parts_mut(place.as_ptr(), length) }
+    }
+
+    /// A copy of `text`.
+    #[inline(never)]
+    pub fn copy(self, text: &[u8]) -> &'a mut [u8] {
+        let copy = self.bytes(text.len());
+        // SAFETY: both have this length, and one of them is new.
+        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), copy.as_mut_ptr(), text.len()) };
+        copy
+    }
+
+    /// Copies one value into the arena.
+    pub fn place<T: Copy>(self, value: T) -> &'a T {
+        let mut one = self.vector();
+        one.push(value);
+        // Never empty: the value was just pushed.
+        one.finish().first().unwrap_or_else(|| exhausted())
+    }
+
+    /// The concatenation of `parts`.
+    #[inline(never)]
+    pub fn concat(self, parts: &[&[u8]]) -> &'a [u8] {
+        let mut text = self.vector();
+        for part in parts {
+            text.extend(part);
+        }
+        text.finish()
+    }
+
+    /// An empty vector.
+    pub const fn vector<T: Copy>(self) -> Vector<'a, T> {
+        const {
+            assert!(align_of::<T>() <= ALIGN);
+        }
+        Vector {
+            raw: Raw::new(),
+            items: PhantomData,
         }
     }
 }
 
 /// A growing list of plain values.
 pub struct Vector<'a, T: Copy> {
-    raw: Raw<'a>,
-    items: PhantomData<T>,
+    raw: Raw,
+    items: PhantomData<&'a mut T>,
 }
 
 /// A vector without its item type. Its callers pass the size of an item.
-struct Raw<'a> {
-    arena: &'a Arena,
+struct Raw {
     items: NonNull<u8>,
     /// How many items fit at `items`, and how many were written.
     capacity: usize,
     length: usize,
 }
 
-impl<'a> Raw<'a> {
+impl Raw {
     /// An empty vector, without memory yet.
     #[inline(never)]
-    fn new(arena: &'a Arena) -> Self {
+    const fn new() -> Self {
         Self {
-            arena,
             items: NonNull::<u64>::dangling().cast(),
             capacity: 0,
             length: 0,
@@ -194,7 +201,7 @@ impl<'a> Raw<'a> {
         if count > self.capacity - self.length {
             let least = self.length.saturating_add(count).max(self.capacity * 2);
             let bytes = least.saturating_mul(size).max(FIRST);
-            let place = self.arena.take(bytes, ALIGN);
+            let place = take(bytes, ALIGN);
             // SAFETY: `old` bytes were written, `bytes` is more, and the place
             // is new.
             unsafe { ptr::copy_nonoverlapping(self.items.as_ptr(), place.as_ptr(), old) };

@@ -13,7 +13,7 @@ pub struct Json<'t, 'a> {
 
 impl<'t, 'a> Json<'t, 'a> {
     /// Appends to `out`.
-    pub fn new(arena: &'a Arena, out: &'t mut Text<'a>) -> Self {
+    pub fn new(arena: Arena<'a>, out: &'t mut Text<'a>) -> Self {
         let scratch = arena.vector();
         Self { out, scratch }
     }

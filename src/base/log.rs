@@ -40,7 +40,7 @@ pub enum Level {
 /// The lines so far. Each is printed at once, so that it is not lost if the machine
 /// hangs later.
 pub struct Report<'a> {
-    arena: &'a Arena,
+    arena: Arena<'a>,
     lines: Vector<'a, (Level, &'a [u8])>,
     problems: usize,
     console: Console,
@@ -75,7 +75,7 @@ impl Console {
 
 impl<'a> Report<'a> {
     /// An empty report.
-    pub fn new(arena: &'a Arena, console: Console) -> Self {
+    pub fn new(arena: Arena<'a>, console: Console) -> Self {
         Self {
             arena,
             lines: arena.vector(),
@@ -202,7 +202,7 @@ impl<'a> Report<'a> {
 }
 
 /// The record of a line for the kernel log, cut to [`LONGEST`] bytes.
-fn record<'a>(arena: &'a Arena, priority: &str, line: &[u8]) -> Text<'a> {
+fn record<'a>(arena: Arena<'a>, priority: &str, line: &[u8]) -> Text<'a> {
     const MORE: &str = "…";
     let mut text = arena.vector();
     uwrite!(text, "{}onecontext: ", priority);
@@ -222,7 +222,7 @@ fn record<'a>(arena: &'a Arena, priority: &str, line: &[u8]) -> Text<'a> {
 }
 
 /// The text of a step that failed: the step, its operand, the reason.
-pub fn failure<'a>(arena: &'a Arena, step: &str, operand: &[u8], reason: Error) -> Text<'a> {
+pub fn failure<'a>(arena: Arena<'a>, step: &str, operand: &[u8], reason: Error) -> Text<'a> {
     let mut text = arena.vector();
     uwrite!(text, "{}: {}: {}", step, Escaped(operand), reason);
     text
@@ -236,12 +236,12 @@ mod tests {
     fn a_long_line_is_cut_between_characters() {
         let arena = Arena::new();
         let whole = "x".repeat(LONGEST - "<3>onecontext: \n".len());
-        let text = record(&arena, "<3>", whole.as_bytes());
+        let text = record(arena, "<3>", whole.as_bytes());
         assert_eq!(text.len(), LONGEST);
         assert!(!text.ends_with("…\n".as_bytes()));
         for character in ["x", "é", "€", "🦀"] {
             let line = character.repeat(LONGEST);
-            let text = record(&arena, "<3>", line.as_bytes());
+            let text = record(arena, "<3>", line.as_bytes());
             let text = std::str::from_utf8(&text).unwrap();
             assert!(text.ends_with(&format!("{character}…\n")), "{text}");
             assert!((LONGEST - 3..=LONGEST).contains(&text.len()));

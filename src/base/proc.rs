@@ -10,7 +10,7 @@ use super::arena::Arena;
 ///
 /// # Errors
 /// The kernel's error.
-pub fn read<'a>(arena: &'a Arena, path: &CStr) -> io::Result<&'a [u8]> {
+pub fn read<'a>(arena: Arena<'a>, path: &CStr) -> io::Result<&'a [u8]> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;
     let mut text = arena.vector();

@@ -8,14 +8,14 @@ pub type Member<'a> = (u32, &'a [u8]);
 
 /// A hash table that grows.
 pub struct Set<'a> {
-    arena: &'a Arena,
+    arena: Arena<'a>,
     slots: &'a mut [Option<Member<'a>>],
     count: usize,
 }
 
 impl<'a> Set<'a> {
     /// An empty set.
-    pub fn new(arena: &'a Arena) -> Self {
+    pub fn new(arena: Arena<'a>) -> Self {
         Self {
             arena,
             slots: &mut [],
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn a_set_knows_what_it_has_seen() {
         let arena = Arena::new();
-        let mut set = Set::new(&arena);
+        let mut set = Set::new(arena);
         for n in 0..10_000u32 {
             assert!(!set.contains(n * 4096, b"a"));
             assert!(set.insert(n * 4096, b"a"));

@@ -176,7 +176,7 @@ impl<'a> Directive<'a> {
 
 /// The changes that a module wants, and its lines for the report.
 pub struct Changes<'a> {
-    arena: &'a Arena,
+    arena: Arena<'a>,
     list: Vector<'a, Change<'a>>,
     remarks: Vector<'a, (Level, &'a [u8])>,
     /// What tools of the root will do.
@@ -189,7 +189,7 @@ pub struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     /// No changes.
-    pub fn new(arena: &'a Arena) -> Self {
+    pub fn new(arena: Arena<'a>) -> Self {
         Self {
             arena,
             list: arena.vector(),
@@ -201,7 +201,7 @@ impl<'a> Changes<'a> {
     }
 
     /// No changes; an earlier try could not write these files.
-    fn without(arena: &'a Arena, refused: &'a [ResolvedPath<'a>]) -> Self {
+    fn without(arena: Arena<'a>, refused: &'a [ResolvedPath<'a>]) -> Self {
         Self {
             refused,
             ..Self::new(arena)

@@ -118,7 +118,7 @@ impl<'a> Changes<'a> {
 }
 
 /// The path of the copy of `path`.
-fn copy_of<'a>(path: ResolvedPath<'a>, arena: &'a Arena) -> Result<ResolvedPath<'a>, Error> {
+fn copy_of<'a>(path: ResolvedPath<'a>, arena: Arena<'a>) -> Result<ResolvedPath<'a>, Error> {
     Ok(ResolvedPath::new(
         arena,
         arena.concat(&[COPIES, path.path()]),

@@ -27,8 +27,8 @@ fn a_change_is_shown_before_it_is_made() {
     let fixture = Fixture::new();
     fixture.directory("etc");
     let arena = Arena::new();
-    let root = fixture.root(&arena);
-    let mut changes = Changes::new(&arena);
+    let root = fixture.root(arena);
+    let mut changes = Changes::new(arena);
     file(&root, b"/etc/a", b"x", &mut changes);
     changes.run_file(b"/run/x/y", b"x").unwrap();
     changes.run_symlink(b"/run/l", b"/usr/lib/t", b"").unwrap();
@@ -121,8 +121,8 @@ fn a_read_only_root_is_written_and_put_back() {
         assert_eq!(statvfs(&path).unwrap().flags(), before);
         // Also without a call of `finish`.
         let arena = Arena::new();
-        let root = fixture.root(&arena);
-        let mut report = Report::new(&arena, Console::Silent);
+        let root = fixture.root(arena);
+        let mut report = Report::new(arena, Console::Silent);
         Writer::new(&root, Policy::Auto).apply(&mut report, |_, changes| {
             file(&root, b"/etc/a", b"newer", changes);
         });
@@ -272,9 +272,9 @@ fn a_full_file_system_keeps_what_was_there() {
         fixture.file("etc/a", "old");
         let large = vec![b'x'; 1 << 20];
         let arena = Arena::new();
-        let large = &*arena.copy(&large);
-        let root = fixture.root(&arena);
-        let mut report = Report::new(&arena, Console::Silent);
+        let large = &arena.copy(&large);
+        let root = fixture.root(arena);
+        let mut report = Report::new(arena, Console::Silent);
         let mut writer = Writer::new(&root, Policy::Auto);
         writer.apply(&mut report, |_, changes| {
             file(&root, b"/etc/a", large, changes);

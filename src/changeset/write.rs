@@ -451,7 +451,7 @@ fn set_access(file: BorrowedFd, access: &Access, label: &[u8]) -> io::Result<()>
 }
 
 /// `user:role:type[:level]` with another type.
-fn with_type<'a>(arena: &'a Arena, label: &'a [u8], kind: &[u8]) -> &'a [u8] {
+fn with_type<'a>(arena: Arena<'a>, label: &'a [u8], kind: &[u8]) -> &'a [u8] {
     let Some((user, (role, rest))) =
         split_once(label, b':').and_then(|(user, rest)| Some((user, split_once(rest, b':')?)))
     else {

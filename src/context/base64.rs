@@ -77,7 +77,7 @@ impl Iterator for Decoder<'_> {
 
 /// Decodes a whole text, padded or not. Blanks and newlines are ignored. `None`: it is
 /// no base64.
-pub fn decode<'a>(arena: &'a Arena, text: &[u8]) -> Option<&'a [u8]> {
+pub fn decode<'a>(arena: Arena<'a>, text: &[u8]) -> Option<&'a [u8]> {
     let is_padding = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'=';
     let last = text.iter().rposition(|byte| !is_padding(byte));
     let digits = text.get(..last.map_or(0, |last| last + 1))?;
@@ -114,7 +114,7 @@ mod tests {
             ("Y=Q=", None),
             ("YWJjZ", None),
         ] {
-            let decoded = decode(&arena, text.as_bytes());
+            let decoded = decode(arena, text.as_bytes());
             assert_eq!(decoded, expected.map(str::as_bytes), "{text:?}");
         }
     }

@@ -50,7 +50,7 @@ pub enum Purpose {
 
 /// Reads the files of a disk. `source` names the disk in the plan.
 pub fn read<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     source: &'a [u8],
     files: &impl Files<'a>,
     purpose: Purpose,
@@ -69,7 +69,7 @@ pub fn read<'a>(
 }
 
 fn plan<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     source: &'a [u8],
     text: &'a mut [u8],
     configuration: Option<&'a mut [u8]>,
@@ -173,7 +173,7 @@ fn user_data<'a>(context: &Context<'a>) -> &'a [Warning<'a>] {
 }
 
 /// The warnings in the order of the files' lines, the general ones last.
-fn sorted_by_place<'a>(arena: &'a Arena, warnings: Warnings<'a>) -> &'a [Warning<'a>] {
+fn sorted_by_place<'a>(arena: Arena<'a>, warnings: Warnings<'a>) -> &'a [Warning<'a>] {
     let warnings = warnings.0.finish();
     let mut numbered = arena.vector();
     for (number, warning) in (0u32..).zip(warnings.iter()) {
@@ -201,7 +201,7 @@ pub(crate) mod tests {
 
     /// A disk with these files.
     pub struct Memory<'a> {
-        pub arena: &'a Arena,
+        pub arena: Arena<'a>,
         pub files: Vec<(String, Vec<u8>)>,
     }
 
@@ -226,14 +226,14 @@ pub(crate) mod tests {
             .map(|(name, text)| (name.to_string(), text.as_bytes().into()))
             .collect();
         let disk = Memory {
-            arena: &arena,
+            arena: arena,
             files,
         };
-        let plan = read(&arena, b"context.sh", &disk, Purpose::Plan)
+        let plan = read(arena, b"context.sh", &disk, Purpose::Plan)
             .ok()
             .unwrap();
         let mut text = arena.vector();
-        BoundPlan::unbound(&arena, &plan).write(&mut text, b"");
+        BoundPlan::unbound(arena, &plan).write(&mut text, b"");
         String::from_utf8(text.to_vec()).unwrap()
     }
 

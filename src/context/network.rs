@@ -13,7 +13,7 @@ use crate::plan::{Link, LinkName, Prefix, Route};
 /// The network part of a plan under construction. The lists of all links are one after
 /// another in one table for each kind, so that cost grows linearly with the links.
 pub struct Network<'a> {
-    arena: &'a Arena,
+    arena: Arena<'a>,
     links: Vector<'a, Link<'a>>,
     /// Where the lists of each link begin.
     starts: Vector<'a, Starts>,
@@ -55,7 +55,7 @@ impl Finished<'_> {
 }
 
 impl<'a> Network<'a> {
-    pub fn new(arena: &'a Arena) -> Self {
+    pub fn new(arena: Arena<'a>) -> Self {
         Self {
             arena,
             links: arena.vector(),
@@ -243,7 +243,7 @@ fn family(destination: Prefix) -> &'static [u8] {
 
 /// Marks next hops that no address and no on-link route covers as on-link. Link-local
 /// ones (RFC 4291 2.5.6) never need that.
-fn settle_next_hops(arena: &Arena, addresses: &[Prefix], routes: &mut [Route]) {
+fn settle_next_hops(arena: Arena<'_>, addresses: &[Prefix], routes: &mut [Route]) {
     if routes.is_empty() {
         return;
     }
@@ -260,7 +260,7 @@ fn settle_next_hops(arena: &Arena, addresses: &[Prefix], routes: &mut [Route]) {
 /// The networks on a link, sorted by address, without those that lie in another one. No
 /// two of them overlap.
 fn outermost_networks<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     addresses: &[Prefix],
     routes: &[Route],
 ) -> &'a [Prefix] {
@@ -275,7 +275,7 @@ fn outermost_networks<'a>(
 }
 
 /// The same for any list of networks whose host bits are zero.
-pub fn outermost<'a>(arena: &'a Arena, mut networks: Vector<'a, Prefix>) -> &'a [Prefix] {
+pub fn outermost<'a>(arena: Arena<'a>, mut networks: Vector<'a, Prefix>) -> &'a [Prefix] {
     sort(&mut networks, |one, other| {
         (order(one.address), one.length) < (order(other.address), other.length)
     });
@@ -356,7 +356,7 @@ mod tests {
             };
             let mut routes = vec![route(Prefix::everything(gateway), Some(gateway))];
             routes.extend(on_link.map(|network| route(network, None)));
-            settle_next_hops(&arena, &addresses, &mut routes);
+            settle_next_hops(arena, &addresses, &mut routes);
             assert_eq!(routes[0].onlink, expected, "{gateway}");
             assert!(routes[1..].iter().all(|route| !route.onlink));
         }

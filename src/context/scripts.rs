@@ -115,7 +115,7 @@ fn beside<'a>(
 }
 
 /// The environment of the scripts.
-fn variables<'a>(arena: &'a Arena, assignments: &[Assignment<'a>]) -> &'a [(&'a [u8], &'a [u8])] {
+fn variables<'a>(arena: Arena<'a>, assignments: &[Assignment<'a>]) -> &'a [(&'a [u8], &'a [u8])] {
     let mut variables = arena.vector();
     for assignment in assignments {
         variables.push((assignment.name, assignment.value));
@@ -267,12 +267,12 @@ mod tests {
         let mut files = vec![("context.sh", context)];
         files.extend(disk);
         let disk = Memory {
-            arena: &arena,
+            arena: arena,
             files: (files.iter())
                 .map(|(name, text)| (name.to_string(), text.as_bytes().to_vec()))
                 .collect(),
         };
-        let plan = context::read(&arena, b"disk", &disk, context::Purpose::Run)
+        let plan = context::read(arena, b"disk", &disk, context::Purpose::Run)
             .ok()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -383,10 +383,10 @@ mod tests {
         let context = b"IP_PRIVATE=10.0.0.1\n".to_vec();
         let files = vec![("context.sh".to_string(), context)];
         let disk = Damaged(Memory {
-            arena: &arena,
+            arena: arena,
             files,
         });
-        let plan = context::read(&arena, b"disk", &disk, context::Purpose::Plan);
+        let plan = context::read(arena, b"disk", &disk, context::Purpose::Plan);
         let mut text = arena.vector();
         for warning in plan.ok().unwrap().warnings() {
             uwrite!(text, "{}\n", *warning);
@@ -437,13 +437,13 @@ mod tests {
         let arena = Arena::new();
         let read = |context: &str, purpose| {
             let disk = Memory {
-                arena: &arena,
+                arena: arena,
                 files: vec![
                     ("context.sh".into(), context.into()),
                     ("configuration.sh".into(), b"A=\"2\"".to_vec()),
                 ],
             };
-            context::read(&arena, b"disk", &disk, purpose)
+            context::read(arena, b"disk", &disk, purpose)
                 .ok()
                 .unwrap()
                 .scripts

@@ -5,7 +5,7 @@ use crate::plan::Warnings;
 
 /// What the dialects share while they turn variables into a plan.
 pub(super) struct Context<'a> {
-    pub(super) arena: &'a Arena,
+    pub(super) arena: Arena<'a>,
     pub(super) variables: Variables<'a>,
     pub(super) warnings: Warnings<'a>,
 }

@@ -159,7 +159,7 @@ pub struct Variables<'a> {
 
 impl<'a> Variables<'a> {
     /// Groups the assignments.
-    pub fn new(arena: &'a Arena, assignments: &[Assignment<'a>]) -> Self {
+    pub fn new(arena: Arena<'a>, assignments: &[Assignment<'a>]) -> Self {
         let mut variables = arena.vector();
         for (order, assignment) in (0..).zip(assignments) {
             variables.push(Variable::new(assignment, order));
@@ -177,7 +177,7 @@ impl<'a> Variables<'a> {
 
     /// Every variable that is set, once: the machine's, then those of each NIC
     /// with its aliases.
-    pub fn set(&self, arena: &'a Arena) -> &'a [Variable<'a>] {
+    pub fn set(&self, arena: Arena<'a>) -> &'a [Variable<'a>] {
         let mut set = arena.vector();
         for all in [self.machine.0, self.links] {
             for (position, variable) in all.iter().enumerate() {
@@ -293,7 +293,7 @@ mod tests {
             place,
         })
         .into();
-        let variables = Variables::new(&arena, &assignments);
+        let variables = Variables::new(arena, &assignments);
         assert!(variables.machine().get("DNS").is_none());
         assert!(variables.machine().named(b"DNS").is_some());
         assert_eq!(variables.machine().all(b"DNS").len(), 2);

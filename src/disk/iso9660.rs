@@ -162,7 +162,7 @@ enum NameSystem {
 
 /// An opened image.
 pub struct Iso<'a, S> {
-    arena: &'a Arena,
+    arena: Arena<'a>,
     /// Where its bytes are.
     pub source: S,
     /// Bytes of the image.
@@ -205,7 +205,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
     ///
     /// Rock Ridge names are preferred, as in isofs: they are the server's own,
     /// while Joliet shortens long ones.
-    pub fn open(arena: &'a Arena, source: S, descriptor: &mut Descriptor) -> Result<Self, Error> {
+    pub fn open(arena: Arena<'a>, source: S, descriptor: &mut Descriptor) -> Result<Self, Error> {
         let mut iso = Self {
             arena,
             size: source.size()?,
@@ -609,7 +609,7 @@ fn compare_joliet(record: &[u8], name: &[u8]) -> Match {
 
 impl<'a> FileSections<'a> {
     /// A whole source as one file.
-    pub fn whole(arena: &'a Arena, source: &impl ReadAt) -> Result<Self, Error> {
+    pub fn whole(arena: Arena<'a>, source: &impl ReadAt) -> Result<Self, Error> {
         let size = source.size()?;
         let length = usize::try_from(size).unwrap_or(usize::MAX);
         let mut sections = arena.vector();
@@ -624,7 +624,7 @@ impl<'a> FileSections<'a> {
     }
 
     /// The bytes of the file, if it is not larger than [`LARGEST`].
-    pub fn read<'b>(&self, arena: &'b Arena, source: &impl ReadAt) -> Result<&'b mut [u8], Error> {
+    pub fn read<'b>(&self, arena: Arena<'b>, source: &impl ReadAt) -> Result<&'b mut [u8], Error> {
         if self.length > LARGEST {
             return Err(TOO_LARGE);
         }

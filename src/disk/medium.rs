@@ -17,7 +17,7 @@ pub(super) const CONTEXT: &[u8] = b"context.sh";
 
 /// The opened source of a context's files.
 pub struct Disk<'a> {
-    pub(super) arena: &'a Arena,
+    pub(super) arena: Arena<'a>,
     pub(super) source: &'a [u8],
     pub(super) medium: Medium<'a>,
 }
@@ -37,7 +37,7 @@ impl<'a> Disk<'a> {
     /// # Errors
     /// The kernel's error; `NOMEDIUM` for an empty drive; an image whose descriptors or
     /// root directory are damaged.
-    pub fn open(arena: &'a Arena, path: &CStr) -> Result<Self, Error> {
+    pub fn open(arena: Arena<'a>, path: &CStr) -> Result<Self, Error> {
         let source = arena.copy(path.to_bytes());
         // `open` does not block: the kernel does not close an open tray, and does not
         // wait for the writer of a FIFO.

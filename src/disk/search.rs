@@ -85,7 +85,7 @@ impl SystemPaths<'_> {
 /// Why there is no disk, if a device is named or the disk is required. The error of a
 /// named device is not in the report yet.
 pub fn search<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     report: &mut Report<'_>,
     options: &Search<'_>,
 ) -> Result<Option<Disk<'a>>, Error> {
@@ -99,7 +99,7 @@ pub fn search<'a>(
 }
 
 /// Opens the named device, and waits for it if necessary.
-fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Disk<'a>, Error> {
+fn named<'a>(arena: Arena<'a>, device: &CStr, options: &Search<'_>) -> Result<Disk<'a>, Error> {
     let device = device.to_bytes();
     let parts: [&[u8]; 3] = match device.first() {
         Some(b'/') => [b"", b"", device],
@@ -127,7 +127,7 @@ fn named<'a>(arena: &'a Arena, device: &CStr, options: &Search<'_>) -> Result<Di
 
 /// The best device.
 fn any<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     report: &mut Report<'_>,
     options: &Search<'_>,
 ) -> Result<Option<Disk<'a>>, Error> {
@@ -181,7 +181,7 @@ fn any<'a>(
 }
 
 struct Scan<'a, 's> {
-    arena: &'a Arena,
+    arena: Arena<'a>,
     paths: SystemPaths<'s>,
     /// Every device seen, in their [`order`].
     candidates: Vector<'a, Candidate<'a>>,

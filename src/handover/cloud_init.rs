@@ -27,7 +27,7 @@ Environment=CLOUD_CFG=/run/onecontext/cloud-init.cfg
 /// The files are always written to `/run`; cloud-init's generator decides at each boot
 /// whether it starts.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &Plan,
     network: bool,
     cloud_init: Result<CloudInit, Error>,

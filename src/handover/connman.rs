@@ -14,7 +14,7 @@ const DENIED_BY_DEFAULT: &[u8] = b"vmnet,vboxnet,virbr,ifb,ve-,vb-";
 /// Adds our devices to the list of ignored ones, at the end of the file: of two values
 /// the last one counts (GLib's key files).
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     file: Result<Option<&'a ConfigFile<'a>>, Error>,
     systemd: Result<bool, Error>,

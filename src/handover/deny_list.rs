@@ -19,7 +19,7 @@ pub fn uses_dhcpv4(link: &Link) -> bool {
 
 /// The devices of links without DHCP, each after the byte `before`.
 pub fn devices_without_dhcp<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     manager: &[u8],
     before: u8,
@@ -66,7 +66,7 @@ impl<'a> ManagerFile<'a> {
     /// the end.
     #[inline(never)]
     pub fn of(
-        arena: &'a Arena,
+        arena: Arena<'a>,
         file: Result<Option<&'a ConfigFile<'a>>, Error>,
     ) -> Result<Self, Error> {
         let file = file?.ok_or(NO_FILE)?;

@@ -34,7 +34,7 @@ pub fn is_kept_by_networkd(link: &Link) -> bool {
 /// Reports what nobody does in the booted system, if no network manager is enabled and
 /// networkd cannot be.
 pub fn report<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     facts: &NetworkFacts<'a>,
     changes: &mut Changes<'a>,
@@ -68,7 +68,7 @@ pub fn report<'a>(
 /// Adds lines for the text form: which program asks for an address of each link and
 /// family by DHCP, and which one renews it.
 pub fn name_programs<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &Plan,
     facts: &NetworkFacts,
     changes: &mut Changes<'a>,

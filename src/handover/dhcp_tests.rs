@@ -34,7 +34,7 @@ fn root() -> Fixture {
 /// The client, and the lines of the text form.
 fn client(fixture: &Fixture, links: &[Link]) -> (DhcpClient, String) {
     let arena = Arena::new();
-    let root = fixture.root(&arena);
+    let root = fixture.root(arena);
     let wanted = Wanted {
         hostname: false,
         resolv_conf: false,
@@ -43,8 +43,8 @@ fn client(fixture: &Fixture, links: &[Link]) -> (DhcpClient, String) {
     };
     let facts = Facts::read(&root, wanted);
     let plan = Plan { links, ..EMPTY };
-    let mut changes = Changes::new(&arena);
-    dhcp::name_programs(&arena, &plan, facts.network.unwrap(), &mut changes);
+    let mut changes = Changes::new(arena);
+    dhcp::name_programs(arena, &plan, facts.network.unwrap(), &mut changes);
     let mut text = arena.vector();
     changes.write(&mut text);
     let text = String::from_utf8(text.to_vec()).unwrap();

@@ -13,7 +13,7 @@ use crate::plan::bound::BoundPlan;
 /// families. It is that of the context, if there is one. The default, 1000 and the
 /// interface's index, would come before the context's metrics in IPv6.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     file: Result<Option<&'a ConfigFile<'a>>, Error>,
     changes: &mut Changes<'a>,

@@ -12,7 +12,7 @@ use crate::plan::Plan;
 /// Replaces the name in the file. If there is no file, or no name in it, nothing is
 /// written: the kernel's name then stays.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &Plan,
     file: Result<Option<&'a ConfigFile<'a>>, Error>,
     access: RootAccess,

@@ -15,7 +15,7 @@ const MARK: &[u8] = b"# onecontext";
 /// Adds one line, with the address that Debian uses for a name without a fixed address
 /// (Debian Reference, 5.1.1). Removes our line if it is not needed.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &Plan,
     hosts: Hosts<'a>,
     access: RootAccess,

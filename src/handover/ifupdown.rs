@@ -22,7 +22,7 @@ use crate::plan::{Ipv4Method, Ipv6Method, Link};
 
 /// Writes our stanzas, and copies of the root's files without stanzas for our NICs.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     interfaces: &Interfaces<'a>,
     changes: &mut Changes<'a>,
@@ -61,7 +61,7 @@ pub fn render<'a>(
 
 /// Mounts a copy without our devices over a file that names one of them.
 fn bind_over_without<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     file: &ConfigFile<'a>,
     devices: &[&[u8]],
     changes: &mut Changes<'a>,
@@ -75,7 +75,7 @@ fn bind_over_without<'a>(
 }
 
 /// Copies the lines of `theirs`, except those about one of `devices`.
-fn copy_without(arena: &Arena, text: &mut Text, theirs: &[u8], devices: &[&[u8]]) {
+fn copy_without(arena: Arena<'_>, text: &mut Text, theirs: &[u8], devices: &[&[u8]]) {
     const EMPTY: &[u8] = b"";
     // `eth0`, `eth0:1` (an old form for a second address) and `eth0=home` (physical=logical).
     let is_ours = |word: &[u8]| {
@@ -161,7 +161,7 @@ impl Keyword {
     }
 }
 
-fn words<'a>(arena: &'a Arena, line: &'a [u8]) -> &'a [&'a [u8]] {
+fn words<'a>(arena: Arena<'a>, line: &'a [u8]) -> &'a [&'a [u8]] {
     let mut words = arena.vector();
     // The backslash at the end of a line is not part of a name.
     for word in line.split(|byte| byte.is_ascii_whitespace() || *byte == b'\\') {
@@ -173,7 +173,7 @@ fn words<'a>(arena: &'a Arena, line: &'a [u8]) -> &'a [&'a [u8]] {
 }
 
 /// Writes the stanzas of a link. DHCP comes last, so that nothing waits for it.
-fn stanzas(text: &mut Text, arena: &Arena, link: &Link, device: &[u8]) {
+fn stanzas(text: &mut Text, arena: Arena<'_>, link: &Link, device: &[u8]) {
     fill!(text, "\nauto @\n", device);
     match link.ipv6 {
         None | Some(Ipv6Method::Skip) => {}
@@ -214,7 +214,7 @@ fn stanzas(text: &mut Text, arena: &Arena, link: &Link, device: &[u8]) {
 
 /// Writes the addresses and routes of a family, with the values that the module `kernel`
 /// sets.
-fn replace(text: &mut Text, arena: &Arena, link: &Link, device: &[u8], v4: bool) {
+fn replace(text: &mut Text, arena: Arena<'_>, link: &Link, device: &[u8], v4: bool) {
     for address in link.addresses.iter().filter(|prefix| is_v4(prefix) == v4) {
         let address = format(arena, address);
         fill!(text, "\tup ip address replace @ dev @\n", address, device);

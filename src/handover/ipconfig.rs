@@ -18,7 +18,7 @@ use crate::plan::{Plan, Prefix, Route};
 /// Adds a file for each device that is set up, even if only with IPv6. If none is,
 /// ipconfig asks as usual.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
@@ -38,12 +38,12 @@ pub fn render<'a>(
 }
 
 /// The path of the answer for a device.
-pub fn path<'a>(arena: &'a Arena, device: &[u8]) -> Result<ResolvedPath<'a>, Error> {
+pub fn path<'a>(arena: Arena<'a>, device: &[u8]) -> Result<ResolvedPath<'a>, Error> {
     let path = arena.concat(&[b"/run/net-", device, b".conf"]);
     Ok(ResolvedPath::new(arena, path)?)
 }
 
-fn write(arena: &Arena, plan: &Plan, bound_link: &BoundLink, device: &[u8], text: &mut Text) {
+fn write(arena: Arena<'_>, plan: &Plan, bound_link: &BoundLink, device: &[u8], text: &mut Text) {
     let lease = bound_link.lease;
     let protocol: &[u8] = if lease.is_some() { b"dhcp" } else { b"static" };
     fill!(text, "DEVICE='@'\nPROTO='@'\n", device, protocol);
@@ -76,7 +76,7 @@ fn write(arena: &Arena, plan: &Plan, bound_link: &BoundLink, device: &[u8], text
     }
 }
 
-fn value(arena: &Arena, name: &str, address: u32, text: &mut Text) {
+fn value(arena: Arena<'_>, name: &str, address: u32, text: &mut Text) {
     let address = format(arena, &Ip(Ipv4Addr::from(address).into()));
     fill!(text, "@='@'\n", name.as_bytes(), address);
 }

@@ -30,7 +30,7 @@ pub(super) fn root_with(unit: &str) -> Fixture {
 
 /// Hands over twice; the second time nothing changes.
 pub(super) fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
-    hand_over_bound(fixture, &bound(&Arena::new(), plan))
+    hand_over_bound(fixture, &bound(Arena::new(), plan))
 }
 
 fn hand_over_bound(fixture: &Fixture, bound: &BoundPlan) -> Vec<String> {
@@ -304,7 +304,7 @@ fn network_manager_has_no_profile_for_an_unknown_nic() {
         links: &[link],
         ..EMPTY
     };
-    let said = hand_over_bound(&fixture, &BoundPlan::unbound(&Arena::new(), &plan));
+    let said = hand_over_bound(&fixture, &BoundPlan::unbound(Arena::new(), &plan));
     assert_eq!(
         said,
         [
@@ -488,7 +488,7 @@ fn ifupdown_does_not_know_a_device_that_was_not_found() {
         ..EMPTY
     };
     assert_eq!(
-        hand_over_bound(&fixture, &BoundPlan::unbound(&Arena::new(), &plan)),
+        hand_over_bound(&fixture, &BoundPlan::unbound(Arena::new(), &plan)),
         [
             "ifupdown is enabled by \
              /etc/systemd/system/multi-user.target.wants/networking.service",
@@ -792,7 +792,7 @@ fn what_dhcpcd_and_connman_cannot_do_is_said() {
         ..EMPTY
     };
     let arena = Arena::new();
-    let [first, second] = *bound(&arena, &plan).links else {
+    let [first, second] = *bound(arena, &plan).links else {
         panic!("two links");
     };
     let lost = BoundLink {
@@ -940,7 +940,7 @@ fn cloud_init_is_told_through_its_environment() {
         );
         // It does no DHCP.
         let arena = crate::base::arena::Arena::new();
-        assert!(!Managers::of(&fixture.root(&arena)).do_dhcp());
+        assert!(!Managers::of(&fixture.root(arena)).do_dhcp());
     });
     // If the context skips all NICs, cloud-init sets them up.
     let fixture = root_with(CLOUD_INIT);

@@ -34,7 +34,7 @@ use crate::plan::early::{self, EarlyDevice};
 
 /// Adds the files for all tools that the root has, and reports what cannot be written.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     facts: &Facts<'a>,
     access: RootAccess,
@@ -84,7 +84,7 @@ pub fn render<'a>(
 
 /// The same for the initramfs itself, in the early stage.
 pub fn render_early<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     facts: &InitramfsFacts<'a>,
     changes: &mut Changes<'a>,
@@ -105,7 +105,7 @@ pub fn render_early<'a>(
 }
 
 /// Removes what [`render_early`] has left in /run for the initramfs.
-pub fn clear_early<'a>(arena: &'a Arena, devices: &[EarlyDevice], changes: &mut Changes<'a>) {
+pub fn clear_early<'a>(arena: Arena<'a>, devices: &[EarlyDevice], changes: &mut Changes<'a>) {
     for device in devices {
         let removed = ipconfig::path(arena, device.name).map(|path| changes.remove(path));
         report(removed, device.name, changes);
@@ -153,7 +153,7 @@ fn report_unknown(unknown: &[(Manager, Error)], changes: &mut Changes) {
 }
 
 fn render_manager<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     manager: Manager,
     systemd: Result<bool, Error>,

@@ -29,7 +29,7 @@ const STATES: &[u8] = b"/run/NetworkManager/devices/";
 
 /// Adds a keyfile for each link. NetworkManager refuses keyfiles that others may read.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
@@ -100,7 +100,7 @@ fn is_set_up(link: &Link, v4: bool) -> bool {
 
 /// A UUID that is the same at every boot: version 8 of RFC 9562 (vendor-specific), made
 /// of the letters "onecontext" and the MAC or, without one, the number.
-fn uuid<'a>(arena: &'a Arena, link: &Link) -> &'a [u8] {
+fn uuid<'a>(arena: Arena<'a>, link: &Link) -> &'a [u8] {
     let node = link.mac.unwrap_or_else(|| number(link.name));
     let mut uuid = arena.vector();
     uuid.extend(b"6f6e6563-6f6e-8465-b874-");
@@ -112,7 +112,7 @@ fn uuid<'a>(arena: &'a Arena, link: &Link) -> &'a [u8] {
 
 fn write(
     text: &mut Text,
-    arena: &Arena,
+    arena: Arena<'_>,
     plan: &Plan,
     link: &Link,
     matched_by: MatchedBy,
@@ -143,7 +143,7 @@ fn write(
 }
 
 /// `[ipv4]` or `[ipv6]`
-fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
+fn family(text: &mut Text, arena: Arena<'_>, plan: &Plan, link: &Link, v4: bool) {
     // The link-local address must be the one that the kernel makes, or there would be
     // two.
     if v4 {
@@ -203,7 +203,7 @@ fn family(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
 
 /// The name servers and search domains of a link. The first link also gets those of the
 /// machine, and of the links that cannot have any.
-fn servers(text: &mut Text, arena: &Arena, plan: &Plan, link: &Link, v4: bool) {
+fn servers(text: &mut Text, arena: Arena<'_>, plan: &Plan, link: &Link, v4: bool) {
     let is_set_up = |link: &Link, v4| is_handed_over(link) && is_set_up(link, v4);
     let first = plan.links.iter().find(|link| is_set_up(link, v4));
     let is_first = first.is_some_and(|first| first.name == link.name);

@@ -21,7 +21,7 @@ const OFF: &str = "# Made by onecontext: another file is for this device.\nONBOO
 /// Adds the files of each link. A file of any name may configure a NIC; other files for
 /// our NICs are mounted over.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     directory: Result<Option<&'a ConfigDirectory<'a>>, Error>,
     access: RootAccess,
@@ -64,7 +64,7 @@ pub fn render<'a>(
 
 /// Whether a value names one of our NICs.
 #[inline(never)]
-fn names_ours(key: &[u8], value: &[u8], bound: &BoundPlan, arena: &Arena) -> bool {
+fn names_ours(key: &[u8], value: &[u8], bound: &BoundPlan, arena: Arena<'_>) -> bool {
     links(bound).any(
         |bound_link| match (key, bound_link.device, bound_link.link.mac) {
             (b"DEVICE", device, _) => device == Some(value),

@@ -19,7 +19,7 @@ const PREFIX: &[u8] = b"/run/systemd/network/00-";
 
 /// Adds a file for each link. Everybody may read it: networkd does not run as root.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
@@ -37,7 +37,7 @@ pub fn render<'a>(
 /// links `unit`, adds a file for each link that uses DHCP, and one that leaves all
 /// others alone.
 pub fn render_for_dhcp<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     unit: &'a [u8],
     changes: &mut Changes<'a>,
@@ -72,7 +72,7 @@ struct Setting {
 }
 
 fn write_file<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound_link: &BoundLink,
     setting: Setting,
     changes: &mut Changes<'a>,
@@ -89,7 +89,7 @@ fn write_file<'a>(
 /// waits forever until a gateway there can be reached, unless the gateway is marked as
 /// on-link; systemd-networkd-wait-online waits with it. The routes in the kernel stay
 /// as they are.
-fn is_shared(arena: &Arena, bound: &BoundPlan) -> bool {
+fn is_shared(arena: Arena<'_>, bound: &BoundPlan) -> bool {
     let mut seen = Set::new(arena);
     let mut is_of_another = |number: u32, address: &Prefix| {
         let network = format(arena, &address.network());
@@ -111,7 +111,7 @@ fn is_shared(arena: &Arena, bound: &BoundPlan) -> bool {
 /// default metric of the plan.
 fn write(
     text: &mut Text,
-    arena: &Arena,
+    arena: Arena<'_>,
     BoundLink { link, device, .. }: BoundLink,
     setting: Setting,
 ) {
@@ -128,7 +128,7 @@ fn write(
     }
 }
 
-fn match_section(text: &mut Text, arena: &Arena, link: &Link, device: Option<&[u8]>) {
+fn match_section(text: &mut Text, arena: Arena<'_>, link: &Link, device: Option<&[u8]>) {
     match (link.mac, device) {
         // VLANs and bridges have the MAC of a NIC below them. Only NICs have no kind
         // (systemd: network/80-ethernet.network.example).
@@ -142,7 +142,7 @@ fn match_section(text: &mut Text, arena: &Arena, link: &Link, device: Option<&[u
     }
 }
 
-fn link_section(text: &mut Text, arena: &Arena, link: &Link) {
+fn link_section(text: &mut Text, arena: Arena<'_>, link: &Link) {
     fill!(text, "\n[Link]\n");
     if let Some(mtu) = link.mtu {
         fill!(text, "MTUBytes=@\n", format(arena, &mtu));
@@ -154,7 +154,7 @@ fn link_section(text: &mut Text, arena: &Arena, link: &Link) {
     }
 }
 
-fn network_section(text: &mut Text, arena: &Arena, link: &Link, for_dhcp: bool) {
+fn network_section(text: &mut Text, arena: Arena<'_>, link: &Link, for_dhcp: bool) {
     // "static" keeps what the kernel has already, without a gap. "yes" does that also
     // for what came by DHCP.
     let kept: &[u8] = if for_dhcp { b"yes" } else { b"static" };
@@ -191,7 +191,7 @@ fn network_section(text: &mut Text, arena: &Arena, link: &Link, for_dhcp: bool) 
     }
 }
 
-fn route_section(text: &mut Text, arena: &Arena, route: &Route, is_shared: bool) {
+fn route_section(text: &mut Text, arena: Arena<'_>, route: &Route, is_shared: bool) {
     let v4 = is_v4(&route.destination);
     let to = format(arena, &route.destination);
     fill!(text, "\n[Route]\nDestination=@\n", to);
@@ -212,7 +212,7 @@ fn route_section(text: &mut Text, arena: &Arena, route: &Route, is_shared: bool)
     }
 }
 
-fn dhcpv4_section(text: &mut Text, arena: &Arena, link: &Link, for_dhcp: bool) {
+fn dhcpv4_section(text: &mut Text, arena: Arena<'_>, link: &Link, for_dhcp: bool) {
     let metric = match for_dhcp {
         true => Some(link.dhcp_metric()),
         false => link.metric,
@@ -225,7 +225,7 @@ fn dhcpv4_section(text: &mut Text, arena: &Arena, link: &Link, for_dhcp: bool) {
     }
 }
 
-fn accept_ra_section(text: &mut Text, arena: &Arena, link: &Link) {
+fn accept_ra_section(text: &mut Text, arena: Arena<'_>, link: &Link) {
     let metric = format(arena, &link.router_metric());
     fill!(text, "\n[IPv6AcceptRA]\nRouteMetric=@\n", metric);
     if link.ipv6 == Some(Ipv6Method::Dhcp) {

@@ -65,7 +65,7 @@ pub fn is_handed_over(link: &Link) -> bool {
 
 /// The kernel name of a link's device, for managers that identify NICs only by name.
 pub fn device<'p>(
-    arena: &Arena,
+    arena: Arena<'_>,
     bound_link: &BoundLink<'p>,
     manager: &[u8],
     changes: &mut Changes,
@@ -100,7 +100,7 @@ impl uDisplay for Id {
 }
 
 /// Appends a route in the syntax of `ip route`, and a newline.
-pub fn ip_route(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
+pub fn ip_route(text: &mut Text, arena: Arena<'_>, route: &Route, device: &[u8]) {
     let to = format(arena, &route.destination);
     let metric = format(arena, &route.metric);
     fill!(text, "@ dev @ metric @ proto static", to, device, metric);

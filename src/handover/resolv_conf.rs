@@ -27,7 +27,7 @@ const ASKED: usize = 3;
 /// Writes the name servers and search domains. Changes nothing if neither the context
 /// nor a lease has any.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     facts: &NetworkFacts<'a>,
     access: RootAccess,
@@ -93,7 +93,7 @@ fn is_network_manager_s(file: &ConfigFile, access: RootAccess) -> bool {
 
 /// Writes the initramfs's own resolv.conf, before there is a root.
 pub fn render_early<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     file: Result<&ConfigFile<'a>, Error>,
     changes: &mut Changes<'a>,
@@ -129,7 +129,7 @@ struct Resolvers<'a, 'p> {
 impl<'a, 'p> Resolvers<'a, 'p> {
     /// Those of the machine come before those of its links, and those of the context
     /// before those of leases.
-    fn of(arena: &'a Arena, bound: &BoundPlan<'p>, selection: Selection) -> Self {
+    fn of(arena: Arena<'a>, bound: &BoundPlan<'p>, selection: Selection) -> Self {
         let mut resolvers = Self {
             servers: arena.vector(),
             domains: arena.vector(),

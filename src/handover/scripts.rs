@@ -74,7 +74,7 @@ const OF_THE_SHELL: &[u8] = b"PATH IFS ENV OPTIND PPID UID EUID SHELLOPTS HISTCM
 /// Adds the files, and a unit that runs them. Scripts have contents only if they are to
 /// be run.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     scripts: &Scripts,
     systemd: Result<bool, Error>,
     changes: &mut Changes<'a>,
@@ -116,7 +116,7 @@ pub fn render<'a>(
 }
 
 /// The shell file, with a line for each script and its directory.
-fn run<'a>(arena: &'a Arena, scripts: &Scripts) -> &'a [u8] {
+fn run<'a>(arena: Arena<'a>, scripts: &Scripts) -> &'a [u8] {
     let mut text = arena.vector();
     text.extend(RUN);
     for script in scripts.list {
@@ -134,7 +134,7 @@ fn run<'a>(arena: &'a Arena, scripts: &Scripts) -> &'a [u8] {
 /// The variables, in the syntax of a shell: the only one that allows every byte.
 /// systemd's own refuses control characters and what is not UTF-8 (systemd:
 /// src/basic/env-util.c, `env_value_is_valid`).
-fn environment<'a>(arena: &'a Arena, scripts: &Scripts, changes: &mut Changes) -> &'a [u8] {
+fn environment<'a>(arena: Arena<'a>, scripts: &Scripts, changes: &mut Changes) -> &'a [u8] {
     let mut text = arena.vector();
     for (name, value) in scripts.variables {
         let is_of_the_shell =
@@ -238,8 +238,8 @@ mod tests {
         let variables: Vec<_> = (names.iter().zip(VALUES))
             .map(|(name, value)| (name.as_bytes(), value))
             .collect();
-        let mut changes = Changes::new(&arena);
-        let text = environment(&arena, &scripts(&[], &variables), &mut changes);
+        let mut changes = Changes::new(arena);
+        let text = environment(arena, &scripts(&[], &variables), &mut changes);
         assert!(changes.remarks().is_empty());
         for shell in shells() {
             let found = from_shell(&shell, text, "values");
@@ -264,8 +264,8 @@ mod tests {
         let names: Vec<_> = names.split_whitespace().collect();
         for value in [&b"a[$(touch x)]"[..], b"7", b"/nonexistent"] {
             let variables: Vec<_> = names.iter().map(|name| (name.as_bytes(), value)).collect();
-            let mut changes = Changes::new(&arena);
-            let text = environment(&arena, &scripts(&[], &variables), &mut changes);
+            let mut changes = Changes::new(arena);
+            let text = environment(arena, &scripts(&[], &variables), &mut changes);
             let expected = |name: &&str| {
                 words(OF_THE_SHELL).any(|other| other == name.as_bytes())
                     || name.starts_with("BASH")
@@ -278,9 +278,9 @@ mod tests {
             }
         }
         assert!(!Path::new("x").exists());
-        let mut changes = Changes::new(&arena);
+        let mut changes = Changes::new(arena);
         let variables = [(&b"A"[..], &b"a\0b"[..])];
-        environment(&arena, &scripts(&[], &variables), &mut changes);
+        environment(arena, &scripts(&[], &variables), &mut changes);
         assert_eq!(changes.remarks().len(), 1);
     }
 
@@ -316,8 +316,8 @@ mod tests {
         let scripts = scripts(&list, &variables);
         let top = nix::unistd::mkdtemp(&env::temp_dir().join("onecontext-XXXXXX")).unwrap();
         let here = top.to_str().unwrap();
-        let mut changes = Changes::new(&arena);
-        render(&arena, &scripts, Ok(true), &mut changes).unwrap();
+        let mut changes = Changes::new(arena);
+        render(arena, &scripts, Ok(true), &mut changes).unwrap();
         for change in changes.list() {
             let path = str::from_utf8(change.path.path()).unwrap();
             let Some(name) = path.strip_prefix("/run/onecontext/scripts/") else {
@@ -376,8 +376,8 @@ mod tests {
             content: Some(b"exit\n"),
         }];
         let written = |scripts: &Scripts, systemd| {
-            let mut changes = Changes::new(&arena);
-            let answer = render(&arena, scripts, systemd, &mut changes);
+            let mut changes = Changes::new(arena);
+            let answer = render(arena, scripts, systemd, &mut changes);
             let mut text = arena.vector();
             changes.write(&mut text);
             (answer.is_ok(), String::from_utf8(text.to_vec()).unwrap())

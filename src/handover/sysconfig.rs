@@ -25,7 +25,7 @@ impl<'a> SysconfigDirectory<'_, 'a> {
     /// Calls `write` for each link that has a device.
     pub fn each_link(
         &self,
-        arena: &'a Arena,
+        arena: Arena<'a>,
         bound: &BoundPlan,
         changes: &mut Changes<'a>,
         write: fn(&mut LinkFiles, &Link),
@@ -50,7 +50,7 @@ impl<'a> SysconfigDirectory<'_, 'a> {
 /// The files of one link, made one after the other.
 pub struct LinkFiles<'p, 'a> {
     /// Memory for texts.
-    pub arena: &'a Arena,
+    pub arena: Arena<'a>,
     /// The link's device.
     pub device: &'p [u8],
     /// Whether this program writes resolv.conf, since the context names servers.

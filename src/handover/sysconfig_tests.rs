@@ -51,10 +51,10 @@ fn files(fixture: &Fixture, folder: &str) -> String {
 /// What `plan --root` says of the files below `/etc/sysconfig`.
 fn described(fixture: &Fixture, plan: &Plan) -> String {
     let arena = Arena::new();
-    let mut changes = Changes::new(&arena);
-    let root = fixture.root(&arena);
+    let mut changes = Changes::new(arena);
+    let root = fixture.root(arena);
     decide(
-        &bound(&arena, plan),
+        &bound(arena, plan),
         &root,
         true,
         RootAccess::Writable,

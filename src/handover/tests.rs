@@ -14,7 +14,7 @@ const RESOLV_CONF: &str = "# Made by onecontext from the context of this machine
 
 /// The plan on a machine with the devices ens3 for ETH0, ens4 for ETH1 and so on, with
 /// the indexes 2, 3 and so on.
-pub(super) fn bound<'a>(arena: &'a Arena, plan: &'a Plan) -> BoundPlan<'a> {
+pub(super) fn bound<'a>(arena: Arena<'a>, plan: &'a Plan) -> BoundPlan<'a> {
     let mut links = arena.vector();
     for link in plan.links {
         let (LinkName::Eth(number) | LinkName::Pci(number)) = link.name;
@@ -176,10 +176,10 @@ fn a_new_resolv_conf_gets_its_own_label() {
     let dns = servers();
     let plan = Plan { dns: &dns, ..EMPTY };
     let arena = Arena::new();
-    let root = fixture.root(&arena);
-    let mut changes = Changes::new(&arena);
+    let root = fixture.root(arena);
+    let mut changes = Changes::new(arena);
     decide(
-        &bound(&arena, &plan),
+        &bound(arena, &plan),
         &root,
         true,
         RootAccess::Writable,

@@ -15,7 +15,7 @@ use crate::plan::{Ipv4Method, Ipv6Method, Link, Route};
 
 /// Adds the files of each link.
 pub fn render<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     bound: &BoundPlan,
     directory: Result<Option<&'a ConfigDirectory<'a>>, Error>,
     access: RootAccess,
@@ -101,7 +101,7 @@ fn ifsysctl(files: &mut LinkFiles, link: &Link) {
 
 /// Appends a route in the syntax of ifroute(5). Its field for the gateway is not used:
 /// "onlink" works only with a next hop (client/suse/compat-suse.c).
-fn ifroute(text: &mut Text, arena: &Arena, route: &Route, device: &[u8]) {
+fn ifroute(text: &mut Text, arena: Arena<'_>, route: &Route, device: &[u8]) {
     let to = format(arena, &route.destination);
     let metric = format(arena, &route.metric);
     fill!(text, "@ - - @ metric @ proto static", to, device, metric);

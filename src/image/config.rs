@@ -40,7 +40,7 @@ impl<'a> ConfigFile<'a> {
         }
     }
 
-    fn missing(arena: &'a Arena, path: ResolvedPath<'a>) -> &'a Self {
+    fn missing(arena: Arena<'a>, path: ResolvedPath<'a>) -> &'a Self {
         arena.place(Self {
             path,
             content: None,
@@ -99,7 +99,7 @@ impl<'a> ConfigDirectory<'a> {
     }
 
     /// The file with this name, or the path where it would be.
-    pub fn file(&self, arena: &'a Arena, name: &[u8]) -> Result<&'a ConfigFile<'a>, Error> {
+    pub fn file(&self, arena: Arena<'a>, name: &[u8]) -> Result<&'a ConfigFile<'a>, Error> {
         match self.files.iter().find(|(other, _)| *other == name) {
             Some((_, file)) => *file,
             None => Ok(ConfigFile::missing(arena, self.path.join(arena, name)?)),

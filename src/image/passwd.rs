@@ -105,7 +105,7 @@ mod tests {
              git:x:998:998::/srv/git:/usr/sbin/nologin\nlast:x:5:5::/last:",
         );
         let arena = Arena::new();
-        let users = Users::read(&fixture.root(&arena)).unwrap();
+        let users = Users::read(&fixture.root(arena)).unwrap();
         let names: Vec<_> = users.iter().map(|user| user.name).collect();
         assert_eq!(
             names,
@@ -125,7 +125,7 @@ mod tests {
         let fixture = Fixture::new();
         let arena = Arena::new();
         assert_eq!(
-            Users::read(&fixture.root(&arena)).err(),
+            Users::read(&fixture.root(arena)).err(),
             Some(Error::from(Errno::NOENT))
         );
     }

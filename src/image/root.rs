@@ -39,7 +39,7 @@ pub(super) struct Listed<'a> {
 
 /// The mounted target root, and the directory that becomes its `/run`.
 pub struct Root<'a> {
-    pub(super) arena: &'a Arena,
+    pub(super) arena: Arena<'a>,
     pub(super) root: OwnedFd,
     /// `None`: empty, as at the start of a boot.
     pub(super) run: Option<OwnedFd>,
@@ -90,7 +90,7 @@ pub struct FileContent<'a> {
 impl<'a> ResolvedPath<'a> {
     /// Takes a path that has no symbolic link in it. If it has one after all, using it
     /// is an error.
-    pub fn new(arena: &'a Arena, path: &[u8]) -> Result<Self, Errno> {
+    pub fn new(arena: Arena<'a>, path: &[u8]) -> Result<Self, Errno> {
         c_str(arena, &[path]).map(Self)
     }
 
@@ -126,7 +126,7 @@ impl<'a> ResolvedPath<'a> {
 
     /// The path of `name` below it. No link is followed; a link in it is an error when
     /// it is used.
-    pub fn join(self, arena: &'a Arena, name: &[u8]) -> Result<Self, Error> {
+    pub fn join(self, arena: Arena<'a>, name: &[u8]) -> Result<Self, Error> {
         let above = if self.path() == b"/" {
             b""
         } else {
@@ -138,13 +138,13 @@ impl<'a> ResolvedPath<'a> {
     /// The path of this file's new content while it is written: in the same directory,
     /// as rename(2) needs it. The name is always the same, so that what a power cut
     /// left is found again.
-    pub fn temporary(self, arena: &'a Arena) -> Result<Self, Error> {
+    pub fn temporary(self, arena: Arena<'a>) -> Result<Self, Error> {
         let (above, name) = self.split_file_name();
         Ok(Self(c_str(arena, &[above, b"/.", name, b".onecontext"])?))
     }
 
     /// The directory that it is in; that of `/` is `/`.
-    pub fn parent(self, arena: &'a Arena) -> Result<Self, Error> {
+    pub fn parent(self, arena: Arena<'a>) -> Result<Self, Error> {
         let above = self.split_file_name().0;
         let above = if above.is_empty() { b"/" } else { above };
         Ok(Self(c_str(arena, &[above])?))
@@ -185,7 +185,7 @@ impl<'a> Root<'a> {
     /// Opens the root at `root` and the run directory at `run`; without `run` it is
     /// empty. An error comes with the path that caused it.
     pub fn open(
-        arena: &'a Arena,
+        arena: Arena<'a>,
         root: &'a CStr,
         run: Option<&'a CStr>,
     ) -> Result<Self, (&'a [u8], Errno)> {
@@ -213,7 +213,7 @@ impl<'a> Root<'a> {
     }
 
     /// Memory for what is found.
-    pub fn arena(&self) -> &'a Arena {
+    pub fn arena(&self) -> Arena<'a> {
         self.arena
     }
 

@@ -278,7 +278,7 @@ mod tests {
         fixture.file("etc/ssh/sshd_config.d/00.dpkg-old", "PermitRootLogin yes\n");
         fixture.file("etc/ssh/sub", "StrictModes no\nInclude sub\n");
         let arena = Arena::new();
-        let config = Config::read(&fixture.root(&arena));
+        let config = Config::read(&fixture.root(arena));
         assert!(config.permits_root(b"no") && config.is_lax());
         assert!(!config.takes_no_key());
         assert_eq!(*config.host_keys, [b"/a".as_slice(), b"/b"]);
@@ -299,7 +299,7 @@ mod tests {
             ("DenyUsers alice@192.0.2.1 bob\n", true),
         ] {
             fixture.file("etc/ssh/sshd_config", text);
-            let config = Config::read(&fixture.root(&arena));
+            let config = Config::read(&fixture.root(arena));
             assert_eq!(config.admits(b"alice"), admitted, "{text}");
         }
     }
@@ -315,7 +315,7 @@ mod tests {
         ] {
             let text = format!("{before}PermitRootLogin no\n");
             fixture.file("etc/ssh/sshd_config", &text);
-            let config = Config::read(&fixture.root(&arena));
+            let config = Config::read(&fixture.root(arena));
             assert!(config.permits_root(b"no"), "{text}");
         }
     }
@@ -328,7 +328,7 @@ mod tests {
             let text = format!("AuthorizedKeysFile {value}\nPermitRootLogin 'no'\n");
             fixture.file("etc/ssh/sshd_config", text);
             let arena = Arena::new();
-            let config = Config::read(&fixture.root(&arena));
+            let config = Config::read(&fixture.root(arena));
             assert!(config.looks_at(b"a") && !config.looks_at(b"b"), "{value}");
             assert!(config.permits_root(b"no"));
         }
@@ -337,9 +337,9 @@ mod tests {
     /// What is wrong with it, and the values of `PermitRootLogin` that fit.
     fn read(fixture: &Fixture) -> (Option<String>, Vec<&'static str>) {
         let arena = Arena::new();
-        let config = Config::read(&fixture.root(&arena));
+        let config = Config::read(&fixture.root(arena));
         let problem = config.problem.map(|(path, reason)| {
-            let reason = crate::base::text::format(&arena, &reason);
+            let reason = crate::base::text::format(arena, &reason);
             format!("{}: {}", path.escape_ascii(), reason.escape_ascii())
         });
         let words = ["yes", "no", "prohibit-password"];
@@ -363,7 +363,7 @@ mod tests {
         fixture.file("etc/ssh/sshd_config.d/4.conf", "PermitRootLogin no\n");
         let start = std::time::Instant::now();
         let arena = Arena::new();
-        let config = Config::read(&fixture.root(&arena));
+        let config = Config::read(&fixture.root(arena));
         assert!(start.elapsed() < std::time::Duration::from_secs(1));
         // In the order in which sshd comes to the ends of the files.
         assert_eq!(*config.host_keys, [b"/3".as_slice(), b"/2", b"/1"]);
@@ -387,7 +387,7 @@ mod tests {
         );
         assert_eq!(read(&fixture), (None, vec!["no"]));
         let arena = Arena::new();
-        let config = Config::read(&fixture.root(&arena));
+        let config = Config::read(&fixture.root(arena));
         // What Match says in one file is over at its end, and one that is
         // included below a Match is not looked at.
         assert!(config.is_lax());
@@ -454,7 +454,7 @@ mod tests {
             let wanted = culprit.map(|path| format!("{path}: {said}"));
             assert_eq!(read(&fixture), (wanted, vec!["no"]));
             let arena = Arena::new();
-            assert!(Config::read(&fixture.root(&arena)).is_lax());
+            assert!(Config::read(&fixture.root(arena)).is_lax());
         }
     }
 
@@ -462,7 +462,7 @@ mod tests {
     fn without_a_file_the_defaults_hold() {
         let fixture = Fixture::new();
         let arena = Arena::new();
-        let config = Config::read(&fixture.root(&arena));
+        let config = Config::read(&fixture.root(arena));
         assert!(config.looks_at(b"authorized_keys") && config.looks_at(b"authorized_keys2"));
         assert!(!config.looks_at(b"authorized_keys3"));
         assert!(!config.permits_root(b"no") && !config.takes_no_key() && !config.is_lax());
@@ -484,7 +484,7 @@ mod tests {
                 "etc/ssh/sshd_config",
                 format!("AuthorizedKeysFile {value}\n"),
             );
-            let config = Config::read(&fixture.root(&arena));
+            let config = Config::read(&fixture.root(arena));
             assert_eq!(config.looks_at(b"authorized_keys"), looks, "{value}");
         }
     }

@@ -44,7 +44,7 @@ impl Fixture {
     }
 
     /// What the program sees of it.
-    pub fn root<'a>(&'a self, arena: &'a Arena) -> Root<'a> {
+    pub fn root<'a>(&'a self, arena: Arena<'a>) -> Root<'a> {
         let [root, run] = &self.names;
         Root::open(arena, root, Some(run)).unwrap()
     }
@@ -148,8 +148,8 @@ impl Fixture {
         write: impl for<'a> FnOnce(&Root<'a>, &mut Writer<'_, 'a>, &mut Report<'a>),
     ) -> Vec<String> {
         let arena = Arena::new();
-        let root = self.root(&arena);
-        let mut report = Report::new(&arena, Console::Silent);
+        let root = self.root(arena);
+        let mut report = Report::new(arena, Console::Silent);
         let mut writer = Writer::new(&root, policy);
         write(&root, &mut writer, &mut report);
         writer.finish(&mut report);

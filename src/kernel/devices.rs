@@ -49,7 +49,7 @@ impl<'a> Binding<'a> {
 /// `sys_net` is /sys/class/net; the physical devices come in the kernel's
 /// order.
 pub fn bind<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     links: &[Link<'a>],
     physical: &'a [Device<'a>],
     sys_net: Option<BorrowedFd>,
@@ -72,7 +72,7 @@ pub fn bind<'a>(
 /// The physical devices, with indexes so that many links and many devices are matched
 /// in little time.
 struct Devices<'a> {
-    arena: &'a Arena,
+    arena: Arena<'a>,
     physical: &'a [Device<'a>],
     by_mac: Index<'a>,
     /// By name, in lower case.
@@ -82,7 +82,7 @@ struct Devices<'a> {
 }
 
 impl<'a> Devices<'a> {
-    fn new(arena: &'a Arena, physical: &'a [Device<'a>]) -> Self {
+    fn new(arena: Arena<'a>, physical: &'a [Device<'a>]) -> Self {
         let mut macs = arena.vector();
         let mut names = arena.vector();
         for (position, device) in physical.iter().enumerate() {
@@ -196,7 +196,7 @@ impl<'a> Index<'a> {
 /// as `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`: one part is the bus
 /// address.
 fn read_addresses<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     physical: &[Device],
     sys_net: BorrowedFd,
 ) -> Result<Index<'a>, Errno> {
@@ -302,7 +302,7 @@ mod tests {
             });
         }
         let sys_net = sys_net.as_ref().map(AsFd::as_fd);
-        let bindings = bind(&arena, links, physical.finish(), sys_net);
+        let bindings = bind(arena, links, physical.finish(), sys_net);
         let text = |binding: &Binding| {
             let name = binding.device.map_or(&b"-"[..], |device| device.name);
             let name = std::str::from_utf8(name).unwrap();

@@ -87,7 +87,7 @@ impl<'a> Machine<'a> {
 ///
 /// Returns the plan with the devices of its links.
 pub fn apply<'p, 'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &'p Plan<'a>,
     machine: &Machine,
     wait: &mut dyn FnMut() -> bool,
@@ -119,7 +119,7 @@ pub fn apply<'p, 'a>(
 
 /// Finds the devices of the links and applies nothing.
 pub fn find<'p, 'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &'p Plan<'a>,
     machine: &Machine,
     report: &mut Report<'a>,
@@ -136,7 +136,7 @@ pub fn find<'p, 'a>(
 /// The plan with the devices of its links and, if it was `applied`, their indexes and
 /// leases.
 fn bound<'p, 'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &'p Plan<'a>,
     bindings: &[Binding<'a>],
     applied: Option<&[Applied<'a>]>,
@@ -170,7 +170,7 @@ pub fn set_hostname(plan: &Plan, report: &mut Report) {
 }
 
 struct Kernel<'a, 'k> {
-    arena: &'a Arena,
+    arena: Arena<'a>,
     socket: Socket<'a>,
     message: Message,
     machine: &'k Machine<'k>,
@@ -178,7 +178,7 @@ struct Kernel<'a, 'k> {
 }
 
 impl<'a, 'k> Kernel<'a, 'k> {
-    fn open(arena: &'a Arena, machine: &'k Machine, report: &'k mut Report<'a>) -> Option<Self> {
+    fn open(arena: Arena<'a>, machine: &'k Machine, report: &'k mut Report<'a>) -> Option<Self> {
         match Socket::open(arena) {
             Ok(socket) => Some(Self {
                 arena,
@@ -398,7 +398,7 @@ mod tests {
             lease: None,
         };
         for (applied, index) in [(Some(&[none; 2][..]), Some(7)), (None, None)] {
-            let bound = bound(&arena, &plan, &bindings, applied);
+            let bound = bound(arena, &plan, &bindings, applied);
             let indexes: Vec<_> = bound.links.iter().map(|matched| matched.index).collect();
             assert_eq!(indexes, [index, None]);
             let mut text = arena.vector();

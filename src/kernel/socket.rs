@@ -53,7 +53,7 @@ pub struct Socket<'a> {
 
 impl<'a> Socket<'a> {
     /// Opens one.
-    pub fn open(arena: &'a Arena) -> Result<Self, Errno> {
+    pub fn open(arena: Arena<'a>) -> Result<Self, Errno> {
         const SOL_NETLINK: u32 = 270; // linux/socket.h
         // NETLINK_ROUTE is protocol 0, the default.
         let (family, flags) = (AddressFamily::NETLINK, SocketFlags::CLOEXEC);

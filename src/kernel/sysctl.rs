@@ -9,7 +9,7 @@ use crate::base::text::{c_str, format};
 /// Sets `net/ipv6/conf/DEVICE/NAME` to `value` if it differs. `conf` is the directory
 /// `net/ipv6/conf`.
 pub fn set_ipv6(
-    arena: &Arena,
+    arena: Arena<'_>,
     conf: &OwnedFd,
     device: &[u8],
     name: &str,

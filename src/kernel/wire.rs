@@ -534,7 +534,7 @@ pub struct Device<'b> {
 
 impl Device<'_> {
     /// A copy that does not borrow from the message.
-    pub fn copy<'a>(&self, arena: &'a Arena) -> Device<'a> {
+    pub fn copy<'a>(&self, arena: Arena<'a>) -> Device<'a> {
         Device {
             name: arena.copy(self.name),
             ..*self

@@ -50,7 +50,7 @@ pub fn is_marked(text: &[u8]) -> bool {
 
 /// `text` with `keys` in the block. A block is replaced in its place, a second one is
 /// removed; if there is none, it is added at the end.
-pub fn merge<'a>(arena: &'a Arena, text: &[u8], keys: &[&[u8]]) -> Merged<'a> {
+pub fn merge<'a>(arena: Arena<'a>, text: &[u8], keys: &[&[u8]]) -> Merged<'a> {
     let mut block = arena.vector();
     block.extend(BEGIN);
     block.extend(BEGIN_REST);
@@ -113,8 +113,8 @@ mod tests {
     fn merged(text: &[u8], keys: &[&str]) -> (Vec<u8>, bool) {
         let arena = Arena::new();
         let keys: Vec<_> = keys.iter().map(|key| key.as_bytes()).collect();
-        let once = merge(&arena, text, &keys);
-        let twice = merge(&arena, once.content, &keys);
+        let once = merge(arena, text, &keys);
+        let twice = merge(arena, once.content, &keys);
         assert_eq!(twice.content, once.content);
         assert!(!twice.broken);
         (once.content.to_vec(), once.broken)

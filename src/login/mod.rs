@@ -32,7 +32,7 @@ const NO_USER: Error = Error::new(&"no such user in /etc/passwd: make it in the 
 /// Decides the changes for the logins of `plan`, and reports what prevents logins. A
 /// failure for one user does not affect others.
 pub fn decide<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &Plan,
     facts: Result<&LoginFacts<'a>, Error>,
     access: RootAccess,
@@ -80,7 +80,7 @@ pub fn decide<'a>(
 /// The same for the initramfs itself, in the early stage. All keys of the plan are for
 /// root, its only user.
 pub fn decide_early<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &Plan,
     facts: Result<&LoginFacts<'a>, Error>,
     changes: &mut Changes<'a>,
@@ -128,7 +128,7 @@ enum Placement {
 
 /// The decisions on the files of all users.
 struct Logins<'d, 'a> {
-    arena: &'a Arena,
+    arena: Arena<'a>,
     facts: &'d LoginFacts<'a>,
     access: RootAccess,
     sshd: Option<&'d Sshd<'a>>,
@@ -141,7 +141,7 @@ struct Logins<'d, 'a> {
 
 impl<'d, 'a> Logins<'d, 'a> {
     fn new(
-        arena: &'a Arena,
+        arena: Arena<'a>,
         facts: &'d LoginFacts<'a>,
         access: RootAccess,
         sshd: Option<&'d Sshd<'a>>,
@@ -408,7 +408,7 @@ impl<'d, 'a> Logins<'d, 'a> {
 }
 
 /// `alice: 2 keys in /home/alice/.ssh/authorized_keys`
-fn done_line<'a>(arena: &'a Arena, user: &User, count: usize, path: &[u8]) -> &'a [u8] {
+fn done_line<'a>(arena: Arena<'a>, user: &User, count: usize, path: &[u8]) -> &'a [u8] {
     let mut line = arena.vector();
     let unit = if count == 1 { "key" } else { "keys" };
     uwrite!(
@@ -470,7 +470,7 @@ fn is_done(existing: &Existing, new: &File) -> bool {
 
 /// Adds the file with the lines for systemd-tmpfiles, if there are any.
 fn write_lines<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     lines: Text<'a>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {

@@ -14,7 +14,7 @@ const KEY_FILE_IN_RUN: &[u8] = b"/run/onecontext/keys/%u";
 /// reports what prevents that. `systemd`: whether systemd is init. `keys_in_run`: some
 /// keys are where sshd does not look by default.
 pub fn decide<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     facts: &Sshd<'a>,
     systemd: bool,
     access: RootAccess,
@@ -83,7 +83,7 @@ pub fn decide<'a>(
 /// Mounts a copy of /etc/ssh in /run over it. There host keys can be made, and its
 /// configuration names the keys in /run besides those in the homes.
 fn copy_config<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     facts: &Sshd<'a>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
@@ -132,7 +132,7 @@ fn copy_config<'a>(
 /// configuration in ExecStartPre=, which fails without host keys, and lines of a
 /// drop-in run after it. The unit starts once /etc can be written.
 fn make_host_keys<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     keygen: &[u8],
     services: &[Service],
     changes: &mut Changes<'a>,

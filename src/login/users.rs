@@ -97,7 +97,7 @@ const NO_INIT: Error = Error::new(
 
 /// Decides what is to be done for the account of `plan`, and reports what prevents it.
 pub fn decide<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     plan: &Plan,
     facts: &LoginFacts<'a>,
     account: &UserFacts<'a>,
@@ -144,7 +144,7 @@ pub fn decide<'a>(
 
 /// The script under construction.
 struct Task<'d, 'a> {
-    arena: &'a Arena,
+    arena: Arena<'a>,
     account: &'d UserFacts<'a>,
     systemd: bool,
     /// Whether a script can be started, and can write the root.
@@ -458,7 +458,7 @@ ExecStopPost=/bin/rm -f /run/onecontext/passwords
 /// Adds a line to a copy of inittab(5), mounted over it, before the first `wait` line,
 /// which enters the runlevel: init runs the lines that it waits for in their order.
 fn start_by_init<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     init: &Init<'a>,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {

@@ -39,7 +39,7 @@ impl BoundLink<'_> {
 
 impl<'a> BoundPlan<'a> {
     /// A plan whose links have no devices: none were looked for.
-    pub fn unbound(arena: &'a Arena, plan: &'a Plan<'a>) -> Self {
+    pub fn unbound(arena: Arena<'a>, plan: &'a Plan<'a>) -> Self {
         let mut links = arena.vector();
         for link in plan.links {
             links.push(BoundLink {

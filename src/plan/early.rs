@@ -25,7 +25,7 @@ pub struct EarlyDevice<'a> {
 
 impl<'a> EarlyDevice<'a> {
     /// The lines that are not in `now`, a text of [`describe`].
-    pub fn stale(&self, arena: &'a Arena, now: &[u8]) -> &'a [&'a [u8]] {
+    pub fn stale(&self, arena: Arena<'a>, now: &[u8]) -> &'a [&'a [u8]] {
         let mut stale = arena.vector();
         for line in self.lines {
             if lines(now).all(|other| other.strip_prefix(b"\t") != Some(*line)) {
@@ -71,7 +71,7 @@ pub fn describe(link: &Link, lease: Option<&Lease>, accepts_ra: bool, text: &mut
 }
 
 /// Parses the text.
-pub fn read<'a>(arena: &'a Arena, text: &'a [u8]) -> &'a [EarlyDevice<'a>] {
+pub fn read<'a>(arena: Arena<'a>, text: &'a [u8]) -> &'a [EarlyDevice<'a>] {
     let mut devices = arena.vector();
     let mut rest = lines(text).peekable();
     while let Some(name) = rest.next() {
@@ -105,16 +105,16 @@ mod tests {
     fn what_is_no_longer_said_is_stale() {
         let arena = Arena::new();
         let text = b"ens3\n\taddress 10.18.1.1/24\n\troute default via 10.18.1.254\n\tauto\nens4\n";
-        let [ens3, ens4] = read(&arena, text) else {
+        let [ens3, ens4] = read(arena, text) else {
             panic!("two devices");
         };
         assert_eq!((ens3.name, ens4.name), (&b"ens3"[..], &b"ens4"[..]));
         assert!(ens4.lines.is_empty());
-        assert_eq!(ens3.stale(&arena, &text[5..]), [b""; 0]);
+        assert_eq!(ens3.stale(arena, &text[5..]), [b""; 0]);
         let now = b"\taddress 10.18.1.1/24\n\troute default via 10.18.1.253\n";
         let stale = [&b"route default via 10.18.1.254"[..], b"auto"];
-        assert_eq!(ens3.stale(&arena, now), stale);
-        assert_eq!(ens3.stale(&arena, b"").len(), 3);
+        assert_eq!(ens3.stale(arena, now), stale);
+        assert_eq!(ens3.stale(arena, b"").len(), 3);
     }
 
     #[test]

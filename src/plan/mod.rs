@@ -54,7 +54,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The keys of a user, as lines of authorized_keys.
-    pub fn keys_of<'l>(&self, arena: &'l Arena, user: &[u8]) -> &'l [&'a [u8]] {
+    pub fn keys_of<'l>(&self, arena: Arena<'l>, user: &[u8]) -> &'l [&'a [u8]] {
         let mut keys = arena.vector();
         for key in self.keys.iter().filter(|key| key.user == user) {
             keys.push(key.line);

@@ -114,7 +114,7 @@ pub fn as_str(text: &[u8]) -> &str {
 }
 
 /// `value`, as bytes.
-pub fn format<'a>(arena: &'a Arena, value: &impl uDisplay) -> &'a [u8] {
+pub fn format<'a>(arena: Arena<'a>, value: &impl uDisplay) -> &'a [u8] {
     let mut text = arena.vector();
     uwrite!(text, "{}", *value);
     text.finish()
@@ -124,12 +124,12 @@ pub fn format<'a>(arena: &'a Arena, value: &impl uDisplay) -> &'a [u8] {
 #[cfg(test)]
 pub(crate) fn to_string(value: &impl uDisplay) -> String {
     let arena = Arena::new();
-    String::from_utf8(format(&arena, value).to_vec()).unwrap()
+    String::from_utf8(format(arena, value).to_vec()).unwrap()
 }
 
 /// The concatenation of `parts` as a NUL-terminated string. A NUL in `parts` is an
 /// error: no path has one.
-pub fn c_str<'a>(arena: &'a Arena, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
+pub fn c_str<'a>(arena: Arena<'a>, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
     let mut text = arena.vector();
     for part in parts {
         text.extend(part);

@@ -47,10 +47,10 @@ mod tests {
             let arena = Arena::new();
             let files = vec![("context.sh".into(), text.as_bytes().into())];
             let disk = Memory {
-                arena: &arena,
+                arena: arena,
                 files,
             };
-            let plan = read(&arena, b"context.sh", &disk, purpose).ok().unwrap();
+            let plan = read(arena, b"context.sh", &disk, purpose).ok().unwrap();
             plan.warnings().map(to_string).collect()
         };
         let of_boot = lines(Purpose::Plan);

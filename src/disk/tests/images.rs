@@ -10,7 +10,7 @@ const SECTOR: usize = 2048;
 const TRUNCATED: &str = "the image is truncated: it ends before its own data";
 const DAMAGED: &str = "the root directory of the image is damaged";
 
-fn open<S: ReadAt>(arena: &Arena, image: S) -> Result<Iso<'_, S>, Error> {
+fn open<S: ReadAt>(arena: Arena<'_>, image: S) -> Result<Iso<'_, S>, Error> {
     let mut descriptor = Descriptor::empty();
     match descriptor.read_first(&image)? {
         true => Iso::open(arena, image, &mut descriptor),
@@ -30,9 +30,9 @@ fn read_from(image: &impl ReadAt, name: &str) -> Result<Option<Vec<u8>>, Error> 
         }
     }
     let arena = Arena::new();
-    let iso = open(&arena, Borrowed(image))?;
+    let iso = open(arena, Borrowed(image))?;
     match iso.find(name.as_bytes())? {
-        Some(file) => Ok(Some(file.read(&arena, image)?.to_vec())),
+        Some(file) => Ok(Some(file.read(arena, image)?.to_vec())),
         None => Ok(None),
     }
 }
@@ -859,7 +859,7 @@ fn what_is_no_image() {
         &Drawn::new(2048).bytes[..17 * SECTOR - 1],
     ] {
         assert_eq!(
-            open(&Arena::new(), bytes).err().map(words),
+            open(Arena::new(), bytes).err().map(words),
             Some("no image".into())
         );
     }

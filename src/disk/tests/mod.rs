@@ -139,7 +139,7 @@ impl Numbers {
     }
 }
 
-fn silent(arena: &Arena) -> Report<'_> {
+fn silent(arena: Arena<'_>) -> Report<'_> {
     Report::new(arena, Console::Silent)
 }
 

@@ -57,7 +57,7 @@ impl Machine {
         status: fn(BorrowedFd<'_>) -> DriveStatus,
     ) -> Outcome {
         let arena = Arena::new();
-        let mut report = silent(&arena);
+        let mut report = silent(arena);
         let device = device.map(|device| CString::new(device).unwrap());
         let (block, dev, queue) = (
             c(&self.0.path("block")),
@@ -66,7 +66,7 @@ impl Machine {
         );
         let start = Instant::now();
         let found = search(
-            &arena,
+            arena,
             &mut report,
             &Search {
                 device: device.as_deref(),

@@ -60,7 +60,7 @@ mod tests {
 
     fn ask(fixture: &Fixture, name: &str, text: &str) -> bool {
         let arena = Arena::new();
-        will_enable(&fixture.root(&arena), name.as_bytes(), text.as_bytes()).unwrap()
+        will_enable(&fixture.root(arena), name.as_bytes(), text.as_bytes()).unwrap()
     }
 
     #[test]

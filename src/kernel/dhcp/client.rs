@@ -121,7 +121,7 @@ impl Client {
     /// another client or from a server that was not asked.
     pub fn receive<'a>(
         &mut self,
-        arena: &'a Arena,
+        arena: Arena<'a>,
         now: Time,
         reply: &DhcpReply,
     ) -> Option<Lease<'a>> {

@@ -5,7 +5,7 @@ use super::*;
 fn receive(client: &mut Client, now: Time, packet: &[u8]) -> bool {
     let arena = Arena::new();
     let reply = DhcpReply::of(packet).unwrap();
-    client.receive(&arena, now, &reply).is_some()
+    client.receive(arena, now, &reply).is_some()
 }
 
 fn server(last: u8) -> Vec<u8> {

@@ -261,7 +261,7 @@ impl<'b> DhcpReply<'b> {
     }
 
     /// The lease. Its routes get this metric.
-    pub fn lease<'a>(&self, arena: &'a Arena, metric: u32) -> Option<Lease<'a>> {
+    pub fn lease<'a>(&self, arena: Arena<'a>, metric: u32) -> Option<Lease<'a>> {
         let (offer, length, seconds) = self.offer()?;
         let prefix = Prefix {
             address: offer.address.into(),
@@ -295,7 +295,7 @@ impl<'b> DhcpReply<'b> {
     /// The classless routes if there are any, else the default route by the first
     /// router (RFC 3442). A router outside the lease's network gets a host route of its
     /// own, as systemd-networkd does it.
-    fn routes<'a>(&self, arena: &'a Arena, prefix: Prefix, metric: u32) -> &'a [Route] {
+    fn routes<'a>(&self, arena: Arena<'a>, prefix: Prefix, metric: u32) -> &'a [Route] {
         let mut routes = arena.vector();
         let mut add = |destination: Prefix, gateway: Option<Ipv4Addr>| {
             let gateway = gateway.map(IpAddr::from);
@@ -340,7 +340,7 @@ impl<'b> DhcpReply<'b> {
     }
 
     /// The search list (RFC 3397), else the domain name.
-    fn search<'a>(&self, arena: &'a Arena) -> &'a [&'a [u8]] {
+    fn search<'a>(&self, arena: Arena<'a>) -> &'a [&'a [u8]] {
         let mut domains = arena.vector::<&[u8]>();
         let list = self.whole(arena, option::DOMAIN_SEARCH);
         let mut at = 0;
@@ -368,7 +368,7 @@ impl<'b> DhcpReply<'b> {
     }
 
     /// The concatenation of all instances of an option (RFC 3396).
-    fn whole<'a>(&self, arena: &'a Arena, code: u8) -> &'a [u8] {
+    fn whole<'a>(&self, arena: Arena<'a>, code: u8) -> &'a [u8] {
         let mut whole = arena.vector();
         for (_, value) in self.options().filter(|option| option.0 == code) {
             whole.extend(value);
@@ -491,7 +491,7 @@ fn is_routes(mut bytes: &[u8]) -> bool {
 
 /// The domain at `start`, and where the next one begins (RFC 1035 4.1.4). A compression
 /// pointer must point backwards, so the loop ends.
-fn domain_at<'a>(arena: &'a Arena, list: &[u8], start: usize) -> Option<(&'a [u8], usize)> {
+fn domain_at<'a>(arena: Arena<'a>, list: &[u8], start: usize) -> Option<(&'a [u8], usize)> {
     /// The longest domain, in bytes (RFC 1035 2.3.4).
     const LONGEST: usize = 253;
     let mut domain = arena.vector();

@@ -61,7 +61,7 @@ fn ip(text: &str) -> IpAddr {
 /// Checks the lease, and its routes as text.
 fn lease(packet: &[u8], check: impl FnOnce(&Lease, Vec<String>)) {
     let arena = Arena::new();
-    let lease = DhcpReply::of(packet).unwrap().lease(&arena, 1024).unwrap();
+    let lease = DhcpReply::of(packet).unwrap().lease(arena, 1024).unwrap();
     let text = |route: &Route| {
         assert!(route.metric == 1024 && !route.onlink);
         let gateway = route.gateway.map(|gateway| format!(" via {gateway}"));
@@ -187,7 +187,7 @@ fn without_what_it_needs_there_is_no_lease() {
     let arena = Arena::new();
     let is_lease = |options: &[Vec<u8>]| {
         let packet = packet_of(XID, b"", b"", options);
-        DhcpReply::of(&packet).unwrap().lease(&arena, 0).is_some()
+        DhcpReply::of(&packet).unwrap().lease(arena, 0).is_some()
     };
     let good = least(kind::ACK);
     assert!(is_lease(&good));
@@ -216,7 +216,7 @@ fn without_what_it_needs_there_is_no_lease() {
         let mut packet = packet(XID, kind::ACK, &[]);
         packet[HEADERS + 16..HEADERS + 20].copy_from_slice(&address);
         assert!(
-            DhcpReply::of(&packet).unwrap().lease(&arena, 0).is_none(),
+            DhcpReply::of(&packet).unwrap().lease(arena, 0).is_none(),
             "{address:?}"
         );
     }
@@ -383,7 +383,7 @@ fn what_is_cut_short_is_no_reply() {
             place.copy_from_slice(&((end as u16).saturating_sub(20)).to_be_bytes());
         }
         if let Some(reply) = DhcpReply::of(&cut) {
-            let _ = (reply.kind(), reply.is_for(MAC), reply.lease(&arena, 0));
+            let _ = (reply.kind(), reply.is_for(MAC), reply.lease(arena, 0));
         }
     }
     for byte in 0..whole.len() {
@@ -391,7 +391,7 @@ fn what_is_cut_short_is_no_reply() {
             let mut other = whole.clone();
             other[byte] = value;
             if let Some(reply) = DhcpReply::of(&other) {
-                let _ = (reply.kind(), reply.is_for(MAC), reply.lease(&arena, 0));
+                let _ = (reply.kind(), reply.is_for(MAC), reply.lease(arena, 0));
             }
         }
     }

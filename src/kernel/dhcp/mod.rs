@@ -59,7 +59,7 @@ pub enum Failure {
 // Not inlined, to keep the caller's stack frame and its offsets small.
 #[inline(never)]
 pub fn ask<'a>(
-    arena: &'a Arena,
+    arena: Arena<'a>,
     links_by_dhcp: &[DhcpLink],
     hostname: &[u8],
     each: &mut dyn FnMut(usize, Answer<'a>),
