@@ -153,7 +153,7 @@ impl<'a> Parameters<'a> {
                 None => (word, None),
             };
             if !parameters.set(arena, name, value) {
-                let what = &"not known, the default is used";
+                let what = c"not known, the default is used";
                 report.problem("read the kernel parameter", word, what);
             }
         }

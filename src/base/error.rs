@@ -1,4 +1,5 @@
 //! Why a step failed, in words.
+use core::ffi::{CStr, c_char};
 use core::fmt;
 use core::ptr::{self, NonNull};
 
@@ -13,16 +14,16 @@ use super::text::{Escaped, number, split, split_once};
 /// to 4095 is an error number (linux/err.h, `MAX_ERRNO`); any other is the address of a
 /// text.
 #[derive(Clone, Copy)]
-pub struct Error(NonNull<&'static str>);
+pub struct Error(NonNull<c_char>);
 
 /// The largest error number (linux/err.h).
 const MAX_ERRNO: usize = 4095;
 
 impl Error {
     /// An error with this text.
-    pub const fn new(words: &'static &'static str) -> Self {
+    pub const fn new(words: &'static CStr) -> Self {
         // SAFETY: a reference is never null.
-        Self(unsafe { NonNull::new_unchecked(ptr::from_ref(words).cast_mut()) })
+        Self(unsafe { NonNull::new_unchecked(words.as_ptr().cast_mut()) })
     }
 
     /// The error number; `None` if this is a text.
@@ -41,7 +42,7 @@ impl Error {
         match self.errno() {
             Some(_) => None,
             // SAFETY: what is no error number came from `new`.
-            None => Some(unsafe { self.0.read() }),
+            None => Some(unsafe { str::from_utf8_unchecked(CStr::from_ptr(self.0.as_ptr()).to_bytes()) }),
         }
     }
 }
@@ -57,12 +58,12 @@ impl From<Errno> for Error {
             unknown
         };
         let address = ptr::without_provenance_mut(number);
-        NonNull::new(address).map_or(Self::new(&"unknown error"), Self)
+        NonNull::new(address).map_or(Self::new(c"unknown error"), Self)
     }
 }
 
-impl From<&'static &'static str> for Error {
-    fn from(words: &'static &'static str) -> Self {
+impl From<&'static CStr> for Error {
+    fn from(words: &'static CStr) -> Self {
         Self::new(words)
     }
 }

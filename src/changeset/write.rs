@@ -29,7 +29,7 @@ const LONGEST_LABEL: usize = 512;
 /// that there are. The kernel lists no more bytes of attribute names than this
 /// (linux/limits.h, `XATTR_LIST_MAX`).
 const LARGEST_ATTRIBUTES: usize = 64 << 10;
-const TOO_MANY_ATTRIBUTES: Error = Error::new(&"more than 64 KiB of attributes");
+const TOO_MANY_ATTRIBUTES: Error = Error::new(c"more than 64 KiB of attributes");
 
 impl<'a> Writer<'_, 'a> {
     /// Asks `decide` for the changes, and makes them. If the root, or a file of it,
@@ -139,7 +139,7 @@ impl<'a> Writer<'_, 'a> {
         match &change.action {
             // An incomplete copy of a directory is worse than the original.
             Action::Bind(source) if refused.iter().any(|path| path.is_below(source.path())) => {
-                Err(Error::new(&"an incomplete copy"))
+                Err(Error::new(c"an incomplete copy"))
             }
             Action::Bind(source) => self.bind(*source, change.path),
             Action::Removal => self.remove(change.path),
@@ -189,7 +189,7 @@ impl<'a> Writer<'_, 'a> {
     /// there.
     fn replace(&self, resolved: ResolvedPath<'a>, what: &Action) -> Result<(), Error> {
         if resolved.is_hidden() {
-            return Err(Error::new(&"leads to a file system of the kernel"));
+            return Err(Error::new(c"leads to a file system of the kernel"));
         }
         let policy = match what {
             Action::File(file) => file.directory,
@@ -199,7 +199,7 @@ impl<'a> Writer<'_, 'a> {
         let name = c_str(self.root.arena(), &[resolved.split_file_name().1])?;
         let lasting = !resolved.in_run();
         if lasting && is_append_only(&directory) {
-            return Err(Error::new(&"its directory is append-only (chattr(1))"));
+            return Err(Error::new(c"its directory is append-only (chattr(1))"));
         }
         let mut temporary = c_str(
             self.root.arena(),

@@ -136,7 +136,7 @@ impl<'r, 'a> Writer<'r, 'a> {
         let description = proc::read(arena, c_str(arena, &[&path])?)?;
         let mounts = proc::read(arena, c"/proc/thread-self/mountinfo")?;
         flags_of_mount(description, mounts).ok_or(Error::new(
-            &"its mount options are not in mountinfo (proc(5))",
+            c"its mount options are not in mountinfo (proc(5))",
         ))
     }
 

@@ -60,7 +60,7 @@ pub fn read<'a>(
         .read(CONTEXT.as_bytes())
         .map_err(unreadable(CONTEXT))?;
     let text = text
-        .ok_or(Error::new(&"No such file or directory"))
+        .ok_or(Error::new(c"No such file or directory"))
         .map_err(unreadable(CONTEXT))?;
     let configuration = files
         .read(CONFIGURATION.as_bytes())

@@ -198,8 +198,8 @@ impl<'a> Reader<'a> {
 
     /// Adds a file of the disk.
     fn add_file(&mut self, files: &impl Files<'a>, name: &'a [u8]) -> Result<(), Error> {
-        const MISSING: Error = Error::new(&"no such file");
-        const TOO_LARGE: Error = Error::new(&"more than 16 MiB of scripts");
+        const MISSING: Error = Error::new(c"no such file");
+        const TOO_LARGE: Error = Error::new(c"more than 16 MiB of scripts");
         // Rock Ridge allows such names.
         if matches!(name, b"" | b"." | b"..") || !files.has(name)? {
             return Err(MISSING);

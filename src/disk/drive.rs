@@ -20,7 +20,7 @@ pub enum DriveStatus {
 
 impl DriveStatus {
     /// The error for [`DriveStatus::NotReady`].
-    pub const NOT_READY: Error = Error::new(&"the drive is still becoming ready");
+    pub const NOT_READY: Error = Error::new(c"the drive is still becoming ready");
 
     /// Asks the drive for its status.
     pub fn of(drive: BorrowedFd<'_>) -> Self {

@@ -18,7 +18,7 @@ use crate::base::text::{same, split_once};
 /// Servers write some kilobytes.
 pub const LARGEST: usize = 16 << 20;
 
-const TOO_LARGE: Error = Error::new(&"larger than 16 MiB");
+const TOO_LARGE: Error = Error::new(c"larger than 16 MiB");
 
 /// Bytes of a logical sector (ECMA-119, 6.1.2). No directory record crosses a sector
 /// boundary (6.8.1.1), even if the logical blocks are smaller.
@@ -40,8 +40,8 @@ const MULTI_EXTENT: u8 = 1 << 7;
 /// Bytes of a directory record before its name (ECMA-119, 9.1).
 const FIXED: usize = 33;
 
-const TRUNCATED: Error = Error::new(&"the image is truncated: it ends before its own data");
-const BAD_RECORD: Error = Error::new(&"the root directory of the image is damaged");
+const TRUNCATED: Error = Error::new(c"the image is truncated: it ends before its own data");
+const BAD_RECORD: Error = Error::new(c"the root directory of the image is damaged");
 
 /// Where an image is read from: a file or block device, or plain bytes in
 /// tests.
@@ -242,7 +242,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             }
         }
         if primary.is_none() {
-            return Err(Error::new(&"the image has no primary volume descriptor"));
+            return Err(Error::new(c"the image has no primary volume descriptor"));
         }
         if let Some(joliet) = joliet {
             iso.read_root(joliet)?;
@@ -258,13 +258,13 @@ impl<'a, S: ReadAt> Iso<'a, S> {
         // know only these.
         if !matches!(block, 512 | 1024 | 2048) {
             return Err(Error::new(
-                &"the image's logical blocks are not of 512, 1024 or 2048 bytes",
+                c"the image's logical blocks are not of 512, 1024 or 2048 bytes",
             ));
         }
         let root = self.extent(block, &array(&descriptor.0, 156))?;
         if root.length as usize > LARGEST {
             return Err(Error::new(
-                &"the root directory of the image is larger than 16 MiB",
+                c"the root directory of the image is larger than 16 MiB",
             ));
         }
         Ok(Tree { block, root })
@@ -344,7 +344,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
         loop {
             // File unit size and interleave gap size (ECMA-119, 6.4.3).
             if array(record.fixed, 26) != [0, 0] {
-                return Err(Error::new(&"the file is interleaved"));
+                return Err(Error::new(c"the file is interleaved"));
             }
             let extent = self.extent(self.block, record.fixed)?;
             length = length.saturating_add(extent.length as usize);
@@ -356,7 +356,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             }
             record = records
                 .next_section()?
-                .ok_or(Error::new(&"the file's last section is missing"))?;
+                .ok_or(Error::new(c"the file's last section is missing"))?;
         }
         Ok(FileSections {
             sections: sections.finish(),
@@ -423,10 +423,10 @@ impl<'a, S: ReadAt> Iso<'a, S> {
             // This also ends a chain of areas that loops.
             *continuations = continuations
                 .checked_sub(1)
-                .ok_or(Error::new(&"the image has names without an end"))?;
+                .ok_or(Error::new(c"the image has names without an end"))?;
             let place = u64::from(block) * u64::from(self.block) + u64::from(offset);
             let target = buffer.get_mut(..length as usize).ok_or(Error::new(
-                &"a name of the image continues beyond its sector",
+                c"a name of the image continues beyond its sector",
             ))?;
             read_exact(&self.source, target, place)?;
             area = target;

@@ -11,7 +11,7 @@ use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{base_name, c_str};
 
-pub(super) const NO_CONTEXT: Error = Error::new(&"there is no context.sh");
+pub(super) const NO_CONTEXT: Error = Error::new(c"there is no context.sh");
 /// The one file that makes a disk a context disk.
 pub(super) const CONTEXT: &[u8] = b"context.sh";
 
@@ -52,20 +52,20 @@ impl<'a> Disk<'a> {
                 if descriptor.read_first(&device)? {
                     Medium::Iso(Iso::open(arena, device, &mut descriptor)?)
                 } else if kind == FileType::BlockDevice {
-                    return Err(Error::new(&"no ISO 9660 file system is on it"));
+                    return Err(Error::new(c"no ISO 9660 file system is on it"));
                 } else {
                     // No text begins with a NUL, but nearly every image does.
                     let mut start = [1];
                     device.fill_at(&mut start, 0)?;
                     if start == [0] {
-                        return Err(Error::new(&"neither a text nor a whole ISO 9660 image"));
+                        return Err(Error::new(c"neither a text nor a whole ISO 9660 image"));
                     }
                     Medium::File(device)
                 }
             }
             _ => {
                 return Err(Error::new(
-                    &"neither a file, a block device nor a directory",
+                    c"neither a file, a block device nor a directory",
                 ));
             }
         };
@@ -149,7 +149,7 @@ impl<'a> Disk<'a> {
         match FileType::from_raw_mode(fstat(&file)?.st_mode) {
             FileType::RegularFile => Ok(Some(OpenFile(file))),
             FileType::Directory => Ok(None),
-            _ => Err(Error::new(&"not a regular file")),
+            _ => Err(Error::new(c"not a regular file")),
         }
     }
 }

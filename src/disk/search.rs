@@ -173,7 +173,7 @@ fn any<'a>(
         None => {
             scan.report_missed(report);
             if options.required {
-                return Err(Error::new(&"it is required, and there is none"));
+                return Err(Error::new(c"it is required, and there is none"));
             }
             Ok(None)
         }
@@ -372,7 +372,7 @@ impl<'a> Scan<'a, '_> {
         match self.open(candidate) {
             Ok(state) => state,
             Err(error) if error == Errno::NOENT => {
-                CandidateState::Missed(Error::new(&"the device has no node"))
+                CandidateState::Missed(Error::new(c"the device has no node"))
             }
             Err(error) if error == Errno::NOMEDIUM => CandidateState::Empty,
             Err(error) if error.errno().is_some() && !candidate.optical => {

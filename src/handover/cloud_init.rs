@@ -48,7 +48,7 @@ pub fn render<'a>(
     match cloud_init? {
         CloudInit::Missing => Ok(()),
         CloudInit::Script => Err(Error::new(
-            &"only systemd can give it a configuration from /run: remove it",
+            c"only systemd can give it a configuration from /run: remove it",
         )),
         CloudInit::Unit => {
             changes.run_file(CONFIG, config)?;

@@ -25,7 +25,7 @@ pub fn render<'a>(
         changes.problem(
             "metric of the routes of DHCP",
             format(arena, &link.name),
-            &"ConnMan takes none: use another network manager",
+            c"ConnMan takes none: use another network manager",
         );
     }
     let own = ManagerFile::of(arena, file)?;

@@ -43,7 +43,7 @@ pub fn devices_without_dhcp<'a>(
             changes.problem(
                 "DHCP in one family alone",
                 format(arena, &link.name),
-                &"dhcpcd and ConnMan do it in both or in none: use another network manager",
+                c"dhcpcd and ConnMan do it in both or in none: use another network manager",
             );
         }
     }
@@ -88,7 +88,7 @@ impl<'a> ManagerFile<'a> {
 }
 
 const NO_FILE: Error = Error::new(
-    &"its file cannot be read, so it asks for DHCP on every NIC: \
+    c"its file cannot be read, so it asks for DHCP on every NIC: \
       add that file to the image, or remove this network manager",
 );
 

@@ -49,11 +49,11 @@ pub fn report<'a>(
     // What was applied was reported then, with its result.
     for bound_link in bound.links.iter().filter(|one| one.index.is_none()) {
         let name = format(arena, &bound_link.link.name);
-        let reason: &'static &str = match facts.networkd {
+        let reason: &'static core::ffi::CStr = match facts.networkd {
             Ok(Networkd::Masked) => {
-                &"the image switches systemd-networkd off on purpose: enable another network manager"
+                c"the image switches systemd-networkd off on purpose: enable another network manager"
             }
-            _ => &"enable systemd-networkd or another network manager in the image",
+            _ => c"enable systemd-networkd or another network manager in the image",
         };
         if bound_link.link.ipv6 == Some(Ipv6Method::Dhcp) {
             changes.problem("DHCPv6 is not done", name, reason);

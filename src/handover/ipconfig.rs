@@ -27,7 +27,7 @@ pub fn render<'a>(
             // The name comes from the image or the machine, and a shell reads this
             // file.
             if device.contains(&b'\'') {
-                return Err(Error::new(&"a device's name has a quote"));
+                return Err(Error::new(c"a device's name has a quote"));
             }
             let mut text = arena.vector();
             write(arena, bound.plan, bound_link, device, &mut text);

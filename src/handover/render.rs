@@ -137,7 +137,7 @@ pub fn replace<'a>(
     }
     let Some(old) = &file.content else {
         return Err(Error::new(
-            &"it cannot be written, and there is no such file to mount over: \
+            c"it cannot be written, and there is no such file to mount over: \
               add an empty one to the image",
         ));
     };

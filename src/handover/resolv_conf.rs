@@ -65,7 +65,7 @@ pub fn render<'a>(
         return changes.run_file(RESOLVED, text.finish());
     }
     if file.path.is_hidden() {
-        return Err(Error::new(&"leads to a file system of the kernel"));
+        return Err(Error::new(c"leads to a file system of the kernel"));
     }
     resolvers.write(&mut text, "nameserver ", "search ");
     let text = text.finish();

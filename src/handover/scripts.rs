@@ -106,7 +106,7 @@ pub fn render<'a>(
     }
     if !systemd? {
         return Err(Error::new(
-            &"this image's init is not systemd: have it run \
+            c"this image's init is not systemd: have it run \
               /bin/sh /run/onecontext/scripts/run once its network is up",
         ));
     }

@@ -8,10 +8,10 @@ use super::{FileContent, ResolvedPath, Root, mounted_later};
 use crate::base::error::Error;
 
 /// passwd(5) names no home directory.
-pub const NO_HOME: Error = Error::new(&"no home directory in /etc/passwd");
+pub const NO_HOME: Error = Error::new(c"no home directory in /etc/passwd");
 /// The home belongs to another user.
 pub const SHARED_HOME: Error =
-    Error::new(&"its home belongs to another user: give it one of its own in the image");
+    Error::new(c"its home belongs to another user: give it one of its own in the image");
 
 const ROOT: u32 = 0;
 
@@ -20,7 +20,7 @@ const ROOT: u32 = 0;
 /// are 7 MiB.
 pub const LARGEST: u64 = 8 << 20;
 /// The error for a larger one.
-pub const TOO_LARGE: Error = Error::new(&"more than 8 MiB: remove keys from it");
+pub const TOO_LARGE: Error = Error::new(c"more than 8 MiB: remove keys from it");
 
 /// The authorized_keys of a user.
 #[derive(Clone, Copy)]
@@ -91,7 +91,7 @@ impl<'a> KeyFile<'a> {
             _ if mounted_later(root, home_path) => Home::MountedLater,
             None => Home::Missing,
             Some(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
-                return Err(Error::new(&"its home is not a directory"));
+                return Err(Error::new(c"its home is not a directory"));
             }
             // For example, operator often has root's home.
             Some(stat) if stat.st_uid == ROOT && user.uid != ROOT => {

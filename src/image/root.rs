@@ -156,7 +156,7 @@ impl<'a> ResolvedPath<'a> {
     }
 }
 
-const NOT_REGULAR: Error = Error::new(&"not a regular file");
+const NOT_REGULAR: Error = Error::new(c"not a regular file");
 
 /// Turns the errors of something that is not there into `None`: a missing component, a
 /// file in place of a directory, or links in a circle. After any other error it is
@@ -334,7 +334,7 @@ impl<'a> Root<'a> {
             }
             if links > 0 && !trusted {
                 return Err(Error::new(
-                    &"a symbolic link leads there, in or to a directory \
+                    c"a symbolic link leads there, in or to a directory \
                             that is not only root's to write: not followed",
                 ));
             }

@@ -11,9 +11,9 @@ use rustix::io::Errno;
 const MOST_FILES: usize = 256;
 const MOST_BYTES: u64 = 1 << 20;
 const TOO_MUCH: Error = Error::new(
-    &"more than 256 files or 1 MiB included, the rest is not looked at: keys may not work",
+    c"more than 256 files or 1 MiB included, the rest is not looked at: keys may not work",
 );
-const ENDLESS: Error = Error::new(&"includes itself, so sshd does not start");
+const ENDLESS: Error = Error::new(c"includes itself, so sshd does not start");
 
 /// The values that are needed. The first value of a keyword counts, as in sshd.
 #[derive(Clone, Copy)]

@@ -184,7 +184,7 @@ fn what_is_not_there_and_what_cannot_be_found_out() {
         );
         assert_eq!(
             root.read_if_there(b"/etc"),
-            Err(Error::new(&"not a regular file"))
+            Err(Error::new(c"not a regular file"))
         );
     }
     assert_eq!(root.read_at_most(b"/etc/plain", 1).unwrap().content, b"x");

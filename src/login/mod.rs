@@ -27,7 +27,7 @@ use sshd::KEYS_IN_RUN;
 const TMPFILES: &[u8] = b"/run/tmpfiles.d/50-onecontext.conf";
 /// How a failure to give a user its keys is reported.
 const STEP: &str = "keys for user";
-const NO_USER: Error = Error::new(&"no such user in /etc/passwd: make it in the image");
+const NO_USER: Error = Error::new(c"no such user in /etc/passwd: make it in the image");
 
 /// Decides the changes for the logins of `plan`, and reports what prevents logins. A
 /// failure for one user does not affect others.
@@ -86,7 +86,7 @@ pub fn decide_early<'a>(
     changes: &mut Changes<'a>,
 ) {
     const ROOT: &[u8] = b"root";
-    const NO_HOME: Error = Error::new(&"its home is not in the initramfs");
+    const NO_HOME: Error = Error::new(c"its home is not in the initramfs");
     let facts = match facts {
         Ok(facts) => facts,
         Err(error) => return changes.problem("read users", b"/etc/passwd", error),
@@ -173,7 +173,7 @@ impl<'d, 'a> Logins<'d, 'a> {
                 changes.problem(STEP, name, reason);
             }
             if !account.user.has_shell() {
-                changes.problem("login of user", name, &"its shell lets nobody in");
+                changes.problem("login of user", name, c"its shell lets nobody in");
             }
         }
     }
@@ -199,7 +199,7 @@ impl<'d, 'a> Logins<'d, 'a> {
         // other.
         if self.decided.contains(&file.path) {
             return Err(Error::new(
-                &"its home is that of another user of this context",
+                c"its home is that of another user of this context",
             ));
         }
         self.decided.push(file.path);
@@ -208,7 +208,7 @@ impl<'d, 'a> Logins<'d, 'a> {
             changes.problem(
                 "login of user",
                 user.name,
-                &"its .ssh belongs to root, who must have left it there: it is left so, and sshd \
+                c"its .ssh belongs to root, who must have left it there: it is left so, and sshd \
                  takes it, but chown it to the user in the image",
             );
         }
@@ -291,7 +291,7 @@ impl<'d, 'a> Logins<'d, 'a> {
             changes.problem(
                 "onecontext's block in",
                 path.path(),
-                &"a marker was missing, so lines that may be old keys of ours were kept",
+                c"a marker was missing, so lines that may be old keys of ours were kept",
             );
         }
         if merged.content.len() as u64 > LARGEST {
@@ -330,7 +330,7 @@ impl<'d, 'a> Logins<'d, 'a> {
             Placement::Tmpfiles => {
                 if existing.is_owned_by_root(user) {
                     return Err(Error::new(
-                        &"its .ssh belongs to root: chown it to the user in the image",
+                        c"its .ssh belongs to root: chown it to the user in the image",
                     ));
                 }
                 let (kind, suffix) = match file.home {
@@ -342,7 +342,7 @@ impl<'d, 'a> Logins<'d, 'a> {
                     changes.problem(
                         STEP,
                         user.name,
-                        &"its home is mounted later: an authorized_keys that is there then is \
+                        c"its home is mounted later: an authorized_keys that is there then is \
                           left as it is",
                     );
                 }
@@ -392,14 +392,14 @@ impl<'d, 'a> Logins<'d, 'a> {
             Placement::BindOver
         } else if may_be_written_later {
             Placement::Impossible(Error::new(match is_present {
-                true => &"the root is not to be written now, and its init takes nothing from /run",
-                false => &"its home is not there yet, and this init takes nothing from /run",
+                true => c"the root is not to be written now, and its init takes nothing from /run",
+                false => c"its home is not there yet, and this init takes nothing from /run",
             }))
         } else if self.sshd.is_some_and(Sshd::is_openssh) {
             Placement::Run
         } else {
             Placement::Impossible(Error::new(
-                &"it cannot be written, and there is no authorized_keys to mount over: \
+                c"it cannot be written, and there is no authorized_keys to mount over: \
                   make an empty one in the image",
             ))
         };
@@ -501,31 +501,31 @@ fn check_config(
         changes.problem(
             "SSH keys",
             b"sshd_config",
-            &"PubkeyAuthentication no: sshd takes no key at all",
+            c"PubkeyAuthentication no: sshd takes no key at all",
         );
     }
     if !keys_in_run && !config.looks_at(b"authorized_keys") {
         changes.problem(
             "SSH keys",
             b"sshd_config",
-            &"AuthorizedKeysFile does not name .ssh/authorized_keys: sshd looks elsewhere",
+            c"AuthorizedKeysFile does not name .ssh/authorized_keys: sshd looks elsewhere",
         );
     }
     for name in plan.users() {
         if !config.admits(name) {
-            let what = &"AllowUsers or DenyUsers in sshd_config keeps it out";
+            let what = c"AllowUsers or DenyUsers in sshd_config keeps it out";
             changes.problem("login of user", name, what);
         }
     }
     for account in plan.users().filter_map(|name| facts.find(name)) {
         let user = &account.user;
         let mut problem =
-            |what: &'static &'static str| changes.problem("login of user", user.name, what);
+            |what: &'static core::ffi::CStr| changes.problem("login of user", user.name, what);
         if user.uid == 0 && config.permits_root(b"no") {
-            problem(&"sshd_config says PermitRootLogin no: say prohibit-password, or set USERNAME");
+            problem(c"sshd_config says PermitRootLogin no: say prohibit-password, or set USERNAME");
         }
         if user.uid == 0 && config.permits_root(b"forced-commands-only") {
-            problem(&"sshd_config says PermitRootLogin forced-commands-only: no shell for root");
+            problem(c"sshd_config says PermitRootLogin forced-commands-only: no shell for root");
         }
         // sshd ignores keys that others could have put there (sshd(8), FILES).
         if let Ok(file) = account.key_file
@@ -533,7 +533,7 @@ fn check_config(
             && mode & 0o022 != 0
             && !config.is_lax()
         {
-            problem(&"its home can be written by others, so sshd ignores its keys: chmod go-w");
+            problem(c"its home can be written by others, so sshd ignores its keys: chmod go-w");
         }
     }
 }

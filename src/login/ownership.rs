@@ -58,11 +58,11 @@ fn check_directory(user: &User, directory: &Directory) -> Result<(), Error> {
         // sshd reads the file as the user (openssh: auth2-pubkey.c).
         ROOT if directory.mode & 0o023 == 0o001 => Ok(()),
         ROOT => Err(Error::new(
-            &"its .ssh belongs to root, and the user cannot use it: \
+            c"its .ssh belongs to root, and the user cannot use it: \
               chown it to the user in the image",
         )),
         _ => Err(Error::new(
-            &"its .ssh belongs to another user: chown it to the user in the image",
+            c"its .ssh belongs to another user: chown it to the user in the image",
         )),
     }
 }
@@ -71,7 +71,7 @@ fn check_file(user: &User, file: &FileContent) -> Result<(), Error> {
     // It may be a hard link to /etc/shadow, whose text would become the user's.
     if file.is_shared && user.uid != ROOT {
         return Err(Error::new(
-            &"authorized_keys has other names, hard links: not trusted",
+            c"authorized_keys has other names, hard links: not trusted",
         ));
     }
     let is_readable = file.mode & 0o004 != 0 || file.gid == user.gid && file.mode & 0o040 != 0;
@@ -79,11 +79,11 @@ fn check_file(user: &User, file: &FileContent) -> Result<(), Error> {
         owner if owner == user.uid => Ok(()),
         ROOT if is_readable && file.mode & 0o022 == 0 => Ok(()),
         ROOT => Err(Error::new(
-            &"its authorized_keys belongs to root, and sshd would not take it: \
+            c"its authorized_keys belongs to root, and sshd would not take it: \
               chown it to the user in the image",
         )),
         _ => Err(Error::new(
-            &"its authorized_keys belongs to another user: \
+            c"its authorized_keys belongs to another user: \
               chown it to the user in the image",
         )),
     }
@@ -92,7 +92,7 @@ fn check_file(user: &User, file: &FileContent) -> Result<(), Error> {
 /// Explains ELOOP: no link is followed below a home.
 fn below_home(error: Error) -> Error {
     match error == Errno::LOOP {
-        true => Error::new(&"a symbolic link below the home, which is not followed"),
+        true => Error::new(c"a symbolic link below the home, which is not followed"),
         false => error,
     }
 }

@@ -26,7 +26,7 @@ pub fn decide<'a>(
         changes.problem(
             STEP,
             b"sshd",
-            &"not installed in this image, so nobody can log in: install openssh-server",
+            c"not installed in this image, so nobody can log in: install openssh-server",
         );
         return Ok(());
     }
@@ -42,12 +42,12 @@ pub fn decide<'a>(
         Start::Off(what) => changes.problem(
             STEP,
             what,
-            &"the image switches it off on purpose: left off, so nobody can log in",
+            c"the image switches it off on purpose: left off, so nobody can log in",
         ),
         Start::NoUnit => changes.problem(
             STEP,
             b"sshd",
-            &"installed, but no unit starts it: add ssh.service or sshd.service to the image",
+            c"installed, but no unit starts it: add ssh.service or sshd.service to the image",
         ),
     }
     let makes_host_keys =
@@ -69,12 +69,12 @@ pub fn decide<'a>(
         HostKeys::Missing(_) => changes.problem(
             "SSH host keys",
             b"/etc/ssh",
-            &"none, and this image's init takes nothing from /run: have it run ssh-keygen -A at boot",
+            c"none, and this image's init takes nothing from /run: have it run ssh-keygen -A at boot",
         ),
         HostKeys::Impossible => changes.problem(
             "SSH host keys",
             b"/etc/ssh",
-            &"none, and no ssh-keygen to make them: install openssh-client in the image",
+            c"none, and no ssh-keygen to make them: install openssh-client in the image",
         ),
     }
     Ok(())

@@ -57,7 +57,7 @@ pub fn keys(
 ) -> Result<(), Error> {
     if content.contains(&0) {
         return Err(Error::new(
-            &"authorized_keys holds a NUL byte, which systemd-tmpfiles refuses",
+            c"authorized_keys holds a NUL byte, which systemd-tmpfiles refuses",
         ));
     }
     let [file, _] = path;
@@ -73,7 +73,7 @@ pub fn keys(
     if out.len().saturating_sub(start) > LONGEST_LINE {
         out.truncate(start);
         return Err(Error::new(
-            &"more keys than a line for systemd-tmpfiles holds, 1 MiB",
+            c"more keys than a line for systemd-tmpfiles holds, 1 MiB",
         ));
     }
     Ok(())

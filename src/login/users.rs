@@ -89,10 +89,10 @@ const NOBODY: User = User {
 
 /// The reason if the root cannot be written.
 const NOT_WRITTEN: Error =
-    Error::new(&"the root cannot be written, or is not to be: do it in the image");
+    Error::new(c"the root cannot be written, or is not to be: do it in the image");
 /// The reason if nothing can start the script.
 const NO_INIT: Error = Error::new(
-    &"this image's init takes nothing from /run: do it in the image, or add systemd to it",
+    c"this image's init takes nothing from /run: do it in the image, or add systemd to it",
 );
 
 /// Decides what is to be done for the account of `plan`, and reports what prevents it.
@@ -164,16 +164,16 @@ impl<'a> Task<'_, 'a> {
         self.can_run?;
         if !is_new_name(user.name) {
             return Err(Error::new(
-                &"useradd(8) takes no such name: letters, digits, _, - and ., \
+                c"useradd(8) takes no such name: letters, digits, _, - and ., \
                   32 at most, the first no digit",
             ));
         }
         let maker = new.maker.ok_or(Error::new(
-            &"there is no useradd in this image: add it, or the user itself",
+            c"there is no useradd in this image: add it, or the user itself",
         ))?;
         let give_keys = self.new_keys(plan, facts, new, changes)?;
         if !new.has_shell {
-            let reason = &"not in this image, the user gets another";
+            let reason = c"not in this image, the user gets another";
             changes.problem("shell", plan.login.shell.unwrap_or_default(), reason);
         }
         let mut options = self.arena.vector();
@@ -220,7 +220,7 @@ impl<'a> Task<'_, 'a> {
             Home::Missing => (new.skeleton.map_or(b"", |found| found.content), "f+", b""),
             _ if !self.systemd => {
                 return Err(Error::new(
-                    &"its home is there already, or mounted later: make it in the image",
+                    c"its home is there already, or mounted later: make it in the image",
                 ));
             }
             Home::Present(_) => {
@@ -291,10 +291,10 @@ impl<'a> Task<'_, 'a> {
                 changes.note(&[user, b": no sudo in this image"]);
                 return Ok(());
             }
-            Sudo::NoVisudo => return Err(Error::new(&"no visudo in this image to check the rule")),
+            Sudo::NoVisudo => return Err(Error::new(c"no visudo in this image to check the rule")),
             Sudo::NoDirectory => {
                 return Err(Error::new(
-                    &"/etc/sudoers does not include /etc/sudoers.d: have it do so in the image",
+                    c"/etc/sudoers does not include /etc/sudoers.d: have it do so in the image",
                 ));
             }
         }
@@ -317,7 +317,7 @@ impl<'a> Task<'_, 'a> {
         if let Some(file) = content {
             if !is_ours {
                 return Err(Error::new(
-                    &"/etc/sudoers.d/onecontext is not of onecontext's making: left as it is",
+                    c"/etc/sudoers.d/onecontext is not of onecontext's making: left as it is",
                 ));
             }
             if file.content == rule && access.is(file.mode, file.uid, file.gid) {
@@ -335,7 +335,7 @@ impl<'a> Task<'_, 'a> {
     fn remove_rule(&self, changes: &mut Changes<'a>) -> Result<(), Error> {
         if self.can_run == Err(NOT_WRITTEN) {
             return Err(Error::new(
-                &"/etc/sudoers.d/onecontext is of an earlier context, and the root cannot be \
+                c"/etc/sudoers.d/onecontext is of an earlier context, and the root cannot be \
                   written: remove it in the image",
             ));
         }
@@ -368,7 +368,7 @@ impl<'a> Task<'_, 'a> {
         if !is_done {
             self.can_run?;
             if !self.account.chpasswd {
-                return Err(Error::new(&"no chpasswd in this image: add it"));
+                return Err(Error::new(c"no chpasswd in this image: add it"));
             }
             let line = self.arena.concat(&[user, b":", text, b"\n"]);
             self.private(PASSWORDS, line, 0o600, changes)?;

@@ -14,7 +14,7 @@ fn open<S: ReadAt>(arena: Arena<'_>, image: S) -> Result<Iso<'_, S>, Error> {
     let mut descriptor = Descriptor::empty();
     match descriptor.read_first(&image)? {
         true => Iso::open(arena, image, &mut descriptor),
-        false => Err(Error::new(&"no image")),
+        false => Err(Error::new(c"no image")),
     }
 }
 
