@@ -72,20 +72,21 @@ pub fn apply<'a>(
     };
     let Some(root) = root else {
         // The kernel's network needs no root.
-        load::say_warnings(&plan, &mut report);
-        let machine = Machine::open(handover::dhcp::client(&plan, None), false, &[], &mut report);
-        set_up_network(arena, &plan, &machine, &parameters, is_dry, &mut report);
+        load::say_warnings(plan, &mut report);
+        let machine = Machine::open(handover::dhcp::client(plan, None), false, &[], &mut report);
+        set_up_network(arena, plan, &machine, &parameters, is_dry, &mut report);
         return Status::Wrong;
     };
-    let facts = load::facts(&root, &plan, parameters.network.handover());
-    let plan = load::without_user_data_that_is_read(plan, &facts);
+    let facts = load::facts(&root, plan, parameters.network.handover());
+    load::without_user_data_that_is_read(plan, &facts);
+    let plan = &*plan;
     let early = load::early_devices(&root, &mut report);
-    load::say_warnings(&plan, &mut report);
-    let dhcp = handover::dhcp::client(&plan, facts.network);
+    load::say_warnings(plan, &mut report);
+    let dhcp = handover::dhcp::client(plan, facts.network);
     let managers = facts.network.map(|network| &network.managers);
     let routers = managers.is_some_and(Managers::handle_router_advertisements);
     let machine = Machine::open(dhcp, routers, early, &mut report);
-    let bound = set_up_network(arena, &plan, &machine, &parameters, is_dry, &mut report);
+    let bound = set_up_network(arena, plan, &machine, &parameters, is_dry, &mut report);
     if let Some(DryRun { write, out }) = dry_run {
         let changes = inspect::decide(&bound, &root, &facts);
         write(&bound, Some(&changes), arena, out);

@@ -67,11 +67,11 @@ pub fn apply<'a>(
         }
         return Status::Unreadable;
     };
-    load::say_warnings(&plan, &mut report);
+    load::say_warnings(plan, &mut report);
     let is_network_ours = is_network_ours(&parameters, options, &mut report);
     let bound = match is_network_ours {
-        true => set_up_network(arena, &plan, &parameters, dry_run.is_some(), &mut report),
-        false => BoundPlan::unbound(arena, &plan),
+        true => set_up_network(arena, plan, &parameters, dry_run.is_some(), &mut report),
+        false => BoundPlan::unbound(arena, plan),
     };
     let logins = (early == Early::Keys).then(|| load::early_login_facts(&root));
     let decide = |changes: &mut Changes<'a>| {
@@ -79,7 +79,7 @@ pub fn apply<'a>(
             handover::render_early(arena, &bound, &facts, changes);
         }
         if let Some(logins) = logins {
-            login::decide_early(arena, &plan, logins, changes);
+            login::decide_early(arena, plan, logins, changes);
         }
     };
     if let Some(DryRun { write, out }) = dry_run {

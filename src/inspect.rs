@@ -97,7 +97,7 @@ pub fn inspect<'a>(
         Question::Problems => Purpose::Check,
     };
     let plan = load::plan(arena, operands.context, &search, purpose, &mut report);
-    let Some(mut plan) = plan else {
+    let Some(plan) = plan else {
         return Status::Unreadable;
     };
     let root = match operands.root.map(|root| Root::open(arena, root, None)) {
@@ -109,12 +109,12 @@ pub fn inspect<'a>(
         }
     };
     let facts = root.as_ref().map(|root| {
-        let facts = load::facts(root, &plan, true);
-        plan = load::without_user_data_that_is_read(plan, &facts);
+        let facts = load::facts(root, plan, true);
+        load::without_user_data_that_is_read(plan, &facts);
         facts
     });
     // The devices of this machine are not those of the root.
-    let bound = BoundPlan::unbound(arena, &plan);
+    let bound = BoundPlan::unbound(arena, plan);
     let known = root.as_ref().zip(facts.as_ref());
     let changes = known.map(|(root, facts)| decide(&bound, root, facts));
     match question {
@@ -126,7 +126,7 @@ pub fn inspect<'a>(
             Status::Done
         }
         Question::Problems => {
-            write_problems(&plan, changes.as_ref(), out);
+            write_problems(plan, changes.as_ref(), out);
             match out.is_empty() {
                 true => Status::Done,
                 false => Status::Wrong,

@@ -37,7 +37,7 @@ pub fn plan<'a>(
     options: &Search,
     purpose: Purpose,
     report: &mut Report<'a>,
-) -> Option<Plan<'a>> {
+) -> Option<&'a mut Plan<'a>> {
     if let Some(path) = path {
         report.begin("open", path.to_bytes());
     }
@@ -124,13 +124,10 @@ pub fn say_warnings<'a>(plan: &Plan<'a>, report: &mut Report<'a>) {
     }
 }
 
-/// The plan without its warnings about user data, if something in the root reads that.
-pub fn without_user_data_that_is_read<'a>(plan: Plan<'a>, facts: &Facts) -> Plan<'a> {
-    match facts.cloud_init {
-        Ok(CloudInit::Unit | CloudInit::Script) => Plan {
-            user_data: &[],
-            ..plan
-        },
-        _ => plan,
+/// Removes the warnings about user data from the plan, if something in the root reads
+/// that.
+pub fn without_user_data_that_is_read(plan: &mut Plan, facts: &Facts) {
+    if let Ok(CloudInit::Unit | CloudInit::Script) = facts.cloud_init {
+        plan.user_data = &[];
     }
 }

@@ -137,11 +137,11 @@ impl<'a> Arena<'a> {
     }
 
     /// Copies one value into the arena.
-    pub fn place<T: Copy>(self, value: T) -> &'a T {
+    pub fn place<T: Copy>(self, value: T) -> &'a mut T {
         let mut one = self.vector();
         one.push(value);
         // Never empty: the value was just pushed.
-        one.finish().first().unwrap_or_else(|| exhausted())
+        one.finish().first_mut().unwrap_or_else(|| exhausted())
     }
 
     /// The concatenation of `parts`.

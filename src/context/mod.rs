@@ -54,7 +54,7 @@ pub fn read<'a>(
     source: &'a [u8],
     files: &impl Files<'a>,
     purpose: Purpose,
-) -> Result<Plan<'a>, Unreadable> {
+) -> Result<&'a mut Plan<'a>, Unreadable> {
     let unreadable = |file| move |reason| Unreadable { file, reason };
     let text = files
         .read(CONTEXT.as_bytes())
@@ -75,7 +75,7 @@ fn plan<'a>(
     configuration: Option<&'a mut [u8]>,
     files: &impl Files<'a>,
     purpose: Purpose,
-) -> Plan<'a> {
+) -> &'a mut Plan<'a> {
     let mut warnings = Warnings(arena.vector());
     let mut assignments = arena.vector();
     let name = files.called(CONTEXT.as_bytes());
@@ -119,7 +119,7 @@ fn plan<'a>(
     if purpose == Purpose::Check {
         lint::check(&mut context, dialect, network.links, logins.keys);
     }
-    Plan {
+    arena.place(Plan {
         dialect,
         source,
         hostname,
@@ -132,7 +132,7 @@ fn plan<'a>(
         scripts,
         user_data: user_data(&context),
         warnings: sorted_by_place(arena, context.warnings),
-    }
+    })
 }
 
 /// Whether the context configures the network. NETCFG_TYPE is a variable of one-apps

@@ -60,9 +60,9 @@ impl<'a> LoginFacts<'a> {
         let systemd = units::is_init(root);
         let account = at(b"/sbin/init", systemd).and_then(|systemd| {
             UserFacts::read(root, &users, homes_of_root, systemd, account)
-                .map(|facts| root.arena().place(facts))
+                .map(|facts| &*root.arena().place(facts))
         });
-        Ok(root.arena().place(Self {
+        Ok(&*root.arena().place(Self {
             users,
             accounts: accounts.finish(),
             unknown_mounts: later_mounts(root).problem,
