@@ -57,7 +57,7 @@ pub fn apply<'a>(
     }
     // Opened before the context's own problems are reported: the console shows only the
     // first problems.
-    report.begin("look at", options.root.to_bytes());
+    report.begin(c"look at", options.root.to_bytes());
     let root = open_root(arena, options, &mut report);
     let Some(plan) = plan else {
         if let Some(root) = root.filter(|_| !is_dry) {
@@ -104,7 +104,7 @@ fn open_root<'a>(
     report: &mut Report<'a>,
 ) -> Option<Root<'a>> {
     Root::open(arena, options.root, Some(options.run))
-        .map_err(|(path, errno)| report.problem("open", path, errno))
+        .map_err(|(path, errno)| report.problem(c"open", path, errno))
         .ok()
 }
 
@@ -118,7 +118,7 @@ fn set_up_network<'p, 'a>(
     dry_run: bool,
     report: &mut Report<'a>,
 ) -> BoundPlan<'p> {
-    report.begin("set up", b"the network");
+    report.begin(c"set up", b"the network");
     if dry_run {
         return kernel::find(arena, plan, machine, report);
     }
@@ -144,7 +144,7 @@ fn write_files<'a>(
     report: &mut Report<'a>,
 ) {
     let mut writer = Writer::new(root, parameters.root);
-    report.begin("look for users in", root.mount_point().to_bytes());
+    report.begin(c"look for users in", root.mount_point().to_bytes());
     let logins = load::login_facts(root, bound.plan);
     writer.apply(report, |access, changes| {
         login::decide(root.arena(), bound.plan, logins, access, changes)
@@ -168,7 +168,7 @@ fn write_report<'a>(
     Writer::new(root, parameters.root).apply(report, |_, changes| {
         for (path, content) in files {
             if let Err(error) = changes.run_file(path, content) {
-                changes.problem("write", path, error);
+                changes.problem(c"write", path, error);
             }
         }
     });

@@ -125,7 +125,7 @@ mod tests {
         let arena = Arena::new();
         let mut report = Report::new(arena, Console::Silent);
         for _ in 0..40_000 {
-            report.problem("read", b"x", c"not a number");
+            report.problem(c"read", b"x", c"not a number");
         }
         let mut note = report.line();
         note.push(b'n');

@@ -123,7 +123,7 @@ impl<'a> Parameters<'a> {
         const PATH: &CStr = c"/proc/cmdline";
         let mut text = arena.vector();
         if let Err((path, errno)) = baked_in(arena, &mut text) {
-            report.problem("read the parameters of this initramfs in", path, errno);
+            report.problem(c"read the parameters of this initramfs in", path, errno);
         }
         match proc::read(arena, PATH) {
             Ok(line) => {
@@ -131,7 +131,7 @@ impl<'a> Parameters<'a> {
                 Self::read(arena, text.finish(), report)
             }
             Err(errno) => {
-                let step = "read the kernel parameters (taken for onecontext.root=ro)";
+                let step = c"read the kernel parameters (taken for onecontext.root=ro)";
                 report.problem(step, PATH.to_bytes(), errno);
                 Self {
                     root: Policy::ReadOnly,
@@ -154,7 +154,7 @@ impl<'a> Parameters<'a> {
             };
             if !parameters.set(arena, name, value) {
                 let what = c"not known, the default is used";
-                report.problem("read the kernel parameter", word, what);
+                report.problem(c"read the kernel parameter", word, what);
             }
         }
         if let Some(seconds) = parameters.wait.filter(|wait| *wait > LONGEST_WAIT) {

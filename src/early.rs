@@ -40,13 +40,13 @@ pub fn apply<'a>(
     let root = match Root::open(arena, c"/", Some(c"/run")) {
         Ok(root) => root,
         Err((path, errno)) => {
-            report.problem("open", path, errno);
+            report.problem(c"open", path, errno);
             return Status::Wrong;
         }
     };
     let facts = InitramfsFacts::read(&root);
     let has_ssh_server = facts.ssh_server.unwrap_or_else(|error| {
-        report.problem("look for an SSH server in", b"the initramfs", error);
+        report.problem(c"look for an SSH server in", b"the initramfs", error);
         false
     });
     let early = wanted(&parameters, has_ssh_server);
@@ -134,7 +134,7 @@ fn set_up_network<'p, 'a>(
     dry_run: bool,
     report: &mut Report<'a>,
 ) -> BoundPlan<'p> {
-    report.begin("set up", b"the network");
+    report.begin(c"set up", b"the network");
     let machine = Machine::open(DhcpClient::Early, false, &[], report);
     if dry_run {
         return kernel::find(arena, plan, &machine, report);

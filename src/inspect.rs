@@ -104,7 +104,7 @@ pub fn inspect<'a>(
         None => None,
         Some(Ok(root)) => Some(root),
         Some(Err((path, errno))) => {
-            report.problem("open the root", path, errno);
+            report.problem(c"open the root", path, errno);
             return Status::Unreadable;
         }
     };

@@ -128,7 +128,7 @@ pub fn run(
         Ok(()) => status,
         Err(errno) => {
             let mut report = Report::new(arena, Console::File(streams.errors));
-            report.problem("write to", b"standard output", errno);
+            report.problem(c"write to", b"standard output", errno);
             status.max(Status::Wrong)
         }
     }

@@ -39,7 +39,7 @@ pub fn plan<'a>(
     report: &mut Report<'a>,
 ) -> Option<&'a mut Plan<'a>> {
     if let Some(path) = path {
-        report.begin("open", path.to_bytes());
+        report.begin(c"open", path.to_bytes());
     }
     let disk = match path {
         Some(path) => Disk::open(arena, path).map(Some),
@@ -51,11 +51,11 @@ pub fn plan<'a>(
             let named = path
                 .or(options.device)
                 .map_or(&b"context disk"[..], CStr::to_bytes);
-            report.problem("open", named, error);
+            report.problem(c"open", named, error);
             return None;
         }
     };
-    report.begin("read", disk.source());
+    report.begin(c"read", disk.source());
     match context::read(arena, disk.source(), &disk, purpose) {
         Ok(plan) => Some(plan),
         Err(Unreadable { file, reason }) => {
@@ -109,7 +109,7 @@ pub fn early_devices<'a>(root: &Root<'a>, report: &mut Report) -> &'a [EarlyDevi
         Ok(Some(found)) => early::read(root.arena(), found.content),
         Ok(None) => &[],
         Err(error) => {
-            report.problem("read", early::PATH, error);
+            report.problem(c"read", early::PATH, error);
             &[]
         }
     }

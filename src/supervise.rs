@@ -45,7 +45,7 @@ pub fn in_time(arena: Arena<'_>, streams: Streams, work: Work) -> Status {
         // Working without a limit is better than not at all.
         Err(errno) => {
             let mut report = Report::new(arena, Console::Kmsg(streams.errors));
-            report.problem("go on without a time limit", b"fork", errno);
+            report.problem(c"go on without a time limit", b"fork", errno);
             work(None).max(Status::Wrong)
         }
     }

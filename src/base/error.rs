@@ -16,6 +16,26 @@ use super::text::{Escaped, number, split, split_once};
 #[derive(Clone, Copy)]
 pub struct Error(NonNull<c_char>);
 
+/// A fixed text, in one machine word.
+#[derive(Clone, Copy)]
+pub struct Words(NonNull<c_char>);
+
+impl From<&'static CStr> for Words {
+    #[inline(always)]
+    fn from(words: &'static CStr) -> Self {
+        // SAFETY: a reference is never null.
+        Self(unsafe { NonNull::new_unchecked(words.as_ptr().cast_mut()) })
+    }
+}
+
+impl Words {
+    /// The text.
+    pub fn str(self) -> &'static str {
+        // SAFETY: made of a C string in UTF-8.
+        unsafe { str::from_utf8_unchecked(CStr::from_ptr(self.0.as_ptr()).to_bytes()) }
+    }
+}
+
 /// The largest error number (linux/err.h).
 const MAX_ERRNO: usize = 4095;
 

@@ -6,7 +6,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use ufmt::uwrite;
 
 use crate::base::arena::{Arena, Vector};
-use crate::base::error::Error;
+use super::error::{Error, Words};
 use crate::base::progress::Progress;
 use crate::base::text::{Escaped, Text};
 
@@ -89,15 +89,25 @@ impl<'a> Report<'a> {
 
     /// Records the begin of a step that may never end, since it waits for a device or a
     /// file system.
-    pub fn begin(&self, step: &str, operand: &[u8]) {
+    #[inline(always)]
+    pub fn begin(&self, step: impl Into<Words>, operand: &[u8]) {
+        self.begin_(step.into(), operand)
+    }
+    #[inline(never)]
+    fn begin_(&self, step: Words, operand: &[u8]) {
         if let Some(progress) = self.progress {
-            progress.set_step(&[step.as_bytes(), b" ", operand]);
+            progress.set_step(&[step.str().as_bytes(), b" ", operand]);
         }
     }
 
     /// Reports a problem: a step, its operand, and why it failed.
-    pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Error>) {
-        let text = failure(self.arena, step, operand, reason.into());
+    #[inline(always)]
+    pub fn problem(&mut self, step: impl Into<Words>, operand: &[u8], reason: impl Into<Error>) {
+        self.problem_(step.into(), operand, reason.into())
+    }
+    #[inline(never)]
+    fn problem_(&mut self, step: Words, operand: &[u8], reason: Error) {
+        let text = failure(self.arena, step.str(), operand, reason);
         self.say(Level::Problem, text);
     }
 

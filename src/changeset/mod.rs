@@ -8,7 +8,7 @@ mod writer;
 use ufmt::{uDisplay, uWrite, uwrite};
 
 use crate::base::arena::{Arena, Vector};
-use crate::base::error::Error;
+use crate::base::error::{Error, Words};
 use crate::base::log::{Level, failure};
 use crate::base::text::{Escaped, Text, format};
 use crate::image::{FileContent, ResolvedPath};
@@ -303,8 +303,13 @@ impl<'a> Changes<'a> {
     }
 
     /// Adds a problem: a step that cannot be done, its operand, the reason.
-    pub fn problem(&mut self, step: &str, operand: &[u8], reason: impl Into<Error>) {
-        let text = failure(self.arena, step, operand, reason.into());
+    #[inline(always)]
+    pub fn problem(&mut self, step: impl Into<Words>, operand: &[u8], reason: impl Into<Error>) {
+        self.problem_(step.into(), operand, reason.into())
+    }
+    #[inline(never)]
+    fn problem_(&mut self, step: Words, operand: &[u8], reason: Error) {
+        let text = failure(self.arena, step.str(), operand, reason);
         self.remarks.push((Level::Problem, text.finish()));
     }
 

@@ -163,12 +163,12 @@ impl Action<'_> {
     }
 
     /// The step that a failure is reported as.
-    pub(super) fn step(&self) -> &'static str {
+    pub(super) fn step(&self) -> &'static core::ffi::CStr {
         match self {
-            Self::File(_) => "write",
-            Self::Symlink(_) => "link",
-            Self::BindOver(_) | Self::BindCopyOver(_) | Self::Bind(_) => "mount over",
-            Self::Removal => "remove",
+            Self::File(_) => c"write",
+            Self::Symlink(_) => c"link",
+            Self::BindOver(_) | Self::BindCopyOver(_) | Self::Bind(_) => c"mount over",
+            Self::Removal => c"remove",
         }
     }
 

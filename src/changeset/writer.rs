@@ -78,7 +78,7 @@ impl<'r, 'a> Writer<'r, 'a> {
     /// Makes the root writable, or says that it cannot be.
     pub(super) fn acquire(&mut self, report: &mut Report) -> bool {
         if let RootState::Unknown = self.state {
-            report.begin("remount read-write", self.root.mount_point().to_bytes());
+            report.begin(c"remount read-write", self.root.mount_point().to_bytes());
             self.state = match self.try_acquire() {
                 Ok(None) => RootState::Writable,
                 Ok(Some(flags)) => RootState::Remounted(flags),
@@ -142,7 +142,7 @@ impl<'r, 'a> Writer<'r, 'a> {
 
     /// Puts the root back as it was mounted.
     pub fn finish(mut self, report: &mut Report) {
-        const STEP: &str = "remount read-only";
+        const STEP: &core::ffi::CStr = c"remount read-only";
         let root = self.root.mount_point().to_bytes();
         if matches!(self.state, RootState::Remounted(_)) {
             report.begin(STEP, root);

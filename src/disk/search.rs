@@ -91,7 +91,7 @@ pub fn search<'a>(
 ) -> Result<Option<Disk<'a>>, Error> {
     match options.device {
         Some(device) => {
-            report.begin("read", device.to_bytes());
+            report.begin(c"read", device.to_bytes());
             named(arena, device, options).map(Some)
         }
         None => any(arena, report, options),
@@ -144,7 +144,7 @@ fn any<'a>(
         // result.
         let udev_is_busy = options.paths.udev_is_busy();
         if let Err(reason) = scan.run_pass(report) {
-            report.problem(STEP, options.paths.block.to_bytes(), reason);
+            report.problem(c"context disk", options.paths.block.to_bytes(), reason);
             break;
         }
         let found = match &scan.best {
@@ -368,7 +368,7 @@ impl<'a> Scan<'a, '_> {
             CandidateState::Failing(failures) => failures,
             _ => 0,
         };
-        report.begin("read", candidate.path.to_bytes());
+        report.begin(c"read", candidate.path.to_bytes());
         match self.open(candidate) {
             Ok(state) => state,
             Err(error) if error == Errno::NOENT => {
@@ -382,7 +382,7 @@ impl<'a> Scan<'a, '_> {
                 CandidateState::Failing(failures + 1)
             }
             Err(reason) => {
-                report.problem(STEP, candidate.path.to_bytes(), reason);
+                report.problem(c"context disk", candidate.path.to_bytes(), reason);
                 CandidateState::Done
             }
         }
@@ -456,7 +456,7 @@ impl<'a> Scan<'a, '_> {
     fn report_missed(&self, report: &mut Report<'_>) {
         for candidate in self.candidates.iter() {
             if let CandidateState::Missed(reason) = candidate.state {
-                report.problem(STEP, candidate.path.to_bytes(), reason);
+                report.problem(c"context disk", candidate.path.to_bytes(), reason);
             }
         }
     }

@@ -23,7 +23,7 @@ pub fn render<'a>(
     let devices = devices_without_dhcp(arena, bound, b"ConnMan", b',', changes);
     for link in bound.plan.links.iter().filter(|link| link.metric.is_some()) {
         changes.problem(
-            "metric of the routes of DHCP",
+            c"metric of the routes of DHCP",
             format(arena, &link.name),
             c"ConnMan takes none: use another network manager",
         );

@@ -41,7 +41,7 @@ pub fn devices_without_dhcp<'a>(
         };
         if differs {
             changes.problem(
-                "DHCP in one family alone",
+                c"DHCP in one family alone",
                 format(arena, &link.name),
                 c"dhcpcd and ConnMan do it in both or in none: use another network manager",
             );

@@ -56,10 +56,10 @@ pub fn report<'a>(
             _ => c"enable systemd-networkd or another network manager in the image",
         };
         if bound_link.link.ipv6 == Some(Ipv6Method::Dhcp) {
-            changes.problem("DHCPv6 is not done", name, reason);
+            changes.problem(c"DHCPv6 is not done", name, reason);
         }
         if bound_link.link.ipv4 == Some(Ipv4Method::Dhcp) {
-            changes.problem("nobody renews the lease of", name, reason);
+            changes.problem(c"nobody renews the lease of", name, reason);
         }
     }
     Ok(())

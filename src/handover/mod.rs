@@ -119,14 +119,14 @@ pub fn clear_early<'a>(arena: Arena<'a>, devices: &[EarlyDevice], changes: &mut 
 /// The fact, if it could be read and is there. An error is reported.
 fn known<T>(fact: Result<Option<T>, PathError>, changes: &mut Changes) -> Option<T> {
     fact.unwrap_or_else(|(path, error)| {
-        changes.problem("hand over", path, error);
+        changes.problem(c"hand over", path, error);
         None
     })
 }
 
 fn report(rendered: Result<(), Error>, to: &[u8], changes: &mut Changes) {
     if let Err(error) = rendered {
-        changes.problem("hand over", to, error);
+        changes.problem(c"hand over", to, error);
     }
 }
 
@@ -139,14 +139,14 @@ fn report_unknown(unknown: &[(Manager, Error)], changes: &mut Changes) {
     match unknown {
         [(_, reason), ..] if all_for(*reason) => {
             changes.problem(
-                "find out",
+                c"find out",
                 b"which network managers the image enables",
                 *reason,
             );
         }
         _ => {
             for (manager, error) in unknown {
-                changes.problem("find out whether the image enables", manager.name(), *error);
+                changes.problem(c"find out whether the image enables", manager.name(), *error);
             }
         }
     }

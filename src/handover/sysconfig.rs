@@ -107,7 +107,7 @@ impl LinkFiles<'_, '_> {
         });
         if let Err(error) = rendered {
             let path = self.arena.concat(&[sysconfig.path, name]);
-            self.changes.problem("hand over", path, error);
+            self.changes.problem(c"hand over", path, error);
         }
         self.text.clear();
     }

@@ -52,7 +52,7 @@ impl<'a> Kernel<'a, '_> {
             return;
         }
         self.report
-            .begin("ask for addresses by DHCP:", names.trim_ascii());
+            .begin(c"ask for addresses by DHCP:", names.trim_ascii());
         let arena = self.arena;
         let asked = dhcp::ask(arena, &by_dhcp, hostname, &mut |number, answer| {
             let Some((position, matched)) = links.get(number) else {
@@ -72,7 +72,7 @@ impl<'a> Kernel<'a, '_> {
         });
         if let Err(errno) = asked {
             self.report
-                .problem("ask for addresses by DHCP", names.trim_ascii(), errno);
+                .problem(c"ask for addresses by DHCP", names.trim_ascii(), errno);
         }
     }
 

@@ -54,7 +54,7 @@ impl<'a> Machine<'a> {
                 Ok(directory) => Some(directory),
                 Err(Errno::NOENT) => None,
                 Err(errno) => {
-                    report.problem("open", path.to_bytes(), errno);
+                    report.problem(c"open", path.to_bytes(), errno);
                     None
                 }
             }
@@ -165,7 +165,7 @@ pub fn set_hostname(plan: &Plan, report: &mut Report) {
         return;
     }
     if let Err(errno) = rustix::system::sethostname(name) {
-        report.problem("set the host name", name, errno);
+        report.problem(c"set the host name", name, errno);
     }
 }
 
@@ -188,7 +188,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
                 report,
             }),
             Err(errno) => {
-                report.problem("open a netlink socket", b"NETLINK_ROUTE", errno);
+                report.problem(c"open a netlink socket", b"NETLINK_ROUTE", errno);
                 None
             }
         }

@@ -26,7 +26,7 @@ use sshd::KEYS_IN_RUN;
 /// provision.conf: of two lines for one path the first counts (tmpfiles.d(5)).
 const TMPFILES: &[u8] = b"/run/tmpfiles.d/50-onecontext.conf";
 /// How a failure to give a user its keys is reported.
-const STEP: &str = "keys for user";
+const STEP: &core::ffi::CStr = c"keys for user";
 const NO_USER: Error = Error::new(c"no such user in /etc/passwd: make it in the image");
 
 /// Decides the changes for the logins of `plan`, and reports what prevents logins. A
@@ -40,13 +40,13 @@ pub fn decide<'a>(
 ) {
     let facts = match facts {
         Ok(facts) => facts,
-        Err(error) => return changes.problem("read users", b"/etc/passwd", error),
+        Err(error) => return changes.problem(c"read users", b"/etc/passwd", error),
     };
     if let Some(error) = facts.unknown_mounts {
-        changes.problem("look for later mounts in", b"/etc/fstab", error);
+        changes.problem(c"look for later mounts in", b"/etc/fstab", error);
     }
     let sshd = facts.sshd.unwrap_or_else(|error| {
-        changes.problem("SSH server", b"sshd", error);
+        changes.problem(c"SSH server", b"sshd", error);
         None
     });
     let mut logins = Logins::new(arena, facts, access, sshd);
@@ -55,23 +55,23 @@ pub fn decide<'a>(
     let keys_in_run = logins.keys_in_run;
     let lines = core::mem::replace(&mut logins.lines, arena.vector());
     if let Err(error) = write_lines(arena, lines, changes) {
-        changes.problem("write", TMPFILES, error);
+        changes.problem(c"write", TMPFILES, error);
     }
     match facts.account {
         Ok(account) => {
             if let Err(error) = users::decide(arena, plan, facts, account, access, changes) {
                 let user = plan.user.unwrap_or(b"root");
-                changes.problem("account of user", user, error);
+                changes.problem(c"account of user", user, error);
             }
         }
-        Err((path, error)) => changes.problem("read for the user's account", path, error),
+        Err((path, error)) => changes.problem(c"read for the user's account", path, error),
     }
     if let Some(sshd) = sshd {
         let decided = facts
             .systemd
             .and_then(|systemd| sshd::decide(arena, sshd, systemd, access, keys_in_run, changes));
         if let Err(error) = decided {
-            changes.problem("SSH server", b"sshd", error);
+            changes.problem(c"SSH server", b"sshd", error);
         }
         check_config(plan, facts, sshd, keys_in_run, changes);
     }
@@ -89,7 +89,7 @@ pub fn decide_early<'a>(
     const NO_HOME: Error = Error::new(c"its home is not in the initramfs");
     let facts = match facts {
         Ok(facts) => facts,
-        Err(error) => return changes.problem("read users", b"/etc/passwd", error),
+        Err(error) => return changes.problem(c"read users", b"/etc/passwd", error),
     };
     let account = facts.find(ROOT).ok_or(NO_USER);
     let granted = account.and_then(|account| {
@@ -107,7 +107,7 @@ pub fn decide_early<'a>(
         Logins::new(arena, facts, access, None).grant_one(account, &keys, changes)
     });
     if let Err(error) = granted {
-        changes.problem("keys for the initramfs's user", ROOT, error);
+        changes.problem(c"keys for the initramfs's user", ROOT, error);
     }
 }
 
@@ -173,7 +173,7 @@ impl<'d, 'a> Logins<'d, 'a> {
                 changes.problem(STEP, name, reason);
             }
             if !account.user.has_shell() {
-                changes.problem("login of user", name, c"its shell lets nobody in");
+                changes.problem(c"login of user", name, c"its shell lets nobody in");
             }
         }
     }
@@ -206,7 +206,7 @@ impl<'d, 'a> Logins<'d, 'a> {
         let existing = Existing::trusted(user, file)?;
         if existing.in_directory_of_root(user) {
             changes.problem(
-                "login of user",
+                c"login of user",
                 user.name,
                 c"its .ssh belongs to root, who must have left it there: it is left so, and sshd \
                  takes it, but chown it to the user in the image",
@@ -231,7 +231,7 @@ impl<'d, 'a> Logins<'d, 'a> {
                 Ok(()) => {}
                 // There is nothing of ours, or the home is handled with its owner.
                 Err(error) if error == NO_HOME || error == SHARED_HOME => {}
-                Err(error) => changes.problem("remove keys of user", account.user.name, error),
+                Err(error) => changes.problem(c"remove keys of user", account.user.name, error),
             }
         }
     }
@@ -289,7 +289,7 @@ impl<'d, 'a> Logins<'d, 'a> {
         let merged = authorized_keys::merge(arena, old, keys);
         if merged.broken {
             changes.problem(
-                "onecontext's block in",
+                c"onecontext's block in",
                 path.path(),
                 c"a marker was missing, so lines that may be old keys of ours were kept",
             );
@@ -495,18 +495,18 @@ fn check_config(
     }
     let config = &sshd.config;
     if let Some((path, reason)) = config.problem {
-        changes.problem("sshd configuration", path, reason);
+        changes.problem(c"sshd configuration", path, reason);
     }
     if config.takes_no_key() {
         changes.problem(
-            "SSH keys",
+            c"SSH keys",
             b"sshd_config",
             c"PubkeyAuthentication no: sshd takes no key at all",
         );
     }
     if !keys_in_run && !config.looks_at(b"authorized_keys") {
         changes.problem(
-            "SSH keys",
+            c"SSH keys",
             b"sshd_config",
             c"AuthorizedKeysFile does not name .ssh/authorized_keys: sshd looks elsewhere",
         );
@@ -514,13 +514,13 @@ fn check_config(
     for name in plan.users() {
         if !config.admits(name) {
             let what = c"AllowUsers or DenyUsers in sshd_config keeps it out";
-            changes.problem("login of user", name, what);
+            changes.problem(c"login of user", name, what);
         }
     }
     for account in plan.users().filter_map(|name| facts.find(name)) {
         let user = &account.user;
         let mut problem =
-            |what: &'static core::ffi::CStr| changes.problem("login of user", user.name, what);
+            |what: &'static core::ffi::CStr| changes.problem(c"login of user", user.name, what);
         if user.uid == 0 && config.permits_root(b"no") {
             problem(c"sshd_config says PermitRootLogin no: say prohibit-password, or set USERNAME");
         }

@@ -21,7 +21,7 @@ pub fn decide<'a>(
     keys_in_run: bool,
     changes: &mut Changes<'a>,
 ) -> Result<(), Error> {
-    const STEP: &str = "SSH server";
+    const STEP: &core::ffi::CStr = c"SSH server";
     if facts.server.is_none() {
         changes.problem(
             STEP,
@@ -67,12 +67,12 @@ pub fn decide<'a>(
             changes.note(&[b"SSH host keys: none in this image: made before the server starts"]);
         }
         HostKeys::Missing(_) => changes.problem(
-            "SSH host keys",
+            c"SSH host keys",
             b"/etc/ssh",
             c"none, and this image's init takes nothing from /run: have it run ssh-keygen -A at boot",
         ),
         HostKeys::Impossible => changes.problem(
-            "SSH host keys",
+            c"SSH host keys",
             b"/etc/ssh",
             c"none, and no ssh-keygen to make them: install openssh-client in the image",
         ),

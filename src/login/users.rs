@@ -120,7 +120,7 @@ pub fn decide<'a>(
     if let Some(new) = &account.new
         && let Err(reason) = task.make_user(plan, facts, new, changes)
     {
-        changes.problem("make user", new.user.name, reason);
+        changes.problem(c"make user", new.user.name, reason);
         is_there = false;
     }
     if let Err(reason) = task.sudo(plan, is_there, changes) {
@@ -130,14 +130,14 @@ pub fn decide<'a>(
             SudoRule::ByDefault => {
                 changes.note(&[b"no sudo for user ", user, b": ", format(arena, &reason)]);
             }
-            SudoRule::Asked | SudoRule::None => changes.problem("sudo for user", user, reason),
+            SudoRule::Asked | SudoRule::None => changes.problem(c"sudo for user", user, reason),
         }
     }
     if let Some((user, password)) = plan.login.password
         && (is_there || plan.user != Some(user))
         && let Err(reason) = task.password(user, password, changes)
     {
-        changes.problem("password of user", user, reason);
+        changes.problem(c"password of user", user, reason);
     }
     task.finish(changes)
 }
@@ -174,7 +174,7 @@ impl<'a> Task<'_, 'a> {
         let give_keys = self.new_keys(plan, facts, new, changes)?;
         if !new.has_shell {
             let reason = c"not in this image, the user gets another";
-            changes.problem("shell", plan.login.shell.unwrap_or_default(), reason);
+            changes.problem(c"shell", plan.login.shell.unwrap_or_default(), reason);
         }
         let mut options = self.arena.vector();
         let (template, of_group): (_, &[u8]) = match maker {
