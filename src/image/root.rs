@@ -69,8 +69,20 @@ pub struct Later<'a> {
 
 /// A path in the booted system: absolute, without symbolic links, `.` and `..`. Its
 /// last components need not exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResolvedPath<'a>(&'a CStr);
+#[derive(Clone, Copy)]
+pub struct ResolvedPath<'a>(core::ptr::NonNull<core::ffi::c_char>, core::marker::PhantomData<&'a CStr>);
+
+impl PartialEq for ResolvedPath<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.path() == other.path()
+    }
+}
+impl Eq for ResolvedPath<'_> {}
+impl core::fmt::Debug for ResolvedPath<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.as_c_str().fmt(f)
+    }
+}
 
 /// A regular file that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,17 +103,27 @@ impl<'a> ResolvedPath<'a> {
     /// Takes a path that has no symbolic link in it. If it has one after all, using it
     /// is an error.
     pub fn new(arena: Arena<'a>, path: &[u8]) -> Result<Self, Errno> {
-        c_str(arena, &[path]).map(Self)
+        Self::of(arena, &[path])
     }
 
     /// The path, starting with `/`.
     pub fn path(self) -> &'a [u8] {
-        self.0.to_bytes()
+        self.as_c_str().to_bytes()
+    }
+
+    #[inline(never)]
+    fn of(arena: Arena<'a>, parts: &[&[u8]]) -> Result<Self, Errno> {
+        let path = c_str(arena, parts)?;
+        // SAFETY: a reference is never null.
+        let path = unsafe { core::ptr::NonNull::new_unchecked(path.as_ptr().cast_mut()) };
+        Ok(Self(path, core::marker::PhantomData))
     }
 
     /// The path for a system call in the booted system.
+    #[inline(never)]
     pub fn as_c_str(self) -> &'a CStr {
-        self.0
+        // SAFETY: made of a C string that lives as long.
+        unsafe { CStr::from_ptr(self.0.as_ptr()) }
     }
 
     /// Whether it is in the run directory, which can always be written.
@@ -132,7 +154,7 @@ impl<'a> ResolvedPath<'a> {
         } else {
             self.path()
         };
-        Ok(Self(c_str(arena, &[above, b"/", name])?))
+        Ok(Self::of(arena, &[above, b"/", name])?)
     }
 
     /// The path of this file's new content while it is written: in the same directory,
@@ -140,14 +162,14 @@ impl<'a> ResolvedPath<'a> {
     /// left is found again.
     pub fn temporary(self, arena: Arena<'a>) -> Result<Self, Error> {
         let (above, name) = self.split_file_name();
-        Ok(Self(c_str(arena, &[above, b"/.", name, b".onecontext"])?))
+        Ok(Self::of(arena, &[above, b"/.", name, b".onecontext"])?)
     }
 
     /// The directory that it is in; that of `/` is `/`.
     pub fn parent(self, arena: Arena<'a>) -> Result<Self, Error> {
         let above = self.split_file_name().0;
         let above = if above.is_empty() { b"/" } else { above };
-        Ok(Self(c_str(arena, &[above])?))
+        Ok(Self::of(arena, &[above])?)
     }
 
     /// The parts before and after the last slash.
@@ -342,7 +364,7 @@ impl<'a> Root<'a> {
         if done.is_empty() {
             done.push(b'/');
         }
-        Ok(ResolvedPath(c_str(self.arena, &[&done])?))
+        Ok(ResolvedPath::of(self.arena, &[&done])?)
     }
 
     /// The text of the link at `path`, which has no link before its last
@@ -385,7 +407,7 @@ impl<'a> Root<'a> {
 
     /// Opens a resolved path; a symbolic link in it, also as the last part, is ELOOP.
     pub fn open_resolved(&self, resolved: ResolvedPath, flags: OFlags) -> io::Result<OwnedFd> {
-        let (base, path) = self.place(resolved.0)?;
+        let (base, path) = self.place(resolved.as_c_str())?;
         let flags = flags | OFlags::CLOEXEC;
         if self.openat2.get() {
             let resolve =
@@ -543,7 +565,7 @@ impl<'a> Root<'a> {
         let (above, name) = base_name(path);
         let text = self
             .resolve(above)
-            .and_then(|resolved| self.link_at(resolved.join(self.arena, name)?.0));
+            .and_then(|resolved| self.link_at(resolved.join(self.arena, name)?.as_c_str()));
         Ok(if_there(text)?.flatten())
     }
 
