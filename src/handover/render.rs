@@ -17,6 +17,16 @@ pub const HEAD: &str = "# Made by onecontext from the context of this machine.\n
 /// replaced by the next of the values, which are bytes. A wrong number of values is a
 /// compile error, since the array then has another type.
 macro_rules! fill {
+    ($text:expr, $template:expr) => {{
+        const TEMPLATE: &str = $template;
+        const { assert!($crate::handover::render::marks(TEMPLATE) == 0) };
+        $crate::base::text::Text::extend($text, TEMPLATE.as_bytes());
+    }};
+    ($text:expr, $template:expr, $value:expr $(,)?) => {{
+        const TEMPLATE: &str = $template;
+        const { assert!($crate::handover::render::marks(TEMPLATE) == 1) };
+        $crate::handover::render::append_one($text, TEMPLATE, $value);
+    }};
     ($text:expr, $template:expr $(, $value:expr)* $(,)?) => {{
         const TEMPLATE: &str = $template;
         let values: [&[u8]; $crate::handover::render::marks(TEMPLATE)] = [$($value),*];
@@ -34,6 +44,12 @@ pub const fn marks(template: &str) -> usize {
         rest = after;
     }
     count
+}
+
+/// The same for one value.
+#[inline(never)]
+pub fn append_one(text: &mut Text, template: &str, value: &[u8]) {
+    append(text, template, &[value]);
 }
 
 /// The function behind [`fill!`]: as many values as there are `@`.
