@@ -1,6 +1,5 @@
 //! `onecontext apply`: a boot, from the disk to the report.
 use crate::banner;
-use crate::base::arena::Arena;
 use crate::base::log::{Console, Report};
 use crate::base::output::Streams;
 use crate::base::progress::Progress;
@@ -24,18 +23,17 @@ use crate::plan::early::EarlyDevice;
 
 /// Applies the context to the running kernel and to a root, or in a dry run writes what
 /// would be done. Each step is recorded in `progress`.
-pub fn apply<'a>(
-    arena: Arena<'a>,
-    options: &Apply<'a>,
+pub fn apply(
+    options: &Apply,
     streams: Streams,
     progress: Option<&'static Progress>,
-    dry_run: Option<DryRun<'_, 'a>>,
+    dry_run: Option<DryRun<'_>>,
 ) -> Status {
     let is_dry = dry_run.is_some();
     let console = Console::of_apply(is_dry, streams.errors);
-    let mut report = Report::new(arena, console);
+    let mut report = Report::new(console);
     report.progress = progress;
-    let parameters = Parameters::of_kernel(arena, &mut report);
+    let parameters = Parameters::of_kernel(&mut report);
     if parameters.mode == Mode::Off {
         return Status::Done;
     }
@@ -50,7 +48,7 @@ pub fn apply<'a>(
         ScriptMode::Run => Purpose::Run,
         ScriptMode::Off => Purpose::Plan,
     };
-    let plan = load::plan(arena, options.context, &search, purpose, &mut report);
+    let plan = load::plan(options.context, &search, purpose, &mut report);
     if plan.is_none() && report.problems() == 0 {
         report.note(b"no context disk, nothing to do");
         return Status::Done;
@@ -58,10 +56,10 @@ pub fn apply<'a>(
     // Opened before the context's own problems are reported: the console shows only the
     // first problems.
     report.begin(c"look at", options.root.to_bytes());
-    let root = open_root(arena, options, &mut report);
+    let root = open_root(options, &mut report);
     let Some(plan) = plan else {
         if let Some(root) = root.filter(|_| !is_dry) {
-            write_report(arena, None, &root, &parameters, &mut report);
+            write_report(None, &root, &parameters, &mut report);
             report.finish();
         }
         let is_named = options.context.is_some() || search.device.is_some() || search.required;
@@ -74,7 +72,7 @@ pub fn apply<'a>(
         // The kernel's network needs no root.
         load::say_warnings(plan, &mut report);
         let machine = Machine::open(handover::dhcp::client(plan, None), false, &[], &mut report);
-        set_up_network(arena, plan, &machine, &parameters, is_dry, &mut report);
+        set_up_network(plan, &machine, &parameters, is_dry, &mut report);
         return Status::Wrong;
     };
     let facts = load::facts(&root, plan, parameters.network.handover());
@@ -86,85 +84,79 @@ pub fn apply<'a>(
     let managers = facts.network.map(|network| &network.managers);
     let routers = managers.is_some_and(Managers::handle_router_advertisements);
     let machine = Machine::open(dhcp, routers, early, &mut report);
-    let bound = set_up_network(arena, plan, &machine, &parameters, is_dry, &mut report);
+    let bound = set_up_network(plan, &machine, &parameters, is_dry, &mut report);
     if let Some(DryRun { write, out }) = dry_run {
         let changes = inspect::decide(&bound, &root, &facts);
-        write(&bound, Some(&changes), arena, out);
+        write(&bound, Some(&changes), out);
         return Status::of(report.problems());
     }
     write_files(&bound, &root, &facts, early, &parameters, &mut report);
-    write_report(arena, Some(&bound), &root, &parameters, &mut report);
+    write_report(Some(&bound), &root, &parameters, &mut report);
     report.finish();
     Status::of(report.problems())
 }
 
-fn open_root<'a>(
-    arena: Arena<'a>,
-    options: &Apply<'a>,
-    report: &mut Report<'a>,
-) -> Option<Root<'a>> {
-    Root::open(arena, options.root, Some(options.run))
+fn open_root(options: &Apply, report: &mut Report) -> Option<Root> {
+    Root::open(options.root, Some(options.run))
         .map_err(|(path, errno)| report.problem(c"open", path, errno))
         .ok()
 }
 
 /// Sets up the kernel's network and host name, as far as the parameters say so,
 /// and finds the devices of the links.
-fn set_up_network<'p, 'a>(
-    arena: Arena<'a>,
-    plan: &'p Plan<'a>,
+fn set_up_network(
+    plan: &'static Plan,
     machine: &Machine,
     parameters: &Parameters,
     dry_run: bool,
-    report: &mut Report<'a>,
-) -> BoundPlan<'p> {
+    report: &mut Report,
+) -> BoundPlan {
     report.begin(c"set up", b"the network");
     if dry_run {
-        return kernel::find(arena, plan, machine, report);
+        return kernel::find(plan, machine, report);
     }
     kernel::set_hostname(plan, report);
     if parameters.network.kernel() {
         let mut wait = Wait::seconds(parameters.longest_wait());
         let mut wait = || SystemPaths::SYSTEM.udev_is_busy() && wait.sleep();
-        kernel::apply(arena, plan, machine, &mut wait, report)
+        kernel::apply(plan, machine, &mut wait, report)
     } else if machine.dhcp != DhcpClient::Alone {
-        kernel::find(arena, plan, machine, report)
+        kernel::find(plan, machine, report)
     } else {
-        BoundPlan::unbound(arena, plan)
+        BoundPlan::unbound(plan)
     }
 }
 
 /// Writes what the booted system reads: keys, and the files of its own tools.
-fn write_files<'a>(
+fn write_files(
     bound: &BoundPlan,
-    root: &Root<'a>,
-    facts: &Facts<'a>,
+    root: &Root,
+    facts: &Facts,
     early: &[EarlyDevice],
     parameters: &Parameters,
-    report: &mut Report<'a>,
+    report: &mut Report,
 ) {
     let mut writer = Writer::new(root, parameters.root);
     report.begin(c"look for users in", root.mount_point().to_bytes());
     let logins = load::login_facts(root, bound.plan);
     writer.apply(report, |access, changes| {
-        login::decide(root.arena(), bound.plan, logins, access, changes)
+        login::decide(bound.plan, logins, access, changes)
     });
     writer.apply(report, |access, changes| {
-        handover::render(root.arena(), bound, facts, access, changes);
-        handover::clear_early(root.arena(), early, changes);
+        handover::render(bound, facts, access, changes);
+        handover::clear_early(early, changes);
     });
     writer.finish(report);
 }
 
 /// Writes what people read in the booted system.
-fn write_report<'a>(
-    arena: Arena<'a>,
+fn write_report(
     bound: Option<&BoundPlan>,
-    root: &Root<'a>,
+    root: &Root,
     parameters: &Parameters,
-    report: &mut Report<'a>,
+    report: &mut Report,
 ) {
-    let files = banner::files(arena, bound, report);
+    let files = banner::files(bound, report);
     Writer::new(root, parameters.root).apply(report, |_, changes| {
         for (path, content) in files {
             if let Err(error) = changes.run_file(path, content) {

@@ -3,8 +3,8 @@
 //! agetty(8) prints above the login prompt.
 use ufmt::uwrite;
 
-use crate::base::arena::Arena;
 use crate::base::log::{KEPT, Level, REPORT, Report, SHOWN};
+use crate::base::memory::Vector;
 use crate::base::text::{Text, split};
 use crate::plan::bound::{BoundLink, BoundPlan};
 
@@ -12,15 +12,11 @@ use crate::plan::bound::{BoundLink, BoundPlan};
 const ISSUE: &[u8] = b"/run/issue.d/50-onecontext.issue";
 
 /// A path in the booted system, and the content of that file.
-pub type RunFile<'a> = (&'static [u8], &'a [u8]);
+pub type RunFile = (&'static [u8], &'static [u8]);
 
 /// Makes both files. `bound` is `None` if there was no plan to apply.
-pub fn files<'a>(
-    arena: Arena<'a>,
-    bound: Option<&BoundPlan>,
-    report: &Report<'a>,
-) -> [RunFile<'a>; 2] {
-    let mut lines = arena.vector();
+pub fn files(bound: Option<&BoundPlan>, report: &Report) -> [RunFile; 2] {
+    let mut lines = Vector::new();
     for (level, line) in report.lines() {
         let kind = match level {
             Level::Problem => "problem: ",
@@ -33,7 +29,7 @@ pub fn files<'a>(
     if let more @ 1.. = report.problems().saturating_sub(KEPT) {
         uwrite!(lines, "problem: {} more problems are left out here\n", more);
     }
-    let mut text = arena.vector();
+    let mut text = Text::new();
     issue(&mut text, bound, report);
     [(REPORT.as_bytes(), lines.finish()), (ISSUE, text.finish())]
 }
@@ -122,8 +118,7 @@ mod tests {
 
     #[test]
     fn of_very_many_problems_a_thousand_are_kept_and_all_are_counted() {
-        let arena = Arena::new();
-        let mut report = Report::new(arena, Console::Silent);
+        let mut report = Report::new(Console::Silent);
         for _ in 0..40_000 {
             report.problem(c"read", b"x", c"not a number");
         }
@@ -132,7 +127,7 @@ mod tests {
         report.say(Level::Note, note);
         assert_eq!(report.problems(), 40_000);
         assert_eq!(report.lines().len(), 1_001);
-        let [(_, text), (_, issue)] = files(arena, None, &report);
+        let [(_, text), (_, issue)] = files(None, &report);
         let text = std::str::from_utf8(text).unwrap();
         assert_eq!(text.lines().count(), 1_002);
         assert!(text.ends_with("\nproblem: 39000 more problems are left out here\n"));

@@ -70,15 +70,15 @@ impl Status {
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command<'a> {
+pub enum Command {
     /// `apply --root`
-    Apply(Apply<'a>),
+    Apply(Apply),
     /// `apply --early`
-    ApplyEarly(ApplyEarly<'a>),
+    ApplyEarly(ApplyEarly),
     /// `plan`
-    Plan(Inspect<'a>),
+    Plan(Inspect),
     /// `check`
-    Check(Inspect<'a>),
+    Check(Inspect),
     /// `--help`
     Help,
     /// `--version`
@@ -87,50 +87,50 @@ pub enum Command<'a> {
 
 /// The options of `apply`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Apply<'a> {
+pub struct Apply {
     /// `--root`
-    pub root: &'a CStr,
+    pub root: &'static CStr,
     /// `--run`
-    pub run: &'a CStr,
+    pub run: &'static CStr,
     /// `--context`
-    pub context: Option<&'a CStr>,
+    pub context: Option<&'static CStr>,
     /// `--dry-run`
     pub dry_run: bool,
 }
 
 /// The options of `apply --early`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApplyEarly<'a> {
+pub struct ApplyEarly {
     /// `--context`
-    pub context: Option<&'a CStr>,
+    pub context: Option<&'static CStr>,
     /// `--ip`: the value of initramfs-tools' variable IP.
-    pub ip: Option<&'a CStr>,
+    pub ip: Option<&'static CStr>,
     /// `--dry-run`
     pub dry_run: bool,
 }
 
 /// The operands of `plan` and `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Inspect<'a> {
+pub struct Inspect {
     /// The path of the context.
-    pub context: Option<&'a CStr>,
+    pub context: Option<&'static CStr>,
     /// `--root`
-    pub root: Option<&'a CStr>,
+    pub root: Option<&'static CStr>,
     /// `--json`, of `plan` alone
     pub json: bool,
 }
 
 /// What is wrong with the arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Misuse<'a> {
+pub struct Misuse {
     /// The text for the user.
     pub what: &'static str,
     /// The wrong argument; may be empty.
-    pub argument: &'a CStr,
+    pub argument: &'static CStr,
 }
 
 /// Reads the arguments, without the program's own name.
-pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Command<'a>, Misuse<'a>> {
+pub fn parse(mut arguments: impl Iterator<Item = &'static CStr>) -> Result<Command, Misuse> {
     let Some(command) = arguments.next() else {
         return misuse("a command is missing", c"");
     };
@@ -144,14 +144,14 @@ pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> Result<Comman
     }
 }
 
-fn misuse<'a, T>(what: &'static str, argument: &'a CStr) -> Result<T, Misuse<'a>> {
+fn misuse<T>(what: &'static str, argument: &'static CStr) -> Result<T, Misuse> {
     Err(Misuse { what, argument })
 }
 
 /// The arguments behind the command.
-type ArgumentList<'i, 'a> = &'i mut dyn Iterator<Item = &'a CStr>;
+type ArgumentList<'i> = &'i mut dyn Iterator<Item = &'static CStr>;
 
-fn apply<'a>(arguments: ArgumentList<'_, 'a>) -> Result<Command<'a>, Misuse<'a>> {
+fn apply(arguments: ArgumentList<'_>) -> Result<Command, Misuse> {
     let (mut root, mut run, mut context, mut ip) = (None, None, None, None);
     let (mut early, mut dry_run) = (false, false);
     while let Some(argument) = arguments.next() {
@@ -185,11 +185,11 @@ fn apply<'a>(arguments: ArgumentList<'_, 'a>) -> Result<Command<'a>, Misuse<'a>>
     }
 }
 
-fn inspect<'a>(
-    arguments: ArgumentList<'_, 'a>,
+fn inspect(
+    arguments: ArgumentList<'_>,
     may_be_json: bool,
-    command: fn(Inspect<'a>) -> Command<'a>,
-) -> Result<Command<'a>, Misuse<'a>> {
+    command: fn(Inspect) -> Command,
+) -> Result<Command, Misuse> {
     let mut operands = Inspect::default();
     while let Some(argument) = arguments.next() {
         match as_str(argument.to_bytes()) {
@@ -205,7 +205,7 @@ fn inspect<'a>(
 }
 
 /// The value of the option `name`.
-fn value<'a>(arguments: ArgumentList<'_, 'a>, name: &'a CStr) -> Result<&'a CStr, Misuse<'a>> {
+fn value(arguments: ArgumentList<'_>, name: &'static CStr) -> Result<&'static CStr, Misuse> {
     match arguments.next() {
         Some(value) if !value.is_empty() => Ok(value),
         _ => misuse("a value is missing after", name),
@@ -221,7 +221,7 @@ fn is_option(argument: &CStr) -> bool {
 mod tests {
     use super::*;
 
-    fn read(arguments: &[&'static CStr]) -> Result<Command<'static>, Misuse<'static>> {
+    fn read(arguments: &[&'static CStr]) -> Result<Command, Misuse> {
         parse(arguments.iter().copied())
     }
 

@@ -6,9 +6,9 @@ use rustix::fs::{CWD, Mode as FileMode, OFlags, openat};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
-use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
+use crate::base::memory::{self, Vector};
 use crate::base::sort::sort;
 use crate::base::text::{Text, as_str, c_str, number, split_once};
 use crate::base::{getdents, proc};
@@ -76,11 +76,11 @@ pub const LONGEST_WAIT: u32 = 20;
 
 /// All parameters, with a safe default each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parameters<'a> {
+pub struct Parameters {
     /// `onecontext=auto|off|require`
     pub mode: Mode,
     /// `onecontext.device=PATH`
-    pub device: Option<&'a CStr>,
+    pub device: Option<&'static CStr>,
     /// `onecontext.wait=SECONDS`, at most [`LONGEST_WAIT`]; `None` if it is not given.
     pub wait: Option<u32>,
     /// `onecontext.network=auto|kernel|handover|off`
@@ -100,7 +100,7 @@ pub struct Parameters<'a> {
     pub debug: bool,
 }
 
-impl Default for Parameters<'_> {
+impl Default for Parameters {
     fn default() -> Self {
         Self {
             mode: Mode::Auto,
@@ -116,19 +116,19 @@ impl Default for Parameters<'_> {
     }
 }
 
-impl<'a> Parameters<'a> {
+impl Parameters {
     /// The parameters of the running kernel. If they cannot be read, the root is not
     /// written: whether that is allowed is unknown.
-    pub fn of_kernel(arena: Arena<'a>, report: &mut Report) -> Self {
+    pub fn of_kernel(report: &mut Report) -> Self {
         const PATH: &CStr = c"/proc/cmdline";
-        let mut text = arena.vector();
-        if let Err((path, errno)) = baked_in(arena, &mut text) {
+        let mut text = Text::new();
+        if let Err((path, errno)) = baked_in(&mut text) {
             report.problem(c"read the parameters of this initramfs in", path, errno);
         }
-        match proc::read(arena, PATH) {
+        match proc::read(PATH) {
             Ok(line) => {
                 text.extend(line);
-                Self::read(arena, text.finish(), report)
+                Self::read(text.finish(), report)
             }
             Err(errno) => {
                 let step = c"read the kernel parameters (taken for onecontext.root=ro)";
@@ -143,7 +143,7 @@ impl<'a> Parameters<'a> {
 
     /// Reads a kernel command line; the last of several values counts. An unknown value
     /// is reported, and the default used.
-    pub fn read(arena: Arena<'a>, line: &[u8], report: &mut Report) -> Self {
+    pub fn read(line: &[u8], report: &mut Report) -> Self {
         let mut parameters = Self::default();
         for word in QuotedWords(line) {
             // The whole word may be quoted, or only the value.
@@ -152,7 +152,7 @@ impl<'a> Parameters<'a> {
                 Some((name, value)) => (name, Some(unquote(value))),
                 None => (word, None),
             };
-            if !parameters.set(arena, name, value) {
+            if !parameters.set(name, value) {
                 let what = c"not known, the default is used";
                 report.problem(c"read the kernel parameter", word, what);
             }
@@ -179,7 +179,7 @@ impl<'a> Parameters<'a> {
 
     /// Sets one parameter, if it belongs to this program. `false`: its name or value is
     /// unknown, and it gets its default.
-    fn set(&mut self, arena: Arena<'a>, name: &[u8], value: Option<&[u8]>) -> bool {
+    fn set(&mut self, name: &[u8], value: Option<&[u8]>) -> bool {
         let default = Self::default();
         let word = value.map(as_str);
         match as_str(name) {
@@ -244,7 +244,7 @@ impl<'a> Parameters<'a> {
             }
             "onecontext.device" => {
                 let path = value.filter(|path| !path.is_empty());
-                self.device = path.and_then(|path| c_str(arena, &[path]).ok());
+                self.device = path.and_then(|path| c_str(&[path]).ok());
                 self.device.is_some()
             }
             "onecontext.debug" => {
@@ -276,7 +276,7 @@ fn is_on_network(root: &[u8]) -> bool {
 /// Reads the parameters that dracut has built into an initramfs (dracut.conf(5),
 /// `kernel_cmdline`): lines of the files in a directory. To dracut's programs they come
 /// before the kernel's own (dracut.cmdline(7)).
-fn baked_in<'a>(arena: Arena<'a>, text: &mut Text) -> Result<(), (&'a [u8], Error)> {
+fn baked_in(text: &mut Text) -> Result<(), (&'static [u8], Error)> {
     const DIRECTORY: &CStr = c"/etc/cmdline.d";
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = match openat(CWD, DIRECTORY, flags, FileMode::empty()) {
@@ -284,18 +284,18 @@ fn baked_in<'a>(arena: Arena<'a>, text: &mut Text) -> Result<(), (&'a [u8], Erro
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err((DIRECTORY.to_bytes(), errno.into())),
     };
-    let mut files = arena.vector::<&[u8]>();
+    let mut files = Vector::<&[u8]>::new();
     let listed = getdents::names(directory.as_fd(), &mut |name| {
         if name.ends_with(b".conf") {
-            files.push(arena.concat(&[DIRECTORY.to_bytes(), b"/", name]));
+            files.push(memory::concat(&[DIRECTORY.to_bytes(), b"/", name]));
         }
         Ok(())
     });
     listed.map_err(|error| (DIRECTORY.to_bytes(), error))?;
     sort(&mut files, |one, other| one < other);
     for file in files.iter() {
-        let path = c_str(arena, &[file]).map_err(|errno| (*file, errno.into()))?;
-        let content = proc::read(arena, path).map_err(|errno| (*file, errno.into()))?;
+        let path = c_str(&[file]).map_err(|errno| (*file, errno.into()))?;
+        let content = proc::read(path).map_err(|errno| (*file, errno.into()))?;
         text.extend(content);
         text.push(b'\n');
     }
@@ -334,27 +334,22 @@ mod tests {
     use super::*;
     use crate::base::log::Console;
 
-    fn read<'a>(arena: Arena<'a>, line: &str) -> (Parameters<'a>, usize) {
-        let mut report = Report::new(arena, Console::Silent);
-        let parameters = Parameters::read(arena, line.as_bytes(), &mut report);
+    fn read(line: &str) -> (Parameters, usize) {
+        let mut report = Report::new(Console::Silent);
+        let parameters = Parameters::read(line.as_bytes(), &mut report);
         (parameters, report.problems())
     }
 
     #[test]
     fn parameters_have_defaults() {
-        let arena = Arena::new();
-        let (parameters, problems) = read(
-            arena,
-            "BOOT_IMAGE=/vmlinuz root=LABEL=root ro quiet onecontextual=1\n",
-        );
+        let (parameters, problems) =
+            read("BOOT_IMAGE=/vmlinuz root=LABEL=root ro quiet onecontextual=1\n");
         assert_eq!((parameters, problems), (Parameters::default(), 0));
     }
 
     #[test]
     fn the_last_one_counts() {
-        let arena = Arena::new();
         let (parameters, problems) = read(
-            arena,
             "onecontext=off onecontext.network=kernel onecontext.device=\"/dev/vdb\" onecontext.wait=3 \
              x=\"onecontext.root=ro y\" onecontext.debug \"onecontext=require\" onecontext.root=ro \
              onecontext.scripts=off onecontext.scripts=run \
@@ -378,12 +373,11 @@ mod tests {
     /// As GRUB writes what has a blank.
     #[test]
     fn a_parameter_may_be_quoted_as_a_whole() {
-        let arena = Arena::new();
         for line in [
             r#""onecontext.device=/dev/disk/by-label/A B""#,
             r#"onecontext.device="/dev/disk/by-label/A B""#,
         ] {
-            let (parameters, problems) = read(arena, line);
+            let (parameters, problems) = read(line);
             let device = Some(c"/dev/disk/by-label/A B");
             assert_eq!((parameters.device, problems), (device, 0), "{line}");
         }
@@ -391,7 +385,6 @@ mod tests {
 
     #[test]
     fn the_initramfs_may_have_its_own_network() {
-        let arena = Arena::new();
         for (line, expected) in [
             ("root=/dev/vda1 ip= rd.neednet=0 boot=local", false),
             ("ip=10.0.0.1::10.0.0.254:255.255.255.0::eth0:none", true),
@@ -403,7 +396,7 @@ mod tests {
             ("boot=nfs", true),
             ("netroot=iscsi:10.0.0.1::::iqn.x", true),
         ] {
-            let (parameters, problems) = read(arena, line);
+            let (parameters, problems) = read(line);
             assert_eq!(
                 (parameters.network_by_initramfs, problems),
                 (expected, 0),
@@ -414,13 +407,12 @@ mod tests {
 
     #[test]
     fn a_wait_is_cut_to_what_fits() {
-        let arena = Arena::new();
         for (line, wait, problems) in [
             ("onecontext.wait=20", 20, 0),
             ("onecontext.wait=21", 20, 1),
             ("onecontext.wait=4294967295 onecontext.wait=0", 0, 0),
         ] {
-            let (parameters, said) = read(arena, line);
+            let (parameters, said) = read(line);
             assert_eq!((parameters.wait, said), (Some(wait), problems), "{line}");
         }
     }
@@ -440,8 +432,7 @@ mod tests {
             "onecontext.debug=1",
             "onecontext.other=1",
         ] {
-            let arena = Arena::new();
-            assert_eq!(read(arena, line), (Parameters::default(), 1), "{line}");
+            assert_eq!(read(line), (Parameters::default(), 1), "{line}");
         }
     }
 }

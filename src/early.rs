@@ -2,7 +2,6 @@
 //! root, so that somebody can unlock an encrypted root, or find out why it is missing.
 use ufmt::uwrite;
 
-use crate::base::arena::Arena;
 use crate::base::log::{Console, Level, Report};
 use crate::base::output::Streams;
 use crate::base::progress::Progress;
@@ -25,19 +24,18 @@ use crate::plan::bound::{BoundPlan, DhcpClient};
 
 /// Applies the context to the running kernel and to the initramfs, or in a dry run
 /// writes what would be done. Each step is recorded in `progress`.
-pub fn apply<'a>(
-    arena: Arena<'a>,
-    options: &ApplyEarly<'a>,
+pub fn apply(
+    options: &ApplyEarly,
     streams: Streams,
     progress: Option<&'static Progress>,
-    dry_run: Option<DryRun<'_, 'a>>,
+    dry_run: Option<DryRun<'_>>,
 ) -> Status {
     let console = Console::of_apply(dry_run.is_some(), streams.errors);
-    let mut report = Report::new(arena, console);
+    let mut report = Report::new(console);
     report.progress = progress;
-    let parameters = Parameters::of_kernel(arena, &mut report);
+    let parameters = Parameters::of_kernel(&mut report);
     report.verbose = parameters.debug;
-    let root = match Root::open(arena, c"/", Some(c"/run")) {
+    let root = match Root::open(c"/", Some(c"/run")) {
         Ok(root) => root,
         Err((path, errno)) => {
             report.problem(c"open", path, errno);
@@ -60,7 +58,7 @@ pub fn apply<'a>(
         required: parameters.mode == Mode::Require,
         paths: SystemPaths::SYSTEM,
     };
-    let Some(plan) = load::plan(arena, options.context, &search, Purpose::Plan, &mut report) else {
+    let Some(plan) = load::plan(options.context, &search, Purpose::Plan, &mut report) else {
         if report.problems() == 0 {
             report.note(b"no context disk, nothing to do before there is a root");
             return Status::Done;
@@ -70,22 +68,22 @@ pub fn apply<'a>(
     load::say_warnings(plan, &mut report);
     let is_network_ours = is_network_ours(&parameters, options, &mut report);
     let bound = match is_network_ours {
-        true => set_up_network(arena, plan, &parameters, dry_run.is_some(), &mut report),
-        false => BoundPlan::unbound(arena, plan),
+        true => set_up_network(plan, &parameters, dry_run.is_some(), &mut report),
+        false => BoundPlan::unbound(plan),
     };
     let logins = (early == Early::Keys).then(|| load::early_login_facts(&root));
-    let decide = |changes: &mut Changes<'a>| {
+    let decide = |changes: &mut Changes| {
         if is_network_ours {
-            handover::render_early(arena, &bound, &facts, changes);
+            handover::render_early(&bound, &facts, changes);
         }
         if let Some(logins) = logins {
-            login::decide_early(arena, plan, logins, changes);
+            login::decide_early(plan, logins, changes);
         }
     };
     if let Some(DryRun { write, out }) = dry_run {
-        let mut changes = Changes::new(arena);
+        let mut changes = Changes::new();
         decide(&mut changes);
-        write(&bound, Some(&changes), arena, out);
+        write(&bound, Some(&changes), out);
         return Status::of(report.problems());
     }
     // The policy is for the real root; this is the initramfs.
@@ -127,17 +125,16 @@ fn is_network_ours(parameters: &Parameters, options: &ApplyEarly, report: &mut R
 }
 
 /// Sets up the kernel's network and host name.
-fn set_up_network<'p, 'a>(
-    arena: Arena<'a>,
-    plan: &'p Plan<'a>,
+fn set_up_network(
+    plan: &'static Plan,
     parameters: &Parameters,
     dry_run: bool,
-    report: &mut Report<'a>,
-) -> BoundPlan<'p> {
+    report: &mut Report,
+) -> BoundPlan {
     report.begin(c"set up", b"the network");
     let machine = Machine::open(DhcpClient::Early, false, &[], report);
     if dry_run {
-        return kernel::find(arena, plan, &machine, report);
+        return kernel::find(plan, &machine, report);
     }
     kernel::set_hostname(plan, report);
     let mut wait = Wait::seconds(parameters.longest_wait());
@@ -145,7 +142,7 @@ fn set_up_network<'p, 'a>(
     // Wait for udev to rename the NICs: before Linux 6.2 a NIC that is up cannot be
     // renamed.
     while wait() {}
-    kernel::apply(arena, plan, &machine, &mut wait, report)
+    kernel::apply(plan, &machine, &mut wait, report)
 }
 
 /// Reports where somebody can log in.

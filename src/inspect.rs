@@ -2,9 +2,9 @@
 //! wrong. Nothing is written, and no privilege is needed.
 use ufmt::uwrite;
 
-use crate::base::arena::Arena;
 use crate::base::json::Json;
 use crate::base::log::{Console, Level, Report};
+use crate::base::memory::Vector;
 use crate::base::output::{Streams, write_all};
 use crate::base::text::Text;
 use crate::changeset::{Changes, RootAccess};
@@ -38,17 +38,11 @@ pub struct Inspection {
 }
 
 /// [`inspect`]
-pub type Inspector = for<'a> fn(
-    arena: Arena<'a>,
-    operands: &Inspect<'a>,
-    question: Question,
-    streams: Streams,
-    out: &mut Text<'a>,
-) -> Status;
+pub type Inspector =
+    fn(operands: &Inspect, question: Question, streams: Streams, out: &mut Text) -> Status;
 
 /// [`write`]
-pub type PlanWriter =
-    fn(bound: &BoundPlan, changes: Option<&Changes>, arena: Arena<'_>, out: &mut Text);
+pub type PlanWriter = fn(bound: &BoundPlan, changes: Option<&Changes>, out: &mut Text);
 
 impl Inspection {
     /// All of them.
@@ -56,11 +50,11 @@ impl Inspection {
 }
 
 /// A dry run of `apply`: nothing is changed, and the plan is written.
-pub struct DryRun<'o, 'a> {
+pub struct DryRun<'o> {
     /// Writes it.
     pub write: PlanWriter,
     /// The output.
-    pub out: &'o mut Text<'a>,
+    pub out: &'o mut Text,
 }
 
 /// Reports that the binary of the initramfs has no such command.
@@ -77,14 +71,8 @@ onecontext: plan, check and --dry-run are not in the program of the initramfs: r
 }
 
 /// Answers in `out`.
-pub fn inspect<'a>(
-    arena: Arena<'a>,
-    operands: &Inspect<'a>,
-    question: Question,
-    streams: Streams,
-    out: &mut Text<'a>,
-) -> Status {
-    let mut report = Report::new(arena, Console::File(streams.errors));
+pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &mut Text) -> Status {
+    let mut report = Report::new(Console::File(streams.errors));
     let search = Search {
         device: None,
         wait: 0,
@@ -96,11 +84,11 @@ pub fn inspect<'a>(
         Question::Plan => Purpose::Plan,
         Question::Problems => Purpose::Check,
     };
-    let plan = load::plan(arena, operands.context, &search, purpose, &mut report);
+    let plan = load::plan(operands.context, &search, purpose, &mut report);
     let Some(plan) = plan else {
         return Status::Unreadable;
     };
-    let root = match operands.root.map(|root| Root::open(arena, root, None)) {
+    let root = match operands.root.map(|root| Root::open(root, None)) {
         None => None,
         Some(Ok(root)) => Some(root),
         Some(Err((path, errno))) => {
@@ -114,14 +102,14 @@ pub fn inspect<'a>(
         facts
     });
     // The devices of this machine are not those of the root.
-    let bound = BoundPlan::unbound(arena, plan);
+    let bound = BoundPlan::unbound(plan);
     let known = root.as_ref().zip(facts.as_ref());
     let changes = known.map(|(root, facts)| decide(&bound, root, facts));
     match question {
         Question::Plan => {
             match operands.json {
-                true => write_json(&bound, changes.as_ref(), arena, out),
-                false => write(&bound, changes.as_ref(), arena, out),
+                true => write_json(&bound, changes.as_ref(), out),
+                false => write(&bound, changes.as_ref(), out),
             }
             Status::Done
         }
@@ -148,8 +136,8 @@ fn write_problems(plan: &Plan, changes: Option<&Changes>, out: &mut Text) {
 }
 
 /// Writes the text form of a plan, with its changes to a root.
-pub fn write(bound: &BoundPlan, changes: Option<&Changes>, arena: Arena<'_>, out: &mut Text) {
-    let mut files = arena.vector();
+pub fn write(bound: &BoundPlan, changes: Option<&Changes>, out: &mut Text) {
+    let mut files = Vector::new();
     if let Some(changes) = changes {
         changes.write(&mut files);
     }
@@ -157,13 +145,8 @@ pub fn write(bound: &BoundPlan, changes: Option<&Changes>, arena: Arena<'_>, out
 }
 
 /// Writes the plan as one JSON object, with its changes to a root.
-fn write_json<'a>(
-    bound: &BoundPlan,
-    changes: Option<&Changes>,
-    arena: Arena<'a>,
-    out: &mut Text<'a>,
-) {
-    let mut json = Json::new(arena, out);
+fn write_json(bound: &BoundPlan, changes: Option<&Changes>, out: &mut Text) {
+    let mut json = Json::new(out);
     json.open();
     bound.write_json(&mut json);
     if let Some(changes) = changes {
@@ -174,11 +157,11 @@ fn write_json<'a>(
 }
 
 /// The changes to a root that can be written.
-pub fn decide<'a>(bound: &BoundPlan, root: &Root<'a>, facts: &Facts<'a>) -> Changes<'a> {
+pub fn decide(bound: &BoundPlan, root: &Root, facts: &Facts) -> Changes {
     let access = RootAccess::Writable;
-    let mut changes = Changes::new(root.arena());
+    let mut changes = Changes::new();
     let logins = load::login_facts(root, bound.plan);
-    login::decide(root.arena(), bound.plan, logins, access, &mut changes);
-    handover::render(root.arena(), bound, facts, access, &mut changes);
+    login::decide(bound.plan, logins, access, &mut changes);
+    handover::render(bound, facts, access, &mut changes);
     changes.pending(root)
 }

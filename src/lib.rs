@@ -56,7 +56,6 @@ pub mod supervise;
 
 use ufmt::uwrite;
 
-use base::arena::Arena;
 use base::log::{Console, Report};
 use base::output::{Streams, write_all};
 use base::text::{Escaped, Text};
@@ -65,12 +64,11 @@ use inspect::{DryRun, Inspection, Question};
 
 /// Runs a command. The binary for the initramfs passes no `inspection`.
 pub fn run(
-    command: Result<Command<'_>, Misuse<'_>>,
+    command: Result<Command, Misuse>,
     streams: Streams,
     inspection: Option<Inspection>,
 ) -> Status {
-    let arena = Arena::new();
-    let mut out = arena.vector();
+    let mut out = Text::new();
     let usage = match inspection {
         Some(_) => USAGE,
         None => USAGE_IN_INITRAMFS,
@@ -85,13 +83,13 @@ pub fn run(
             Status::Done
         }
         (Ok(Command::Apply(options)), _) if !options.dry_run => {
-            supervise::in_time(arena, streams, &mut |progress| {
-                apply::apply(arena, &options, streams, progress, None)
+            supervise::in_time(streams, &mut |progress| {
+                apply::apply(&options, streams, progress, None)
             })
         }
         (Ok(Command::ApplyEarly(options)), _) if !options.dry_run => {
-            supervise::in_time(arena, streams, &mut |progress| {
-                early::apply(arena, &options, streams, progress, None)
+            supervise::in_time(streams, &mut |progress| {
+                early::apply(&options, streams, progress, None)
             })
         }
         // A dry run has no time limit: its user waits at a terminal.
@@ -100,24 +98,24 @@ pub fn run(
                 write,
                 out: &mut out,
             };
-            apply::apply(arena, &options, streams, None, Some(dry_run))
+            apply::apply(&options, streams, None, Some(dry_run))
         }
         (Ok(Command::ApplyEarly(options)), Some(Inspection { write, .. })) => {
             let dry_run = DryRun {
                 write,
                 out: &mut out,
             };
-            early::apply(arena, &options, streams, None, Some(dry_run))
+            early::apply(&options, streams, None, Some(dry_run))
         }
         (Ok(Command::Plan(operands)), Some(Inspection { inspect, .. })) => {
-            inspect(arena, &operands, Question::Plan, streams, &mut out)
+            inspect(&operands, Question::Plan, streams, &mut out)
         }
         (Ok(Command::Check(operands)), Some(Inspection { inspect, .. })) => {
-            inspect(arena, &operands, Question::Problems, streams, &mut out)
+            inspect(&operands, Question::Problems, streams, &mut out)
         }
         (Ok(_), None) => inspect::refuse(streams),
         (Err(misuse), _) => {
-            let mut text = arena.vector();
+            let mut text = Text::new();
             write_misuse(&misuse, usage, &mut text);
             // If standard error cannot be written, there is nowhere to report that.
             let _ = write_all(streams.errors, &text);
@@ -127,7 +125,7 @@ pub fn run(
     match write_all(streams.output, &out) {
         Ok(()) => status,
         Err(errno) => {
-            let mut report = Report::new(arena, Console::File(streams.errors));
+            let mut report = Report::new(Console::File(streams.errors));
             report.problem(c"write to", b"standard output", errno);
             status.max(Status::Wrong)
         }

@@ -3,9 +3,9 @@ use core::ffi::CStr;
 
 use ufmt::uwrite;
 
-use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
+use crate::base::memory::{self, Vector};
 use crate::base::text::Escaped;
 use crate::context::{self, Files, Purpose, Unreadable};
 use crate::disk::{Disk, Search, search};
@@ -17,11 +17,11 @@ use crate::image::users::WantedAccount;
 use crate::plan::early::{self, EarlyDevice};
 use crate::plan::{Link, Plan, SudoRule};
 
-impl<'a> Files<'a> for Disk<'a> {
-    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
+impl Files for Disk {
+    fn read(&self, name: &[u8]) -> Result<Option<&'static mut [u8]>, Error> {
         self.read(name)
     }
-    fn called(&self, name: &'a [u8]) -> &'a [u8] {
+    fn called(&self, name: &'static [u8]) -> &'static [u8] {
         self.called(name)
     }
     fn has(&self, name: &[u8]) -> Result<bool, Error> {
@@ -31,19 +31,18 @@ impl<'a> Files<'a> for Disk<'a> {
 
 /// Reads the context at `path`, or on the disk that is found. `None`: no context could
 /// be read, and the report has the reason if it is a problem.
-pub fn plan<'a>(
-    arena: Arena<'a>,
+pub fn plan(
     path: Option<&CStr>,
     options: &Search,
     purpose: Purpose,
-    report: &mut Report<'a>,
-) -> Option<&'a mut Plan<'a>> {
+    report: &mut Report,
+) -> Option<&'static mut Plan> {
     if let Some(path) = path {
         report.begin(c"open", path.to_bytes());
     }
     let disk = match path {
-        Some(path) => Disk::open(arena, path).map(Some),
-        None => search(arena, report, options),
+        Some(path) => Disk::open(path).map(Some),
+        None => search(report, options),
     };
     let disk = match disk {
         Ok(disk) => disk?,
@@ -56,7 +55,7 @@ pub fn plan<'a>(
         }
     };
     report.begin(c"read", disk.source());
-    match context::read(arena, disk.source(), &disk, purpose) {
+    match context::read(disk.source(), &disk, purpose) {
         Ok(plan) => Some(plan),
         Err(Unreadable { file, reason }) => {
             let mut line = report.line();
@@ -71,7 +70,7 @@ pub fn plan<'a>(
 /// The facts of a root that the plan needs; `network`: those of its network too.
 // Not inlined, to keep the callers' stack frames and their offsets small.
 #[inline(never)]
-pub fn facts<'a>(root: &Root<'a>, plan: &Plan, network: bool) -> Facts<'a> {
+pub fn facts(root: &Root, plan: &Plan, network: bool) -> Facts {
     let dhcp = plan.links.iter().any(Link::uses_dhcp);
     let wanted = Wanted {
         hostname: plan.hostname.is_some(),
@@ -84,10 +83,10 @@ pub fn facts<'a>(root: &Root<'a>, plan: &Plan, network: bool) -> Facts<'a> {
 }
 
 /// The facts of a root that the logins of the plan need.
-pub fn login_facts<'a>(root: &Root<'a>, plan: &Plan) -> Result<&'a LoginFacts<'a>, Error> {
-    let mut names = root.arena().vector::<&[u8]>();
+pub fn login_facts(root: &Root, plan: &Plan) -> Result<&'static LoginFacts, Error> {
+    let mut names = Vector::<&[u8]>::new();
     for name in plan.users() {
-        names.push(root.arena().copy(name));
+        names.push(memory::copy(name));
     }
     let account = WantedAccount {
         user: plan.user,
@@ -99,14 +98,14 @@ pub fn login_facts<'a>(root: &Root<'a>, plan: &Plan) -> Result<&'a LoginFacts<'a
 }
 
 /// The facts of the initramfs that root's login needs.
-pub fn early_login_facts<'a>(root: &Root<'a>) -> Result<&'a LoginFacts<'a>, Error> {
+pub fn early_login_facts(root: &Root) -> Result<&'static LoginFacts, Error> {
     LoginFacts::read(root, &[b"root"], false, &WantedAccount::NONE)
 }
 
 /// What the early stage of this boot has set up.
-pub fn early_devices<'a>(root: &Root<'a>, report: &mut Report) -> &'a [EarlyDevice<'a>] {
+pub fn early_devices(root: &Root, report: &mut Report) -> &'static [EarlyDevice] {
     match root.read_if_there(early::PATH) {
-        Ok(Some(found)) => early::read(root.arena(), found.content),
+        Ok(Some(found)) => early::read(found.content),
         Ok(None) => &[],
         Err(error) => {
             report.problem(c"read", early::PATH, error);
@@ -116,7 +115,7 @@ pub fn early_devices<'a>(root: &Root<'a>, report: &mut Report) -> &'a [EarlyDevi
 }
 
 /// Reports the warnings of the plan.
-pub fn say_warnings<'a>(plan: &Plan<'a>, report: &mut Report<'a>) {
+pub fn say_warnings(plan: &Plan, report: &mut Report) {
     for warning in plan.warnings() {
         let mut line = report.line();
         uwrite!(line, "{}", *warning);

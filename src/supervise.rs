@@ -6,7 +6,6 @@ use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 use ufmt::uwrite;
 
-use crate::base::arena::Arena;
 use crate::base::log::{Console, Level, Report};
 use crate::base::output::Streams;
 use crate::base::progress::Progress;
@@ -26,7 +25,7 @@ const END: u32 = 1;
 pub type Work<'w> = &'w mut dyn FnMut(Option<&'static Progress>) -> Status;
 
 /// Does the work in at most a minute.
-pub fn in_time(arena: Arena<'_>, streams: Streams, work: Work) -> Status {
+pub fn in_time(streams: Streams, work: Work) -> Status {
     let started = Progress::share().and_then(|progress| {
         // SAFETY: the program has one thread.
         unsafe { fork() }.map(|process| (progress, process))
@@ -40,11 +39,11 @@ pub fn in_time(arena: Arena<'_>, streams: Streams, work: Work) -> Status {
         Ok((progress, Some(process))) => supervise(
             process,
             progress,
-            &mut Report::new(arena, Console::Kmsg(streams.errors)),
+            &mut Report::new(Console::Kmsg(streams.errors)),
         ),
         // Working without a limit is better than not at all.
         Err(errno) => {
-            let mut report = Report::new(arena, Console::Kmsg(streams.errors));
+            let mut report = Report::new(Console::Kmsg(streams.errors));
             report.problem(c"go on without a time limit", b"fork", errno);
             work(None).max(Status::Wrong)
         }

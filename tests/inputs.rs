@@ -2,6 +2,8 @@
 //! every line that fuzzing has ever reached.
 #[path = "fuzz/checks.rs"]
 mod checks;
+#[path = "support/one_thread.rs"]
+mod one_thread;
 
 use std::fs;
 use std::path::Path;
@@ -22,27 +24,32 @@ fn check(target: &str, check: fn(&[u8])) {
     assert!(count > 30, "{count} inputs in {}", folder.display());
 }
 
-#[test]
 fn assignments() {
     check("assignments", checks::assignments);
 }
 
-#[test]
 fn dhcp() {
     check("dhcp", checks::dhcp);
 }
 
-#[test]
 fn iso9660() {
     check("iso9660", checks::iso9660);
 }
 
-#[test]
 fn netlink() {
     check("netlink", checks::netlink);
 }
 
-#[test]
 fn plan() {
     check("plan", checks::plan);
+}
+
+fn main() {
+    one_thread::run(&[
+        ("assignments", assignments),
+        ("dhcp", dhcp),
+        ("iso9660", iso9660),
+        ("netlink", netlink),
+        ("plan", plan),
+    ]);
 }

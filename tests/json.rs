@@ -3,6 +3,8 @@
 #[path = "fuzz/checks.rs"]
 #[allow(dead_code, reason = "tests/inputs.rs uses more of it")]
 mod checks;
+#[path = "support/one_thread.rs"]
+mod one_thread;
 #[path = "support/random.rs"]
 mod random;
 #[path = "support/release.rs"]
@@ -13,8 +15,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use onecontext::base::arena::Arena;
 use onecontext::base::json::Json;
+use onecontext::base::memory::Vector;
 use onecontext::plan::bound::BoundPlan;
 use random::Random;
 use serde_json::{Map, Value};
@@ -238,7 +240,6 @@ fn both(arguments: &[&str], folder: &Path) -> (String, String) {
     (text, text_of(&run(&["--json"])))
 }
 
-#[test]
 fn every_fixture_says_the_same() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut count = 0;
@@ -252,7 +253,6 @@ fn every_fixture_says_the_same() {
 }
 
 /// Changes in a root: users, DHCP, files, links.
-#[test]
 fn roots_say_the_same() {
     let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
     let context = "HOSTNAME='web1'\nETH0_MAC='02:00:0a:12:01:01'\nETH0_METHOD='dhcp'\n\
@@ -297,25 +297,21 @@ fn roots_say_the_same() {
 /// Any bytes give valid JSON. It equals the text form, except that bytes that are not
 /// UTF-8 become U+FFFD.
 fn check(bytes: &[u8]) {
-    let arena = Arena::new();
-    checks::with_plan(&arena, bytes, |plan| {
-        let bound = BoundPlan::unbound(&arena, plan);
-        let (mut text, mut out) = (arena.vector(), arena.vector());
-        bound.write(&mut text, b"");
-        let mut json = Json::new(&arena, &mut out);
-        json.open();
-        bound.write_json(&mut json);
-        json.close();
-        out.push(b'\n');
-        assert_eq!(String::from_utf8_lossy(&text), text_of(&out));
-    });
+    let bound = BoundPlan::unbound(checks::plan_of(bytes));
+    let (mut text, mut out) = (Vector::new(), Vector::new());
+    bound.write(&mut text, b"");
+    let mut json = Json::new(&mut out);
+    json.open();
+    bound.write_json(&mut json);
+    json.close();
+    out.push(b'\n');
+    assert_eq!(String::from_utf8_lossy(&text), text_of(&out));
 }
 
 fn below(random: &mut Random, bound: usize) -> usize {
     random.next() as usize % bound
 }
 
-#[test]
 fn any_bytes_are_valid_json() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut inputs: Vec<_> = fs::read_dir(top.join("tests/fuzz/inputs/plan"))
@@ -348,11 +344,9 @@ fn any_bytes_are_valid_json() {
     assert!(replaced > 100, "{replaced} inputs are no UTF-8");
 }
 
-#[test]
 fn strings_are_escaped() {
-    let arena = Arena::new();
-    let mut out = arena.vector();
-    let mut json = Json::new(&arena, &mut out);
+    let mut out = Vector::new();
+    let mut json = Json::new(&mut out);
     json.open_array("a");
     for item in [
         "\"\\/é\u{10348}".as_bytes(),
@@ -367,4 +361,13 @@ fn strings_are_escaped() {
     let expected = "\"a\":[\"\\\"\\\\/é\u{10348}\",\"\\u0000\\u0009\\u000a\\u001f\\u007f\",\
         \"\\u009b2J\u{a0}\",\"a\u{fffd}b\u{fffd}c\u{fffd}\u{fffd}\u{fffd}\",\"\"]";
     assert_eq!(str::from_utf8(&out), Ok(expected));
+}
+
+fn main() {
+    one_thread::run(&[
+        ("every_fixture_says_the_same", every_fixture_says_the_same),
+        ("roots_say_the_same", roots_say_the_same),
+        ("any_bytes_are_valid_json", any_bytes_are_valid_json),
+        ("strings_are_escaped", strings_are_escaped),
+    ]);
 }

@@ -4,10 +4,13 @@
 //! If a shell reads a text without expanding or running anything, every value must
 //! equal the shell's, byte for byte. If the shell would expand or run something, the
 //! reader does not, and a warning names the line.
+#[path = "support/one_thread.rs"]
+mod one_thread;
+
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use onecontext::base::arena::Arena;
+use onecontext::base::memory::{self, Vector};
 use onecontext::context::shell;
 use onecontext::plan::Warnings;
 
@@ -31,10 +34,9 @@ impl Random {
 
 /// Reads a text with our reader: the values, and the lines that were reported.
 fn ours(text: &[u8]) -> (Values, Vec<u32>) {
-    let arena = Arena::new();
-    let mut list = arena.vector();
-    let mut warnings = Warnings(arena.vector());
-    shell::read(b"context.sh", arena.copy(text), &mut list, &mut warnings);
+    let mut list = Vector::new();
+    let mut warnings = Warnings(Vector::new());
+    shell::read(b"context.sh", memory::copy(text), &mut list, &mut warnings);
     let values = list.iter().map(|found| {
         (
             String::from_utf8(found.name.into()).unwrap(),
@@ -210,7 +212,6 @@ fn piece(random: &mut Random) -> String {
     }
 }
 
-#[test]
 fn generated_assignments_have_the_shells_values() {
     const CASES: usize = 6000;
     let mut random = Random(20260722);
@@ -258,7 +259,6 @@ fn generated_assignments_have_the_shells_values() {
     agree(&texts);
 }
 
-#[test]
 fn what_each_server_writes_is_read_back() {
     // src/vm/VirtualMachineContext.cc since 4.2: every ' becomes '\'' .
     let new = |value: &str| format!("A='{}'\n", value.replace('\'', "'\\''"));
@@ -315,7 +315,6 @@ fn what_each_server_writes_is_read_back() {
     }
 }
 
-#[test]
 fn what_a_shell_would_expand_or_run_is_reported_on_its_line() {
     const DANGEROUS: [&str; 22] = [
         "A=$HOME",
@@ -351,4 +350,21 @@ fn what_a_shell_would_expand_or_run_is_reported_on_its_line() {
         assert_eq!(warnings, [2 * before as u32 + 1], "{text:?}");
         assert_eq!(values["C"], b"after", "{text:?}");
     }
+}
+
+fn main() {
+    one_thread::run(&[
+        (
+            "generated_assignments_have_the_shells_values",
+            generated_assignments_have_the_shells_values,
+        ),
+        (
+            "what_each_server_writes_is_read_back",
+            what_each_server_writes_is_read_back,
+        ),
+        (
+            "what_a_shell_would_expand_or_run_is_reported_on_its_line",
+            what_a_shell_would_expand_or_run_is_reported_on_its_line,
+        ),
+    ]);
 }

@@ -1,4 +1,7 @@
 //! Our rtnetlink requests, read back by an independent reader.
+#[path = "support/one_thread.rs"]
+mod one_thread;
+
 use std::net::IpAddr;
 
 use netlink_packet_core::{
@@ -41,7 +44,6 @@ fn prefix(address: &str, length: u8) -> Prefix {
     }
 }
 
-#[test]
 fn dumps() {
     assert!(matches!(
         read(|message| message.links(), NLM_F_DUMP),
@@ -57,7 +59,6 @@ fn dumps() {
     ));
 }
 
-#[test]
 fn links() {
     let mac = Mac([2, 0, 10, 18, 1, 1]);
     let link = |fill: &dyn Fn(&mut Message), flags| match read(fill, flags) {
@@ -120,7 +121,6 @@ fn links() {
     );
 }
 
-#[test]
 fn a_request_that_does_not_fit_is_an_error() {
     let mut message = Message::new();
     message.new_vlan(5, &[b'x'; 256], 30);
@@ -129,7 +129,6 @@ fn a_request_that_does_not_fit_is_an_error() {
     assert!(message.bytes(7).is_ok());
 }
 
-#[test]
 fn the_largest_request_fits_exactly() {
     let route = Route {
         destination: prefix("2001:db8::", 32),
@@ -150,7 +149,7 @@ fn the_largest_request_fits_exactly() {
 }
 
 /// A lease of this many seconds.
-fn lease(seconds: u32) -> Lease<'static> {
+fn lease(seconds: u32) -> Lease {
     Lease {
         address: prefix("10.18.1.50", 24),
         server: [10, 18, 1, 254].into(),
@@ -163,7 +162,6 @@ fn lease(seconds: u32) -> Lease<'static> {
     }
 }
 
-#[test]
 fn addresses_and_routes_of_a_lease() {
     for seconds in [120, Lease::FOREVER] {
         let lease = lease(seconds);
@@ -202,7 +200,6 @@ fn addresses_and_routes_of_a_lease() {
     }
 }
 
-#[test]
 fn an_address_is_taken_away() {
     for (text, length) in [("10.18.1.1", 24), ("2001:db8::a", 64)] {
         let RouteNetlinkMessage::DelAddress(address) = read(
@@ -218,7 +215,6 @@ fn an_address_is_taken_away() {
     }
 }
 
-#[test]
 fn addresses() {
     let RouteNetlinkMessage::NewAddress(address) = read(
         |message| message.new_address(5, prefix("10.18.1.1", 20), None),
@@ -265,7 +261,6 @@ fn addresses() {
     }
 }
 
-#[test]
 fn routes() {
     let route = |destination, gateway: Option<&str>, onlink, metric| Route {
         destination,
@@ -354,4 +349,26 @@ fn routes() {
             );
         }
     }
+}
+
+fn main() {
+    one_thread::run(&[
+        ("dumps", dumps),
+        ("links", links),
+        (
+            "a_request_that_does_not_fit_is_an_error",
+            a_request_that_does_not_fit_is_an_error,
+        ),
+        (
+            "the_largest_request_fits_exactly",
+            the_largest_request_fits_exactly,
+        ),
+        (
+            "addresses_and_routes_of_a_lease",
+            addresses_and_routes_of_a_lease,
+        ),
+        ("an_address_is_taken_away", an_address_is_taken_away),
+        ("addresses", addresses),
+        ("routes", routes),
+    ]);
 }

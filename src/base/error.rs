@@ -62,7 +62,9 @@ impl Error {
         match self.errno() {
             Some(_) => None,
             // SAFETY: what is no error number came from `new`.
-            None => Some(unsafe { str::from_utf8_unchecked(CStr::from_ptr(self.0.as_ptr()).to_bytes()) }),
+            None => Some(unsafe {
+                str::from_utf8_unchecked(CStr::from_ptr(self.0.as_ptr()).to_bytes())
+            }),
         }
     }
 }

@@ -1,20 +1,20 @@
 //! JSON (RFC 8259), written on one line.
 use ufmt::uwrite;
 
-use super::arena::Arena;
+use super::memory::Vector;
 use super::text::{Format, Text, hex_digit};
 
 /// A writer of JSON. The caller must close each object and array that it opens.
-pub struct Json<'t, 'a> {
-    out: &'t mut Text<'a>,
+pub struct Json<'t> {
+    out: &'t mut Text,
     /// The text form of a value before it is escaped.
-    scratch: Text<'a>,
+    scratch: Text,
 }
 
-impl<'t, 'a> Json<'t, 'a> {
+impl<'t> Json<'t> {
     /// Appends to `out`.
-    pub fn new(arena: Arena<'a>, out: &'t mut Text<'a>) -> Self {
-        let scratch = arena.vector();
+    pub fn new(out: &'t mut Text) -> Self {
+        let scratch = Vector::new();
         Self { out, scratch }
     }
 

@@ -5,8 +5,8 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use ufmt::uwrite;
 
-use crate::base::arena::{Arena, Vector};
 use super::error::{Error, Words};
+use super::memory::Vector;
 use crate::base::progress::Progress;
 use crate::base::text::{Escaped, Text};
 
@@ -39,9 +39,8 @@ pub enum Level {
 
 /// The lines so far. Each is printed at once, so that it is not lost if the machine
 /// hangs later.
-pub struct Report<'a> {
-    arena: Arena<'a>,
-    lines: Vector<'a, (Level, &'a [u8])>,
+pub struct Report {
+    lines: Vector<(Level, &'static [u8])>,
     problems: usize,
     console: Console,
     /// The open kernel log, and how many lines it has taken.
@@ -73,12 +72,11 @@ impl Console {
     }
 }
 
-impl<'a> Report<'a> {
+impl Report {
     /// An empty report.
-    pub fn new(arena: Arena<'a>, console: Console) -> Self {
+    pub fn new(console: Console) -> Self {
         Self {
-            arena,
-            lines: arena.vector(),
+            lines: Vector::new(),
             problems: 0,
             console,
             kmsg: None,
@@ -107,13 +105,13 @@ impl<'a> Report<'a> {
     }
     #[inline(never)]
     fn problem_(&mut self, step: Words, operand: &[u8], reason: Error) {
-        let text = failure(self.arena, step.str(), operand, reason);
+        let text = failure(step.str(), operand, reason);
         self.say(Level::Problem, text);
     }
 
     /// An empty text for a line, to be passed to [`Report::say`].
-    pub fn line(&self) -> Text<'a> {
-        self.arena.vector()
+    pub fn line(&self) -> Text {
+        Vector::new()
     }
 
     /// A note of fixed text.
@@ -125,7 +123,7 @@ impl<'a> Report<'a> {
 
     /// Adds a line of any text. All problems are counted, but only the first [`KEPT`]
     /// are kept and, on the console, only the first [`SHOWN`] printed.
-    pub fn say(&mut self, level: Level, line: Text<'a>) {
+    pub fn say(&mut self, level: Level, line: Text) {
         let line = line.finish();
         let (mut is_printed, mut is_kept) = (true, true);
         if level == Level::Problem {
@@ -154,7 +152,7 @@ impl<'a> Report<'a> {
     }
 
     /// All lines that were kept, oldest first.
-    pub fn lines(&self) -> &[(Level, &'a [u8])] {
+    pub fn lines(&self) -> &[(Level, &'static [u8])] {
         &self.lines
     }
 
@@ -204,7 +202,7 @@ impl<'a> Report<'a> {
                 }
             }
         };
-        let record = record(self.arena, priority, line);
+        let record = record(priority, line);
         let is_written = rustix::io::write(&kmsg, &record).is_ok();
         self.kmsg = Some((kmsg, lines + 1));
         is_written
@@ -212,9 +210,9 @@ impl<'a> Report<'a> {
 }
 
 /// The record of a line for the kernel log, cut to [`LONGEST`] bytes.
-fn record<'a>(arena: Arena<'a>, priority: &str, line: &[u8]) -> Text<'a> {
+fn record(priority: &str, line: &[u8]) -> Text {
     const MORE: &str = "…";
-    let mut text = arena.vector();
+    let mut text = Text::new();
     uwrite!(text, "{}onecontext: ", priority);
     text.extend(line);
     if text.len() >= LONGEST {
@@ -232,8 +230,8 @@ fn record<'a>(arena: Arena<'a>, priority: &str, line: &[u8]) -> Text<'a> {
 }
 
 /// The text of a step that failed: the step, its operand, the reason.
-pub fn failure<'a>(arena: Arena<'a>, step: &str, operand: &[u8], reason: Error) -> Text<'a> {
-    let mut text = arena.vector();
+pub fn failure(step: &str, operand: &[u8], reason: Error) -> Text {
+    let mut text = Text::new();
     uwrite!(text, "{}: {}: {}", step, Escaped(operand), reason);
     text
 }
@@ -244,14 +242,13 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_between_characters() {
-        let arena = Arena::new();
         let whole = "x".repeat(LONGEST - "<3>onecontext: \n".len());
-        let text = record(arena, "<3>", whole.as_bytes());
+        let text = record("<3>", whole.as_bytes());
         assert_eq!(text.len(), LONGEST);
         assert!(!text.ends_with("…\n".as_bytes()));
         for character in ["x", "é", "€", "🦀"] {
             let line = character.repeat(LONGEST);
-            let text = record(arena, "<3>", line.as_bytes());
+            let text = record("<3>", line.as_bytes());
             let text = std::str::from_utf8(&text).unwrap();
             assert!(text.ends_with(&format!("{character}…\n")), "{text}");
             assert!((LONGEST - 3..=LONGEST).contains(&text.len()));

@@ -1,12 +1,13 @@
 //! What all other modules use: memory, text, errors, the log, and the system calls that
 //! rustix lacks.
-pub mod arena;
+
 pub mod error;
 pub mod fatal;
 pub mod fnv;
 pub mod getdents;
 pub mod json;
 pub mod log;
+pub mod memory;
 pub mod output;
 pub mod packet;
 pub mod proc;

@@ -4,16 +4,16 @@ use core::ffi::CStr;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{self, retry_on_intr};
 
-use super::arena::Arena;
+use super::memory::Vector;
 
 /// Reads a whole file.
 ///
 /// # Errors
 /// The kernel's error.
-pub fn read<'a>(arena: Arena<'a>, path: &CStr) -> io::Result<&'a [u8]> {
+pub fn read(path: &CStr) -> io::Result<&'static [u8]> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;
-    let mut text = arena.vector();
+    let mut text = Vector::new();
     let mut part = [0; 1024];
     loop {
         let length = retry_on_intr(|| io::read(&file, &mut part))?;

@@ -78,14 +78,12 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::arena::Arena;
 
     #[test]
     fn the_last_step_and_the_status() {
         let progress = Progress::share().unwrap();
         let step = || {
-            let arena = Arena::new();
-            let mut text = arena.vector();
+            let mut text = Text::new();
             progress.step(&mut text);
             text.to_vec()
         };

@@ -1,30 +1,28 @@
 //! A hash set.
-use super::arena::Arena;
 use super::fnv::fnv1a;
+use super::memory::Vector;
 
 /// A member of a [`Set`]: a number and a text. Callers that need only one of them keep
 /// the other constant.
-pub type Member<'a> = (u32, &'a [u8]);
+pub type Member<'t> = (u32, &'t [u8]);
 
 /// A hash table that grows.
-pub struct Set<'a> {
-    arena: Arena<'a>,
-    slots: &'a mut [Option<Member<'a>>],
+pub struct Set {
+    slots: &'static mut [Option<Member<'static>>],
     count: usize,
 }
 
-impl<'a> Set<'a> {
+impl Set {
     /// An empty set.
-    pub fn new(arena: Arena<'a>) -> Self {
+    pub fn new() -> Self {
         Self {
-            arena,
             slots: &mut [],
             count: 0,
         }
     }
 
     /// Adds a member. Returns `false` if it was there already.
-    pub fn insert(&mut self, number: u32, text: &'a [u8]) -> bool {
+    pub fn insert(&mut self, number: u32, text: &'static [u8]) -> bool {
         if self.count * 2 >= self.slots.len() {
             self.grow();
         }
@@ -60,7 +58,7 @@ impl<'a> Set<'a> {
     }
 
     fn grow(&mut self) {
-        let mut slots = self.arena.vector();
+        let mut slots = Vector::new();
         for _ in 0..(self.slots.len() * 2).max(16) {
             slots.push(None);
         }
@@ -78,8 +76,7 @@ mod tests {
 
     #[test]
     fn a_set_knows_what_it_has_seen() {
-        let arena = Arena::new();
-        let mut set = Set::new(arena);
+        let mut set = Set::new();
         for n in 0..10_000u32 {
             assert!(!set.contains(n * 4096, b"a"));
             assert!(set.insert(n * 4096, b"a"));

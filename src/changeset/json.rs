@@ -2,7 +2,7 @@
 use super::{Action, Changes, Octal};
 use crate::base::json::Json;
 
-impl Changes<'_> {
+impl Changes {
     /// Appends the directives, then the changes, to an open object.
     pub fn write_json(&self, json: &mut Json) {
         json.open_array("directives");

@@ -7,9 +7,9 @@ mod writer;
 
 use ufmt::{uDisplay, uWrite, uwrite};
 
-use crate::base::arena::{Arena, Vector};
 use crate::base::error::{Error, Words};
 use crate::base::log::{Level, failure};
+use crate::base::memory::Vector;
 use crate::base::text::{Escaped, Text, format};
 use crate::image::{FileContent, ResolvedPath};
 
@@ -17,35 +17,35 @@ pub use writer::{Policy, RootAccess, Writer};
 
 /// One change.
 #[derive(Clone, Copy)]
-pub struct Change<'a> {
+pub struct Change {
     /// The path.
-    pub path: ResolvedPath<'a>,
+    pub path: ResolvedPath,
     /// What to make there.
-    pub action: Action<'a>,
+    pub action: Action,
     /// The line to report once it is done; empty: a line with the path.
-    pub done: &'a [u8],
+    pub done: &'static [u8],
 }
 
 /// What a change makes.
 #[derive(Clone, Copy)]
-pub enum Action<'a> {
+pub enum Action {
     /// A regular file, replaced as a whole.
-    File(File<'a>),
+    File(File),
     /// A symbolic link with this text, as the booted system reads it.
-    Symlink(&'a [u8]),
+    Symlink(&'static [u8]),
     /// A regular file in the run directory, mounted over one of the root that cannot be
     /// written. The mount survives switch_root, but a later rename over the file fails.
-    BindOver(File<'a>),
+    BindOver(File),
     /// A copy of a directory in the run directory, one of its files replaced,
     /// mounted over it.
-    BindCopyOver(Replaced<'a>),
+    BindCopyOver(Replaced),
     /// A file or directory of the run directory, mounted over another.
-    Bind(ResolvedPath<'a>),
+    Bind(ResolvedPath),
     /// A regular file is removed, if it is there.
     Removal,
 }
 
-impl Action<'_> {
+impl Action {
     /// Its word in the text form.
     const fn kind(&self) -> &'static str {
         match self {
@@ -59,27 +59,27 @@ impl Action<'_> {
 
 /// The file of a copied directory that differs from the original.
 #[derive(Clone, Copy)]
-pub struct Replaced<'a> {
+pub struct Replaced {
     /// Its name in the directory.
-    pub name: &'a [u8],
+    pub name: &'static [u8],
     /// The new file.
-    pub file: File<'a>,
+    pub file: File,
 }
 
 /// A regular file.
 #[derive(Clone, Copy)]
-pub struct File<'a> {
+pub struct File {
     /// All of it.
-    pub content: &'a [u8],
+    pub content: &'static [u8],
     /// Mode, owner and label.
     pub access: Access,
     /// How its directory should be.
     pub directory: DirectoryPolicy,
 }
 
-impl<'a> File<'a> {
+impl File {
     /// A file that everybody may read.
-    pub const fn public(content: &'a [u8]) -> Self {
+    pub const fn public(content: &'static [u8]) -> Self {
         Self {
             content,
             access: Access::PUBLIC,
@@ -153,64 +153,62 @@ pub enum DirectoryPolicy {
 }
 
 /// The name of a value, and the value.
-pub type Field<'a> = (&'static str, &'a [u8]);
+pub type Field = (&'static str, &'static [u8]);
 
 /// A line of a plan's text form about what tools of the root will do in the booted
 /// system.
 #[derive(Clone, Copy)]
-pub struct Directive<'a> {
+pub struct Directive {
     /// Its first word.
     pub name: &'static str,
     /// Values that are always there; the text form leaves out their names.
-    pub operands: &'a [Field<'a>],
+    pub operands: &'static [Field],
     /// Values that are left out if they are empty; the text form has their names.
-    pub options: &'a [Field<'a>],
+    pub options: &'static [Field],
 }
 
-impl<'a> Directive<'a> {
+impl Directive {
     /// The options that are not empty.
-    fn given(&self) -> impl Iterator<Item = &'a Field<'a>> {
+    fn given(&self) -> impl Iterator<Item = &'static Field> {
         self.options.iter().filter(|(_, value)| !value.is_empty())
     }
 }
 
 /// The changes that a module wants, and its lines for the report.
-pub struct Changes<'a> {
-    arena: Arena<'a>,
-    list: Vector<'a, Change<'a>>,
-    remarks: Vector<'a, (Level, &'a [u8])>,
+pub struct Changes {
+    list: Vector<Change>,
+    remarks: Vector<(Level, &'static [u8])>,
     /// What tools of the root will do.
-    directives: Vector<'a, Directive<'a>>,
+    directives: Vector<Directive>,
     /// Files that an earlier try could not write.
-    refused: &'a [ResolvedPath<'a>],
+    refused: &'static [ResolvedPath],
     /// The booted system will write the root.
     root_is_written_later: bool,
 }
 
-impl<'a> Changes<'a> {
+impl Changes {
     /// No changes.
-    pub fn new(arena: Arena<'a>) -> Self {
+    pub fn new() -> Self {
         Self {
-            arena,
-            list: arena.vector(),
-            remarks: arena.vector(),
-            directives: arena.vector(),
+            list: Vector::new(),
+            remarks: Vector::new(),
+            directives: Vector::new(),
             refused: &[],
             root_is_written_later: false,
         }
     }
 
     /// No changes; an earlier try could not write these files.
-    fn without(arena: Arena<'a>, refused: &'a [ResolvedPath<'a>]) -> Self {
+    fn without(refused: &'static [ResolvedPath]) -> Self {
         Self {
             refused,
-            ..Self::new(arena)
+            ..Self::new()
         }
     }
 
     /// The access to a file of the root, where `root` is the access to the root as a
     /// whole: a file that could not be written is read-only.
-    pub fn access_to(&self, file: ResolvedPath<'a>, root: RootAccess) -> RootAccess {
+    pub fn access_to(&self, file: ResolvedPath, root: RootAccess) -> RootAccess {
         match self.refused.contains(&file) {
             true => RootAccess::ReadOnly,
             false => root,
@@ -218,22 +216,22 @@ impl<'a> Changes<'a> {
     }
 
     /// The changes, in the order in which they are made.
-    pub fn list(&self) -> &[Change<'a>] {
+    pub fn list(&self) -> &[Change] {
         &self.list
     }
 
     /// Lines for the report, whether the changes succeed or not.
-    pub fn remarks(&self) -> &[(Level, &'a [u8])] {
+    pub fn remarks(&self) -> &[(Level, &'static [u8])] {
         &self.remarks
     }
 
     /// Adds a change.
-    pub fn push(&mut self, change: Change<'a>) {
+    pub fn push(&mut self, change: Change) {
         self.list.push(change)
     }
 
     /// Adds a change without a line of its own.
-    fn add(&mut self, path: ResolvedPath<'a>, action: Action<'a>) {
+    fn add(&mut self, path: ResolvedPath, action: Action) {
         self.list.push(Change {
             path,
             action,
@@ -242,7 +240,7 @@ impl<'a> Changes<'a> {
     }
 
     /// Adds a file.
-    pub fn file(&mut self, path: ResolvedPath<'a>, file: File<'a>) {
+    pub fn file(&mut self, path: ResolvedPath, file: File) {
         self.add(path, Action::File(file));
     }
 
@@ -250,8 +248,8 @@ impl<'a> Changes<'a> {
     ///
     /// # Errors
     /// The path has a NUL.
-    pub fn run_file(&mut self, path: &[u8], content: &'a [u8]) -> Result<(), Error> {
-        let path = ResolvedPath::new(self.arena, path)?;
+    pub fn run_file(&mut self, path: &[u8], content: &'static [u8]) -> Result<(), Error> {
+        let path = ResolvedPath::new(path)?;
         self.file(path, File::public(content));
         Ok(())
     }
@@ -263,11 +261,11 @@ impl<'a> Changes<'a> {
     pub fn run_symlink(
         &mut self,
         path: &[u8],
-        target: &'a [u8],
-        done: &'a [u8],
+        target: &'static [u8],
+        done: &'static [u8],
     ) -> Result<(), Error> {
         self.list.push(Change {
-            path: ResolvedPath::new(self.arena, path)?,
+            path: ResolvedPath::new(path)?,
             action: Action::Symlink(target),
             done,
         });
@@ -276,15 +274,15 @@ impl<'a> Changes<'a> {
 
     /// Removes the temporary file that an interrupted write of `path` left. The next
     /// write of that file would do so too.
-    pub fn remove_leftover(&mut self, path: ResolvedPath<'a>) -> Result<(), Error> {
+    pub fn remove_leftover(&mut self, path: ResolvedPath) -> Result<(), Error> {
         if !path.in_run() {
-            self.remove(path.temporary(self.arena)?);
+            self.remove(path.temporary()?);
         }
         Ok(())
     }
 
     /// Removes a regular file, if it is there.
-    pub fn remove(&mut self, path: ResolvedPath<'a>) {
+    pub fn remove(&mut self, path: ResolvedPath) {
         self.add(path, Action::Removal);
     }
 
@@ -309,13 +307,13 @@ impl<'a> Changes<'a> {
     }
     #[inline(never)]
     fn problem_(&mut self, step: Words, operand: &[u8], reason: Error) {
-        let text = failure(self.arena, step.str(), operand, reason);
+        let text = failure(step.str(), operand, reason);
         self.remarks.push((Level::Problem, text.finish()));
     }
 
     /// Adds a note, given in parts.
     pub fn note(&mut self, parts: &[&[u8]]) {
-        let mut text = self.arena.vector();
+        let mut text = Text::new();
         for part in parts {
             uwrite!(text, "{}", Escaped(part));
         }
@@ -323,9 +321,9 @@ impl<'a> Changes<'a> {
     }
 
     /// Adds what tools of the root will do in the booted system.
-    pub fn directive(&mut self, name: &'static str, operands: &[Field<'a>], options: &[Field<'a>]) {
-        let copy = |fields: &[Field<'a>]| {
-            let mut copy = self.arena.vector();
+    pub fn directive(&mut self, name: &'static str, operands: &[Field], options: &[Field]) {
+        let copy = |fields: &[Field]| {
+            let mut copy = Vector::new();
             copy.extend(fields);
             &*copy.finish()
         };
@@ -354,9 +352,7 @@ impl<'a> Changes<'a> {
         }
         for change in self.list.iter() {
             let second = match &change.action {
-                Action::File(file) | Action::BindOver(file) => {
-                    format(self.arena, &Octal(file.access.mode))
-                }
+                Action::File(file) | Action::BindOver(file) => format(&Octal(file.access.mode)),
                 Action::Symlink(target) => *target,
                 Action::Bind(source) => source.path(),
                 Action::BindCopyOver(_) | Action::Removal => &b""[..],

@@ -3,18 +3,18 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::{Access, Action, Change, Changes, DirectoryPolicy, File, Label};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory;
 use crate::image::{ResolvedPath, Root, if_there};
 
 /// The directory for copies of what cannot be written.
 const COPIES: &[u8] = b"/run/onecontext/copies";
 
-impl<'a> Changes<'a> {
+impl Changes {
     /// The changes that differ from what is there, and every remark. A `BindOver` or
     /// `BindCopyOver` becomes the files of the copy and a `Bind`.
-    pub fn pending(self, root: &Root<'a>) -> Self {
-        let mut pending = Self::new(self.arena);
+    pub fn pending(self, root: &Root) -> Self {
+        let mut pending = Self::new();
         for change in self.list.iter() {
             if let Err(error) = pending.add_if_pending(root, change) {
                 pending.problem(change.action.step(), change.path.path(), error);
@@ -26,11 +26,11 @@ impl<'a> Changes<'a> {
         pending
     }
 
-    fn add_if_pending(&mut self, root: &Root<'a>, change: &Change<'a>) -> Result<(), Error> {
+    fn add_if_pending(&mut self, root: &Root, change: &Change) -> Result<(), Error> {
         let path = change.path;
         match &change.action {
             Action::File(file) if is_file(root, path, file)? => {
-                let temporary = path.temporary(self.arena)?;
+                let temporary = path.temporary()?;
                 if !path.in_run() && is_regular(root, temporary)? {
                     self.add(temporary, Action::Removal);
                 }
@@ -41,15 +41,15 @@ impl<'a> Changes<'a> {
                 let directory = DirectoryPolicy::CreateOnly(Access::DIRECTORY);
                 let file = File { directory, ..*file };
                 if !is_file(root, path, &file)? {
-                    let copy = copy_of(path, self.arena)?;
+                    let copy = copy_of(path)?;
                     self.file_if_pending(root, copy, file)?;
                     self.bind(change, copy);
                 }
             }
             Action::BindCopyOver(replaced) => {
-                let copy = copy_of(path, self.arena)?;
+                let copy = copy_of(path)?;
                 self.copy_directory(root, path, copy, replaced.name)?;
-                let file = copy.join(self.arena, replaced.name)?;
+                let file = copy.join(replaced.name)?;
                 self.file_if_pending(root, file, replaced.file)?;
                 self.bind(change, copy);
             }
@@ -62,9 +62,9 @@ impl<'a> Changes<'a> {
 
     fn file_if_pending(
         &mut self,
-        root: &Root<'a>,
-        path: ResolvedPath<'a>,
-        file: File<'a>,
+        root: &Root,
+        path: ResolvedPath,
+        file: File,
     ) -> Result<(), Error> {
         if !is_file(root, path, &file)? {
             self.file(path, file);
@@ -72,7 +72,7 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    fn bind(&mut self, change: &Change<'a>, source: ResolvedPath<'a>) {
+    fn bind(&mut self, change: &Change, source: ResolvedPath) {
         let action = Action::Bind(source);
         self.push(Change { action, ..*change });
     }
@@ -81,9 +81,9 @@ impl<'a> Changes<'a> {
     /// out the file `but`, and what is neither file, link nor directory.
     fn copy_directory(
         &mut self,
-        root: &Root<'a>,
-        from: ResolvedPath<'a>,
-        to: ResolvedPath<'a>,
+        root: &Root,
+        from: ResolvedPath,
+        to: ResolvedPath,
         but: &[u8],
     ) -> Result<(), Error> {
         let stat = root.stat(from)?;
@@ -93,7 +93,7 @@ impl<'a> Changes<'a> {
             label: Label::Neighbour,
         });
         for name in root.list(from.path())? {
-            let (from, to) = (from.join(self.arena, name)?, to.join(self.arena, name)?);
+            let (from, to) = (from.join(name)?, to.join(name)?);
             if let Some(target) = root.read_link(from.path())? {
                 self.add(to, Action::Symlink(target));
                 continue;
@@ -118,11 +118,8 @@ impl<'a> Changes<'a> {
 }
 
 /// The path of the copy of `path`.
-fn copy_of<'a>(path: ResolvedPath<'a>, arena: Arena<'a>) -> Result<ResolvedPath<'a>, Error> {
-    Ok(ResolvedPath::new(
-        arena,
-        arena.concat(&[COPIES, path.path()]),
-    )?)
+fn copy_of(path: ResolvedPath) -> Result<ResolvedPath, Error> {
+    Ok(ResolvedPath::new(memory::concat(&[COPIES, path.path()]))?)
 }
 
 /// Whether the file is there, with this content, mode and owner, in a directory
@@ -138,7 +135,7 @@ fn is_file(root: &Root, path: ResolvedPath, file: &File) -> Result<bool, Error> 
     });
     match file.directory {
         DirectoryPolicy::Enforce(access) if is_same => {
-            let stat = root.stat(path.parent(root.arena())?)?;
+            let stat = root.stat(path.parent()?)?;
             Ok(access.is(stat.st_mode, stat.st_uid, stat.st_gid))
         }
         _ => Ok(is_same),

@@ -1,3 +1,4 @@
+use crate::base::memory::{self, Vector};
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -18,7 +19,7 @@ fn remount(path: &Path, flags: MsFlags) {
 }
 
 /// A change that writes a file of the root.
-fn file<'a>(root: &Root<'a>, path: &[u8], content: &'a [u8], changes: &mut Changes<'a>) {
+fn file(root: &Root, path: &[u8], content: &'static [u8], changes: &mut Changes) {
     changes.file(root.resolve(path).unwrap(), File::public(content));
 }
 
@@ -26,14 +27,13 @@ fn file<'a>(root: &Root<'a>, path: &[u8], content: &'a [u8], changes: &mut Chang
 fn a_change_is_shown_before_it_is_made() {
     let fixture = Fixture::new();
     fixture.directory("etc");
-    let arena = Arena::new();
-    let root = fixture.root(arena);
-    let mut changes = Changes::new(arena);
+    let root = fixture.root();
+    let mut changes = Changes::new();
     file(&root, b"/etc/a", b"x", &mut changes);
     changes.run_file(b"/run/x/y", b"x").unwrap();
     changes.run_symlink(b"/run/l", b"/usr/lib/t", b"").unwrap();
     let changes = changes.pending(&root);
-    let mut text = arena.vector();
+    let mut text = Vector::new();
     changes.write(&mut text);
     assert_eq!(
         std::str::from_utf8(&text).unwrap(),
@@ -120,9 +120,8 @@ fn a_read_only_root_is_written_and_put_back() {
         assert_eq!(fixture.text("etc/a"), "new");
         assert_eq!(statvfs(&path).unwrap().flags(), before);
         // Also without a call of `finish`.
-        let arena = Arena::new();
-        let root = fixture.root(arena);
-        let mut report = Report::new(arena, Console::Silent);
+        let root = fixture.root();
+        let mut report = Report::new(Console::Silent);
         Writer::new(&root, Policy::Auto).apply(&mut report, |_, changes| {
             file(&root, b"/etc/a", b"newer", changes);
         });
@@ -271,10 +270,9 @@ fn a_full_file_system_keeps_what_was_there() {
         mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), size).unwrap();
         fixture.file("etc/a", "old");
         let large = vec![b'x'; 1 << 20];
-        let arena = Arena::new();
-        let large = &arena.copy(&large);
-        let root = fixture.root(arena);
-        let mut report = Report::new(arena, Console::Silent);
+        let large = memory::copy(&large);
+        let root = fixture.root();
+        let mut report = Report::new(Console::Silent);
         let mut writer = Writer::new(&root, Policy::Auto);
         writer.apply(&mut report, |_, changes| {
             file(&root, b"/etc/a", large, changes);

@@ -13,9 +13,9 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
 use super::{Access, Action, Change, Changes, DirectoryPolicy, File, Label, RootAccess, Writer};
-use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
+use crate::base::memory::{self, Vector};
 use crate::base::output::write_all;
 use crate::base::text::{Escaped, c_str, format, split, split_once};
 use crate::image::ResolvedPath;
@@ -31,30 +31,21 @@ const LONGEST_LABEL: usize = 512;
 const LARGEST_ATTRIBUTES: usize = 64 << 10;
 const TOO_MANY_ATTRIBUTES: Error = Error::new(c"more than 64 KiB of attributes");
 
-impl<'a> Writer<'_, 'a> {
+impl Writer<'_> {
     /// Asks `decide` for the changes, and makes them. If the root, or a file of it,
     /// cannot be written, `decide` is asked again for an alternative; changes that were
     /// made stay.
-    pub fn apply(
-        &mut self,
-        report: &mut Report<'a>,
-        decide: impl Fn(RootAccess, &mut Changes<'a>),
-    ) {
+    pub fn apply(&mut self, report: &mut Report, decide: impl Fn(RootAccess, &mut Changes)) {
         self.apply_decided(report, &decide);
     }
 
-    fn apply_decided(
-        &mut self,
-        report: &mut Report<'a>,
-        decide: &dyn Fn(RootAccess, &mut Changes<'a>),
-    ) {
-        let arena = self.root.arena();
-        let mut refused = arena.vector();
+    fn apply_decided(&mut self, report: &mut Report, decide: &dyn Fn(RootAccess, &mut Changes)) {
+        let mut refused = Vector::new();
         loop {
             let access = self.access();
-            let mut known = arena.vector();
+            let mut known = Vector::new();
             known.extend(&refused);
-            let mut changes = Changes::without(arena, known.finish());
+            let mut changes = Changes::without(known.finish());
             decide(access, &mut changes);
             let changes = changes.pending(self.root);
             let is_writable = access == RootAccess::Writable;
@@ -80,9 +71,9 @@ impl<'a> Writer<'_, 'a> {
     /// and `decide` may have an alternative.
     fn carry_out(
         &mut self,
-        changes: &Changes<'a>,
-        refused: &mut Vector<'a, ResolvedPath<'a>>,
-        report: &mut Report<'a>,
+        changes: &Changes,
+        refused: &mut Vector<ResolvedPath>,
+        report: &mut Report,
     ) -> bool {
         let is_writable = self.access() == RootAccess::Writable;
         let mut is_new = false;
@@ -127,7 +118,7 @@ impl<'a> Writer<'_, 'a> {
     /// Whether an error concerns the whole root. A user can make a directory a
     /// read-only subvolume (btrfs-subvolume(8)), or fill it (ext4 allows some million
     /// names): that must not affect others.
-    fn concerns_whole_root(&self, change: &Change<'a>, error: Error) -> bool {
+    fn concerns_whole_root(&self, change: &Change, error: Error) -> bool {
         match error.errno() {
             Some(Errno::ROFS) => self.check_writable().is_err(),
             Some(Errno::NOSPC) => change.action.is_owned_by_root(),
@@ -135,7 +126,7 @@ impl<'a> Writer<'_, 'a> {
         }
     }
 
-    fn make(&self, change: &Change<'a>, refused: &[ResolvedPath<'a>]) -> Result<(), Error> {
+    fn make(&self, change: &Change, refused: &[ResolvedPath]) -> Result<(), Error> {
         match &change.action {
             // An incomplete copy of a directory is worse than the original.
             Action::Bind(source) if refused.iter().any(|path| path.is_below(source.path())) => {
@@ -148,7 +139,7 @@ impl<'a> Writer<'_, 'a> {
     }
 }
 
-impl Action<'_> {
+impl Action {
     /// Whether it writes a file or link.
     fn writes(&self) -> bool {
         matches!(self, Self::File(_) | Self::Symlink(_))
@@ -183,11 +174,11 @@ impl Action<'_> {
     }
 }
 
-impl<'a> Writer<'_, 'a> {
+impl Writer<'_> {
     /// Makes a file or a link: under a temporary name in the same directory, synced,
     /// then renamed. A reader never sees half of it, and a failure leaves what was
     /// there.
-    fn replace(&self, resolved: ResolvedPath<'a>, what: &Action) -> Result<(), Error> {
+    fn replace(&self, resolved: ResolvedPath, what: &Action) -> Result<(), Error> {
         if resolved.is_hidden() {
             return Err(Error::new(c"leads to a file system of the kernel"));
         }
@@ -195,19 +186,16 @@ impl<'a> Writer<'_, 'a> {
             Action::File(file) => file.directory,
             _ => DirectoryPolicy::CreateOnly(Access::DIRECTORY),
         };
-        let directory = self.open_directory(resolved.parent(self.root.arena())?, &policy)?;
-        let name = c_str(self.root.arena(), &[resolved.split_file_name().1])?;
+        let directory = self.open_directory(resolved.parent()?, &policy)?;
+        let name = c_str(&[resolved.split_file_name().1])?;
         let lasting = !resolved.in_run();
         if lasting && is_append_only(&directory) {
             return Err(Error::new(c"its directory is append-only (chattr(1))"));
         }
-        let mut temporary = c_str(
-            self.root.arena(),
-            &[resolved.temporary(self.root.arena())?.split_file_name().1],
-        )?;
+        let mut temporary = c_str(&[resolved.temporary()?.split_file_name().1])?;
         let make = |temporary: &CStr| match what {
             Action::File(file) => self.fill(&directory, name, temporary, file, lasting),
-            Action::Symlink(target) => c_str(self.root.arena(), &[target])
+            Action::Symlink(target) => c_str(&[target])
                 .and_then(|target| symlinkat(target, &directory, temporary))
                 .map_err(Error::from),
             _ => Ok(()),
@@ -233,22 +221,22 @@ impl<'a> Writer<'_, 'a> {
     }
 
     /// `name` with a random number behind it.
-    fn unguessable(&self, name: &CStr) -> Result<&'a CStr, Error> {
+    fn unguessable(&self, name: &CStr) -> Result<&'static CStr, Error> {
         let mut bytes = [0; 8];
         // GRND_INSECURE never blocks. Early in a boot these bytes are weaker, but no
         // process of a user runs yet that could guess them.
         getrandom(&mut bytes[..], GetRandomFlags::INSECURE)
             .or_else(|_| getrandom(&mut bytes[..], GetRandomFlags::NONBLOCK))?;
-        let number = format(self.root.arena(), &u64::from_ne_bytes(bytes));
-        Ok(c_str(self.root.arena(), &[name.to_bytes(), b".", number])?)
+        let number = format(&u64::from_ne_bytes(bytes));
+        Ok(c_str(&[name.to_bytes(), b".", number])?)
     }
 
     /// Removes a file.
-    fn remove(&self, resolved: ResolvedPath<'a>) -> Result<(), Error> {
+    fn remove(&self, resolved: ResolvedPath) -> Result<(), Error> {
         let directory = self
             .root
-            .open_resolved(resolved.parent(self.root.arena())?, OFlags::RDONLY)?;
-        let name = c_str(self.root.arena(), &[resolved.split_file_name().1])?;
+            .open_resolved(resolved.parent()?, OFlags::RDONLY)?;
+        let name = c_str(&[resolved.split_file_name().1])?;
         unlinkat(&directory, name, AtFlags::empty())?;
         Ok(fsync(&directory)?)
     }
@@ -283,7 +271,7 @@ impl<'a> Writer<'_, 'a> {
     /// Opens a directory. Creates it, and those above it, if it is missing.
     fn open_directory(
         &self,
-        resolved: ResolvedPath<'a>,
+        resolved: ResolvedPath,
         policy: &DirectoryPolicy,
     ) -> Result<OwnedFd, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -301,12 +289,12 @@ impl<'a> Writer<'_, 'a> {
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let above = resolved.parent(self.root.arena())?;
+        let above = resolved.parent()?;
         if above == resolved {
             return Err(Errno::NOENT.into());
         }
         let parent = self.open_directory(above, &DirectoryPolicy::CreateOnly(Access::DIRECTORY))?;
-        let name = c_str(self.root.arena(), &[resolved.split_file_name().1])?;
+        let name = c_str(&[resolved.split_file_name().1])?;
         mkdirat(&parent, name, Mode::RWXU)?;
         let finish = || {
             let directory = self.root.open_resolved(resolved, flags)?;
@@ -329,7 +317,7 @@ impl<'a> Writer<'_, 'a> {
     /// that it replaces, else one made from the directory's. Without a loaded policy
     /// the kernel sets no label itself, and later SELinux denies sshd a file without
     /// one.
-    fn label(&self, directory: &OwnedFd, replaces: Option<&OwnedFd>, rule: Label) -> &'a [u8] {
+    fn label(&self, directory: &OwnedFd, replaces: Option<&OwnedFd>, rule: Label) -> &'static [u8] {
         // A file system without labels costs this one call.
         let above = self.label_of(directory);
         if above.is_empty() {
@@ -343,8 +331,8 @@ impl<'a> Writer<'_, 'a> {
         }
         match rule {
             Label::Neighbour => above,
-            Label::SshHome => with_type(self.root.arena(), above, b"ssh_home_t"),
-            Label::NetConf => with_type(self.root.arena(), above, b"net_conf_t"),
+            Label::SshHome => with_type(above, b"ssh_home_t"),
+            Label::NetConf => with_type(above, b"net_conf_t"),
         }
     }
 
@@ -352,20 +340,19 @@ impl<'a> Writer<'_, 'a> {
     /// the new one (acl(5), xattr(7)). This comes before the mode is set: in a file
     /// with a list, the group bits are the mask of the list.
     fn copy_attributes(&self, from: &OwnedFd, to: &OwnedFd) -> Result<(), Error> {
-        let arena = self.root.arena();
         let names = match flistxattr_query(from) {
             Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
-            Ok(length) => arena.bytes(length),
+            Ok(length) => memory::bytes(length),
             Err(errno) => return Err(errno.into()),
         };
         let length = flistxattr(from, &mut *names)?;
         let mut left = LARGEST_ATTRIBUTES;
         for name in split(names.get(..length).unwrap_or_default(), |byte| byte == 0) {
             if name == b"system.posix_acl_access" || name.starts_with(b"user.") {
-                let name = c_str(arena, &[name])?;
+                let name = c_str(&[name])?;
                 let length = fgetxattr_query(from, name)?;
                 left = left.checked_sub(length).ok_or(TOO_MANY_ATTRIBUTES)?;
-                let value = arena.bytes(length);
+                let value = memory::bytes(length);
                 let length = fgetxattr(from, name, &mut *value)?;
                 let value = value.get(..length).unwrap_or_default();
                 fsetxattr(to, name, value, XattrFlags::empty())?;
@@ -374,15 +361,15 @@ impl<'a> Writer<'_, 'a> {
         Ok(())
     }
 
-    fn label_of(&self, file: &OwnedFd) -> &'a [u8] {
+    fn label_of(&self, file: &OwnedFd) -> &'static [u8] {
         let mut buffer = [0; LONGEST_LABEL];
         let length = fgetxattr(file, SELINUX, &mut buffer[..]).unwrap_or(0);
         let label = buffer.get(..length).unwrap_or(b"");
-        self.root.arena().copy(label)
+        memory::copy(label)
     }
 
     /// Mounts a file or directory over another.
-    fn bind(&self, source: ResolvedPath<'a>, point: ResolvedPath<'a>) -> Result<(), Error> {
+    fn bind(&self, source: ResolvedPath, point: ResolvedPath) -> Result<(), Error> {
         // mount(2) takes paths. These lead to the open files, whatever links there are
         // (proc(5)).
         let source = self.root.open_resolved(source, OFlags::PATH)?;
@@ -399,10 +386,10 @@ impl<'a> Writer<'_, 'a> {
         }
     }
 
-    fn proc_path(&self, file: BorrowedFd) -> Result<&'a CStr, Error> {
-        let mut text = self.root.arena().vector();
+    fn proc_path(&self, file: BorrowedFd) -> Result<&'static CStr, Error> {
+        let mut text = Vector::new();
         uwrite!(text, "/proc/self/fd/{}", file.as_raw_fd());
-        Ok(c_str(self.root.arena(), &[&text])?)
+        Ok(c_str(&[&text])?)
     }
 }
 
@@ -451,15 +438,15 @@ fn set_access(file: BorrowedFd, access: &Access, label: &[u8]) -> io::Result<()>
 }
 
 /// `user:role:type[:level]` with another type.
-fn with_type<'a>(arena: Arena<'a>, label: &'a [u8], kind: &[u8]) -> &'a [u8] {
+fn with_type(label: &'static [u8], kind: &[u8]) -> &'static [u8] {
     let Some((user, (role, rest))) =
         split_once(label, b':').and_then(|(user, rest)| Some((user, split_once(rest, b':')?)))
     else {
         return b"";
     };
     match split_once(rest, b':') {
-        Some((_, level)) => arena.concat(&[user, b":", role, b":", kind, b":", level]),
+        Some((_, level)) => memory::concat(&[user, b":", role, b":", kind, b":", level]),
         // The NUL that xattrs of SELinux end with.
-        None => arena.concat(&[user, b":", role, b":", kind, b"\0"]),
+        None => memory::concat(&[user, b":", role, b":", kind, b"\0"]),
     }
 }

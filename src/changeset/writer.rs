@@ -1,5 +1,6 @@
 //! The writer: finds out whether the root can be written, and remounts it for the
 //! moment. `write.rs` makes the changes.
+use crate::base::memory::Vector;
 use rustix::fd::AsRawFd;
 use rustix::fs::{self, AtFlags, accessat};
 use rustix::io::{self, Errno};
@@ -34,8 +35,8 @@ pub enum RootAccess {
 
 /// Makes changes to a root. Remounts it read-write at the first write that needs it,
 /// and puts it back, at the latest when dropped.
-pub struct Writer<'r, 'a> {
-    pub(super) root: &'r Root<'a>,
+pub struct Writer<'r> {
+    pub(super) root: &'r Root,
     policy: Policy,
     state: RootState,
     /// The root seemed to be writable, and a write failed for all of it.
@@ -53,9 +54,9 @@ enum RootState {
     Sealed,
 }
 
-impl<'r, 'a> Writer<'r, 'a> {
+impl<'r> Writer<'r> {
     /// A writer for one root. Changes nothing yet.
-    pub fn new(root: &'r Root<'a>, policy: Policy) -> Self {
+    pub fn new(root: &'r Root, policy: Policy) -> Self {
         Self {
             root,
             policy,
@@ -129,12 +130,11 @@ impl<'r, 'a> Writer<'r, 'a> {
     /// The flags that a remount must repeat: mount(2) clears flags that are not given.
     /// It keeps the flags about access times if none of them is given.
     fn flags(&self) -> Result<MountFlags, Error> {
-        let arena = self.root.arena();
         let file = self.root.directory().as_raw_fd();
-        let mut path = arena.vector();
+        let mut path = Vector::new();
         uwrite!(path, "/proc/thread-self/fdinfo/{}", file);
-        let description = proc::read(arena, c_str(arena, &[&path])?)?;
-        let mounts = proc::read(arena, c"/proc/thread-self/mountinfo")?;
+        let description = proc::read(c_str(&[&path])?)?;
+        let mounts = proc::read(c"/proc/thread-self/mountinfo")?;
         flags_of_mount(description, mounts).ok_or(Error::new(
             c"its mount options are not in mountinfo (proc(5))",
         ))
@@ -196,7 +196,7 @@ fn flags_of_mount(description: &[u8], mounts: &[u8]) -> Option<MountFlags> {
     Some(flags)
 }
 
-impl Drop for Writer<'_, '_> {
+impl Drop for Writer<'_> {
     fn drop(&mut self) {
         // For an early return; only `finish` reports an error.
         let _ = self.put_back();

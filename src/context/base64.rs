@@ -1,5 +1,5 @@
 //! Base64 (RFC 4648 4).
-use crate::base::arena::Arena;
+use crate::base::memory;
 
 /// The value of a base64 character (RFC 4648 4).
 pub fn digit(byte: u8) -> Option<u8> {
@@ -77,12 +77,12 @@ impl Iterator for Decoder<'_> {
 
 /// Decodes a whole text, padded or not. Blanks and newlines are ignored. `None`: it is
 /// no base64.
-pub fn decode<'a>(arena: Arena<'a>, text: &[u8]) -> Option<&'a [u8]> {
+pub fn decode(text: &[u8]) -> Option<&'static [u8]> {
     let is_padding = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'=';
     let last = text.iter().rposition(|byte| !is_padding(byte));
     let digits = text.get(..last.map_or(0, |last| last + 1))?;
     // Not much more than needed: a script may be long.
-    let buffer = arena.bytes(digits.len() / 4 * 3 + 3);
+    let buffer = memory::bytes(digits.len() / 4 * 3 + 3);
     let mut decoder = Decoder::new(digits);
     let mut length = 0;
     for (place, byte) in buffer.iter_mut().zip(&mut decoder) {
@@ -100,7 +100,6 @@ mod tests {
 
     #[test]
     fn texts_are_decoded() {
-        let arena = Arena::new();
         for (text, expected) in [
             ("", Some("")),
             ("YQ==", Some("a")),
@@ -114,7 +113,7 @@ mod tests {
             ("Y=Q=", None),
             ("YWJjZ", None),
         ] {
-            let decoded = decode(arena, text.as_bytes());
+            let decoded = decode(text.as_bytes());
             assert_eq!(decoded, expected.map(str::as_bytes), "{text:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! The host name of SET_HOSTNAME or HOSTNAME.
 use super::state::Context;
+use crate::base::memory::Vector;
 use crate::base::text::split;
 
 /// The longest name that the kernel accepts (`__NEW_UTS_LEN` of linux/utsname.h).
@@ -7,10 +8,10 @@ const LONGEST: usize = 64;
 
 /// The host name, made valid: bad characters become `-`, labels lose the
 /// dashes around them, empty labels vanish. What was changed is reported.
-pub fn read<'a>(context: &mut Context<'a>) -> Option<&'a [u8]> {
+pub fn read(context: &mut Context) -> Option<&'static [u8]> {
     let machine = context.variables.machine();
     let variable = machine.get("SET_HOSTNAME HOSTNAME")?;
-    let mut name = context.arena.vector();
+    let mut name = Vector::new();
     for label in split(variable.printable(), |byte| byte == b'.') {
         let valid = |byte: &u8| byte.is_ascii_alphanumeric();
         // Any other byte becomes a dash, and dashes are trimmed.

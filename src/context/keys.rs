@@ -6,7 +6,7 @@ use super::files::Files;
 use super::state::Context;
 use super::values::is_user;
 use super::variables::Variable;
-use crate::base::arena::Vector;
+use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::base::text::{find, format, lines, position, span, split};
 use crate::plan::{Dialect, Key};
@@ -15,26 +15,22 @@ use crate::plan::{Dialect, Key};
 const VARIABLES: &str = "SSH_PUBLIC_KEY EC2_PUBLIC_KEY SSH_KEY PUBLIC_KEY STRATUSLAB_REMOTE_KEY";
 
 /// The logins of a context.
-pub struct LoginKeys<'a> {
+pub struct LoginKeys {
     /// USERNAME, if it is set and the dialect knows it.
-    pub user: Option<&'a [u8]>,
+    pub user: Option<&'static [u8]>,
     /// The user who gets the keys and the password: USERNAME or root. `None`: USERNAME is
     /// not a valid login name.
-    pub owner: Option<&'a [u8]>,
+    pub owner: Option<&'static [u8]>,
     /// The keys. No user has a line twice.
-    pub keys: &'a [Key<'a>],
+    pub keys: &'static [Key],
 }
 
 /// Reads the keys of all variables and of the key files that they name.
-pub fn read<'a>(
-    context: &mut Context<'a>,
-    dialect: Dialect,
-    files: &impl Files<'a>,
-) -> LoginKeys<'a> {
+pub fn read(context: &mut Context, dialect: Dialect, files: &impl Files) -> LoginKeys {
     let machine = context.variables.machine();
     let mut keys = Keys {
-        list: context.arena.vector(),
-        seen: Set::new(context.arena),
+        list: Vector::new(),
+        seen: Set::new(),
     };
     let named = match dialect {
         Dialect::OpenNebula => machine.get("USERNAME"),
@@ -74,20 +70,20 @@ pub fn read<'a>(
     }
 }
 
-struct Keys<'a> {
-    list: Vector<'a, Key<'a>>,
+struct Keys {
+    list: Vector<Key>,
     /// The lines of each user; the number is that of the user.
-    seen: Set<'a>,
+    seen: Set,
 }
 
-impl<'a> Keys<'a> {
+impl Keys {
     /// Adds the keys of the file that the variable names.
     fn add_file(
         &mut self,
-        context: &mut Context<'a>,
-        user: Option<&'a [u8]>,
-        variable: &Variable<'a>,
-        files: &impl Files<'a>,
+        context: &mut Context,
+        user: Option<&'static [u8]>,
+        variable: &Variable,
+        files: &impl Files,
     ) {
         // A name with a slash could lead out of the disk.
         let content = match variable.value.contains(&b'/') {
@@ -100,7 +96,7 @@ impl<'a> Keys<'a> {
             Ok(None) => context.remark(variable, "no such key file on the disk"),
             Err(reason) => {
                 let (place, name) = (variable.place, variable.name);
-                let reason = format(context.arena, &reason);
+                let reason = format(&reason);
                 let what = "cannot read the key file";
                 context.warnings.at(place, name, what, reason);
             }
@@ -111,10 +107,10 @@ impl<'a> Keys<'a> {
     /// numbers only, since they may be secret.
     fn add_lines(
         &mut self,
-        context: &mut Context<'a>,
-        user: Option<&'a [u8]>,
-        variable: &Variable<'a>,
-        text: &'a [u8],
+        context: &mut Context,
+        user: Option<&'static [u8]>,
+        variable: &Variable,
+        text: &'static [u8],
     ) {
         // Whether this line is inside a key of several lines, or after a damaged key,
         // whose rest may follow. Lines there that are no keys are not reported again.
@@ -134,7 +130,7 @@ impl<'a> Keys<'a> {
                         inside = !ends_block(line);
                         what
                     }
-                    None => match self.add_line(context, user, line, &mut several) {
+                    None => match self.add_line(user, line, &mut several) {
                         Ok(()) => {
                             inside = false;
                             continue;
@@ -146,7 +142,7 @@ impl<'a> Keys<'a> {
                         }
                     },
                 };
-                let mut found = context.arena.vector();
+                let mut found = Vector::new();
                 uwrite!(found, "line {}", number);
                 let (place, name) = (variable.place, variable.name);
                 context.warnings.at(place, name, what, found.finish());
@@ -161,9 +157,8 @@ impl<'a> Keys<'a> {
     /// Adds each key of a line; usually there is one.
     fn add_line(
         &mut self,
-        context: &mut Context<'a>,
-        user: Option<&'a [u8]>,
-        line: &'a [u8],
+        user: Option<&'static [u8]>,
+        line: &'static [u8],
         several: &mut bool,
     ) -> Result<(), &'static str> {
         if line
@@ -191,7 +186,7 @@ impl<'a> Keys<'a> {
             match found {
                 Ok(found) => {
                     options_before = has_options(key.get(found.padded..).unwrap_or_default());
-                    let line = found.repaired(context, key);
+                    let line = found.repaired(key);
                     if options {
                         result = Err(OPTIONS);
                     } else if let Some(user) = user
@@ -321,7 +316,7 @@ struct KeyText {
 
 impl KeyText {
     /// The line with correct padding.
-    fn repaired<'a>(&self, context: &Context<'a>, line: &'a [u8]) -> &'a [u8] {
+    fn repaired(&self, line: &'static [u8]) -> &'static [u8] {
         let padding: &[u8] = match self.padding {
             0 => b"",
             1 => b"=",
@@ -330,7 +325,7 @@ impl KeyText {
         if line.get(self.end..self.padded) == Some(padding) {
             return line;
         }
-        let mut fixed = context.arena.vector();
+        let mut fixed = Vector::new();
         fixed.extend(line.get(..self.end).unwrap_or_default());
         fixed.extend(padding);
         fixed.extend(line.get(self.padded..).unwrap_or_default());

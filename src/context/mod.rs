@@ -19,8 +19,8 @@ mod users;
 mod values;
 mod variables;
 
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::base::sort::sort;
 use crate::base::text::same;
 use crate::plan::{Dialect, Plan, Warning, Warnings};
@@ -49,12 +49,11 @@ pub enum Purpose {
 }
 
 /// Reads the files of a disk. `source` names the disk in the plan.
-pub fn read<'a>(
-    arena: Arena<'a>,
-    source: &'a [u8],
-    files: &impl Files<'a>,
+pub fn read(
+    source: &'static [u8],
+    files: &impl Files,
     purpose: Purpose,
-) -> Result<&'a mut Plan<'a>, Unreadable> {
+) -> Result<&'static mut Plan, Unreadable> {
     let unreadable = |file| move |reason| Unreadable { file, reason };
     let text = files
         .read(CONTEXT.as_bytes())
@@ -65,19 +64,18 @@ pub fn read<'a>(
     let configuration = files
         .read(CONFIGURATION.as_bytes())
         .map_err(unreadable(CONFIGURATION))?;
-    Ok(plan(arena, source, text, configuration, files, purpose))
+    Ok(plan(source, text, configuration, files, purpose))
 }
 
-fn plan<'a>(
-    arena: Arena<'a>,
-    source: &'a [u8],
-    text: &'a mut [u8],
-    configuration: Option<&'a mut [u8]>,
-    files: &impl Files<'a>,
+fn plan(
+    source: &'static [u8],
+    text: &'static mut [u8],
+    configuration: Option<&'static mut [u8]>,
+    files: &impl Files,
     purpose: Purpose,
-) -> &'a mut Plan<'a> {
-    let mut warnings = Warnings(arena.vector());
-    let mut assignments = arena.vector();
+) -> &'static mut Plan {
+    let mut warnings = Warnings(Vector::new());
+    let mut assignments = Vector::new();
     let name = files.called(CONTEXT.as_bytes());
     shell::read(name, text, &mut assignments, &mut warnings);
     let is_configured = configuration.is_some();
@@ -86,8 +84,7 @@ fn plan<'a>(
         shell::read(name, text, &mut assignments, &mut warnings);
     }
     let mut context = Context {
-        arena,
-        variables: Variables::new(arena, &assignments),
+        variables: Variables::new(&assignments),
         warnings,
     };
     let has_eth = opennebula::has_nics(&context.variables);
@@ -119,7 +116,7 @@ fn plan<'a>(
     if purpose == Purpose::Check {
         lint::check(&mut context, dialect, network.links, logins.keys);
     }
-    arena.place(Plan {
+    memory::place(Plan {
         dialect,
         source,
         hostname,
@@ -131,7 +128,7 @@ fn plan<'a>(
         keys: logins.keys,
         scripts,
         user_data: user_data(&context),
-        warnings: sorted_by_place(arena, context.warnings),
+        warnings: sorted_by_place(context.warnings),
     })
 }
 
@@ -148,8 +145,8 @@ fn is_managed(context: &mut Context) -> bool {
     }
 }
 
-fn network<'a>(context: &mut Context<'a>, dialect: Dialect) -> Finished<'a> {
-    let mut network = Network::new(context.arena);
+fn network(context: &mut Context, dialect: Dialect) -> Finished {
+    let mut network = Network::new();
     if dialect == Dialect::StratusLab && stratuslab::has_nics(&context.variables) {
         stratuslab::network(context, &mut network);
     } else {
@@ -159,8 +156,8 @@ fn network<'a>(context: &mut Context<'a>, dialect: Dialect) -> Finished<'a> {
 }
 
 /// The warnings about user data, for roots where nothing reads it.
-fn user_data<'a>(context: &Context<'a>) -> &'a [Warning<'a>] {
-    let mut warnings = context.arena.vector();
+fn user_data(context: &Context) -> &'static [Warning] {
+    let mut warnings = Vector::new();
     for variable in context.variables.machine().each("USER_DATA USERDATA") {
         warnings.push(Warning {
             place: Some(variable.place),
@@ -173,9 +170,9 @@ fn user_data<'a>(context: &Context<'a>) -> &'a [Warning<'a>] {
 }
 
 /// The warnings in the order of the files' lines, the general ones last.
-fn sorted_by_place<'a>(arena: Arena<'a>, warnings: Warnings<'a>) -> &'a [Warning<'a>] {
+fn sorted_by_place(warnings: Warnings) -> &'static [Warning] {
     let warnings = warnings.0.finish();
-    let mut numbered = arena.vector();
+    let mut numbered = Vector::new();
     for (number, warning) in (0u32..).zip(warnings.iter()) {
         let key = match warning.place {
             Some(place) => (
@@ -200,17 +197,16 @@ pub(crate) mod tests {
     use crate::plan::bound::BoundPlan;
 
     /// A disk with these files.
-    pub struct Memory<'a> {
-        pub arena: Arena<'a>,
+    pub struct Memory {
         pub files: Vec<(String, Vec<u8>)>,
     }
 
-    impl<'a> Files<'a> for Memory<'a> {
-        fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
+    impl Files for Memory {
+        fn read(&self, name: &[u8]) -> Result<Option<&'static mut [u8]>, Error> {
             let file = self.files.iter().find(|file| file.0.as_bytes() == name);
-            Ok(file.map(|file| self.arena.copy(&file.1)))
+            Ok(file.map(|file| memory::copy(&file.1)))
         }
-        fn called(&self, name: &'a [u8]) -> &'a [u8] {
+        fn called(&self, name: &'static [u8]) -> &'static [u8] {
             name
         }
         fn has(&self, name: &[u8]) -> Result<bool, Error> {
@@ -220,20 +216,14 @@ pub(crate) mod tests {
 
     /// The text form of the plan for a disk with these files.
     pub fn plan_of(files: &[(&str, &str)]) -> String {
-        let arena = Arena::new();
         let files = files
             .iter()
             .map(|(name, text)| (name.to_string(), text.as_bytes().into()))
             .collect();
-        let disk = Memory {
-            arena: arena,
-            files,
-        };
-        let plan = read(arena, b"context.sh", &disk, Purpose::Plan)
-            .ok()
-            .unwrap();
-        let mut text = arena.vector();
-        BoundPlan::unbound(arena, &plan).write(&mut text, b"");
+        let disk = Memory { files };
+        let plan = read(b"context.sh", &disk, Purpose::Plan).ok().unwrap();
+        let mut text = Vector::new();
+        BoundPlan::unbound(plan).write(&mut text, b"");
         String::from_utf8(text.to_vec()).unwrap()
     }
 

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use super::state::Context;
 use super::variables::Variable;
-use crate::base::arena::{Arena, Vector};
+use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::base::sort::sort;
 use crate::base::text::{Ip, format, ip, is_domain, list};
@@ -12,21 +12,20 @@ use crate::plan::{Link, LinkName, Prefix, Route};
 
 /// The network part of a plan under construction. The lists of all links are one after
 /// another in one table for each kind, so that cost grows linearly with the links.
-pub struct Network<'a> {
-    arena: Arena<'a>,
-    links: Vector<'a, Link<'a>>,
+pub struct Network {
+    links: Vector<Link>,
     /// Where the lists of each link begin.
-    starts: Vector<'a, Starts>,
-    addresses: Vector<'a, Prefix>,
-    routes: Vector<'a, Route>,
+    starts: Vector<Starts>,
+    addresses: Vector<Prefix>,
+    routes: Vector<Route>,
     /// Positions in `routes` of the default routes without a metric of their own.
-    automatic: Vector<'a, usize>,
-    dns: Vector<'a, IpAddr>,
-    search: Vector<'a, &'a [u8]>,
+    automatic: Vector<usize>,
+    dns: Vector<IpAddr>,
+    search: Vector<&'static [u8]>,
     /// The addresses of each link, as its number and the address as text.
-    known_addresses: Set<'a>,
-    known_servers: Set<'a>,
-    known_domains: Set<'a>,
+    known_addresses: Set,
+    known_servers: Set,
+    known_domains: Set,
 }
 
 /// Where lists begin in the tables.
@@ -39,13 +38,13 @@ struct Starts {
 }
 
 /// The finished network part.
-pub struct Finished<'a> {
-    pub links: &'a [Link<'a>],
-    pub dns: &'a [IpAddr],
-    pub search: &'a [&'a [u8]],
+pub struct Finished {
+    pub links: &'static [Link],
+    pub dns: &'static [IpAddr],
+    pub search: &'static [&'static [u8]],
 }
 
-impl Finished<'_> {
+impl Finished {
     /// A network that is left alone.
     pub const NONE: Self = Self {
         links: &[],
@@ -54,26 +53,25 @@ impl Finished<'_> {
     };
 }
 
-impl<'a> Network<'a> {
-    pub fn new(arena: Arena<'a>) -> Self {
+impl Network {
+    pub fn new() -> Self {
         Self {
-            arena,
-            links: arena.vector(),
-            starts: arena.vector(),
-            addresses: arena.vector(),
-            routes: arena.vector(),
-            automatic: arena.vector(),
-            dns: arena.vector(),
-            search: arena.vector(),
-            known_addresses: Set::new(arena),
-            known_servers: Set::new(arena),
-            known_domains: Set::new(arena),
+            links: Vector::new(),
+            starts: Vector::new(),
+            addresses: Vector::new(),
+            routes: Vector::new(),
+            automatic: Vector::new(),
+            dns: Vector::new(),
+            search: Vector::new(),
+            known_addresses: Set::new(),
+            known_servers: Set::new(),
+            known_domains: Set::new(),
         }
     }
 
     /// Begins a link: what is added from now on belongs to it. What was added before
     /// the first link belongs to the machine.
-    pub fn link(&mut self, name: LinkName) -> &mut Link<'a> {
+    pub fn link(&mut self, name: LinkName) -> &mut Link {
         self.starts.push(Starts {
             addresses: self.addresses.len(),
             routes: self.routes.len(),
@@ -90,9 +88,9 @@ impl<'a> Network<'a> {
     }
 
     /// Adds an address to the current link.
-    pub fn address(&mut self, context: &mut Context<'a>, variable: &Variable<'a>, prefix: Prefix) {
+    pub fn address(&mut self, context: &mut Context, variable: &Variable, prefix: Prefix) {
         let link = self.links.len() as u32;
-        let address = format(self.arena, &Ip(prefix.address));
+        let address = format(&Ip(prefix.address));
         if self.known_addresses.insert(link, address) {
             self.addresses.push(prefix);
         } else {
@@ -119,7 +117,7 @@ impl<'a> Network<'a> {
     }
 
     /// Adds name servers to the current link, or to the machine.
-    pub fn servers(&mut self, context: &mut Context<'a>, variable: Option<&Variable<'a>>) {
+    pub fn servers(&mut self, context: &mut Context, variable: Option<&Variable>) {
         let Some(variable) = variable else {
             return;
         };
@@ -137,16 +135,13 @@ impl<'a> Network<'a> {
 
     /// Adds one name server.
     pub fn server(&mut self, server: IpAddr) {
-        if self
-            .known_servers
-            .insert(0, format(self.arena, &Ip(server)))
-        {
+        if self.known_servers.insert(0, format(&Ip(server))) {
             self.dns.push(server);
         }
     }
 
     /// Adds search domains to the current link, or to the machine.
-    pub fn domains(&mut self, context: &mut Context<'a>, variable: Option<&Variable<'a>>) {
+    pub fn domains(&mut self, context: &mut Context, variable: Option<&Variable>) {
         let Some(variable) = variable else {
             return;
         };
@@ -162,7 +157,7 @@ impl<'a> Network<'a> {
     }
 
     /// Decides metrics and next hops, and gives each link its lists.
-    pub fn finish(mut self, context: &mut Context<'a>) -> Finished<'a> {
+    pub fn finish(mut self, context: &mut Context) -> Finished {
         self.settle_metrics(context);
         let links = self.links.finish();
         let (mut addresses, mut dns) = (&*self.addresses.finish(), &*self.dns.finish());
@@ -177,7 +172,7 @@ impl<'a> Network<'a> {
                 .split_at_mut_checked(starts.routes)
                 .unwrap_or_default();
             routes = before;
-            settle_next_hops(self.arena, link.addresses, own);
+            settle_next_hops(link.addresses, own);
             link.routes = own;
         }
         Finished { links, dns, search }
@@ -185,8 +180,8 @@ impl<'a> Network<'a> {
 
     /// Gives default routes without a metric those from the default one on, in their
     /// order. Skips metrics that other default routes have.
-    fn settle_metrics(&mut self, context: &mut Context<'a>) {
-        let mut taken = Set::new(self.arena);
+    fn settle_metrics(&mut self, context: &mut Context) {
+        let mut taken = Set::new();
         let mut automatic = self.automatic.iter().peekable();
         let mut links = self.links.iter().zip(self.starts.iter()).peekable();
         let mut name = None;
@@ -210,9 +205,7 @@ impl<'a> Network<'a> {
                         "another IPv6 default route has the same metric, both are used"
                     }
                 };
-                context
-                    .warnings
-                    .general(format(self.arena, &name), what, b"");
+                context.warnings.general(format(&name), what, b"");
             }
         }
         let mut next = [Route::default_metric(false), Route::default_metric(true)];
@@ -243,11 +236,11 @@ fn family(destination: Prefix) -> &'static [u8] {
 
 /// Marks next hops that no address and no on-link route covers as on-link. Link-local
 /// ones (RFC 4291 2.5.6) never need that.
-fn settle_next_hops(arena: Arena<'_>, addresses: &[Prefix], routes: &mut [Route]) {
+fn settle_next_hops(addresses: &[Prefix], routes: &mut [Route]) {
     if routes.is_empty() {
         return;
     }
-    let networks = outermost_networks(arena, addresses, routes);
+    let networks = outermost_networks(addresses, routes);
     for route in routes {
         let Some(gateway) = route.gateway else {
             continue;
@@ -259,27 +252,23 @@ fn settle_next_hops(arena: Arena<'_>, addresses: &[Prefix], routes: &mut [Route]
 
 /// The networks on a link, sorted by address, without those that lie in another one. No
 /// two of them overlap.
-fn outermost_networks<'a>(
-    arena: Arena<'a>,
-    addresses: &[Prefix],
-    routes: &[Route],
-) -> &'a [Prefix] {
-    let mut networks = arena.vector();
+fn outermost_networks(addresses: &[Prefix], routes: &[Route]) -> &'static [Prefix] {
+    let mut networks = Vector::new();
     for address in addresses {
         networks.push(address.network());
     }
     for route in routes.iter().filter(|route| route.gateway.is_none()) {
         networks.push(route.destination);
     }
-    outermost(arena, networks)
+    outermost(networks)
 }
 
 /// The same for any list of networks whose host bits are zero.
-pub fn outermost<'a>(arena: Arena<'a>, mut networks: Vector<'a, Prefix>) -> &'a [Prefix] {
+pub fn outermost(mut networks: Vector<Prefix>) -> &'static [Prefix] {
     sort(&mut networks, |one, other| {
         (order(one.address), one.length) < (order(other.address), other.length)
     });
-    let mut outermost = arena.vector::<Prefix>();
+    let mut outermost = Vector::<Prefix>::new();
     for network in networks.iter() {
         if !is_covered(&outermost, network.address) {
             outermost.push(*network);
@@ -346,7 +335,6 @@ mod tests {
             ("2001:db8:1:ffff::1", false),
             ("fe80::1", false),
         ] {
-            let arena = Arena::new();
             let gateway: IpAddr = gateway.parse().unwrap();
             let route = |destination, gateway| Route {
                 destination,
@@ -356,7 +344,7 @@ mod tests {
             };
             let mut routes = vec![route(Prefix::everything(gateway), Some(gateway))];
             routes.extend(on_link.map(|network| route(network, None)));
-            settle_next_hops(arena, &addresses, &mut routes);
+            settle_next_hops(&addresses, &mut routes);
             assert_eq!(routes[0].onlink, expected, "{gateway}");
             assert!(routes[1..].iter().all(|route| !route.onlink));
         }

@@ -1,5 +1,6 @@
 //! OpenNebula's network variables (OpenNebula/one: src/vm/VirtualMachineContext.cc), and
 //! those of its first sample scripts.
+use crate::base::memory;
 use core::net::IpAddr;
 
 use super::network::Network;
@@ -24,7 +25,7 @@ const NOT_USABLE: &str = "not an address that a machine can have";
 const NOT_A_NUMBER: &str = "not a number";
 
 /// Reads every NIC and the resolvers of the machine.
-pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
+pub fn network(context: &mut Context, network: &mut Network) {
     let machine = context.variables.machine();
     network.servers(context, machine.get("DNS"));
     network.domains(context, machine.get("SEARCH_DOMAIN"));
@@ -35,7 +36,7 @@ pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
     let mut reader = NicReader {
         gateways: gateway_link(context),
         endpoint: endpoint(machine.get("ONEGATE_ENDPOINT")),
-        macs: Set::new(context.arena),
+        macs: Set::new(),
         context,
         network,
     };
@@ -63,7 +64,7 @@ pub fn has_nics(variables: &Variables) -> bool {
 
 /// OpenNebula 1.4's sample: one address, for the first NIC
 /// (share/scripts/*/context/init.sh).
-fn first_sample<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
+fn first_sample(context: &mut Context, network: &mut Network) {
     let machine = context.variables.machine();
     let Some(variable) = machine.get("IP_PUBLIC") else {
         return;
@@ -73,7 +74,7 @@ fn first_sample<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
 }
 
 /// The link that GATEWAY_IFACE limits default routes to.
-fn gateway_link(context: &mut Context<'_>) -> Option<LinkName> {
+fn gateway_link(context: &mut Context) -> Option<LinkName> {
     let variable = context.variables.machine().get("GATEWAY_IFACE")?;
     let digits = match variable.value.split_at_checked(3) {
         Some((kind, digits)) if same(kind, b"ETH") => digits,
@@ -100,11 +101,11 @@ fn endpoint(variable: Option<&Variable>) -> Option<IpAddr> {
 }
 
 /// Adds an IPv4 address with its mask to the current link.
-pub fn ipv4<'a>(
-    context: &mut Context<'a>,
-    network: &mut Network<'a>,
-    variable: &Variable<'a>,
-    mask: Option<&Variable<'a>>,
+pub fn ipv4(
+    context: &mut Context,
+    network: &mut Network,
+    variable: &Variable,
+    mask: Option<&Variable>,
 ) {
     const USUAL: u8 = 24;
     let Some(address) = ip(variable.value).filter(IpAddr::is_ipv4) else {
@@ -137,26 +138,26 @@ fn no_address(variable: &Variable, what: &'static str) -> &'static str {
     }
 }
 
-struct NicReader<'a, 'c> {
-    context: &'c mut Context<'a>,
-    network: &'c mut Network<'a>,
+struct NicReader<'c> {
+    context: &'c mut Context,
+    network: &'c mut Network,
     /// The only link that may have default routes, if one was named.
     gateways: Option<LinkName>,
     /// The address that the first static NIC gets a route to.
     endpoint: Option<IpAddr>,
     /// The MACs of the NICs so far.
-    macs: Set<'a>,
+    macs: Set,
 }
 
 /// Which device a NIC of the context is.
-enum Identity<'a> {
-    Known(Option<Mac>, Option<&'a [u8]>),
+enum Identity {
+    Known(Option<Mac>, Option<&'static [u8]>),
     /// The context does not have this NIC, or its device cannot be known.
     Absent,
 }
 
-impl<'a> NicReader<'a, '_> {
-    fn nic(&mut self, nic: &Nic<'a>, macs: bool) {
+impl NicReader<'_> {
+    fn nic(&mut self, nic: &Nic, macs: bool) {
         let own = nic.own;
         let identity = match nic.name {
             LinkName::Eth(_) => self.eth(own, macs),
@@ -166,7 +167,7 @@ impl<'a> NicReader<'a, '_> {
             return self.complain_of_aliases(nic);
         };
         if let (Some(mac), Some(variable)) = (mac, own.get("MAC"))
-            && !self.macs.insert(0, self.context.arena.copy(&mac.0))
+            && !self.macs.insert(0, memory::copy(&mac.0))
         {
             self.context
                 .complain(variable, "another NIC of the context has this MAC, too");
@@ -191,7 +192,7 @@ impl<'a> NicReader<'a, '_> {
         self.network.domains(self.context, own.get("SEARCH_DOMAIN"))
     }
 
-    fn complain_of_aliases(&mut self, nic: &Nic<'a>) {
+    fn complain_of_aliases(&mut self, nic: &Nic) {
         for alias in nic.aliases() {
             if let Some(variable) = alias.get("IP IP6 IPV6 IP6_ULA") {
                 self.context
@@ -203,10 +204,10 @@ impl<'a> NicReader<'a, '_> {
     /// Begins the link of a NIC.
     fn begin_link(
         &mut self,
-        nic: &Nic<'a>,
+        nic: &Nic,
         ipv4: Option<Ipv4Method>,
         ipv6: Option<Ipv6Method>,
-    ) -> &mut Link<'a> {
+    ) -> &mut Link {
         let mtu = self.number(
             nic.own.get("MTU"),
             68..=65_535,
@@ -236,7 +237,7 @@ impl<'a> NicReader<'a, '_> {
     }
 
     /// Reads the IPv4 addresses and routes of a NIC.
-    fn ipv4_family(&mut self, nic: &Nic<'a>, method: Option<Ipv4Method>, metric: Option<u32>) {
+    fn ipv4_family(&mut self, nic: &Nic, method: Option<Ipv4Method>, metric: Option<u32>) {
         self.ipv4(nic, method);
         if method == Some(Ipv4Method::Static) && !self.network.addresses().is_empty() {
             if self.may_have_default_route(nic) {
@@ -251,7 +252,7 @@ impl<'a> NicReader<'a, '_> {
     }
 
     /// Reads the IPv6 addresses and routes of a NIC, after the IPv4 ones.
-    fn ipv6_family(&mut self, nic: &Nic<'a>, method: Option<Ipv6Method>, metric: Option<u32>) {
+    fn ipv6_family(&mut self, nic: &Nic, method: Option<Ipv6Method>, metric: Option<u32>) {
         let before = self.network.addresses().len();
         self.ipv6(nic, method);
         let own_metric = nic.own.get("IP6_METRIC METRIC6");
@@ -276,7 +277,7 @@ impl<'a> NicReader<'a, '_> {
     }
 
     /// Which device an `ETHn` is, and whether it exists.
-    fn eth(&mut self, own: Group<'a>, macs: bool) -> Identity<'a> {
+    fn eth(&mut self, own: Group, macs: bool) -> Identity {
         if let Some(variable) = own.get("MAC") {
             return match Mac::parse(variable.value) {
                 Some(mac) => Identity::Known(Some(mac), None),
@@ -298,7 +299,7 @@ impl<'a> NicReader<'a, '_> {
     }
 
     /// Which device a `PCIn` is, and whether it exists.
-    fn pci(&mut self, own: Group<'a>) -> Identity<'a> {
+    fn pci(&mut self, own: Group) -> Identity {
         // The server writes ADDRESS for every PCI device, but MAC only for NICs.
         let Some(variable) = own.get("MAC") else {
             if let Some(sign) = own.get(EXISTENCE_FIELDS) {
@@ -327,7 +328,7 @@ impl<'a> NicReader<'a, '_> {
         Identity::Known(mac, pci)
     }
 
-    fn ipv4_method(&mut self, nic: &Nic<'a>) -> Option<Ipv4Method> {
+    fn ipv4_method(&mut self, nic: &Nic) -> Option<Ipv4Method> {
         let addressed = addressed(nic, "IP");
         let by_address = if addressed {
             Ipv4Method::Static
@@ -352,7 +353,7 @@ impl<'a> NicReader<'a, '_> {
         })
     }
 
-    fn ipv6_method(&mut self, nic: &Nic<'a>) -> Option<Ipv6Method> {
+    fn ipv6_method(&mut self, nic: &Nic) -> Option<Ipv6Method> {
         let addressed = addressed(nic, ANY_IP6);
         let by_address = if addressed {
             Ipv6Method::Static
@@ -382,7 +383,7 @@ impl<'a> NicReader<'a, '_> {
     }
 
     /// Reads the IPv4 addresses of a NIC and its aliases.
-    fn ipv4(&mut self, nic: &Nic<'a>, method: Option<Ipv4Method>) {
+    fn ipv4(&mut self, nic: &Nic, method: Option<Ipv4Method>) {
         let own = nic.own;
         if let Some(variable) = own.get("IP") {
             match method {
@@ -409,7 +410,7 @@ impl<'a> NicReader<'a, '_> {
     }
 
     /// Reads the IPv6 addresses of a NIC and its aliases.
-    fn ipv6(&mut self, nic: &Nic<'a>, method: Option<Ipv6Method>) {
+    fn ipv6(&mut self, nic: &Nic, method: Option<Ipv6Method>) {
         let not_applied = match method {
             Some(Ipv6Method::Auto) => Some("not applied, the IPv6 method is auto"),
             Some(Ipv6Method::Dhcp) => Some("not applied, the IPv6 method is dhcp"),
@@ -424,7 +425,7 @@ impl<'a> NicReader<'a, '_> {
         }
     }
 
-    fn ipv6_of(&mut self, group: Group<'a>, not_applied: Option<&'static str>) {
+    fn ipv6_of(&mut self, group: Group, not_applied: Option<&'static str>) {
         const USUAL: u8 = 64;
         if let Some(variable) = group.get(IP6) {
             match (not_applied, group.get("IP6_PREFIX_LENGTH")) {
@@ -446,7 +447,7 @@ impl<'a> NicReader<'a, '_> {
         }
     }
 
-    fn ipv6_address(&mut self, variable: &Variable<'a>, length: u8) {
+    fn ipv6_address(&mut self, variable: &Variable, length: u8) {
         match ip(variable.value).filter(IpAddr::is_ipv6) {
             Some(address) if usable(address) => {
                 self.network
@@ -461,7 +462,7 @@ impl<'a> NicReader<'a, '_> {
     }
 
     /// Adds a default route via the gateway in `variable`.
-    fn gateway(&mut self, variable: Option<&Variable<'a>>, v4: bool, metric: Option<u32>) {
+    fn gateway(&mut self, variable: Option<&Variable>, v4: bool, metric: Option<u32>) {
         let Some(variable) = variable else {
             return;
         };
@@ -491,7 +492,7 @@ impl<'a> NicReader<'a, '_> {
 
     /// Adds the entries of ROUTES of one family. Entries that cannot be read are reported
     /// with IPv4.
-    fn routes(&mut self, variable: Option<&Variable<'a>>, v4: bool, refused: bool) {
+    fn routes(&mut self, variable: Option<&Variable>, v4: bool, refused: bool) {
         let Some(variable) = variable else {
             return;
         };
@@ -524,7 +525,7 @@ impl<'a> NicReader<'a, '_> {
 
     fn number(
         &mut self,
-        variable: Option<&Variable<'a>>,
+        variable: Option<&Variable>,
         range: core::ops::RangeInclusive<u32>,
         what: &'static str,
     ) -> Option<u32> {
@@ -543,7 +544,7 @@ fn addressed(nic: &Nic, fields: &str) -> bool {
 }
 
 /// The aliases that the guest has to set up.
-fn active<'a>(nic: &Nic<'a>) -> impl Iterator<Item = Group<'a>> + use<'a> {
+fn active(nic: &Nic) -> impl Iterator<Item = Group> + use<> {
     nic.aliases().filter(|alias| {
         let external = alias
             .get("EXTERNAL")

@@ -11,8 +11,8 @@ use super::shell::Assignment;
 use super::state::Context;
 use super::stratuslab;
 use super::variables::Variable;
-use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
+use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::base::text::{base_name, position, words};
 use crate::plan::{Script, Scripts};
@@ -33,17 +33,17 @@ const LARGEST: usize = 16 << 20;
 /// Reads the scripts of a context, and warns about those that are not run. `on_disk`:
 /// what [`find`] has found. `assignments`: those of the context, if its scripts are to
 /// be run.
-pub fn read<'a>(
-    context: &mut Context<'a>,
-    files: &impl Files<'a>,
+pub fn read(
+    context: &mut Context,
+    files: &impl Files,
     on_disk: &OnDisk,
-    assignments: Option<&[Assignment<'a>]>,
-) -> Scripts<'a> {
+    assignments: Option<&[Assignment]>,
+) -> Scripts {
     let run = assignments.is_some();
     say_what_is_not_run(context, run);
     let mut reader = Reader {
-        list: context.arena.vector(),
-        seen: Set::new(context.arena),
+        list: Vector::new(),
+        seen: Set::new(),
         left: LARGEST,
         run,
     };
@@ -51,7 +51,7 @@ pub fn read<'a>(
     for (number, variable) in (0u32..).zip(machine.each("START_SCRIPT_BASE64 START_SCRIPT")) {
         let content = match variable.name {
             b"START_SCRIPT" => Some(variable.value),
-            _ => decode(context.arena, variable.value),
+            _ => decode(variable.value),
         };
         match content {
             _ if number > 0 => context.remark(variable, "is not run, START_SCRIPT_BASE64 is there"),
@@ -74,7 +74,7 @@ pub fn read<'a>(
         Some(assignments) if !list.is_empty() => Scripts {
             list,
             beside: beside(context, files),
-            variables: variables(context.arena, assignments),
+            variables: variables(assignments),
         },
         _ => Scripts {
             list,
@@ -98,11 +98,8 @@ fn say_what_is_not_run(context: &mut Context, run: bool) {
 
 /// The files of the context itself, for the scripts to read. They are read again: the
 /// first copy was unquoted in place.
-fn beside<'a>(
-    context: &mut Context<'a>,
-    files: &impl Files<'a>,
-) -> &'a [(&'static [u8], &'a [u8])] {
-    let mut beside = context.arena.vector();
+fn beside(context: &mut Context, files: &impl Files) -> &'static [(&'static [u8], &'static [u8])] {
+    let mut beside = Vector::new();
     for name in [CONTEXT, CONFIGURATION] {
         let name = name.as_bytes();
         match files.read(name) {
@@ -115,8 +112,8 @@ fn beside<'a>(
 }
 
 /// The environment of the scripts.
-fn variables<'a>(arena: Arena<'a>, assignments: &[Assignment<'a>]) -> &'a [(&'a [u8], &'a [u8])] {
-    let mut variables = arena.vector();
+fn variables(assignments: &[Assignment]) -> &'static [(&'static [u8], &'static [u8])] {
+    let mut variables = Vector::new();
     for assignment in assignments {
         variables.push((assignment.name, assignment.value));
     }
@@ -136,7 +133,7 @@ pub struct OnDisk {
 
 /// Looks for init.sh, and for HEPiX's prolog.sh and epilog.sh, which are never handed
 /// over.
-pub fn find<'a>(context: &mut Context<'a>, files: &impl Files<'a>, has_eth: bool) -> OnDisk {
+pub fn find(context: &mut Context, files: &impl Files, has_eth: bool) -> OnDisk {
     let mut found = OnDisk {
         init: false,
         init_runs_exec: false,
@@ -168,27 +165,27 @@ pub fn find<'a>(context: &mut Context<'a>, files: &impl Files<'a>, has_eth: bool
     found
 }
 
-fn cannot_read<'a>(context: &mut Context<'a>, name: &'static [u8], reason: Error) {
-    let mut found = context.arena.vector();
+fn cannot_read(context: &mut Context, name: &'static [u8], reason: Error) {
+    let mut found = Vector::new();
     uwrite!(found, "{}", reason);
     let what = "cannot be read for the scripts";
     context.warnings.general(name, what, found.finish());
 }
 
 /// The scripts so far.
-struct Reader<'a> {
-    list: Vector<'a, Script<'a>>,
+struct Reader {
+    list: Vector<Script>,
     /// Files of the disk that were read.
-    seen: Set<'a>,
+    seen: Set,
     /// Bytes that may still be read.
     left: usize,
     /// Whether contents are needed.
     run: bool,
 }
 
-impl<'a> Reader<'a> {
+impl Reader {
     /// Adds a script that a variable holds.
-    fn add(&mut self, name: &'a [u8], content: &'a [u8]) {
+    fn add(&mut self, name: &'static [u8], content: &'static [u8]) {
         self.list.push(Script {
             name,
             on_disk: false,
@@ -197,7 +194,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Adds a file of the disk.
-    fn add_file(&mut self, files: &impl Files<'a>, name: &'a [u8]) -> Result<(), Error> {
+    fn add_file(&mut self, files: &impl Files, name: &'static [u8]) -> Result<(), Error> {
         const MISSING: Error = Error::new(c"no such file");
         const TOO_LARGE: Error = Error::new(c"more than 16 MiB of scripts");
         // Rock Ridge allows such names.
@@ -225,15 +222,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Adds the files that INIT_SCRIPTS names.
-    fn add_files(
-        &mut self,
-        context: &mut Context<'a>,
-        files: &impl Files<'a>,
-        variable: &Variable<'a>,
-    ) {
+    fn add_files(&mut self, context: &mut Context, files: &impl Files, variable: &Variable) {
         for (number, word) in (1u32..).zip(words(variable.value)) {
             if let Err(reason) = self.add_file(files, base_name(word).1) {
-                let mut found = context.arena.vector();
+                let mut found = Vector::new();
                 uwrite!(found, "word {}: {}", number, reason);
                 let (place, name) = (variable.place, variable.name);
                 (context.warnings).at(place, name, LEFT_OUT, found.finish());
@@ -242,7 +234,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Adds init.sh.
-    fn add_init(&mut self, context: &mut Context<'a>, files: &impl Files<'a>) {
+    fn add_init(&mut self, context: &mut Context, files: &impl Files) {
         if !self.run {
             context.warnings.general(INIT, NOT_WANTED, b"");
         }
@@ -263,16 +255,14 @@ mod tests {
 
     /// The scripts that are to be run, as `NAME=CONTENT`, and the warnings.
     fn run(context: &str, disk: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
-        let arena = Arena::new();
         let mut files = vec![("context.sh", context)];
         files.extend(disk);
         let disk = Memory {
-            arena: arena,
             files: (files.iter())
                 .map(|(name, text)| (name.to_string(), text.as_bytes().to_vec()))
                 .collect(),
         };
-        let plan = context::read(arena, b"disk", &disk, context::Purpose::Run)
+        let plan = context::read(b"disk", &disk, context::Purpose::Run)
             .ok()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -281,7 +271,7 @@ mod tests {
             let content = script.content.map_or("again".into(), text);
             format!("{place}{}={content}", text(script.name))
         });
-        let mut warnings = arena.vector();
+        let mut warnings = Vector::new();
         for warning in plan.warnings() {
             uwrite!(warnings, "{}\n", *warning);
         }
@@ -356,13 +346,13 @@ mod tests {
     }
 
     /// A disk on which only `context.sh` can be read.
-    struct Damaged<'a>(Memory<'a>);
+    struct Damaged(Memory);
 
-    impl<'a> Files<'a> for Damaged<'a> {
-        fn called(&self, name: &'a [u8]) -> &'a [u8] {
+    impl Files for Damaged {
+        fn called(&self, name: &'static [u8]) -> &'static [u8] {
             name
         }
-        fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
+        fn read(&self, name: &[u8]) -> Result<Option<&'static mut [u8]>, Error> {
             match name {
                 b"context.sh" => self.0.read(name),
                 b"configuration.sh" => Ok(None),
@@ -379,15 +369,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_said() {
-        let arena = Arena::new();
         let context = b"IP_PRIVATE=10.0.0.1\n".to_vec();
         let files = vec![("context.sh".to_string(), context)];
-        let disk = Damaged(Memory {
-            arena: arena,
-            files,
-        });
-        let plan = context::read(arena, b"disk", &disk, context::Purpose::Plan);
-        let mut text = arena.vector();
+        let disk = Damaged(Memory { files });
+        let plan = context::read(b"disk", &disk, context::Purpose::Plan);
+        let mut text = Vector::new();
         for warning in plan.ok().unwrap().warnings() {
             uwrite!(text, "{}\n", *warning);
         }
@@ -434,19 +420,14 @@ mod tests {
     /// variables with the blanks around them.
     #[test]
     fn files_and_variables_come_with_them() {
-        let arena = Arena::new();
         let read = |context: &str, purpose| {
             let disk = Memory {
-                arena: arena,
                 files: vec![
                     ("context.sh".into(), context.into()),
                     ("configuration.sh".into(), b"A=\"2\"".to_vec()),
                 ],
             };
-            context::read(arena, b"disk", &disk, purpose)
-                .ok()
-                .unwrap()
-                .scripts
+            context::read(b"disk", &disk, purpose).ok().unwrap().scripts
         };
         let text = "A=' 1\n'\nSTART_SCRIPT='it'\\''s'\n";
         let scripts = read(text, context::Purpose::Run);

@@ -9,28 +9,28 @@
 //! value: it may be a secret.
 use core::mem;
 
-use crate::base::arena::Vector;
+use crate::base::memory::Vector;
 use crate::base::text::span;
 use crate::plan::{SourceLocation, Warnings};
 
 /// `NAME=value`, unquoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Assignment<'a> {
+pub struct Assignment {
     /// Letters, digits and underscores.
-    pub name: &'a [u8],
+    pub name: &'static [u8],
     /// The value's bytes; it may span lines.
-    pub value: &'a [u8],
+    pub value: &'static [u8],
     /// Where the assignment starts.
-    pub place: SourceLocation<'a>,
+    pub place: SourceLocation,
 }
 
 /// Appends every assignment in `text` to `out`, in their order. Values are unquoted in
 /// place, so `text` is consumed.
-pub fn read<'a>(
-    file: &'a [u8],
-    text: &'a mut [u8],
-    out: &mut Vector<'a, Assignment<'a>>,
-    warnings: &mut Warnings<'a>,
+pub fn read(
+    file: &'static [u8],
+    text: &'static mut [u8],
+    out: &mut Vector<Assignment>,
+    warnings: &mut Warnings,
 ) {
     const BYTE_ORDER_MARK: usize = 3;
     let text = match text.starts_with(b"\xef\xbb\xbf") {
@@ -68,21 +68,21 @@ enum Word {
     Unterminated,
 }
 
-struct Parser<'a, 't, 'w> {
-    file: &'a [u8],
+struct Parser<'t, 'w> {
+    file: &'static [u8],
     /// The text that no assignment has taken yet, and the current place in it.
-    rest: &'a mut [u8],
+    rest: &'static mut [u8],
     at: usize,
     line: u32,
     /// A shell would expand a part of the current word.
     expanded: bool,
     /// Nothing followed the `=` of the last assignment, not even quotes.
     bare: bool,
-    out: &'t mut Vector<'a, Assignment<'a>>,
-    warnings: &'w mut Warnings<'a>,
+    out: &'t mut Vector<Assignment>,
+    warnings: &'w mut Warnings,
 }
 
-impl<'a> Parser<'a, '_, '_> {
+impl Parser<'_, '_> {
     /// Reads one command, up to a newline or semicolon. `false`: the end.
     fn command(&mut self) -> bool {
         self.blanks();
@@ -149,7 +149,7 @@ impl<'a> Parser<'a, '_, '_> {
     /// length of the name at the current place, or 0. Only a name without lower case
     /// letters, as servers write them: in the remains of a broken value any word may
     /// precede a `=`.
-    fn spaced(&mut self, before: usize, name: usize) -> &'a [u8] {
+    fn spaced(&mut self, before: usize, name: usize) -> &'static [u8] {
         let found = match self.out.get(before..) {
             Some([]) if name > 0 => {
                 self.take();
@@ -172,7 +172,7 @@ impl<'a> Parser<'a, '_, '_> {
 
     /// Skips a command that is no assignment, with its quoted parts. `spaced` is its
     /// variable, if blanks around the `=` are all that is wrong.
-    fn skip(&mut self, line: u32, spaced: &'a [u8]) -> bool {
+    fn skip(&mut self, line: u32, spaced: &'static [u8]) -> bool {
         let word = loop {
             match self.word().0 {
                 Word::Whole => match self.byte(0) {
@@ -449,7 +449,7 @@ impl<'a> Parser<'a, '_, '_> {
     }
 
     /// Splits off the text before the current place.
-    fn take(&mut self) -> &'a [u8] {
+    fn take(&mut self) -> &'static [u8] {
         let rest = mem::take(&mut self.rest);
         let middle = mem::take(&mut self.at).min(rest.len());
         let (done, rest) = rest.split_at_mut_checked(middle).unwrap_or_default();
@@ -461,7 +461,6 @@ impl<'a> Parser<'a, '_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::arena::Arena;
 
     type Read = (Vec<(String, String)>, Vec<String>);
 
@@ -470,12 +469,11 @@ mod tests {
     }
 
     fn read_all(text: &str) -> Read {
-        let arena = Arena::new();
-        let mut out = arena.vector();
-        let mut warnings = Warnings(arena.vector());
+        let mut out = Vector::new();
+        let mut warnings = Warnings(Vector::new());
         read(
             b"context.sh",
-            arena.copy(text.as_bytes()),
+            crate::base::memory::copy(text.as_bytes()),
             &mut out,
             &mut warnings,
         );

@@ -74,7 +74,7 @@ pub fn has_nics(variables: &Variables) -> bool {
 }
 
 /// Reads its NICs.
-pub fn network<'a>(context: &mut Context<'a>, network: &mut Network<'a>) {
+pub fn network(context: &mut Context, network: &mut Network) {
     let machine = context.variables.machine();
     for server in RESOLVERS {
         network.server(server);
@@ -132,9 +132,9 @@ fn prefix(machine: Group, address: &str, mask: &str) -> Option<Prefix> {
 
 /// DEFAULT_GATEWAY. For some hours of August 2010 the mask of the site was written as a
 /// second value behind the first: the last one that is an address counts.
-fn gateway<'a>(context: &mut Context<'a>) -> Option<IpAddr> {
+fn gateway(context: &mut Context) -> Option<IpAddr> {
     let all = context.variables.machine().all(b"DEFAULT_GATEWAY");
-    let parse = |variable: &Variable<'a>| ip(variable.value).filter(IpAddr::is_ipv4);
+    let parse = |variable: &Variable| ip(variable.value).filter(IpAddr::is_ipv4);
     let found = all.iter().rev().find_map(parse);
     for variable in all
         .iter()
@@ -146,7 +146,7 @@ fn gateway<'a>(context: &mut Context<'a>) -> Option<IpAddr> {
 }
 
 /// The network of the whole site, on the link of eth0.
-fn global_network<'a>(context: &mut Context<'a>) -> Option<Prefix> {
+fn global_network(context: &mut Context) -> Option<Prefix> {
     let machine = context.variables.machine();
     let network = machine.get("GLOBAL_NETWORK")?;
     let Some(address) = ip(network.value).filter(IpAddr::is_ipv4) else {

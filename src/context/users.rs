@@ -13,11 +13,11 @@ const LONGEST: usize = 511;
 
 /// Reads the settings of `user`, which is USERNAME, and the password of `owner`: that
 /// user, else root.
-pub fn read<'a>(
-    context: &mut Context<'a>,
-    user: Option<&'a [u8]>,
-    owner: Option<&'a [u8]>,
-) -> Login<'a> {
+pub fn read(
+    context: &mut Context,
+    user: Option<&'static [u8]>,
+    owner: Option<&'static [u8]>,
+) -> Login {
     let mut login = Login::NONE;
     if user.is_some() {
         login.shell = shell(context);
@@ -43,7 +43,7 @@ pub fn has_password(login: &Login) -> bool {
     )
 }
 
-fn shell<'a>(context: &mut Context<'a>) -> Option<&'a [u8]> {
+fn shell(context: &mut Context) -> Option<&'static [u8]> {
     let variable = context.variables.machine().get("USERNAME_SHELL")?;
     let shell = variable.value;
     let is_path = shell.starts_with(b"/")
@@ -65,13 +65,13 @@ fn switch(context: &mut Context, names: &str) -> Option<bool> {
     Some(yes)
 }
 
-fn password<'a>(context: &mut Context<'a>) -> Option<Password<'a>> {
+fn password(context: &mut Context) -> Option<Password> {
     let machine = context.variables.machine();
     let Some(variable) = machine.get(PASSWORDS) else {
         let reset = switch(context, "USERNAME_PASSWORD_RESET") == Some(true);
         return reset.then_some(Password::Locked);
     };
-    match of_variable(context, variable) {
+    match of_variable(variable) {
         Ok(password) => Some(password),
         Err(what) => {
             context.remark(variable, what);
@@ -81,14 +81,10 @@ fn password<'a>(context: &mut Context<'a>) -> Option<Password<'a>> {
 }
 
 /// The password in a variable. The errors show nothing of the value.
-fn of_variable<'a>(
-    context: &Context<'a>,
-    variable: &Variable<'a>,
-) -> Result<Password<'a>, &'static str> {
+fn of_variable(variable: &Variable) -> Result<Password, &'static str> {
     let mut text = variable.whole;
     if variable.name.ends_with(b"_BASE64") {
-        text =
-            decode(context.arena, text).ok_or("no base64 text, the password is left as it is")?;
+        text = decode(text).ok_or("no base64 text, the password is left as it is")?;
     }
     // `echo PASSWORD | base64` has a newline at its end, which one-apps drops.
     while let [rest @ .., b'\n' | b'\r'] = text {

@@ -2,7 +2,7 @@
 use core::cmp::Ordering;
 
 use super::shell::Assignment;
-use crate::base::arena::Arena;
+use crate::base::memory::Vector;
 use crate::base::sort::sort;
 use crate::base::text::{number, span, split_once, words};
 use crate::plan::{LinkName, SourceLocation};
@@ -18,23 +18,23 @@ enum Scope {
 /// One assignment, with its name parsed: `ETHn_ALIASm_…`. `ETH1_ALIAS0_IP` is the field
 /// `IP` of an alias of the link `ETH1`.
 #[derive(Clone, Copy)]
-pub struct Variable<'a> {
+pub struct Variable {
     scope: Scope,
     order: u32,
     /// The name without the prefix of its NIC or alias.
-    pub field: &'a [u8],
+    pub field: &'static [u8],
     /// The whole name.
-    pub name: &'a [u8],
+    pub name: &'static [u8],
     /// The value, without the blanks and newlines around it.
-    pub value: &'a [u8],
+    pub value: &'static [u8],
     /// The value as it is: blanks may belong to a password.
-    pub whole: &'a [u8],
+    pub whole: &'static [u8],
     /// Where it was assigned.
-    pub place: SourceLocation<'a>,
+    pub place: SourceLocation,
 }
 
-impl<'a> Variable<'a> {
-    fn new(assignment: &Assignment<'a>, order: u32) -> Self {
+impl Variable {
+    fn new(assignment: &Assignment, order: u32) -> Self {
         let (scope, field) = parse(assignment.name).unwrap_or((Scope::Machine, assignment.name));
         let Assignment { name, value, place } = *assignment;
         Self {
@@ -89,15 +89,12 @@ fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
 
 /// Variables of one scope: of the machine, of a NIC, or of an alias.
 #[derive(Clone, Copy)]
-pub struct Group<'a>(&'a [Variable<'a>]);
+pub struct Group(&'static [Variable]);
 
-impl<'a> Group<'a> {
+impl Group {
     /// Those of `fields`, a list separated by blanks, that are set: the last assignment
     /// of each, unless it is empty.
-    pub fn each<'f>(
-        &self,
-        fields: &'f str,
-    ) -> impl Iterator<Item = &'a Variable<'a>> + use<'f, 'a> {
+    pub fn each<'f>(&self, fields: &'f str) -> impl Iterator<Item = &'static Variable> + use<'f> {
         let group = *self;
         words(fields.as_bytes())
             .filter_map(move |field| group.named(field))
@@ -106,17 +103,17 @@ impl<'a> Group<'a> {
 
     /// The first of `fields` that is set.
     #[inline(never)]
-    pub fn get(&self, fields: &str) -> Option<&'a Variable<'a>> {
+    pub fn get(&self, fields: &str) -> Option<&'static Variable> {
         self.each(fields).next()
     }
 
     /// The last assignment of `field`, empty or not.
-    pub fn named(&self, field: &[u8]) -> Option<&'a Variable<'a>> {
+    pub fn named(&self, field: &[u8]) -> Option<&'static Variable> {
         self.all(field).last()
     }
 
     /// Every assignment of `field`, in their order.
-    pub fn all(&self, field: &[u8]) -> &'a [Variable<'a>] {
+    pub fn all(&self, field: &[u8]) -> &'static [Variable] {
         let first = self.0.partition_point(|variable| variable.field < field);
         let rest = self.0.get(first..).unwrap_or_default();
         let count = rest.partition_point(|variable| variable.field == field);
@@ -133,17 +130,17 @@ impl<'a> Group<'a> {
 
 /// A NIC's own variables, and those of each of its aliases.
 #[derive(Clone, Copy)]
-pub struct Nic<'a> {
+pub struct Nic {
     /// The context's name of it.
     pub name: LinkName,
     /// Its own variables; none if it has only aliases.
-    pub own: Group<'a>,
-    aliases: &'a [Variable<'a>],
+    pub own: Group,
+    aliases: &'static [Variable],
 }
 
-impl<'a> Nic<'a> {
+impl Nic {
     /// Its aliases in numeric order.
-    pub fn aliases(&self) -> impl Iterator<Item = Group<'a>> + use<'a> {
+    pub fn aliases(&self) -> impl Iterator<Item = Group> + use<> {
         self.aliases
             .chunk_by(|one, other| one.scope == other.scope)
             .map(Group)
@@ -152,15 +149,15 @@ impl<'a> Nic<'a> {
 
 /// All variables of a context.
 #[derive(Clone, Copy)]
-pub struct Variables<'a> {
-    machine: Group<'a>,
-    links: &'a [Variable<'a>],
+pub struct Variables {
+    machine: Group,
+    links: &'static [Variable],
 }
 
-impl<'a> Variables<'a> {
+impl Variables {
     /// Groups the assignments.
-    pub fn new(arena: Arena<'a>, assignments: &[Assignment<'a>]) -> Self {
-        let mut variables = arena.vector();
+    pub fn new(assignments: &[Assignment]) -> Self {
+        let mut variables = Vector::new();
         for (order, assignment) in (0..).zip(assignments) {
             variables.push(Variable::new(assignment, order));
         }
@@ -177,8 +174,8 @@ impl<'a> Variables<'a> {
 
     /// Every variable that is set, once: the machine's, then those of each NIC
     /// with its aliases.
-    pub fn set(&self, arena: Arena<'a>) -> &'a [Variable<'a>] {
-        let mut set = arena.vector();
+    pub fn set(&self) -> &'static [Variable] {
+        let mut set = Vector::new();
         for all in [self.machine.0, self.links] {
             for (position, variable) in all.iter().enumerate() {
                 let next = all.get(position + 1);
@@ -192,12 +189,12 @@ impl<'a> Variables<'a> {
     }
 
     /// The variables of the machine, which belong to no NIC.
-    pub fn machine(&self) -> Group<'a> {
+    pub fn machine(&self) -> Group {
         self.machine
     }
 
     /// The NICs in numeric order, `ETHn` before `PCIn`.
-    pub fn nics(&self) -> impl Iterator<Item = Nic<'a>> + use<'a> {
+    pub fn nics(&self) -> impl Iterator<Item = Nic> + use<> {
         let of_nics = self.links.chunk_by(|one, other| one.link() == other.link());
         of_nics.filter_map(|all| {
             let name = all.first()?.link()?;
@@ -212,11 +209,11 @@ impl<'a> Variables<'a> {
     }
 }
 
-impl<'a> Variable<'a> {
+impl Variable {
     /// The part of the value that may be shown: up to the first word that contains a
     /// `=`. No value that is shown has a `=`; if there is one, a closing quote is
     /// missing, and other variables follow.
-    pub fn printable(&self) -> &'a [u8] {
+    pub fn printable(&self) -> &'static [u8] {
         let Some((head, _)) = split_once(self.value, b'=') else {
             return self.value;
         };
@@ -272,7 +269,6 @@ mod tests {
 
     #[test]
     fn each_nic_has_its_own() {
-        let arena = Arena::new();
         let place = SourceLocation {
             file: b"context.sh",
             line: 1,
@@ -293,7 +289,7 @@ mod tests {
             place,
         })
         .into();
-        let variables = Variables::new(arena, &assignments);
+        let variables = Variables::new(&assignments);
         assert!(variables.machine().get("DNS").is_none());
         assert!(variables.machine().named(b"DNS").is_some());
         assert_eq!(variables.machine().all(b"DNS").len(), 2);

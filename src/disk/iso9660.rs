@@ -10,8 +10,8 @@ use core::slice;
 
 use rustix::io::Errno;
 
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::base::text::{same, split_once};
 
 /// The largest file of a context that is read, in bytes: a sanity limit.
@@ -161,8 +161,7 @@ enum NameSystem {
 }
 
 /// An opened image.
-pub struct Iso<'a, S> {
-    arena: Arena<'a>,
+pub struct Iso<S> {
     /// Where its bytes are.
     pub source: S,
     /// Bytes of the image.
@@ -171,7 +170,7 @@ pub struct Iso<'a, S> {
     block: u16,
     names: NameSystem,
     /// The records of the root directory, all of them.
-    directory: &'a [u8],
+    directory: &'static [u8],
 }
 
 /// A root directory, and the block size of its volume.
@@ -193,21 +192,20 @@ struct Extent {
 }
 
 /// A file of an image or another source. All of it lies within the source.
-pub struct FileSections<'a> {
+pub struct FileSections {
     /// Its sections in order (ECMA-119, 6.5.1).
-    sections: &'a [Extent],
+    sections: &'static [Extent],
     /// Bytes of all of them.
     length: usize,
 }
 
-impl<'a, S: ReadAt> Iso<'a, S> {
+impl<S: ReadAt> Iso<S> {
     /// Opens the image whose sector 16 was read into `descriptor`.
     ///
     /// Rock Ridge names are preferred, as in isofs: they are the server's own,
     /// while Joliet shortens long ones.
-    pub fn open(arena: Arena<'a>, source: S, descriptor: &mut Descriptor) -> Result<Self, Error> {
+    pub fn open(source: S, descriptor: &mut Descriptor) -> Result<Self, Error> {
         let mut iso = Self {
-            arena,
             size: source.size()?,
             source,
             // The primary descriptor has these.
@@ -300,7 +298,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
 
     /// Reads the root directory, once for all files.
     fn read_root(&mut self, tree: Tree) -> Result<(), Error> {
-        let directory = self.arena.bytes(tree.root.length as usize);
+        let directory = memory::bytes(tree.root.length as usize);
         read_exact(&self.source, directory, tree.root.start)?;
         self.block = tree.block;
         self.directory = directory;
@@ -309,7 +307,7 @@ impl<'a, S: ReadAt> Iso<'a, S> {
 
     /// Looks for a file in the root directory: the exact name, else the first
     /// that differs only in case. `None`: there is none.
-    pub fn find(&self, name: &[u8]) -> Result<Option<FileSections<'a>>, Error> {
+    pub fn find(&self, name: &[u8]) -> Result<Option<FileSections>, Error> {
         let mut records = Records::of(self.directory);
         let mut best = Match::No;
         let mut file = None;
@@ -335,10 +333,10 @@ impl<'a, S: ReadAt> Iso<'a, S> {
     /// The file that begins with this record. The records of its other sections follow.
     fn file(
         &self,
-        first: Record<'a>,
-        records: &mut Records<'a>,
-    ) -> Result<FileSections<'a>, Error> {
-        let mut sections = self.arena.vector();
+        first: Record<'static>,
+        records: &mut Records<'static>,
+    ) -> Result<FileSections, Error> {
+        let mut sections = Vector::new();
         let mut length = 0usize;
         let mut record = first;
         loop {
@@ -607,12 +605,12 @@ fn compare_joliet(record: &[u8], name: &[u8]) -> Match {
     comparison.end()
 }
 
-impl<'a> FileSections<'a> {
+impl FileSections {
     /// A whole source as one file.
-    pub fn whole(arena: Arena<'a>, source: &impl ReadAt) -> Result<Self, Error> {
+    pub fn whole(source: &impl ReadAt) -> Result<Self, Error> {
         let size = source.size()?;
         let length = usize::try_from(size).unwrap_or(usize::MAX);
-        let mut sections = arena.vector();
+        let mut sections = Vector::new();
         sections.push(Extent {
             start: 0,
             length: length as u32,
@@ -624,11 +622,11 @@ impl<'a> FileSections<'a> {
     }
 
     /// The bytes of the file, if it is not larger than [`LARGEST`].
-    pub fn read<'b>(&self, arena: Arena<'b>, source: &impl ReadAt) -> Result<&'b mut [u8], Error> {
+    pub fn read<'b>(&self, source: &impl ReadAt) -> Result<&'b mut [u8], Error> {
         if self.length > LARGEST {
             return Err(TOO_LARGE);
         }
-        let bytes = arena.bytes(self.length);
+        let bytes = memory::bytes(self.length);
         let mut rest = &mut *bytes;
         for section in self.sections {
             let Some((place, after)) = rest.split_at_mut_checked(section.length as usize) else {

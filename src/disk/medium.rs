@@ -7,8 +7,8 @@ use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::drive::DriveStatus;
 use super::iso9660::{Descriptor, FileSections, Iso, ReadAt};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory;
 use crate::base::text::{base_name, c_str};
 
 pub(super) const NO_CONTEXT: Error = Error::new(c"there is no context.sh");
@@ -16,20 +16,19 @@ pub(super) const NO_CONTEXT: Error = Error::new(c"there is no context.sh");
 pub(super) const CONTEXT: &[u8] = b"context.sh";
 
 /// The opened source of a context's files.
-pub struct Disk<'a> {
-    pub(super) arena: Arena<'a>,
-    pub(super) source: &'a [u8],
-    pub(super) medium: Medium<'a>,
+pub struct Disk {
+    pub(super) source: &'static [u8],
+    pub(super) medium: Medium,
 }
 
-pub(super) enum Medium<'a> {
-    Iso(Iso<'a, OpenFile>),
+pub(super) enum Medium {
+    Iso(Iso<OpenFile>),
     Directory(OwnedFd),
     /// The text of context.sh itself.
     File(OpenFile),
 }
 
-impl<'a> Disk<'a> {
+impl Disk {
     /// Opens `path`. Its type decides what it is: a directory; a block device or
     /// regular file with an ISO 9660 image; any other regular file is the text of
     /// `context.sh`.
@@ -37,8 +36,8 @@ impl<'a> Disk<'a> {
     /// # Errors
     /// The kernel's error; `NOMEDIUM` for an empty drive; an image whose descriptors or
     /// root directory are damaged.
-    pub fn open(arena: Arena<'a>, path: &CStr) -> Result<Self, Error> {
-        let source = arena.copy(path.to_bytes());
+    pub fn open(path: &CStr) -> Result<Self, Error> {
+        let source = memory::copy(path.to_bytes());
         // `open` does not block: the kernel does not close an open tray, and does not
         // wait for the writer of a FIFO.
         let file = open(CWD, path)?;
@@ -50,7 +49,7 @@ impl<'a> Disk<'a> {
                 let device = OpenFile(file);
                 let mut descriptor = Descriptor::empty();
                 if descriptor.read_first(&device)? {
-                    Medium::Iso(Iso::open(arena, device, &mut descriptor)?)
+                    Medium::Iso(Iso::open(device, &mut descriptor)?)
                 } else if kind == FileType::BlockDevice {
                     return Err(Error::new(c"no ISO 9660 file system is on it"));
                 } else {
@@ -69,22 +68,18 @@ impl<'a> Disk<'a> {
                 ));
             }
         };
-        Ok(Self {
-            arena,
-            source,
-            medium,
-        })
+        Ok(Self { source, medium })
     }
 
     /// The path that was opened or found.
-    pub fn source(&self) -> &'a [u8] {
+    pub fn source(&self) -> &'static [u8] {
         self.source
     }
 
     /// The name of the file `name` in messages. A lone `context.sh` may have another
     /// name, which is then used unless it contains a space: the plan's text form
     /// separates fields by spaces.
-    pub fn called(&self, name: &'a [u8]) -> &'a [u8] {
+    pub fn called(&self, name: &'static [u8]) -> &'static [u8] {
         let own = base_name(self.source).1;
         match self.medium {
             Medium::File(_) if !own.contains(&b' ') => own,
@@ -111,27 +106,22 @@ impl<'a> Disk<'a> {
     /// # Errors
     /// The kernel's error; a file that is damaged, or larger than
     /// [`LARGEST`](super::LARGEST).
-    pub fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
+    pub fn read(&self, name: &[u8]) -> Result<Option<&'static mut [u8]>, Error> {
         let in_directory;
         let (device, file) = match &self.medium {
             Medium::Iso(iso) => (&iso.source, iso.find(name)?),
             Medium::Directory(directory) => match self.open_in(directory, name)? {
                 Some(device) => {
                     in_directory = device;
-                    (
-                        &in_directory,
-                        Some(FileSections::whole(self.arena, &in_directory)?),
-                    )
+                    (&in_directory, Some(FileSections::whole(&in_directory)?))
                 }
                 None => return Ok(None),
             },
-            Medium::File(device) if name == CONTEXT => {
-                (device, Some(FileSections::whole(self.arena, device)?))
-            }
+            Medium::File(device) if name == CONTEXT => (device, Some(FileSections::whole(device)?)),
             Medium::File(_) => return Ok(None),
         };
         match file {
-            Some(file) => file.read(self.arena, device).map(Some),
+            Some(file) => file.read(device).map(Some),
             None => Ok(None),
         }
     }
@@ -142,7 +132,7 @@ impl<'a> Disk<'a> {
         if name.contains(&b'/') {
             return Ok(None);
         }
-        let file = match open(directory.as_fd(), c_str(self.arena, &[name])?) {
+        let file = match open(directory.as_fd(), c_str(&[name])?) {
             Err(Errno::NOENT) => return Ok(None),
             file => file?,
         };

@@ -12,10 +12,10 @@ use ufmt::uwrite;
 use super::drive::DriveStatus;
 use super::iso9660::{Descriptor, Iso};
 use super::medium::{CONTEXT, Disk, Medium, NO_CONTEXT, OpenFile, open};
-use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
 use crate::base::getdents::names;
 use crate::base::log::{Level, Report};
+use crate::base::memory::{self, Vector};
 use crate::base::sort::sort;
 use crate::base::text::{c_str, same, words};
 use crate::base::wait::Wait;
@@ -84,32 +84,28 @@ impl SystemPaths<'_> {
 /// # Errors
 /// Why there is no disk, if a device is named or the disk is required. The error of a
 /// named device is not in the report yet.
-pub fn search<'a>(
-    arena: Arena<'a>,
-    report: &mut Report<'_>,
-    options: &Search<'_>,
-) -> Result<Option<Disk<'a>>, Error> {
+pub fn search(report: &mut Report, options: &Search<'_>) -> Result<Option<Disk>, Error> {
     match options.device {
         Some(device) => {
             report.begin(c"read", device.to_bytes());
-            named(arena, device, options).map(Some)
+            named(device, options).map(Some)
         }
-        None => any(arena, report, options),
+        None => any(report, options),
     }
 }
 
 /// Opens the named device, and waits for it if necessary.
-fn named<'a>(arena: Arena<'a>, device: &CStr, options: &Search<'_>) -> Result<Disk<'a>, Error> {
+fn named(device: &CStr, options: &Search<'_>) -> Result<Disk, Error> {
     let device = device.to_bytes();
     let parts: [&[u8]; 3] = match device.first() {
         Some(b'/') => [b"", b"", device],
         _ => [options.paths.dev.to_bytes(), b"/", device],
     };
-    let path = c_str(arena, &parts)?;
+    let path = c_str(&parts)?;
     let mut wait = Wait::seconds(options.wait);
     let mut tries = 0..TRIES;
     loop {
-        let found = Disk::open(arena, path).and_then(|disk| Ok((disk.has(CONTEXT)?, disk)));
+        let found = Disk::open(path).and_then(|disk| Ok((disk.has(CONTEXT)?, disk)));
         let error = match found {
             Ok((true, disk)) => return Ok(disk),
             Ok((false, _)) => return Err(NO_CONTEXT),
@@ -126,15 +122,10 @@ fn named<'a>(arena: Arena<'a>, device: &CStr, options: &Search<'_>) -> Result<Di
 }
 
 /// The best device.
-fn any<'a>(
-    arena: Arena<'a>,
-    report: &mut Report<'_>,
-    options: &Search<'_>,
-) -> Result<Option<Disk<'a>>, Error> {
+fn any(report: &mut Report, options: &Search<'_>) -> Result<Option<Disk>, Error> {
     let mut scan = Scan {
-        arena,
         paths: options.paths,
-        candidates: arena.vector(),
+        candidates: Vector::new(),
         pass: 0,
         best: None,
     };
@@ -180,22 +171,21 @@ fn any<'a>(
     }
 }
 
-struct Scan<'a, 's> {
-    arena: Arena<'a>,
+struct Scan<'s> {
     paths: SystemPaths<'s>,
     /// Every device seen, in their [`order`].
-    candidates: Vector<'a, Candidate<'a>>,
+    candidates: Vector<Candidate>,
     /// The number of the current pass over the devices.
     pass: u32,
-    best: Option<(Rank<'a>, Disk<'a>)>,
+    best: Option<(Rank, Disk)>,
 }
 
 #[derive(Clone, Copy)]
-struct Candidate<'a> {
+struct Candidate {
     /// Its device node.
-    path: &'a CStr,
+    path: &'static CStr,
     /// Its kernel name.
-    name: &'a [u8],
+    name: &'static [u8],
     optical: bool,
     /// The last pass that listed it.
     listed: u32,
@@ -220,10 +210,10 @@ enum CandidateState {
 
 /// The rank of a device; the smaller is the better.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank<'a> {
+struct Rank {
     label: VolumeLabel,
     not_optical: bool,
-    name: &'a [u8],
+    name: &'static [u8],
 }
 
 /// The labels that count, the best first.
@@ -285,9 +275,9 @@ fn order(name: &[u8]) -> (bool, &[u8]) {
     (!is_optical(name), name)
 }
 
-impl<'a> Scan<'a, '_> {
+impl Scan<'_> {
     /// One pass over all devices that are not settled.
-    fn run_pass(&mut self, report: &mut Report<'_>) -> Result<(), Error> {
+    fn run_pass(&mut self, report: &mut Report) -> Result<(), Error> {
         self.list()?;
         for position in 0..self.candidates.len() {
             let Some(candidate) = self.candidates.get(position).copied() else {
@@ -315,7 +305,7 @@ impl<'a> Scan<'a, '_> {
         let last = self.pass;
         let pass = last.wrapping_add(1);
         self.pass = pass;
-        let mut new = self.arena.vector();
+        let mut new = Vector::new();
         names(directory.as_fd(), &mut |name| {
             if is_skipped(name) {
                 return Ok(());
@@ -340,22 +330,22 @@ impl<'a> Scan<'a, '_> {
     }
 
     /// The candidate of this name, if an earlier pass listed it.
-    fn known(&mut self, name: &[u8]) -> Option<&mut Candidate<'a>> {
+    fn known(&mut self, name: &[u8]) -> Option<&mut Candidate> {
         let is_before = |candidate: &Candidate| order(candidate.name) < order(name);
         let position = self.candidates.partition_point(is_before);
         let candidate = self.candidates.get_mut(position)?;
         (candidate.name == name).then_some(candidate)
     }
 
-    fn candidate(&self, name: &[u8]) -> Result<Candidate<'a>, Error> {
+    fn candidate(&self, name: &[u8]) -> Result<Candidate, Error> {
         // sysfs writes the slash of a name such as cciss/c0d0 as `!`.
-        let node = self.arena.copy(name);
+        let node = memory::copy(name);
         for byte in node.iter_mut().filter(|byte| **byte == b'!') {
             *byte = b'/';
         }
         Ok(Candidate {
-            path: c_str(self.arena, &[self.paths.dev.to_bytes(), b"/", node])?,
-            name: self.arena.copy(name),
+            path: c_str(&[self.paths.dev.to_bytes(), b"/", node])?,
+            name: memory::copy(name),
             optical: is_optical(name),
             listed: self.pass,
             state: CandidateState::Empty,
@@ -363,7 +353,7 @@ impl<'a> Scan<'a, '_> {
     }
 
     /// Finds out whether a device is a context disk.
-    fn examine(&mut self, candidate: &Candidate<'a>, report: &mut Report<'_>) -> CandidateState {
+    fn examine(&mut self, candidate: &Candidate, report: &mut Report) -> CandidateState {
         let failures = match candidate.state {
             CandidateState::Failing(failures) => failures,
             _ => 0,
@@ -392,7 +382,7 @@ impl<'a> Scan<'a, '_> {
     ///
     /// # Errors
     /// The device could not be read, or it has a label of ours and no usable context.
-    fn open(&mut self, candidate: &Candidate<'a>) -> Result<CandidateState, Error> {
+    fn open(&mut self, candidate: &Candidate) -> Result<CandidateState, Error> {
         let device = OpenFile(open(CWD, candidate.path)?);
         if candidate.optical {
             match (self.paths.status)(device.0.as_fd()) {
@@ -416,10 +406,9 @@ impl<'a> Scan<'a, '_> {
         if matches!(&self.best, Some((best, _)) if *best < key) {
             return Ok(CandidateState::Done);
         }
-        let iso = Iso::open(self.arena, device, &mut descriptor)?;
+        let iso = Iso::open(device, &mut descriptor)?;
         if iso.find(CONTEXT)?.is_some() {
             let disk = Disk {
-                arena: self.arena,
                 source: candidate.path.to_bytes(),
                 medium: Medium::Iso(iso),
             };
@@ -434,7 +423,7 @@ impl<'a> Scan<'a, '_> {
         self.pending_drives().next().is_some()
     }
 
-    fn pending_drives(&self) -> impl Iterator<Item = &Candidate<'a>> {
+    fn pending_drives(&self) -> impl Iterator<Item = &Candidate> {
         self.candidates.iter().filter(|candidate| {
             candidate.listed == self.pass
                 && matches!(
@@ -446,14 +435,14 @@ impl<'a> Scan<'a, '_> {
 
     /// Whether no other device can beat this rank: it has the best label, and no
     /// pending drive comes before it in [`order`].
-    fn cannot_be_beaten(&self, rank: &Rank<'_>) -> bool {
+    fn cannot_be_beaten(&self, rank: &Rank) -> bool {
         let mut pending = self.pending_drives();
         rank.label == VolumeLabel::Context
             && !pending.any(|drive| order(drive.name) < (rank.not_optical, rank.name))
     }
 
     /// Reports the devices that might have been the context disk.
-    fn report_missed(&self, report: &mut Report<'_>) {
+    fn report_missed(&self, report: &mut Report) {
         for candidate in self.candidates.iter() {
             if let CandidateState::Missed(reason) = candidate.state {
                 report.problem(c"context disk", candidate.path.to_bytes(), reason);

@@ -7,8 +7,8 @@
 //! configuration and any user data (cloudinit/helpers.py, `ConfigMerger`).
 //! `/run/cloud-init/cloud.cfg` cannot be used: ds-identify writes it anew at each boot.
 use super::render::{HEAD, is_handed_over};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory;
 use crate::changeset::Changes;
 use crate::image::config::CloudInit;
 use crate::plan::Plan;
@@ -26,12 +26,11 @@ Environment=CLOUD_CFG=/run/onecontext/cloud-init.cfg
 /// Leaves the host name and the keys to the plan, and the network if it is handed over.
 /// The files are always written to `/run`; cloud-init's generator decides at each boot
 /// whether it starts.
-pub fn render<'a>(
-    arena: Arena<'a>,
+pub fn render(
     plan: &Plan,
     network: bool,
     cloud_init: Result<CloudInit, Error>,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
     let network: &[u8] = match network && plan.links.iter().any(is_handed_over) {
         true => b"network: {config: disabled}\n",
@@ -41,7 +40,7 @@ pub fn render<'a>(
         Some(_) => b"preserve_hostname: true\n",
         None => b"",
     };
-    let config = arena.concat(&[HEAD.as_bytes(), network, name, keys(plan)]);
+    let config = memory::concat(&[HEAD.as_bytes(), network, name, keys(plan)]);
     if config.len() == HEAD.len() {
         return Ok(());
     }

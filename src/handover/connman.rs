@@ -1,8 +1,8 @@
 //! ConnMan (connman.conf(5)).
 use super::deny_list::{ManagerFile, devices_without_dhcp, uses_dhcpv4};
 use super::render::{HEAD, bind_over, fill, links};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory::Vector;
 use crate::base::text::{format, lines};
 use crate::changeset::Changes;
 use crate::image::config::ConfigFile;
@@ -13,22 +13,21 @@ const DENIED_BY_DEFAULT: &[u8] = b"vmnet,vboxnet,virbr,ifb,ve-,vb-";
 
 /// Adds our devices to the list of ignored ones, at the end of the file: of two values
 /// the last one counts (GLib's key files).
-pub fn render<'a>(
-    arena: Arena<'a>,
+pub fn render(
     bound: &BoundPlan,
-    file: Result<Option<&'a ConfigFile<'a>>, Error>,
+    file: Result<Option<&'static ConfigFile>, Error>,
     systemd: Result<bool, Error>,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
-    let devices = devices_without_dhcp(arena, bound, b"ConnMan", b',', changes);
+    let devices = devices_without_dhcp(bound, b"ConnMan", b',', changes);
     for link in bound.plan.links.iter().filter(|link| link.metric.is_some()) {
         changes.problem(
             c"metric of the routes of DHCP",
-            format(arena, &link.name),
+            format(&link.name),
             c"ConnMan takes none: use another network manager",
         );
     }
-    let own = ManagerFile::of(arena, file)?;
+    let own = ManagerFile::of(file)?;
     if devices.is_empty() {
         return Ok(());
     }
@@ -39,7 +38,7 @@ pub fn render<'a>(
             old = parts.next().unwrap_or(old);
         }
     }
-    let mut text = arena.vector();
+    let mut text = Vector::new();
     text.extend(own.without_ours);
     fill!(
         &mut text,

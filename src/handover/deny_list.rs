@@ -3,8 +3,8 @@
 //! mounted over it, and what the kernel has stays. A NIC that uses DHCP is left to
 //! them, in both families.
 use super::render::{HEAD, device, links};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::base::text::{format, position};
 use crate::changeset::Changes;
 use crate::image::FileContent;
@@ -18,17 +18,16 @@ pub fn uses_dhcpv4(link: &Link) -> bool {
 }
 
 /// The devices of links without DHCP, each after the byte `before`.
-pub fn devices_without_dhcp<'a>(
-    arena: Arena<'a>,
+pub fn devices_without_dhcp(
     bound: &BoundPlan,
     manager: &[u8],
     before: u8,
     changes: &mut Changes,
-) -> &'a [u8] {
-    let mut devices = arena.vector();
+) -> &'static [u8] {
+    let mut devices = Vector::new();
     for bound_link in links(bound) {
         let link = bound_link.link;
-        let device = device(arena, bound_link, manager, changes);
+        let device = device(bound_link, manager, changes);
         let by_dhcp = uses_dhcpv4(link);
         if let Some(device) = device.filter(|_| !by_dhcp) {
             devices.push(before);
@@ -42,7 +41,7 @@ pub fn devices_without_dhcp<'a>(
         if differs {
             changes.problem(
                 c"DHCP in one family alone",
-                format(arena, &link.name),
+                format(&link.name),
                 c"dhcpcd and ConnMan do it in both or in none: use another network manager",
             );
         }
@@ -51,33 +50,30 @@ pub fn devices_without_dhcp<'a>(
 }
 
 /// A network manager's own configuration file.
-pub struct ManagerFile<'a> {
+pub struct ManagerFile {
     /// The file.
-    pub file: &'a ConfigFile<'a>,
+    pub file: &'static ConfigFile,
     /// Its content.
-    pub old: &'a FileContent<'a>,
+    pub old: &'static FileContent,
     /// The content without what earlier runs of this program added. It ends with a
     /// newline.
-    pub without_ours: &'a [u8],
+    pub without_ours: &'static [u8],
 }
 
-impl<'a> ManagerFile<'a> {
+impl ManagerFile {
     /// Removes what earlier runs added: from our first line to the next empty line, or to
     /// the end.
     #[inline(never)]
-    pub fn of(
-        arena: Arena<'a>,
-        file: Result<Option<&'a ConfigFile<'a>>, Error>,
-    ) -> Result<Self, Error> {
+    pub fn of(file: Result<Option<&'static ConfigFile>, Error>) -> Result<Self, Error> {
         let file = file?.ok_or(NO_FILE)?;
         let old = file.content.ok_or(NO_FILE)?;
         let mut text = old.content;
         if !text.ends_with(b"\n") {
-            text = arena.concat(&[text, b"\n"]);
+            text = memory::concat(&[text, b"\n"]);
         }
         while let Some((before, rest)) = cut_at(text, HEAD.as_bytes()) {
             let after = cut_at(rest, b"\n\n").map_or(&b""[..], |(_, after)| after);
-            text = arena.concat(&[before, after]);
+            text = memory::concat(&[before, after]);
         }
         Ok(Self {
             file,
@@ -93,7 +89,7 @@ const NO_FILE: Error = Error::new(
 );
 
 /// Splits a text at the first `mark`, which is left out.
-fn cut_at<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+fn cut_at(text: &'static [u8], mark: &[u8]) -> Option<(&'static [u8], &'static [u8])> {
     let at = position(text, mark)?;
     Some((text.get(..at)?, text.get(at + mark.len()..)?))
 }

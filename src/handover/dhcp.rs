@@ -1,7 +1,6 @@
 //! Who does DHCP for a root that enables no network manager: this program asks, and
 //! systemd-networkd, if it is installed, is enabled for this boot and keeps the leases.
 use super::render::is_handed_over;
-use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::format;
 use crate::changeset::Changes;
@@ -33,12 +32,7 @@ pub fn is_kept_by_networkd(link: &Link) -> bool {
 
 /// Reports what nobody does in the booted system, if no network manager is enabled and
 /// networkd cannot be.
-pub fn report<'a>(
-    arena: Arena<'a>,
-    bound: &BoundPlan,
-    facts: &NetworkFacts<'a>,
-    changes: &mut Changes<'a>,
-) -> Result<(), Error> {
+pub fn report(bound: &BoundPlan, facts: &NetworkFacts, changes: &mut Changes) -> Result<(), Error> {
     if client(bound.plan, Some(facts)) != DhcpClient::Alone {
         return Ok(());
     }
@@ -48,7 +42,7 @@ pub fn report<'a>(
     }
     // What was applied was reported then, with its result.
     for bound_link in bound.links.iter().filter(|one| one.index.is_none()) {
-        let name = format(arena, &bound_link.link.name);
+        let name = format(&bound_link.link.name);
         let reason: &'static core::ffi::CStr = match facts.networkd {
             Ok(Networkd::Masked) => {
                 c"the image switches systemd-networkd off on purpose: enable another network manager"
@@ -67,12 +61,7 @@ pub fn report<'a>(
 
 /// Adds lines for the text form: which program asks for an address of each link and
 /// family by DHCP, and which one renews it.
-pub fn name_programs<'a>(
-    arena: Arena<'a>,
-    plan: &Plan,
-    facts: &NetworkFacts,
-    changes: &mut Changes<'a>,
-) {
+pub fn name_programs(plan: &Plan, facts: &NetworkFacts, changes: &mut Changes) {
     let client = client(plan, Some(facts));
     let manager = facts.managers.enabled.first();
     let manager = manager.map_or(&b""[..], |one| one.manager.name());
@@ -86,7 +75,7 @@ pub fn name_programs<'a>(
             DhcpClient::Manager => manager,
             DhcpClient::Networkd | DhcpClient::Alone | DhcpClient::Early => b"onecontext",
         };
-        let name = format(arena, &link.name);
+        let name = format(&link.name);
         let mut say = |family, asker, keeper| {
             let operands = [("nic", name), ("family", family)];
             let options = [("ask", asker), ("renew", keeper)];

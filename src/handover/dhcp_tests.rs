@@ -1,4 +1,5 @@
 //! The choice of the DHCP client, and the files for it.
+use crate::base::memory::{self, Vector};
 use std::net::IpAddr;
 
 use super::managers_tests::{LINK, root_with};
@@ -33,8 +34,7 @@ fn root() -> Fixture {
 
 /// The client, and the lines of the text form.
 fn client(fixture: &Fixture, links: &[Link]) -> (DhcpClient, String) {
-    let arena = Arena::new();
-    let root = fixture.root(arena);
+    let root = fixture.root();
     let wanted = Wanted {
         hostname: false,
         resolv_conf: false,
@@ -42,19 +42,25 @@ fn client(fixture: &Fixture, links: &[Link]) -> (DhcpClient, String) {
         dhcp: true,
     };
     let facts = Facts::read(&root, wanted);
-    let plan = Plan { links, ..EMPTY };
-    let mut changes = Changes::new(arena);
-    dhcp::name_programs(arena, &plan, facts.network.unwrap(), &mut changes);
-    let mut text = arena.vector();
+    let plan = Plan {
+        links: memory::list(links),
+        ..EMPTY
+    };
+    let mut changes = Changes::new();
+    dhcp::name_programs(&plan, facts.network.unwrap(), &mut changes);
+    let mut text = Vector::new();
     changes.write(&mut text);
     let text = String::from_utf8(text.to_vec()).unwrap();
     (dhcp::client(&plan, facts.network), text)
 }
 
 /// Hands over a plan that was not applied, or was applied and got these leases.
-fn hand_over(fixture: &Fixture, plan: &Plan, leases: Option<&[Option<&Lease>]>) -> Vec<String> {
-    let arena = Arena::new();
-    let mut links = arena.vector();
+fn hand_over(
+    fixture: &Fixture,
+    plan: &Plan,
+    leases: Option<&[Option<&'static Lease>]>,
+) -> Vec<String> {
+    let mut links = Vector::new();
     for (position, link) in plan.links.iter().enumerate() {
         links.push(BoundLink {
             link,
@@ -64,6 +70,7 @@ fn hand_over(fixture: &Fixture, plan: &Plan, leases: Option<&[Option<&Lease>]>) 
         });
     }
     let links = links.finish();
+    let plan = memory::place(*plan);
     let bound = BoundPlan { plan, links };
     fixture.apply(Policy::Auto, |root, writer, report| {
         writer.apply(report, |access, changes| {
@@ -132,7 +139,7 @@ fn networkd_gets_the_links_by_dhcp_and_no_others() {
             name: LinkName::Eth(1),
             mac: Some(Mac([2, 0, 0x0a, 0x12, 2, 1])),
             ipv4: Some(Ipv4Method::Static),
-            addresses: &[address],
+            addresses: memory::list(&[address]),
             ..LINK
         },
         Link {
@@ -144,7 +151,7 @@ fn networkd_gets_the_links_by_dhcp_and_no_others() {
         },
     ];
     let plan = Plan {
-        links: &links,
+        links: memory::list(&links),
         ..EMPTY
     };
     let fixture = root();
@@ -210,23 +217,23 @@ fn what_nobody_does_is_told() {
 #[test]
 fn names_of_leases_come_after_those_of_the_context() {
     let dns = ["9.9.9.9", "10.18.1.53"].map(|ip| ip.parse::<IpAddr>().unwrap());
-    let [first, second] = &dns;
+    let [first, second] = dns;
     let link = Link {
-        dns: std::slice::from_ref(second),
+        dns: memory::list(&[second]),
         search: &[b"a.example.org"],
         ..BY_DHCP
     };
     let leased = ["10.18.1.53", "10.18.1.254"].map(|ip| ip.parse::<IpAddr>().unwrap());
-    let lease = Lease {
+    let lease: &Lease = memory::place(Lease {
         address: Prefix::host([10, 18, 1, 50].into()),
         server: [10, 18, 1, 254].into(),
         seconds: 60,
         metric: 1024,
         routes: &[],
-        dns: &leased,
+        dns: memory::list(&leased),
         search: &[b"example.org", b"a.example.org"],
         mtu: None,
-    };
+    });
     let links = [
         link,
         Link {
@@ -235,13 +242,13 @@ fn names_of_leases_come_after_those_of_the_context() {
         },
     ];
     let plan = Plan {
-        links: &links[..1],
-        dns: std::slice::from_ref(first),
+        links: memory::list(&links[..1]),
+        dns: memory::list(&[first]),
         ..EMPTY
     };
     let head = "# Made by onecontext from the context of this machine.\n";
     let fixture = Fixture::new();
-    hand_over(&fixture, &plan, Some(&[Some(&lease)]));
+    hand_over(&fixture, &plan, Some(&[Some(lease)]));
     assert_eq!(
         fixture.text("etc/resolv.conf"),
         format!(
@@ -254,10 +261,10 @@ fn names_of_leases_come_after_those_of_the_context() {
     let fixture = Fixture::new();
     let bare = [BY_DHCP; 2];
     let plan = Plan {
-        links: &bare,
+        links: memory::list(&bare),
         ..EMPTY
     };
-    hand_over(&fixture, &plan, Some(&[Some(&lease); 2]));
+    hand_over(&fixture, &plan, Some(&[Some(lease); 2]));
     assert_eq!(
         fixture.text("etc/resolv.conf"),
         format!(
@@ -286,7 +293,7 @@ fn names_of_leases_come_after_those_of_the_context() {
         if !has_networkd {
             std::fs::remove_file(fixture.host(PROGRAM)).unwrap();
         }
-        hand_over(&fixture, &plan, Some(&[Some(&lease); 2]));
+        hand_over(&fixture, &plan, Some(&[Some(lease); 2]));
         let expected = expected.map(|lines| format!("{head}{lines}"));
         let found = fixture.has(drop_in).then(|| fixture.text(drop_in));
         assert_eq!(found, expected);

@@ -1,8 +1,8 @@
 //! dhcpcd (dhcpcd.conf(5)).
 use super::deny_list::{ManagerFile, devices_without_dhcp, uses_dhcpv4};
 use super::render::{HEAD, bind_over, fill, links};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory::Vector;
 use crate::base::text::format;
 use crate::changeset::Changes;
 use crate::image::config::ConfigFile;
@@ -12,14 +12,13 @@ use crate::plan::bound::BoundPlan;
 /// one. Adds metrics at the end, for the links by DHCP: dhcpcd has one for both
 /// families. It is that of the context, if there is one. The default, 1000 and the
 /// interface's index, would come before the context's metrics in IPv6.
-pub fn render<'a>(
-    arena: Arena<'a>,
+pub fn render(
     bound: &BoundPlan,
-    file: Result<Option<&'a ConfigFile<'a>>, Error>,
-    changes: &mut Changes<'a>,
+    file: Result<Option<&'static ConfigFile>, Error>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
-    let devices = devices_without_dhcp(arena, bound, b"dhcpcd", b' ', changes);
-    let mut top = arena.vector();
+    let devices = devices_without_dhcp(bound, b"dhcpcd", b' ', changes);
+    let mut top = Vector::new();
     if !devices.is_empty() {
         fill!(&mut top, "denyinterfaces@\n", devices);
     }
@@ -27,22 +26,22 @@ pub fn render<'a>(
     if bound.plan.has_name_servers() {
         fill!(&mut top, "nohook resolv.conf\n");
     }
-    let mut end = arena.vector();
+    let mut end = Vector::new();
     for bound_link in links(bound).filter(|bound_link| uses_dhcpv4(bound_link.link)) {
         if let Some(device) = bound_link.device {
             let metric = bound_link
                 .link
                 .metric
                 .unwrap_or(bound_link.link.router_metric());
-            let metric = format(arena, &metric);
+            let metric = format(&metric);
             fill!(&mut end, "interface @\nmetric @\n", device, metric);
         }
     }
-    let own = ManagerFile::of(arena, file)?;
+    let own = ManagerFile::of(file)?;
     if top.is_empty() && end.is_empty() {
         return Ok(());
     }
-    let mut text = arena.vector();
+    let mut text = Vector::new();
     if !top.is_empty() {
         fill!(&mut text, "@@\n", HEAD.as_bytes(), &top);
     }

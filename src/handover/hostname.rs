@@ -2,8 +2,8 @@
 //! system would set the one in this file (systemd: src/shared/hostname-setup.c, Debian:
 //! /etc/init.d/hostname.sh).
 use super::render::replace;
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory;
 use crate::base::text::lines;
 use crate::changeset::{Changes, Label, RootAccess};
 use crate::image::config::ConfigFile;
@@ -11,12 +11,11 @@ use crate::plan::Plan;
 
 /// Replaces the name in the file. If there is no file, or no name in it, nothing is
 /// written: the kernel's name then stays.
-pub fn render<'a>(
-    arena: Arena<'a>,
+pub fn render(
     plan: &Plan,
-    file: Result<Option<&'a ConfigFile<'a>>, Error>,
+    file: Result<Option<&'static ConfigFile>, Error>,
     access: RootAccess,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
     let Some(hostname) = plan.hostname else {
         return Ok(());
@@ -29,7 +28,7 @@ pub fn render<'a>(
         None => Ok(()),
         Some(old) if old == hostname => Ok(()),
         Some(_) => {
-            let text = arena.concat(&[hostname, b"\n"]);
+            let text = memory::concat(&[hostname, b"\n"]);
             replace(file, text, Label::Neighbour, access, changes)
         }
     }

@@ -2,8 +2,8 @@
 //! resolves it: sudo and many other programs would ask DNS for it, which can take
 //! minutes.
 use super::render::replace;
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory::Vector;
 use crate::base::text::{lines, same, split_once, words};
 use crate::changeset::{Changes, Label, RootAccess};
 use crate::image::config::Hosts;
@@ -14,12 +14,11 @@ const MARK: &[u8] = b"# onecontext";
 
 /// Adds one line, with the address that Debian uses for a name without a fixed address
 /// (Debian Reference, 5.1.1). Removes our line if it is not needed.
-pub fn render<'a>(
-    arena: Arena<'a>,
+pub fn render(
     plan: &Plan,
-    hosts: Hosts<'a>,
+    hosts: Hosts,
     access: RootAccess,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
     let Some(name) = plan.hostname else {
         return Ok(());
@@ -29,7 +28,7 @@ pub fn render<'a>(
         by_myhostname,
     } = hosts;
     let old = file.content.map_or(&b""[..], |old| old.content);
-    let mut text = arena.vector();
+    let mut text = Vector::new();
     let mut resolves = by_myhostname;
     for line in old.split_inclusive(|byte| *byte == b'\n') {
         if !line.trim_ascii_end().ends_with(MARK) {

@@ -13,7 +13,7 @@
 //! source is relative to its working directory (libifupdown/interface-file.c). busybox's
 //! ifupdown was not tried.
 use super::render::{HEAD, bind_over, device, fill, ip_route, is_v4, links};
-use crate::base::arena::Arena;
+use crate::base::memory::{self, Vector};
 use crate::base::text::{Text, format, position};
 use crate::changeset::{Changes, File};
 use crate::image::config::{ConfigFile, Interfaces};
@@ -21,36 +21,31 @@ use crate::plan::bound::BoundPlan;
 use crate::plan::{Ipv4Method, Ipv6Method, Link};
 
 /// Writes our stanzas, and copies of the root's files without stanzas for our NICs.
-pub fn render<'a>(
-    arena: Arena<'a>,
-    bound: &BoundPlan,
-    interfaces: &Interfaces<'a>,
-    changes: &mut Changes<'a>,
-) {
-    let mut devices = arena.vector::<&[u8]>();
-    let mut ours = arena.vector();
+pub fn render(bound: &BoundPlan, interfaces: &Interfaces, changes: &mut Changes) {
+    let mut devices = Vector::<&[u8]>::new();
+    let mut ours = Vector::new();
     for bound_link in links(bound) {
-        if let Some(device) = device(arena, bound_link, b"ifupdown", changes) {
+        if let Some(device) = device(bound_link, b"ifupdown", changes) {
             devices.push(device);
-            stanzas(&mut ours, arena, bound_link.link, device);
+            stanzas(&mut ours, bound_link.link, device);
         }
     }
     if devices.is_empty() {
         return;
     }
-    let ours = arena.concat(&[HEAD.as_bytes(), &ours]);
+    let ours = memory::concat(&[HEAD.as_bytes(), &ours]);
     for file in interfaces.sourced {
-        bind_over_without(arena, file, &devices, changes);
+        bind_over_without(file, &devices, changes);
     }
     if let Some(path) = interfaces.drop_in {
         changes.file(path, File::public(ours));
-        bind_over_without(arena, interfaces.main, &devices, changes);
+        bind_over_without(interfaces.main, &devices, changes);
     } else if let Some(main) = &interfaces.main.content {
         // Without the stanzas that an earlier run appended.
         let end = position(main.content, HEAD.as_bytes());
         let theirs = main.content.get(..end.unwrap_or(usize::MAX));
-        let mut text = arena.vector();
-        copy_without(arena, &mut text, theirs.unwrap_or(main.content), &devices);
+        let mut text = Text::new();
+        copy_without(&mut text, theirs.unwrap_or(main.content), &devices);
         if !text.is_empty() && !text.ends_with(b"\n") {
             text.push(b'\n');
         }
@@ -60,22 +55,17 @@ pub fn render<'a>(
 }
 
 /// Mounts a copy without our devices over a file that names one of them.
-fn bind_over_without<'a>(
-    arena: Arena<'a>,
-    file: &ConfigFile<'a>,
-    devices: &[&[u8]],
-    changes: &mut Changes<'a>,
-) {
+fn bind_over_without(file: &ConfigFile, devices: &[&[u8]], changes: &mut Changes) {
     // If it is missing, or a directory, ifupdown does not read it either.
     if let Some(old) = &file.content {
-        let mut text = arena.vector();
-        copy_without(arena, &mut text, old.content, devices);
+        let mut text = Text::new();
+        copy_without(&mut text, old.content, devices);
         bind_over(file, old, text.finish(), changes);
     }
 }
 
 /// Copies the lines of `theirs`, except those about one of `devices`.
-fn copy_without(arena: Arena<'_>, text: &mut Text, theirs: &[u8], devices: &[&[u8]]) {
+fn copy_without(text: &mut Text, theirs: &'static [u8], devices: &[&[u8]]) {
     const EMPTY: &[u8] = b"";
     // `eth0`, `eth0:1` (an old form for a second address) and `eth0=home` (physical=logical).
     let is_ours = |word: &[u8]| {
@@ -84,7 +74,7 @@ fn copy_without(arena: Arena<'_>, text: &mut Text, theirs: &[u8], devices: &[&[u
     };
     let mut drop_stanza = false;
     for line in lines(theirs) {
-        let words = words(arena, line);
+        let words = words(line);
         let (word, names) = words.split_first().unwrap_or((&EMPTY, &[]));
         let is_about_ours = names.iter().any(|name| is_ours(name));
         let drop_line = match Keyword::of(word) {
@@ -161,8 +151,8 @@ impl Keyword {
     }
 }
 
-fn words<'a>(arena: Arena<'a>, line: &'a [u8]) -> &'a [&'a [u8]] {
-    let mut words = arena.vector();
+fn words(line: &'static [u8]) -> &'static [&'static [u8]] {
+    let mut words = Vector::new();
     // The backslash at the end of a line is not part of a name.
     for word in line.split(|byte| byte.is_ascii_whitespace() || *byte == b'\\') {
         if !word.is_empty() {
@@ -173,7 +163,7 @@ fn words<'a>(arena: Arena<'a>, line: &'a [u8]) -> &'a [&'a [u8]] {
 }
 
 /// Writes the stanzas of a link. DHCP comes last, so that nothing waits for it.
-fn stanzas(text: &mut Text, arena: Arena<'_>, link: &Link, device: &[u8]) {
+fn stanzas(text: &mut Text, link: &Link, device: &[u8]) {
     fill!(text, "\nauto @\n", device);
     match link.ipv6 {
         None | Some(Ipv6Method::Skip) => {}
@@ -197,32 +187,32 @@ fn stanzas(text: &mut Text, arena: Arena<'_>, link: &Link, device: &[u8]) {
         ),
     }
     if !matches!(link.ipv6, None | Some(Ipv6Method::Skip)) {
-        replace(text, arena, link, device, false);
+        replace(text, link, device, false);
     }
     match link.ipv4 {
         Some(Ipv4Method::Dhcp) => fill!(text, "iface @ inet dhcp\n", device),
         _ => fill!(text, "iface @ inet manual\n", device),
     }
     if let Some(metric) = link.metric {
-        fill!(text, "\tmetric @\n", format(arena, &metric));
+        fill!(text, "\tmetric @\n", format(&metric));
     }
     if let Some(mtu) = link.mtu {
-        fill!(text, "\tmtu @\n", format(arena, &mtu));
+        fill!(text, "\tmtu @\n", format(&mtu));
     }
-    replace(text, arena, link, device, true);
+    replace(text, link, device, true);
 }
 
 /// Writes the addresses and routes of a family, with the values that the module `kernel`
 /// sets.
-fn replace(text: &mut Text, arena: Arena<'_>, link: &Link, device: &[u8], v4: bool) {
+fn replace(text: &mut Text, link: &Link, device: &[u8], v4: bool) {
     for address in link.addresses.iter().filter(|prefix| is_v4(prefix) == v4) {
-        let address = format(arena, address);
+        let address = format(address);
         fill!(text, "\tup ip address replace @ dev @\n", address, device);
     }
     let routes = link.routes.iter();
     for one in routes.filter(|route| is_v4(&route.destination) == v4) {
         let family: &[u8] = if v4 { b"4" } else { b"6" };
         fill!(text, "\tup ip -@ route replace ", family);
-        ip_route(text, arena, one, device);
+        ip_route(text, one, device);
     }
 }

@@ -7,8 +7,8 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::render::fill;
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Changes, File};
 use crate::image::ResolvedPath;
@@ -17,11 +17,7 @@ use crate::plan::{Plan, Prefix, Route};
 
 /// Adds a file for each device that is set up, even if only with IPv6. If none is,
 /// ipconfig asks as usual.
-pub fn render<'a>(
-    arena: Arena<'a>,
-    bound: &BoundPlan,
-    changes: &mut Changes<'a>,
-) -> Result<(), Error> {
+pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
     for bound_link in bound.links.iter().filter(|one| one.is_set_up()) {
         if let Some(device) = bound_link.device {
             // The name comes from the image or the machine, and a shell reads this
@@ -29,30 +25,30 @@ pub fn render<'a>(
             if device.contains(&b'\'') {
                 return Err(Error::new(c"a device's name has a quote"));
             }
-            let mut text = arena.vector();
-            write(arena, bound.plan, bound_link, device, &mut text);
-            changes.file(path(arena, device)?, File::public(text.finish()));
+            let mut text = Text::new();
+            write(bound.plan, bound_link, device, &mut text);
+            changes.file(path(device)?, File::public(text.finish()));
         }
     }
     Ok(())
 }
 
 /// The path of the answer for a device.
-pub fn path<'a>(arena: Arena<'a>, device: &[u8]) -> Result<ResolvedPath<'a>, Error> {
-    let path = arena.concat(&[b"/run/net-", device, b".conf"]);
-    Ok(ResolvedPath::new(arena, path)?)
+pub fn path(device: &[u8]) -> Result<ResolvedPath, Error> {
+    let path = memory::concat(&[b"/run/net-", device, b".conf"]);
+    Ok(ResolvedPath::new(path)?)
 }
 
-fn write(arena: Arena<'_>, plan: &Plan, bound_link: &BoundLink, device: &[u8], text: &mut Text) {
+fn write(plan: &Plan, bound_link: &BoundLink, device: &[u8], text: &mut Text) {
     let lease = bound_link.lease;
     let protocol: &[u8] = if lease.is_some() { b"dhcp" } else { b"static" };
     fill!(text, "DEVICE='@'\nPROTO='@'\n", device, protocol);
     let leased = lease.map(|lease| lease.address);
     let mut addresses = bound_link.link.addresses.iter().copied().chain(leased);
     if let Some((address, hosts)) = addresses.find_map(Prefix::ipv4_and_host_bits) {
-        value(arena, "IPV4ADDR", address, text);
-        value(arena, "IPV4BROADCAST", address | hosts, text);
-        value(arena, "IPV4NETMASK", !hosts, text);
+        value("IPV4ADDR", address, text);
+        value("IPV4BROADCAST", address | hosts, text);
+        value("IPV4NETMASK", !hosts, text);
     }
     let by_lease = lease.map_or(&[][..], |lease| lease.routes);
     let mut routes = bound_link.link.routes.iter().chain(by_lease);
@@ -63,21 +59,21 @@ fn write(arena: Arena<'_>, plan: &Plan, bound_link: &BoundLink, device: &[u8], t
             .and_then(v4)
     };
     if let Some(gateway) = routes.find_map(gateway) {
-        value(arena, "IPV4GATEWAY", u32::from(gateway), text);
+        value("IPV4GATEWAY", u32::from(gateway), text);
     }
     let by_lease = lease.map_or(&[][..], |lease| lease.dns);
     let servers = plan.dns.iter().chain(bound_link.link.dns).chain(by_lease);
     let servers = servers.filter_map(|server| v4(*server));
     for (name, server) in ["IPV4DNS0", "IPV4DNS1"].into_iter().zip(servers) {
-        value(arena, name, u32::from(server), text);
+        value(name, u32::from(server), text);
     }
     if let Some(hostname) = plan.hostname {
         fill!(text, "HOSTNAME='@'\n", hostname);
     }
 }
 
-fn value(arena: Arena<'_>, name: &str, address: u32, text: &mut Text) {
-    let address = format(arena, &Ip(Ipv4Addr::from(address).into()));
+fn value(name: &str, address: u32, text: &mut Text) {
+    let address = format(&Ip(Ipv4Addr::from(address).into()));
     fill!(text, "@='@'\n", name.as_bytes(), address);
 }
 

@@ -1,4 +1,5 @@
 //! The files for each manager, and what happens to the root's own files.
+use crate::base::memory;
 use std::net::IpAddr;
 
 use super::tests::{bound, decide};
@@ -30,7 +31,7 @@ pub(super) fn root_with(unit: &str) -> Fixture {
 
 /// Hands over twice; the second time nothing changes.
 pub(super) fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
-    hand_over_bound(fixture, &bound(Arena::new(), plan))
+    hand_over_bound(fixture, &bound(plan))
 }
 
 fn hand_over_bound(fixture: &Fixture, bound: &BoundPlan) -> Vec<String> {
@@ -97,9 +98,9 @@ pub(super) fn with_plan(test: impl Fn(&Plan)) {
             mtu: Some(1450),
             ipv4: Some(Ipv4Method::Static),
             ipv6: Some(Ipv6Method::Static),
-            addresses: &addresses,
-            routes: &routes,
-            dns: &own,
+            addresses: memory::list(&addresses),
+            routes: memory::list(&routes),
+            dns: memory::list(&own),
             search: &[b"example.org"],
             ..LINK
         },
@@ -124,8 +125,8 @@ pub(super) fn with_plan(test: impl Fn(&Plan)) {
         },
     ];
     test(&Plan {
-        links: &links,
-        dns: &global,
+        links: memory::list(&links),
+        dns: memory::list(&global),
         search: &[b"example.net"],
         ..EMPTY
     });
@@ -191,20 +192,20 @@ fn networkd_with_a_network_of_two_links() {
         let second = [prefix("10.18.1.2/24"), prefix(second)];
         let links = [
             Link {
-                addresses: &addresses,
-                routes: &routes,
+                addresses: memory::list(&addresses),
+                routes: memory::list(&routes),
                 ..LINK
             },
             Link {
                 name: LinkName::Eth(1),
                 mac: Some(Mac([2, 0, 0x0a, 0x12, 2, 1])),
-                addresses: &second,
-                routes: &routes[1..2],
+                addresses: memory::list(&second),
+                routes: memory::list(&routes[1..2]),
                 ..LINK
             },
         ];
         let plan = Plan {
-            links: &links,
+            links: memory::list(&links),
             ..EMPTY
         };
         let fixture = root_with(NETWORKD);
@@ -301,10 +302,10 @@ fn network_manager_has_no_profile_for_an_unknown_nic() {
     let fixture = root_with(NETWORK_MANAGER);
     let link = Link { mac: None, ..LINK };
     let plan = Plan {
-        links: &[link],
+        links: memory::list(&[link]),
         ..EMPTY
     };
-    let said = hand_over_bound(&fixture, &BoundPlan::unbound(Arena::new(), &plan));
+    let said = hand_over_bound(&fixture, &BoundPlan::unbound(memory::place(plan)));
     assert_eq!(
         said,
         [
@@ -484,11 +485,11 @@ fn ifupdown_does_not_know_a_device_that_was_not_found() {
         ..LINK
     }];
     let plan = Plan {
-        links: &links,
+        links: memory::list(&links),
         ..EMPTY
     };
     assert_eq!(
-        hand_over_bound(&fixture, &BoundPlan::unbound(Arena::new(), &plan)),
+        hand_over_bound(&fixture, &BoundPlan::unbound(memory::place(plan))),
         [
             "ifupdown is enabled by \
              /etc/systemd/system/multi-user.target.wants/networking.service",
@@ -575,7 +576,7 @@ fn several_at_once_get_each_its_own() {
         with_plan(|plan| {
             let said = fixture.apply(Policy::Auto, |root, writer, report| {
                 writer.apply(report, |access, changes| {
-                    decide(&bound(root.arena(), plan), root, true, access, changes)
+                    decide(&bound(plan), root, true, access, changes)
                 });
             });
             let said: Vec<_> = said
@@ -628,7 +629,7 @@ fn only_what_is_enabled_is_told() {
         let fixture = root_with(NETWORKD);
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
             writer.apply(report, |access, changes| {
-                decide(&bound(root.arena(), plan), root, false, access, changes)
+                decide(&bound(plan), root, false, access, changes)
             });
         });
         assert!(said.is_empty(), "{said:?}");
@@ -757,7 +758,7 @@ fn nobody_waits_for_a_connman_that_has_no_nic() {
             ..LINK
         }];
         let plan = Plan {
-            links: &links,
+            links: memory::list(&links),
             ..EMPTY
         };
         in_own_mounts(|| {
@@ -788,11 +789,10 @@ fn what_dhcpcd_and_connman_cannot_do_is_said() {
         },
     ];
     let plan = Plan {
-        links: &links,
+        links: memory::list(&links),
         ..EMPTY
     };
-    let arena = Arena::new();
-    let [first, second] = *bound(arena, &plan).links else {
+    let [first, second] = *bound(&plan).links else {
         panic!("two links");
     };
     let lost = BoundLink {
@@ -800,8 +800,8 @@ fn what_dhcpcd_and_connman_cannot_do_is_said() {
         ..second
     };
     let bound = BoundPlan {
-        plan: &plan,
-        links: &[first, lost],
+        plan: memory::place(plan),
+        links: memory::list(&[first, lost]),
     };
     assert_eq!(
         hand_over_bound(&fixture, &bound),
@@ -859,24 +859,24 @@ const TOLD: [&str; 2] = [
 ];
 
 /// What cloud-init is told with this name and these keys, beside `with_plan`.
-fn told(keys: &[(&str, &str)], hostname: Option<&[u8]>, network: bool) -> Option<String> {
+fn told(keys: &[(&str, &str)], hostname: Option<&'static [u8]>, network: bool) -> Option<String> {
     // A generator enables cloud-init, without a link.
     let fixture = root_with(IFUPDOWN);
     fixture.file(&format!("usr/lib/systemd/system/{CLOUD_INIT}"), "[Unit]\n");
     let keys = keys.iter().map(|(user, line)| crate::plan::Key {
-        user: user.as_bytes(),
-        line: line.as_bytes(),
+        user: memory::copy(user.as_bytes()),
+        line: memory::copy(line.as_bytes()),
     });
     let keys: Vec<_> = keys.collect();
     with_plan(|plan| {
         let plan = Plan {
             hostname,
-            keys: &keys,
+            keys: memory::list(&keys),
             ..*plan
         };
         fixture.apply(Policy::ReadOnly, |root, writer, report| {
             writer.apply(report, |access, changes| {
-                decide(&bound(root.arena(), &plan), root, network, access, changes)
+                decide(&bound(&plan), root, network, access, changes)
             });
         });
     });
@@ -939,8 +939,7 @@ fn cloud_init_is_told_through_its_environment() {
             )
         );
         // It does no DHCP.
-        let arena = crate::base::arena::Arena::new();
-        assert!(!Managers::of(&fixture.root(arena)).do_dhcp());
+        assert!(!Managers::of(&fixture.root()).do_dhcp());
     });
     // If the context skips all NICs, cloud-init sets them up.
     let fixture = root_with(CLOUD_INIT);
@@ -949,7 +948,7 @@ fn cloud_init_is_told_through_its_environment() {
         ..LINK
     }];
     let plan = Plan {
-        links: &links,
+        links: memory::list(&links),
         ..EMPTY
     };
     hand_over(&fixture, &plan);

@@ -21,8 +21,8 @@ mod scripts;
 mod sysconfig;
 mod wicked;
 
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory::Vector;
 use crate::changeset::{Changes, RootAccess};
 use crate::image::facts::{Facts, NetworkFacts};
 use crate::image::initramfs::InitramfsFacts;
@@ -33,36 +33,29 @@ use crate::plan::bound::{BoundPlan, DhcpClient};
 use crate::plan::early::{self, EarlyDevice};
 
 /// Adds the files for all tools that the root has, and reports what cannot be written.
-pub fn render<'a>(
-    arena: Arena<'a>,
-    bound: &BoundPlan,
-    facts: &Facts<'a>,
-    access: RootAccess,
-    changes: &mut Changes<'a>,
-) {
+pub fn render(bound: &BoundPlan, facts: &Facts, access: RootAccess, changes: &mut Changes) {
     let plan = bound.plan;
-    let rendered = hostname::render(arena, plan, facts.hostname, access, changes);
+    let rendered = hostname::render(plan, facts.hostname, access, changes);
     report(rendered, b"/etc/hostname", changes);
     if let Some(hosts) = known(facts.hosts, changes) {
-        let rendered = hosts::render(arena, plan, hosts, access, changes);
+        let rendered = hosts::render(plan, hosts, access, changes);
         report(rendered, b"/etc/hosts", changes);
     }
     let is_network_ours = facts.network.is_some();
-    let rendered = cloud_init::render(arena, plan, is_network_ours, facts.cloud_init, changes);
+    let rendered = cloud_init::render(plan, is_network_ours, facts.cloud_init, changes);
     report(rendered, b"cloud-init", changes);
-    let rendered = scripts::render(arena, &plan.scripts, facts.systemd, changes);
+    let rendered = scripts::render(&plan.scripts, facts.systemd, changes);
     report(rendered, b"scripts", changes);
     let Some(network) = facts.network else {
         return;
     };
-    let rendered = resolv_conf::render(arena, bound, network, access, changes);
+    let rendered = resolv_conf::render(bound, network, access, changes);
     report(rendered, b"/etc/resolv.conf", changes);
     report_unknown(network.managers.unknown, changes);
     for enabled in network.managers.enabled {
         let name = enabled.manager.name();
         changes.note(&[name, b" is enabled by ", enabled.by]);
         let rendered = render_manager(
-            arena,
             bound,
             enabled.manager,
             facts.systemd,
@@ -72,31 +65,26 @@ pub fn render<'a>(
         );
         report(rendered, name, changes);
     }
-    dhcp::name_programs(arena, plan, network, changes);
+    dhcp::name_programs(plan, network, changes);
     let rendered = match (dhcp::client(plan, Some(network)), network.networkd) {
         (DhcpClient::Networkd, Ok(Networkd::Installed(unit))) => {
-            networkd::render_for_dhcp(arena, bound, unit, changes)
+            networkd::render_for_dhcp(bound, unit, changes)
         }
-        _ => dhcp::report(arena, bound, network, changes),
+        _ => dhcp::report(bound, network, changes),
     };
     report(rendered, b"DHCP", changes);
 }
 
 /// The same for the initramfs itself, in the early stage.
-pub fn render_early<'a>(
-    arena: Arena<'a>,
-    bound: &BoundPlan,
-    facts: &InitramfsFacts<'a>,
-    changes: &mut Changes<'a>,
-) {
-    let rendered = resolv_conf::render_early(arena, bound, facts.resolv_conf, changes);
+pub fn render_early(bound: &BoundPlan, facts: &InitramfsFacts, changes: &mut Changes) {
+    let rendered = resolv_conf::render_early(bound, facts.resolv_conf, changes);
     report(rendered, b"/etc/resolv.conf", changes);
     let rendered = match facts.is_of_initramfs_tools {
-        Ok(true) => ipconfig::render(arena, bound, changes),
+        Ok(true) => ipconfig::render(bound, changes),
         other => other.map(|_| ()),
     };
     report(rendered, b"ipconfig", changes);
-    let mut text = arena.vector();
+    let mut text = Vector::new();
     early::write(bound, &mut text);
     if !text.is_empty() {
         let written = changes.run_file(early::PATH, text.finish());
@@ -105,13 +93,13 @@ pub fn render_early<'a>(
 }
 
 /// Removes what [`render_early`] has left in /run for the initramfs.
-pub fn clear_early<'a>(arena: Arena<'a>, devices: &[EarlyDevice], changes: &mut Changes<'a>) {
+pub fn clear_early(devices: &[EarlyDevice], changes: &mut Changes) {
     for device in devices {
-        let removed = ipconfig::path(arena, device.name).map(|path| changes.remove(path));
+        let removed = ipconfig::path(device.name).map(|path| changes.remove(path));
         report(removed, device.name, changes);
     }
     if !devices.is_empty() {
-        let removed = ResolvedPath::new(arena, early::PATH).map(|path| changes.remove(path));
+        let removed = ResolvedPath::new(early::PATH).map(|path| changes.remove(path));
         report(removed.map_err(Error::from), early::PATH, changes);
     }
 }
@@ -146,36 +134,39 @@ fn report_unknown(unknown: &[(Manager, Error)], changes: &mut Changes) {
         }
         _ => {
             for (manager, error) in unknown {
-                changes.problem(c"find out whether the image enables", manager.name(), *error);
+                changes.problem(
+                    c"find out whether the image enables",
+                    manager.name(),
+                    *error,
+                );
             }
         }
     }
 }
 
-fn render_manager<'a>(
-    arena: Arena<'a>,
+fn render_manager(
     bound: &BoundPlan,
     manager: Manager,
     systemd: Result<bool, Error>,
-    facts: &NetworkFacts<'a>,
+    facts: &NetworkFacts,
     access: RootAccess,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
     match manager {
-        Manager::Networkd => networkd::render(arena, bound, changes),
-        Manager::NetworkManager => network_manager::render(arena, bound, changes),
+        Manager::Networkd => networkd::render(bound, changes),
+        Manager::NetworkManager => network_manager::render(bound, changes),
         Manager::Ifupdown => {
             if let Some(interfaces) = known(facts.interfaces, changes) {
-                ifupdown::render(arena, bound, interfaces, changes);
+                ifupdown::render(bound, interfaces, changes);
             }
             Ok(())
         }
-        Manager::Dhcpcd => dhcpcd::render(arena, bound, facts.dhcpcd, changes),
-        Manager::Connman => connman::render(arena, bound, facts.connman, systemd, changes),
+        Manager::Dhcpcd => dhcpcd::render(bound, facts.dhcpcd, changes),
+        Manager::Connman => connman::render(bound, facts.connman, systemd, changes),
         Manager::NetworkScripts => {
-            network_scripts::render(arena, bound, facts.network_scripts, access, changes)
+            network_scripts::render(bound, facts.network_scripts, access, changes)
         }
-        Manager::Wicked => wicked::render(arena, bound, facts.wicked, access, changes),
+        Manager::Wicked => wicked::render(bound, facts.wicked, access, changes),
     }
 }
 

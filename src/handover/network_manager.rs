@@ -4,8 +4,8 @@
 use core::net::IpAddr;
 
 use super::render::{HEAD, Id, fill, is_handed_over, is_v4, links};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::base::text::{Ip, Mac, Text, format};
 use crate::changeset::{Access, Changes, File};
 use crate::image::ResolvedPath;
@@ -28,11 +28,7 @@ const TO_KEEP_METRICS: &[u8] = b"# Made by onecontext: default routes keep their
 const STATES: &[u8] = b"/run/NetworkManager/devices/";
 
 /// Adds a keyfile for each link. NetworkManager refuses keyfiles that others may read.
-pub fn render<'a>(
-    arena: Arena<'a>,
-    bound: &BoundPlan,
-    changes: &mut Changes<'a>,
-) -> Result<(), Error> {
+pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
     let plan = bound.plan;
     let is_default = |route: &Route| route.destination.is_default();
     if links(bound).any(|bound_link| bound_link.link.routes.iter().any(is_default)) {
@@ -43,21 +39,21 @@ pub fn render<'a>(
         let Some(matched_by) = matched_by(*bound_link) else {
             changes.note(&[
                 b"NetworkManager: no profile for ",
-                format(arena, &link.name),
+                format(&link.name),
                 b": it has no MAC, and no device was found for it",
             ]);
             continue;
         };
-        let id = format(arena, &Id(link.name));
-        let path = arena.concat(&[PREFIX, id, b".nmconnection"]);
-        let uuid = uuid(arena, link);
-        let mut text = arena.vector();
-        write(&mut text, arena, plan, link, matched_by, uuid);
+        let id = format(&Id(link.name));
+        let path = memory::concat(&[PREFIX, id, b".nmconnection"]);
+        let uuid = uuid(link);
+        let mut text = Text::new();
+        write(&mut text, plan, link, matched_by, uuid);
         let file = File {
             access: Access::ours(0o600),
             ..File::public(text.finish())
         };
-        changes.file(ResolvedPath::new(arena, path)?, file);
+        changes.file(ResolvedPath::new(path)?, file);
         let Some(index) = bound_link.index.filter(|_| !link.addresses.is_empty()) else {
             continue;
         };
@@ -66,8 +62,8 @@ pub fn render<'a>(
         // (src/core/nm-manager.c, get_existing_connection). Activating the profile anew
         // would remove the addresses for a moment. But a profile that the state file
         // names as active before a restart is taken as it is.
-        let path = arena.concat(&[STATES, format(arena, &index)]);
-        let mut text = arena.vector();
+        let path = memory::concat(&[STATES, format(&index)]);
+        let mut text = Text::new();
         fill!(
             &mut text,
             "[device]\nmanaged=true\nconnection-uuid=@\n",
@@ -100,42 +96,35 @@ fn is_set_up(link: &Link, v4: bool) -> bool {
 
 /// A UUID that is the same at every boot: version 8 of RFC 9562 (vendor-specific), made
 /// of the letters "onecontext" and the MAC or, without one, the number.
-fn uuid<'a>(arena: Arena<'a>, link: &Link) -> &'a [u8] {
+fn uuid(link: &Link) -> &'static [u8] {
     let node = link.mac.unwrap_or_else(|| number(link.name));
-    let mut uuid = arena.vector();
+    let mut uuid = Vector::new();
     uuid.extend(b"6f6e6563-6f6e-8465-b874-");
-    for byte in format(arena, &node).split(|byte| *byte == b':') {
+    for byte in format(&node).split(|byte| *byte == b':') {
         uuid.extend(byte);
     }
     uuid.finish()
 }
 
-fn write(
-    text: &mut Text,
-    arena: Arena<'_>,
-    plan: &Plan,
-    link: &Link,
-    matched_by: MatchedBy,
-    uuid: &[u8],
-) {
+fn write(text: &mut Text, plan: &Plan, link: &Link, matched_by: MatchedBy, uuid: &[u8]) {
     // The priority is higher than that of other profiles for this NIC, usually 0.
     fill!(text, HEAD);
     fill!(
         text,
         "[connection]\nid=@\nuuid=@\n\
          type=ethernet\nautoconnect-priority=900\n",
-        format(arena, &Id(link.name)),
+        format(&Id(link.name)),
         uuid
     );
     match matched_by {
-        MatchedBy::Mac(mac) => fill!(text, "\n[ethernet]\nmac-address=@\n", format(arena, &mac)),
+        MatchedBy::Mac(mac) => fill!(text, "\n[ethernet]\nmac-address=@\n", format(&mac)),
         MatchedBy::Device(device) => fill!(text, "interface-name=@\n\n[ethernet]\n", device),
     }
     if let Some(mtu) = link.mtu {
-        fill!(text, "mtu=@\n", format(arena, &mtu));
+        fill!(text, "mtu=@\n", format(&mtu));
     }
-    family(text, arena, plan, link, true);
-    family(text, arena, plan, link, false);
+    family(text, plan, link, true);
+    family(text, plan, link, false);
     fill!(
         text,
         "\n[user]\norg.freedesktop.NetworkManager.origin=onecontext\n"
@@ -143,7 +132,7 @@ fn write(
 }
 
 /// `[ipv4]` or `[ipv6]`
-fn family(text: &mut Text, arena: Arena<'_>, plan: &Plan, link: &Link, v4: bool) {
+fn family(text: &mut Text, plan: &Plan, link: &Link, v4: bool) {
     // The link-local address must be the one that the kernel makes, or there would be
     // two.
     if v4 {
@@ -165,13 +154,13 @@ fn family(text: &mut Text, arena: Arena<'_>, plan: &Plan, link: &Link, v4: bool)
         false => Some(link.router_metric()),
     };
     if let Some(metric) = metric {
-        fill!(text, "route-metric=@\n", format(arena, &metric));
+        fill!(text, "route-metric=@\n", format(&metric));
     }
     let mut number = 0u32;
     let mut add = |address: &Prefix| {
         if is_v4(address) == v4 {
             number += 1;
-            let (number, address) = (format(arena, &number), format(arena, address));
+            let (number, address) = (format(&number), format(address));
             fill!(text, "address@=@\n", number, address);
         }
     };
@@ -185,32 +174,32 @@ fn family(text: &mut Text, arena: Arena<'_>, plan: &Plan, link: &Link, v4: bool)
     let routes = link.routes.iter();
     let routes = routes.filter(|route| is_v4(&route.destination) == v4);
     for (route, number) in routes.zip(1u32..) {
-        let number = format(arena, &number);
-        let to = format(arena, &route.destination);
+        let number = format(&number);
+        let to = format(&route.destination);
         let gateway = match route.gateway {
-            Some(gateway) => format(arena, &Ip(gateway)),
+            Some(gateway) => format(&Ip(gateway)),
             None if v4 => b"0.0.0.0",
             None => b"::",
         };
-        let metric = format(arena, &route.metric);
+        let metric = format(&route.metric);
         fill!(text, "route@=@,@,@\n", number, to, gateway, metric);
         if route.onlink {
             fill!(text, "route@_options=onlink=true\n", number);
         }
     }
-    servers(text, arena, plan, link, v4);
+    servers(text, plan, link, v4);
 }
 
 /// The name servers and search domains of a link. The first link also gets those of the
 /// machine, and of the links that cannot have any.
-fn servers(text: &mut Text, arena: Arena<'_>, plan: &Plan, link: &Link, v4: bool) {
+fn servers(text: &mut Text, plan: &Plan, link: &Link, v4: bool) {
     let is_set_up = |link: &Link, v4| is_handed_over(link) && is_set_up(link, v4);
     let first = plan.links.iter().find(|link| is_set_up(link, v4));
     let is_first = first.is_some_and(|first| first.name == link.name);
-    let mut list = arena.vector::<u8>();
+    let mut list = Vector::<u8>::new();
     let mut add = |servers: &[IpAddr]| {
         for server in servers.iter().filter(|server| server.is_ipv4() == v4) {
-            fill!(&mut list, "@;", format(arena, &Ip(*server)));
+            fill!(&mut list, "@;", format(&Ip(*server)));
         }
     };
     if is_first {
@@ -238,15 +227,15 @@ fn servers(text: &mut Text, arena: Arena<'_>, plan: &Plan, link: &Link, v4: bool
 }
 
 /// How a profile names its NIC.
-enum MatchedBy<'a> {
+enum MatchedBy {
     Mac(Mac),
-    Device(&'a [u8]),
+    Device(&'static [u8]),
 }
 
 /// NetworkManager compares permanent MACs, but a PCI link may have been given another
 /// one. `None`: neither MAC nor device is known, and a profile without either matches
 /// every NIC.
-fn matched_by<'a>(bound_link: BoundLink<'a>) -> Option<MatchedBy<'a>> {
+fn matched_by(bound_link: BoundLink) -> Option<MatchedBy> {
     let BoundLink { link, device, .. } = bound_link;
     let is_pci = matches!(link.name, LinkName::Pci(_));
     match (link.mac, device) {

@@ -7,7 +7,6 @@
 //! address of ours (ifup-eth).
 use super::render::{bind_over, fill, ip_route, is_v4, links};
 use super::sysconfig::{LinkFiles, SysconfigDirectory};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{format, lines, same, split_once, unquoted};
 use crate::changeset::{Changes, RootAccess};
@@ -20,12 +19,11 @@ const OFF: &str = "# Made by onecontext: another file is for this device.\nONBOO
 
 /// Adds the files of each link. A file of any name may configure a NIC; other files for
 /// our NICs are mounted over.
-pub fn render<'a>(
-    arena: Arena<'a>,
+pub fn render(
     bound: &BoundPlan,
-    directory: Result<Option<&'a ConfigDirectory<'a>>, Error>,
+    directory: Result<Option<&'static ConfigDirectory>, Error>,
     access: RootAccess,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
     let Some(directory) = directory? else {
         return Ok(());
@@ -36,10 +34,10 @@ pub fn render<'a>(
         directory,
         access,
     };
-    ours.each_link(arena, bound, changes, write);
+    ours.each_link(bound, changes, write);
     for (name, file) in directory.files() {
         let device = name.strip_prefix(b"ifcfg-").unwrap_or_default();
-        if device.is_empty() || names_ours(b"DEVICE", device, bound, arena) {
+        if device.is_empty() || names_ours(b"DEVICE", device, bound) {
             continue;
         }
         let file = match file {
@@ -54,7 +52,7 @@ pub fn render<'a>(
         if lines(old.content).any(|line| {
             let (key, value) = split_once(line, b'=').unwrap_or_default();
             let value = unquoted(value).next().unwrap_or_default();
-            names_ours(key.trim_ascii(), value, bound, arena)
+            names_ours(key.trim_ascii(), value, bound)
         }) {
             bind_over(file, old, OFF.as_bytes(), changes);
         }
@@ -64,11 +62,11 @@ pub fn render<'a>(
 
 /// Whether a value names one of our NICs.
 #[inline(never)]
-fn names_ours(key: &[u8], value: &[u8], bound: &BoundPlan, arena: Arena<'_>) -> bool {
+fn names_ours(key: &[u8], value: &[u8], bound: &BoundPlan) -> bool {
     links(bound).any(
         |bound_link| match (key, bound_link.device, bound_link.link.mac) {
             (b"DEVICE", device, _) => device == Some(value),
-            (b"HWADDR", Some(_), Some(mac)) => same(format(arena, &mac), value),
+            (b"HWADDR", Some(_), Some(mac)) => same(format(&mac), value),
             _ => false,
         },
     )
@@ -81,7 +79,7 @@ fn write(files: &mut LinkFiles, link: &Link) {
     for (v4, prefix) in [(true, &b"route-"[..]), (false, b"route6-")] {
         let routes = link.routes.iter();
         for route in routes.filter(|route| is_v4(&route.destination) == v4) {
-            ip_route(&mut files.text, files.arena, route, files.device);
+            ip_route(&mut files.text, route, files.device);
         }
         files.end(prefix);
     }
@@ -89,7 +87,6 @@ fn write(files: &mut LinkFiles, link: &Link) {
 
 /// Writes ifcfg-DEVICE. NOZEROCONF and DEFROUTE: no routes but those of the context.
 fn ifcfg(files: &mut LinkFiles, link: &Link) {
-    let arena = files.arena;
     let text = &mut files.text;
     fill!(
         text,
@@ -99,14 +96,14 @@ fn ifcfg(files: &mut LinkFiles, link: &Link) {
     // With HWADDR the root's udev gives the NIC this name again (initscripts:
     // src/rename_device.c).
     if let Some(mac) = link.mac {
-        fill!(text, "HWADDR=@\n", format(arena, &mac));
+        fill!(text, "HWADDR=@\n", format(&mac));
     }
     if link.ipv4 == Some(Ipv4Method::Dhcp) {
         // Otherwise dhclient would give up after a minute.
         fill!(text, "BOOTPROTO=dhcp\nPERSISTENT_DHCLIENT=yes\n");
         // For dhclient-script, which reads this file.
         if let Some(metric) = link.metric {
-            fill!(text, "METRIC=@\n", format(arena, &metric));
+            fill!(text, "METRIC=@\n", format(&metric));
         }
     } else {
         fill!(text, "BOOTPROTO=none\nDEFROUTE=no\n");
@@ -122,7 +119,7 @@ fn ifcfg(files: &mut LinkFiles, link: &Link) {
     let text = &mut files.text;
     let mut before = "IPV6ADDR_SECONDARIES=\"";
     for prefix in link.addresses.iter().filter(|prefix| !is_v4(prefix)) {
-        fill!(text, "@@", before.as_bytes(), format(arena, prefix));
+        fill!(text, "@@", before.as_bytes(), format(prefix));
         before = " ";
     }
     if before == " " {

@@ -6,8 +6,8 @@
 use core::net::IpAddr;
 
 use super::render::{HEAD, Id, fill, is_v4, links};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory;
 use crate::base::set::Set;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::Changes;
@@ -18,17 +18,13 @@ use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix, Route};
 const PREFIX: &[u8] = b"/run/systemd/network/00-";
 
 /// Adds a file for each link. Everybody may read it: networkd does not run as root.
-pub fn render<'a>(
-    arena: Arena<'a>,
-    bound: &BoundPlan,
-    changes: &mut Changes<'a>,
-) -> Result<(), Error> {
+pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
     let setting = Setting {
         for_dhcp: false,
-        is_shared: is_shared(arena, bound),
+        is_shared: is_shared(bound),
     };
     for bound_link in links(bound) {
-        write_file(arena, bound_link, setting, changes)?;
+        write_file(bound_link, setting, changes)?;
     }
     Ok(())
 }
@@ -36,11 +32,10 @@ pub fn render<'a>(
 /// The same if networkd is enabled by this program, for this boot and only for DHCP:
 /// links `unit`, adds a file for each link that uses DHCP, and one that leaves all
 /// others alone.
-pub fn render_for_dhcp<'a>(
-    arena: Arena<'a>,
+pub fn render_for_dhcp(
     bound: &BoundPlan,
-    unit: &'a [u8],
-    changes: &mut Changes<'a>,
+    unit: &'static [u8],
+    changes: &mut Changes,
 ) -> Result<(), Error> {
     let done = b"systemd-networkd is not enabled in this image: enabled for this boot";
     changes.run_symlink(ENABLED_FOR_THIS_BOOT, unit, done)?;
@@ -49,9 +44,9 @@ pub fn render_for_dhcp<'a>(
         is_shared: false,
     };
     for bound_link in links(bound).filter(|bound_link| bound_link.link.uses_dhcp()) {
-        write_file(arena, bound_link, setting, changes)?;
+        write_file(bound_link, setting, changes)?;
     }
-    let mut text = arena.vector();
+    let mut text = Text::new();
     fill!(&mut text, HEAD);
     fill!(&mut text, "[Match]\nName=*\n\n[Link]\nUnmanaged=yes\n");
     // Sorted after all of ours, and before any other file.
@@ -71,16 +66,15 @@ struct Setting {
     is_shared: bool,
 }
 
-fn write_file<'a>(
-    arena: Arena<'a>,
+fn write_file(
     bound_link: &BoundLink,
     setting: Setting,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
-    let id = format(arena, &Id(bound_link.link.name));
-    let path = arena.concat(&[PREFIX, id, b".network"]);
-    let mut text = arena.vector();
-    write(&mut text, arena, *bound_link, setting);
+    let id = format(&Id(bound_link.link.name));
+    let path = memory::concat(&[PREFIX, id, b".network"]);
+    let mut text = Text::new();
+    write(&mut text, *bound_link, setting);
     changes.run_file(path, text.finish())
 }
 
@@ -89,10 +83,10 @@ fn write_file<'a>(
 /// waits forever until a gateway there can be reached, unless the gateway is marked as
 /// on-link; systemd-networkd-wait-online waits with it. The routes in the kernel stay
 /// as they are.
-fn is_shared(arena: Arena<'_>, bound: &BoundPlan) -> bool {
-    let mut seen = Set::new(arena);
+fn is_shared(bound: &BoundPlan) -> bool {
+    let mut seen = Set::new();
     let mut is_of_another = |number: u32, address: &Prefix| {
-        let network = format(arena, &address.network());
+        let network = format(&address.network());
         // A network counts once for each link.
         seen.insert(number, network) && !seen.insert(0, network)
     };
@@ -109,43 +103,38 @@ fn is_shared(arena: Arena<'_>, bound: &BoundPlan) -> bool {
 /// Writes the same as `kernel` sets on the link, so that networkd finds everything done
 /// (tried with 252): its routes have the protocol "static" and, without Metric=, the
 /// default metric of the plan.
-fn write(
-    text: &mut Text,
-    arena: Arena<'_>,
-    BoundLink { link, device, .. }: BoundLink,
-    setting: Setting,
-) {
+fn write(text: &mut Text, BoundLink { link, device, .. }: BoundLink, setting: Setting) {
     fill!(text, HEAD);
-    match_section(text, arena, link, device);
-    link_section(text, arena, link);
-    network_section(text, arena, link, setting.for_dhcp);
+    match_section(text, link, device);
+    link_section(text, link);
+    network_section(text, link, setting.for_dhcp);
     for route in link.routes {
-        route_section(text, arena, route, setting.is_shared);
+        route_section(text, route, setting.is_shared);
     }
-    dhcpv4_section(text, arena, link, setting.for_dhcp);
+    dhcpv4_section(text, link, setting.for_dhcp);
     if !matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)) {
-        accept_ra_section(text, arena, link);
+        accept_ra_section(text, link);
     }
 }
 
-fn match_section(text: &mut Text, arena: Arena<'_>, link: &Link, device: Option<&[u8]>) {
+fn match_section(text: &mut Text, link: &Link, device: Option<&[u8]>) {
     match (link.mac, device) {
         // VLANs and bridges have the MAC of a NIC below them. Only NICs have no kind
         // (systemd: network/80-ethernet.network.example).
         (Some(mac), _) => fill!(
             text,
             "[Match]\nMACAddress=@\nType=ether\nKind=!*\n",
-            format(arena, &mac)
+            format(&mac)
         ),
         // "!*" matches nothing.
         (None, device) => fill!(text, "[Match]\nName=@\n", device.unwrap_or(b"!*")),
     }
 }
 
-fn link_section(text: &mut Text, arena: Arena<'_>, link: &Link) {
+fn link_section(text: &mut Text, link: &Link) {
     fill!(text, "\n[Link]\n");
     if let Some(mtu) = link.mtu {
-        fill!(text, "MTUBytes=@\n", format(arena, &mtu));
+        fill!(text, "MTUBytes=@\n", format(&mtu));
     }
     let waits = link.ipv4 == Some(Ipv4Method::Dhcp) || link.uses_router_advertisements();
     if !waits && link.addresses.is_empty() {
@@ -154,7 +143,7 @@ fn link_section(text: &mut Text, arena: Arena<'_>, link: &Link) {
     }
 }
 
-fn network_section(text: &mut Text, arena: Arena<'_>, link: &Link, for_dhcp: bool) {
+fn network_section(text: &mut Text, link: &Link, for_dhcp: bool) {
     // "static" keeps what the kernel has already, without a gap. "yes" does that also
     // for what came by DHCP.
     let kept: &[u8] = if for_dhcp { b"yes" } else { b"static" };
@@ -181,22 +170,22 @@ fn network_section(text: &mut Text, arena: Arena<'_>, link: &Link, for_dhcp: boo
         by_router
     );
     for address in link.addresses {
-        fill!(text, "Address=@\n", format(arena, address));
+        fill!(text, "Address=@\n", format(address));
     }
     for server in link.dns {
-        fill!(text, "DNS=@\n", format(arena, &Ip(*server)));
+        fill!(text, "DNS=@\n", format(&Ip(*server)));
     }
     for domain in link.search {
         fill!(text, "Domains=@\n", domain);
     }
 }
 
-fn route_section(text: &mut Text, arena: Arena<'_>, route: &Route, is_shared: bool) {
+fn route_section(text: &mut Text, route: &Route, is_shared: bool) {
     let v4 = is_v4(&route.destination);
-    let to = format(arena, &route.destination);
+    let to = format(&route.destination);
     fill!(text, "\n[Route]\nDestination=@\n", to);
     match route.gateway {
-        Some(gateway) => fill!(text, "Gateway=@\n", format(arena, &Ip(gateway))),
+        Some(gateway) => fill!(text, "Gateway=@\n", format(&Ip(gateway))),
         None if v4 => fill!(text, "Scope=link\n"),
         None => {}
     }
@@ -208,25 +197,25 @@ fn route_section(text: &mut Text, arena: Arena<'_>, route: &Route, is_shared: bo
         fill!(text, "GatewayOnLink=yes\n");
     }
     if route.metric != Route::default_metric(v4) {
-        fill!(text, "Metric=@\n", format(arena, &route.metric));
+        fill!(text, "Metric=@\n", format(&route.metric));
     }
 }
 
-fn dhcpv4_section(text: &mut Text, arena: Arena<'_>, link: &Link, for_dhcp: bool) {
+fn dhcpv4_section(text: &mut Text, link: &Link, for_dhcp: bool) {
     let metric = match for_dhcp {
         true => Some(link.dhcp_metric()),
         false => link.metric,
     };
     if let Some(metric) = metric {
-        fill!(text, "\n[DHCPv4]\nRouteMetric=@\n", format(arena, &metric));
+        fill!(text, "\n[DHCPv4]\nRouteMetric=@\n", format(&metric));
     }
     if for_dhcp {
         fill!(text, "ClientIdentifier=mac\nUseDomains=yes\n");
     }
 }
 
-fn accept_ra_section(text: &mut Text, arena: Arena<'_>, link: &Link) {
-    let metric = format(arena, &link.router_metric());
+fn accept_ra_section(text: &mut Text, link: &Link) {
+    let metric = format(&link.router_metric());
     fill!(text, "\n[IPv6AcceptRA]\nRouteMetric=@\n", metric);
     if link.ipv6 == Some(Ipv6Method::Dhcp) {
         // Also if the router does not ask for it.

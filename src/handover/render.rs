@@ -1,7 +1,6 @@
 //! What the renderers share.
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Access, Action, Change, Changes, File, Label, RootAccess};
@@ -64,7 +63,7 @@ pub fn append(text: &mut Text, template: &str, values: &[&[u8]]) {
 }
 
 /// The links that are handed over, in the plan's order.
-pub fn links<'a>(bound: &BoundPlan<'a>) -> impl Iterator<Item = &'a BoundLink<'a>> {
+pub fn links(bound: &BoundPlan) -> impl Iterator<Item = &'static BoundLink> {
     bound.links.iter().filter(|one| is_handed_over(one.link))
 }
 
@@ -80,17 +79,16 @@ pub fn is_handed_over(link: &Link) -> bool {
 }
 
 /// The kernel name of a link's device, for managers that identify NICs only by name.
-pub fn device<'p>(
-    arena: Arena<'_>,
-    bound_link: &BoundLink<'p>,
+pub fn device(
+    bound_link: &BoundLink,
     manager: &[u8],
     changes: &mut Changes,
-) -> Option<&'p [u8]> {
+) -> Option<&'static [u8]> {
     if bound_link.device.is_none() {
         changes.note(&[
             manager,
             b" goes by names, and no device was found for ",
-            format(arena, &bound_link.link.name),
+            format(&bound_link.link.name),
         ]);
     }
     bound_link.device
@@ -116,12 +114,12 @@ impl uDisplay for Id {
 }
 
 /// Appends a route in the syntax of `ip route`, and a newline.
-pub fn ip_route(text: &mut Text, arena: Arena<'_>, route: &Route, device: &[u8]) {
-    let to = format(arena, &route.destination);
-    let metric = format(arena, &route.metric);
+pub fn ip_route(text: &mut Text, route: &Route, device: &[u8]) {
+    let to = format(&route.destination);
+    let metric = format(&route.metric);
     fill!(text, "@ dev @ metric @ proto static", to, device, metric);
     if let Some(gateway) = route.gateway {
-        fill!(text, " via @", format(arena, &Ip(gateway)));
+        fill!(text, " via @", format(&Ip(gateway)));
     }
     if route.onlink {
         fill!(text, " onlink");
@@ -131,12 +129,12 @@ pub fn ip_route(text: &mut Text, arena: Arena<'_>, route: &Route, device: &[u8])
 
 /// Gives a file of the root this `content`: replaces it if the root can be written,
 /// else mounts a copy over it. A new file gets `label`.
-pub fn replace<'a>(
-    file: &ConfigFile<'a>,
-    content: &'a [u8],
+pub fn replace(
+    file: &ConfigFile,
+    content: &'static [u8],
     label: Label,
     access: RootAccess,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
     let new = File::public(content);
     let is_writable = changes.access_to(file.path, access) == RootAccess::Writable;
@@ -162,11 +160,11 @@ pub fn replace<'a>(
 }
 
 /// Mounts a copy with this content over a file.
-pub fn bind_over<'a>(
-    file: &ConfigFile<'a>,
+pub fn bind_over(
+    file: &ConfigFile,
     old: &FileContent,
-    content: &'a [u8],
-    changes: &mut Changes<'a>,
+    content: &'static [u8],
+    changes: &mut Changes,
 ) {
     let access = Access::of(old);
     let new = File::public(content);
@@ -183,8 +181,7 @@ mod tests {
 
     #[test]
     fn marks_are_replaced_in_order() {
-        let arena = Arena::new();
-        let mut text = arena.vector();
+        let mut text = Text::new();
         fill!(&mut text, "a@b@@", b"1", b"", b"@");
         fill!(&mut text, "\n");
         assert_eq!(&*text, b"a1b@\n");

@@ -6,8 +6,8 @@ use ufmt::uwrite;
 
 use super::dhcp::client;
 use super::render::{HEAD, replace};
-use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::base::set::Set;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Changes, Label, RootAccess};
@@ -26,14 +26,13 @@ const ASKED: usize = 3;
 
 /// Writes the name servers and search domains. Changes nothing if neither the context
 /// nor a lease has any.
-pub fn render<'a>(
-    arena: Arena<'a>,
+pub fn render(
     bound: &BoundPlan,
-    facts: &NetworkFacts<'a>,
+    facts: &NetworkFacts,
     access: RootAccess,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
-    let resolvers = Resolvers::of(arena, bound, Selection::All);
+    let resolvers = Resolvers::of(bound, Selection::All);
     if resolvers.is_empty() {
         return Ok(());
     }
@@ -46,7 +45,7 @@ pub fn render<'a>(
     {
         return Ok(());
     }
-    let mut text = arena.vector();
+    let mut text = Text::new();
     text.extend(HEAD.as_bytes());
     if resolv_conf.is_of_resolved {
         // resolved.conf(5). networkd passes on those of the links and leases that it
@@ -56,7 +55,7 @@ pub fn render<'a>(
             DhcpClient::Alone | DhcpClient::Early => Selection::All,
             DhcpClient::Networkd | DhcpClient::Manager => Selection::Context,
         };
-        let resolvers = Resolvers::of(arena, bound, selection);
+        let resolvers = Resolvers::of(bound, selection);
         if resolvers.is_empty() {
             return Ok(());
         }
@@ -92,17 +91,16 @@ fn is_network_manager_s(file: &ConfigFile, access: RootAccess) -> bool {
 }
 
 /// Writes the initramfs's own resolv.conf, before there is a root.
-pub fn render_early<'a>(
-    arena: Arena<'a>,
+pub fn render_early(
     bound: &BoundPlan,
-    file: Result<&ConfigFile<'a>, Error>,
-    changes: &mut Changes<'a>,
+    file: Result<&ConfigFile, Error>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
-    let resolvers = Resolvers::of(arena, bound, Selection::All);
+    let resolvers = Resolvers::of(bound, Selection::All);
     if resolvers.is_empty() {
         return Ok(());
     }
-    let mut text = arena.vector();
+    let mut text = Text::new();
     text.extend(HEAD.as_bytes());
     resolvers.write(&mut text, "nameserver ", "search ");
     let access = RootAccess::Writable;
@@ -121,18 +119,18 @@ enum Selection {
 }
 
 /// Name servers and search domains, each once.
-struct Resolvers<'a, 'p> {
-    servers: Vector<'a, IpAddr>,
-    domains: Vector<'a, &'p [u8]>,
+struct Resolvers {
+    servers: Vector<IpAddr>,
+    domains: Vector<&'static [u8]>,
 }
 
-impl<'a, 'p> Resolvers<'a, 'p> {
+impl Resolvers {
     /// Those of the machine come before those of its links, and those of the context
     /// before those of leases.
-    fn of(arena: Arena<'a>, bound: &BoundPlan<'p>, selection: Selection) -> Self {
+    fn of(bound: &BoundPlan, selection: Selection) -> Self {
         let mut resolvers = Self {
-            servers: arena.vector(),
-            domains: arena.vector(),
+            servers: Vector::new(),
+            domains: Vector::new(),
         };
         let plan = bound.plan;
         resolvers.servers.extend(plan.dns);
@@ -147,21 +145,21 @@ impl<'a, 'p> Resolvers<'a, 'p> {
         if selection == Selection::Context {
             return resolvers;
         }
-        let mut seen = Set::new(arena);
+        let mut seen = Set::new();
         for server in resolvers.servers.iter() {
-            seen.insert(SERVER, format(arena, &Ip(*server)));
+            seen.insert(SERVER, format(&Ip(*server)));
         }
         for domain in resolvers.domains.iter() {
-            seen.insert(DOMAIN, arena.copy(domain));
+            seen.insert(DOMAIN, memory::copy(domain));
         }
         for lease in bound.links.iter().filter_map(|bound_link| bound_link.lease) {
             for server in lease.dns {
-                if seen.insert(SERVER, format(arena, &Ip(*server))) {
+                if seen.insert(SERVER, format(&Ip(*server))) {
                     resolvers.servers.push(*server);
                 }
             }
             for domain in lease.search {
-                if seen.insert(DOMAIN, arena.copy(domain)) {
+                if seen.insert(DOMAIN, memory::copy(domain)) {
                     resolvers.domains.push(domain);
                 }
             }

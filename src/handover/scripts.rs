@@ -4,8 +4,8 @@
 //! net-98-execute-scripts): at each boot, after multi-user.target and once the network
 //! is up, in a directory with the files of the disk, with the context's variables. If
 //! one fails, the next is run all the same.
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory;
 use crate::base::text::{Text, words};
 use crate::changeset::{Access, Changes, DirectoryPolicy, File};
 use crate::image::ResolvedPath;
@@ -73,35 +73,34 @@ const OF_THE_SHELL: &[u8] = b"PATH IFS ENV OPTIND PPID UID EUID SHELLOPTS HISTCM
 
 /// Adds the files, and a unit that runs them. Scripts have contents only if they are to
 /// be run.
-pub fn render<'a>(
-    arena: Arena<'a>,
+pub fn render(
     scripts: &Scripts,
     systemd: Result<bool, Error>,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
     if !scripts.list.iter().any(|script| script.content.is_some()) {
         return Ok(());
     }
-    let environment = environment(arena, scripts, changes);
+    let environment = environment(scripts, changes);
     let mut write = |below: &[u8], name: &[u8], mode, content| {
-        let path = arena.concat(&[b"/run/onecontext/scripts/", below, name]);
+        let path = memory::concat(&[b"/run/onecontext/scripts/", below, name]);
         let file = File {
             content,
             access: Access::ours(mode),
             directory: DirectoryPolicy::Enforce(Access::ours(0o700)),
         };
-        changes.file(ResolvedPath::new(arena, path)?, file);
+        changes.file(ResolvedPath::new(path)?, file);
         Ok::<(), Error>(())
     };
     write(b"", b"environment", 0o600, environment)?;
-    write(b"", b"run", 0o700, run(arena, scripts))?;
+    write(b"", b"run", 0o700, run(scripts))?;
     for (name, content) in scripts.beside {
-        write(b"disk/", name, 0o600, arena.copy(content))?;
+        write(b"disk/", name, 0o600, memory::copy(content))?;
     }
     for script in scripts.list {
         if let Some(content) = script.content {
             let below: &[u8] = if script.on_disk { b"disk/" } else { b"" };
-            write(below, script.name, 0o700, arena.copy(content))?;
+            write(below, script.name, 0o700, memory::copy(content))?;
         }
     }
     if !systemd? {
@@ -116,8 +115,8 @@ pub fn render<'a>(
 }
 
 /// The shell file, with a line for each script and its directory.
-fn run<'a>(arena: Arena<'a>, scripts: &Scripts) -> &'a [u8] {
-    let mut text = arena.vector();
+fn run(scripts: &Scripts) -> &'static [u8] {
+    let mut text = Text::new();
     text.extend(RUN);
     for script in scripts.list {
         text.extend(b"run ");
@@ -134,8 +133,8 @@ fn run<'a>(arena: Arena<'a>, scripts: &Scripts) -> &'a [u8] {
 /// The variables, in the syntax of a shell: the only one that allows every byte.
 /// systemd's own refuses control characters and what is not UTF-8 (systemd:
 /// src/basic/env-util.c, `env_value_is_valid`).
-fn environment<'a>(arena: Arena<'a>, scripts: &Scripts, changes: &mut Changes) -> &'a [u8] {
-    let mut text = arena.vector();
+fn environment(scripts: &Scripts, changes: &mut Changes) -> &'static [u8] {
+    let mut text = Text::new();
     for (name, value) in scripts.variables {
         let is_of_the_shell =
             name.starts_with(b"BASH") || words(OF_THE_SHELL).any(|other| other == *name);
@@ -203,11 +202,11 @@ mod tests {
             .collect()
     }
 
-    fn scripts<'s>(list: &'s [Script<'s>], variables: &'s [(&[u8], &[u8])]) -> Scripts<'s> {
+    fn scripts(list: &[Script], variables: &[(&'static [u8], &'static [u8])]) -> Scripts {
         Scripts {
-            list,
+            list: memory::list(list),
             beside: &[],
-            variables,
+            variables: memory::list(variables),
         }
     }
 
@@ -233,13 +232,12 @@ mod tests {
 
     #[test]
     fn values_arrive_byte_for_byte() {
-        let arena = Arena::new();
         let names: Vec<_> = (0..VALUES.len()).map(|n| format!("V{n}")).collect();
         let variables: Vec<_> = (names.iter().zip(VALUES))
-            .map(|(name, value)| (name.as_bytes(), value))
+            .map(|(name, value)| (&*memory::copy(name.as_bytes()), value))
             .collect();
-        let mut changes = Changes::new(arena);
-        let text = environment(arena, &scripts(&[], &variables), &mut changes);
+        let mut changes = Changes::new();
+        let text = environment(&scripts(&[], &variables), &mut changes);
         assert!(changes.remarks().is_empty());
         for shell in shells() {
             let found = from_shell(&shell, text, "values");
@@ -256,16 +254,18 @@ mod tests {
     /// it would not are left out, and that is said.
     #[test]
     fn no_name_stops_a_shell() {
-        let arena = Arena::new();
         let names = "PATH IFS ENV OPTIND OPTERR OPTARG PPID UID EUID SHELLOPTS BASHOPTS \
             BASH_VERSINFO BASH_COMPAT BASH_ENV BASH_XTRACEFD BASHPID HISTCMD LINENO RANDOM SECONDS \
             SRANDOM GROUPS DIRSTACK FUNCNAME EPOCHREALTIME COLUMNS CDPATH HOME PWD OLDPWD PS1 PS4 \
             SHLVL TMOUT MAIL MAILCHECK LC_ALL LANG TERM LD_PRELOAD POSIXLY_CORRECT _ HISTSIZE";
         let names: Vec<_> = names.split_whitespace().collect();
         for value in [&b"a[$(touch x)]"[..], b"7", b"/nonexistent"] {
-            let variables: Vec<_> = names.iter().map(|name| (name.as_bytes(), value)).collect();
-            let mut changes = Changes::new(arena);
-            let text = environment(arena, &scripts(&[], &variables), &mut changes);
+            let variables: Vec<_> = names
+                .iter()
+                .map(|name| (&*memory::copy(name.as_bytes()), value))
+                .collect();
+            let mut changes = Changes::new();
+            let text = environment(&scripts(&[], &variables), &mut changes);
             let expected = |name: &&str| {
                 words(OF_THE_SHELL).any(|other| other == name.as_bytes())
                     || name.starts_with("BASH")
@@ -278,9 +278,9 @@ mod tests {
             }
         }
         assert!(!Path::new("x").exists());
-        let mut changes = Changes::new(arena);
+        let mut changes = Changes::new();
         let variables = [(&b"A"[..], &b"a\0b"[..])];
-        environment(arena, &scripts(&[], &variables), &mut changes);
+        environment(&scripts(&[], &variables), &mut changes);
         assert_eq!(changes.remarks().len(), 1);
     }
 
@@ -311,13 +311,12 @@ mod tests {
             script(b"gone", true, b""),
             again,
         ];
-        let arena = Arena::new();
         let variables = [(&b"A"[..], &b"1"[..]), (b"A", b"it's"), (b"folder", b"/x")];
         let scripts = scripts(&list, &variables);
         let top = nix::unistd::mkdtemp(&env::temp_dir().join("onecontext-XXXXXX")).unwrap();
         let here = top.to_str().unwrap();
-        let mut changes = Changes::new(arena);
-        render(arena, &scripts, Ok(true), &mut changes).unwrap();
+        let mut changes = Changes::new();
+        render(&scripts, Ok(true), &mut changes).unwrap();
         for change in changes.list() {
             let path = str::from_utf8(change.path.path()).unwrap();
             let Some(name) = path.strip_prefix("/run/onecontext/scripts/") else {
@@ -369,16 +368,15 @@ mod tests {
 
     #[test]
     fn files_are_for_root_alone() {
-        let arena = Arena::new();
         let list = [Script {
             name: b"init.sh",
             on_disk: true,
             content: Some(b"exit\n"),
         }];
         let written = |scripts: &Scripts, systemd| {
-            let mut changes = Changes::new(arena);
-            let answer = render(arena, scripts, systemd, &mut changes);
-            let mut text = arena.vector();
+            let mut changes = Changes::new();
+            let answer = render(scripts, systemd, &mut changes);
+            let mut text = Text::new();
             changes.write(&mut text);
             (answer.is_ok(), String::from_utf8(text.to_vec()).unwrap())
         };

@@ -3,7 +3,7 @@ use super::managers_tests::{LINK, hand_over, root_with, with_plan};
 use super::render::HEAD;
 use super::tests::{bound, decide};
 use super::*;
-use crate::base::arena::Arena;
+use crate::base::memory::{self, Vector};
 use crate::changeset::Policy;
 use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
@@ -50,18 +50,17 @@ fn files(fixture: &Fixture, folder: &str) -> String {
 
 /// What `plan --root` says of the files below `/etc/sysconfig`.
 fn described(fixture: &Fixture, plan: &Plan) -> String {
-    let arena = Arena::new();
-    let mut changes = Changes::new(arena);
-    let root = fixture.root(arena);
+    let mut changes = Changes::new();
+    let root = fixture.root();
     decide(
-        &bound(arena, plan),
+        &bound(plan),
         &root,
         true,
         RootAccess::Writable,
         &mut changes,
     );
     let changes = changes.pending(&root);
-    let mut text = arena.vector();
+    let mut text = Vector::new();
     changes.write(&mut text);
     let text = String::from_utf8(text.to_vec()).unwrap();
     let ours = text.lines().filter(|line| line.contains("/sysconfig/"));
@@ -194,7 +193,7 @@ fn every_way_of_getting_addresses() {
     for (ipv4, ipv6, scripts, wicked, parameters) in cases {
         let links = [Link { ipv4, ipv6, ..LINK }];
         let plan = Plan {
-            links: &links,
+            links: memory::list(&links),
             ..EMPTY
         };
         let ends_with = |fixture: Fixture, file: &str, end: &str| {
@@ -272,13 +271,13 @@ fn a_root_that_is_not_written() {
         ..LINK
     }];
     let plan = Plan {
-        links: &links,
+        links: memory::list(&links),
         ..EMPTY
     };
     in_own_mounts(|| {
         let said = fixture.apply(Policy::ReadOnly, |root, writer, report| {
             writer.apply(report, |access, changes| {
-                decide(&bound(root.arena(), &plan), root, true, access, changes)
+                decide(&bound(&plan), root, true, access, changes)
             });
         });
         assert_eq!(

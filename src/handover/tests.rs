@@ -1,3 +1,4 @@
+use crate::base::memory::{self, Vector};
 use std::fs;
 use std::net::IpAddr;
 
@@ -14,14 +15,15 @@ const RESOLV_CONF: &str = "# Made by onecontext from the context of this machine
 
 /// The plan on a machine with the devices ens3 for ETH0, ens4 for ETH1 and so on, with
 /// the indexes 2, 3 and so on.
-pub(super) fn bound<'a>(arena: Arena<'a>, plan: &'a Plan) -> BoundPlan<'a> {
-    let mut links = arena.vector();
+pub(super) fn bound(plan: &Plan) -> BoundPlan {
+    let plan = memory::place(*plan);
+    let mut links = Vector::new();
     for link in plan.links {
         let (LinkName::Eth(number) | LinkName::Pci(number)) = link.name;
         let device = format!("ens{}", number + 3);
         links.push(BoundLink {
             link,
-            device: Some(arena.copy(device.as_bytes())),
+            device: Some(memory::copy(device.as_bytes())),
             index: Some(number + 2),
             lease: None,
         });
@@ -31,12 +33,12 @@ pub(super) fn bound<'a>(arena: Arena<'a>, plan: &'a Plan) -> BoundPlan<'a> {
 }
 
 /// Reads the facts of a root and renders the files that they call for.
-pub(super) fn decide<'a>(
+pub(super) fn decide(
     bound: &BoundPlan,
-    root: &Root<'a>,
+    root: &Root,
     network: bool,
     access: RootAccess,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) {
     let wanted = Wanted {
         hostname: true,
@@ -45,13 +47,13 @@ pub(super) fn decide<'a>(
         dhcp: true,
     };
     let facts = Facts::read(root, wanted);
-    render(root.arena(), bound, &facts, access, changes);
+    render(bound, &facts, access, changes);
 }
 
 fn run(fixture: &Fixture, policy: Policy, plan: &Plan) -> Vec<String> {
     fixture.apply(policy, |root, writer, report| {
         writer.apply(report, |access, changes| {
-            decide(&bound(root.arena(), plan), root, true, access, changes)
+            decide(&bound(plan), root, true, access, changes)
         });
     })
 }
@@ -65,8 +67,8 @@ const SEARCH: [&[u8]; 2] = [b"example.org", b"b.example.org"];
 fn resolvers(fixture: &Fixture, policy: Policy) -> Vec<String> {
     let dns = servers();
     let plan = Plan {
-        dns: &dns,
-        search: &SEARCH,
+        dns: memory::list(&dns),
+        search: memory::list(&SEARCH),
         ..EMPTY
     };
     let said = run(fixture, policy, &plan);
@@ -174,12 +176,14 @@ fn a_new_resolv_conf_gets_its_own_label() {
     let fixture = Fixture::new();
     fixture.directory("etc");
     let dns = servers();
-    let plan = Plan { dns: &dns, ..EMPTY };
-    let arena = Arena::new();
-    let root = fixture.root(arena);
-    let mut changes = Changes::new(arena);
+    let plan = Plan {
+        dns: memory::list(&dns),
+        ..EMPTY
+    };
+    let root = fixture.root();
+    let mut changes = Changes::new();
     decide(
-        &bound(arena, &plan),
+        &bound(&plan),
         &root,
         true,
         RootAccess::Writable,
@@ -306,7 +310,10 @@ fn more_than_three_name_servers() {
     let fixture = Fixture::new();
     fixture.directory("etc");
     let dns: Vec<IpAddr> = (1..=4).map(|n| [10, 0, 0, n].into()).collect();
-    let plan = Plan { dns: &dns, ..EMPTY };
+    let plan = Plan {
+        dns: memory::list(&dns),
+        ..EMPTY
+    };
     assert_eq!(
         run(&fixture, Policy::Auto, &plan).last().unwrap(),
         "/etc/resolv.conf: most programs ask only the first 3 name servers"

@@ -5,7 +5,6 @@
 //! Not tested by a boot: written from its source.
 use super::render::fill;
 use super::sysconfig::{LinkFiles, SysconfigDirectory};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Changes, RootAccess};
@@ -14,12 +13,11 @@ use crate::plan::bound::BoundPlan;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Route};
 
 /// Adds the files of each link.
-pub fn render<'a>(
-    arena: Arena<'a>,
+pub fn render(
     bound: &BoundPlan,
-    directory: Result<Option<&'a ConfigDirectory<'a>>, Error>,
+    directory: Result<Option<&'static ConfigDirectory>, Error>,
     access: RootAccess,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
     // On SUSE network.service is another name of wicked or NetworkManager.
     if let Some(directory) = directory? {
@@ -29,7 +27,7 @@ pub fn render<'a>(
             directory,
             access,
         };
-        ours.each_link(arena, bound, changes, write);
+        ours.each_link(bound, changes, write);
     }
     Ok(())
 }
@@ -41,7 +39,7 @@ fn write(files: &mut LinkFiles, link: &Link) {
     ifsysctl(files, link);
     files.end(b"ifsysctl-");
     for route in link.routes {
-        ifroute(&mut files.text, files.arena, route, files.device);
+        ifroute(&mut files.text, route, files.device);
     }
     files.end(b"ifroute-");
 }
@@ -69,7 +67,7 @@ fn ifcfg(files: &mut LinkFiles, link: &Link) {
     }
     // ifcfg-dhcp(5)
     if let Some(metric) = link.metric {
-        let metric = format(files.arena, &metric);
+        let metric = format(&metric);
         fill!(&mut files.text, "DHCLIENT_ROUTE_PRIORITY=@\n", metric);
     }
     files.mtu(link);
@@ -101,12 +99,12 @@ fn ifsysctl(files: &mut LinkFiles, link: &Link) {
 
 /// Appends a route in the syntax of ifroute(5). Its field for the gateway is not used:
 /// "onlink" works only with a next hop (client/suse/compat-suse.c).
-fn ifroute(text: &mut Text, arena: Arena<'_>, route: &Route, device: &[u8]) {
-    let to = format(arena, &route.destination);
-    let metric = format(arena, &route.metric);
+fn ifroute(text: &mut Text, route: &Route, device: &[u8]) {
+    let to = format(&route.destination);
+    let metric = format(&route.metric);
     fill!(text, "@ - - @ metric @ proto static", to, device, metric);
     if let Some(gateway) = route.gateway {
-        fill!(text, " nexthop via @", format(arena, &Ip(gateway)));
+        fill!(text, " nexthop via @", format(&Ip(gateway)));
     }
     if route.onlink {
         fill!(text, " onlink");

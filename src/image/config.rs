@@ -3,56 +3,54 @@ use rustix::io::Errno;
 
 use super::glob::{fnmatch, glob};
 use super::{FileContent, PathError, ResolvedPath, Root, at};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::base::text::{as_str, base_name, lines, words};
 
 /// A file, or the path where it would be.
 #[derive(Clone, Copy)]
-pub struct ConfigFile<'a> {
+pub struct ConfigFile {
     /// Its path, links followed.
-    pub path: ResolvedPath<'a>,
+    pub path: ResolvedPath,
     /// `None`: the file is missing.
-    pub content: Option<&'a FileContent<'a>>,
+    pub content: Option<&'static FileContent>,
 }
 
-impl<'a> ConfigFile<'a> {
+impl ConfigFile {
     /// Reads the file that `path` leads to. A file below /proc, /sys or /dev is not read:
     /// the booted system mounts over it.
-    pub fn read(root: &Root<'a>, path: &[u8]) -> Result<&'a Self, Error> {
+    pub fn read(root: &Root, path: &[u8]) -> Result<&'static Self, Error> {
         let (path, content) = match root.read_without_links(path) {
             Some(found) => found,
             None => {
                 let path = root.resolve(path)?;
                 if path.is_hidden() {
-                    return Ok(Self::missing(root.arena(), path));
+                    return Ok(Self::missing(path));
                 }
                 (path, root.read_resolved(path))
             }
         };
         match content {
-            Ok(content) => Ok(root.arena().place(Self {
+            Ok(content) => Ok(memory::place(Self {
                 path,
                 content: Some(content),
             })),
-            Err(error) if error == Errno::NOENT => Ok(Self::missing(root.arena(), path)),
+            Err(error) if error == Errno::NOENT => Ok(Self::missing(path)),
             Err(error) => Err(error),
         }
     }
 
-    fn missing(arena: Arena<'a>, path: ResolvedPath<'a>) -> &'a Self {
-        arena.place(Self {
+    fn missing(path: ResolvedPath) -> &'static Self {
+        memory::place(Self {
             path,
             content: None,
         })
     }
 
     /// Like [`Self::read`], but anything other than a regular file counts as missing.
-    fn read_regular(root: &Root<'a>, path: &[u8]) -> Result<&'a Self, Error> {
+    fn read_regular(root: &Root, path: &[u8]) -> Result<&'static Self, Error> {
         match Self::read(root, path) {
-            Err(error) if error.errno().is_none() => {
-                Ok(Self::missing(root.arena(), root.resolve(path)?))
-            }
+            Err(error) if error.errno().is_none() => Ok(Self::missing(root.resolve(path)?)),
             file => file,
         }
     }
@@ -60,72 +58,70 @@ impl<'a> ConfigFile<'a> {
 
 /// The files of a directory whose names begin with one of several prefixes.
 #[derive(Clone, Copy)]
-pub struct ConfigDirectory<'a> {
+pub struct ConfigDirectory {
     /// Its path, links followed.
-    pub path: ResolvedPath<'a>,
-    files: &'a [NamedFile<'a>],
+    pub path: ResolvedPath,
+    files: &'static [NamedFile],
 }
 
 /// The name of a file in a directory, and the file or why it could not be read.
-pub type NamedFile<'a> = (&'a [u8], Result<&'a ConfigFile<'a>, Error>);
+pub type NamedFile = (&'static [u8], Result<&'static ConfigFile, Error>);
 
-impl<'a> ConfigDirectory<'a> {
+impl ConfigDirectory {
     /// Reads the files. `None`: there is no such directory.
     pub fn read(
-        root: &Root<'a>,
+        root: &Root,
         path: &[u8],
         prefixes: &[&[u8]],
-    ) -> Result<Option<&'a Self>, Error> {
+    ) -> Result<Option<&'static Self>, Error> {
         if !root.exists(path)? {
             return Ok(None);
         }
-        let arena = root.arena();
-        let mut files = arena.vector::<NamedFile<'a>>();
+        let mut files = Vector::<NamedFile>::new();
         for name in root.list(path)? {
             if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
-                let path = arena.concat(&[path, b"/", name]);
+                let path = memory::concat(&[path, b"/", name]);
                 files.push((name, ConfigFile::read(root, path)));
             }
         }
-        Ok(Some(arena.place(Self {
+        Ok(Some(memory::place(Self {
             path: root.resolve(path)?,
             files: files.finish(),
         })))
     }
 
     /// The files, sorted by name.
-    pub fn files(&self) -> &'a [NamedFile<'a>] {
+    pub fn files(&self) -> &'static [NamedFile] {
         self.files
     }
 
     /// The file with this name, or the path where it would be.
-    pub fn file(&self, arena: Arena<'a>, name: &[u8]) -> Result<&'a ConfigFile<'a>, Error> {
+    pub fn file(&self, name: &[u8]) -> Result<&'static ConfigFile, Error> {
         match self.files.iter().find(|(other, _)| *other == name) {
             Some((_, file)) => *file,
-            None => Ok(ConfigFile::missing(arena, self.path.join(arena, name)?)),
+            None => Ok(ConfigFile::missing(self.path.join(name)?)),
         }
     }
 }
 
 /// The files of ifupdown (interfaces(5)). Files that sourced files source are not read.
 #[derive(Clone, Copy)]
-pub struct Interfaces<'a> {
+pub struct Interfaces {
     /// `/etc/network/interfaces`
-    pub main: &'a ConfigFile<'a>,
+    pub main: &'static ConfigFile,
     /// The files that it sources.
-    pub sourced: &'a [&'a ConfigFile<'a>],
+    pub sourced: &'static [&'static ConfigFile],
     /// A path for another file, in a directory below /run that it sources.
-    pub drop_in: Option<ResolvedPath<'a>>,
+    pub drop_in: Option<ResolvedPath>,
 }
 
-impl<'a> Interfaces<'a> {
+impl Interfaces {
     /// Reads the files. A file named `onecontext` in a sourced directory is ours and left
     /// out.
-    pub fn read(root: &Root<'a>) -> Result<&'a Self, PathError<'a>> {
+    pub fn read(root: &Root) -> Result<&'static Self, PathError> {
         const PATH: &[u8] = b"/etc/network/interfaces";
-        let arena = root.arena();
         let main = at(PATH, ConfigFile::read(root, PATH))?;
-        let mut sourced = arena.vector();
+        let mut sourced = Vector::new();
         let mut drop_in = None;
         let text = main.content.ok_or((PATH, Errno::NOENT.into()))?.content;
         for line in text.split(|byte| *byte == b'\n') {
@@ -138,14 +134,14 @@ impl<'a> Interfaces<'a> {
                 // A relative path is relative to the directory of interfaces.
                 let path = match pattern.first() {
                     Some(b'/') => pattern,
-                    _ => arena.concat(&[b"/etc/network/", pattern]),
+                    _ => memory::concat(&[b"/etc/network/", pattern]),
                 };
                 let path = match word {
                     b"source" => path,
-                    _ => arena.concat(&[path, b"/*"]),
+                    _ => memory::concat(&[path, b"/*"]),
                 };
                 let (directory, name) = base_name(path);
-                let ours = arena.concat(&[directory, b"/onecontext"]);
+                let ours = memory::concat(&[directory, b"/onecontext"]);
                 let ours = at(ours, root.resolve(ours))?;
                 for path in at(path, glob(root, path))? {
                     let file = at(path, ConfigFile::read_regular(root, path))?;
@@ -158,7 +154,7 @@ impl<'a> Interfaces<'a> {
                 }
             }
         }
-        Ok(arena.place(Self {
+        Ok(memory::place(Self {
             main,
             sourced: sourced.finish(),
             drop_in,
@@ -168,17 +164,17 @@ impl<'a> Interfaces<'a> {
 
 /// `/etc/hosts` (hosts(5)), and whether nss-myhostname answers too.
 #[derive(Clone, Copy)]
-pub struct Hosts<'a> {
+pub struct Hosts {
     /// The file.
-    pub file: &'a ConfigFile<'a>,
+    pub file: &'static ConfigFile,
     /// Whether the C library asks nss-myhostname(8) (nsswitch.conf(5)), which knows the
     /// machine's own name.
     pub by_myhostname: bool,
 }
 
-impl<'a> Hosts<'a> {
+impl Hosts {
     /// Reads the file and nsswitch.conf.
-    pub fn read(root: &Root<'a>) -> Result<Self, PathError<'a>> {
+    pub fn read(root: &Root) -> Result<Self, PathError> {
         const SWITCH: &[u8] = b"/etc/nsswitch.conf";
         const PATH: &[u8] = b"/etc/hosts";
         let switch = at(SWITCH, ConfigFile::read(root, SWITCH))?;
@@ -196,16 +192,16 @@ impl<'a> Hosts<'a> {
 
 /// `/etc/resolv.conf` (resolv.conf(5)), and whether systemd-resolved owns it.
 #[derive(Clone, Copy)]
-pub struct ResolvConf<'a> {
+pub struct ResolvConf {
     /// The file.
-    pub file: &'a ConfigFile<'a>,
+    pub file: &'static ConfigFile,
     /// Whether systemd-resolved makes it and will be started.
     pub is_of_resolved: bool,
 }
 
-impl<'a> ResolvConf<'a> {
+impl ResolvConf {
     /// Reads the file.
-    pub fn read(root: &Root<'a>) -> Result<Self, Error> {
+    pub fn read(root: &Root) -> Result<Self, Error> {
         let file = ConfigFile::read(root, b"/etc/resolv.conf")?;
         let is_of_resolved =
             file.path.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)?;

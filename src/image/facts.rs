@@ -7,6 +7,7 @@ use super::networkd::Networkd;
 use super::systemd::units;
 use super::{PathError, Root};
 use crate::base::error::Error;
+use crate::base::memory;
 
 /// Which facts are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -23,43 +24,43 @@ pub struct Wanted {
 
 /// The facts.
 #[derive(Clone, Copy)]
-pub struct Facts<'a> {
+pub struct Facts {
     /// `/etc/hostname`; `None` if it is not wanted.
-    pub hostname: Result<Option<&'a ConfigFile<'a>>, Error>,
+    pub hostname: Result<Option<&'static ConfigFile>, Error>,
     /// `/etc/hosts`; `None` if the host name is not wanted.
-    pub hosts: Result<Option<Hosts<'a>>, PathError<'a>>,
+    pub hosts: Result<Option<Hosts>, PathError>,
     /// Whether cloud-init is there.
     pub cloud_init: Result<CloudInit, Error>,
     /// Whether systemd is init.
     pub systemd: Result<bool, Error>,
     /// `None` if the network is not wanted.
-    pub network: Option<&'a NetworkFacts<'a>>,
+    pub network: Option<&'static NetworkFacts>,
 }
 
 /// The network configuration of the root.
 #[derive(Clone, Copy)]
-pub struct NetworkFacts<'a> {
+pub struct NetworkFacts {
     /// The enabled network managers.
-    pub managers: Managers<'a>,
+    pub managers: Managers,
     /// Whether systemd-networkd is installed and may be enabled.
-    pub networkd: Result<Networkd<'a>, Error>,
+    pub networkd: Result<Networkd, Error>,
     /// `/etc/resolv.conf`; `None` if it is not wanted.
-    pub resolv_conf: Result<Option<ResolvConf<'a>>, Error>,
+    pub resolv_conf: Result<Option<ResolvConf>, Error>,
     /// The files of ifupdown. Here and below, `None` if the manager is not enabled.
-    pub interfaces: Result<Option<&'a Interfaces<'a>>, PathError<'a>>,
+    pub interfaces: Result<Option<&'static Interfaces>, PathError>,
     /// dhcpcd.conf(5)
-    pub dhcpcd: Result<Option<&'a ConfigFile<'a>>, Error>,
+    pub dhcpcd: Result<Option<&'static ConfigFile>, Error>,
     /// connman.conf(5)
-    pub connman: Result<Option<&'a ConfigFile<'a>>, Error>,
+    pub connman: Result<Option<&'static ConfigFile>, Error>,
     /// `/etc/sysconfig/network-scripts`
-    pub network_scripts: Result<Option<&'a ConfigDirectory<'a>>, Error>,
+    pub network_scripts: Result<Option<&'static ConfigDirectory>, Error>,
     /// `/etc/sysconfig/network`
-    pub wicked: Result<Option<&'a ConfigDirectory<'a>>, Error>,
+    pub wicked: Result<Option<&'static ConfigDirectory>, Error>,
 }
 
-impl<'a> Facts<'a> {
+impl Facts {
     /// Reads the wanted facts.
-    pub fn read(root: &Root<'a>, wanted: Wanted) -> Self {
+    pub fn read(root: &Root, wanted: Wanted) -> Self {
         let hostname = match wanted.hostname {
             true => ConfigFile::read(root, b"/etc/hostname").map(Some),
             false => Ok(None),
@@ -77,8 +78,8 @@ impl<'a> Facts<'a> {
     }
 }
 
-impl<'a> NetworkFacts<'a> {
-    fn read(root: &Root<'a>, wanted: Wanted) -> &'a Self {
+impl NetworkFacts {
+    fn read(root: &Root, wanted: Wanted) -> &'static Self {
         let managers = Managers::of(root);
         let config = |manager, path| match managers.has(manager) {
             true => ConfigFile::read(root, path).map(Some),
@@ -88,7 +89,7 @@ impl<'a> NetworkFacts<'a> {
             true => ConfigDirectory::read(root, path, prefixes),
             false => Ok(None),
         };
-        root.arena().place(Self {
+        memory::place(Self {
             managers,
             networkd: match wanted.dhcp {
                 true => Networkd::find(root),

@@ -1,4 +1,5 @@
 //! What fstab(5) mounts in the booted system.
+use crate::base::memory::Vector;
 use rustix::fs;
 use rustix::io::Errno;
 
@@ -8,11 +9,11 @@ use crate::base::text::{lines, words};
 
 /// Reads `/etc/fstab`, once. A mount point that cannot be examined counts as not
 /// mounted later, so that no user loses keys for it; `problem` has the reason.
-pub fn later_mounts<'a>(root: &Root<'a>) -> Later<'a> {
+pub fn later_mounts(root: &Root) -> Later {
     if let Some(later) = root.later.get() {
         return later;
     }
-    let mut points = root.arena.vector();
+    let mut points = Vector::new();
     let mut problem = None;
     let text = root.read_if_there(b"/etc/fstab").unwrap_or_else(|reason| {
         problem = Some(reason);
@@ -38,7 +39,7 @@ pub fn later_mounts<'a>(root: &Root<'a>) -> Later<'a> {
 }
 
 /// Where a mount point leads if nothing is mounted there yet.
-fn mounts_later<'a>(root: &Root<'a>, point: &[u8]) -> Result<Option<ResolvedPath<'a>>, Error> {
+fn mounts_later(root: &Root, point: &[u8]) -> Result<Option<ResolvedPath>, Error> {
     // Nothing can be mounted where no directory can be.
     let Some(point) = if_there(root.resolve(point))? else {
         return Ok(None);

@@ -1,13 +1,13 @@
 //! Patterns of names (glob(7)).
 use super::Root;
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::base::text::base_name;
 
 /// The paths that a pattern names, sorted. Only the last part of `path` may be a
 /// pattern. A path without a pattern is returned as it is, whether it exists or not.
-pub fn glob<'a>(root: &Root<'a>, path: &'a [u8]) -> Result<&'a [&'a [u8]], Error> {
-    let arena = root.arena();
-    let mut paths = arena.vector();
+pub fn glob(root: &Root, path: &'static [u8]) -> Result<&'static [&'static [u8]], Error> {
+    let mut paths = Vector::new();
     let (directory, name) = base_name(path);
     if !name.iter().any(|byte| matches!(byte, b'*' | b'?')) {
         paths.push(path);
@@ -16,7 +16,7 @@ pub fn glob<'a>(root: &Root<'a>, path: &'a [u8]) -> Result<&'a [&'a [u8]], Error
     for entry in root.list(directory)? {
         // glob(3) leaves hidden files out.
         if fnmatch(name, entry) && entry.starts_with(b".") == name.starts_with(b".") {
-            paths.push(arena.concat(&[directory, b"/", entry]));
+            paths.push(memory::concat(&[directory, b"/", entry]));
         }
     }
     Ok(paths.finish())

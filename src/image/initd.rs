@@ -4,6 +4,7 @@
 //! (systemd-sysv-generator(8)).
 use super::Root;
 use crate::base::error::Error;
+use crate::base::memory;
 
 /// The runlevels of a boot. `/etc/rc3.d` is a link to `/etc/rc.d/rc3.d` on RHEL.
 const RUNLEVELS: [&[u8]; 8] = [
@@ -18,15 +19,14 @@ const RUNLEVELS: [&[u8]; 8] = [
 ];
 
 /// The link by which a runlevel starts the script `name`, if that is there.
-pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
-    let arena = root.arena();
+pub fn enabled(root: &Root, name: &[u8]) -> Result<Option<&'static [u8]>, Error> {
     if root.names(b"/etc/init.d")?.contains(&name)
-        && root.exists(arena.concat(&[b"/etc/init.d/", name]))?
+        && root.exists(memory::concat(&[b"/etc/init.d/", name]))?
     {
         for runlevel in RUNLEVELS {
             for entry in root.list(runlevel)? {
                 if started(entry) == name {
-                    return Ok(Some(arena.concat(&[runlevel, b"/", entry])));
+                    return Ok(Some(memory::concat(&[runlevel, b"/", entry])));
                 }
             }
         }

@@ -9,19 +9,19 @@ const SERVERS: [&[u8]; 3] = [b"dropbear", b"sshd", b"tinysshd"];
 
 /// The facts.
 #[derive(Clone, Copy)]
-pub struct InitramfsFacts<'a> {
+pub struct InitramfsFacts {
     /// Whether it has an SSH server, whoever put it there.
     pub ssh_server: Result<bool, Error>,
     /// Whether it is made by initramfs-tools, whose programs read the answers of
     /// klibc's ipconfig.
     pub is_of_initramfs_tools: Result<bool, Error>,
     /// `/etc/resolv.conf`
-    pub resolv_conf: Result<&'a ConfigFile<'a>, Error>,
+    pub resolv_conf: Result<&'static ConfigFile, Error>,
 }
 
-impl<'a> InitramfsFacts<'a> {
+impl InitramfsFacts {
     /// Reads the facts.
-    pub fn read(root: &Root<'a>) -> Self {
+    pub fn read(root: &Root) -> Self {
         Self {
             ssh_server: has_ssh_server(root),
             is_of_initramfs_tools: root.exists(b"/conf/initramfs.conf"),

@@ -1,5 +1,6 @@
 //! The `authorized_keys` file of a user: where it is, and what is there. `login`
 //! decides whether that may be trusted.
+use crate::base::memory;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
@@ -24,17 +25,17 @@ pub const TOO_LARGE: Error = Error::new(c"more than 8 MiB: remove keys from it")
 
 /// The authorized_keys of a user.
 #[derive(Clone, Copy)]
-pub struct KeyFile<'a> {
+pub struct KeyFile {
     /// The path of the file, whether it is there or not. Links are followed as far as
     /// they may be.
-    pub path: ResolvedPath<'a>,
+    pub path: ResolvedPath,
     /// The state of the home.
     pub home: Home,
     /// The directory of the file; `None` if it is not there.
     pub directory: Result<Option<Directory>, Error>,
     /// The file; `None` if it is not there. A link is the error ELOOP, since none is
     /// followed below the home of a user.
-    pub content: Result<Option<&'a FileContent<'a>>, Error>,
+    pub content: Result<Option<&'static FileContent>, Error>,
 }
 
 /// The state of a home directory.
@@ -66,7 +67,7 @@ impl Home {
     }
 }
 
-impl<'a> KeyFile<'a> {
+impl KeyFile {
     /// Reads the file of one user. `homes_of_root` are those of the users with the user
     /// ID 0.
     ///
@@ -74,10 +75,10 @@ impl<'a> KeyFile<'a> {
     /// [`NO_HOME`], [`SHARED_HOME`], or why the home cannot be found or is
     /// reached through links that others could have made.
     pub fn read(
-        root: &Root<'a>,
-        user: &User<'a>,
-        homes_of_root: &[ResolvedPath<'a>],
-    ) -> Result<&'a Self, Error> {
+        root: &Root,
+        user: &User,
+        homes_of_root: &[ResolvedPath],
+    ) -> Result<&'static Self, Error> {
         if !user.home.starts_with(b"/") {
             return Err(NO_HOME);
         }
@@ -103,7 +104,7 @@ impl<'a> KeyFile<'a> {
             Some(stat) if stat.st_uid != user.uid => return Err(SHARED_HOME),
             Some(stat) => Home::Present(stat.st_mode),
         };
-        let path = home_path.join(root.arena(), b".ssh/authorized_keys")?;
+        let path = home_path.join(b".ssh/authorized_keys")?;
         let path = match user.uid {
             ROOT => root.resolve_trusted(path.path())?.0,
             // The user controls what is below the home: no link is followed there.
@@ -127,12 +128,12 @@ impl<'a> KeyFile<'a> {
                 };
             }
         }
-        Ok(root.arena().place(file))
+        Ok(memory::place(file))
     }
 }
 
 fn directory(root: &Root, path: ResolvedPath) -> Result<Option<Directory>, Error> {
-    match root.stat(path.parent(root.arena())?) {
+    match root.stat(path.parent()?) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
             Err(Errno::NOTDIR.into())
         }

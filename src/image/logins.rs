@@ -6,34 +6,35 @@ use super::systemd::units;
 use super::users::{UserFacts, WantedAccount};
 use super::{PathError, ResolvedPath, Root, at, later_mounts};
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 
 /// The facts.
 #[derive(Clone, Copy)]
-pub struct LoginFacts<'a> {
+pub struct LoginFacts {
     /// The users that passwd(5) lists.
-    pub users: Users<'a>,
+    pub users: Users,
     /// The users with a login shell, and those who were asked for.
-    pub accounts: &'a [Account<'a>],
+    pub accounts: &'static [Account],
     /// Why it is not known what fstab(5) mounts later.
     pub unknown_mounts: Option<Error>,
     /// Whether systemd is init.
     pub systemd: Result<bool, Error>,
     /// The SSH server; `None` if it is not wanted.
-    pub sshd: Result<Option<&'a Sshd<'a>>, Error>,
+    pub sshd: Result<Option<&'static Sshd>, Error>,
     /// The facts for the account of USERNAME.
-    pub account: Result<&'a UserFacts<'a>, PathError<'a>>,
+    pub account: Result<&'static UserFacts, PathError>,
 }
 
 /// A user and its authorized_keys.
 #[derive(Clone, Copy)]
-pub struct Account<'a> {
+pub struct Account {
     /// The user.
-    pub user: User<'a>,
+    pub user: User,
     /// The file, or why it cannot be found.
-    pub key_file: Result<&'a KeyFile<'a>, Error>,
+    pub key_file: Result<&'static KeyFile, Error>,
 }
 
-impl<'a> LoginFacts<'a> {
+impl LoginFacts {
     /// Reads the facts of a root. `wanted` are the names of users to include. `sshd`:
     /// whether to read the SSH server. `account`: what the context wants for an
     /// account.
@@ -41,14 +42,14 @@ impl<'a> LoginFacts<'a> {
     /// # Errors
     /// passwd(5) cannot be read.
     pub fn read(
-        root: &Root<'a>,
+        root: &Root,
         wanted: &[&[u8]],
         sshd: bool,
         account: &WantedAccount,
-    ) -> Result<&'a Self, Error> {
+    ) -> Result<&'static Self, Error> {
         let users = Users::read(root)?;
         let homes_of_root = homes_of_root(root, &users);
-        let mut accounts = root.arena().vector();
+        let mut accounts = Vector::new();
         for user in users.iter() {
             if user.has_shell() || wanted.contains(&user.name) {
                 accounts.push(Account {
@@ -60,9 +61,9 @@ impl<'a> LoginFacts<'a> {
         let systemd = units::is_init(root);
         let account = at(b"/sbin/init", systemd).and_then(|systemd| {
             UserFacts::read(root, &users, homes_of_root, systemd, account)
-                .map(|facts| &*root.arena().place(facts))
+                .map(|facts| &*memory::place(facts))
         });
-        Ok(&*root.arena().place(Self {
+        Ok(&*memory::place(Self {
             users,
             accounts: accounts.finish(),
             unknown_mounts: later_mounts(root).problem,
@@ -76,7 +77,7 @@ impl<'a> LoginFacts<'a> {
     }
 
     /// The account of the first user of that name, as getpwnam(3).
-    pub fn find(&self, name: &[u8]) -> Option<&'a Account<'a>> {
+    pub fn find(&self, name: &[u8]) -> Option<&'static Account> {
         self.accounts
             .iter()
             .find(|account| account.user.name == name)
@@ -84,8 +85,8 @@ impl<'a> LoginFacts<'a> {
 }
 
 /// The homes of the users with the user ID 0.
-fn homes_of_root<'a>(root: &Root<'a>, users: &Users<'a>) -> &'a [ResolvedPath<'a>] {
-    let mut homes = root.arena().vector();
+fn homes_of_root(root: &Root, users: &Users) -> &'static [ResolvedPath] {
+    let mut homes = Vector::new();
     for user in users.iter().filter(|user| user.uid == 0) {
         // A home that cannot be found is shared by nobody.
         if let Ok(home) = root.resolve(user.home) {

@@ -2,6 +2,7 @@
 use super::systemd::units::{self, Unit};
 use super::{Root, initd, netplan, networkd};
 use crate::base::error::Error;
+use crate::base::memory::Vector;
 
 /// A program of the root that configures its NICs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,7 @@ impl Manager {
 
     /// What makes the booted system start it: a link, preset or generator that enables
     /// its unit, or a runlevel that starts its script. `None`: it is not started.
-    fn enabled<'a>(self, root: &Root<'a>) -> Result<Option<&'a [u8]>, Error> {
+    fn enabled(self, root: &Root) -> Result<Option<&'static [u8]>, Error> {
         if units::is_init(root)? {
             match units::find(root, self.unit())? {
                 Unit::Missing => {}
@@ -106,27 +107,27 @@ impl Manager {
 
 /// A manager that the root enables.
 #[derive(Clone, Copy)]
-pub struct Enabled<'a> {
+pub struct Enabled {
     /// Which one.
     pub manager: Manager,
     /// What enables it: a link, a preset, a file of netplan, a runlevel.
-    pub by: &'a [u8],
+    pub by: &'static [u8],
 }
 
 /// The managers that a root enables.
 #[derive(Clone, Copy)]
-pub struct Managers<'a> {
+pub struct Managers {
     /// In the order of [`Manager::ALL`].
-    pub enabled: &'a [Enabled<'a>],
+    pub enabled: &'static [Enabled],
     /// Managers of which it could not be found out whether they are enabled, and why.
-    pub unknown: &'a [(Manager, Error)],
+    pub unknown: &'static [(Manager, Error)],
 }
 
-impl<'a> Managers<'a> {
+impl Managers {
     /// Reads which managers a root enables.
-    pub fn of(root: &Root<'a>) -> Self {
-        let mut enabled = root.arena().vector();
-        let mut unknown = root.arena().vector();
+    pub fn of(root: &Root) -> Self {
+        let mut enabled = Vector::new();
+        let mut unknown = Vector::new();
         for manager in Manager::ALL {
             match manager.enabled(root) {
                 Ok(Some(by)) => enabled.push(Enabled { manager, by }),

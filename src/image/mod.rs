@@ -27,10 +27,10 @@ pub use root::{FileContent, ResolvedPath, Root, if_there};
 use crate::base::error::Error;
 
 /// A path, and why it could not be read.
-pub type PathError<'a> = (&'a [u8], Error);
+pub type PathError = (&'static [u8], Error);
 
 /// Adds the path to an error.
-fn at<'a, T>(path: &'a [u8], read: Result<T, Error>) -> Result<T, PathError<'a>> {
+fn at<T>(path: &'static [u8], read: Result<T, Error>) -> Result<T, PathError> {
     read.map_err(|error| (path, error))
 }
 

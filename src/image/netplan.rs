@@ -9,7 +9,7 @@ use crate::image::systemd::units;
 
 /// The file that makes netplan enable networkd. Only the usual form of YAML is read,
 /// with `renderer:` on a line of its own. Without a renderer networkd is the default.
-pub fn enables_networkd<'a>(root: &Root<'a>) -> Result<Option<&'a [u8]>, Error> {
+pub fn enables_networkd(root: &Root) -> Result<Option<&'static [u8]>, Error> {
     // Highest precedence first (netplan-yaml(5)); `/usr/lib` is `/lib`.
     const TOPS: [&[u8]; 3] = [b"/run", b"/etc", b"/lib"];
     let files = root.merged(&TOPS, b"/netplan", b".yaml")?;

@@ -12,18 +12,18 @@ pub const ENABLED_FOR_THIS_BOOT: &[u8] =
 
 /// Whether it can be enabled for one boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Networkd<'a> {
+pub enum Networkd {
     /// Its unit is there, at this path, and its program.
-    Installed(&'a [u8]),
+    Installed(&'static [u8]),
     /// Its unit is masked: it is switched off on purpose.
     Masked,
     /// It is not there, or systemd is not init.
     Missing,
 }
 
-impl<'a> Networkd<'a> {
+impl Networkd {
     /// Reads the facts of a root.
-    pub fn find(root: &Root<'a>) -> Result<Self, Error> {
+    pub fn find(root: &Root) -> Result<Self, Error> {
         const PROGRAMS: [&[u8]; 2] = [
             b"/usr/lib/systemd/systemd-networkd",
             b"/lib/systemd/systemd-networkd",

@@ -5,52 +5,52 @@ use crate::base::text::{Split, lines, number, split};
 
 /// One line of passwd(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct User<'a> {
+pub struct User {
     /// The login name.
-    pub name: &'a [u8],
+    pub name: &'static [u8],
     /// The user ID.
     pub uid: u32,
     /// The ID of the primary group.
     pub gid: u32,
     /// The home directory, as the file has it.
-    pub home: &'a [u8],
+    pub home: &'static [u8],
     /// The login shell; empty means /bin/sh.
-    pub shell: &'a [u8],
+    pub shell: &'static [u8],
 }
 
 /// All users.
 #[derive(Clone, Copy)]
-pub struct Users<'a>(&'a [u8]);
+pub struct Users(&'static [u8]);
 
-impl<'a> Users<'a> {
+impl Users {
     /// Reads `/etc/passwd`.
-    pub fn read(root: &Root<'a>) -> Result<Self, Error> {
+    pub fn read(root: &Root) -> Result<Self, Error> {
         Ok(Self(root.read(b"/etc/passwd")?.content))
     }
 
     /// In the order of the file.
-    pub fn iter(&self) -> Iter<'a> {
+    pub fn iter(&self) -> Iter {
         Iter(lines(self.0))
     }
 
     /// The first with that name, as getpwnam(3).
-    pub fn find(&self, name: &[u8]) -> Option<User<'a>> {
+    pub fn find(&self, name: &[u8]) -> Option<User> {
         self.iter().find(|user| user.name == name)
     }
 }
 
 /// The users in the order of the file.
-pub struct Iter<'a>(Split<'a>);
+pub struct Iter(Split<'static>);
 
-impl<'a> Iterator for Iter<'a> {
-    type Item = User<'a>;
+impl Iterator for Iter {
+    type Item = User;
     #[inline(never)]
-    fn next(&mut self) -> Option<User<'a>> {
+    fn next(&mut self) -> Option<User> {
         self.0.find_map(user)
     }
 }
 
-impl User<'_> {
+impl User {
     /// Whether the shell allows a login. `nologin`, `false` and the like do not;
     /// `sync`, `halt` and `shutdown` run that program and exit.
     pub fn has_shell(&self) -> bool {
@@ -68,7 +68,7 @@ impl User<'_> {
 
 /// `name:password:uid:gid:comment:home:shell`. `None` for lines of NIS (`+`, `-`),
 /// comments and malformed lines.
-fn user(line: &[u8]) -> Option<User<'_>> {
+fn user(line: &'static [u8]) -> Option<User> {
     let mut fields = split(line, |byte| byte == b':');
     let name = fields.next()?;
     if name.is_empty() || matches!(name.first(), Some(b'+' | b'-' | b'#')) {
@@ -93,7 +93,6 @@ mod tests {
 
     use super::super::testing::Fixture;
     use super::*;
-    use crate::base::arena::Arena;
 
     #[test]
     fn users_as_the_file_lists_them() {
@@ -104,8 +103,7 @@ mod tests {
              alice:x:1000:100:A:/home/alice:/bin/sh\nalice:x:7:7::/elsewhere:/bin/sh\n\
              git:x:998:998::/srv/git:/usr/sbin/nologin\nlast:x:5:5::/last:",
         );
-        let arena = Arena::new();
-        let users = Users::read(&fixture.root(arena)).unwrap();
+        let users = Users::read(&fixture.root()).unwrap();
         let names: Vec<_> = users.iter().map(|user| user.name).collect();
         assert_eq!(
             names,
@@ -123,9 +121,8 @@ mod tests {
     #[test]
     fn no_passwd_is_an_error() {
         let fixture = Fixture::new();
-        let arena = Arena::new();
         assert_eq!(
-            Users::read(&fixture.root(arena)).err(),
+            Users::read(&fixture.root()).err(),
             Some(Error::from(Errno::NOENT))
         );
     }

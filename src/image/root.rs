@@ -12,9 +12,9 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::fs::{accessat, fstat, openat, openat2, readlinkat_raw};
 use rustix::io::{self, Errno, retry_on_intr};
 
-use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::getdents;
+use crate::base::memory::{self, Vector};
 use crate::base::sort::sort;
 use crate::base::text::{base_name, c_str, split, split_once};
 
@@ -30,39 +30,38 @@ const LONGEST_LINK: usize = 4096;
 
 /// A directory that was read.
 #[derive(Clone, Copy)]
-pub(super) struct Listed<'a> {
+pub(super) struct Listed {
     /// The path as the caller gave it.
-    path: &'a [u8],
-    names: &'a [&'a [u8]],
-    next: Option<&'a Listed<'a>>,
+    path: &'static [u8],
+    names: &'static [&'static [u8]],
+    next: Option<&'static Listed>,
 }
 
 /// The mounted target root, and the directory that becomes its `/run`.
-pub struct Root<'a> {
-    pub(super) arena: Arena<'a>,
+pub struct Root {
     pub(super) root: OwnedFd,
     /// `None`: empty, as at the start of a boot.
     pub(super) run: Option<OwnedFd>,
-    pub(super) path: &'a CStr,
+    pub(super) path: &'static CStr,
     /// Whether it was mounted read-write, as the booted system then finds it.
     pub(super) was_writable: bool,
     /// Whether the kernel has openat2(2): Linux 5.6, so not EL8.
     pub(super) openat2: Cell<bool>,
     /// What fstab(5) mounts later; read on first use.
-    pub(super) later: Cell<Option<Later<'a>>>,
+    pub(super) later: Cell<Option<Later>>,
     /// The directories that were read, the latest first.
-    pub(super) listed: Cell<Option<&'a Listed<'a>>>,
+    pub(super) listed: Cell<Option<&'static Listed>>,
     /// The directories of units; read on first use.
-    pub(super) unit_directories: Cell<Option<&'a [&'static [u8]]>>,
+    pub(super) unit_directories: Cell<Option<&'static [&'static [u8]]>>,
     /// Whether systemd is its init; read on first use.
     pub(super) systemd: Cell<Option<Result<bool, Error>>>,
 }
 
 /// What the root's fstab(5) mounts and is not mounted yet.
 #[derive(Clone, Copy)]
-pub struct Later<'a> {
+pub struct Later {
     /// The mount points.
-    pub(super) points: &'a [ResolvedPath<'a>],
+    pub(super) points: &'static [ResolvedPath],
     /// Why the list may be incomplete.
     pub problem: Option<Error>,
 }
@@ -70,15 +69,18 @@ pub struct Later<'a> {
 /// A path in the booted system: absolute, without symbolic links, `.` and `..`. Its
 /// last components need not exist.
 #[derive(Clone, Copy)]
-pub struct ResolvedPath<'a>(core::ptr::NonNull<core::ffi::c_char>, core::marker::PhantomData<&'a CStr>);
+pub struct ResolvedPath(
+    core::ptr::NonNull<core::ffi::c_char>,
+    core::marker::PhantomData<&'static CStr>,
+);
 
-impl PartialEq for ResolvedPath<'_> {
+impl PartialEq for ResolvedPath {
     fn eq(&self, other: &Self) -> bool {
         self.path() == other.path()
     }
 }
-impl Eq for ResolvedPath<'_> {}
-impl core::fmt::Debug for ResolvedPath<'_> {
+impl Eq for ResolvedPath {}
+impl core::fmt::Debug for ResolvedPath {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.as_c_str().fmt(f)
     }
@@ -86,9 +88,9 @@ impl core::fmt::Debug for ResolvedPath<'_> {
 
 /// A regular file that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileContent<'a> {
+pub struct FileContent {
     /// All of it.
-    pub content: &'a [u8],
+    pub content: &'static [u8],
     /// Permission bits, at most 0o7777.
     pub mode: u32,
     /// The user ID of the owner.
@@ -99,21 +101,21 @@ pub struct FileContent<'a> {
     pub is_shared: bool,
 }
 
-impl<'a> ResolvedPath<'a> {
+impl ResolvedPath {
     /// Takes a path that has no symbolic link in it. If it has one after all, using it
     /// is an error.
-    pub fn new(arena: Arena<'a>, path: &[u8]) -> Result<Self, Errno> {
-        Self::of(arena, &[path])
+    pub fn new(path: &[u8]) -> Result<Self, Errno> {
+        Self::of(&[path])
     }
 
     /// The path, starting with `/`.
-    pub fn path(self) -> &'a [u8] {
+    pub fn path(self) -> &'static [u8] {
         self.as_c_str().to_bytes()
     }
 
     #[inline(never)]
-    fn of(arena: Arena<'a>, parts: &[&[u8]]) -> Result<Self, Errno> {
-        let path = c_str(arena, parts)?;
+    fn of(parts: &[&[u8]]) -> Result<Self, Errno> {
+        let path = c_str(parts)?;
         // SAFETY: a reference is never null.
         let path = unsafe { core::ptr::NonNull::new_unchecked(path.as_ptr().cast_mut()) };
         Ok(Self(path, core::marker::PhantomData))
@@ -121,7 +123,7 @@ impl<'a> ResolvedPath<'a> {
 
     /// The path for a system call in the booted system.
     #[inline(never)]
-    pub fn as_c_str(self) -> &'a CStr {
+    pub fn as_c_str(self) -> &'static CStr {
         // SAFETY: made of a C string that lives as long.
         unsafe { CStr::from_ptr(self.0.as_ptr()) }
     }
@@ -148,32 +150,32 @@ impl<'a> ResolvedPath<'a> {
 
     /// The path of `name` below it. No link is followed; a link in it is an error when
     /// it is used.
-    pub fn join(self, arena: Arena<'a>, name: &[u8]) -> Result<Self, Error> {
+    pub fn join(self, name: &[u8]) -> Result<Self, Error> {
         let above = if self.path() == b"/" {
             b""
         } else {
             self.path()
         };
-        Ok(Self::of(arena, &[above, b"/", name])?)
+        Ok(Self::of(&[above, b"/", name])?)
     }
 
     /// The path of this file's new content while it is written: in the same directory,
     /// as rename(2) needs it. The name is always the same, so that what a power cut
     /// left is found again.
-    pub fn temporary(self, arena: Arena<'a>) -> Result<Self, Error> {
+    pub fn temporary(self) -> Result<Self, Error> {
         let (above, name) = self.split_file_name();
-        Ok(Self::of(arena, &[above, b"/.", name, b".onecontext"])?)
+        Ok(Self::of(&[above, b"/.", name, b".onecontext"])?)
     }
 
     /// The directory that it is in; that of `/` is `/`.
-    pub fn parent(self, arena: Arena<'a>) -> Result<Self, Error> {
+    pub fn parent(self) -> Result<Self, Error> {
         let above = self.split_file_name().0;
         let above = if above.is_empty() { b"/" } else { above };
-        Ok(Self::of(arena, &[above])?)
+        Ok(Self::of(&[above])?)
     }
 
     /// The parts before and after the last slash.
-    pub fn split_file_name(self) -> (&'a [u8], &'a [u8]) {
+    pub fn split_file_name(self) -> (&'static [u8], &'static [u8]) {
         base_name(self.path())
     }
 }
@@ -203,15 +205,14 @@ fn is_plain(path: &[u8]) -> bool {
         && names.all(|name| !matches!(name, b"" | b"." | b".."))
 }
 
-impl<'a> Root<'a> {
+impl Root {
     /// Opens the root at `root` and the run directory at `run`; without `run` it is
     /// empty. An error comes with the path that caused it.
     pub fn open(
-        arena: Arena<'a>,
-        root: &'a CStr,
-        run: Option<&'a CStr>,
-    ) -> Result<Self, (&'a [u8], Errno)> {
-        let open = |path: &'a CStr| {
+        root: &'static CStr,
+        run: Option<&'static CStr>,
+    ) -> Result<Self, (&'static [u8], Errno)> {
+        let open = |path: &'static CStr| {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))
                 .map_err(|errno| (path.to_bytes(), errno))
@@ -221,7 +222,6 @@ impl<'a> Root<'a> {
         let access = accessat(&top, c".", rustix::fs::Access::WRITE_OK, AtFlags::empty());
         let was_writable = access != Err(Errno::ROFS);
         Ok(Self {
-            arena,
             root: top,
             run: run.map(open).transpose()?,
             was_writable,
@@ -234,13 +234,8 @@ impl<'a> Root<'a> {
         })
     }
 
-    /// Memory for what is found.
-    pub fn arena(&self) -> Arena<'a> {
-        self.arena
-    }
-
     /// Where it is mounted now.
-    pub fn mount_point(&self) -> &'a CStr {
+    pub fn mount_point(&self) -> &'static CStr {
         self.path
     }
 
@@ -249,16 +244,13 @@ impl<'a> Root<'a> {
         self.root.as_fd()
     }
 
-    /// [`ResolvedPath::new`], in this root's arena.
-    pub fn at(&self, path: &[u8]) -> Result<ResolvedPath<'a>, Errno> {
-        ResolvedPath::new(self.arena, path)
+    /// [`ResolvedPath::new`].
+    pub fn at(&self, path: &[u8]) -> Result<ResolvedPath, Errno> {
+        ResolvedPath::new(path)
     }
 
     /// Where `path` leads, and what is there.
-    pub fn resolve_and_stat(
-        &self,
-        path: &[u8],
-    ) -> Result<(ResolvedPath<'a>, io::Result<Stat>), Error> {
+    pub fn resolve_and_stat(&self, path: &[u8]) -> Result<(ResolvedPath, io::Result<Stat>), Error> {
         let resolved = self.at(path)?;
         match self.stat(resolved) {
             answer @ (Ok(_) | Err(Errno::NOENT)) if is_plain(path) && self.openat2.get() => {
@@ -273,7 +265,7 @@ impl<'a> Root<'a> {
 
     /// Where `path` leads, all symbolic links followed. Missing components stay as they
     /// are; a file where a directory is needed is ENOTDIR.
-    pub fn resolve(&self, path: &[u8]) -> Result<ResolvedPath<'a>, Error> {
+    pub fn resolve(&self, path: &[u8]) -> Result<ResolvedPath, Error> {
         if is_plain(path) && self.openat2.get() {
             // One system call handles the usual case, a path without links. ENOENT
             // means that too: a link before the missing component would have been an
@@ -290,10 +282,7 @@ impl<'a> Root<'a> {
     /// [`Self::resolve_and_stat`]; but if there is a symbolic link, every directory on
     /// the way must belong to root, and nobody else may write it. Otherwise another
     /// user could choose where the path leads.
-    pub fn resolve_trusted(
-        &self,
-        path: &[u8],
-    ) -> Result<(ResolvedPath<'a>, io::Result<Stat>), Error> {
+    pub fn resolve_trusted(&self, path: &[u8]) -> Result<(ResolvedPath, io::Result<Stat>), Error> {
         let looked = self.resolve_and_stat(path)?;
         if looked.0.path() != path {
             self.walk_through(path, &mut |directory| self.only_root_writes(directory))?;
@@ -316,7 +305,7 @@ impl<'a> Root<'a> {
     }
 
     /// [`Self::resolve`], a component at a time.
-    fn walk(&self, path: &[u8]) -> Result<ResolvedPath<'a>, Error> {
+    fn walk(&self, path: &[u8]) -> Result<ResolvedPath, Error> {
         self.walk_through(path, &mut |_| Ok(true))
     }
 
@@ -326,10 +315,10 @@ impl<'a> Root<'a> {
         &self,
         path: &[u8],
         is_trusted: &mut dyn FnMut(&[u8]) -> Result<bool, Error>,
-    ) -> Result<ResolvedPath<'a>, Error> {
+    ) -> Result<ResolvedPath, Error> {
         // The resolved part, empty for the root itself, and the remaining part.
-        let mut done = self.arena.vector::<u8>();
-        let mut rest: &[u8] = self.arena.concat(&[path, b"/"]);
+        let mut done = Vector::<u8>::new();
+        let mut rest: &[u8] = memory::concat(&[path, b"/"]);
         let mut links = 0;
         let mut trusted = true;
         while let Some((name, tail)) = split_once(rest, b'/') {
@@ -345,14 +334,14 @@ impl<'a> Root<'a> {
             trusted = trusted && is_trusted(&done)?;
             done.push(b'/');
             done.extend(name);
-            if let Some(target) = self.link_at(c_str(self.arena, &[&done])?)? {
+            if let Some(target) = self.link_at(c_str(&[&done])?)? {
                 links += 1;
                 if links > MOST_LINKS {
                     return Err(Errno::LOOP.into());
                 }
                 let absolute = target.starts_with(b"/");
                 done.truncate(if absolute { 0 } else { before });
-                rest = self.arena.concat(&[target, b"/", tail]);
+                rest = memory::concat(&[target, b"/", tail]);
             }
             if links > 0 && !trusted {
                 return Err(Error::new(
@@ -364,12 +353,12 @@ impl<'a> Root<'a> {
         if done.is_empty() {
             done.push(b'/');
         }
-        Ok(ResolvedPath::of(self.arena, &[&done])?)
+        Ok(ResolvedPath::of(&[&done])?)
     }
 
     /// The text of the link at `path`, which has no link before its last
     /// component; `None` if there is no link, or nothing at all.
-    fn link_at(&self, path: &CStr) -> Result<Option<&'a [u8]>, Error> {
+    fn link_at(&self, path: &CStr) -> Result<Option<&'static [u8]>, Error> {
         // The directory that becomes /run is no link, whatever the root has.
         if path == c"/run" {
             return Ok(None);
@@ -381,7 +370,7 @@ impl<'a> Root<'a> {
         match read {
             Ok(length) => {
                 let text = buffer.get(..length).unwrap_or(&buffer);
-                Ok(Some(self.arena.copy(text)))
+                Ok(Some(memory::copy(text)))
             }
             // EINVAL: it is no link.
             Err(Errno::INVAL | Errno::NOENT) => Ok(None),
@@ -448,7 +437,7 @@ impl<'a> Root<'a> {
     pub fn read_without_links(
         &self,
         path: &[u8],
-    ) -> Option<(ResolvedPath<'a>, Result<&'a FileContent<'a>, Error>)> {
+    ) -> Option<(ResolvedPath, Result<&'static FileContent, Error>)> {
         if !is_plain(path) || !self.openat2.get() {
             return None;
         }
@@ -461,7 +450,7 @@ impl<'a> Root<'a> {
     }
 
     /// Reads a regular file at a resolved path, whole.
-    pub fn read_resolved(&self, resolved: ResolvedPath) -> Result<&'a FileContent<'a>, Error> {
+    pub fn read_resolved(&self, resolved: ResolvedPath) -> Result<&'static FileContent, Error> {
         self.read_resolved_at_most(resolved, LARGEST_FILE)
     }
 
@@ -471,12 +460,12 @@ impl<'a> Root<'a> {
         &self,
         resolved: ResolvedPath,
         most: u64,
-    ) -> Result<&'a FileContent<'a>, Error> {
+    ) -> Result<&'static FileContent, Error> {
         self.whole(self.open_resolved(resolved, READ)?, most)
     }
 
     /// Reads a regular file of at most `most` bytes.
-    fn whole(&self, file: OwnedFd, most: u64) -> Result<&'a FileContent<'a>, Error> {
+    fn whole(&self, file: OwnedFd, most: u64) -> Result<&'static FileContent, Error> {
         let stat = retry_on_intr(|| fstat(&file))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(NOT_REGULAR);
@@ -485,7 +474,7 @@ impl<'a> Root<'a> {
         if size > most {
             return Err(Errno::FBIG.into());
         }
-        let buffer = self.arena.bytes(size as usize);
+        let buffer = memory::bytes(size as usize);
         let mut length = 0;
         while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
             match retry_on_intr(|| io::read(&file, &mut *rest))? {
@@ -494,7 +483,7 @@ impl<'a> Root<'a> {
             }
         }
         let buffer: &[u8] = buffer;
-        Ok(self.arena.place(FileContent {
+        Ok(memory::place(FileContent {
             content: buffer.get(..length).unwrap_or(buffer),
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
@@ -504,19 +493,19 @@ impl<'a> Root<'a> {
     }
 
     /// Reads the regular file that `path` leads to.
-    pub fn read(&self, path: &[u8]) -> Result<&'a FileContent<'a>, Error> {
+    pub fn read(&self, path: &[u8]) -> Result<&'static FileContent, Error> {
         self.read_at_most(path, LARGEST_FILE)
     }
 
     /// [`Self::read`], for a file of at most `most` bytes: a larger one is not read,
     /// and the error is EFBIG.
-    pub fn read_at_most(&self, path: &[u8], most: u64) -> Result<&'a FileContent<'a>, Error> {
+    pub fn read_at_most(&self, path: &[u8], most: u64) -> Result<&'static FileContent, Error> {
         self.whole(self.open_path(path, READ)?, most)
     }
 
     /// [`Self::read`]; `None` if nothing is there, or a link to /dev/null, which
     /// disables a file.
-    pub fn read_if_there(&self, path: &[u8]) -> Result<Option<&'a FileContent<'a>>, Error> {
+    pub fn read_if_there(&self, path: &[u8]) -> Result<Option<&'static FileContent>, Error> {
         match self.read(path) {
             Err(error) if error == NOT_REGULAR && self.read_link(path)? == Some(b"/dev/null") => {
                 Ok(None)
@@ -542,7 +531,7 @@ impl<'a> Root<'a> {
 
     /// The program of this name, in the directories of root's PATH (login.defs(5),
     /// `ENV_SUPATH`), and in those of a root without merged /usr.
-    pub fn program(&self, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
+    pub fn program(&self, name: &[u8]) -> Result<Option<&'static [u8]>, Error> {
         const DIRECTORIES: [&[u8]; 6] = [
             b"/usr/sbin/",
             b"/usr/bin/",
@@ -551,7 +540,7 @@ impl<'a> Root<'a> {
             b"/sbin/",
             b"/bin/",
         ];
-        self.first(&DIRECTORIES.map(|directory| self.arena.concat(&[directory, name])))
+        self.first(&DIRECTORIES.map(|directory| memory::concat(&[directory, name])))
     }
 
     /// Whether anything is at `path` itself, a dangling link included.
@@ -561,18 +550,18 @@ impl<'a> Root<'a> {
 
     /// The text of the symbolic link at `path`; links before its last part
     /// are followed.
-    pub fn read_link(&self, path: &[u8]) -> Result<Option<&'a [u8]>, Error> {
+    pub fn read_link(&self, path: &[u8]) -> Result<Option<&'static [u8]>, Error> {
         let (above, name) = base_name(path);
         let text = self
             .resolve(above)
-            .and_then(|resolved| self.link_at(resolved.join(self.arena, name)?.as_c_str()));
+            .and_then(|resolved| self.link_at(resolved.join(name)?.as_c_str()));
         Ok(if_there(text)?.flatten())
     }
 
     /// The names in the directory that `path` leads to, `.` and `..` left
     /// out, in no order; none if there is no such directory. Each directory is
     /// read once.
-    pub fn names(&self, path: &[u8]) -> Result<&'a [&'a [u8]], Error> {
+    pub fn names(&self, path: &[u8]) -> Result<&'static [&'static [u8]], Error> {
         let mut next = self.listed.get();
         while let Some(listed) = next {
             if listed.path == path {
@@ -580,27 +569,27 @@ impl<'a> Root<'a> {
             }
             next = listed.next;
         }
-        let mut names = self.arena.vector::<&'a [u8]>();
+        let mut names = Vector::<&'static [u8]>::new();
         let opened = self.open_path(path, OFlags::RDONLY | OFlags::DIRECTORY);
         if let Some(opened) = if_there(opened)? {
             getdents::names(opened.as_fd(), &mut |name| {
-                names.push(self.arena.copy(name));
+                names.push(memory::copy(name));
                 Ok(())
             })?;
         }
         let names: &[&[u8]] = names.finish();
         let listed = Listed {
-            path: self.arena.copy(path),
+            path: memory::copy(path),
             names,
             next: self.listed.get(),
         };
-        self.listed.set(Some(self.arena.place(listed)));
+        self.listed.set(Some(memory::place(listed)));
         Ok(names)
     }
 
     /// [`Self::names`], sorted.
-    pub fn list(&self, path: &[u8]) -> Result<&'a [&'a [u8]], Error> {
-        let mut names = self.arena.vector();
+    pub fn list(&self, path: &[u8]) -> Result<&'static [&'static [u8]], Error> {
+        let mut names = Vector::new();
         names.extend(self.names(path)?);
         sort_by_name(&mut names);
         Ok(names.finish())
@@ -613,14 +602,14 @@ impl<'a> Root<'a> {
         tops: &[&[u8]],
         below: &[u8],
         ending: &[u8],
-    ) -> Result<&'a [&'a [u8]], Error> {
-        let mut paths = self.arena.vector::<&'a [u8]>();
+    ) -> Result<&'static [&'static [u8]], Error> {
+        let mut paths = Vector::<&'static [u8]>::new();
         for top in tops {
-            let directory = self.arena.concat(&[top, below]);
+            let directory = memory::concat(&[top, below]);
             for name in self.list(directory)? {
                 let is_new = |path: &&[u8]| base_name(path).1 != *name;
                 if name.ends_with(ending) && paths.iter().all(is_new) {
-                    paths.push(self.arena.concat(&[directory, b"/", name]));
+                    paths.push(memory::concat(&[directory, b"/", name]));
                 }
             }
         }

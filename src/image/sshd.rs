@@ -4,26 +4,27 @@ use super::sshd_config::Config;
 use super::systemd::units::{self, Unit};
 use super::{ResolvedPath, Root};
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::base::text::position;
 
 /// The SSH server of a root.
 #[derive(Clone, Copy)]
-pub struct Sshd<'a> {
+pub struct Sshd {
     /// Which one is installed.
     pub server: Option<Server>,
     /// Whether it starts at boot.
-    pub start: Start<'a>,
+    pub start: Start,
     /// Its host keys.
-    pub host_keys: HostKeys<'a>,
+    pub host_keys: HostKeys,
     /// How OpenSSH is configured.
-    pub config: Config<'a>,
+    pub config: Config,
     /// The units that run OpenSSH's server.
-    pub services: &'a [Service<'a>],
+    pub services: &'static [Service],
     /// The path of `/etc/ssh`, links followed.
-    pub directory: Result<ResolvedPath<'a>, Error>,
+    pub directory: Result<ResolvedPath, Error>,
 }
 
-impl Sshd<'_> {
+impl Sshd {
     /// Whether OpenSSH's server is installed.
     pub fn is_openssh(&self) -> bool {
         self.server == Some(Server::OpenSsh)
@@ -32,11 +33,11 @@ impl Sshd<'_> {
 
 /// A unit that runs the server.
 #[derive(Clone, Copy)]
-pub struct Service<'a> {
+pub struct Service {
     /// Such as `ssh.service`.
     pub name: &'static [u8],
     /// The unit's text.
-    pub text: &'a [u8],
+    pub text: &'static [u8],
 }
 
 /// The kinds of SSH servers.
@@ -50,32 +51,32 @@ pub enum Server {
 
 /// Whether the server starts at boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start<'a> {
+pub enum Start {
     /// It starts.
     Enabled,
     /// It does not start, but this unit would start it.
     Disabled {
         /// `ssh.service`.
-        name: &'a [u8],
+        name: &'static [u8],
         /// The unit file as systemd sees it.
-        path: &'a [u8],
+        path: &'static [u8],
     },
     /// It is switched off on purpose, by this: a masked unit, or Debian's file
     /// `sshd_not_to_be_run`.
-    Off(&'a [u8]),
+    Off(&'static [u8]),
     /// No unit would start it.
     NoUnit,
 }
 
 /// The host keys of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostKeys<'a> {
+pub enum HostKeys {
     /// In the root.
     Present,
     /// Made by the server's own unit or program when it starts.
     Made,
     /// Missing, and this program of the root makes them.
-    Missing(&'a [u8]),
+    Missing(&'static [u8]),
     /// Missing, and nothing in the root makes them.
     Impossible,
 }
@@ -107,9 +108,9 @@ const HOST_KEYS: [&[u8]; 3] = [
 /// `ExecStartPre=/usr/sbin/sshd-gen-keys-start`, others `ssh-keygen -A`.
 const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
 
-impl<'a> Sshd<'a> {
+impl Sshd {
     /// Reads the facts of a root. `systemd`: whether systemd is its init.
-    pub fn read(root: &Root<'a>, systemd: bool) -> Result<&'a Self, Error> {
+    pub fn read(root: &Root, systemd: bool) -> Result<&'static Self, Error> {
         let server = match root.program(b"sshd")? {
             Some(_) => Some(Server::OpenSsh),
             None => root.program(b"dropbear")?.map(|_| Server::Dropbear),
@@ -118,13 +119,13 @@ impl<'a> Sshd<'a> {
             Some(Server::Dropbear) => &DROPBEAR_UNITS,
             _ => &OPENSSH_UNITS,
         };
-        let mut units = root.arena().vector();
+        let mut units = Vector::new();
         for name in names {
             units.push((*name, units::find(root, name)?));
         }
-        let services = services(root, &units);
+        let services = services(&units);
         let config = Config::read(root);
-        Ok(root.arena().place(Self {
+        Ok(memory::place(Self {
             server,
             start: match systemd {
                 true => start(root, &units)?,
@@ -145,10 +146,10 @@ impl<'a> Sshd<'a> {
 }
 
 /// The name of a unit, and its state.
-type NamedUnit<'a> = (&'static [u8], Unit<'a>);
+type NamedUnit = (&'static [u8], Unit);
 
-fn services<'a>(root: &Root<'a>, units: &[NamedUnit<'a>]) -> &'a [Service<'a>] {
-    let mut services = root.arena().vector();
+fn services(units: &[NamedUnit]) -> &'static [Service] {
+    let mut services = Vector::new();
     for (name, unit) in units {
         if let Unit::Present { text, .. } = unit
             && name.ends_with(b".service")
@@ -159,7 +160,7 @@ fn services<'a>(root: &Root<'a>, units: &[NamedUnit<'a>]) -> &'a [Service<'a>] {
     services.finish()
 }
 
-fn start<'a>(root: &Root<'a>, units: &[NamedUnit<'a>]) -> Result<Start<'a>, Error> {
+fn start(root: &Root, units: &[NamedUnit]) -> Result<Start, Error> {
     const NOT_TO_BE_RUN: &[u8] = b"/etc/ssh/sshd_not_to_be_run";
     if root.exists(NOT_TO_BE_RUN)? {
         return Ok(Start::Off(NOT_TO_BE_RUN));
@@ -182,11 +183,7 @@ fn start<'a>(root: &Root<'a>, units: &[NamedUnit<'a>]) -> Result<Start<'a>, Erro
     Ok(masked.or(candidate).unwrap_or(Start::NoUnit))
 }
 
-fn host_keys<'a>(
-    root: &Root<'a>,
-    config: &Config,
-    services: &[Service],
-) -> Result<HostKeys<'a>, Error> {
+fn host_keys(root: &Root, config: &Config, services: &[Service]) -> Result<HostKeys, Error> {
     if root
         .first(config.host_keys)?
         .or(root.first(&HOST_KEYS)?)

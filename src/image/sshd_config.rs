@@ -2,8 +2,8 @@
 //! of logins and keys that sshd will refuse.
 use super::glob::{fnmatch, glob};
 use super::{FileContent, Root, if_there};
-use crate::base::arena::Vector;
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::base::text::{lines, same, span, split_once, unquoted};
 use rustix::io::Errno;
 
@@ -17,38 +17,38 @@ const ENDLESS: Error = Error::new(c"includes itself, so sshd does not start");
 
 /// The values that are needed. The first value of a keyword counts, as in sshd.
 #[derive(Clone, Copy)]
-pub struct Config<'a> {
-    permit_root_login: Option<&'a [u8]>,
-    pubkey_authentication: Option<&'a [u8]>,
-    strict_modes: Option<&'a [u8]>,
-    authorized_keys_file: Option<&'a [u8]>,
+pub struct Config {
+    permit_root_login: Option<&'static [u8]>,
+    pubkey_authentication: Option<&'static [u8]>,
+    strict_modes: Option<&'static [u8]>,
+    authorized_keys_file: Option<&'static [u8]>,
     /// The paths of every `HostKey`.
-    pub host_keys: &'a [&'a [u8]],
+    pub host_keys: &'static [&'static [u8]],
     /// The patterns of every `AllowUsers` (`true`) and `DenyUsers`.
-    user_patterns: &'a [(bool, &'a [u8])],
+    user_patterns: &'static [(bool, &'static [u8])],
     /// The main file, and its path.
-    pub main: Option<(&'a [u8], &'a FileContent<'a>)>,
+    pub main: Option<(&'static [u8], &'static FileContent)>,
     /// The first file that could not be read, and why.
-    pub problem: Option<(&'a [u8], Error)>,
+    pub problem: Option<(&'static [u8], Error)>,
 }
 
 /// The state while the files are read.
-struct ConfigReader<'r, 'a> {
-    root: &'r Root<'a>,
-    config: Config<'a>,
+struct ConfigReader<'r> {
+    root: &'r Root,
+    config: Config,
     /// The files, and whether each was read to its end. Each is read once: a second
     /// reading could not give a first value.
-    files: Vector<'a, (&'a [u8], bool)>,
-    host_keys: Vector<'a, &'a [u8]>,
-    user_patterns: Vector<'a, (bool, &'a [u8])>,
+    files: Vector<(&'static [u8], bool)>,
+    host_keys: Vector<&'static [u8]>,
+    user_patterns: Vector<(bool, &'static [u8])>,
     /// How many bytes may still be read.
     left: u64,
 }
 
-impl<'a> Config<'a> {
+impl Config {
     /// Reads `/etc/ssh/sshd_config`, or the one in `/usr/etc`, which openSUSE uses if the
     /// first is missing.
-    pub fn read(root: &Root<'a>) -> Self {
+    pub fn read(root: &Root) -> Self {
         let mut reader = ConfigReader {
             root,
             config: Self {
@@ -61,9 +61,9 @@ impl<'a> Config<'a> {
                 main: None,
                 problem: None,
             },
-            files: root.arena().vector(),
-            host_keys: root.arena().vector(),
-            user_patterns: root.arena().vector(),
+            files: Vector::new(),
+            host_keys: Vector::new(),
+            user_patterns: Vector::new(),
             left: MOST_BYTES,
         };
         let main: [&[u8]; 2] = [b"/etc/ssh/sshd_config", b"/usr/etc/ssh/sshd_config"];
@@ -80,7 +80,7 @@ impl<'a> Config<'a> {
     }
 
     /// Where to store the first value of a keyword. `None`: it is not needed.
-    fn first_value(&mut self, keyword: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+    fn first_value(&mut self, keyword: &[u8]) -> Option<&mut Option<&'static [u8]>> {
         if same(keyword, b"PermitRootLogin") {
             Some(&mut self.permit_root_login)
         } else if same(keyword, b"PubkeyAuthentication") {
@@ -128,7 +128,7 @@ impl<'a> Config<'a> {
     }
 
     /// The patterns of `AuthorizedKeysFile`, without the word `none`.
-    pub fn key_files(&self) -> impl Iterator<Item = &'a [u8]> {
+    pub fn key_files(&self) -> impl Iterator<Item = &'static [u8]> {
         let patterns = self.authorized_keys_file;
         words(patterns.unwrap_or(b".ssh/authorized_keys .ssh/authorized_keys2"))
             .filter(|pattern| !same(pattern, b"none"))
@@ -148,14 +148,14 @@ impl<'a> Config<'a> {
     }
 }
 
-impl<'a> ConfigReader<'_, 'a> {
+impl ConfigReader<'_> {
     /// Stores a problem, if it is the first.
-    fn problem(&mut self, path: &'a [u8], reason: Error) {
+    fn problem(&mut self, path: &'static [u8], reason: Error) {
         self.config.problem.get_or_insert((path, reason));
     }
 
     /// Reads a file and the files that it includes. `false`: the file is missing.
-    fn file(&mut self, path: &'a [u8]) -> bool {
+    fn file(&mut self, path: &'static [u8]) -> bool {
         if let Some((_, ended)) = self.files.iter().find(|(other, _)| *other == path) {
             if !ended {
                 // sshd exits at SERVCONF_MAX_DEPTH (openssh:servconf.c).
@@ -187,7 +187,7 @@ impl<'a> ConfigReader<'_, 'a> {
         is_there
     }
 
-    fn text(&mut self, text: &'a [u8]) {
+    fn text(&mut self, text: &'static [u8]) {
         // A Match block ends at the next Match or at the end of this file. It does not
         // extend into the including file.
         let mut has_conditions = false;
@@ -223,13 +223,12 @@ impl<'a> ConfigReader<'_, 'a> {
     /// Reads included files. `pattern` may have a pattern of glob(7) in its last part. A
     /// relative path is below /etc/ssh.
     fn include(&mut self, pattern: &[u8]) {
-        let arena = self.root.arena();
         let base: &[u8] = if pattern.starts_with(b"/") {
             b""
         } else {
             b"/etc/ssh/"
         };
-        let path: &[u8] = arena.concat(&[base, pattern]);
+        let path: &[u8] = memory::concat(&[base, pattern]);
         match glob(self.root, path) {
             Ok(paths) => {
                 for path in paths {
@@ -257,7 +256,6 @@ fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::arena::Arena;
     use crate::image::testing::Fixture;
 
     #[test]
@@ -277,8 +275,7 @@ mod tests {
         fixture.file("etc/ssh/sshd_config.d/.a.conf", "PermitRootLogin yes\n");
         fixture.file("etc/ssh/sshd_config.d/00.dpkg-old", "PermitRootLogin yes\n");
         fixture.file("etc/ssh/sub", "StrictModes no\nInclude sub\n");
-        let arena = Arena::new();
-        let config = Config::read(&fixture.root(arena));
+        let config = Config::read(&fixture.root());
         assert!(config.permits_root(b"no") && config.is_lax());
         assert!(!config.takes_no_key());
         assert_eq!(*config.host_keys, [b"/a".as_slice(), b"/b"]);
@@ -289,7 +286,6 @@ mod tests {
     #[test]
     fn users_may_be_kept_out() {
         let fixture = Fixture::new();
-        let arena = Arena::new();
         for (text, admitted) in [
             ("", true),
             ("AllowUsers bob\nallowusers al* carol\n", true),
@@ -299,7 +295,7 @@ mod tests {
             ("DenyUsers alice@192.0.2.1 bob\n", true),
         ] {
             fixture.file("etc/ssh/sshd_config", text);
-            let config = Config::read(&fixture.root(arena));
+            let config = Config::read(&fixture.root());
             assert_eq!(config.admits(b"alice"), admitted, "{text}");
         }
     }
@@ -308,14 +304,13 @@ mod tests {
     #[test]
     fn match_all_is_no_condition() {
         let fixture = Fixture::new();
-        let arena = Arena::new();
         for before in [
             "Match all\n",
             "Match User x\nPermitRootLogin yes\nmatch ALL\n",
         ] {
             let text = format!("{before}PermitRootLogin no\n");
             fixture.file("etc/ssh/sshd_config", &text);
-            let config = Config::read(&fixture.root(arena));
+            let config = Config::read(&fixture.root());
             assert!(config.permits_root(b"no"), "{text}");
         }
     }
@@ -327,8 +322,7 @@ mod tests {
             let fixture = Fixture::new();
             let text = format!("AuthorizedKeysFile {value}\nPermitRootLogin 'no'\n");
             fixture.file("etc/ssh/sshd_config", text);
-            let arena = Arena::new();
-            let config = Config::read(&fixture.root(arena));
+            let config = Config::read(&fixture.root());
             assert!(config.looks_at(b"a") && !config.looks_at(b"b"), "{value}");
             assert!(config.permits_root(b"no"));
         }
@@ -336,10 +330,9 @@ mod tests {
 
     /// What is wrong with it, and the values of `PermitRootLogin` that fit.
     fn read(fixture: &Fixture) -> (Option<String>, Vec<&'static str>) {
-        let arena = Arena::new();
-        let config = Config::read(&fixture.root(arena));
+        let config = Config::read(&fixture.root());
         let problem = config.problem.map(|(path, reason)| {
-            let reason = crate::base::text::format(arena, &reason);
+            let reason = crate::base::text::format(&reason);
             format!("{}: {}", path.escape_ascii(), reason.escape_ascii())
         });
         let words = ["yes", "no", "prohibit-password"];
@@ -362,8 +355,7 @@ mod tests {
         }
         fixture.file("etc/ssh/sshd_config.d/4.conf", "PermitRootLogin no\n");
         let start = std::time::Instant::now();
-        let arena = Arena::new();
-        let config = Config::read(&fixture.root(arena));
+        let config = Config::read(&fixture.root());
         assert!(start.elapsed() < std::time::Duration::from_secs(1));
         // In the order in which sshd comes to the ends of the files.
         assert_eq!(*config.host_keys, [b"/3".as_slice(), b"/2", b"/1"]);
@@ -386,8 +378,7 @@ mod tests {
              StrictModes no\nMatch User y\nInclude b\n",
         );
         assert_eq!(read(&fixture), (None, vec!["no"]));
-        let arena = Arena::new();
-        let config = Config::read(&fixture.root(arena));
+        let config = Config::read(&fixture.root());
         // What Match says in one file is over at its end, and one that is
         // included below a Match is not looked at.
         assert!(config.is_lax());
@@ -453,16 +444,14 @@ mod tests {
             }
             let wanted = culprit.map(|path| format!("{path}: {said}"));
             assert_eq!(read(&fixture), (wanted, vec!["no"]));
-            let arena = Arena::new();
-            assert!(Config::read(&fixture.root(arena)).is_lax());
+            assert!(Config::read(&fixture.root()).is_lax());
         }
     }
 
     #[test]
     fn without_a_file_the_defaults_hold() {
         let fixture = Fixture::new();
-        let arena = Arena::new();
-        let config = Config::read(&fixture.root(arena));
+        let config = Config::read(&fixture.root());
         assert!(config.looks_at(b"authorized_keys") && config.looks_at(b"authorized_keys2"));
         assert!(!config.looks_at(b"authorized_keys3"));
         assert!(!config.permits_root(b"no") && !config.takes_no_key() && !config.is_lax());
@@ -471,7 +460,6 @@ mod tests {
     #[test]
     fn other_words_for_the_same_file() {
         let fixture = Fixture::new();
-        let arena = Arena::new();
         for (value, looks) in [
             ("%h/.ssh/authorized_keys", true),
             ("/home/%u/.ssh/authorized_keys", true),
@@ -484,7 +472,7 @@ mod tests {
                 "etc/ssh/sshd_config",
                 format!("AuthorizedKeysFile {value}\n"),
             );
-            let config = Config::read(&fixture.root(arena));
+            let config = Config::read(&fixture.root());
             assert_eq!(config.looks_at(b"authorized_keys"), looks, "{value}");
         }
     }

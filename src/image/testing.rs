@@ -1,5 +1,5 @@
 //! A root made for one test, in a directory of its own.
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, OsStr};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -10,15 +10,15 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::Root;
-use crate::base::arena::Arena;
 use crate::base::log::{Console, Level, Report};
+use crate::base::text::c_str;
 use crate::changeset::{Policy, Writer};
 use crate::plan::{Dialect, Login, Plan, Scripts};
 
 /// `top/root` is the root, `top/run` the run directory.
 pub struct Fixture {
     top: PathBuf,
-    names: [CString; 2],
+    names: [&'static CStr; 2],
 }
 
 impl Fixture {
@@ -33,7 +33,7 @@ impl Fixture {
         let names = ["root", "run"].map(|name| {
             let path = top.join(name);
             fs::create_dir_all(&path).unwrap();
-            CString::new(path.as_os_str().as_bytes()).unwrap()
+            c_str(&[path.as_os_str().as_bytes()]).unwrap()
         });
         Self { top, names }
     }
@@ -44,9 +44,9 @@ impl Fixture {
     }
 
     /// What the program sees of it.
-    pub fn root<'a>(&'a self, arena: Arena<'a>) -> Root<'a> {
-        let [root, run] = &self.names;
-        Root::open(arena, root, Some(run)).unwrap()
+    pub fn root(&self) -> Root {
+        let [root, run] = self.names;
+        Root::open(root, Some(run)).unwrap()
     }
 
     /// Where a path is on the host: below `run/` in the run directory.
@@ -145,11 +145,10 @@ impl Fixture {
     pub fn apply(
         &self,
         policy: Policy,
-        write: impl for<'a> FnOnce(&Root<'a>, &mut Writer<'_, 'a>, &mut Report<'a>),
+        write: impl FnOnce(&Root, &mut Writer<'_>, &mut Report),
     ) -> Vec<String> {
-        let arena = Arena::new();
-        let root = self.root(arena);
-        let mut report = Report::new(arena, Console::Silent);
+        let root = self.root();
+        let mut report = Report::new(Console::Silent);
         let mut writer = Writer::new(&root, policy);
         write(&root, &mut writer, &mut report);
         writer.finish(&mut report);

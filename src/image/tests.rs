@@ -1,4 +1,3 @@
-use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
@@ -7,15 +6,14 @@ use rustix::io::Errno;
 use super::systemd::units::{Unit, enabled, find, has_generator, is_init};
 use super::testing::Fixture;
 use super::*;
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::text::c_str;
 use crate::changeset::Changes;
 
 const TOO_LONG: Errno = Errno::NAMETOOLONG;
 
 fn resolve(fixture: &Fixture, path: &str) -> Result<String, Error> {
-    let arena = Arena::new();
-    let root = fixture.root(arena);
+    let root = fixture.root();
     let fast = root.resolve(path.as_bytes());
     // Kernels before 5.6 behave the same.
     root.openat2.set(false);
@@ -73,8 +71,7 @@ fn what_leads_below_run_is_in_the_run_directory() {
     fixture.link("relative", "var/run/../run/file");
     fixture.link("run/back", "/etc");
     fixture.file("etc/name", "root");
-    let arena = Arena::new();
-    let root = fixture.root(arena);
+    let root = fixture.root();
     for path in ["/run/file", "/var/run/file", "/relative"] {
         assert_eq!(resolve(&fixture, path).as_deref(), Ok("/run/file"));
         assert_eq!(root.read(path.as_bytes()).unwrap().content, b"seen");
@@ -95,8 +92,7 @@ fn a_spot_follows_no_link() {
     let fixture = Fixture::new();
     fixture.file("etc/plain", "");
     fixture.link("link", "etc");
-    let arena = Arena::new();
-    let root = fixture.root(arena);
+    let root = fixture.root();
     for openat2 in [true, false] {
         root.openat2.set(openat2);
         for path in [c"/link", c"/link/plain"] {
@@ -120,8 +116,7 @@ fn lists_are_sorted() {
     for name in ["b", "a", "c", ".x", "aa"] {
         fixture.file(&format!("etc/{name}"), "");
     }
-    let arena = Arena::new();
-    let root = fixture.root(arena);
+    let root = fixture.root();
     assert_eq!(
         root.list(b"/etc").unwrap(),
         [b".x".as_slice(), b"a", b"aa", b"b", b"c"]
@@ -143,8 +138,7 @@ fn what_is_not_there_and_what_cannot_be_found_out() {
     fixture.link("etc/loop", "loop");
     fixture.link("etc/null", "/dev/null");
     long_link(&fixture, "etc/long");
-    let arena = Arena::new();
-    let root = fixture.root(arena);
+    let root = fixture.root();
     for openat2 in [true, false] {
         root.openat2.set(openat2);
         for path in [
@@ -202,9 +196,8 @@ fn a_root_without_a_run_directory_has_nothing_there() {
     fs::create_dir_all(fixture.top().join("root/run")).unwrap();
     fs::write(fixture.top().join("root/run/there"), "hidden").unwrap();
     fixture.link("etc/link", "/run/there");
-    let arena = Arena::new();
-    let path = CString::new(fixture.top().join("root").as_os_str().as_bytes()).unwrap();
-    let root = Root::open(arena, &path, None).unwrap();
+    let path = c_str(&[fixture.top().join("root").as_os_str().as_bytes()]).unwrap();
+    let root = Root::open(path, None).unwrap();
     for openat2 in [true, false] {
         root.openat2.set(openat2);
         for path in [b"/run/there".as_slice(), b"/run/x/y", b"/etc/link"] {
@@ -218,7 +211,7 @@ fn a_root_without_a_run_directory_has_nothing_there() {
             b"/etc/name"
         );
     }
-    let mut changes = Changes::new(arena);
+    let mut changes = Changes::new();
     changes.run_file(b"/run/there", b"x").unwrap();
     assert_eq!(changes.pending(&root).list().len(), 1);
 }
@@ -236,8 +229,7 @@ fn units_are_there_or_not_or_that_is_not_known() {
     long_link(&fixture, "etc/systemd/system/sockets.target.wants");
     long_link(&fixture, "etc/systemd/system-generators");
     let ask = |name: &str| {
-        let arena = Arena::new();
-        let root = fixture.root(arena);
+        let root = fixture.root();
         find(&root, name.as_bytes()).map(|unit| match unit {
             Unit::Missing => "missing",
             Unit::Masked => "masked",
@@ -248,14 +240,13 @@ fn units_are_there_or_not_or_that_is_not_known() {
     assert_eq!(ask("loop.service"), Ok("found"));
     assert_eq!(ask("off.service"), Ok("masked"));
     assert_eq!(ask("long.service"), Err(TOO_LONG.into()));
-    let arena = Arena::new();
-    let root = fixture.root(arena);
+    let root = fixture.root();
     assert_eq!(enabled(&root, b"a.socket"), Err(TOO_LONG.into()));
     assert_eq!(has_generator(&root, b"netplan"), Err(TOO_LONG.into()));
     assert_eq!(is_init(&root), Ok(true));
     fs::rename(fixture.host("sbin"), fixture.host("bin")).unwrap();
     long_link(&fixture, "sbin");
-    assert_eq!(is_init(&fixture.root(arena)), Err(TOO_LONG.into()));
+    assert_eq!(is_init(&fixture.root()), Err(TOO_LONG.into()));
 }
 
 #[test]
@@ -269,8 +260,7 @@ fn an_fstab_that_cannot_be_read_is_a_problem_and_hides_nothing() {
             Some(text) => fixture.file("etc/fstab", text),
             None => long_link(&fixture, "etc/fstab"),
         }
-        let arena = Arena::new();
-        let root = fixture.root(arena);
+        let root = fixture.root();
         let home = root.resolve(b"/home/alice").unwrap();
         (mounted_later(&root, home), later_mounts(&root).problem)
     };

@@ -1,4 +1,5 @@
 //! The tools and files of the root that make a user, allow sudo and set a password.
+use crate::base::memory;
 use rustix::fs::FileType;
 
 use super::config::ConfigFile;
@@ -33,19 +34,19 @@ impl WantedAccount<'_> {
 
 /// The facts.
 #[derive(Clone, Copy)]
-pub struct UserFacts<'a> {
+pub struct UserFacts {
     /// The wanted user, if it does not exist.
-    pub new: Option<NewUser<'a>>,
+    pub new: Option<NewUser>,
     /// Whether the root has sudo(8).
     pub sudo: Sudo,
     /// Our file of rules for it, and its path.
-    pub sudoers: &'a ConfigFile<'a>,
+    pub sudoers: &'static ConfigFile,
     /// Whether the root has chpasswd(8).
     pub chpasswd: bool,
     /// The password field in shadow(5) of the user whose password is to change.
-    pub password: Option<&'a [u8]>,
+    pub password: Option<&'static [u8]>,
     /// The init, if it is not systemd and reads inittab(5).
-    pub init: Option<Init<'a>>,
+    pub init: Option<Init>,
 }
 
 /// Whether a rule in `/etc/sudoers.d` lets anybody become root.
@@ -65,11 +66,11 @@ pub enum Sudo {
 
 /// An init that reads inittab(5).
 #[derive(Clone, Copy)]
-pub struct Init<'a> {
+pub struct Init {
     /// Whether it is BusyBox's, whose fields have other meanings than sysvinit's.
     pub is_busybox: bool,
     /// `/etc/inittab`
-    pub inittab: &'a ConfigFile<'a>,
+    pub inittab: &'static ConfigFile,
 }
 
 /// The tool that creates users.
@@ -83,10 +84,10 @@ pub enum UserMaker {
 
 /// A user to be created, and what it will have.
 #[derive(Clone, Copy)]
-pub struct NewUser<'a> {
+pub struct NewUser {
     /// Its user ID is that of its home's owner, if the home is there and no other user
     /// has that ID; else `NO_UID`.
-    pub user: User<'a>,
+    pub user: User,
     /// Whether that user ID is to be used.
     pub keeps_uid: bool,
     /// The tool that can create it.
@@ -96,23 +97,23 @@ pub struct NewUser<'a> {
     /// Whether the root has the wanted shell; another is taken if not.
     pub has_shell: bool,
     /// The file with its keys, or why it cannot be found.
-    pub key_file: Result<&'a KeyFile<'a>, Error>,
+    pub key_file: Result<&'static KeyFile, Error>,
     /// The authorized_keys that useradd(8) puts into a new home.
-    pub skeleton: Option<&'a FileContent<'a>>,
+    pub skeleton: Option<&'static FileContent>,
 }
 
 /// The user ID that no user has (systemd.io: UIDS-GIDS, nobody and `(uid_t) -1`).
 const NO_UID: u32 = u32::MAX;
 
-impl<'a> UserFacts<'a> {
+impl UserFacts {
     /// Reads the facts of a root.
     pub fn read(
-        root: &Root<'a>,
-        users: &Users<'a>,
-        homes_of_root: &[ResolvedPath<'a>],
+        root: &Root,
+        users: &Users,
+        homes_of_root: &[ResolvedPath],
         systemd: bool,
         wanted: &WantedAccount,
-    ) -> Result<Self, PathError<'a>> {
+    ) -> Result<Self, PathError> {
         let new = match wanted.user {
             Some(name) if users.find(name).is_none() => {
                 Some(NewUser::read(root, users, homes_of_root, name, wanted)?)
@@ -142,11 +143,11 @@ impl<'a> UserFacts<'a> {
 }
 
 /// The path of a program.
-fn program<'a>(root: &Root<'a>, name: &'static [u8]) -> Result<Option<&'a [u8]>, PathError<'a>> {
+fn program(root: &Root, name: &'static [u8]) -> Result<Option<&'static [u8]>, PathError> {
     at(name, root.program(name))
 }
 
-fn sudo<'a>(root: &Root<'a>) -> Result<Sudo, PathError<'a>> {
+fn sudo(root: &Root) -> Result<Sudo, PathError> {
     if program(root, b"sudo")?.is_none() {
         return Ok(Sudo::Missing);
     }
@@ -179,7 +180,7 @@ fn includes_directory(line: &[u8]) -> bool {
 }
 
 /// The second field of a line of shadow(5).
-fn password<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, PathError<'a>> {
+fn password(root: &Root, name: &[u8]) -> Result<Option<&'static [u8]>, PathError> {
     const PATH: &[u8] = b"/etc/shadow";
     let found = at(PATH, root.read_if_there(PATH))?;
     for line in lines(found.map_or(b"", |found| found.content)) {
@@ -192,7 +193,7 @@ fn password<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, PathEr
 }
 
 /// The init of the root, if it reads inittab(5).
-fn init<'a>(root: &Root<'a>) -> Result<Option<Init<'a>>, PathError<'a>> {
+fn init(root: &Root) -> Result<Option<Init>, PathError> {
     const INITTAB: &[u8] = b"/etc/inittab";
     const INIT: &[u8] = b"/sbin/init";
     let inittab = at(INITTAB, ConfigFile::read(root, INITTAB))?;
@@ -206,16 +207,15 @@ fn init<'a>(root: &Root<'a>) -> Result<Option<Init<'a>>, PathError<'a>> {
     }))
 }
 
-impl<'a> NewUser<'a> {
+impl NewUser {
     fn read(
-        root: &Root<'a>,
-        users: &Users<'a>,
-        homes_of_root: &[ResolvedPath<'a>],
+        root: &Root,
+        users: &Users,
+        homes_of_root: &[ResolvedPath],
         name: &[u8],
         wanted: &WantedAccount,
-    ) -> Result<Self, PathError<'a>> {
-        let arena = root.arena();
-        let name = arena.copy(name);
+    ) -> Result<Self, PathError> {
+        let name = memory::copy(name);
         // The defaults of useradd(8).
         const DEFAULTS: &[u8] = b"/etc/default/useradd";
         const GROUP: &[u8] = b"/etc/group";
@@ -223,7 +223,7 @@ impl<'a> NewUser<'a> {
         let defaults = defaults.map_or(&b""[..], |found| found.content);
         let base = value(defaults, b"HOME=").unwrap_or(b"/home");
         let skeleton = value(defaults, b"SKEL=").unwrap_or(b"/etc/skel");
-        let home = arena.concat(&[base, b"/", name]);
+        let home = memory::concat(&[base, b"/", name]);
         let (shell, has_shell) = shell(root, wanted.shell)?;
         let uid = match root.resolve_trusted(home) {
             Ok((_, Ok(stat))) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
@@ -243,7 +243,7 @@ impl<'a> NewUser<'a> {
         let key_file = KeyFile::read(root, &user, homes_of_root);
         let skeleton = match key_file {
             Ok(file) if file.home == Home::Missing => {
-                let path = arena.concat(&[skeleton, b"/.ssh/authorized_keys"]);
+                let path = memory::concat(&[skeleton, b"/.ssh/authorized_keys"]);
                 at(path, root.read_if_there(path))?
             }
             _ => None,
@@ -284,10 +284,10 @@ fn value<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
 }
 
 /// The wanted shell if the root has it, else another; `false`: it is another.
-fn shell<'a>(root: &Root<'a>, wanted: Option<&[u8]>) -> Result<(&'a [u8], bool), PathError<'a>> {
+fn shell(root: &Root, wanted: Option<&[u8]>) -> Result<(&'static [u8], bool), PathError> {
     const BASH: &[u8] = b"/bin/bash";
     if let Some(wanted) = wanted {
-        let wanted = root.arena().copy(wanted);
+        let wanted = memory::copy(wanted);
         if at(wanted, root.exists(wanted))? {
             return Ok((wanted, true));
         }

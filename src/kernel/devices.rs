@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use ufmt::uwrite;
 
 use super::wire::Device;
-use crate::base::arena::{Arena, Vector};
+use crate::base::memory::{self, Vector};
 use crate::base::set::Set;
 use crate::base::sort::sort;
 use crate::base::text::{Mac, c_str, split, split_once};
@@ -13,18 +13,18 @@ use crate::plan::{Link, LinkName};
 
 /// The device of one link of the plan, or why it has none.
 #[derive(Clone, Copy)]
-pub struct Binding<'a> {
+pub struct Binding {
     /// The device, in its state when it was listed.
-    pub device: Option<&'a Device<'a>>,
+    pub device: Option<&'static Device<'static>>,
     /// Whether the device must get the MAC of the link.
     pub set_mac: bool,
     /// Why there is no device, or a warning about it; may be empty.
     pub problem: &'static str,
 }
 
-impl<'a> Binding<'a> {
+impl Binding {
     /// A binding to this device.
-    fn to(device: &'a Device<'a>) -> Self {
+    fn to(device: &'static Device<'static>) -> Self {
         Self {
             device: Some(device),
             set_mac: false,
@@ -48,15 +48,14 @@ impl<'a> Binding<'a> {
 ///
 /// `sys_net` is /sys/class/net; the physical devices come in the kernel's
 /// order.
-pub fn bind<'a>(
-    arena: Arena<'a>,
-    links: &[Link<'a>],
-    physical: &'a [Device<'a>],
+pub fn bind(
+    links: &[Link],
+    physical: &'static [Device<'static>],
     sys_net: Option<BorrowedFd>,
-) -> Vector<'a, Binding<'a>> {
-    let mut devices = Devices::new(arena, physical);
-    let mut taken = Set::new(arena);
-    let mut bindings = arena.vector();
+) -> Vector<Binding> {
+    let mut devices = Devices::new(physical);
+    let mut taken = Set::new();
+    let mut bindings = Vector::new();
     for link in links {
         let mut binding = devices.find(link, sys_net);
         if let Some(device) = binding.device
@@ -71,30 +70,28 @@ pub fn bind<'a>(
 
 /// The physical devices, with indexes so that many links and many devices are matched
 /// in little time.
-struct Devices<'a> {
-    arena: Arena<'a>,
-    physical: &'a [Device<'a>],
-    by_mac: Index<'a>,
+struct Devices {
+    physical: &'static [Device<'static>],
+    by_mac: Index,
     /// By name, in lower case.
-    by_name: Index<'a>,
+    by_name: Index,
     /// By bus address; made when it is first needed.
-    by_address: Option<Result<Index<'a>, Errno>>,
+    by_address: Option<Result<Index, Errno>>,
 }
 
-impl<'a> Devices<'a> {
-    fn new(arena: Arena<'a>, physical: &'a [Device<'a>]) -> Self {
-        let mut macs = arena.vector();
-        let mut names = arena.vector();
+impl Devices {
+    fn new(physical: &'static [Device<'static>]) -> Self {
+        let mut macs = Vector::new();
+        let mut names = Vector::new();
         for (position, device) in physical.iter().enumerate() {
             if let Some(mac) = &device.mac {
                 macs.push((&mac.0[..], position));
             }
-            let name = arena.copy(device.name);
+            let name = memory::copy(device.name);
             name.make_ascii_lowercase();
             names.push((&*name, position));
         }
         Self {
-            arena,
             physical,
             by_mac: Index::new(macs),
             by_name: Index::new(names),
@@ -102,7 +99,7 @@ impl<'a> Devices<'a> {
         }
     }
 
-    fn find(&mut self, link: &Link<'a>, sys_net: Option<BorrowedFd>) -> Binding<'a> {
+    fn find(&mut self, link: &Link, sys_net: Option<BorrowedFd>) -> Binding {
         match (link.name, link.mac) {
             (LinkName::Eth(number), None) => self.without_mac(number),
             (LinkName::Eth(_), Some(mac)) => self
@@ -115,8 +112,8 @@ impl<'a> Devices<'a> {
     }
 
     /// The device that is called `ethN`, else the one at that position.
-    fn without_mac(&self, number: u32) -> Binding<'a> {
-        let mut name = self.arena.vector();
+    fn without_mac(&self, number: u32) -> Binding {
+        let mut name = Vector::new();
         uwrite!(name, "eth{}", number);
         let named = self.by_name.get(&name).first();
         let position = named.map_or(number as usize, |(_, position)| *position);
@@ -128,7 +125,7 @@ impl<'a> Devices<'a> {
         }
     }
 
-    fn with_mac(&self, mac: Mac) -> Option<Binding<'a>> {
+    fn with_mac(&self, mac: Mac) -> Option<Binding> {
         let found = self.by_mac.get(&mac.0);
         let devices = found
             .iter()
@@ -141,15 +138,15 @@ impl<'a> Devices<'a> {
         Some(binding)
     }
 
-    fn at_pci_address(&mut self, link: &Link<'a>, sys_net: Option<BorrowedFd>) -> Binding<'a> {
+    fn at_pci_address(&mut self, link: &Link, sys_net: Option<BorrowedFd>) -> Binding {
         let none = Binding::none("no network device has its MAC or its PCI address");
         let (Some(address), Some(sys_net)) = (link.pci, sys_net) else {
             return none;
         };
-        let (arena, physical) = (self.arena, self.physical);
+        let physical = self.physical;
         let by_address = self
             .by_address
-            .get_or_insert_with(|| read_addresses(arena, physical, sys_net));
+            .get_or_insert_with(|| read_addresses(physical, sys_net));
         let Ok(by_address) = by_address else {
             return Binding::none("the PCI address of a network device cannot be read");
         };
@@ -171,21 +168,21 @@ impl<'a> Devices<'a> {
 }
 
 /// A key, and the position of its device among the physical devices.
-type Entry<'a> = (&'a [u8], usize);
+type Entry = (&'static [u8], usize);
 
 /// A sorted list of entries.
-struct Index<'a>(Vector<'a, Entry<'a>>);
+struct Index(Vector<Entry>);
 
-impl<'a> Index<'a> {
+impl Index {
     #[inline(never)]
-    fn new(mut entries: Vector<'a, Entry<'a>>) -> Self {
+    fn new(mut entries: Vector<Entry>) -> Self {
         sort(&mut entries, |one, other| one < other);
         Self(entries)
     }
 
     /// The entries with this key, in the kernel's order.
     #[inline(never)]
-    fn get(&self, key: &[u8]) -> &[Entry<'a>] {
+    fn get(&self, key: &[u8]) -> &[Entry] {
         let start = self.0.partition_point(|entry| entry.0 < key);
         let end = self.0.partition_point(|entry| entry.0 <= key);
         self.0.get(start..end).unwrap_or_default()
@@ -195,22 +192,18 @@ impl<'a> Index<'a> {
 /// Indexes the devices by each part of the path that their link in sysfs leads to, such
 /// as `../../devices/pci0000:00/0000:01:01.0/virtio1/net/ens4`: one part is the bus
 /// address.
-fn read_addresses<'a>(
-    arena: Arena<'a>,
-    physical: &[Device],
-    sys_net: BorrowedFd,
-) -> Result<Index<'a>, Errno> {
+fn read_addresses(physical: &[Device], sys_net: BorrowedFd) -> Result<Index, Errno> {
     const LONGEST: usize = 1024;
-    let mut names = arena.vector();
+    let mut names = Vector::new();
     for (position, device) in physical.iter().enumerate() {
         let mut path = [0; LONGEST];
-        let length = match readlinkat_raw(sys_net, c_str(arena, &[device.name])?, &mut path) {
+        let length = match readlinkat_raw(sys_net, c_str(&[device.name])?, &mut path) {
             Ok(length) => length,
             // No link, or the device is gone: it is on no bus.
             Err(Errno::INVAL | Errno::NOENT) => continue,
             Err(errno) => return Err(errno),
         };
-        let path = &*arena.copy(path.get(..length).unwrap_or_default());
+        let path = &*memory::copy(path.get(..length).unwrap_or_default());
         for part in split(path, |byte| byte == b'/') {
             names.push((part, position));
             // `0000:01:01.0` is also found as `01:01.0`; `0000:101:01.0` is not.
@@ -273,14 +266,14 @@ mod tests {
         }
     }
 
-    fn eth(number: u32, mac: u8) -> Link<'static> {
+    fn eth(number: u32, mac: u8) -> Link {
         Link {
             mac: (mac != 0).then_some(Mac([2, 0, 0, 0, 0, mac])),
             ..Link::new(LinkName::Eth(number))
         }
     }
 
-    fn pci(number: u32, mac: u8, address: &'static str) -> Link<'static> {
+    fn pci(number: u32, mac: u8, address: &'static str) -> Link {
         Link {
             name: LinkName::Pci(number),
             pci: Some(address.as_bytes()),
@@ -290,19 +283,18 @@ mod tests {
 
     /// The name of each link's device, `+` where it gets the link's MAC; else
     /// or also the problem.
-    fn bound(links: &[Link<'static>], devices: &[Device], sys_net: Option<&SysNet>) -> Vec<String> {
-        let arena = Arena::new();
+    fn bound(links: &[Link], devices: &[Device], sys_net: Option<&SysNet>) -> Vec<String> {
         let sys_net = sys_net.map(SysNet::open);
-        // Bindings live as long as the arena.
-        let mut physical = arena.vector();
+        // Bindings live as long as the process.
+        let mut physical = Vector::new();
         for device in devices {
             physical.push(Device {
-                name: arena.copy(device.name),
+                name: memory::copy(device.name),
                 ..*device
             });
         }
         let sys_net = sys_net.as_ref().map(AsFd::as_fd);
-        let bindings = bind(arena, links, physical.finish(), sys_net);
+        let bindings = bind(links, physical.finish(), sys_net);
         let text = |binding: &Binding| {
             let name = binding.device.map_or(&b"-"[..], |device| device.name);
             let name = std::str::from_utf8(name).unwrap();

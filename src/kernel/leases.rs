@@ -1,5 +1,6 @@
 //! DHCP of the links: asks for all of them at once, and applies the leases to the
 //! kernel.
+use crate::base::memory::{self, Vector};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
@@ -22,11 +23,11 @@ const BEFORE_ROOT: &str = "there is no root yet";
 /// 8200 5).
 const IPV6_MIN_MTU: u32 = 1280;
 
-impl<'a> Kernel<'a, '_> {
+impl Kernel<'_> {
     /// Asks for the addresses that come by DHCP, and applies the leases to the kernel.
-    pub(super) fn ask_for_leases(&mut self, applied: &mut [Applied<'a>], hostname: &[u8]) {
-        let mut by_dhcp = self.arena.vector();
-        let mut links = self.arena.vector();
+    pub(super) fn ask_for_leases(&mut self, applied: &mut [Applied], hostname: &[u8]) {
+        let mut by_dhcp = Vector::new();
+        let mut links = Vector::new();
         let mut names = self.report.line();
         for (position, one) in applied.iter().enumerate() {
             let Some(matched) = one
@@ -53,14 +54,13 @@ impl<'a> Kernel<'a, '_> {
         }
         self.report
             .begin(c"ask for addresses by DHCP:", names.trim_ascii());
-        let arena = self.arena;
-        let asked = dhcp::ask(arena, &by_dhcp, hostname, &mut |number, answer| {
+        let asked = dhcp::ask(&by_dhcp, hostname, &mut |number, answer| {
             let Some((position, matched)) = links.get(number) else {
                 return;
             };
             match answer {
                 Ok(lease) => {
-                    let lease = arena.place(lease);
+                    let lease = memory::place(lease);
                     self.apply_lease(*matched, lease);
                     if let Some(applied) = applied.get_mut(*position) {
                         applied.lease = Some(lease);
@@ -97,7 +97,7 @@ impl<'a> Kernel<'a, '_> {
         self.report.say(Level::Problem, line);
     }
 
-    fn apply_lease(&mut self, matched: MatchedLink<'a>, lease: &Lease) {
+    fn apply_lease(&mut self, matched: MatchedLink, lease: &Lease) {
         let least = match matched.link.ipv6 {
             Some(Ipv6Method::Disable) => 0,
             _ => IPV6_MIN_MTU,

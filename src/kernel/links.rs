@@ -1,4 +1,5 @@
 //! One link: its IPv6 parameters, MAC, MTU and state, its addresses and routes.
+use crate::base::memory::{self, Vector};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
@@ -11,14 +12,10 @@ use crate::base::text::{Escaped, Mac};
 use crate::plan::Ipv6Method;
 use crate::plan::early::{self, EarlyDevice};
 
-impl<'a> Kernel<'a, '_> {
+impl Kernel<'_> {
     /// Applies one link. Returns it with the device that carries its addresses; `None`
     /// if nothing is to be put on the device, or its VLAN device cannot be made.
-    pub(super) fn link(
-        &mut self,
-        matched: MatchedLink<'a>,
-        set_mac: bool,
-    ) -> Option<MatchedLink<'a>> {
+    pub(super) fn link(&mut self, matched: MatchedLink, set_mac: bool) -> Option<MatchedLink> {
         let link = matched.link;
         if link.ipv6 == Some(Ipv6Method::Dhcp) {
             self.say_no_dhcpv6(matched);
@@ -43,7 +40,7 @@ impl<'a> Kernel<'a, '_> {
     }
 
     /// Undoes what the early stage set on devices that no link of this plan uses.
-    pub(super) fn release_others(&mut self, bindings: &[Binding<'a>]) {
+    pub(super) fn release_others(&mut self, bindings: &[Binding]) {
         for early in self.machine.early {
             let is_it = |device: &Device| device.name == early.name;
             if bindings.iter().any(|one| one.device.is_some_and(is_it)) {
@@ -62,7 +59,7 @@ impl<'a> Kernel<'a, '_> {
     /// again.
     ///
     /// A device with nothing to undo stays up.
-    fn release(&mut self, matched: MatchedLink<'a>) -> MatchedLink<'a> {
+    fn release(&mut self, matched: MatchedLink) -> MatchedLink {
         let MatchedLink { link, device } = matched;
         let mut early = self.machine.early.iter();
         let Some(early) = early.find(|early| early.name == device.name) else {
@@ -70,11 +67,11 @@ impl<'a> Kernel<'a, '_> {
         };
         let accepts_ra =
             link.uses_router_advertisements() && self.machine.accepts_router_advertisements(link);
-        let mut now = self.arena.vector();
+        let mut now = Vector::new();
         early::describe(link, None, accepts_ra, &mut now);
         match self.take_back(early, device, &now) {
             true => MatchedLink {
-                device: self.arena.place(Device {
+                device: memory::place(Device {
                     up: false,
                     ..*device
                 }),
@@ -88,7 +85,7 @@ impl<'a> Kernel<'a, '_> {
     /// if there was something. The link then goes down, so that the kernel drops its
     /// routes too.
     fn take_back(&mut self, early: &EarlyDevice, device: &Device, now: &[u8]) -> bool {
-        let stale = early.stale(self.arena, now);
+        let stale = early.stale(now);
         if stale.is_empty() {
             return false;
         }
@@ -191,7 +188,7 @@ impl<'a> Kernel<'a, '_> {
             let Some(value) = value else {
                 continue;
             };
-            match sysctl::set_ipv6(self.arena, conf, matched.device.name, name, value) {
+            match sysctl::set_ipv6(conf, matched.device.name, name, value) {
                 Ok(()) => {}
                 // Kernels before 5.12 do not have it.
                 Err(Errno::NOENT) if name == ROUTER_METRIC => {}
@@ -208,9 +205,9 @@ impl<'a> Kernel<'a, '_> {
 
     /// Creates the 802.1Q device of a link if it is missing, and sets it up. Returns
     /// the link with that device.
-    fn vlan(&mut self, matched: MatchedLink<'a>, id: u16) -> Option<MatchedLink<'a>> {
+    fn vlan(&mut self, matched: MatchedLink, id: u16) -> Option<MatchedLink> {
         const LONGEST: usize = 15; // IFNAMSIZ of linux/if.h, without the NUL
-        let mut name = self.arena.vector();
+        let mut name = Vector::new();
         uwrite!(name, "{}.{}", Escaped(matched.device.name), id);
         if name.len() > LONGEST {
             name.clear();

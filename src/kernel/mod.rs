@@ -16,8 +16,8 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
-use crate::base::arena::{Arena, Vector};
 use crate::base::log::{Level, Report};
+use crate::base::memory::Vector;
 use crate::base::text::{Escaped, Format};
 use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient, Lease};
 use crate::plan::early::EarlyDevice;
@@ -27,7 +27,7 @@ use socket::Socket;
 use wire::{Device, Message, Reply};
 
 /// What this module needs besides its netlink socket.
-pub struct Machine<'a> {
+pub struct Machine {
     /// /proc/sys/net/ipv6/conf; `None` where the kernel has no IPv6.
     pub ipv6_conf: Option<OwnedFd>,
     /// /sys/class/net; `None` where it cannot be read.
@@ -37,15 +37,15 @@ pub struct Machine<'a> {
     /// A network manager handles router advertisements.
     pub routers_managed: bool,
     /// What the early stage of this boot has set up.
-    pub early: &'a [EarlyDevice<'a>],
+    pub early: &'static [EarlyDevice],
 }
 
-impl<'a> Machine<'a> {
+impl Machine {
     /// Opens the directories of the running system that exist.
     pub fn open(
         dhcp: DhcpClient,
         routers_managed: bool,
-        early: &'a [EarlyDevice<'a>],
+        early: &'static [EarlyDevice],
         report: &mut Report,
     ) -> Self {
         let mut open = |path: &CStr| -> Option<OwnedFd> {
@@ -86,22 +86,21 @@ impl<'a> Machine<'a> {
 /// there is nothing to wait for.
 ///
 /// Returns the plan with the devices of its links.
-pub fn apply<'p, 'a>(
-    arena: Arena<'a>,
-    plan: &'p Plan<'a>,
+pub fn apply(
+    plan: &'static Plan,
     machine: &Machine,
     wait: &mut dyn FnMut() -> bool,
-    report: &mut Report<'a>,
-) -> BoundPlan<'p> {
+    report: &mut Report,
+) -> BoundPlan {
     if plan.links.is_empty() && machine.early.is_empty() {
-        return BoundPlan::unbound(arena, plan);
+        return BoundPlan::unbound(plan);
     }
-    let Some(mut kernel) = Kernel::open(arena, machine, report) else {
-        return BoundPlan::unbound(arena, plan);
+    let Some(mut kernel) = Kernel::open(machine, report) else {
+        return BoundPlan::unbound(plan);
     };
     let bindings = kernel.find(plan.links, wait);
     kernel.release_others(&bindings);
-    let mut applied = arena.vector();
+    let mut applied = Vector::new();
     for (link, binding) in plan.links.iter().zip(bindings.iter()) {
         let matched = binding
             .device
@@ -114,34 +113,24 @@ pub fn apply<'p, 'a>(
     kernel.ask_for_leases(&mut applied, plan.hostname.unwrap_or_default());
     kernel.read_back(&applied);
     let leases = applied.finish();
-    bound(arena, plan, &bindings, Some(leases))
+    bound(plan, &bindings, Some(leases))
 }
 
 /// Finds the devices of the links and applies nothing.
-pub fn find<'p, 'a>(
-    arena: Arena<'a>,
-    plan: &'p Plan<'a>,
-    machine: &Machine,
-    report: &mut Report<'a>,
-) -> BoundPlan<'p> {
-    match Kernel::open(arena, machine, report) {
+pub fn find(plan: &'static Plan, machine: &Machine, report: &mut Report) -> BoundPlan {
+    match Kernel::open(machine, report) {
         Some(mut kernel) => {
             let bindings = kernel.find(plan.links, &mut || false);
-            bound(arena, plan, &bindings, None)
+            bound(plan, &bindings, None)
         }
-        None => BoundPlan::unbound(arena, plan),
+        None => BoundPlan::unbound(plan),
     }
 }
 
 /// The plan with the devices of its links and, if it was `applied`, their indexes and
 /// leases.
-fn bound<'p, 'a>(
-    arena: Arena<'a>,
-    plan: &'p Plan<'a>,
-    bindings: &[Binding<'a>],
-    applied: Option<&[Applied<'a>]>,
-) -> BoundPlan<'p> {
-    let mut links = arena.vector();
+fn bound(plan: &'static Plan, bindings: &[Binding], applied: Option<&[Applied]>) -> BoundPlan {
+    let mut links = Vector::new();
     let mut all = applied.unwrap_or_default().iter();
     for (link, binding) in plan.links.iter().zip(bindings) {
         let device = binding.device.filter(|_| applied.is_some());
@@ -169,19 +158,17 @@ pub fn set_hostname(plan: &Plan, report: &mut Report) {
     }
 }
 
-struct Kernel<'a, 'k> {
-    arena: Arena<'a>,
-    socket: Socket<'a>,
+struct Kernel<'k> {
+    socket: Socket,
     message: Message,
-    machine: &'k Machine<'k>,
-    report: &'k mut Report<'a>,
+    machine: &'k Machine,
+    report: &'k mut Report,
 }
 
-impl<'a, 'k> Kernel<'a, 'k> {
-    fn open(arena: Arena<'a>, machine: &'k Machine, report: &'k mut Report<'a>) -> Option<Self> {
-        match Socket::open(arena) {
+impl<'k> Kernel<'k> {
+    fn open(machine: &'k Machine, report: &'k mut Report) -> Option<Self> {
+        match Socket::open() {
             Ok(socket) => Some(Self {
-                arena,
                 socket,
                 message: Message::new(),
                 machine,
@@ -195,16 +182,12 @@ impl<'a, 'k> Kernel<'a, 'k> {
     }
 
     /// Matches links to devices. Repeats that while a missing device may still appear.
-    fn find(
-        &mut self,
-        links: &[Link<'a>],
-        wait: &mut dyn FnMut() -> bool,
-    ) -> Vector<'a, Binding<'a>> {
+    fn find(&mut self, links: &[Link], wait: &mut dyn FnMut() -> bool) -> Vector<Binding> {
         loop {
             let listed = self.physical_devices();
             let physical = listed.unwrap_or_default();
             let sys_net = self.machine.sys_net.as_ref().map(AsFd::as_fd);
-            let bindings = bind(self.arena, links, physical, sys_net);
+            let bindings = bind(links, physical, sys_net);
             if bindings.iter().all(|binding| binding.device.is_some()) || !wait() {
                 for (link, binding) in links.iter().zip(bindings.iter()) {
                     // If the list failed, nothing is known to be missing.
@@ -217,7 +200,7 @@ impl<'a, 'k> Kernel<'a, 'k> {
         }
     }
 
-    fn mismatch(&mut self, link: &Link<'a>, problem: &str, physical: &[Device<'a>]) {
+    fn mismatch(&mut self, link: &Link, problem: &str, physical: &[Device<'static>]) {
         /// How many devices a message names.
         const NAMED: usize = 8;
         let mut line = self.report.line();
@@ -251,26 +234,24 @@ impl<'a, 'k> Kernel<'a, 'k> {
 
     /// The physical devices, in the kernel's order. `None`: the kernel does not list
     /// them, which is reported.
-    fn physical_devices(&mut self) -> Option<&'a [Device<'a>]> {
-        let arena = self.arena;
-        let mut devices = arena.vector();
+    fn physical_devices(&mut self) -> Option<&'static [Device<'static>]> {
+        let mut devices = Vector::new();
         self.message.links();
         let listed = self.list("list the network devices: RTM_GETLINK", &mut |reply| {
             if let Some(device) = reply.link().filter(|device| device.physical) {
-                devices.push(device.copy(arena));
+                devices.push(device.copy());
             }
         });
         listed.then_some(&*devices.finish())
     }
 
     /// The device of this name, if there is one.
-    fn device(&mut self, name: &[u8]) -> Option<&'a Device<'a>> {
-        let arena = self.arena;
-        let mut devices = arena.vector();
+    fn device(&mut self, name: &[u8]) -> Option<&'static Device<'static>> {
+        let mut devices = Vector::new();
         self.message.link_named(name);
         let found = self.socket.request(&mut self.message, &mut |reply| {
             if let Some(device) = reply.link() {
-                devices.push(device.copy(arena));
+                devices.push(device.copy());
             }
         });
         if let Err(nack) = found
@@ -327,11 +308,11 @@ impl<'a, 'k> Kernel<'a, 'k> {
 
 /// The result of applying one link of the plan.
 #[derive(Clone, Copy)]
-struct Applied<'a> {
+struct Applied {
     /// The link with the device that carries its addresses; `None` if there is no such
     /// device, or nothing to put on it.
-    matched: Option<MatchedLink<'a>>,
-    lease: Option<&'a Lease<'a>>,
+    matched: Option<MatchedLink>,
+    lease: Option<&'static Lease>,
 }
 
 /// Whether the kernel adds this route by itself, with an address of the link.
@@ -342,13 +323,13 @@ fn connected(link: &Link, route: &Route) -> bool {
 
 /// A link that has a device, shown as `ETH0 (ens3)`.
 #[derive(Clone, Copy)]
-struct MatchedLink<'a> {
-    link: &'a Link<'a>,
+struct MatchedLink {
+    link: &'static Link,
     /// Its state when it was listed.
-    device: &'a Device<'a>,
+    device: &'static Device<'static>,
 }
 
-impl uDisplay for MatchedLink<'_> {
+impl uDisplay for MatchedLink {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         self.link.name.fmt(f)?;
         f.write_str(" (")?;
@@ -360,11 +341,11 @@ impl uDisplay for MatchedLink<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::memory;
     use crate::plan::{Dialect, LinkName, Login, Scripts};
 
     #[test]
     fn a_link_has_an_index_only_where_the_plan_was_applied_to_a_device() {
-        let arena = Arena::new();
         let device = Device {
             index: 7,
             name: b"ens3",
@@ -378,7 +359,7 @@ mod tests {
             dialect: Dialect::OpenNebula,
             source: b"context.sh",
             hostname: None,
-            links: &links,
+            links: memory::list(&links),
             dns: &[],
             search: &[],
             user: None,
@@ -388,7 +369,7 @@ mod tests {
             user_data: &[],
             warnings: &[],
         };
-        let bindings = [Some(&device), None].map(|device| Binding {
+        let bindings = [Some(&*memory::place(device)), None].map(|device| Binding {
             device,
             set_mac: false,
             problem: "",
@@ -398,10 +379,10 @@ mod tests {
             lease: None,
         };
         for (applied, index) in [(Some(&[none; 2][..]), Some(7)), (None, None)] {
-            let bound = bound(arena, &plan, &bindings, applied);
+            let bound = bound(memory::place(plan), &bindings, applied);
             let indexes: Vec<_> = bound.links.iter().map(|matched| matched.index).collect();
             assert_eq!(indexes, [index, None]);
-            let mut text = arena.vector();
+            let mut text = Vector::new();
             bound.write(&mut text, b"");
             assert_eq!(
                 std::str::from_utf8(&text).unwrap(),

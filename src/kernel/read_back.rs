@@ -7,17 +7,16 @@ use crate::base::set::Set;
 use crate::base::text::{Escaped, Format, format};
 use crate::plan::Route;
 
-impl<'a> Kernel<'a, '_> {
+impl Kernel<'_> {
     /// Reports which addresses and routes of the plan the kernel has, and which it
     /// lacks.
-    pub(super) fn read_back(&mut self, applied: &[Applied<'a>]) {
-        let arena = self.arena;
-        let mut addresses = Set::new(arena);
-        let mut routes = Set::new(arena);
+    pub(super) fn read_back(&mut self, applied: &[Applied]) {
+        let mut addresses = Set::new();
+        let mut routes = Set::new();
         self.message.addresses();
         let listed = self.list("list the addresses: RTM_GETADDR", &mut |reply| {
             if let Some((index, prefix)) = reply.address() {
-                addresses.insert(index, format(arena, &prefix));
+                addresses.insert(index, format(&prefix));
             }
         });
         if !listed {
@@ -26,7 +25,7 @@ impl<'a> Kernel<'a, '_> {
         self.message.routes();
         let listed = self.list("list the routes: RTM_GETROUTE", &mut |reply| {
             let _ = reply.routes(&mut |index, route| {
-                routes.insert(index, format(arena, &without_onlink(&route)));
+                routes.insert(index, format(&without_onlink(&route)));
             });
         });
         if !listed {
@@ -39,7 +38,7 @@ impl<'a> Kernel<'a, '_> {
             uwrite!(has, "{} is {}:", link.name, Escaped(matched.device.name));
             let leased = lease.iter().map(|lease| &lease.address);
             for prefix in link.addresses.iter().chain(leased) {
-                if addresses.contains(index, format(arena, prefix)) {
+                if addresses.contains(index, format(prefix)) {
                     uwrite!(has, " {}", *prefix);
                 } else {
                     self.lacks(*matched, "address", prefix);
@@ -47,8 +46,7 @@ impl<'a> Kernel<'a, '_> {
             }
             let leased = lease.iter().flat_map(|lease| lease.routes);
             for route in link.routes.iter().chain(leased) {
-                if connected(link, route)
-                    || routes.contains(index, format(arena, &without_onlink(route)))
+                if connected(link, route) || routes.contains(index, format(&without_onlink(route)))
                 {
                     uwrite!(has, ", {}", *route);
                 } else {

@@ -7,8 +7,8 @@ use rustix::net::{
 use ufmt::{Formatter, uDisplay, uWrite};
 
 use super::wire::{End, Message, Reply, answers};
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory;
 use crate::base::syscall::{checked_errno, setsockopt};
 use crate::base::text::Escaped;
 
@@ -45,15 +45,15 @@ impl uDisplay for Nack<'_> {
 
 /// An open socket. The kernel replies while it handles send(2), so nothing here ever
 /// waits: a missing reply is an error.
-pub struct Socket<'a> {
+pub struct Socket {
     socket: OwnedFd,
     sequence: u32,
-    buffer: &'a mut [u8],
+    buffer: &'static mut [u8],
 }
 
-impl<'a> Socket<'a> {
+impl Socket {
     /// Opens one.
-    pub fn open(arena: Arena<'a>) -> Result<Self, Errno> {
+    pub fn open() -> Result<Self, Errno> {
         const SOL_NETLINK: u32 = 270; // linux/socket.h
         // NETLINK_ROUTE is protocol 0, the default.
         let (family, flags) = (AddressFamily::NETLINK, SocketFlags::CLOEXEC);
@@ -64,7 +64,7 @@ impl<'a> Socket<'a> {
         Ok(Self {
             socket,
             sequence: 0,
-            buffer: arena.bytes(BUFFER),
+            buffer: memory::bytes(BUFFER),
         })
     }
 

@@ -3,23 +3,16 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pwrite, read};
 
-use crate::base::arena::Arena;
 use crate::base::text::{c_str, format};
 
 /// Sets `net/ipv6/conf/DEVICE/NAME` to `value` if it differs. `conf` is the directory
 /// `net/ipv6/conf`.
-pub fn set_ipv6(
-    arena: Arena<'_>,
-    conf: &OwnedFd,
-    device: &[u8],
-    name: &str,
-    value: u32,
-) -> Result<(), Errno> {
-    let path = c_str(arena, &[device, b"/", name.as_bytes()])?;
+pub fn set_ipv6(conf: &OwnedFd, device: &[u8], name: &str, value: u32) -> Result<(), Errno> {
+    let path = c_str(&[device, b"/", name.as_bytes()])?;
     let file = openat(conf, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let mut old = [0; 16];
     let length = read(&file, &mut old)?;
-    let value = format(arena, &value);
+    let value = format(&value);
     if old.get(..length).map(<[u8]>::trim_ascii) != Some(value) {
         // At offset 0: elsewhere the kernel ignores a write and returns no error
         // (kernel/sysctl.c, SYSCTL_WRITES_STRICT).

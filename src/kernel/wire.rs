@@ -9,7 +9,7 @@ use linux_raw_sys::netlink as nl;
 use rustix::io::Errno;
 use static_assertions::{const_assert, const_assert_eq};
 
-use crate::base::arena::Arena;
+use crate::base::memory;
 use crate::base::text::Mac;
 use crate::plan::bound::Lease;
 use crate::plan::{Prefix, Route};
@@ -534,9 +534,9 @@ pub struct Device<'b> {
 
 impl Device<'_> {
     /// A copy that does not borrow from the message.
-    pub fn copy<'a>(&self, arena: Arena<'a>) -> Device<'a> {
+    pub fn copy(&self) -> Device<'static> {
         Device {
-            name: arena.copy(self.name),
+            name: memory::copy(self.name),
             ..*self
         }
     }

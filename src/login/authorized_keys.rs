@@ -4,7 +4,7 @@
 //! already: sshd accepts repetitions, and whoever removes a key in one place leaves the
 //! other. What is outside stays byte for byte. A context without keys leaves the block
 //! empty.
-use crate::base::arena::Arena;
+use crate::base::memory::Vector;
 
 /// The block's first line. Only its start counts; the rest is for people.
 const BEGIN: &[u8] = b"# onecontext: begin";
@@ -14,9 +14,9 @@ const END: &[u8] = b"# onecontext: end";
 
 /// The new content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Merged<'a> {
+pub struct Merged {
     /// All of it.
-    pub content: &'a [u8],
+    pub content: &'static [u8],
     /// A marker had no counterpart. It is removed, and all lines that could belong to
     /// it stay: they may be the owner's.
     pub broken: bool,
@@ -50,8 +50,8 @@ pub fn is_marked(text: &[u8]) -> bool {
 
 /// `text` with `keys` in the block. A block is replaced in its place, a second one is
 /// removed; if there is none, it is added at the end.
-pub fn merge<'a>(arena: Arena<'a>, text: &[u8], keys: &[&[u8]]) -> Merged<'a> {
-    let mut block = arena.vector();
+pub fn merge(text: &[u8], keys: &[&[u8]]) -> Merged {
+    let mut block = Vector::new();
     block.extend(BEGIN);
     block.extend(BEGIN_REST);
     for key in keys {
@@ -61,7 +61,7 @@ pub fn merge<'a>(arena: Arena<'a>, text: &[u8], keys: &[&[u8]]) -> Merged<'a> {
     block.extend(END);
     block.push(b'\n');
 
-    let mut out = arena.vector();
+    let mut out = Vector::new();
     let (mut placed, mut broken) = (false, false);
     // After a begin marker whose end is not found yet: where the lines behind it start
     // in `out`.
@@ -111,10 +111,9 @@ mod tests {
 
     /// The merged file, twice merged the same, and whether it was broken.
     fn merged(text: &[u8], keys: &[&str]) -> (Vec<u8>, bool) {
-        let arena = Arena::new();
         let keys: Vec<_> = keys.iter().map(|key| key.as_bytes()).collect();
-        let once = merge(arena, text, &keys);
-        let twice = merge(arena, once.content, &keys);
+        let once = merge(text, &keys);
+        let twice = merge(once.content, &keys);
         assert_eq!(twice.content, once.content);
         assert!(!twice.broken);
         (once.content.to_vec(), once.broken)

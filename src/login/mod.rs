@@ -8,8 +8,8 @@ mod users;
 
 use ufmt::uwrite;
 
-use crate::base::arena::{Arena, Vector};
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::base::set::Set;
 use crate::base::text::{Escaped, Text};
 use crate::changeset::{Access, Action, Change, Changes, DirectoryPolicy, File, Label, RootAccess};
@@ -31,12 +31,11 @@ const NO_USER: Error = Error::new(c"no such user in /etc/passwd: make it in the 
 
 /// Decides the changes for the logins of `plan`, and reports what prevents logins. A
 /// failure for one user does not affect others.
-pub fn decide<'a>(
-    arena: Arena<'a>,
+pub fn decide(
     plan: &Plan,
-    facts: Result<&LoginFacts<'a>, Error>,
+    facts: Result<&LoginFacts, Error>,
     access: RootAccess,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) {
     let facts = match facts {
         Ok(facts) => facts,
@@ -49,17 +48,17 @@ pub fn decide<'a>(
         changes.problem(c"SSH server", b"sshd", error);
         None
     });
-    let mut logins = Logins::new(arena, facts, access, sshd);
+    let mut logins = Logins::new(facts, access, sshd);
     logins.grant(plan, changes);
     logins.revoke(plan, changes);
     let keys_in_run = logins.keys_in_run;
-    let lines = core::mem::replace(&mut logins.lines, arena.vector());
-    if let Err(error) = write_lines(arena, lines, changes) {
+    let lines = core::mem::replace(&mut logins.lines, Vector::new());
+    if let Err(error) = write_lines(lines, changes) {
         changes.problem(c"write", TMPFILES, error);
     }
     match facts.account {
         Ok(account) => {
-            if let Err(error) = users::decide(arena, plan, facts, account, access, changes) {
+            if let Err(error) = users::decide(plan, facts, account, access, changes) {
                 let user = plan.user.unwrap_or(b"root");
                 changes.problem(c"account of user", user, error);
             }
@@ -69,7 +68,7 @@ pub fn decide<'a>(
     if let Some(sshd) = sshd {
         let decided = facts
             .systemd
-            .and_then(|systemd| sshd::decide(arena, sshd, systemd, access, keys_in_run, changes));
+            .and_then(|systemd| sshd::decide(sshd, systemd, access, keys_in_run, changes));
         if let Err(error) = decided {
             changes.problem(c"SSH server", b"sshd", error);
         }
@@ -79,12 +78,7 @@ pub fn decide<'a>(
 
 /// The same for the initramfs itself, in the early stage. All keys of the plan are for
 /// root, its only user.
-pub fn decide_early<'a>(
-    arena: Arena<'a>,
-    plan: &Plan,
-    facts: Result<&LoginFacts<'a>, Error>,
-    changes: &mut Changes<'a>,
-) {
+pub fn decide_early(plan: &Plan, facts: Result<&LoginFacts, Error>, changes: &mut Changes) {
     const ROOT: &[u8] = b"root";
     const NO_HOME: Error = Error::new(c"its home is not in the initramfs");
     let facts = match facts {
@@ -96,15 +90,15 @@ pub fn decide_early<'a>(
         if !account.key_file?.home.is_present() {
             return Err(NO_HOME);
         }
-        let mut seen = Set::new(arena);
-        let mut keys = arena.vector();
+        let mut seen = Set::new();
+        let mut keys = Vector::new();
         for key in plan.keys {
             if seen.insert(0, key.line) {
                 keys.push(key.line);
             }
         }
         let access = RootAccess::Writable;
-        Logins::new(arena, facts, access, None).grant_one(account, &keys, changes)
+        Logins::new(facts, access, None).grant_one(account, &keys, changes)
     });
     if let Err(error) = granted {
         changes.problem(c"keys for the initramfs's user", ROOT, error);
@@ -127,38 +121,31 @@ enum Placement {
 }
 
 /// The decisions on the files of all users.
-struct Logins<'d, 'a> {
-    arena: Arena<'a>,
-    facts: &'d LoginFacts<'a>,
+struct Logins<'d> {
+    facts: &'d LoginFacts,
     access: RootAccess,
-    sshd: Option<&'d Sshd<'a>>,
-    lines: Text<'a>,
+    sshd: Option<&'d Sshd>,
+    lines: Text,
     /// Key files that are decided for the users of this context.
-    decided: Vector<'a, ResolvedPath<'a>>,
+    decided: Vector<ResolvedPath>,
     /// Some keys are only in /run.
     keys_in_run: bool,
 }
 
-impl<'d, 'a> Logins<'d, 'a> {
-    fn new(
-        arena: Arena<'a>,
-        facts: &'d LoginFacts<'a>,
-        access: RootAccess,
-        sshd: Option<&'d Sshd<'a>>,
-    ) -> Self {
+impl<'d> Logins<'d> {
+    fn new(facts: &'d LoginFacts, access: RootAccess, sshd: Option<&'d Sshd>) -> Self {
         Self {
-            arena,
             facts,
             access,
             sshd,
-            lines: arena.vector(),
-            decided: arena.vector(),
+            lines: Vector::new(),
+            decided: Vector::new(),
             keys_in_run: false,
         }
     }
 
     /// Gives the users of the plan their keys.
-    fn grant(&mut self, plan: &Plan, changes: &mut Changes<'a>) {
+    fn grant(&mut self, plan: &Plan, changes: &mut Changes) {
         for name in plan.users() {
             let Some(account) = self.facts.find(name) else {
                 // `users` creates that one.
@@ -168,7 +155,7 @@ impl<'d, 'a> Logins<'d, 'a> {
                 changes.problem(STEP, name, NO_USER);
                 continue;
             };
-            let keys = plan.keys_of(self.arena, name);
+            let keys = plan.keys_of(name);
             if let Err(reason) = self.grant_one(account, keys, changes) {
                 changes.problem(STEP, name, reason);
             }
@@ -180,9 +167,9 @@ impl<'d, 'a> Logins<'d, 'a> {
 
     fn grant_one(
         &mut self,
-        account: &Account<'a>,
+        account: &Account,
         keys: &[&[u8]],
-        changes: &mut Changes<'a>,
+        changes: &mut Changes,
     ) -> Result<(), Error> {
         let user = &account.user;
         let file = account.key_file?;
@@ -216,9 +203,9 @@ impl<'d, 'a> Logins<'d, 'a> {
     }
 
     /// Removes the keys of an earlier context from users that have none in this one.
-    fn revoke(&mut self, plan: &Plan, changes: &mut Changes<'a>) {
+    fn revoke(&mut self, plan: &Plan, changes: &mut Changes) {
         // Collected once, since every account is compared.
-        let mut names = self.arena.vector();
+        let mut names = Vector::new();
         for name in plan.users() {
             names.push(name);
         }
@@ -236,11 +223,7 @@ impl<'d, 'a> Logins<'d, 'a> {
         }
     }
 
-    fn revoke_one(
-        &mut self,
-        account: &Account<'a>,
-        changes: &mut Changes<'a>,
-    ) -> Result<(), Error> {
+    fn revoke_one(&mut self, account: &Account, changes: &mut Changes) -> Result<(), Error> {
         let file = account.key_file?;
         if !file.home.is_present() || self.decided.contains(&file.path) {
             return Ok(());
@@ -263,11 +246,7 @@ impl<'d, 'a> Logins<'d, 'a> {
         }
     }
 
-    fn remove_leftover(
-        &self,
-        resolved: ResolvedPath<'a>,
-        changes: &mut Changes<'a>,
-    ) -> Result<(), Error> {
+    fn remove_leftover(&self, resolved: ResolvedPath, changes: &mut Changes) -> Result<(), Error> {
         match self.access {
             RootAccess::Writable => changes.remove_leftover(resolved),
             _ => Ok(()),
@@ -277,16 +256,15 @@ impl<'d, 'a> Logins<'d, 'a> {
     /// Updates our block in one file.
     fn update_block(
         &mut self,
-        user: &User<'a>,
-        file: &KeyFile<'a>,
-        existing: &Existing<'a>,
+        user: &User,
+        file: &KeyFile,
+        existing: &Existing,
         keys: &[&[u8]],
-        changes: &mut Changes<'a>,
+        changes: &mut Changes,
     ) -> Result<(), Error> {
-        let arena = self.arena;
         let path = file.path;
         let old = existing.file.map_or(&b""[..], |found| found.content);
-        let merged = authorized_keys::merge(arena, old, keys);
+        let merged = authorized_keys::merge(old, keys);
         if merged.broken {
             changes.problem(
                 c"onecontext's block in",
@@ -298,7 +276,7 @@ impl<'d, 'a> Logins<'d, 'a> {
             return Err(TOO_LARGE);
         }
         let new = new_file(user, file, existing, merged.content);
-        let done = done_line(arena, user, keys.len(), path.path());
+        let done = done_line(user, keys.len(), path.path());
         if is_done(existing, &new) {
             if !keys.is_empty() {
                 changes.note(&[done]);
@@ -317,11 +295,11 @@ impl<'d, 'a> Logins<'d, 'a> {
                 done,
             }),
             Placement::Run => {
-                let in_run = arena.concat(&[KEYS_IN_RUN, user.name]);
-                let done = done_line(arena, user, keys.len(), in_run);
+                let in_run = memory::concat(&[KEYS_IN_RUN, user.name]);
+                let done = done_line(user, keys.len(), in_run);
                 let directory = DirectoryPolicy::CreateOnly(Access::DIRECTORY);
                 changes.push(Change {
-                    path: ResolvedPath::new(arena, in_run)?,
+                    path: ResolvedPath::new(in_run)?,
                     action: Action::File(File { directory, ..new }),
                     done,
                 });
@@ -363,7 +341,7 @@ impl<'d, 'a> Logins<'d, 'a> {
         suffix: &[u8],
         content: &[u8],
     ) -> Result<(), Error> {
-        let mut owner = self.arena.vector();
+        let mut owner = Vector::new();
         uwrite!(owner, "{} {}", user.uid, user.gid);
         // Without a line of its own the home would be created for `.ssh`, and belong to
         // root.
@@ -374,9 +352,9 @@ impl<'d, 'a> Logins<'d, 'a> {
 
     fn placement(
         &self,
-        file: &KeyFile<'a>,
+        file: &KeyFile,
         existing: &Existing,
-        changes: &Changes<'a>,
+        changes: &Changes,
     ) -> Result<Placement, Error> {
         let is_present = file.home.is_present();
         let access = changes.access_to(file.path, self.access);
@@ -408,8 +386,8 @@ impl<'d, 'a> Logins<'d, 'a> {
 }
 
 /// `alice: 2 keys in /home/alice/.ssh/authorized_keys`
-fn done_line<'a>(arena: Arena<'a>, user: &User, count: usize, path: &[u8]) -> &'a [u8] {
-    let mut line = arena.vector();
+fn done_line(user: &User, count: usize, path: &[u8]) -> &'static [u8] {
+    let mut line = Text::new();
     let unit = if count == 1 { "key" } else { "keys" };
     uwrite!(
         line,
@@ -423,7 +401,7 @@ fn done_line<'a>(arena: Arena<'a>, user: &User, count: usize, path: &[u8]) -> &'
 }
 
 /// The new file. What belongs to root stays root's.
-fn new_file<'a>(user: &User, file: &KeyFile, existing: &Existing, content: &'a [u8]) -> File<'a> {
+fn new_file(user: &User, file: &KeyFile, existing: &Existing, content: &'static [u8]) -> File {
     let access = |mode| Access {
         mode,
         owner: Some((user.uid, user.gid)),
@@ -469,15 +447,11 @@ fn is_done(existing: &Existing, new: &File) -> bool {
 }
 
 /// Adds the file with the lines for systemd-tmpfiles, if there are any.
-fn write_lines<'a>(
-    arena: Arena<'a>,
-    lines: Text<'a>,
-    changes: &mut Changes<'a>,
-) -> Result<(), Error> {
+fn write_lines(lines: Text, changes: &mut Changes) -> Result<(), Error> {
     if lines.is_empty() {
         return Ok(());
     }
-    let path = ResolvedPath::new(arena, TMPFILES)?;
+    let path = ResolvedPath::new(TMPFILES)?;
     changes.file(path, tmpfiles::file(lines.finish()));
     Ok(())
 }

@@ -15,19 +15,19 @@ const ROOT: u32 = 0;
 
 /// What is at the path of a file that may be written.
 #[derive(Clone, Copy)]
-pub struct Existing<'a> {
+pub struct Existing {
     /// The file.
-    pub file: Option<&'a FileContent<'a>>,
+    pub file: Option<&'static FileContent>,
     /// Its directory.
     pub directory: Option<Directory>,
 }
 
-impl<'a> Existing<'a> {
+impl Existing {
     /// Returns what is there, if it may be trusted.
     ///
     /// # Errors
     /// It is not the user's, or could not be read.
-    pub fn trusted(user: &User, file: &KeyFile<'a>) -> Result<Self, Error> {
+    pub fn trusted(user: &User, file: &KeyFile) -> Result<Self, Error> {
         let directory = file.directory.map_err(below_home)?;
         if let Some(directory) = &directory {
             check_directory(user, directory)?;

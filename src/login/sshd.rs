@@ -1,7 +1,7 @@
 //! The root's SSH server: that it starts, and has host keys. What is missing is added
 //! for this boot in /run/systemd/system.
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::changeset::{Access, Action, Change, Changes, File, Replaced, RootAccess};
 use crate::image::sshd::{HostKeys, Service, Sshd, Start};
 
@@ -13,13 +13,12 @@ const KEY_FILE_IN_RUN: &[u8] = b"/run/onecontext/keys/%u";
 /// Decides what the root needs so that its SSH server runs in the booted system, and
 /// reports what prevents that. `systemd`: whether systemd is init. `keys_in_run`: some
 /// keys are where sshd does not look by default.
-pub fn decide<'a>(
-    arena: Arena<'a>,
-    facts: &Sshd<'a>,
+pub fn decide(
+    facts: &Sshd,
     systemd: bool,
     access: RootAccess,
     keys_in_run: bool,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
     const STEP: &core::ffi::CStr = c"SSH server";
     if facts.server.is_none() {
@@ -34,10 +33,10 @@ pub fn decide<'a>(
         Start::Enabled => {}
         Start::Disabled { name, path } => {
             let wants = b"/run/systemd/system/multi-user.target.wants/";
-            let entry = arena.concat(&[wants, name]);
+            let entry = memory::concat(&[wants, name]);
             let done = b"SSH server: ";
             let what = b" is not enabled in this image: enabled for this boot";
-            changes.run_symlink(entry, path, arena.concat(&[done, name, what]))?;
+            changes.run_symlink(entry, path, memory::concat(&[done, name, what]))?;
         }
         Start::Off(what) => changes.problem(
             STEP,
@@ -58,12 +57,12 @@ pub fn decide<'a>(
         changes.root_is_written_later();
     }
     if keys_in_run || makes_host_keys && access == RootAccess::ReadOnly {
-        copy_config(arena, facts, changes)?;
+        copy_config(facts, changes)?;
     }
     match facts.host_keys {
         HostKeys::Present | HostKeys::Made => {}
         HostKeys::Missing(keygen) if systemd => {
-            make_host_keys(arena, keygen, facts.services, changes)?;
+            make_host_keys(keygen, facts.services, changes)?;
             changes.note(&[b"SSH host keys: none in this image: made before the server starts"]);
         }
         HostKeys::Missing(_) => changes.problem(
@@ -82,18 +81,14 @@ pub fn decide<'a>(
 
 /// Mounts a copy of /etc/ssh in /run over it. There host keys can be made, and its
 /// configuration names the keys in /run besides those in the homes.
-fn copy_config<'a>(
-    arena: Arena<'a>,
-    facts: &Sshd<'a>,
-    changes: &mut Changes<'a>,
-) -> Result<(), Error> {
+fn copy_config(facts: &Sshd, changes: &mut Changes) -> Result<(), Error> {
     const MAIN: &[u8] = b"sshd_config";
     let config = &facts.config;
     if config.names(KEY_FILE_IN_RUN) {
         return Ok(());
     }
     // The first value counts, and a Match block ends with its file (sshd_config(5)).
-    let mut text = arena.vector();
+    let mut text = Vector::new();
     text.extend(b"# Made by onecontext: some keys are in /run.\n");
     text.extend(b"AuthorizedKeysFile");
     for pattern in config.key_files() {
@@ -131,12 +126,7 @@ fn copy_config<'a>(
 /// Makes the host keys in a unit of its own: Debian's ssh.service tests the server's
 /// configuration in ExecStartPre=, which fails without host keys, and lines of a
 /// drop-in run after it. The unit starts once /etc can be written.
-fn make_host_keys<'a>(
-    arena: Arena<'a>,
-    keygen: &[u8],
-    services: &[Service],
-    changes: &mut Changes<'a>,
-) -> Result<(), Error> {
+fn make_host_keys(keygen: &[u8], services: &[Service], changes: &mut Changes) -> Result<(), Error> {
     const UNIT: &[u8] = b"/run/systemd/system/onecontext-hostkeys.service";
     // Not before sockets: they start before basic.target, and cloud-init may start
     // after that, as on RHEL, which would be a cycle. The drop-in below makes the
@@ -166,14 +156,14 @@ ExecStart=";
 Wants=onecontext-hostkeys.service
 After=onecontext-hostkeys.service
 ";
-    changes.run_file(UNIT, arena.concat(&[HEAD, keygen, b" -A\n"]))?;
+    changes.run_file(UNIT, memory::concat(&[HEAD, keygen, b" -A\n"]))?;
     for service in services {
         let path = [
             b"/run/systemd/system/",
             service.name,
             b".d/50-onecontext.conf",
         ];
-        changes.run_file(arena.concat(&path), DROP_IN)?;
+        changes.run_file(memory::concat(&path), DROP_IN)?;
     }
     Ok(())
 }

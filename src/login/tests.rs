@@ -47,19 +47,19 @@ fn run(fixture: &Fixture, policy: Policy, keys: &[(&str, &str)]) -> Vec<String> 
     let keys: Vec<_> = keys
         .iter()
         .map(|(user, line)| Key {
-            user: user.as_bytes(),
-            line: line.as_bytes(),
+            user: memory::copy(user.as_bytes()),
+            line: memory::copy(line.as_bytes()),
         })
         .collect();
     let plan = Plan {
-        keys: &keys,
+        keys: memory::list(&keys),
         ..EMPTY
     };
     fixture.apply(policy, |root, writer, report| {
         writer.apply(report, |access, changes| {
             let users: Vec<_> = plan.users().collect();
             let facts = LoginFacts::read(root, &users, !plan.keys.is_empty(), &WantedAccount::NONE);
-            decide(root.arena(), &plan, facts, access, changes)
+            decide(&plan, facts, access, changes)
         });
     })
 }

@@ -92,7 +92,7 @@ pub fn in_later_home(sshd: Option<&Sshd>) -> (&'static str, &'static [u8]) {
 
 /// A file of such lines. Only root may read it: it has the content of a user's private
 /// file.
-pub fn file(lines: &[u8]) -> File<'_> {
+pub fn file(lines: &'static [u8]) -> File {
     File {
         access: Access::ours(0o600),
         ..File::public(lines)
@@ -118,11 +118,9 @@ fn escape(out: &mut Text, text: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::arena::Arena;
 
     fn lines(kind: &str, path: &str, argument: Option<&[u8]>) -> String {
-        let arena = Arena::new();
-        let mut out = arena.vector();
+        let mut out = Text::new();
         line(
             &mut out,
             kind,

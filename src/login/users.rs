@@ -9,8 +9,8 @@ use ufmt::uwrite;
 use super::authorized_keys::merge;
 use super::ownership::Existing;
 use super::tmpfiles;
-use crate::base::arena::Arena;
 use crate::base::error::Error;
+use crate::base::memory::{self, Vector};
 use crate::base::text::{Text, format, lines, split, split_once};
 use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
 use crate::image::ResolvedPath;
@@ -96,17 +96,15 @@ const NO_INIT: Error = Error::new(
 );
 
 /// Decides what is to be done for the account of `plan`, and reports what prevents it.
-pub fn decide<'a>(
-    arena: Arena<'a>,
+pub fn decide(
     plan: &Plan,
-    facts: &LoginFacts<'a>,
-    account: &UserFacts<'a>,
+    facts: &LoginFacts,
+    account: &UserFacts,
     access: RootAccess,
-    changes: &mut Changes<'a>,
+    changes: &mut Changes,
 ) -> Result<(), Error> {
     let systemd = facts.systemd?;
     let mut task = Task {
-        arena,
         account,
         systemd,
         can_run: match (access, systemd, account.init) {
@@ -114,7 +112,7 @@ pub fn decide<'a>(
             (_, false, None) => Err(NO_INIT),
             _ => Ok(()),
         },
-        script: arena.vector(),
+        script: Vector::new(),
     };
     let mut is_there = true;
     if let Some(new) = &account.new
@@ -128,7 +126,7 @@ pub fn decide<'a>(
         match plan.login.sudo {
             // It is only the default: no problem.
             SudoRule::ByDefault => {
-                changes.note(&[b"no sudo for user ", user, b": ", format(arena, &reason)]);
+                changes.note(&[b"no sudo for user ", user, b": ", format(&reason)]);
             }
             SudoRule::Asked | SudoRule::None => changes.problem(c"sudo for user", user, reason),
         }
@@ -143,22 +141,21 @@ pub fn decide<'a>(
 }
 
 /// The script under construction.
-struct Task<'d, 'a> {
-    arena: Arena<'a>,
-    account: &'d UserFacts<'a>,
+struct Task<'d> {
+    account: &'d UserFacts,
     systemd: bool,
     /// Whether a script can be started, and can write the root.
     can_run: Result<(), Error>,
-    script: Text<'a>,
+    script: Text,
 }
 
-impl<'a> Task<'_, 'a> {
+impl Task<'_> {
     fn make_user(
         &mut self,
         plan: &Plan,
-        facts: &LoginFacts<'a>,
-        new: &NewUser<'a>,
-        changes: &mut Changes<'a>,
+        facts: &LoginFacts,
+        new: &NewUser,
+        changes: &mut Changes,
     ) -> Result<(), Error> {
         let user = &new.user;
         self.can_run?;
@@ -176,7 +173,7 @@ impl<'a> Task<'_, 'a> {
             let reason = c"not in this image, the user gets another";
             changes.problem(c"shell", plan.login.shell.unwrap_or_default(), reason);
         }
-        let mut options = self.arena.vector();
+        let mut options = Vector::new();
         let (template, of_group): (_, &[u8]) = match maker {
             UserMaker::Useradd => (USERADD, b" --gid "),
             UserMaker::Adduser => (ADDUSER, b" -G "),
@@ -206,12 +203,12 @@ impl<'a> Task<'_, 'a> {
     fn new_keys(
         &self,
         plan: &Plan,
-        facts: &LoginFacts<'a>,
-        new: &NewUser<'a>,
-        changes: &mut Changes<'a>,
+        facts: &LoginFacts,
+        new: &NewUser,
+        changes: &mut Changes,
     ) -> Result<&'static [u8], Error> {
         let user = &new.user;
-        let keys = plan.keys_of(self.arena, user.name);
+        let keys = plan.keys_of(user.name);
         if keys.is_empty() {
             return Ok(b"");
         }
@@ -235,13 +232,13 @@ impl<'a> Task<'_, 'a> {
                 (b"", kind, suffix)
             }
         };
-        let content = merge(self.arena, old, keys).content;
+        let content = merge(old, keys).content;
         if !self.systemd {
             self.private(KEYS, content, 0o600, changes)?;
             return Ok(INSTALL);
         }
-        let owner = self.arena.concat(&[user.name, b" ", user.name]);
-        let mut lines = self.arena.vector();
+        let owner = memory::concat(&[user.name, b" ", user.name]);
+        let mut lines = Vector::new();
         let path = [file.path.path(), suffix];
         tmpfiles::keys(&mut lines, owner, false, kind, &path, content)?;
         self.private(KEY_LINES, lines.finish(), 0o600, changes)?;
@@ -252,26 +249,21 @@ impl<'a> Task<'_, 'a> {
     fn private(
         &self,
         path: &[u8],
-        content: &'a [u8],
+        content: &'static [u8],
         mode: u32,
-        changes: &mut Changes<'a>,
+        changes: &mut Changes,
     ) -> Result<(), Error> {
         let file = File {
             access: Access::ours(mode),
             ..File::public(content)
         };
-        changes.file(ResolvedPath::new(self.arena, path)?, file);
+        changes.file(ResolvedPath::new(path)?, file);
         Ok(())
     }
 
     /// Adds a rule for the user of the plan, or removes ours if the context does not
     /// want one.
-    fn sudo(
-        &mut self,
-        plan: &Plan,
-        is_there: bool,
-        changes: &mut Changes<'a>,
-    ) -> Result<(), Error> {
+    fn sudo(&mut self, plan: &Plan, is_there: bool, changes: &mut Changes) -> Result<(), Error> {
         let found = self.account.sudoers;
         let content = found.content;
         let is_ours = content.is_some_and(|file| file.content.starts_with(MARK));
@@ -298,7 +290,7 @@ impl<'a> Task<'_, 'a> {
                 ));
             }
         }
-        let mut rule = self.arena.vector();
+        let mut rule = Vector::new();
         rule.extend(MARK);
         // In quotes a name in capitals is neither ALL nor an alias. sudo-rs knows no
         // quotes.
@@ -332,7 +324,7 @@ impl<'a> Task<'_, 'a> {
         Ok(())
     }
 
-    fn remove_rule(&self, changes: &mut Changes<'a>) -> Result<(), Error> {
+    fn remove_rule(&self, changes: &mut Changes) -> Result<(), Error> {
         if self.can_run == Err(NOT_WRITTEN) {
             return Err(Error::new(
                 c"/etc/sudoers.d/onecontext is of an earlier context, and the root cannot be \
@@ -349,9 +341,9 @@ impl<'a> Task<'_, 'a> {
 
     fn password(
         &mut self,
-        user: &[u8],
+        user: &'static [u8],
         password: Password,
-        changes: &mut Changes<'a>,
+        changes: &mut Changes,
     ) -> Result<(), Error> {
         let old = self.account.password;
         let (text, said): (&[u8], &[u8]) = match password {
@@ -370,7 +362,7 @@ impl<'a> Task<'_, 'a> {
             if !self.account.chpasswd {
                 return Err(Error::new(c"no chpasswd in this image: add it"));
             }
-            let line = self.arena.concat(&[user, b":", text, b"\n"]);
+            let line = memory::concat(&[user, b":", text, b"\n"]);
             self.private(PASSWORDS, line, 0o600, changes)?;
             match password {
                 Password::Plain(_) => {
@@ -388,16 +380,16 @@ impl<'a> Task<'_, 'a> {
     }
 
     /// Adds the script, and what starts it.
-    fn finish(self, changes: &mut Changes<'a>) -> Result<(), Error> {
+    fn finish(self, changes: &mut Changes) -> Result<(), Error> {
         if self.script.is_empty() {
             return Ok(());
         }
         // If the root cannot be written, this is decided again.
         changes.root_is_written_later();
-        let script = self.arena.concat(&[HEAD, &self.script, TAIL]);
+        let script = memory::concat(&[HEAD, &self.script, TAIL]);
         changes.run_file(SCRIPT, script)?;
         match self.account.init {
-            Some(init) => start_by_init(self.arena, &init, changes),
+            Some(init) => start_by_init(&init, changes),
             None => start_by_systemd(changes),
         }
     }
@@ -457,11 +449,7 @@ ExecStopPost=/bin/rm -f /run/onecontext/passwords
 
 /// Adds a line to a copy of inittab(5), mounted over it, before the first `wait` line,
 /// which enters the runlevel: init runs the lines that it waits for in their order.
-fn start_by_init<'a>(
-    arena: Arena<'a>,
-    init: &Init<'a>,
-    changes: &mut Changes<'a>,
-) -> Result<(), Error> {
+fn start_by_init(init: &Init, changes: &mut Changes) -> Result<(), Error> {
     let Some(found) = init.inittab.content else {
         return Err(NO_INIT);
     };
@@ -483,7 +471,7 @@ fn start_by_init<'a>(
         true => b"::wait:/bin/sh ",
         false => b"oc:2345:wait:/bin/sh ",
     };
-    let text = arena.concat(&[head, start, SCRIPT, b"\n", rest]);
+    let text = memory::concat(&[head, start, SCRIPT, b"\n", rest]);
     let file = File {
         access: Access::of(found),
         ..File::public(text)

@@ -58,14 +58,14 @@ fn without_systemd(inittab: &str) -> Fixture {
 fn run(fixture: &Fixture, policy: Policy, user: &str, keys: &[&str], login: Login) -> Vec<String> {
     let keys: Vec<_> = (keys.iter())
         .map(|line| Key {
-            user: user.as_bytes(),
-            line: line.as_bytes(),
+            user: memory::copy(user.as_bytes()),
+            line: memory::copy(line.as_bytes()),
         })
         .collect();
     let plan = Plan {
-        user: (!user.is_empty()).then_some(user.as_bytes()),
+        user: (!user.is_empty()).then(|| &*memory::copy(user.as_bytes())),
         login,
-        keys: &keys,
+        keys: memory::list(&keys),
         ..EMPTY
     };
     let account = WantedAccount {
@@ -78,7 +78,7 @@ fn run(fixture: &Fixture, policy: Policy, user: &str, keys: &[&str], login: Logi
         writer.apply(report, |access, changes| {
             let users: Vec<_> = plan.users().collect();
             let facts = LoginFacts::read(root, &users, !plan.keys.is_empty(), &account);
-            decide(root.arena(), &plan, facts, access, changes)
+            decide(&plan, facts, access, changes)
         });
     })
 }
@@ -92,7 +92,7 @@ const SUDO: Login = Login {
     ..Login::NONE
 };
 
-fn password<'a>(user: &'a str, password: Password<'a>) -> Login<'a> {
+fn password(user: &'static str, password: Password) -> Login {
     Login {
         password: Some((user.as_bytes(), password)),
         ..Login::NONE

@@ -3,31 +3,31 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::{Link, Plan, Prefix, Route};
-use crate::base::arena::Arena;
+use crate::base::memory::Vector;
 
 /// A plan and the devices of its links.
 #[derive(Clone, Copy)]
-pub struct BoundPlan<'a> {
+pub struct BoundPlan {
     /// The plan.
-    pub plan: &'a Plan<'a>,
+    pub plan: &'static Plan,
     /// All links of the plan, in its order.
-    pub links: &'a [BoundLink<'a>],
+    pub links: &'static [BoundLink],
 }
 
 /// A link and its device.
 #[derive(Clone, Copy)]
-pub struct BoundLink<'a> {
+pub struct BoundLink {
     /// The link.
-    pub link: &'a Link<'a>,
+    pub link: &'static Link,
     /// The kernel name of its device; `None` if none was found, or none was looked for.
-    pub device: Option<&'a [u8]>,
+    pub device: Option<&'static [u8]>,
     /// The interface index of that device, if the plan was applied to it.
     pub index: Option<u32>,
     /// The lease that was applied to it.
-    pub lease: Option<&'a Lease<'a>>,
+    pub lease: Option<&'static Lease>,
 }
 
-impl BoundLink<'_> {
+impl BoundLink {
     /// Whether the kernel has an address on it, or handles its router advertisements.
     pub fn is_set_up(&self) -> bool {
         self.index.is_some()
@@ -37,10 +37,10 @@ impl BoundLink<'_> {
     }
 }
 
-impl<'a> BoundPlan<'a> {
+impl BoundPlan {
     /// A plan whose links have no devices: none were looked for.
-    pub fn unbound(arena: Arena<'a>, plan: &'a Plan<'a>) -> Self {
-        let mut links = arena.vector();
+    pub fn unbound(plan: &'static Plan) -> Self {
+        let mut links = Vector::new();
         for link in plan.links {
             links.push(BoundLink {
                 link,
@@ -58,7 +58,7 @@ impl<'a> BoundPlan<'a> {
 
 /// A DHCP lease of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease<'a> {
+pub struct Lease {
     /// The address, with the length of its network's prefix.
     pub address: Prefix,
     /// The DHCP server.
@@ -68,16 +68,16 @@ pub struct Lease<'a> {
     /// The metric of the route to its network, and of its routes.
     pub metric: u32,
     /// Its routes. A host route to a gateway comes before the routes that use it.
-    pub routes: &'a [Route],
+    pub routes: &'static [Route],
     /// Name servers.
-    pub dns: &'a [IpAddr],
+    pub dns: &'static [IpAddr],
     /// Search domains.
-    pub search: &'a [&'a [u8]],
+    pub search: &'static [&'static [u8]],
     /// The MTU in bytes.
     pub mtu: Option<u32>,
 }
 
-impl Lease<'_> {
+impl Lease {
     /// The lease time that means infinity (RFC 2131 3.3).
     pub const FOREVER: u32 = u32::MAX;
 }

@@ -8,7 +8,7 @@ use ufmt::uwrite;
 
 use super::bound::{BoundPlan, Lease};
 use super::{Link, Prefix};
-use crate::base::arena::Arena;
+use crate::base::memory::Vector;
 use crate::base::text::{Text, ip, lines, number, split_once};
 
 /// Its path, in the initramfs and in the booted system.
@@ -16,17 +16,17 @@ pub const PATH: &[u8] = b"/run/onecontext/early";
 
 /// A device that the early stage has set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EarlyDevice<'a> {
+pub struct EarlyDevice {
     /// Its kernel name.
-    pub name: &'a [u8],
+    pub name: &'static [u8],
     /// What the early stage set on it: the lines of [`describe`], without the tabs.
-    pub lines: &'a [&'a [u8]],
+    pub lines: &'static [&'static [u8]],
 }
 
-impl<'a> EarlyDevice<'a> {
+impl EarlyDevice {
     /// The lines that are not in `now`, a text of [`describe`].
-    pub fn stale(&self, arena: Arena<'a>, now: &[u8]) -> &'a [&'a [u8]] {
-        let mut stale = arena.vector();
+    pub fn stale(&self, now: &[u8]) -> &'static [&'static [u8]] {
+        let mut stale = Vector::new();
         for line in self.lines {
             if lines(now).all(|other| other.strip_prefix(b"\t") != Some(*line)) {
                 stale.push(*line);
@@ -71,11 +71,11 @@ pub fn describe(link: &Link, lease: Option<&Lease>, accepts_ra: bool, text: &mut
 }
 
 /// Parses the text.
-pub fn read<'a>(arena: Arena<'a>, text: &'a [u8]) -> &'a [EarlyDevice<'a>] {
-    let mut devices = arena.vector();
+pub fn read(text: &'static [u8]) -> &'static [EarlyDevice] {
+    let mut devices = Vector::new();
     let mut rest = lines(text).peekable();
     while let Some(name) = rest.next() {
-        let mut lines = arena.vector();
+        let mut lines = Vector::new();
         while let Some(line) = rest.peek().and_then(|line| line.strip_prefix(b"\t")) {
             lines.push(line);
             rest.next();
@@ -103,18 +103,17 @@ mod tests {
 
     #[test]
     fn what_is_no_longer_said_is_stale() {
-        let arena = Arena::new();
         let text = b"ens3\n\taddress 10.18.1.1/24\n\troute default via 10.18.1.254\n\tauto\nens4\n";
-        let [ens3, ens4] = read(arena, text) else {
+        let [ens3, ens4] = read(text) else {
             panic!("two devices");
         };
         assert_eq!((ens3.name, ens4.name), (&b"ens3"[..], &b"ens4"[..]));
         assert!(ens4.lines.is_empty());
-        assert_eq!(ens3.stale(arena, &text[5..]), [b""; 0]);
+        assert_eq!(ens3.stale(&text[5..]), [b""; 0]);
         let now = b"\taddress 10.18.1.1/24\n\troute default via 10.18.1.253\n";
         let stale = [&b"route default via 10.18.1.254"[..], b"auto"];
-        assert_eq!(ens3.stale(arena, now), stale);
-        assert_eq!(ens3.stale(arena, b"").len(), 3);
+        assert_eq!(ens3.stale(now), stale);
+        assert_eq!(ens3.stale(b"").len(), 3);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{Link, Route, SourceLocation, SudoRule, Warning};
 use crate::base::json::Json;
 use crate::base::text::{Escaped, Ip};
 
-impl BoundPlan<'_> {
+impl BoundPlan {
     /// Appends the whole plan to an open object.
     pub fn write_json(&self, json: &mut Json) {
         let plan = self.plan;

@@ -12,41 +12,41 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use warning::{SourceLocation, Warning, Warnings};
 
-use crate::base::arena::Arena;
+use crate::base::memory::Vector;
 use crate::base::text::Mac;
 
 /// The whole plan.
 #[derive(Clone, Copy)]
-pub struct Plan<'a> {
+pub struct Plan {
     /// Who wrote the context.
     pub dialect: Dialect,
     /// Where the context was read: the path as it was given or found.
-    pub source: &'a [u8],
+    pub source: &'static [u8],
     /// At most 64 bytes of letters, digits, `-` and `.`.
-    pub hostname: Option<&'a [u8]>,
+    pub hostname: Option<&'static [u8]>,
     /// In the order of their numbers, `ETHn` before `PCIn`.
-    pub links: &'a [Link<'a>],
+    pub links: &'static [Link],
     /// Name servers for the whole machine; those of a NIC are in its link.
-    pub dns: &'a [IpAddr],
+    pub dns: &'static [IpAddr],
     /// Search domains for the whole machine.
-    pub search: &'a [&'a [u8]],
+    pub search: &'static [&'static [u8]],
     /// The login of USERNAME, if it was set.
-    pub user: Option<&'a [u8]>,
+    pub user: Option<&'static [u8]>,
     /// Shell, sudo and password.
-    pub login: Login<'a>,
+    pub login: Login,
     /// Who may log in with which key.
-    pub keys: &'a [Key<'a>],
+    pub keys: &'static [Key],
     /// The scripts that the context wants to run in the booted system.
-    pub scripts: Scripts<'a>,
+    pub scripts: Scripts,
     /// Warnings about user data, for roots where nothing reads it.
-    pub user_data: &'a [Warning<'a>],
+    pub user_data: &'static [Warning],
     /// What was wrong, or is ignored.
-    pub warnings: &'a [Warning<'a>],
+    pub warnings: &'static [Warning],
 }
 
-impl<'a> Plan<'a> {
+impl Plan {
     /// The users that have keys, each once, in order.
-    pub fn users(&self) -> KeyUsers<'a> {
+    pub fn users(&self) -> KeyUsers {
         KeyUsers {
             keys: self.keys,
             seen: 0,
@@ -54,8 +54,8 @@ impl<'a> Plan<'a> {
     }
 
     /// The keys of a user, as lines of authorized_keys.
-    pub fn keys_of<'l>(&self, arena: Arena<'l>, user: &[u8]) -> &'l [&'a [u8]] {
-        let mut keys = arena.vector();
+    pub fn keys_of<'l>(&self, user: &[u8]) -> &'l [&'static [u8]] {
+        let mut keys = Vector::new();
         for key in self.keys.iter().filter(|key| key.user == user) {
             keys.push(key.line);
         }
@@ -63,7 +63,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Every warning.
-    pub fn warnings(&self) -> impl Iterator<Item = &'a Warning<'a>> {
+    pub fn warnings(&self) -> impl Iterator<Item = &'static Warning> {
         self.warnings.iter().chain(self.user_data)
     }
 
@@ -79,23 +79,23 @@ impl<'a> Plan<'a> {
     }
 
     /// Every search domain, the machine's own first, each once.
-    pub fn search_domains(&self) -> impl Iterator<Item = &'a [u8]> {
+    pub fn search_domains(&self) -> impl Iterator<Item = &'static [u8]> {
         let per_link = self.links.iter().flat_map(|link| link.search.iter());
         self.search.iter().chain(per_link).copied()
     }
 }
 
 /// An iterator over the users that have keys, each once.
-pub struct KeyUsers<'a> {
-    keys: &'a [Key<'a>],
+pub struct KeyUsers {
+    keys: &'static [Key],
     /// How many keys were examined.
     seen: usize,
 }
 
-impl<'a> Iterator for KeyUsers<'a> {
-    type Item = &'a [u8];
+impl Iterator for KeyUsers {
+    type Item = &'static [u8];
     #[inline(never)]
-    fn next(&mut self) -> Option<&'a [u8]> {
+    fn next(&mut self) -> Option<&'static [u8]> {
         loop {
             let (seen, rest) = self.keys.split_at_checked(self.seen)?;
             let user = rest.first()?.user;
@@ -127,13 +127,13 @@ pub enum LinkName {
 
 /// A NIC of the context and all that belongs to it.
 #[derive(Clone, Copy)]
-pub struct Link<'a> {
+pub struct Link {
     /// The context's name.
     pub name: LinkName,
     /// Its link-layer address; without one it is matched by name or position.
     pub mac: Option<Mac>,
     /// Its address on the PCI bus, such as `01:01.0`.
-    pub pci: Option<&'a [u8]>,
+    pub pci: Option<&'static [u8]>,
     /// In bytes.
     pub mtu: Option<u32>,
     /// The 802.1Q tag of a PCI link; its addresses belong to the VLAN device.
@@ -145,16 +145,16 @@ pub struct Link<'a> {
     /// How it gets IPv6; `None` where the context says nothing.
     pub ipv6: Option<Ipv6Method>,
     /// IPv4, aliases' IPv4, IPv6, ULA, aliases' IPv6.
-    pub addresses: &'a [Prefix],
+    pub addresses: &'static [Prefix],
     /// Default routes first.
-    pub routes: &'a [Route],
+    pub routes: &'static [Route],
     /// Name servers that no earlier list has.
-    pub dns: &'a [IpAddr],
+    pub dns: &'static [IpAddr],
     /// Search domains that no earlier list has.
-    pub search: &'a [&'a [u8]],
+    pub search: &'static [&'static [u8]],
 }
 
-impl Link<'_> {
+impl Link {
     /// A link of which only the name is known.
     pub const fn new(name: LinkName) -> Self {
         Link {
@@ -338,16 +338,16 @@ impl Route {
 
 /// What the context says of logins besides keys.
 #[derive(Clone, Copy)]
-pub struct Login<'a> {
+pub struct Login {
     /// The shell of USERNAME, where that user is made.
-    pub shell: Option<&'a [u8]>,
+    pub shell: Option<&'static [u8]>,
     /// Whether USERNAME may become any user by sudo(8), without a password.
     pub sudo: SudoRule,
     /// A user, and its new password.
-    pub password: Option<(&'a [u8], Password<'a>)>,
+    pub password: Option<(&'static [u8], Password)>,
 }
 
-impl Login<'_> {
+impl Login {
     /// Nothing.
     pub const NONE: Self = Login {
         shell: None,
@@ -369,36 +369,36 @@ pub enum SudoRule {
 
 /// A new password. Never shown.
 #[derive(Clone, Copy)]
-pub enum Password<'a> {
+pub enum Password {
     /// A hash of crypt(5).
-    Crypted(&'a [u8]),
+    Crypted(&'static [u8]),
     /// The password itself, for the root's own hash method.
-    Plain(&'a [u8]),
+    Plain(&'static [u8]),
     /// A hash that no password has.
     Locked,
 }
 
 /// One line of an authorized_keys file.
 #[derive(Clone, Copy)]
-pub struct Key<'a> {
+pub struct Key {
     /// The login name.
-    pub user: &'a [u8],
+    pub user: &'static [u8],
     /// Options, type, blob, comment; trimmed, no newline.
-    pub line: &'a [u8],
+    pub line: &'static [u8],
 }
 
 /// The scripts of a context. All but their names is there only if they are to be run.
 #[derive(Clone, Copy)]
-pub struct Scripts<'a> {
+pub struct Scripts {
     /// In the order in which they are run.
-    pub list: &'a [Script<'a>],
+    pub list: &'static [Script],
     /// The files of the context, which scripts expect beside them: names and contents.
-    pub beside: &'a [(&'a [u8], &'a [u8])],
+    pub beside: &'static [(&'static [u8], &'static [u8])],
     /// Every assignment of the context, byte for byte; the last one of a name counts.
-    pub variables: &'a [(&'a [u8], &'a [u8])],
+    pub variables: &'static [(&'static [u8], &'static [u8])],
 }
 
-impl Scripts<'_> {
+impl Scripts {
     /// Nothing is to be run.
     pub const NONE: Self = Self {
         list: &[],
@@ -409,14 +409,14 @@ impl Scripts<'_> {
 
 /// One script.
 #[derive(Clone, Copy)]
-pub struct Script<'a> {
+pub struct Script {
     /// The variable that holds it, or the name of its file.
-    pub name: &'a [u8],
+    pub name: &'static [u8],
     /// Whether it is a file of the disk. The name of a file has no slash.
     pub on_disk: bool,
     /// `None` if it was not read: it is not to be run, or an earlier one of the list is
     /// the same file.
-    pub content: Option<&'a [u8]>,
+    pub content: Option<&'static [u8]>,
 }
 
 #[cfg(test)]

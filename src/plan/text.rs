@@ -7,7 +7,7 @@ use super::bound::{BoundLink, BoundPlan};
 use super::{Dialect, Ipv4Method, Ipv6Method, Link, LinkName, Password, Prefix, Route, SudoRule};
 use crate::base::text::{Escaped, Format, Ip, Text};
 
-impl BoundPlan<'_> {
+impl BoundPlan {
     /// Appends the whole plan. `files` are the lines about files and directives, which
     /// come before the warnings.
     pub fn write(&self, out: &mut Text, files: &[u8]) {
@@ -147,7 +147,7 @@ impl Ipv6Method {
     }
 }
 
-impl Password<'_> {
+impl Password {
     /// Its word in the text form, which shows nothing of the password.
     pub const fn kind(self) -> &'static str {
         match self {
@@ -169,9 +169,9 @@ impl uDisplay for LinkName {
     }
 }
 
-struct LinkLine<'l, 'a>(&'l BoundLink<'a>);
+struct LinkLine<'l>(&'l BoundLink);
 
-impl uDisplay for LinkLine<'_, '_> {
+impl uDisplay for LinkLine<'_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         let BoundLink { link, device, .. } = self.0;
         f.write_str("link ")?;

@@ -1,32 +1,32 @@
 //! Warnings about the input, one line each.
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use crate::base::arena::Vector;
+use crate::base::memory::Vector;
 use crate::base::text::Escaped;
 
 /// A line of a file of the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourceLocation<'a> {
+pub struct SourceLocation {
     /// The file's name without its directory.
-    pub file: &'a [u8],
+    pub file: &'static [u8],
     /// Counted from 1.
     pub line: u32,
 }
 
 /// `context.sh:14 ETH1_MASK: not a netmask: 255.0.255.0`
 #[derive(Clone, Copy)]
-pub struct Warning<'a> {
+pub struct Warning {
     /// `None` where no line is to blame.
-    pub place: Option<SourceLocation<'a>>,
+    pub place: Option<SourceLocation>,
     /// The variable, user or device; may be empty.
-    pub subject: &'a [u8],
+    pub subject: &'static [u8],
     /// What is wrong, and what was expected or done instead.
     pub what: &'static str,
     /// The text found; may be empty.
-    pub found: &'a [u8],
+    pub found: &'static [u8],
 }
 
-impl uDisplay for Warning<'_> {
+impl uDisplay for Warning {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         match self.place {
             Some(SourceLocation { file, line }) => {
@@ -42,9 +42,9 @@ impl uDisplay for Warning<'_> {
 }
 
 /// A warning without its place.
-pub struct WarningText<'w, 'a>(pub &'w Warning<'a>);
+pub struct WarningText<'w>(pub &'w Warning);
 
-impl uDisplay for WarningText<'_, '_> {
+impl uDisplay for WarningText<'_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         let Self(warning) = self;
         if !warning.subject.is_empty() {
@@ -61,16 +61,16 @@ impl uDisplay for WarningText<'_, '_> {
 }
 
 /// The warnings so far.
-pub struct Warnings<'a>(pub Vector<'a, Warning<'a>>);
+pub struct Warnings(pub Vector<Warning>);
 
-impl<'a> Warnings<'a> {
+impl Warnings {
     /// Adds a warning about a line of a file.
     pub fn at(
         &mut self,
-        place: SourceLocation<'a>,
-        subject: &'a [u8],
+        place: SourceLocation,
+        subject: &'static [u8],
         what: &'static str,
-        found: &'a [u8],
+        found: &'static [u8],
     ) {
         self.0.push(Warning {
             place: Some(place),
@@ -81,7 +81,7 @@ impl<'a> Warnings<'a> {
     }
 
     /// Adds a warning about the context as a whole.
-    pub fn general(&mut self, subject: &'a [u8], what: &'static str, found: &'a [u8]) {
+    pub fn general(&mut self, subject: &'static [u8], what: &'static str, found: &'static [u8]) {
         self.0.push(Warning {
             place: None,
             subject,

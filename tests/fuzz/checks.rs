@@ -2,8 +2,8 @@
 //! meets the conditions checked here.
 //!
 //! The fuzz targets try any bytes; `tests/inputs.rs` tries those that they found.
-use onecontext::base::arena::Arena;
 use onecontext::base::error::Error;
+use onecontext::base::memory::{self, Vector};
 use onecontext::base::text::Mac;
 use onecontext::context::{self, Files, Purpose, shell};
 use onecontext::disk::iso9660::{Descriptor, Iso};
@@ -12,12 +12,20 @@ use onecontext::kernel::wire::{End, answers};
 use onecontext::plan::bound::BoundPlan;
 use onecontext::plan::{Plan, Warnings};
 
+/// Checks one of very many inputs: what it took of the memory is given back.
+#[cfg(fuzzing)]
+pub fn one_of_many(bytes: &[u8], check: fn(&[u8])) {
+    let mark = memory::mark();
+    check(bytes);
+    // SAFETY: a check keeps nothing.
+    unsafe { memory::release(mark) };
+}
+
 /// The text of context.sh: every result is a part of it.
 pub fn assignments(bytes: &[u8]) {
-    let arena = Arena::new();
-    let mut list = arena.vector();
-    let mut warnings = Warnings(arena.vector());
-    let text = arena.copy(bytes);
+    let mut list = Vector::new();
+    let mut warnings = Warnings(Vector::new());
+    let text = memory::copy(bytes);
     shell::read(b"context.sh", text, &mut list, &mut warnings);
     let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u32 + 1;
     for found in list.iter() {
@@ -31,20 +39,19 @@ pub fn assignments(bytes: &[u8]) {
 /// read.
 pub fn iso9660(bytes: &[u8]) {
     const SYSTEM_AREA: usize = 16 * 2048;
-    let arena = Arena::new();
-    let image = arena.bytes(SYSTEM_AREA + bytes.len());
+    let image = memory::bytes(SYSTEM_AREA + bytes.len());
     image[SYSTEM_AREA..].copy_from_slice(bytes);
     let image: &[u8] = image;
     let mut descriptor = Descriptor::empty();
     if !descriptor.read_first(&image).unwrap_or(false) {
         return;
     }
-    let Ok(iso) = Iso::open(&arena, image, &mut descriptor) else {
+    let Ok(iso) = Iso::open(image, &mut descriptor) else {
         return;
     };
     for name in [&b"context.sh"[..], b"configuration.sh", b"init.sh"] {
         if let Ok(Some(file)) = iso.find(name)
-            && let Ok(content) = file.read(&arena, &iso.source)
+            && let Ok(content) = file.read(&iso.source)
         {
             // Extents may overlap, but no file is larger than the limit.
             assert!(content.len() <= 16 << 20);
@@ -68,12 +75,11 @@ pub fn netlink(bytes: &[u8]) {
 /// An IPv4 packet. Whatever a server sends, a name that goes into a file of the root is
 /// a valid name, a route has no bits outside of its prefix, and no value is made up.
 pub fn dhcp(bytes: &[u8]) {
-    let arena = Arena::new();
     let Some(reply) = DhcpReply::of(bytes) else {
         return;
     };
     let _ = (reply.xid(), reply.is_for(Mac([0; 6])), reply.kind());
-    let Some(lease) = reply.lease(&arena, 1024) else {
+    let Some(lease) = reply.lease(1024) else {
         return;
     };
     assert!((1..=32).contains(&lease.address.length) && lease.seconds > 0);
@@ -108,11 +114,8 @@ pub fn plan(bytes: &[u8]) {
         b"script ",
         b"warning ",
     ];
-    let arena = Arena::new();
-    let mut text = arena.vector();
-    with_plan(&arena, bytes, |plan| {
-        BoundPlan::unbound(&arena, plan).write(&mut text, b"");
-    });
+    let mut text = Vector::new();
+    BoundPlan::unbound(plan_of(bytes)).write(&mut text, b"");
     let text = text.strip_suffix(b"\n").expect("a last newline");
     for line in text.split(|byte| *byte == b'\n') {
         let shown = String::from_utf8_lossy(line);
@@ -125,37 +128,35 @@ pub fn plan(bytes: &[u8]) {
     }
 }
 
-/// Calls `act` with the plan of such files.
-pub fn with_plan(arena: &Arena, bytes: &[u8], act: impl FnOnce(&Plan)) {
+/// The plan of such files.
+pub fn plan_of(bytes: &[u8]) -> &'static Plan {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     let disk = Disk {
-        arena,
         context: parts.next().unwrap_or_default(),
         configuration: parts.next(),
     };
-    let Ok(plan) = context::read(arena, b"fuzz", &disk, Purpose::Run) else {
+    let Ok(plan) = context::read(b"fuzz", &disk, Purpose::Run) else {
         panic!("refused");
     };
-    act(&plan);
+    plan
 }
 
 struct Disk<'a> {
-    arena: &'a Arena,
     context: &'a [u8],
     configuration: Option<&'a [u8]>,
 }
 
-impl<'a> Files<'a> for Disk<'a> {
-    fn read(&self, name: &[u8]) -> Result<Option<&'a mut [u8]>, Error> {
+impl Files for Disk<'_> {
+    fn read(&self, name: &[u8]) -> Result<Option<&'static mut [u8]>, Error> {
         let file = match name {
             b"context.sh" => Some(self.context),
             // And key files, under any name.
             _ => self.configuration,
         };
-        Ok(file.map(|file| self.arena.copy(file)))
+        Ok(file.map(|file| memory::copy(file)))
     }
 
-    fn called(&self, name: &'a [u8]) -> &'a [u8] {
+    fn called(&self, name: &'static [u8]) -> &'static [u8] {
         name
     }
 

@@ -16,7 +16,7 @@ use core::ffi::CStr;
 
 use rustix::io::Errno;
 
-use super::arena::{Arena, Vector};
+use crate::base::memory::Vector;
 pub use address::{Ip, Mac, ip};
 pub use domain::is_domain;
 pub use hex::hex_digit;
@@ -28,9 +28,9 @@ pub use parts::{
 };
 
 /// A growing text.
-pub type Text<'a> = Vector<'a, u8>;
+pub type Text = Vector<u8>;
 
-impl uWrite for Vector<'_, u8> {
+impl uWrite for Vector<u8> {
     type Error = Infallible;
     // Called in a thousand places: inlining would enlarge the binary.
     #[inline(never)]
@@ -114,8 +114,8 @@ pub fn as_str(text: &[u8]) -> &str {
 }
 
 /// `value`, as bytes.
-pub fn format<'a>(arena: Arena<'a>, value: &impl uDisplay) -> &'a [u8] {
-    let mut text = arena.vector();
+pub fn format(value: &impl uDisplay) -> &'static [u8] {
+    let mut text = Text::new();
     uwrite!(text, "{}", *value);
     text.finish()
 }
@@ -123,14 +123,13 @@ pub fn format<'a>(arena: Arena<'a>, value: &impl uDisplay) -> &'a [u8] {
 /// `value` as a `String`, for tests.
 #[cfg(test)]
 pub(crate) fn to_string(value: &impl uDisplay) -> String {
-    let arena = Arena::new();
-    String::from_utf8(format(arena, value).to_vec()).unwrap()
+    String::from_utf8(format(value).to_vec()).unwrap()
 }
 
 /// The concatenation of `parts` as a NUL-terminated string. A NUL in `parts` is an
 /// error: no path has one.
-pub fn c_str<'a>(arena: Arena<'a>, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
-    let mut text = arena.vector();
+pub fn c_str(parts: &[&[u8]]) -> Result<&'static CStr, Errno> {
+    let mut text = Text::new();
     for part in parts {
         text.extend(part);
     }

@@ -12,7 +12,7 @@ const WITH_VALUE: &[u8] = b"command environment expiry-time from permitlisten pe
     principals tunnel";
 
 /// Warns of the first unknown option of each key.
-pub fn check<'a>(context: &mut Context<'a>, keys: &[Key<'a>]) {
+pub fn check(context: &mut Context, keys: &[Key]) {
     for key in keys {
         let mut quoted = false;
         let mut escaped = false;

@@ -7,18 +7,14 @@ mod typos;
 
 use super::state::Context;
 use super::variables::Variable;
+use crate::base::memory::Vector;
 use crate::plan::{Dialect, Key, Link};
 use nic::CheckedNic;
 
 /// Adds a warning for each likely mistake. `links` and `keys` are those of the plan.
-pub fn check<'a>(
-    context: &mut Context<'a>,
-    dialect: Dialect,
-    links: &[Link<'a>],
-    keys: &[Key<'a>],
-) {
-    let all = context.variables.set(context.arena);
-    let mut nics = context.arena.vector();
+pub fn check(context: &mut Context, dialect: Dialect, links: &[Link], keys: &[Key]) {
+    let all = context.variables.set();
+    let mut nics = Vector::new();
     // Variables and links have the same order, and each link of OpenNebula's has a
     // variable that is set.
     let mut rest = (0..).zip(links).peekable();
@@ -36,7 +32,6 @@ pub fn check<'a>(
 
 #[cfg(test)]
 mod tests {
-    use crate::base::arena::Arena;
     use crate::base::text::to_string;
     use crate::context::tests::Memory;
     use crate::context::{Purpose, read};
@@ -44,13 +39,9 @@ mod tests {
     /// What is said of this `context.sh` beside what a boot says.
     pub(super) fn said(text: &str) -> Vec<String> {
         let lines = |purpose| -> Vec<String> {
-            let arena = Arena::new();
             let files = vec![("context.sh".into(), text.as_bytes().into())];
-            let disk = Memory {
-                arena: arena,
-                files,
-            };
-            let plan = read(arena, b"context.sh", &disk, purpose).ok().unwrap();
+            let disk = Memory { files };
+            let plan = read(b"context.sh", &disk, purpose).ok().unwrap();
             plan.warnings().map(to_string).collect()
         };
         let of_boot = lines(Purpose::Plan);

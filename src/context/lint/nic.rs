@@ -4,9 +4,9 @@ use crate::plan::Link;
 
 /// The variables of a NIC and its aliases, and its link.
 #[derive(Clone, Copy)]
-pub struct CheckedNic<'a, 'l> {
+pub struct CheckedNic<'l> {
     /// The variables that are set.
-    pub variables: &'a [Variable<'a>],
+    pub variables: &'static [Variable],
     /// The link and its position, if the plan has this NIC.
-    pub link: Option<(u32, &'l Link<'a>)>,
+    pub link: Option<(u32, &'l Link)>,
 }

@@ -1,4 +1,5 @@
 //! Valid values that leave a machine without network, or without a part of it.
+use crate::base::memory::Vector;
 use core::net::IpAddr;
 
 use super::nic::CheckedNic;
@@ -10,11 +11,11 @@ use crate::context::variables::Variable;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix};
 
 /// Warns of each. `all` are the variables that are set.
-pub fn check<'a>(
-    context: &mut Context<'a>,
-    links: &[Link<'a>],
-    all: &'a [Variable<'a>],
-    nics: &[CheckedNic<'a, '_>],
+pub fn check(
+    context: &mut Context,
+    links: &[Link],
+    all: &'static [Variable],
+    nics: &[CheckedNic<'_>],
 ) {
     for nic in nics {
         without_address(context, nic);
@@ -25,7 +26,7 @@ pub fn check<'a>(
 
 /// A gateway or a mask without an address: the virtual network has them in its template,
 /// but its address range gives no IP addresses (type ETHER).
-fn without_address<'a>(context: &mut Context<'a>, nic: &CheckedNic<'a, '_>) {
+fn without_address(context: &mut Context, nic: &CheckedNic<'_>) {
     let Some((_, link)) = nic.link else {
         return;
     };
@@ -49,18 +50,17 @@ fn without_address<'a>(context: &mut Context<'a>, nic: &CheckedNic<'a, '_>) {
 }
 
 /// An address on two NICs, or one that no machine can have in its network.
-fn addresses<'a>(context: &mut Context<'a>, links: &[Link<'a>], nics: &[CheckedNic<'a, '_>]) {
-    let arena = context.arena;
+fn addresses(context: &mut Context, links: &[Link], nics: &[CheckedNic<'_>]) {
     let problems = [
         "another NIC of the context has this address, too, give each its own",
         "is its network's own address, take another one or correct the mask",
         "is its network's broadcast address, take another one or correct the mask",
     ];
-    let mut problems = problems.map(|what| (what, Set::new(arena)));
-    let mut seen = Set::new(arena);
+    let mut problems = problems.map(|what| (what, Set::new()));
+    let mut seen = Set::new();
     for (number, link) in (0..).zip(links) {
         for prefix in link.addresses {
-            let address = format(arena, &Ip(prefix.address));
+            let address = format(&Ip(prefix.address));
             let [(_, shared), (_, network), (_, broadcast)] = &mut problems;
             if !is_link_local(prefix.address) && !seen.insert(0, address) {
                 shared.insert(number, address);
@@ -79,7 +79,7 @@ fn addresses<'a>(context: &mut Context<'a>, links: &[Link<'a>], nics: &[CheckedN
             let Some(((number, _), address)) = nic.link.zip(address) else {
                 continue;
             };
-            let address = format(arena, &Ip(address));
+            let address = format(&Ip(address));
             for (what, of) in &problems {
                 if of.contains(number, address) {
                     context.complain(variable, what);
@@ -102,7 +102,7 @@ fn last_bits(prefix: Prefix) -> Option<(u32, u32)> {
 
 /// A name server that cannot be reached: no default route, no network of a link and no
 /// other route covers it, and nothing else may add a route.
-fn name_servers<'a>(context: &mut Context<'a>, links: &[Link<'a>], all: &'a [Variable<'a>]) {
+fn name_servers(context: &mut Context, links: &[Link], all: &'static [Variable]) {
     let is_led = |v4: bool| {
         let leads = |link: &Link| {
             let others = match v4 {
@@ -126,7 +126,7 @@ fn name_servers<'a>(context: &mut Context<'a>, links: &[Link<'a>], all: &'a [Var
     if v4_led && v6_led {
         return;
     }
-    let mut networks = context.arena.vector();
+    let mut networks = Vector::new();
     for link in links {
         for address in link.addresses {
             networks.push(address.network());
@@ -135,7 +135,7 @@ fn name_servers<'a>(context: &mut Context<'a>, links: &[Link<'a>], all: &'a [Var
             networks.push(route.destination);
         }
     }
-    let networks = outermost(context.arena, networks);
+    let networks = outermost(networks);
     for variable in all {
         if variable.field != b"DNS" || !variable.is_own() {
             continue;

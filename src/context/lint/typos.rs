@@ -4,7 +4,7 @@
 //! mistake. It must differ from a known name by a typical typing mistake, and it must not
 //! look like a name of another program.
 use super::nic::CheckedNic;
-use crate::base::arena::Vector;
+use crate::base::memory::Vector;
 use ufmt::uwrite;
 
 use crate::base::text::{number, position, span, split_once, words};
@@ -58,16 +58,16 @@ const FOR_THE_MACHINE: &str = "NAMESERVER=DNS NAMESERVERS=DNS DNS_SERVER=DNS DNS
 const OF_OTHERS: &str = "SSL_KEY SSL_PUBLIC_KEY NET_HOSTNAME";
 
 /// Warns of each name that looks mistyped. `all` are the variables that are set.
-pub fn check<'a>(
-    context: &mut Context<'a>,
+pub fn check(
+    context: &mut Context,
     dialect: Dialect,
-    all: &'a [Variable<'a>],
-    nics: &[CheckedNic<'a, '_>],
+    all: &'static [Variable],
+    nics: &[CheckedNic<'_>],
 ) {
     let first = nics.first().and_then(|nic| nic.variables.first()?.link());
     let first = first.unwrap_or(LinkName::Eth(0));
     for variable in all.iter().take_while(|variable| variable.link().is_none()) {
-        let mut meant = context.arena.vector();
+        let mut meant = Vector::new();
         if dialect == Dialect::OpenNebula {
             misplaced(variable, all, first, &mut meant);
             if meant.is_empty() {
@@ -84,7 +84,7 @@ pub fn check<'a>(
             continue;
         }
         for variable in nic.variables.iter().filter(|variable| !is_known(variable)) {
-            let mut meant = context.arena.vector();
+            let mut meant = Vector::new();
             match nearest(variable.field) {
                 Some(field) => {
                     let start = variable.name.strip_suffix(variable.field);
@@ -99,7 +99,7 @@ pub fn check<'a>(
 }
 
 /// Warns of a variable and names the one that was probably meant.
-fn advise<'a>(context: &mut Context<'a>, variable: &Variable<'a>, mut meant: Vector<'a, u8>) {
+fn advise(context: &mut Context, variable: &Variable, mut meant: Vector<u8>) {
     if !meant.is_empty() {
         let what = "nothing reads this variable, did you mean";
         meant.push(b'?');

@@ -10,10 +10,10 @@ const SECTOR: usize = 2048;
 const TRUNCATED: &str = "the image is truncated: it ends before its own data";
 const DAMAGED: &str = "the root directory of the image is damaged";
 
-fn open<S: ReadAt>(arena: Arena<'_>, image: S) -> Result<Iso<'_, S>, Error> {
+fn open<S: ReadAt>(image: S) -> Result<Iso<S>, Error> {
     let mut descriptor = Descriptor::empty();
     match descriptor.read_first(&image)? {
-        true => Iso::open(arena, image, &mut descriptor),
+        true => Iso::open(image, &mut descriptor),
         false => Err(Error::new(c"no image")),
     }
 }
@@ -29,10 +29,9 @@ fn read_from(image: &impl ReadAt, name: &str) -> Result<Option<Vec<u8>>, Error> 
             self.0.read_at(buffer, offset)
         }
     }
-    let arena = Arena::new();
-    let iso = open(arena, Borrowed(image))?;
+    let iso = open(Borrowed(image))?;
     match iso.find(name.as_bytes())? {
-        Some(file) => Ok(Some(file.read(arena, image)?.to_vec())),
+        Some(file) => Ok(Some(file.read(image)?.to_vec())),
         None => Ok(None),
     }
 }
@@ -858,10 +857,7 @@ fn what_is_no_image() {
         &[0; 17 * SECTOR],
         &Drawn::new(2048).bytes[..17 * SECTOR - 1],
     ] {
-        assert_eq!(
-            open(Arena::new(), bytes).err().map(words),
-            Some("no image".into())
-        );
+        assert_eq!(open(bytes).err().map(words), Some("no image".into()));
     }
 }
 

@@ -9,14 +9,12 @@ use crate::disk::{Disk, LARGEST};
 const TEXT: &[u8] = b"A=1\n";
 
 fn open(path: &Path) -> Result<(), String> {
-    let arena = Arena::new();
-    Disk::open(arena, &c(path)).map(|_| ()).map_err(words)
+    Disk::open(&c(path)).map(|_| ()).map_err(words)
 }
 
 /// The content of a file, or the error. Asserts that `has` agrees.
 fn read(path: &Path, name: &str) -> Result<Option<Vec<u8>>, String> {
-    let arena = Arena::new();
-    let disk = Disk::open(arena, &c(path)).map_err(words)?;
+    let disk = Disk::open(&c(path)).map_err(words)?;
     let text = disk
         .read(name.as_bytes())
         .map(|text| text.map(|text| text.to_vec()));
@@ -45,8 +43,7 @@ fn an_image() {
     assert_eq!(read(&path, "context.sh"), found(TEXT));
     assert_eq!(read(&path, "init.sh"), found(b""));
     assert_eq!(read(&path, "configuration.sh"), Ok(None));
-    let arena = Arena::new();
-    let disk = Disk::open(arena, &c(&path)).unwrap();
+    let disk = Disk::open(&c(&path)).unwrap();
     assert_eq!(disk.source(), c(&path).to_bytes());
     assert_eq!(disk.called(b"context.sh"), b"context.sh");
     // The content can be changed, and stays valid when the disk is closed.
@@ -87,8 +84,7 @@ fn a_directory() {
     ] {
         assert_eq!(read(&path, absent), Ok(None), "{absent}");
     }
-    let arena = Arena::new();
-    let disk = Disk::open(arena, &c(&path)).unwrap();
+    let disk = Disk::open(&c(&path)).unwrap();
     assert_eq!(
         disk.read(b"large").map_err(words),
         Err("larger than 16 MiB".into())
@@ -115,8 +111,7 @@ fn presence_is_found_without_reading_the_file() {
     }
     let image = image.build().map(|image| scratch.write("image", image));
     for path in [Some(scratch.path("context")), image].into_iter().flatten() {
-        let arena = Arena::new();
-        let disk = Disk::open(arena, &c(&path)).unwrap();
+        let disk = Disk::open(&c(&path)).unwrap();
         let before = bytes_read();
         for name in SCRIPTS {
             assert_eq!(disk.has(name.as_bytes()), Ok(true), "{name}");
@@ -137,13 +132,12 @@ fn a_lone_file_may_have_any_name() {
     for absent in ["configuration.sh", "init.sh", "saved.txt"] {
         assert_eq!(read(&path, absent), Ok(None));
     }
-    let arena = Arena::new();
-    let disk = Disk::open(arena, &c(&path)).unwrap();
+    let disk = Disk::open(&c(&path)).unwrap();
     assert_eq!(disk.called(b"context.sh"), b"saved.txt");
-    let disk = Disk::open(arena, c"/proc/self/cmdline").unwrap();
+    let disk = Disk::open(c"/proc/self/cmdline").unwrap();
     assert_eq!(disk.called(b"context.sh"), b"cmdline");
     let path = scratch.write("saved context.txt", TEXT);
-    let disk = Disk::open(arena, &c(&path)).unwrap();
+    let disk = Disk::open(&c(&path)).unwrap();
     assert_eq!(disk.called(b"context.sh"), b"context.sh");
     let disk = scratch.write("empty", "");
     assert_eq!(read(&disk, "context.sh"), found(b""));

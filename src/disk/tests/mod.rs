@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::base::arena::Arena;
 use crate::base::error::Error;
 use crate::base::log::{Console, Report};
 use crate::base::text::to_string;
@@ -139,8 +138,8 @@ impl Numbers {
     }
 }
 
-fn silent(arena: Arena<'_>) -> Report<'_> {
-    Report::new(arena, Console::Silent)
+fn silent() -> Report {
+    Report::new(Console::Silent)
 }
 
 fn words(reason: Error) -> String {

@@ -56,8 +56,7 @@ impl Machine {
         required: bool,
         status: fn(BorrowedFd<'_>) -> DriveStatus,
     ) -> Outcome {
-        let arena = Arena::new();
-        let mut report = silent(arena);
+        let mut report = silent();
         let device = device.map(|device| CString::new(device).unwrap());
         let (block, dev, queue) = (
             c(&self.0.path("block")),
@@ -66,7 +65,6 @@ impl Machine {
         );
         let start = Instant::now();
         let found = search(
-            arena,
             &mut report,
             &Search {
                 device: device.as_deref(),

@@ -52,15 +52,13 @@ fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::arena::Arena;
     use crate::image::testing::Fixture;
 
     const UNIT: &str = "[Service]\n\n[Install]\nWantedBy=multi-user.target\n";
     const SYSTEM: &str = "usr/lib/systemd/system-preset/90-systemd.preset";
 
     fn ask(fixture: &Fixture, name: &str, text: &str) -> bool {
-        let arena = Arena::new();
-        will_enable(&fixture.root(arena), name.as_bytes(), text.as_bytes()).unwrap()
+        will_enable(&fixture.root(), name.as_bytes(), text.as_bytes()).unwrap()
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The units that the root's systemd has installed, enabled or masked
 //! (systemd.unit(5)).
+use crate::base::memory;
 use rustix::io::Errno;
 
 use super::directories::directories;
@@ -9,7 +10,7 @@ use crate::image::{Root, if_there};
 
 /// The state of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit<'a> {
+pub enum Unit {
     /// Not there.
     Missing,
     /// Switched off on purpose: linked to /dev/null, or empty.
@@ -17,9 +18,9 @@ pub enum Unit<'a> {
     /// There, at this path, with this text.
     Present {
         /// The path of the file as systemd sees it.
-        path: &'a [u8],
+        path: &'static [u8],
         /// The unit's text.
-        text: &'a [u8],
+        text: &'static [u8],
     },
 }
 
@@ -37,12 +38,12 @@ pub fn is_init(root: &Root) -> Result<bool, Error> {
 }
 
 /// Looks a unit up.
-pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Error> {
+pub fn find(root: &Root, name: &[u8]) -> Result<Unit, Error> {
     for directory in directories(root)? {
         if !root.names(directory)?.contains(&name) {
             continue;
         }
-        let path = root.arena().concat(&[directory, b"/", name]);
+        let path = memory::concat(&[directory, b"/", name]);
         let text = match root.read_resolved(root.at(path)?) {
             Ok(found) => found.content,
             Err(error) if error.is(&[Errno::NOENT, Errno::NOTDIR]) => continue,
@@ -66,7 +67,7 @@ pub fn find<'a>(root: &Root<'a>, name: &[u8]) -> Result<Unit<'a>, Error> {
 /// (systemd.generator(7)); a link to /dev/null switches it off.
 pub fn has_generator(root: &Root, name: &[u8]) -> Result<bool, Error> {
     for directory in directories(root)? {
-        let path = root.arena().concat(&[directory, b"-generators/", name]);
+        let path = memory::concat(&[directory, b"-generators/", name]);
         if root.is_entry(path)? {
             return Ok(root.read_link(path)? != Some(b"/dev/null"));
         }
@@ -76,11 +77,11 @@ pub fn has_generator(root: &Root, name: &[u8]) -> Result<bool, Error> {
 
 /// What will make the booted system start `name`, a unit with this text: a link, or a
 /// preset at the first boot.
-pub fn will_be_enabled<'a>(
-    root: &Root<'a>,
+pub fn will_be_enabled(
+    root: &Root,
     name: &[u8],
     text: &[u8],
-) -> Result<Option<&'a [u8]>, Error> {
+) -> Result<Option<&'static [u8]>, Error> {
     if let Some(link) = enabled(root, name)? {
         return Ok(Some(link));
     }
@@ -91,7 +92,7 @@ pub fn will_be_enabled<'a>(
 /// The link by which one of the usual targets wants `name`. Links of other targets are
 /// not found; the unit is then enabled twice, which does no harm. First-boot presets
 /// may enable more later; they never remove a link in /run.
-pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
+pub fn enabled(root: &Root, name: &[u8]) -> Result<Option<&'static [u8]>, Error> {
     const TARGETS: [&[u8]; 4] = [
         b"multi-user.target.wants",
         b"sockets.target.wants",
@@ -103,11 +104,11 @@ pub fn enabled<'a>(root: &Root<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Err
             if !root.names(directory)?.contains(&wants) {
                 continue;
             }
-            let wants = root.arena().concat(&[directory, b"/", wants]);
+            let wants = memory::concat(&[directory, b"/", wants]);
             if !root.names(wants)?.contains(&name) {
                 continue;
             }
-            let entry = root.arena().concat(&[wants, b"/", name]);
+            let entry = memory::concat(&[wants, b"/", name]);
             if root
                 .read_link(entry)?
                 .is_some_and(|text| text != b"/dev/null")

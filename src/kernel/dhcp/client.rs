@@ -3,7 +3,6 @@
 use rustix::io::Errno;
 
 use super::message::{DhcpReply, Offer, Request, kind};
-use crate::base::arena::Arena;
 use crate::base::text::Mac;
 use crate::plan::bound::Lease;
 
@@ -119,12 +118,7 @@ impl Client {
 
     /// Handles a reply. Returns the lease if the reply confirms it. Ignores a reply to
     /// another client or from a server that was not asked.
-    pub fn receive<'a>(
-        &mut self,
-        arena: Arena<'a>,
-        now: Time,
-        reply: &DhcpReply,
-    ) -> Option<Lease<'a>> {
+    pub fn receive(&mut self, now: Time, reply: &DhcpReply) -> Option<Lease> {
         if reply.xid() != Some(self.xid) || !reply.is_for(self.mac) {
             return None;
         }
@@ -140,7 +134,7 @@ impl Client {
             }
             (State::Requesting(asked, _), kind::ACK) => {
                 reply.offer().filter(|(offer, _, _)| *offer == asked)?;
-                let lease = reply.lease(arena, self.metric)?;
+                let lease = reply.lease(self.metric)?;
                 self.state = State::Bound;
                 Some(lease)
             }

@@ -3,9 +3,8 @@ use super::super::message::tests::{MAC, packet, part};
 use super::*;
 
 fn receive(client: &mut Client, now: Time, packet: &[u8]) -> bool {
-    let arena = Arena::new();
     let reply = DhcpReply::of(packet).unwrap();
-    client.receive(arena, now, &reply).is_some()
+    client.receive(now, &reply).is_some()
 }
 
 fn server(last: u8) -> Vec<u8> {

@@ -2,7 +2,7 @@
 //! replies. Every length is checked against the bytes that are there.
 use core::net::{IpAddr, Ipv4Addr};
 
-use crate::base::arena::Arena;
+use crate::base::memory::{self, Vector};
 use crate::base::text::{Mac, Text, is_domain, words};
 use crate::plan::bound::Lease;
 use crate::plan::{Prefix, Route};
@@ -261,7 +261,7 @@ impl<'b> DhcpReply<'b> {
     }
 
     /// The lease. Its routes get this metric.
-    pub fn lease<'a>(&self, arena: Arena<'a>, metric: u32) -> Option<Lease<'a>> {
+    pub fn lease(&self, metric: u32) -> Option<Lease> {
         let (offer, length, seconds) = self.offer()?;
         let prefix = Prefix {
             address: offer.address.into(),
@@ -271,11 +271,8 @@ impl<'b> DhcpReply<'b> {
             [high, low] => Some(u32::from(u16::from_be_bytes([*high, *low]))),
             _ => None,
         });
-        let mut dns = arena.vector();
-        for server in self
-            .whole(arena, option::DOMAIN_NAME_SERVER)
-            .chunks_exact(4)
-        {
+        let mut dns = Vector::new();
+        for server in self.whole(option::DOMAIN_NAME_SERVER).chunks_exact(4) {
             dns.extend(address(server).map(IpAddr::from).as_slice());
         }
         Some(Lease {
@@ -283,9 +280,9 @@ impl<'b> DhcpReply<'b> {
             server: offer.server,
             seconds,
             metric,
-            routes: self.routes(arena, prefix, metric),
+            routes: self.routes(prefix, metric),
             dns: dns.finish(),
-            search: self.search(arena),
+            search: self.search(),
             // 576 and less is ignored, as in dracut's dhclient-script: some servers
             // send the minimum of RFC 791, but the links of today carry more.
             mtu: mtu.filter(|mtu| *mtu > 576),
@@ -295,8 +292,8 @@ impl<'b> DhcpReply<'b> {
     /// The classless routes if there are any, else the default route by the first
     /// router (RFC 3442). A router outside the lease's network gets a host route of its
     /// own, as systemd-networkd does it.
-    fn routes<'a>(&self, arena: Arena<'a>, prefix: Prefix, metric: u32) -> &'a [Route] {
-        let mut routes = arena.vector();
+    fn routes(&self, prefix: Prefix, metric: u32) -> &'static [Route] {
+        let mut routes = Vector::new();
         let mut add = |destination: Prefix, gateway: Option<Ipv4Addr>| {
             let gateway = gateway.map(IpAddr::from);
             if destination.network() == prefix.network() {
@@ -323,7 +320,7 @@ impl<'b> DhcpReply<'b> {
                 routes.push(route);
             }
         };
-        let classless = self.whole(arena, option::CLASSLESS_STATIC_ROUTE);
+        let classless = self.whole(option::CLASSLESS_STATIC_ROUTE);
         if !classless.is_empty() && is_routes(classless) {
             let mut rest = classless;
             while let Some((destination, gateway, after)) = classless_route(rest) {
@@ -340,11 +337,11 @@ impl<'b> DhcpReply<'b> {
     }
 
     /// The search list (RFC 3397), else the domain name.
-    fn search<'a>(&self, arena: Arena<'a>) -> &'a [&'a [u8]] {
-        let mut domains = arena.vector::<&[u8]>();
-        let list = self.whole(arena, option::DOMAIN_SEARCH);
+    fn search(&self) -> &'static [&'static [u8]] {
+        let mut domains = Vector::<&[u8]>::new();
+        let list = self.whole(option::DOMAIN_SEARCH);
         let mut at = 0;
-        while let Some((domain, after)) = domain_at(arena, list, at) {
+        while let Some((domain, after)) = domain_at(list, at) {
             if is_domain(domain) && !domains.contains(&domain) {
                 domains.push(domain);
             }
@@ -355,7 +352,7 @@ impl<'b> DhcpReply<'b> {
             // Some servers end it with a NUL, some send several domains.
             let domain = domain.strip_suffix(b"\0").unwrap_or(domain);
             for domain in words(domain).filter(|domain| is_domain(domain)) {
-                domains.push(&*arena.copy(domain));
+                domains.push(&*memory::copy(domain));
             }
         }
         domains.finish()
@@ -368,8 +365,8 @@ impl<'b> DhcpReply<'b> {
     }
 
     /// The concatenation of all instances of an option (RFC 3396).
-    fn whole<'a>(&self, arena: Arena<'a>, code: u8) -> &'a [u8] {
-        let mut whole = arena.vector();
+    fn whole(&self, code: u8) -> &'static [u8] {
+        let mut whole = Vector::new();
         for (_, value) in self.options().filter(|option| option.0 == code) {
             whole.extend(value);
         }
@@ -491,10 +488,10 @@ fn is_routes(mut bytes: &[u8]) -> bool {
 
 /// The domain at `start`, and where the next one begins (RFC 1035 4.1.4). A compression
 /// pointer must point backwards, so the loop ends.
-fn domain_at<'a>(arena: Arena<'a>, list: &[u8], start: usize) -> Option<(&'a [u8], usize)> {
+fn domain_at(list: &[u8], start: usize) -> Option<(&'static [u8], usize)> {
     /// The longest domain, in bytes (RFC 1035 2.3.4).
     const LONGEST: usize = 253;
-    let mut domain = arena.vector();
+    let mut domain = Vector::new();
     let (mut at, mut after, mut earliest) = (start, None, start);
     loop {
         let length = *list.get(at)?;

@@ -1,5 +1,6 @@
 //! The content of replies; and no reply does harm.
 use super::*;
+use crate::base::memory::Vector;
 
 pub(in super::super) const MAC: Mac = Mac([2, 0, 0x0a, 0x12, 1, 1]);
 pub(in super::super) const XID: u32 = 0x1234_5678;
@@ -60,8 +61,7 @@ fn ip(text: &str) -> IpAddr {
 
 /// Checks the lease, and its routes as text.
 fn lease(packet: &[u8], check: impl FnOnce(&Lease, Vec<String>)) {
-    let arena = Arena::new();
-    let lease = DhcpReply::of(packet).unwrap().lease(arena, 1024).unwrap();
+    let lease = DhcpReply::of(packet).unwrap().lease(1024).unwrap();
     let text = |route: &Route| {
         assert!(route.metric == 1024 && !route.onlink);
         let gateway = route.gateway.map(|gateway| format!(" via {gateway}"));
@@ -73,8 +73,7 @@ fn lease(packet: &[u8], check: impl FnOnce(&Lease, Vec<String>)) {
 
 #[test]
 fn a_request_is_what_servers_understand() {
-    let arena = Arena::new();
-    let mut text = arena.vector();
+    let mut text = Vector::new();
     let offer = Offer {
         address: [10, 18, 1, 50].into(),
         server: [10, 18, 1, 254].into(),
@@ -184,10 +183,9 @@ fn without_a_mask_the_class_counts() {
 
 #[test]
 fn without_what_it_needs_there_is_no_lease() {
-    let arena = Arena::new();
     let is_lease = |options: &[Vec<u8>]| {
         let packet = packet_of(XID, b"", b"", options);
-        DhcpReply::of(&packet).unwrap().lease(arena, 0).is_some()
+        DhcpReply::of(&packet).unwrap().lease(0).is_some()
     };
     let good = least(kind::ACK);
     assert!(is_lease(&good));
@@ -216,7 +214,7 @@ fn without_what_it_needs_there_is_no_lease() {
         let mut packet = packet(XID, kind::ACK, &[]);
         packet[HEADERS + 16..HEADERS + 20].copy_from_slice(&address);
         assert!(
-            DhcpReply::of(&packet).unwrap().lease(arena, 0).is_none(),
+            DhcpReply::of(&packet).unwrap().lease(0).is_none(),
             "{address:?}"
         );
     }
@@ -362,7 +360,6 @@ fn domains_of_no_domain_are_left_out() {
 
 #[test]
 fn what_is_cut_short_is_no_reply() {
-    let arena = Arena::new();
     let whole = packet(
         XID,
         kind::ACK,
@@ -383,7 +380,7 @@ fn what_is_cut_short_is_no_reply() {
             place.copy_from_slice(&((end as u16).saturating_sub(20)).to_be_bytes());
         }
         if let Some(reply) = DhcpReply::of(&cut) {
-            let _ = (reply.kind(), reply.is_for(MAC), reply.lease(arena, 0));
+            let _ = (reply.kind(), reply.is_for(MAC), reply.lease(0));
         }
     }
     for byte in 0..whole.len() {
@@ -391,7 +388,7 @@ fn what_is_cut_short_is_no_reply() {
             let mut other = whole.clone();
             other[byte] = value;
             if let Some(reply) = DhcpReply::of(&other) {
-                let _ = (reply.kind(), reply.is_for(MAC), reply.lease(arena, 0));
+                let _ = (reply.kind(), reply.is_for(MAC), reply.lease(0));
             }
         }
     }

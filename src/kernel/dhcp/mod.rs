@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::base::arena::Arena;
+use crate::base::memory::{self, Vector};
 use crate::base::packet::PacketSocket;
 use crate::base::sort::sort;
 use crate::base::syscall::{Clock, clock, milliseconds};
@@ -40,7 +40,7 @@ pub struct DhcpLink {
 }
 
 /// The result for one link.
-pub type Answer<'a> = Result<Lease<'a>, Failure>;
+pub type Answer = Result<Lease, Failure>;
 
 /// Why there is no lease.
 pub enum Failure {
@@ -58,16 +58,15 @@ pub enum Failure {
 /// result.
 // Not inlined, to keep the caller's stack frame and its offsets small.
 #[inline(never)]
-pub fn ask<'a>(
-    arena: Arena<'a>,
+pub fn ask(
     links_by_dhcp: &[DhcpLink],
     hostname: &[u8],
-    each: &mut dyn FnMut(usize, Answer<'a>),
+    each: &mut dyn FnMut(usize, Answer),
 ) -> Result<(), Errno> {
     let socket = PacketSocket::open()?;
-    let buffer = arena.bytes(LARGEST);
-    let mut text = arena.vector();
-    let mut clients = arena.vector();
+    let buffer = memory::bytes(LARGEST);
+    let mut text = Vector::new();
+    let mut clients = Vector::new();
     for (position, link) in links_by_dhcp.iter().enumerate() {
         let client = Client::new(link.mac, link.metric, random(link)?);
         clients.push((link.index, position, client));
@@ -106,7 +105,7 @@ pub fn ask<'a>(
             let at = clients.partition_point(|client| client.0 < index);
             if let Some((_, position, client)) = clients.get_mut(at).filter(|one| one.0 == index)
                 && let Some(reply) = DhcpReply::of(packet)
-                && let Some(lease) = client.receive(arena, now, &reply)
+                && let Some(lease) = client.receive(now, &reply)
             {
                 each(*position, Ok(lease));
             }

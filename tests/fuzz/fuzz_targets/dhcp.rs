@@ -3,4 +3,4 @@
 #[allow(dead_code, reason = "each target has one")]
 mod checks;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::dhcp(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::one_of_many(bytes, checks::dhcp));

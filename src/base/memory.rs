@@ -1,20 +1,24 @@
-//! Memory that grows with the input.
+//! The memory of the process: it grows with the input, and is never given back.
 //!
-//! An [`Arena`] hands out memory that it maps from the kernel, and unmaps all of it
-//! when it is dropped. A [`Vector`] is a growing list in an arena: a full one moves to
-//! a place of twice the size, so no capacity is fixed. An ordinary context fits in the
-//! first mapping.
+//! The program runs once, for milliseconds, and ends. So what it keeps lives as long as
+//! the process: every function here hands out `&'static` memory, which a bump allocator
+//! takes from mappings of the kernel. A [`Vector`] is a growing list: a full one moves
+//! to a place of twice the size, so no capacity is fixed. An ordinary context fits in
+//! the first mapping. What is repeated while the program waits must not allocate.
 //!
 //! If the kernel gives no memory, the program ends ([`exhausted`]), so callers need not
 //! handle that. Code that does not depend on the item type is in `Raw`, so that the
 //! binary contains it once and not once per type.
+//!
+//! The allocator has no lock: the program has one thread. A unit test has one allocator
+//! per thread. Any other program that links the library must have one thread, too.
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use static_assertions::const_assert;
 
 use super::fatal::fatal;
@@ -25,12 +29,13 @@ const FIRST_CHUNK: usize = 256 << 10;
 const LARGEST_CHUNK: usize = 64 << 20;
 /// Sizes are multiples of this; the kernel rounds up where its page is larger.
 const PAGE: usize = 4096;
-/// The alignment of a vector's items. No item type needs more ([`Arena::vector`] checks
+/// The alignment of a vector's items. No item type needs more ([`Vector::new`] checks
 /// it).
 const ALIGN: usize = align_of::<u64>();
 
 /// The header of each mapping.
 struct Chunk {
+    #[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "for `release`"))]
     previous: *mut Chunk,
     size: usize,
 }
@@ -43,31 +48,32 @@ pub fn exhausted() -> ! {
     fatal(b"<3>onecontext: out of memory\n", 1)
 }
 
-/// The state of the program's only arena.
-struct State {
+/// The mappings, and the free part of the newest.
+struct Allocator {
     newest: Cell<*mut Chunk>,
     free: Cell<usize>,
     end: Cell<usize>,
 }
 
 #[cfg(not(test))]
-fn state() -> &'static State {
-    struct One(State);
+fn allocator() -> &'static Allocator {
+    struct OfTheProcess(Allocator);
     // SAFETY: the program has one thread.
-    unsafe impl Sync for One {}
-    static STATE: One = One(State::new());
-    &STATE.0
+    unsafe impl Sync for OfTheProcess {}
+    static ALLOCATOR: OfTheProcess = OfTheProcess(Allocator::new());
+    &ALLOCATOR.0
 }
 
 #[cfg(test)]
-fn state() -> &'static State {
+fn allocator() -> &'static Allocator {
     std::thread_local! {
-        static STATE: &'static State = Box::leak(Box::new(State::new()));
+        static ALLOCATOR: &'static Allocator = Box::leak(Box::new(Allocator::new()));
     }
-    STATE.with(|state| *state)
+    ALLOCATOR.with(|allocator| *allocator)
 }
 
-impl State {
+impl Allocator {
+    /// An allocator that has mapped nothing yet.
     const fn new() -> Self {
         Self {
             newest: Cell::new(ptr::null_mut()),
@@ -97,79 +103,71 @@ impl State {
     }
 }
 
-/// Memory that lives as long as the program.
-#[derive(Clone, Copy, Default)]
-pub struct Arena<'a>(PhantomData<&'a u8>);
-
+/// Hands out `size` zero bytes, each byte once.
 #[inline(never)]
 fn take(size: usize, align: usize) -> NonNull<u8> {
-    let state = state();
-    let mut start = round_up(state.free.get(), align);
-    if state.newest.get().is_null() || size > state.end.get().saturating_sub(start) {
-        state.map(size);
-        start = round_up(state.free.get(), align);
+    let allocator = allocator();
+    let mut start = round_up(allocator.free.get(), align);
+    if allocator.newest.get().is_null() || size > allocator.end.get().saturating_sub(start) {
+        allocator.map(size);
+        start = round_up(allocator.free.get(), align);
     }
-    state.free.set(start + size);
+    allocator.free.set(start + size);
     NonNull::new(start as *mut u8).unwrap_or_else(|| exhausted())
 }
 
-impl<'a> Arena<'a> {
-    /// The arena.
-    pub const fn new() -> Self {
-        Self(PhantomData)
-    }
+/// `length` zero bytes.
+pub fn bytes(length: usize) -> &'static mut [u8] {
+    let place = take(length, 1);
+    // SAFETY: `take` hands out each byte once, zeroed by the kernel, valid as long as
+    // the process.
+    unsafe { slice::from_raw_parts_mut(place.as_ptr(), length) }
+}
 
-    /// `length` zero bytes.
-    pub fn bytes(self, length: usize) -> &'a mut [u8] {
-        let place = take(length, 1);
-        // SAFETY: `take` hands out each byte once, zeroed by the kernel, valid
-        // as long as `self`.
-        unsafe { slice::from_raw_parts_mut(place.as_ptr(), length) }
-    }
+/// A copy of `text`.
+#[inline(never)]
+pub fn copy(text: &[u8]) -> &'static mut [u8] {
+    let copy = bytes(text.len());
+    // SAFETY: both have this length, and one of them is new.
+    unsafe { ptr::copy_nonoverlapping(text.as_ptr(), copy.as_mut_ptr(), text.len()) };
+    copy
+}
 
-    /// A copy of `text`.
-    #[inline(never)]
-    pub fn copy(self, text: &[u8]) -> &'a mut [u8] {
-        let copy = self.bytes(text.len());
-        // SAFETY: both have this length, and one of them is new.
-        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), copy.as_mut_ptr(), text.len()) };
-        copy
+/// Keeps one value.
+pub fn place<T: Copy>(value: T) -> &'static mut T {
+    const {
+        assert!(align_of::<T>() <= ALIGN);
     }
-
-    /// Copies one value into the arena.
-    pub fn place<T: Copy>(self, value: T) -> &'a mut T {
-        let mut one = self.vector();
-        one.push(value);
-        // Never empty: the value was just pushed.
-        one.finish().first_mut().unwrap_or_else(|| exhausted())
-    }
-
-    /// The concatenation of `parts`.
-    #[inline(never)]
-    pub fn concat(self, parts: &[&[u8]]) -> &'a [u8] {
-        let mut text = self.vector();
-        for part in parts {
-            text.extend(part);
-        }
-        text.finish()
-    }
-
-    /// An empty vector.
-    pub const fn vector<T: Copy>(self) -> Vector<'a, T> {
-        const {
-            assert!(align_of::<T>() <= ALIGN);
-        }
-        Vector {
-            raw: Raw::new(),
-            items: PhantomData,
-        }
+    let place = take(size_of::<T>(), ALIGN).cast::<T>();
+    // SAFETY: the place is aligned, new, and written at once.
+    unsafe {
+        place.write(value);
+        &mut *place.as_ptr()
     }
 }
 
+/// The concatenation of `parts`.
+#[inline(never)]
+pub fn concat(parts: &[&[u8]]) -> &'static [u8] {
+    let mut text = Vector::new();
+    for part in parts {
+        text.extend(part);
+    }
+    text.finish()
+}
+
+/// A copy of `items`, for values that tests make.
+#[cfg(test)]
+pub(crate) fn list<T: Copy>(items: &[T]) -> &'static [T] {
+    let mut list = Vector::new();
+    list.extend(items);
+    list.finish()
+}
+
 /// A growing list of plain values.
-pub struct Vector<'a, T: Copy> {
+pub struct Vector<T: Copy> {
     raw: Raw,
-    items: PhantomData<&'a mut T>,
+    items: PhantomData<T>,
 }
 
 /// A vector without its item type. Its callers pass the size of an item.
@@ -214,7 +212,18 @@ impl Raw {
     }
 }
 
-impl<'a, T: Copy> Vector<'a, T> {
+impl<T: Copy> Vector<T> {
+    /// An empty list.
+    pub const fn new() -> Self {
+        const {
+            assert!(align_of::<T>() <= ALIGN);
+        }
+        Self {
+            raw: Raw::new(),
+            items: PhantomData,
+        }
+    }
+
     /// Adds one value.
     pub fn push(&mut self, item: T) {
         self.put(item);
@@ -247,16 +256,24 @@ impl<'a, T: Copy> Vector<'a, T> {
     pub fn truncate(&mut self, length: usize) {
         self.raw.length = self.raw.length.min(length);
     }
+}
 
+impl<T: Copy + 'static> Vector<T> {
     /// The finished list.
-    pub fn finish(self) -> &'a mut [T] {
-        // SAFETY: the first `length` items were written, live as long as the
-        // arena, and nobody else knows of them.
+    pub fn finish(self) -> &'static mut [T] {
+        // SAFETY: the first `length` items were written, live as long as the process,
+        // and nobody else knows of them.
         unsafe { slice::from_raw_parts_mut(self.raw.items.as_ptr().cast(), self.raw.length) }
     }
 }
 
-impl<T: Copy> Deref for Vector<'_, T> {
+impl<T: Copy> Default for Vector<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Copy> Deref for Vector<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         // SAFETY: the first `length` items were written.
@@ -264,7 +281,7 @@ impl<T: Copy> Deref for Vector<'_, T> {
     }
 }
 
-impl<T: Copy> DerefMut for Vector<'_, T> {
+impl<T: Copy> DerefMut for Vector<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as above; the vector is borrowed alone.
         unsafe { slice::from_raw_parts_mut(self.raw.items.as_ptr().cast(), self.raw.length) }
@@ -276,15 +293,70 @@ const fn round_up(size: usize, unit: usize) -> usize {
     size.wrapping_add(unit - 1) & !(unit - 1)
 }
 
+/// What was handed out up to a moment.
+#[cfg(any(test, fuzzing))]
+#[derive(Clone, Copy)]
+pub struct Mark {
+    newest: *mut Chunk,
+    free: usize,
+}
+
+/// The memory that is in use now, for [`release`].
+#[cfg(any(test, fuzzing))]
+pub fn mark() -> Mark {
+    let allocator = allocator();
+    Mark {
+        newest: allocator.newest.get(),
+        free: allocator.free.get(),
+    }
+}
+
+/// Gives back what was handed out since `mark`, so that a program that reads millions
+/// of inputs stays small.
+///
+/// # Safety
+/// Nothing that was handed out since then is used any more.
+#[cfg(any(test, fuzzing))]
+pub unsafe fn release(mark: Mark) {
+    let allocator = allocator();
+    let mut chunk = allocator.newest.get();
+    while chunk != mark.newest {
+        // SAFETY: the chunks form a list of live mappings, which `mark` is in.
+        let Chunk { previous, size } = unsafe { chunk.read() };
+        // SAFETY: nothing of this mapping is used any more.
+        let _ = unsafe { rustix::mm::munmap(chunk.cast(), size) };
+        chunk = previous;
+    }
+    // Nothing was mapped then: start anew.
+    if chunk.is_null() {
+        allocator.newest.set(chunk);
+        allocator.free.set(0);
+        allocator.end.set(0);
+        return;
+    }
+    // SAFETY: as above.
+    let size = unsafe { (*chunk).size };
+    // `take` promises zeros.
+    let used = if allocator.newest.get() == chunk {
+        allocator.free.get()
+    } else {
+        chunk as usize + size
+    };
+    // SAFETY: this part of the mapping is free from now on.
+    unsafe { ptr::write_bytes(mark.free as *mut u8, 0, used - mark.free) };
+    allocator.newest.set(chunk);
+    allocator.free.set(mark.free);
+    allocator.end.set(chunk as usize + size);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_table_keeps_all_it_was_given() {
-        let arena = Arena::new();
-        let mut odd = arena.vector::<u8>();
-        let mut numbers = arena.vector::<u64>();
+        let mut odd = Vector::<u8>::new();
+        let mut numbers = Vector::<u64>::new();
         for n in 0..1_000_000u64 {
             numbers.push(n);
             odd.push(n as u8);
@@ -295,11 +367,28 @@ mod tests {
 
     #[test]
     fn bytes_start_as_zeros_and_do_not_overlap() {
-        let arena = Arena::new();
-        let one = arena.bytes(300_000);
-        let two = arena.bytes(5);
+        let one = bytes(300_000);
+        let two = bytes(5);
         assert!(one.iter().chain(two.iter()).all(|byte| *byte == 0));
         one.fill(1);
         assert_eq!(two, [0; 5]);
+    }
+
+    #[test]
+    fn what_was_released_is_handed_out_again_as_zeros() {
+        let first = copy(b"kept");
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            let mark = mark();
+            let (small, large) = (bytes(100), bytes(3 * FIRST_CHUNK));
+            assert!(small.iter().chain(large.iter()).all(|byte| *byte == 0));
+            small.fill(1);
+            large.fill(1);
+            places.push(small.as_ptr());
+            // SAFETY: both are used no more.
+            unsafe { release(mark) };
+        }
+        assert_eq!(first, b"kept");
+        assert!(places.iter().all(|place| *place == places[0]));
     }
 }
