@@ -7,6 +7,7 @@ use super::memory::Vector;
 pub type Member<'t> = (u32, &'t [u8]);
 
 /// A hash table that grows.
+#[derive(Default)]
 pub struct Set {
     slots: &'static mut [Option<Member<'static>>],
     count: usize,
@@ -15,10 +16,7 @@ pub struct Set {
 impl Set {
     /// An empty set.
     pub fn new() -> Self {
-        Self {
-            slots: &mut [],
-            count: 0,
-        }
+        Self::default()
     }
 
     /// Adds a member. Returns `false` if it was there already.

@@ -175,6 +175,7 @@ impl Directive {
 }
 
 /// The changes that a module wants, and its lines for the report.
+#[derive(Default)]
 pub struct Changes {
     list: Vector<Change>,
     remarks: Vector<(Level, &'static [u8])>,
@@ -189,13 +190,7 @@ pub struct Changes {
 impl Changes {
     /// No changes.
     pub fn new() -> Self {
-        Self {
-            list: Vector::new(),
-            remarks: Vector::new(),
-            directives: Vector::new(),
-            refused: &[],
-            root_is_written_later: false,
-        }
+        Self::default()
     }
 
     /// No changes; an earlier try could not write these files.

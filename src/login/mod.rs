@@ -52,7 +52,7 @@ pub fn decide(
     logins.grant(plan, changes);
     logins.revoke(plan, changes);
     let keys_in_run = logins.keys_in_run;
-    let lines = core::mem::replace(&mut logins.lines, Vector::new());
+    let lines = core::mem::take(&mut logins.lines);
     if let Err(error) = write_lines(lines, changes) {
         changes.problem(c"write", TMPFILES, error);
     }

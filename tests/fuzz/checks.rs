@@ -153,7 +153,7 @@ impl Files for Disk<'_> {
             // And key files, under any name.
             _ => self.configuration,
         };
-        Ok(file.map(|file| memory::copy(file)))
+        Ok(file.map(memory::copy))
     }
 
     fn called(&self, name: &'static [u8]) -> &'static [u8] {
