@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 use rustix::io::Errno;
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use super::text::{Escaped, number, split, split_once};
+use super::text::{Escaped, Str, number, split, split_once};
 
 /// Why a step failed: an error number of the kernel, or a text.
 ///
@@ -16,34 +16,13 @@ use super::text::{Escaped, number, split, split_once};
 #[derive(Clone, Copy)]
 pub struct Error(NonNull<c_char>);
 
-/// A fixed text, in one machine word.
-#[derive(Clone, Copy)]
-pub struct Words(NonNull<c_char>);
-
-impl From<&'static CStr> for Words {
-    #[inline(always)]
-    fn from(words: &'static CStr) -> Self {
-        // SAFETY: a reference is never null.
-        Self(unsafe { NonNull::new_unchecked(words.as_ptr().cast_mut()) })
-    }
-}
-
-impl Words {
-    /// The text.
-    pub fn str(self) -> &'static str {
-        // SAFETY: made of a C string in UTF-8.
-        unsafe { str::from_utf8_unchecked(CStr::from_ptr(self.0.as_ptr()).to_bytes()) }
-    }
-}
-
 /// The largest error number (linux/err.h).
 const MAX_ERRNO: usize = 4095;
 
 impl Error {
     /// An error with this text.
     pub const fn new(words: &'static CStr) -> Self {
-        // SAFETY: a reference is never null.
-        Self(unsafe { NonNull::new_unchecked(words.as_ptr().cast_mut()) })
+        Self(Str::new(words).as_ptr())
     }
 
     /// The error number; `None` if this is a text.
@@ -58,13 +37,11 @@ impl Error {
     }
 
     /// The text; `None` if this is an error number.
-    fn words(self) -> Option<&'static str> {
+    fn words(self) -> Option<Str> {
         match self.errno() {
             Some(_) => None,
             // SAFETY: what is no error number came from `new`.
-            None => Some(unsafe {
-                str::from_utf8_unchecked(CStr::from_ptr(self.0.as_ptr()).to_bytes())
-            }),
+            None => Some(unsafe { Str::from_ptr(self.0) }),
         }
     }
 }
@@ -105,7 +82,7 @@ impl PartialEq<Errno> for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.words() {
-            Some(words) => fmt::Debug::fmt(words, f),
+            Some(words) => fmt::Debug::fmt(&words, f),
             None => fmt::Debug::fmt(&self.errno(), f),
         }
     }
@@ -114,7 +91,7 @@ impl fmt::Debug for Error {
 impl uDisplay for Error {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         let Some(errno) = self.errno() else {
-            return f.write_str(self.words().unwrap_or_default());
+            return self.words().unwrap_or(Str::EMPTY).fmt(f);
         };
         match describe(errno) {
             Some(words) => Escaped(words).fmt(f),

@@ -5,10 +5,10 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use ufmt::uwrite;
 
-use super::error::{Error, Words};
+use super::error::Error;
 use super::memory::Vector;
 use crate::base::progress::Progress;
-use crate::base::text::{Escaped, Text};
+use crate::base::text::{Escaped, Str, Text};
 
 /// The longest message that every kernel's log accepts in one write, in bytes
 /// (kernel/printk/printk.c: `LOG_LINE_MAX` is 1024 less a prefix of 48; since 6.3 it is
@@ -88,24 +88,24 @@ impl Report {
     /// Records the begin of a step that may never end, since it waits for a device or a
     /// file system.
     #[inline(always)]
-    pub fn begin(&self, step: impl Into<Words>, operand: &[u8]) {
+    pub fn begin(&self, step: impl Into<Str>, operand: &[u8]) {
         self.begin_(step.into(), operand)
     }
     #[inline(never)]
-    fn begin_(&self, step: Words, operand: &[u8]) {
+    fn begin_(&self, step: Str, operand: &[u8]) {
         if let Some(progress) = self.progress {
-            progress.set_step(&[step.str().as_bytes(), b" ", operand]);
+            progress.set_step(&[&step, b" ", operand]);
         }
     }
 
     /// Reports a problem: a step, its operand, and why it failed.
     #[inline(always)]
-    pub fn problem(&mut self, step: impl Into<Words>, operand: &[u8], reason: impl Into<Error>) {
+    pub fn problem(&mut self, step: impl Into<Str>, operand: &[u8], reason: impl Into<Error>) {
         self.problem_(step.into(), operand, reason.into())
     }
     #[inline(never)]
-    fn problem_(&mut self, step: Words, operand: &[u8], reason: Error) {
-        let text = failure(step.str(), operand, reason);
+    fn problem_(&mut self, step: Str, operand: &[u8], reason: Error) {
+        let text = failure(step, operand, reason);
         self.say(Level::Problem, text);
     }
 
@@ -230,7 +230,7 @@ fn record(priority: &str, line: &[u8]) -> Text {
 }
 
 /// The text of a step that failed: the step, its operand, the reason.
-pub fn failure(step: &str, operand: &[u8], reason: Error) -> Text {
+pub fn failure(step: Str, operand: &[u8], reason: Error) -> Text {
     let mut text = Text::new();
     uwrite!(text, "{}: {}: {}", step, Escaped(operand), reason);
     text

@@ -7,10 +7,10 @@ mod writer;
 
 use ufmt::{uDisplay, uWrite, uwrite};
 
-use crate::base::error::{Error, Words};
+use crate::base::error::Error;
 use crate::base::log::{Level, failure};
 use crate::base::memory::Vector;
-use crate::base::text::{Escaped, Text, format};
+use crate::base::text::{Escaped, Str, Text, format};
 use crate::image::{FileContent, ResolvedPath};
 
 pub use writer::{Policy, RootAccess, Writer};
@@ -297,12 +297,12 @@ impl Changes {
 
     /// Adds a problem: a step that cannot be done, its operand, the reason.
     #[inline(always)]
-    pub fn problem(&mut self, step: impl Into<Words>, operand: &[u8], reason: impl Into<Error>) {
+    pub fn problem(&mut self, step: impl Into<Str>, operand: &[u8], reason: impl Into<Error>) {
         self.problem_(step.into(), operand, reason.into())
     }
     #[inline(never)]
-    fn problem_(&mut self, step: Words, operand: &[u8], reason: Error) {
-        let text = failure(step.str(), operand, reason);
+    fn problem_(&mut self, step: Str, operand: &[u8], reason: Error) {
+        let text = failure(step, operand, reason);
         self.remarks.push((Level::Problem, text.finish()));
     }
 

@@ -16,7 +16,7 @@ use crate::base::error::Error;
 use crate::base::getdents;
 use crate::base::memory::{self, Vector};
 use crate::base::sort::sort;
-use crate::base::text::{base_name, c_str, split, split_once};
+use crate::base::text::{Str, base_name, c_str, split, split_once};
 
 /// The largest file that is read, in bytes.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -68,23 +68,8 @@ pub struct Later {
 
 /// A path in the booted system: absolute, without symbolic links, `.` and `..`. Its
 /// last components need not exist.
-#[derive(Clone, Copy)]
-pub struct ResolvedPath(
-    core::ptr::NonNull<core::ffi::c_char>,
-    core::marker::PhantomData<&'static CStr>,
-);
-
-impl PartialEq for ResolvedPath {
-    fn eq(&self, other: &Self) -> bool {
-        self.path() == other.path()
-    }
-}
-impl Eq for ResolvedPath {}
-impl core::fmt::Debug for ResolvedPath {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.as_c_str().fmt(f)
-    }
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResolvedPath(Str);
 
 /// A regular file that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,22 +95,16 @@ impl ResolvedPath {
 
     /// The path, starting with `/`.
     pub fn path(self) -> &'static [u8] {
-        self.as_c_str().to_bytes()
+        self.0.bytes()
     }
 
-    #[inline(never)]
     fn of(parts: &[&[u8]]) -> Result<Self, Errno> {
-        let path = c_str(parts)?;
-        // SAFETY: a reference is never null.
-        let path = unsafe { core::ptr::NonNull::new_unchecked(path.as_ptr().cast_mut()) };
-        Ok(Self(path, core::marker::PhantomData))
+        Ok(Self(Str::concat(parts)?))
     }
 
     /// The path for a system call in the booted system.
-    #[inline(never)]
     pub fn as_c_str(self) -> &'static CStr {
-        // SAFETY: made of a C string that lives as long.
-        unsafe { CStr::from_ptr(self.0.as_ptr()) }
+        self.0.c_str()
     }
 
     /// Whether it is in the run directory, which can always be written.

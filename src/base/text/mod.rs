@@ -7,6 +7,7 @@ mod domain;
 mod hex;
 mod moment;
 mod parts;
+mod string;
 
 use core::convert::Infallible;
 
@@ -26,6 +27,7 @@ pub use parts::{
     Split, Words, base_name, find, lines, list, number, position, same, span, split, split_once,
     unquoted, words,
 };
+pub use string::Str;
 
 /// A growing text.
 pub type Text = Vector<u8>;
@@ -126,19 +128,12 @@ pub(crate) fn to_string(value: &impl uDisplay) -> String {
     String::from_utf8(format(value).to_vec()).unwrap()
 }
 
-/// The concatenation of `parts` as a NUL-terminated string. A NUL in `parts` is an
-/// error: no path has one.
+/// [`Str::concat`], for a system call.
+///
+/// # Errors
+/// `EINVAL`: there is a NUL in `parts`.
 pub fn c_str(parts: &[&[u8]]) -> Result<&'static CStr, Errno> {
-    let mut text = Text::new();
-    for part in parts {
-        text.extend(part);
-    }
-    if text.contains(&0) {
-        return Err(Errno::INVAL);
-    }
-    text.push(0);
-    // SAFETY: the only NUL is at the end.
-    Ok(unsafe { CStr::from_bytes_with_nul_unchecked(text.finish()) })
+    Ok(Str::concat(parts)?.c_str())
 }
 
 #[cfg(test)]
