@@ -82,7 +82,7 @@ impl KeyFile {
         if !user.home.starts_with(b"/") {
             return Err(NO_HOME);
         }
-        let (home_path, stat) = root.resolve_trusted(user.home)?;
+        let (home_path, stat) = root.resolve_trusted(&user.home)?;
         let stat = match stat {
             Ok(stat) => Some(stat),
             Err(Errno::NOENT) => None,

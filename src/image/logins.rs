@@ -29,7 +29,7 @@ pub struct LoginFacts {
 #[derive(Clone, Copy)]
 pub struct Account {
     /// The user.
-    pub user: User,
+    pub user: &'static User,
     /// The file, or why it cannot be found.
     pub key_file: Result<&'static KeyFile, Error>,
 }
@@ -51,10 +51,10 @@ impl LoginFacts {
         let homes_of_root = homes_of_root(root, &users);
         let mut accounts = Vector::new();
         for user in users.iter() {
-            if user.has_shell() || wanted.contains(&user.name) {
+            if user.has_shell() || wanted.contains(&user.name.bytes()) {
                 accounts.push(Account {
                     user,
-                    key_file: KeyFile::read(root, &user, homes_of_root),
+                    key_file: KeyFile::read(root, user, homes_of_root),
                 });
             }
         }
@@ -89,7 +89,7 @@ fn homes_of_root(root: &Root, users: &Users) -> &'static [ResolvedPath] {
     let mut homes = Vector::new();
     for user in users.iter().filter(|user| user.uid == 0) {
         // A home that cannot be found is shared by nobody.
-        if let Ok(home) = root.resolve(user.home) {
+        if let Ok(home) = root.resolve(&user.home) {
             homes.push(home);
         }
     }

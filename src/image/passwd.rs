@@ -1,52 +1,52 @@
-//! The root's own users, as passwd(5) lists them.
+//! The users of a root, passwd(5).
 use super::Root;
 use crate::base::error::Error;
-use crate::base::text::{Split, lines, number, split};
+use crate::base::memory::Vector;
+use crate::base::text::{Str, lines, number, split};
 
 /// One line of passwd(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     /// The login name.
-    pub name: &'static [u8],
+    pub name: Str,
     /// The user ID.
     pub uid: u32,
     /// The ID of the primary group.
     pub gid: u32,
     /// The home directory, as the file has it.
-    pub home: &'static [u8],
+    pub home: Str,
     /// The login shell; empty means /bin/sh.
-    pub shell: &'static [u8],
+    pub shell: Str,
 }
 
-/// All users.
+/// All users, in the order of the file.
 #[derive(Clone, Copy)]
-pub struct Users(&'static [u8]);
+pub struct Users(&'static [User]);
 
 impl Users {
     /// Reads `/etc/passwd`.
+    ///
+    /// # Errors
+    /// The file is not there, or cannot be read.
     pub fn read(root: &Root) -> Result<Self, Error> {
-        Ok(Self(root.read(b"/etc/passwd")?.content))
+        let file = root.read(b"/etc/passwd")?;
+        let mut users = Vector::new();
+        for line in lines(file.content) {
+            if let Some(user) = user(line) {
+                users.push(user);
+            }
+        }
+        Ok(Self(users.finish()))
     }
 
     /// In the order of the file.
-    pub fn iter(&self) -> Iter {
-        Iter(lines(self.0))
+    pub fn iter(self) -> core::slice::Iter<'static, User> {
+        self.0.iter()
     }
 
     /// The first with that name, as getpwnam(3).
-    pub fn find(&self, name: &[u8]) -> Option<User> {
+    pub fn find(self, name: &[u8]) -> Option<&'static User> {
         self.iter().find(|user| user.name == name)
-    }
-}
-
-/// The users in the order of the file.
-pub struct Iter(Split<'static>);
-
-impl Iterator for Iter {
-    type Item = User;
-    #[inline(never)]
-    fn next(&mut self) -> Option<User> {
-        self.0.find_map(user)
     }
 }
 
@@ -67,8 +67,8 @@ impl User {
 }
 
 /// `name:password:uid:gid:comment:home:shell`. `None` for lines of NIS (`+`, `-`),
-/// comments and malformed lines.
-fn user(line: &'static [u8]) -> Option<User> {
+/// comments and malformed lines, a NUL in one included.
+fn user(line: &[u8]) -> Option<User> {
     let mut fields = split(line, |byte| byte == b':');
     let name = fields.next()?;
     if name.is_empty() || matches!(name.first(), Some(b'+' | b'-' | b'#')) {
@@ -79,11 +79,11 @@ fn user(line: &'static [u8]) -> Option<User> {
     let home = fields.nth(1)?;
     let shell = fields.next().unwrap_or(b"").trim_ascii_end();
     Some(User {
-        name,
+        name: Str::copy(name).ok()?,
         uid,
         gid,
-        home,
-        shell,
+        home: Str::copy(home).ok()?,
+        shell: Str::copy(shell).ok()?,
     })
 }
 
@@ -104,7 +104,7 @@ mod tests {
              git:x:998:998::/srv/git:/usr/sbin/nologin\nlast:x:5:5::/last:",
         );
         let users = Users::read(&fixture.root()).unwrap();
-        let names: Vec<_> = users.iter().map(|user| user.name).collect();
+        let names: Vec<_> = users.iter().map(|user| user.name.bytes()).collect();
         assert_eq!(
             names,
             [b"root".as_slice(), b"alice", b"alice", b"git", b"last",]

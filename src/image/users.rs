@@ -7,7 +7,7 @@ use super::key_file::{Home, KeyFile};
 use super::passwd::{User, Users};
 use super::{FileContent, PathError, ResolvedPath, Root, at};
 use crate::base::error::Error;
-use crate::base::text::{base_name, lines, split, words};
+use crate::base::text::{Str, base_name, lines, split, words};
 
 /// What the context wants for an account.
 #[derive(Clone, Copy)]
@@ -233,12 +233,13 @@ impl NewUser {
             _ => None,
         };
         let uid = uid.filter(|uid| users.iter().all(|user| user.uid != *uid));
+        let copy = |text| at(b"/etc/passwd", Str::copy(text).map_err(Error::from));
         let user = User {
-            name,
+            name: copy(name)?,
             uid: uid.unwrap_or(NO_UID),
             gid: NO_UID,
-            home,
-            shell,
+            home: copy(home)?,
+            shell: copy(shell)?,
         };
         let key_file = KeyFile::read(root, &user, homes_of_root);
         let skeleton = match key_file {

@@ -175,7 +175,7 @@ impl<'d> Logins<'d> {
         let file = account.key_file?;
         // A home that is not there has no owner: it belongs to the first user in
         // passwd(5) that has it.
-        let has_this_home = |other: &User| other.home == user.home;
+        let has_this_home = |other: &&User| other.home == user.home;
         if !file.home.is_present()
             && let Some(first) = self.facts.users.iter().find(has_this_home)
             && first.uid != user.uid
@@ -194,7 +194,7 @@ impl<'d> Logins<'d> {
         if existing.in_directory_of_root(user) {
             changes.problem(
                 c"login of user",
-                user.name,
+                &user.name,
                 c"its .ssh belongs to root, who must have left it there: it is left so, and sshd \
                  takes it, but chown it to the user in the image",
             );
@@ -209,7 +209,7 @@ impl<'d> Logins<'d> {
         for name in plan.users() {
             names.push(name);
         }
-        let has_keys = |user: &User| names.contains(&user.name);
+        let has_keys = |user: &User| names.contains(&user.name.bytes());
         for account in self.facts.accounts {
             if !account.user.has_shell() || has_keys(&account.user) {
                 continue;
@@ -218,7 +218,7 @@ impl<'d> Logins<'d> {
                 Ok(()) => {}
                 // There is nothing of ours, or the home is handled with its owner.
                 Err(error) if error == NO_HOME || error == SHARED_HOME => {}
-                Err(error) => changes.problem(c"remove keys of user", account.user.name, error),
+                Err(error) => changes.problem(c"remove keys of user", &account.user.name, error),
             }
         }
     }
@@ -295,7 +295,7 @@ impl<'d> Logins<'d> {
                 done,
             }),
             Placement::Run => {
-                let in_run = memory::concat(&[KEYS_IN_RUN, user.name]);
+                let in_run = memory::concat(&[KEYS_IN_RUN, &user.name]);
                 let done = done_line(user, keys.len(), in_run);
                 let directory = DirectoryPolicy::CreateOnly(Access::DIRECTORY);
                 changes.push(Change {
@@ -319,7 +319,7 @@ impl<'d> Logins<'d> {
                 if kind == "f" {
                     changes.problem(
                         STEP,
-                        user.name,
+                        &user.name,
                         c"its home is mounted later: an authorized_keys that is there then is \
                           left as it is",
                     );
@@ -392,7 +392,7 @@ fn done_line(user: &User, count: usize, path: &[u8]) -> &'static [u8] {
     uwrite!(
         line,
         "{}: {} {} in {}",
-        Escaped(user.name),
+        user.name,
         count,
         unit,
         Escaped(path)
@@ -494,7 +494,7 @@ fn check_config(
     for account in plan.users().filter_map(|name| facts.find(name)) {
         let user = &account.user;
         let mut problem =
-            |what: &'static core::ffi::CStr| changes.problem(c"login of user", user.name, what);
+            |what: &'static core::ffi::CStr| changes.problem(c"login of user", &user.name, what);
         if user.uid == 0 && config.permits_root(b"no") {
             problem(c"sshd_config says PermitRootLogin no: say prohibit-password, or set USERNAME");
         }

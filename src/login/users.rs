@@ -11,7 +11,7 @@ use super::ownership::Existing;
 use super::tmpfiles;
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
-use crate::base::text::{Text, format, lines, split, split_once};
+use crate::base::text::{Str, Text, format, lines, split, split_once};
 use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
 use crate::image::ResolvedPath;
 use crate::image::key_file::{Home, SHARED_HOME};
@@ -80,11 +80,11 @@ exit $failed
 
 /// A user of whom only the name matters.
 const NOBODY: User = User {
-    name: b"",
+    name: Str::EMPTY,
     uid: 0,
     gid: 0,
-    home: b"",
-    shell: b"",
+    home: Str::EMPTY,
+    shell: Str::EMPTY,
 };
 
 /// The reason if the root cannot be written.
@@ -118,7 +118,7 @@ pub fn decide(
     if let Some(new) = &account.new
         && let Err(reason) = task.make_user(plan, facts, new, changes)
     {
-        changes.problem(c"make user", new.user.name, reason);
+        changes.problem(c"make user", &new.user.name, reason);
         is_there = false;
     }
     if let Err(reason) = task.sudo(plan, is_there, changes) {
@@ -159,7 +159,7 @@ impl Task<'_> {
     ) -> Result<(), Error> {
         let user = &new.user;
         self.can_run?;
-        if !is_new_name(user.name) {
+        if !is_new_name(&user.name) {
             return Err(Error::new(
                 c"useradd(8) takes no such name: letters, digits, _, - and ., \
                   32 at most, the first no digit",
@@ -180,7 +180,7 @@ impl Task<'_> {
         };
         if new.has_group {
             options.extend(of_group);
-            options.extend(user.name);
+            options.extend(&user.name);
         } else if maker == UserMaker::Useradd {
             options.extend(b" --user-group");
         }
@@ -190,12 +190,12 @@ impl Task<'_> {
         fill(&mut self.script, template, user, &options);
         fill(&mut self.script, give_keys, user, b"");
         if maker == UserMaker::Adduser && plan.login.password.is_none() {
-            self.password(user.name, Password::Locked, changes)?;
+            self.password(user.name.bytes(), Password::Locked, changes)?;
         }
-        let operands = [("user", user.name), ("shell", user.shell)];
+        let operands = [("user", user.name.bytes()), ("shell", user.shell.bytes())];
         changes.directive("create-user", &operands, &[]);
         let said = b": made in the booted system, its shell is ";
-        changes.note(&[user.name, said, user.shell]);
+        changes.note(&[&user.name, said, &user.shell]);
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl Task<'_> {
         changes: &mut Changes,
     ) -> Result<&'static [u8], Error> {
         let user = &new.user;
-        let keys = plan.keys_of(user.name);
+        let keys = plan.keys_of(&user.name);
         if keys.is_empty() {
             return Ok(b"");
         }
@@ -237,7 +237,7 @@ impl Task<'_> {
             self.private(KEYS, content, 0o600, changes)?;
             return Ok(INSTALL);
         }
-        let owner = memory::concat(&[user.name, b" ", user.name]);
+        let owner = memory::concat(&[&user.name, b" ", &user.name]);
         let mut lines = Vector::new();
         let path = [file.path.path(), suffix];
         tmpfiles::keys(&mut lines, owner, false, kind, &path, content)?;
@@ -367,7 +367,7 @@ impl Task<'_> {
             match password {
                 Password::Plain(_) => {
                     let user = User {
-                        name: user,
+                        name: Str::copy(user)?,
                         ..NOBODY
                     };
                     fill(&mut self.script, SET_PASSWORD, &user, b"");
@@ -401,9 +401,9 @@ fn fill(out: &mut Text, template: &[u8], user: &User, options: &[u8]) {
     while let Some((before, [mark, after @ ..])) = split_once(rest, b'@') {
         out.extend(before);
         out.extend(match mark {
-            b'N' => user.name,
-            b'H' => user.home,
-            b'S' => user.shell,
+            b'N' => &user.name,
+            b'H' => &user.home,
+            b'S' => &user.shell,
             _ => options,
         });
         rest = after;
