@@ -196,7 +196,7 @@ fn a_directory_that_root_left_in_a_home_is_named() {
 #[test]
 fn what_keeps_somebody_out_is_named() {
     type Break = fn(&Image);
-    let cases: [(Break, &str); 13] = [
+    let cases: [(Break, &str); 14] = [
         (
             |image| image.remove("root/usr/sbin/sshd"),
             "SSH server: sshd: not installed in this image",
@@ -239,6 +239,17 @@ fn what_keeps_somebody_out_is_named() {
                 image.write("root/etc/rc2.d/S01dhcpcd", "");
             },
             "hand over: dhcpcd: its file cannot be read, so it asks for DHCP on every NIC",
+        ),
+        (
+            |image| {
+                let wants = image.path("root/etc/systemd/system/multi-user.target.wants");
+                let unit = "/usr/lib/systemd/system/wicked.service";
+                image.write(&format!("root{unit}"), "[Service]\n");
+                fs::create_dir_all(&wants).unwrap();
+                std::os::unix::fs::symlink(unit, wants.join("wicked.service")).unwrap();
+            },
+            "hand over: wicked: not supported: the kernel's configuration stands until it \
+             starts, and its own files win if they configure the NIC",
         ),
         (
             |image| {

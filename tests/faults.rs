@@ -63,7 +63,6 @@ enum Step {
     NetworkManager,
     Networkd,
     Ifupdown,
-    NetworkScripts,
     CloudInit,
     Report,
 }
@@ -121,7 +120,7 @@ fn is_of_services(step: Step) -> bool {
 }
 
 fn goes_by_names(step: Step) -> bool {
-    matches!(step, Step::Network | Step::Ifupdown | Step::NetworkScripts)
+    matches!(step, Step::Network | Step::Ifupdown)
 }
 
 /// A different result that is correct after some faults: strace's line of the call has
@@ -235,10 +234,6 @@ impl Machine {
             "etc/network/interfaces.d/ens3",
             "auto ens3\niface ens3 inet dhcp\n",
         );
-        write(
-            "etc/sysconfig/network-scripts/ifcfg-lan",
-            "DEVICE=ens3\nBOOTPROTO=dhcp\n",
-        );
         fs::remove_dir_all(root.join("etc/systemd")).unwrap();
         fs::remove_file(root.join("etc/ssh/ssh_host_ed25519_key")).unwrap();
         write("usr/bin/ssh-keygen", "");
@@ -269,10 +264,8 @@ impl Machine {
                 fs::remove_file(root.join("sbin/init")).unwrap();
                 write("sbin/init", "");
                 write("etc/init.d/sshd", "ssh-keygen -A\n");
-                for script in ["networking", "network"] {
-                    write(&format!("etc/init.d/{script}"), "");
-                    write(&format!("etc/rc3.d/S01{script}"), "");
-                }
+                write("etc/init.d/networking", "");
+                write("etc/rc3.d/S01networking", "");
             }
         }
         let passwd = root.join("etc/passwd");
@@ -519,7 +512,6 @@ impl Machine {
             (Step::NetworkManager, network_manager),
             (Step::Networkd, below("run/systemd/network")),
             (Step::Ifupdown, below("root/etc/network")),
-            (Step::NetworkScripts, below("root/etc/sysconfig")),
             (Step::CloudInit, same("run/onecontext/cloud-init.cfg")),
             (Step::Report, state.files.contains_key(Path::new(REPORT))),
         ];

@@ -88,7 +88,7 @@ fn imports_point_down() {
 }
 
 /// The parts of `handover` that its renderers may import.
-const SHARED: [&str; 4] = ["deny_list", "dhcp", "render", "sysconfig"];
+const SHARED: [&str; 2] = ["dhcp", "render"];
 
 #[test]
 fn no_renderer_imports_another() {

@@ -1,12 +1,12 @@
-//! Who does DHCP for a root that enables no network manager: this program asks, and
-//! systemd-networkd, if it is installed, is enabled for this boot and keeps the leases.
+//! Who does DHCP for a root that enables no supported network manager: this program
+//! asks. If no other manager is enabled either, and systemd-networkd is installed, it is
+//! enabled for this boot and keeps the leases.
 use super::render::is_handed_over;
 use crate::base::error::Error;
 use crate::base::text::format;
 use crate::changeset::Changes;
 use crate::image::facts::NetworkFacts;
-use crate::image::managers::Manager;
-use crate::image::networkd::Networkd;
+use crate::image::networkd::{self, Networkd};
 use crate::plan::bound::{BoundPlan, DhcpClient};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
 
@@ -15,10 +15,12 @@ pub fn client(plan: &Plan, facts: Option<&NetworkFacts>) -> DhcpClient {
     let Some(facts) = facts else {
         return DhcpClient::Alone;
     };
-    if facts.managers.do_dhcp() {
+    if facts.managers.for_dhcp().is_some() {
         return DhcpClient::Manager;
     }
-    let can_be = matches!(facts.networkd, Ok(Networkd::Installed(_)));
+    // Beside a manager that is not supported, networkd would be a second one on the NIC.
+    let can_be =
+        facts.managers.enabled.is_empty() && matches!(facts.networkd, Ok(Networkd::Installed(_)));
     match can_be && plan.links.iter().any(is_kept_by_networkd) {
         true => DhcpClient::Networkd,
         false => DhcpClient::Alone,
@@ -30,8 +32,8 @@ pub fn is_kept_by_networkd(link: &Link) -> bool {
     is_handed_over(link) && link.uses_dhcp()
 }
 
-/// Reports what nobody does in the booted system, if no network manager is enabled and
-/// networkd cannot be.
+/// Reports what nobody does in the booted system, if no supported network manager is
+/// enabled and networkd cannot be.
 pub fn report(bound: &BoundPlan, facts: &NetworkFacts, changes: &mut Changes) -> Result<(), Error> {
     if client(bound.plan, Some(facts)) != DhcpClient::Alone {
         return Ok(());
@@ -63,12 +65,12 @@ pub fn report(bound: &BoundPlan, facts: &NetworkFacts, changes: &mut Changes) ->
 /// family by DHCP, and which one renews it.
 pub fn name_programs(plan: &Plan, facts: &NetworkFacts, changes: &mut Changes) {
     let client = client(plan, Some(facts));
-    let manager = facts.managers.enabled.first();
-    let manager = manager.map_or(&b""[..], |one| one.manager.name());
+    let manager = facts.managers.for_dhcp();
+    let manager = manager.map_or(&b""[..], |manager| manager.name);
     for link in plan.links {
         let keeper = match client {
             DhcpClient::Manager => manager,
-            DhcpClient::Networkd if is_kept_by_networkd(link) => Manager::Networkd.name(),
+            DhcpClient::Networkd if is_kept_by_networkd(link) => networkd::NAME,
             DhcpClient::Networkd | DhcpClient::Alone | DhcpClient::Early => b"",
         };
         let asker = match client {

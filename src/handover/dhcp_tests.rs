@@ -127,6 +127,29 @@ fn who_asks_and_who_renews() {
     }
 }
 
+/// A manager that is not supported may leave the NIC alone, or use DHCP on it, so a
+/// second one is not started beside it.
+#[test]
+fn beside_a_manager_that_is_not_supported_this_program_asks() {
+    let fixture = root();
+    fixture.file("etc/init.d/connman", "");
+    fixture.link("etc/rc2.d/S01connman", "../init.d/connman");
+    let alone = "dhcp ETH0 ipv4 ask onecontext\ndhcp ETH0 ipv6\n";
+    let expected = (DhcpClient::Alone, alone.to_string());
+    assert_eq!(client(&fixture, &[BY_DHCP]), expected);
+    // Beside a supported one it does not matter.
+    let fixture = root_with("dhcpcd.service");
+    fixture.file("usr/lib/systemd/system/connman.service", "[Service]\n");
+    fixture.link(
+        "etc/systemd/system/multi-user.target.wants/connman.service",
+        "/usr/lib/systemd/system/connman.service",
+    );
+    let by_manager = "dhcp ETH0 ipv4 ask dhcpcd renew dhcpcd\n\
+        dhcp ETH0 ipv6 ask dhcpcd renew dhcpcd\n";
+    let expected = (DhcpClient::Manager, by_manager.to_string());
+    assert_eq!(client(&fixture, &[BY_DHCP]), expected);
+}
+
 #[test]
 fn networkd_gets_the_links_by_dhcp_and_no_others() {
     let address: Prefix = Prefix {

@@ -1,12 +1,16 @@
-//! dhcpcd (dhcpcd.conf(5)).
-use super::deny_list::{ManagerFile, devices_without_dhcp, uses_dhcpv4};
-use super::render::{HEAD, bind_over, fill, links};
+//! dhcpcd (dhcpcd.conf(5)). It reads nothing in `/run`, and would ask for DHCP on a NIC
+//! that is set up. So a copy of its own file that denies it our NICs is mounted over
+//! that, and what the kernel has stays. A NIC that uses DHCP is left to it, in both
+//! families.
+use super::render::{HEAD, bind_over, device, fill, links};
 use crate::base::error::Error;
-use crate::base::memory::Vector;
-use crate::base::text::format;
+use crate::base::memory::{self, Vector};
+use crate::base::text::{format, position};
 use crate::changeset::Changes;
+use crate::image::FileContent;
 use crate::image::config::ConfigFile;
 use crate::plan::bound::BoundPlan;
+use crate::plan::{Ipv4Method, Ipv6Method, Link};
 
 /// Adds settings at the top, since those after an "interface" line apply only to that
 /// one. Adds metrics at the end, for the links by DHCP: dhcpcd has one for both
@@ -17,7 +21,7 @@ pub fn render(
     file: Result<Option<&'static ConfigFile>, Error>,
     changes: &mut Changes,
 ) -> Result<(), Error> {
-    let devices = devices_without_dhcp(bound, b"dhcpcd", b' ', changes);
+    let devices = devices_without_dhcp(bound, changes);
     let mut top = Vector::new();
     if !devices.is_empty() {
         fill!(&mut top, "denyinterfaces@\n", devices);
@@ -37,7 +41,8 @@ pub fn render(
             fill!(&mut end, "interface @\nmetric @\n", device, metric);
         }
     }
-    let own = ManagerFile::of(file)?;
+    let file = file?.ok_or(NO_FILE)?;
+    let old = file.content.ok_or(NO_FILE)?;
     if top.is_empty() && end.is_empty() {
         return Ok(());
     }
@@ -45,10 +50,67 @@ pub fn render(
     if !top.is_empty() {
         fill!(&mut text, "@@\n", HEAD.as_bytes(), &top);
     }
-    text.extend(own.without_ours);
+    text.extend(without_ours(old));
     if !end.is_empty() {
         fill!(&mut text, "@@", HEAD.as_bytes(), &end);
     }
-    bind_over(own.file, own.old, text.finish(), changes);
+    bind_over(file, old, text.finish(), changes);
     Ok(())
+}
+
+const NO_FILE: Error = Error::new(
+    c"its file cannot be read, so it asks for DHCP on every NIC: \
+      add that file to the image, or remove this network manager",
+);
+
+/// Whether a link gets its addresses by DHCP.
+fn uses_dhcpv4(link: &Link) -> bool {
+    link.ipv4 == Some(Ipv4Method::Dhcp)
+}
+
+/// The devices of links without DHCP, each after a blank.
+fn devices_without_dhcp(bound: &BoundPlan, changes: &mut Changes) -> &'static [u8] {
+    let mut devices = Vector::new();
+    for bound_link in links(bound) {
+        let link = bound_link.link;
+        let device = device(bound_link, b"dhcpcd", changes);
+        let by_dhcp = uses_dhcpv4(link);
+        if let Some(device) = device.filter(|_| !by_dhcp) {
+            devices.push(b' ');
+            devices.extend(device);
+        }
+        let differs = match link.ipv6 {
+            Some(Ipv6Method::Static | Ipv6Method::Disable) => by_dhcp,
+            Some(Ipv6Method::Dhcp) => !by_dhcp,
+            _ => false,
+        };
+        if differs {
+            changes.problem(
+                c"DHCP in one family alone",
+                format(&link.name),
+                c"dhcpcd does it in both or in none: use another network manager",
+            );
+        }
+    }
+    devices.finish()
+}
+
+/// The content of its file without what earlier runs of this program added: from our
+/// first line to the next empty line, or to the end. It ends with a newline.
+fn without_ours(old: &FileContent) -> &'static [u8] {
+    let mut text = old.content;
+    if !text.ends_with(b"\n") {
+        text = memory::concat(&[text, b"\n"]);
+    }
+    while let Some((before, rest)) = cut_at(text, HEAD.as_bytes()) {
+        let after = cut_at(rest, b"\n\n").map_or(&b""[..], |(_, after)| after);
+        text = memory::concat(&[before, after]);
+    }
+    text
+}
+
+/// Splits a text at the first `mark`, which is left out.
+fn cut_at(text: &'static [u8], mark: &[u8]) -> Option<(&'static [u8], &'static [u8])> {
+    let at = position(text, mark)?;
+    Some((text.get(..at)?, text.get(at + mark.len()..)?))
 }

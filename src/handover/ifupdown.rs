@@ -12,13 +12,13 @@
 //! same options. But it takes "dhcp" for DHCPv4, in `inet6 dhcp` too, and a relative
 //! source is relative to its working directory (libifupdown/interface-file.c). busybox's
 //! ifupdown was not tried.
-use super::render::{HEAD, bind_over, device, fill, ip_route, is_v4, links};
+use super::render::{HEAD, bind_over, device, fill, is_v4, links};
 use crate::base::memory::{self, Vector};
-use crate::base::text::{Text, format, position};
+use crate::base::text::{Ip, Text, format, position};
 use crate::changeset::{Changes, File};
 use crate::image::config::{ConfigFile, Interfaces};
 use crate::plan::bound::BoundPlan;
-use crate::plan::{Ipv4Method, Ipv6Method, Link};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, Route};
 
 /// Writes our stanzas, and copies of the root's files without stanzas for our NICs.
 pub fn render(bound: &BoundPlan, interfaces: &Interfaces, changes: &mut Changes) {
@@ -215,4 +215,18 @@ fn replace(text: &mut Text, link: &Link, device: &[u8], v4: bool) {
         fill!(text, "\tup ip -@ route replace ", family);
         ip_route(text, one, device);
     }
+}
+
+/// Appends a route in the syntax of `ip route`, and a newline.
+fn ip_route(text: &mut Text, route: &Route, device: &[u8]) {
+    let to = format(&route.destination);
+    let metric = format(&route.metric);
+    fill!(text, "@ dev @ metric @ proto static", to, device, metric);
+    if let Some(gateway) = route.gateway {
+        fill!(text, " via @", format(&Ip(gateway)));
+    }
+    if route.onlink {
+        fill!(text, " onlink");
+    }
+    text.push(b'\n');
 }

@@ -569,9 +569,9 @@ fn several_at_once_get_each_its_own() {
     fixture.file(&format!("{UNITS}/{NETWORKD}"), "[Service]\n");
     fixture.file("usr/lib/systemd/system-generators/netplan", "");
     fixture.file("etc/netplan/01-netcfg.yaml", "network: {}\n");
-    fixture.file("etc/init.d/connman", "");
-    fixture.link("etc/rc5.d/S03connman", "../init.d/connman");
-    fixture.file("etc/connman/main.conf", "");
+    fixture.file("etc/init.d/dhcpcd", "");
+    fixture.link("etc/rc5.d/S03dhcpcd", "../init.d/dhcpcd");
+    fixture.file("etc/dhcpcd.conf", "");
     in_own_mounts(|| {
         with_plan(|plan| {
             let said = fixture.apply(Policy::Auto, |root, writer, report| {
@@ -590,7 +590,7 @@ fn several_at_once_get_each_its_own() {
                     "NetworkManager is enabled by systemd's presets, at the first boot",
                     "ifupdown is enabled by \
                  /etc/systemd/system/multi-user.target.wants/networking.service",
-                    "ConnMan is enabled by /etc/rc5.d/S03connman",
+                    "dhcpcd is enabled by /etc/rc5.d/S03dhcpcd",
                 ]
             );
         })
@@ -599,7 +599,7 @@ fn several_at_once_get_each_its_own() {
         "/run/systemd/network/00-onecontext-eth0.network",
         "/run/NetworkManager/system-connections/onecontext-eth0.nmconnection",
         "/run/network/interfaces.d/onecontext",
-        "/run/onecontext/copies/etc/connman/main.conf",
+        "/run/onecontext/copies/etc/dhcpcd.conf",
     ] {
         assert!(fixture.has(path), "{path}");
     }
@@ -717,65 +717,8 @@ fn dhcpcd_is_denied_what_is_set_up() {
 }
 
 #[test]
-fn connman_is_denied_what_is_set_up() {
-    if !is_root("connman_is_denied_what_is_set_up") {
-        return;
-    }
-    for (theirs, list) in [
-        ("[General]\nx = y", "vmnet,vboxnet,virbr,ifb,ve-,vb-"),
-        ("[General]\nNetworkInterfaceBlacklist = usb,vir", "usb,vir"),
-    ] {
-        let fixture = root_with_script("etc/rc2.d/S01connman", "connman");
-        fixture.file("etc/connman/main.conf", theirs);
-        in_own_mounts(|| {
-            with_plan(|plan| {
-                let said = hand_over(&fixture, plan);
-                let metric = "!metric of the routes of DHCP: ETH1: ConnMan takes none: use another \
-                     network manager";
-                assert!(said.contains(&metric.into()), "{said:?}");
-            });
-            assert_eq!(
-                fixture.text("etc/connman/main.conf"),
-                format!(
-                    "{theirs}\n# Made by onecontext from the context of this machine.\n\
-                     [General]\nNetworkInterfaceBlacklist={list},ens3,ens5\n\n"
-                )
-            );
-        });
-    }
-}
-
-#[test]
-fn nobody_waits_for_a_connman_that_has_no_nic() {
-    if !is_root("nobody_waits_for_a_connman_that_has_no_nic") {
-        return;
-    }
-    let unit = "/run/systemd/system/connman-wait-online.service";
-    let waits = |fixture: Fixture, ipv4: Ipv4Method| {
-        fixture.file("etc/connman/main.conf", "");
-        let links = [Link {
-            ipv4: Some(ipv4),
-            ..LINK
-        }];
-        let plan = Plan {
-            links: memory::list(&links),
-            ..EMPTY
-        };
-        in_own_mounts(|| {
-            hand_over(&fixture, &plan);
-        });
-        !fixture.has(unit)
-    };
-    assert!(!waits(root_with("connman.service"), Ipv4Method::Static));
-    assert!(waits(root_with("connman.service"), Ipv4Method::Dhcp));
-    // Without systemd that directory would make sd_booted(3) say that systemd runs.
-    let other_init = root_with_script("etc/rc2.d/S01connman", "connman");
-    assert!(waits(other_init, Ipv4Method::Static));
-}
-
-#[test]
-fn what_dhcpcd_and_connman_cannot_do_is_said() {
-    let fixture = root_with_script("etc/rc2.d/S01connman", "connman");
+fn what_dhcpcd_cannot_do_is_said() {
+    let fixture = root_with_script("etc/rc2.d/S01dhcpcd", "dhcpcd");
     let links = [
         Link {
             ipv4: Some(Ipv4Method::Dhcp),
@@ -806,14 +749,77 @@ fn what_dhcpcd_and_connman_cannot_do_is_said() {
     assert_eq!(
         hand_over_bound(&fixture, &bound),
         [
-            "ConnMan is enabled by /etc/rc2.d/S01connman",
-            "!DHCP in one family alone: ETH0: dhcpcd and ConnMan do it in both or in none: \
+            "dhcpcd is enabled by /etc/rc2.d/S01dhcpcd",
+            "!DHCP in one family alone: ETH0: dhcpcd does it in both or in none: \
              use another network manager",
-            "ConnMan goes by names, and no device was found for ETH1",
-            "!hand over: ConnMan: its file cannot be read, so it asks for DHCP on every NIC: \
+            "dhcpcd goes by names, and no device was found for ETH1",
+            "!hand over: dhcpcd: its file cannot be read, so it asks for DHCP on every NIC: \
              add that file to the image, or remove this network manager",
         ]
     );
+}
+
+/// RHEL 7 and 8: `network` is a script that systemd finds by its links.
+fn with_network_scripts() -> Fixture {
+    let fixture = root_with_script("etc/rc.d/rc3.d/S10network", "network");
+    std::fs::remove_file(fixture.host("sbin/init")).unwrap();
+    fixture.link("sbin/init", "../lib/systemd/systemd");
+    fixture.link("etc/rc3.d", "rc.d/rc3.d");
+    fixture
+}
+
+/// SLES and Leap 15, where network.service is an alias.
+fn with_wicked() -> Fixture {
+    let fixture = root_with("wicked.service");
+    fixture.link(
+        "etc/systemd/system/network.service",
+        "/usr/lib/systemd/system/wicked.service",
+    );
+    fixture
+}
+
+#[test]
+fn a_manager_that_is_not_supported_is_named() {
+    const WHY: &str = "not supported: the kernel's configuration stands until it starts, and \
+        its own files win if they configure the NIC: use another network manager";
+    const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
+    let connman = || root_with_script("etc/rc2.d/S01connman", "connman");
+    for (fixture, name, by) in [
+        (
+            with_network_scripts(),
+            "network-scripts",
+            "/etc/rc3.d/S10network",
+        ),
+        (with_wicked(), "wicked", &format!("{WANTS}/wicked.service")),
+        (connman(), "ConnMan", "/etc/rc2.d/S01connman"),
+    ] {
+        fixture.file("etc/sysconfig/network-scripts/ifcfg-ens3", "");
+        fixture.file("etc/sysconfig/network/ifcfg-ens3", "");
+        fixture.file("etc/connman/main.conf", "");
+        let is_enabled = format!("{name} is enabled by {by}");
+        assert_eq!(hand_over(&fixture, &EMPTY), [is_enabled.as_str()]);
+        with_plan(|plan| {
+            let said = hand_over(&fixture, plan);
+            let expected = [
+                "wrote /etc/resolv.conf",
+                &is_enabled,
+                &format!("!hand over: {name}: {WHY}"),
+            ];
+            assert_eq!(said, expected);
+        });
+    }
+    // A supported one beside it gets its files.
+    let fixture = root_with(NETWORKD);
+    fixture.file("etc/init.d/connman", "");
+    fixture.link("etc/rc2.d/S01connman", "../init.d/connman");
+    with_plan(|plan| {
+        let said = hand_over(&fixture, plan);
+        assert!(
+            said.contains(&format!("!hand over: ConnMan: {WHY}")),
+            "{said:?}"
+        );
+        assert!(fixture.has("/run/systemd/network/00-onecontext-eth0.network"));
+    });
 }
 
 #[test]
@@ -939,7 +945,7 @@ fn cloud_init_is_told_through_its_environment() {
             )
         );
         // It does no DHCP.
-        assert!(!Managers::of(&fixture.root()).do_dhcp());
+        assert!(Managers::of(&fixture.root()).for_dhcp().is_none());
     });
     // If the context skips all NICs, cloud-init sets them up.
     let fixture = root_with(CLOUD_INIT);
@@ -1033,22 +1039,6 @@ fn what_of_a_managers_files_cannot_be_read_is_a_problem() {
         let said = hand_over(&fixture, plan);
         let problem = "!hand over: /etc/network/interfaces: No such file or directory";
         assert!(said.contains(&problem.into()), "{said:?}");
-    });
-
-    let fixture = root_with("network.service");
-    fixture.directory("etc/sysconfig/network-scripts/ifcfg-folder");
-    fixture.link("etc/sysconfig/network-scripts/ifcfg-gone", "/nowhere");
-    with_plan(|plan| {
-        let said = hand_over(&fixture, plan);
-        assert!(!said.iter().any(|line| line.starts_with('!')), "{said:?}");
-    });
-    huge(&fixture, "etc/sysconfig/network-scripts/ifcfg-lan");
-    with_plan(|plan| {
-        let said = hand_over(&fixture, plan);
-        assert!(
-            said.contains(&"!hand over: network-scripts: File too large".into()),
-            "{said:?}"
-        );
     });
 
     let fixture = root_with("dhcpcd.service");

@@ -4,8 +4,6 @@
 //! This module calls the renderers for what the root has. They do not import each
 //! other; what several share is in [`render`].
 mod cloud_init;
-mod connman;
-mod deny_list;
 pub mod dhcp;
 mod dhcpcd;
 mod hostname;
@@ -13,20 +11,17 @@ mod hosts;
 mod ifupdown;
 mod ipconfig;
 mod network_manager;
-mod network_scripts;
 mod networkd;
 mod render;
 mod resolv_conf;
 mod scripts;
-mod sysconfig;
-mod wicked;
 
 use crate::base::error::Error;
 use crate::base::memory::Vector;
 use crate::changeset::{Changes, RootAccess};
 use crate::image::facts::{Facts, NetworkFacts};
 use crate::image::initramfs::InitramfsFacts;
-use crate::image::managers::Manager;
+use crate::image::managers::{Manager, Supported};
 use crate::image::networkd::Networkd;
 use crate::image::{PathError, ResolvedPath};
 use crate::plan::bound::{BoundPlan, DhcpClient};
@@ -53,16 +48,9 @@ pub fn render(bound: &BoundPlan, facts: &Facts, access: RootAccess, changes: &mu
     report(rendered, b"/etc/resolv.conf", changes);
     report_unknown(network.managers.unknown, changes);
     for enabled in network.managers.enabled {
-        let name = enabled.manager.name();
+        let name = enabled.manager.name;
         changes.note(&[name, b" is enabled by ", enabled.by]);
-        let rendered = render_manager(
-            bound,
-            enabled.manager,
-            facts.systemd,
-            network,
-            access,
-            changes,
-        );
+        let rendered = render_manager(bound, enabled.manager, network, changes);
         report(rendered, name, changes);
     }
     dhcp::name_programs(plan, network, changes);
@@ -120,7 +108,7 @@ fn report(rendered: Result<(), Error>, to: &[u8], changes: &mut Changes) {
 
 /// Reports managers of which it is unknown whether they are enabled. A cause of all of
 /// them, such as a directory of systemd, is reported once.
-fn report_unknown(unknown: &[(Manager, Error)], changes: &mut Changes) {
+fn report_unknown(unknown: &[(&Manager, Error)], changes: &mut Changes) {
     let all_for = |reason| {
         unknown.len() == Manager::ALL.len() && unknown.iter().all(|(_, error)| *error == reason)
     };
@@ -134,11 +122,7 @@ fn report_unknown(unknown: &[(Manager, Error)], changes: &mut Changes) {
         }
         _ => {
             for (manager, error) in unknown {
-                changes.problem(
-                    c"find out whether the image enables",
-                    manager.name(),
-                    *error,
-                );
+                changes.problem(c"find out whether the image enables", manager.name, *error);
             }
         }
     }
@@ -146,27 +130,25 @@ fn report_unknown(unknown: &[(Manager, Error)], changes: &mut Changes) {
 
 fn render_manager(
     bound: &BoundPlan,
-    manager: Manager,
-    systemd: Result<bool, Error>,
+    manager: &Manager,
     facts: &NetworkFacts,
-    access: RootAccess,
     changes: &mut Changes,
 ) -> Result<(), Error> {
-    match manager {
-        Manager::Networkd => networkd::render(bound, changes),
-        Manager::NetworkManager => network_manager::render(bound, changes),
-        Manager::Ifupdown => {
+    match manager.supported {
+        Some(Supported::Networkd) => networkd::render(bound, changes),
+        Some(Supported::NetworkManager) => network_manager::render(bound, changes),
+        Some(Supported::Ifupdown) => {
             if let Some(interfaces) = known(facts.interfaces, changes) {
                 ifupdown::render(bound, interfaces, changes);
             }
             Ok(())
         }
-        Manager::Dhcpcd => dhcpcd::render(bound, facts.dhcpcd, changes),
-        Manager::Connman => connman::render(bound, facts.connman, systemd, changes),
-        Manager::NetworkScripts => {
-            network_scripts::render(bound, facts.network_scripts, access, changes)
-        }
-        Manager::Wicked => wicked::render(bound, facts.wicked, access, changes),
+        Some(Supported::Dhcpcd) => dhcpcd::render(bound, facts.dhcpcd, changes),
+        None if render::links(bound).next().is_none() => Ok(()),
+        None => Err(Error::new(
+            c"not supported: the kernel's configuration stands until it starts, and its own \
+              files win if they configure the NIC: use another network manager",
+        )),
     }
 }
 
@@ -174,7 +156,5 @@ fn render_manager(
 mod dhcp_tests;
 #[cfg(test)]
 mod managers_tests;
-#[cfg(test)]
-mod sysconfig_tests;
 #[cfg(test)]
 mod tests;

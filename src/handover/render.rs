@@ -2,12 +2,12 @@
 use ufmt::{Formatter, uDisplay, uWrite};
 
 use crate::base::error::Error;
-use crate::base::text::{Ip, Text, format};
+use crate::base::text::{Text, format};
 use crate::changeset::{Access, Action, Change, Changes, File, Label, RootAccess};
 use crate::image::FileContent;
 use crate::image::config::ConfigFile;
 use crate::plan::bound::{BoundLink, BoundPlan};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix, Route};
+use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 
 /// The first line of our files.
 pub const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
@@ -111,20 +111,6 @@ impl uDisplay for Id {
         f.write_str(kind)?;
         number.fmt(f)
     }
-}
-
-/// Appends a route in the syntax of `ip route`, and a newline.
-pub fn ip_route(text: &mut Text, route: &Route, device: &[u8]) {
-    let to = format(&route.destination);
-    let metric = format(&route.metric);
-    fill!(text, "@ dev @ metric @ proto static", to, device, metric);
-    if let Some(gateway) = route.gateway {
-        fill!(text, " via @", format(&Ip(gateway)));
-    }
-    if route.onlink {
-        fill!(text, " onlink");
-    }
-    text.push(b'\n');
 }
 
 /// Gives a file of the root this `content`: replaces it if the root can be written,

@@ -14,7 +14,7 @@ use crate::changeset::{Changes, Label, RootAccess};
 use crate::image::FileContent;
 use crate::image::config::ConfigFile;
 use crate::image::facts::NetworkFacts;
-use crate::image::managers::Manager;
+use crate::image::managers::Supported;
 use crate::plan::bound::{BoundPlan, DhcpClient};
 
 /// A record of resolvconf(8), which makes resolv.conf from all records at each boot.
@@ -40,7 +40,7 @@ pub fn render(
         return Ok(());
     };
     let file = resolv_conf.file;
-    if facts.managers.find(Manager::NetworkManager)?
+    if facts.managers.find(Supported::NetworkManager)?
         && is_network_manager_s(file, changes.access_to(file.path, access))
     {
         return Ok(());
@@ -51,7 +51,7 @@ pub fn render(
         // resolved.conf(5). networkd passes on those of the links and leases that it
         // manages.
         let selection = match client(bound.plan, Some(facts)) {
-            _ if facts.managers.has(Manager::Networkd) => Selection::Machine,
+            _ if facts.managers.has(Supported::Networkd) => Selection::Machine,
             DhcpClient::Alone | DhcpClient::Early => Selection::All,
             DhcpClient::Networkd | DhcpClient::Manager => Selection::Context,
         };

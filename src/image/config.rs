@@ -56,54 +56,6 @@ impl ConfigFile {
     }
 }
 
-/// The files of a directory whose names begin with one of several prefixes.
-#[derive(Clone, Copy)]
-pub struct ConfigDirectory {
-    /// Its path, links followed.
-    pub path: ResolvedPath,
-    files: &'static [NamedFile],
-}
-
-/// The name of a file in a directory, and the file or why it could not be read.
-pub type NamedFile = (&'static [u8], Result<&'static ConfigFile, Error>);
-
-impl ConfigDirectory {
-    /// Reads the files. `None`: there is no such directory.
-    pub fn read(
-        root: &Root,
-        path: &[u8],
-        prefixes: &[&[u8]],
-    ) -> Result<Option<&'static Self>, Error> {
-        if !root.exists(path)? {
-            return Ok(None);
-        }
-        let mut files = Vector::<NamedFile>::new();
-        for name in root.list(path)? {
-            if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
-                let path = memory::concat(&[path, b"/", name]);
-                files.push((name, ConfigFile::read(root, path)));
-            }
-        }
-        Ok(Some(memory::place(Self {
-            path: root.resolve(path)?,
-            files: files.finish(),
-        })))
-    }
-
-    /// The files, sorted by name.
-    pub fn files(&self) -> &'static [NamedFile] {
-        self.files
-    }
-
-    /// The file with this name, or the path where it would be.
-    pub fn file(&self, name: &[u8]) -> Result<&'static ConfigFile, Error> {
-        match self.files.iter().find(|(other, _)| *other == name) {
-            Some((_, file)) => *file,
-            None => Ok(ConfigFile::missing(self.path.join(name)?)),
-        }
-    }
-}
-
 /// The files of ifupdown (interfaces(5)). Files that sourced files source are not read.
 #[derive(Clone, Copy)]
 pub struct Interfaces {

@@ -1,8 +1,8 @@
 //! Facts about a root for the handover. Each file is read once, and only if it is
 //! wanted and an enabled manager reads it. A file that could not be read is an error
 //! here, never a missing file.
-use super::config::{CloudInit, ConfigDirectory, ConfigFile, Hosts, Interfaces, ResolvConf};
-use super::managers::{Manager, Managers};
+use super::config::{CloudInit, ConfigFile, Hosts, Interfaces, ResolvConf};
+use super::managers::{Managers, Supported};
 use super::networkd::Networkd;
 use super::systemd::units;
 use super::{PathError, Root};
@@ -50,12 +50,6 @@ pub struct NetworkFacts {
     pub interfaces: Result<Option<&'static Interfaces>, PathError>,
     /// dhcpcd.conf(5)
     pub dhcpcd: Result<Option<&'static ConfigFile>, Error>,
-    /// connman.conf(5)
-    pub connman: Result<Option<&'static ConfigFile>, Error>,
-    /// `/etc/sysconfig/network-scripts`
-    pub network_scripts: Result<Option<&'static ConfigDirectory>, Error>,
-    /// `/etc/sysconfig/network`
-    pub wicked: Result<Option<&'static ConfigDirectory>, Error>,
 }
 
 impl Facts {
@@ -81,14 +75,6 @@ impl Facts {
 impl NetworkFacts {
     fn read(root: &Root, wanted: Wanted) -> &'static Self {
         let managers = Managers::of(root);
-        let config = |manager, path| match managers.has(manager) {
-            true => ConfigFile::read(root, path).map(Some),
-            false => Ok(None),
-        };
-        let directory = |manager, path, prefixes: &[&[u8]]| match managers.has(manager) {
-            true => ConfigDirectory::read(root, path, prefixes),
-            false => Ok(None),
-        };
         memory::place(Self {
             managers,
             networkd: match wanted.dhcp {
@@ -99,22 +85,14 @@ impl NetworkFacts {
                 true => ResolvConf::read(root).map(Some),
                 false => Ok(None),
             },
-            interfaces: match managers.has(Manager::Ifupdown) {
+            interfaces: match managers.has(Supported::Ifupdown) {
                 true => Interfaces::read(root).map(Some),
                 false => Ok(None),
             },
-            dhcpcd: config(Manager::Dhcpcd, b"/etc/dhcpcd.conf"),
-            connman: config(Manager::Connman, b"/etc/connman/main.conf"),
-            network_scripts: directory(
-                Manager::NetworkScripts,
-                b"/etc/sysconfig/network-scripts",
-                &[b"ifcfg-", b"route-", b"route6-"],
-            ),
-            wicked: directory(
-                Manager::Wicked,
-                b"/etc/sysconfig/network",
-                &[b"ifcfg-", b"ifsysctl-", b"ifroute-"],
-            ),
+            dhcpcd: match managers.has(Supported::Dhcpcd) {
+                true => ConfigFile::read(root, b"/etc/dhcpcd.conf").map(Some),
+                false => Ok(None),
+            },
         })
     }
 }

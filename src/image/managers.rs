@@ -4,9 +4,9 @@ use super::{Root, initd, netplan, networkd};
 use crate::base::error::Error;
 use crate::base::memory::Vector;
 
-/// A program of the root that configures its NICs.
+/// The managers for which this program writes files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manager {
+pub enum Supported {
     /// systemd-networkd.service(8)
     Networkd,
     /// NetworkManager(8)
@@ -15,90 +15,102 @@ pub enum Manager {
     Ifupdown,
     /// dhcpcd(8)
     Dhcpcd,
-    /// connman(8)
-    Connman,
-    /// The script `network` of initscripts, on RHEL; systemd generates its unit.
-    NetworkScripts,
-    /// wicked(8), on SUSE.
-    Wicked,
+}
+
+/// A program of the root that configures its NICs.
+pub struct Manager {
+    /// Its usual name.
+    pub name: &'static [u8],
+    /// Which of the supported ones it is. `None`: it goes by its own files alone.
+    pub supported: Option<Supported>,
+    /// The unit that starts it if systemd is init.
+    unit: &'static [u8],
+    /// The script in /etc/init.d that starts it under another init, or if systemd has
+    /// no such unit.
+    script: Option<&'static [u8]>,
 }
 
 impl Manager {
-    /// All that are known. Several may be enabled.
-    pub const ALL: [Self; 7] = [
-        Self::Networkd,
-        Self::NetworkManager,
-        Self::Ifupdown,
-        Self::Dhcpcd,
-        Self::Connman,
-        Self::NetworkScripts,
-        Self::Wicked,
+    /// All that are known, the supported ones first. Several may be enabled.
+    pub const ALL: &[Self] = &[
+        Self {
+            name: networkd::NAME,
+            supported: Some(Supported::Networkd),
+            unit: networkd::UNIT,
+            script: None,
+        },
+        Self {
+            name: b"NetworkManager",
+            supported: Some(Supported::NetworkManager),
+            unit: b"NetworkManager.service",
+            script: Some(b"network-manager"),
+        },
+        Self {
+            name: b"ifupdown",
+            supported: Some(Supported::Ifupdown),
+            unit: b"networking.service",
+            script: Some(b"networking"),
+        },
+        Self {
+            name: b"dhcpcd",
+            supported: Some(Supported::Dhcpcd),
+            unit: b"dhcpcd.service",
+            script: Some(b"dhcpcd"),
+        },
+        // connman(8)
+        Self {
+            name: b"ConnMan",
+            supported: None,
+            unit: b"connman.service",
+            script: Some(b"connman"),
+        },
+        // The script of initscripts, on RHEL; systemd generates its unit.
+        Self {
+            name: b"network-scripts",
+            supported: None,
+            unit: b"network.service",
+            script: Some(b"network"),
+        },
+        // wicked(8), on SUSE, where network.service is an alias of its unit or of
+        // NetworkManager's.
+        Self {
+            name: b"wicked",
+            supported: None,
+            unit: b"wicked.service",
+            script: None,
+        },
     ];
 
-    /// Its usual name.
-    pub fn name(self) -> &'static [u8] {
-        match self {
-            Self::Networkd => b"systemd-networkd",
-            Self::NetworkManager => b"NetworkManager",
-            Self::Ifupdown => b"ifupdown",
-            Self::Dhcpcd => b"dhcpcd",
-            Self::Connman => b"ConnMan",
-            Self::NetworkScripts => b"network-scripts",
-            Self::Wicked => b"wicked",
-        }
-    }
-
-    /// The unit that starts it if systemd is init.
-    fn unit(self) -> &'static [u8] {
-        match self {
-            Self::Networkd => networkd::UNIT,
-            Self::NetworkManager => b"NetworkManager.service",
-            Self::Ifupdown => b"networking.service",
-            Self::Dhcpcd => b"dhcpcd.service",
-            Self::Connman => b"connman.service",
-            Self::NetworkScripts => b"network.service",
-            Self::Wicked => b"wicked.service",
-        }
-    }
-
-    /// The script in /etc/init.d that starts it under another init, or if systemd has
-    /// no such unit.
-    fn script(self) -> Option<&'static [u8]> {
-        match self {
-            Self::Networkd | Self::Wicked => None,
-            Self::NetworkManager => Some(b"network-manager"),
-            Self::Ifupdown => Some(b"networking"),
-            Self::Dhcpcd => Some(b"dhcpcd"),
-            Self::Connman => Some(b"connman"),
-            Self::NetworkScripts => Some(b"network"),
-        }
-    }
-
     /// Whether it handles router advertisements itself. Otherwise the kernel does, also
-    /// on NICs that dhcpcd and ConnMan are told to ignore.
-    pub fn handles_router_advertisements(self) -> bool {
-        matches!(self, Self::Networkd | Self::NetworkManager)
+    /// on NICs that dhcpcd is told to ignore.
+    fn handles_router_advertisements(&self) -> bool {
+        matches!(
+            self.supported,
+            Some(Supported::Networkd | Supported::NetworkManager)
+        )
     }
 
     /// What makes the booted system start it: a link, preset or generator that enables
     /// its unit, or a runlevel that starts its script. `None`: it is not started.
-    fn enabled(self, root: &Root) -> Result<Option<&'static [u8]>, Error> {
+    fn enabled(&self, root: &Root) -> Result<Option<&'static [u8]>, Error> {
         if units::is_init(root)? {
-            match units::find(root, self.unit())? {
+            match units::find(root, self.unit)? {
                 Unit::Missing => {}
                 Unit::Masked => return Ok(None),
                 Unit::Present { text, .. } => {
-                    let by = units::will_be_enabled(root, self.unit(), text)?
+                    let by = units::will_be_enabled(root, self.unit, text)?
                         // Our own link of an earlier run does not count.
                         .filter(|by| *by != networkd::ENABLED_FOR_THIS_BOOT);
-                    return match self {
-                        Self::Networkd if by.is_none() => netplan::enables_networkd(root),
+                    return match self.supported {
+                        Some(Supported::Networkd) if by.is_none() => {
+                            netplan::enables_networkd(root)
+                        }
                         _ => Ok(by),
                     };
                 }
             }
         }
-        match self.script() {
+        match self.script {
             Some(script) => initd::enabled(root, script),
             None => Ok(None),
         }
@@ -109,7 +121,7 @@ impl Manager {
 #[derive(Clone, Copy)]
 pub struct Enabled {
     /// Which one.
-    pub manager: Manager,
+    pub manager: &'static Manager,
     /// What enables it: a link, a preset, a file of netplan, a runlevel.
     pub by: &'static [u8],
 }
@@ -120,7 +132,7 @@ pub struct Managers {
     /// In the order of [`Manager::ALL`].
     pub enabled: &'static [Enabled],
     /// Managers of which it could not be found out whether they are enabled, and why.
-    pub unknown: &'static [(Manager, Error)],
+    pub unknown: &'static [(&'static Manager, Error)],
 }
 
 impl Managers {
@@ -142,21 +154,24 @@ impl Managers {
     }
 
     /// Whether this one is enabled.
-    pub fn has(&self, manager: Manager) -> bool {
-        self.enabled.iter().any(|one| one.manager == manager)
+    pub fn has(&self, supported: Supported) -> bool {
+        let mut enabled = self.enabled.iter();
+        enabled.any(|one| one.manager.supported == Some(supported))
     }
 
     /// [`Self::has`], or why that could not be found out.
-    pub fn find(&self, manager: Manager) -> Result<bool, Error> {
-        match self.unknown.iter().find(|(one, _)| *one == manager) {
+    pub fn find(&self, supported: Supported) -> Result<bool, Error> {
+        let mut unknown = self.unknown.iter();
+        match unknown.find(|(one, _)| one.supported == Some(supported)) {
             Some((_, error)) => Err(*error),
-            None => Ok(self.has(manager)),
+            None => Ok(self.has(supported)),
         }
     }
 
-    /// Whether they do DHCP, so that nobody else needs to.
-    pub fn do_dhcp(&self) -> bool {
-        !self.enabled.is_empty()
+    /// The one that does DHCP, so that nobody else needs to: the first supported one.
+    pub fn for_dhcp(&self) -> Option<&'static Manager> {
+        let mut enabled = self.enabled.iter().map(|one| one.manager);
+        enabled.find(|manager| manager.supported.is_some())
     }
 
     /// Whether one of them handles router advertisements.

@@ -3,6 +3,9 @@ use super::Root;
 use super::systemd::units::{self, Unit};
 use crate::base::error::Error;
 
+/// Its usual name.
+pub const NAME: &[u8] = b"systemd-networkd";
+
 /// Its unit.
 pub const UNIT: &[u8] = b"systemd-networkd.service";
 

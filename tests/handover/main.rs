@@ -13,7 +13,6 @@ mod figures;
 mod support;
 
 mod cloud_init;
-mod connman;
 mod cost;
 mod dhcp;
 mod dhcpcd;

@@ -44,17 +44,18 @@ const SERVED: [&str; 7] = [
     "--enable-ra",
 ];
 
-/// The addresses, and those by DHCP.
-const ADDRESSES: [&str; 7] = [
+/// The addresses.
+const ADDRESSES: [&str; 9] = [
     "ens3 10.18.1.1/24",
     "ens3 2001:db8:1::a/64",
     "ens3 fe80::aff:fe12:101/64",
+    "ens4 10.18.2.50/24",
+    "ens4 2001:db8:2::50/128",
     "ens4 fe80::aff:fe12:201/64",
     "ens5 10.18.3.1/24",
     "ens5 2001:db8:3::aff:fe12:301/64",
     "ens5 fe80::aff:fe12:301/64",
 ];
-const LEASES: [&str; 2] = ["ens4 10.18.2.50/24", "ens4 2001:db8:2::50/128"];
 
 /// The default routes in IPv6: that of the context, then those of routers.
 const DEFAULTS: [&str; 3] = [
@@ -78,29 +79,16 @@ pub struct Watched {
 pub fn watched(image: Image, unit: &str, manager: bool) -> Watched {
     let mut network = Network::new(&[1, 2, 3]);
     network.serve(&SERVED);
-    // ConnMan takes no metric; a unit test checks that.
-    let takes_metric = unit != "connman.service";
-    let variables = VARIABLES.iter().copied();
-    let variables: Vec<_> = variables
-        .filter(|(name, _)| takes_metric || *name != "ETH1_METRIC")
-        .collect();
-    let (machine, key) = machine(image, &variables);
+    let (machine, key) = machine(image, &VARIABLES);
     let mut running = machine.nic(MAC3, 3).in_network(&network).start();
     let pings = ["10.18.1.1", "2001:db8:1::a"].map(|address| (address, running.ping(address)));
     let mut login = running.login("root", 1, &key);
 
     login.booted();
     assert_no_failed_unit(&mut login);
-    let leases: &[&str] = match unit {
-        // ConnMan gives a lease the prefix of its network.
-        "connman.service" => &[LEASES[0], "ens4 2001:db8:2::50/64"],
-        _ => &LEASES,
-    };
-    let mut expected = [&ADDRESSES, leases].concat();
-    expected.sort();
     // Long enough for unwanted changes to happen.
     login.run("sleep 10");
-    assert_comes(|| addresses(&mut login), &expected);
+    assert_comes(|| addresses(&mut login), &ADDRESSES);
     let defaults = |login: &mut Login| {
         let mut all = routes(login, 6);
         all.retain(|line| line.starts_with("default"));
@@ -133,10 +121,7 @@ pub fn watched(image: Image, unit: &str, manager: bool) -> Watched {
     // A default route of another NIC has the metric of the context, and so comes after.
     let others = ipv4.iter().filter(|line| is_default(line));
     let others: Vec<_> = others.filter(|line| !of_first(line)).collect();
-    let theirs = match takes_metric {
-        true => "default via 10.18.2.254 dev ens4 metric 75",
-        false => "default via 10.18.2.254 dev ens4 metric ",
-    };
+    let theirs = "default via 10.18.2.254 dev ens4 metric 75";
     assert!(others.len() <= 1, "{others:?}");
     assert!(
         others.iter().all(|line| line.starts_with(theirs)),
