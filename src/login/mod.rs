@@ -211,7 +211,7 @@ impl<'d> Logins<'d> {
         }
         let has_keys = |user: &User| names.contains(&user.name.bytes());
         for account in self.facts.accounts {
-            if !account.user.has_shell() || has_keys(&account.user) {
+            if !account.user.has_shell() || has_keys(account.user) {
                 continue;
             }
             match self.revoke_one(account, changes) {
@@ -238,8 +238,8 @@ impl<'d> Logins<'d> {
         };
         match content {
             Some(content) if authorized_keys::is_marked(content.content) => {
-                let existing = Existing::trusted(&account.user, file)?;
-                self.update_block(&account.user, file, &existing, &[], changes)
+                let existing = Existing::trusted(account.user, file)?;
+                self.update_block(account.user, file, &existing, &[], changes)
             }
             _ if directory.is_some() => self.remove_leftover(file.path, changes),
             _ => Ok(()),

@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use rustix::io::Errno;
 use ufmt::{Formatter, uDisplay, uWrite};
 
-use super::Escaped;
+use super::escaped::Escaped;
 use crate::base::memory::Vector;
 
 /// Bytes without a NUL, in one machine word: a pointer to a NUL-terminated text, as
