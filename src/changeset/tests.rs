@@ -258,6 +258,32 @@ fn a_sealed_root_is_asked_for_again() {
     });
 }
 
+/// Whatever is decided, and although it could be written.
+#[test]
+fn a_root_that_must_not_be_written_is_not() {
+    let fixture = Fixture::new();
+    fixture.file("etc/b", "old");
+    let before = fixture.picture();
+    let said = fixture.apply(Policy::ReadOnly, |root, writer, report| {
+        writer.apply(report, |access, changes| {
+            assert_eq!(access, RootAccess::ReadOnly);
+            file(root, b"/etc/a", b"x", changes);
+            file(root, b"/etc/b", b"new", changes);
+            changes.remove(root.resolve(b"/etc/b").unwrap());
+            changes.root_is_written_later();
+        });
+    });
+    assert_eq!(
+        said,
+        [
+            "!write: /etc/a: Read-only file system",
+            "!write: /etc/b: Read-only file system",
+            "!remove: /etc/b: Read-only file system",
+        ]
+    );
+    assert_eq!(fixture.picture(), before);
+}
+
 #[test]
 fn a_full_file_system_keeps_what_was_there() {
     if !is_root("a_full_file_system_keeps_what_was_there") {

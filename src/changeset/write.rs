@@ -133,6 +133,8 @@ impl Writer<'_> {
                 Err(Error::new(c"an incomplete copy"))
             }
             Action::Bind(source) => self.bind(*source, change.path),
+            // Whatever was decided: a root that must not be written is not written.
+            _ if self.is_sealed() && !change.path.in_run() => Err(Errno::ROFS.into()),
             Action::Removal => self.remove(change.path),
             action => self.replace(change.path, action),
         }

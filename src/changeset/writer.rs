@@ -22,14 +22,12 @@ pub enum Policy {
     ReadOnly,
 }
 
-/// Whether the root can be written, now or later.
+/// Whether the root is written, now and by units of ours in the booted system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootAccess {
-    /// It is written now.
+    /// It is written.
     Writable,
-    /// It must not be written now, but the booted system may do so.
-    WritableLater,
-    /// It cannot be written, and perhaps never can.
+    /// It cannot or must not be written.
     ReadOnly,
 }
 
@@ -37,7 +35,6 @@ pub enum RootAccess {
 /// and puts it back, at the latest when dropped.
 pub struct Writer<'r> {
     pub(super) root: &'r Root,
-    policy: Policy,
     state: RootState,
     /// The root seemed to be writable, and a write failed for all of it.
     pub(super) refuses_writes: bool,
@@ -50,7 +47,7 @@ enum RootState {
     Writable,
     /// It was read-only, with these flags.
     Remounted(MountFlags),
-    /// It cannot be written.
+    /// It cannot or must not be written.
     Sealed,
 }
 
@@ -59,21 +56,25 @@ impl<'r> Writer<'r> {
     pub fn new(root: &'r Root, policy: Policy) -> Self {
         Self {
             root,
-            policy,
-            state: RootState::Unknown,
+            state: match policy {
+                Policy::Auto => RootState::Unknown,
+                Policy::ReadOnly => RootState::Sealed,
+            },
             refuses_writes: false,
         }
     }
 
     /// The access to the root, as far as it is known.
     pub fn access(&self) -> RootAccess {
-        match (self.policy, &self.state) {
-            (Policy::ReadOnly, _) if is_never_written(self.root) => RootAccess::ReadOnly,
-            (Policy::ReadOnly, _) => RootAccess::WritableLater,
-            (_, RootState::Sealed) => RootAccess::ReadOnly,
-            _ if self.refuses_writes => RootAccess::ReadOnly,
-            _ => RootAccess::Writable,
+        match self.is_sealed() || self.refuses_writes {
+            true => RootAccess::ReadOnly,
+            false => RootAccess::Writable,
         }
+    }
+
+    /// Whether the root cannot or must not be written.
+    pub(super) fn is_sealed(&self) -> bool {
+        matches!(self.state, RootState::Sealed)
     }
 
     /// Makes the root writable, or says that it cannot be.
@@ -99,7 +100,7 @@ impl<'r> Writer<'r> {
                 }
             };
         }
-        !matches!(self.state, RootState::Sealed)
+        !self.is_sealed()
     }
 
     /// Remounts the root read-write if necessary. Returns the flags to go back to, or
@@ -201,16 +202,6 @@ impl Drop for Writer<'_> {
         // For an early return; only `finish` reports an error.
         let _ = self.put_back();
     }
-}
-
-/// Whether the root's file system is of a kind that is only ever read (linux/magic.h).
-fn is_never_written(root: &Root) -> bool {
-    const SQUASHFS: u32 = 0x7371_7368;
-    const EROFS: u32 = 0xe0f5_e1e2;
-    const ISOFS: u32 = 0x9660;
-    // If statfs(2) fails, a later write is tried.
-    fs::fstatfs(root.directory())
-        .is_ok_and(|stat| matches!(stat.f_type as u32, SQUASHFS | EROFS | ISOFS))
 }
 
 #[cfg(test)]

@@ -288,6 +288,24 @@ fn network_manager_may_leave_resolv_conf_alone() {
     });
     let text = fixture.text("etc/resolv.conf");
     assert!(text.contains("nameserver 9.9.9.9\n"), "{text}");
+    for (old, is_bound) in [(marked, false), ("nameserver 192.0.2.1\n", true)] {
+        if !is_root("network_manager_may_leave_resolv_conf_alone") {
+            continue;
+        }
+        fixture.file("etc/resolv.conf", old);
+        in_own_mounts(|| {
+            with_plan(|plan| {
+                fixture.apply(Policy::ReadOnly, |root, writer, report| {
+                    writer.apply(report, |access, changes| {
+                        decide(&bound(plan), root, true, access, changes)
+                    });
+                });
+            });
+            let text = fixture.text("etc/resolv.conf");
+            assert_eq!(text.contains("nameserver 9.9.9.9\n"), is_bound, "{text}");
+        });
+        assert_eq!(fixture.text("etc/resolv.conf"), old);
+    }
     std::fs::remove_file(fixture.host("etc/resolv.conf")).unwrap();
     fixture.link("etc/resolv.conf", "/run/NetworkManager/resolv.conf");
     with_plan(|plan| {

@@ -306,11 +306,8 @@ impl<'d> Logins<'d> {
                 self.keys_in_run = true;
             }
             Placement::Tmpfiles => {
-                if existing.is_owned_by_root(user) {
-                    return Err(Error::new(
-                        c"its .ssh belongs to root: chown it to the user in the image",
-                    ));
-                }
+                // If the root cannot be written, this is decided again.
+                changes.root_is_written_later();
                 let (kind, suffix) = match file.home {
                     Home::MountedLater => tmpfiles::in_later_home(self.sshd),
                     _ => ("f+", &b""[..]),
@@ -345,7 +342,7 @@ impl<'d> Logins<'d> {
         uwrite!(owner, "{} {}", user.uid, user.gid);
         // Without a line of its own the home would be created for `.ssh`, and belong to
         // root.
-        let makes_home = user.uid != 0 && !file.home.is_present();
+        let makes_home = user.uid != 0;
         let path = [file.path.path(), suffix];
         tmpfiles::keys(&mut self.lines, &owner, makes_home, kind, &path, content)
     }
@@ -357,29 +354,30 @@ impl<'d> Logins<'d> {
         changes: &Changes,
     ) -> Result<Placement, Error> {
         let is_present = file.home.is_present();
-        let access = changes.access_to(file.path, self.access);
-        let may_be_written_later = access != RootAccess::ReadOnly;
-        // The access to the root does not apply to another file system.
-        let is_on_another_file_system = matches!(file.home, Home::MountedLater);
-        let way = if file.path.in_run() || access == RootAccess::Writable && is_present {
+        let is_writable = changes.access_to(file.path, self.access) == RootAccess::Writable;
+        let way = if file.path.in_run() || is_writable && is_present {
             Placement::Replace
-        } else if (may_be_written_later || is_on_another_file_system) && self.facts.systemd? {
-            // A mount over the file would make later renames over it fail.
+        } else if is_writable && self.facts.systemd? {
             Placement::Tmpfiles
+        } else if is_writable {
+            Placement::Impossible(Error::new(
+                c"its home is not there yet, and this init takes nothing from /run",
+            ))
         } else if existing.file.is_some() {
             Placement::BindOver
-        } else if may_be_written_later {
-            Placement::Impossible(Error::new(match is_present {
-                true => c"the root is not to be written now, and its init takes nothing from /run",
-                false => c"its home is not there yet, and this init takes nothing from /run",
-            }))
         } else if self.sshd.is_some_and(Sshd::is_openssh) {
             Placement::Run
         } else {
-            Placement::Impossible(Error::new(
-                c"it cannot be written, and there is no authorized_keys to mount over: \
-                  make an empty one in the image",
-            ))
+            Placement::Impossible(Error::new(match file.home {
+                Home::MountedLater => {
+                    c"its home is mounted later, this root is not written, and only OpenSSH's \
+                      server finds keys elsewhere: install openssh-server in the image"
+                }
+                Home::Present(_) | Home::Missing => {
+                    c"it cannot be written, and there is no authorized_keys to mount over: \
+                      make an empty one in the image"
+                }
+            }))
         };
         Ok(way)
     }

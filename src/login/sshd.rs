@@ -5,8 +5,8 @@ use crate::base::memory::{self, Vector};
 use crate::changeset::{Access, Action, Change, Changes, File, Replaced, RootAccess};
 use crate::image::sshd::{HostKeys, Service, Sshd, Start};
 
-/// The directory of the key files of a root that can never be written, named by user;
-/// and the pattern by which sshd's configuration names them (sshd_config(5), TOKENS).
+/// The directory of the key files of a root that is not written, named by user; and the
+/// pattern by which sshd's configuration names them (sshd_config(5), TOKENS).
 pub const KEYS_IN_RUN: &[u8] = b"/run/onecontext/keys/";
 const KEY_FILE_IN_RUN: &[u8] = b"/run/onecontext/keys/%u";
 
@@ -56,14 +56,22 @@ pub fn decide(
         // again.
         changes.root_is_written_later();
     }
-    if keys_in_run || makes_host_keys && access == RootAccess::ReadOnly {
+    let are_made_in_copy = makes_host_keys && access == RootAccess::ReadOnly;
+    if keys_in_run || are_made_in_copy {
         copy_config(facts, changes)?;
     }
+    let when: &[u8] = match are_made_in_copy {
+        true => b"the root is not written, so new ones at each boot",
+        false => b"made before the server starts",
+    };
+    let note = [b"SSH host keys: none in this image: ", when];
     match facts.host_keys {
-        HostKeys::Present | HostKeys::Made => {}
+        HostKeys::Present => {}
+        HostKeys::Made if are_made_in_copy => changes.note(&note),
+        HostKeys::Made => {}
         HostKeys::Missing(keygen) if systemd => {
-            make_host_keys(keygen, facts.services, changes)?;
-            changes.note(&[b"SSH host keys: none in this image: made before the server starts"]);
+            make_host_keys(keygen, facts.services, access, changes)?;
+            changes.note(&note);
         }
         HostKeys::Missing(_) => changes.problem(
             c"SSH host keys",
@@ -126,7 +134,12 @@ fn copy_config(facts: &Sshd, changes: &mut Changes) -> Result<(), Error> {
 /// Makes the host keys in a unit of its own: Debian's ssh.service tests the server's
 /// configuration in ExecStartPre=, which fails without host keys, and lines of a
 /// drop-in run after it. The unit starts once /etc can be written.
-fn make_host_keys(keygen: &[u8], services: &[Service], changes: &mut Changes) -> Result<(), Error> {
+fn make_host_keys(
+    keygen: &[u8],
+    services: &[Service],
+    access: RootAccess,
+    changes: &mut Changes,
+) -> Result<(), Error> {
     const UNIT: &[u8] = b"/run/systemd/system/onecontext-hostkeys.service";
     // Not before sockets: they start before basic.target, and cloud-init may start
     // after that, as on RHEL, which would be a cycle. The drop-in below makes the
@@ -145,7 +158,14 @@ After=cloud-init.service cloud-init-network.service
 Before=ssh.service sshd.service sshd-keygen.service
 Conflicts=shutdown.target
 Before=shutdown.target
-
+";
+    // If the copy could not be mounted, the root is still not written. The image may
+    // mount something of its own over /etc.
+    const NOT_IN_ROOT: &[u8] = b"\
+ConditionPathIsMountPoint=|/etc/ssh
+ConditionPathIsMountPoint=|/etc
+";
+    const SERVICE: &[u8] = b"\n\
 [Service]
 Type=oneshot
 RemainAfterExit=yes
@@ -156,7 +176,12 @@ ExecStart=";
 Wants=onecontext-hostkeys.service
 After=onecontext-hostkeys.service
 ";
-    changes.run_file(UNIT, memory::concat(&[HEAD, keygen, b" -A\n"]))?;
+    let condition: &[u8] = match access {
+        RootAccess::Writable => b"",
+        RootAccess::ReadOnly => NOT_IN_ROOT,
+    };
+    let unit = memory::concat(&[HEAD, condition, SERVICE, keygen, b" -A\n"]);
+    changes.run_file(UNIT, unit)?;
     for service in services {
         let path = [
             b"/run/systemd/system/",

@@ -337,91 +337,82 @@ fn broken_markers_are_told() {
     assert_eq!(fixture.text(ROOT_KEYS), "a\nb\n".to_owned() + &block("k\n"));
 }
 
-#[test]
-fn a_root_that_must_not_be_written_gets_tmpfiles_lines() {
-    if !is_root("a_root_that_must_not_be_written_gets_tmpfiles_lines") {
-        return;
-    }
-    let fixture = debian();
-    fixture.file(ALICE_KEYS, "image 100% \\ \"x\"");
-    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
-    fixture.access(ALICE_KEYS, 0o600, 1000, 100);
-    let before = fixture.picture();
-    let keys = [("root", "k1"), ("alice", "k2")];
-    assert_eq!(
-        run(&fixture, Policy::ReadOnly, &keys),
-        [
-            "wrote /run/tmpfiles.d/50-onecontext.conf",
-            "root: 1 key in /root/.ssh/authorized_keys, by systemd-tmpfiles",
-            "alice: 1 key in /home/alice/.ssh/authorized_keys, by systemd-tmpfiles",
-        ]
-    );
-    assert_eq!(fixture.stat(TMPFILES), (0o600, 0, 0));
-    assert_idempotent(&fixture, Policy::ReadOnly, &keys);
-    let in_root = |picture: Vec<String>| -> Vec<String> {
-        let root = fixture.top().join("root").display().to_string();
-        picture
-            .into_iter()
-            .filter(|line| line.starts_with(&root))
-            .collect()
-    };
-    assert_eq!(in_root(fixture.picture()), in_root(before));
-
-    // systemd itself reads the lines as intended.
-    let status = std::process::Command::new("systemd-tmpfiles")
-        .arg("--create")
-        .arg(format!("--root={}", fixture.top().join("root").display()))
-        .arg(fixture.host(TMPFILES))
-        .status();
-    match status {
-        Err(error) => eprintln!("tmpfiles lines: skipped: systemd-tmpfiles: {error}"),
-        Ok(status) => {
-            assert!(status.success());
-            assert_eq!(fixture.text(ROOT_KEYS), block("k1\n"));
-            assert_eq!(
-                fixture.text(ALICE_KEYS),
-                "image 100% \\ \"x\"\n".to_owned() + &block("k2\n")
-            );
-            assert_eq!(fixture.stat("/root/.ssh"), (0o700, 0, 0));
-            assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
-            assert_eq!(fixture.stat("/home/alice"), (0o755, 1000, 100));
-        }
-    }
+/// The root below the mounts is as it was, and the booted system is not to change it.
+fn assert_root_is(before: &[String], fixture: &Fixture) {
+    let root = fixture.top().join("root").display().to_string();
+    let in_root = |line: &&String| line.starts_with(&root);
+    let (before, after) = (before.iter(), fixture.picture());
+    assert!(before.filter(in_root).eq(after.iter().filter(in_root)));
+    assert!(!fixture.has(TMPFILES));
 }
 
+/// Alice has keys of her own, bob's home is mounted later, and there are no host keys.
 #[test]
-fn without_systemd_the_keys_are_mounted_over() {
-    if !is_root("without_systemd_the_keys_are_mounted_over") {
+fn a_root_that_must_not_be_written_is_like_one_that_cannot_be() {
+    if !is_root("a_root_that_must_not_be_written_is_like_one_that_cannot_be") {
         return;
     }
-    let fixture = debian();
-    fs::remove_file(fixture.host("/sbin/init")).unwrap();
-    fixture.file("sbin/init", "");
-    fixture.file(ALICE_KEYS, "image\n");
-    fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
-    fixture.access(ALICE_KEYS, 0o600, 1000, 100);
-    in_own_mounts(|| {
-        let keys = [("root", "k1"), ("alice", "k2")];
-        let said = run(&fixture, Policy::ReadOnly, &keys);
-        assert_eq!(
-            said,
-            [
-                "wrote /run/onecontext/copies/home/alice/.ssh/authorized_keys",
+    for systemd in [true, false] {
+        let fixture = debian();
+        if !systemd {
+            fs::remove_file(fixture.host("/sbin/init")).unwrap();
+            fixture.file("sbin/init", "");
+        }
+        fixture.file("etc/fstab", "LABEL=bob /home/bob ext4 defaults 0 2\n");
+        fs::remove_file(fixture.host("etc/ssh/ssh_host_ed25519_key")).unwrap();
+        fixture.file(ALICE_KEYS, "image\n");
+        fixture.access("/home/alice/.ssh", 0o700, 1000, 100);
+        fixture.access(ALICE_KEYS, 0o600, 1000, 100);
+        let before = fixture.picture();
+        let keys = [("root", "k1"), ("alice", "k2"), ("bob", "k3")];
+        let mut must_not = Vec::new();
+        in_own_mounts(|| {
+            must_not = run(&fixture, Policy::ReadOnly, &keys);
+            for line in [
+                "root: 1 key in /run/onecontext/keys/root",
                 "alice: 1 key in /home/alice/.ssh/authorized_keys",
-                "!keys for user: root: the root is not to be written now, and its init takes \
-                 nothing from /run",
-            ]
-        );
-        assert_eq!(
-            fixture.text(ALICE_KEYS),
-            "image\n".to_owned() + &block("k2\n")
-        );
-        assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
-        assert_idempotent(&fixture, Policy::ReadOnly, &keys);
-    });
-    // The files below the mount are unchanged.
-    assert_eq!(fixture.text(ALICE_KEYS), "image\n");
-    assert!(!fixture.has("/root/.ssh"));
+                "bob: 1 key in /run/onecontext/keys/bob",
+                "mounted over /etc/ssh",
+            ] {
+                assert!(must_not.contains(&line.into()), "{line}: {must_not:?}");
+            }
+            assert_eq!(
+                fixture.text(ALICE_KEYS),
+                "image\n".to_owned() + &block("k2\n")
+            );
+            assert_eq!(fixture.stat(ALICE_KEYS), (0o600, 1000, 100));
+            assert_eq!(fixture.text("/run/onecontext/keys/bob"), block("k3\n"));
+            let config = fixture.text("/etc/ssh/sshd_config");
+            assert!(config.contains(" /run/onecontext/keys/%u\n"), "{config}");
+            // Host keys are made in the copy, or nowhere.
+            let unit = "/run/systemd/system/onecontext-hostkeys.service";
+            assert_eq!(fixture.has(unit), systemd);
+            if systemd {
+                let unit = fixture.text(unit);
+                assert!(unit.contains("=|/etc/ssh\n"), "{unit}");
+                let note = "SSH host keys: none in this image: the root is not written, so new \
+                            ones at each boot";
+                assert!(must_not.contains(&note.into()), "{must_not:?}");
+            }
+            assert_idempotent(&fixture, Policy::ReadOnly, &keys);
+        });
+        assert_root_is(&before, &fixture);
+        fs::remove_dir_all(fixture.top().join("run")).unwrap();
+        fs::create_dir(fixture.top().join("run")).unwrap();
+        in_own_mounts(|| {
+            if !seal(&fixture) {
+                return;
+            }
+            let cannot = auto(&fixture, &keys);
+            let remount = |line: &&String| line.starts_with("remount read-write: ");
+            assert_eq!(cannot.iter().filter(remount).count(), 1, "{cannot:?}");
+            assert!(
+                cannot.iter().filter(|line| !remount(line)).eq(&must_not),
+                "{cannot:?} {must_not:?}"
+            );
+        });
+        assert_root_is(&before, &fixture);
+    }
 }
 
 /// Mounts an overlay without an upper layer over the root, which is then as read-only
@@ -773,7 +764,7 @@ fn keys_in_a_huge_file_are_not_kept_silently() {
     assert!(said.contains(&problem.to_string()), "{said:?}");
 }
 
-/// In the root only host keys are to be written, in the booted system.
+/// The keys are in /run, also if a context has none for a home in the root itself.
 #[test]
 fn a_sealed_root_with_a_home_of_its_own() {
     if !is_root("a_sealed_root_with_a_home_of_its_own") {
@@ -789,12 +780,8 @@ fn a_sealed_root_with_a_home_of_its_own() {
         let keys = [("alice", "k")];
         let said = auto(&fixture, &keys);
         assert!(said.iter().all(|line| !line.starts_with('!')), "{said:?}");
-        let lines = fixture.text(TMPFILES);
-        assert!(
-            lines.contains("f+ /home/alice/.ssh/authorized_keys2 0600 1000 100 - "),
-            "{lines}"
-        );
-        assert!(!fixture.has("/run/onecontext/keys"));
+        assert!(!fixture.has(TMPFILES));
+        assert_eq!(fixture.text("/run/onecontext/keys/alice"), block("k\n"));
         assert!(fixture.has("/run/systemd/system/onecontext-hostkeys.service"));
         // The directory where ssh-keygen(1) will put them is writable.
         assert!(said.contains(&"mounted over /etc/ssh".into()), "{said:?}");
@@ -803,6 +790,28 @@ fn a_sealed_root_with_a_home_of_its_own() {
         assert_idempotent(&fixture, Policy::Auto, &keys);
     });
     assert!(!fixture.has("/etc/ssh/sshd_config"));
+}
+
+/// Nothing in /run would be read, and systemd-tmpfiles must not write for us.
+#[test]
+fn keys_for_a_home_that_is_mounted_later_are_named_without_openssh() {
+    if !is_root("keys_for_a_home_that_is_mounted_later_are_named_without_openssh") {
+        return;
+    }
+    let fixture = debian();
+    fixture.file("etc/fstab", "LABEL=home /home ext4 defaults 0 2\n");
+    fs::rename(
+        fixture.host("usr/sbin/sshd"),
+        fixture.host("usr/sbin/dropbear"),
+    )
+    .unwrap();
+    let before = fixture.picture();
+    let said = run(&fixture, Policy::ReadOnly, &[("alice", "k")]);
+    let alice_s = "!keys for user: alice: its home is mounted later, this root is not written, \
+                   and only OpenSSH's server finds keys elsewhere: install openssh-server in the \
+                   image";
+    assert!(said.contains(&alice_s.into()), "{said:?}");
+    assert_root_is(&before, &fixture);
 }
 
 #[test]
@@ -970,13 +979,6 @@ fn what_root_left_in_a_home_stays_root_s() {
         auto(&fixture, &[]);
         assert_eq!(fixture.text(ALICE_KEYS), "image\n".to_owned() + &block(""));
     }
-    // systemd-tmpfiles would refuse, or change the owner of root's files.
-    let fixture = debian();
-    fixture.directory("/home/alice/.ssh");
-    let said = run(&fixture, Policy::ReadOnly, &[("alice", "k")]);
-    let wanted =
-        "!keys for user: alice: its .ssh belongs to root: chown it to the user in the image";
-    assert!(said.contains(&wanted.into()), "{said:?}");
 }
 
 #[test]
@@ -1068,13 +1070,40 @@ fn a_home_that_is_mounted_later_loses_nothing() {
     // A home that does not exist yet.
     let fixture = debian();
     fs::remove_dir(fixture.host("/home/bob")).unwrap();
-    auto(&fixture, &[("bob", "k")]);
+    let keys = [("bob", "k 100% \\ \"x\"")];
+    let said = auto(&fixture, &keys);
+    assert_eq!(
+        said,
+        [
+            "wrote /run/tmpfiles.d/50-onecontext.conf",
+            "bob: 1 key in /home/bob/.ssh/authorized_keys, by systemd-tmpfiles",
+        ]
+    );
     assert!(!fixture.has("/home/bob"));
+    assert_eq!(fixture.stat(TMPFILES), (0o600, 0, 0));
     assert!(
         fixture
             .text(TMPFILES)
             .starts_with("d /home/bob - 1001 101 -\nd /home/bob/.ssh 0700")
     );
+    assert_idempotent(&fixture, Policy::Auto, &keys);
+    // systemd itself reads the lines as intended.
+    let status = std::process::Command::new("systemd-tmpfiles")
+        .arg("--create")
+        .arg(format!("--root={}", fixture.top().join("root").display()))
+        .arg(fixture.host(TMPFILES))
+        .status();
+    match status {
+        Err(error) => eprintln!("tmpfiles lines: skipped: systemd-tmpfiles: {error}"),
+        Ok(status) => {
+            assert!(status.success());
+            let file = "/home/bob/.ssh/authorized_keys";
+            assert_eq!(fixture.text(file), block("k 100% \\ \"x\"\n"));
+            assert_eq!(fixture.stat(file), (0o600, 1001, 101));
+            assert_eq!(fixture.stat("/home/bob/.ssh"), (0o700, 1001, 101));
+            fs::remove_dir_all(fixture.host("/home/bob")).unwrap();
+        }
+    }
     fs::remove_file(fixture.host("/sbin/init")).unwrap();
     fixture.file("sbin/init", "");
     let said = auto(&fixture, &[("bob", "k")]);

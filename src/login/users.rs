@@ -108,7 +108,7 @@ pub fn decide(
         account,
         systemd,
         can_run: match (access, systemd, account.init) {
-            (RootAccess::WritableLater | RootAccess::ReadOnly, ..) => Err(NOT_WRITTEN),
+            (RootAccess::ReadOnly, ..) => Err(NOT_WRITTEN),
             (_, false, None) => Err(NO_INIT),
             _ => Ok(()),
         },

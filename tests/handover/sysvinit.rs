@@ -27,8 +27,7 @@ fn stanzas_of_the_root() {
     assert_looks(&mut login);
 }
 
-/// A root that must not be written: files that are elsewhere left to systemd-tmpfiles
-/// are mounted over the image's files.
+/// A root that must not be written: copies are mounted over the image's files.
 #[test]
 #[ignore = "boots a machine"]
 fn dhcp_and_a_root_that_is_not_written() {

@@ -6,6 +6,8 @@
 mod figures;
 #[path = "../support/release.rs"]
 mod release;
+#[path = "../support/tree.rs"]
+mod tree;
 
 mod cost;
 mod dhcp;
@@ -16,9 +18,12 @@ mod recipe;
 mod scripts;
 
 use guest::*;
+use nix::mount::{MntFlags, umount2};
+use tree::{difference, tree};
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -467,13 +472,18 @@ fn kernel_parameters() {
     fs::remove_file(&keys).unwrap();
 
     guest.kernel_line("onecontext.root=ro onecontext.debug");
+    let before = tree(&guest.top, &["root"]);
     let (status, log) = guest.apply(&context);
-    assert!(!keys.exists() && !guest.top.join("root/etc/resolv.conf").exists());
-    let lines = fs::read_to_string(guest.top.join("run/tmpfiles.d/50-onecontext.conf")).unwrap();
-    assert!(
-        lines.contains("/root/.ssh/authorized_keys") && lines.contains("AAAAC3"),
-        "{lines}"
-    );
+    assert!(!guest.top.join("run/tmpfiles.d").exists());
+    let key = fs::read_to_string(guest.top.join("run/onecontext/keys/root")).unwrap();
+    assert!(key.contains("AAAAC3"), "{key}");
+    let ssh = guest.top.join("root/etc/ssh");
+    let config = fs::read_to_string(ssh.join("sshd_config")).unwrap();
+    assert!(config.contains(" /run/onecontext/keys/%u\n"), "{config}");
+    // The root is as it was below the mount.
+    umount2(&ssh, MntFlags::empty()).unwrap();
+    let after = tree(&guest.top, &["root"]);
+    assert_eq!(difference(&before, &after), Vec::<&Path>::new());
     assert_eq!(addresses("ens3"), ["10.0.0.1/24"]);
     // There is no file to mount resolv.conf over, which is reported.
     assert!(status == 1 && log.contains("resolv.conf"), "{log}");
