@@ -216,23 +216,10 @@ impl NewUser {
         wanted: &WantedAccount,
     ) -> Result<Self, PathError> {
         let name = memory::copy(name);
-        // The defaults of useradd(8).
-        const DEFAULTS: &[u8] = b"/etc/default/useradd";
-        const GROUP: &[u8] = b"/etc/group";
-        let defaults = at(DEFAULTS, root.read_if_there(DEFAULTS))?;
-        let defaults = defaults.map_or(&b""[..], |found| found.content);
-        let base = value(defaults, b"HOME=").unwrap_or(b"/home");
-        let skeleton = value(defaults, b"SKEL=").unwrap_or(b"/etc/skel");
-        let home = memory::concat(&[base, b"/", name]);
+        let defaults = Defaults::read(root)?;
+        let home = memory::concat(&[defaults.home, b"/", name]);
         let (shell, has_shell) = shell(root, wanted.shell)?;
-        let uid = match root.resolve_trusted(home) {
-            Ok((_, Ok(stat))) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                Some(stat.st_uid)
-            }
-            // `KeyFile::read` reports anything else.
-            _ => None,
-        };
-        let uid = uid.filter(|uid| users.iter().all(|user| user.uid != *uid));
+        let uid = free_owner(root, users, home);
         let copy = |text| at(b"/etc/passwd", Str::copy(text).map_err(Error::from));
         let user = User {
             name: copy(name)?,
@@ -244,36 +231,78 @@ impl NewUser {
         let key_file = KeyFile::read(root, &user, homes_of_root);
         let skeleton = match key_file {
             Ok(file) if file.home == Home::Missing => {
-                let path = memory::concat(&[skeleton, b"/.ssh/authorized_keys"]);
+                let path = memory::concat(&[defaults.skeleton, b"/.ssh/authorized_keys"]);
                 at(path, root.read_if_there(path))?
             }
             _ => None,
         };
-        let groups = at(GROUP, root.read_if_there(GROUP))?;
-        let mut groups = lines(groups.map_or(b"", |found| found.content));
-        let maker = match program(root, b"useradd")? {
-            Some(_) => Some(UserMaker::Useradd),
-            // Debian's adduser is another program, and needs useradd(8).
-            None => match program(root, b"adduser")? {
-                Some(path) => at(path, root.read_link(path))?
-                    .is_some_and(|link| link.ends_with(b"busybox"))
-                    .then_some(UserMaker::Adduser),
-                None => None,
-            },
-        };
         Ok(Self {
             user,
             keeps_uid: uid.is_some(),
-            maker,
-            has_group: groups.any(|line| {
-                line.strip_prefix(&*name)
-                    .is_some_and(|rest| rest.starts_with(b":"))
-            }),
+            has_group: has_group(root, name)?,
+            maker: user_maker(root)?,
             has_shell,
             key_file,
             skeleton,
         })
     }
+}
+
+/// The defaults of useradd(8): directories without a slash at the end.
+struct Defaults {
+    /// Where it makes homes.
+    home: &'static [u8],
+    /// What it copies to a new home.
+    skeleton: &'static [u8],
+}
+
+impl Defaults {
+    fn read(root: &Root) -> Result<Self, PathError> {
+        const PATH: &[u8] = b"/etc/default/useradd";
+        let found = at(PATH, root.read_if_there(PATH))?;
+        let text = found.map_or(&b""[..], |found| found.content);
+        Ok(Self {
+            home: value(text, b"HOME=").unwrap_or(b"/home"),
+            skeleton: value(text, b"SKEL=").unwrap_or(b"/etc/skel"),
+        })
+    }
+}
+
+/// The owner of a home that is there, if no user has that ID.
+fn free_owner(root: &Root, users: &Users, home: &[u8]) -> Option<u32> {
+    let uid = match root.resolve_trusted(home) {
+        Ok((_, Ok(stat))) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+            stat.st_uid
+        }
+        // `KeyFile::read` reports anything else.
+        _ => return None,
+    };
+    users.iter().all(|user| user.uid != uid).then_some(uid)
+}
+
+/// Whether group(5) has a group of this name.
+fn has_group(root: &Root, name: &[u8]) -> Result<bool, PathError> {
+    const PATH: &[u8] = b"/etc/group";
+    let found = at(PATH, root.read_if_there(PATH))?;
+    let mut lines = lines(found.map_or(b"", |found| found.content));
+    Ok(lines.any(|line| {
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with(b":"))
+    }))
+}
+
+/// The tool of the root that creates users.
+fn user_maker(root: &Root) -> Result<Option<UserMaker>, PathError> {
+    if program(root, b"useradd")?.is_some() {
+        return Ok(Some(UserMaker::Useradd));
+    }
+    // Debian's adduser is another program, and needs useradd(8).
+    let Some(path) = program(root, b"adduser")? else {
+        return Ok(None);
+    };
+    let link = at(path, root.read_link(path))?;
+    let is_busybox = link.is_some_and(|link| link.ends_with(b"busybox"));
+    Ok(is_busybox.then_some(UserMaker::Adduser))
 }
 
 /// The value of a line `NAME=value`. Only an absolute path without a quote counts: it
