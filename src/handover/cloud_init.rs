@@ -18,11 +18,8 @@ const CONFIG: &[u8] = b"/run/onecontext/cloud-init.cfg";
 /// A drop-in for all of its services, whichever a version has: its name is the common
 /// prefix of theirs, which ends in `-` (systemd.unit(5), since systemd 239).
 const DROP_IN: &[u8] = b"/run/systemd/system/cloud-.service.d/50-onecontext.conf";
-const SERVICE: &[u8] = b"\
-# Made by onecontext from the context of this machine.
-[Service]
-Environment=CLOUD_CFG=/run/onecontext/cloud-init.cfg
-";
+const SERVICE: &[u8] = include_bytes!("cloud-init.conf");
+
 /// Leaves the host name and the keys to the plan, and the network if it is handed over.
 /// The files are always written to `/run`; cloud-init's generator decides at each boot
 /// whether it starts.

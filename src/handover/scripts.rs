@@ -6,7 +6,7 @@
 //! one fails, the next is run all the same.
 use crate::base::error::Error;
 use crate::base::memory;
-use crate::base::text::{Text, words};
+use crate::base::text::{Text, command, quote, words};
 use crate::changeset::{Access, Changes, DirectoryPolicy, File};
 use crate::image::ResolvedPath;
 use crate::plan::Scripts;
@@ -16,54 +16,10 @@ const WANTS: &[u8] = b"/run/systemd/system/multi-user.target.wants/onecontext-sc
 /// A target is not ordered after a unit that is itself ordered after it
 /// (systemd.target(5)), so nothing of the boot waits for the scripts. KillMode=process:
 /// otherwise a failure of one script would end processes that another one left running.
-const SERVICE: &[u8] = b"\
-# Made by onecontext from the context of this machine.
-[Unit]
-Description=Run the scripts of this machine's context
-After=multi-user.target network-online.target
+const SERVICE: &[u8] = include_bytes!("onecontext-scripts.service");
 
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-KillMode=process
-SyslogIdentifier=onecontext-scripts
-ExecStart=/bin/sh /run/onecontext/scripts/run
-";
-
-/// The shell file, up to its list of scripts. /run may be mounted noexec, since the
-/// initramfs already, so the directory is mounted on itself. The shell file waits for
-/// the network; a Wants= of the unit would make other units of the boot wait too. Each
-/// script has a shell of its own, so its variables do not affect this one; that shell
-/// reads a script without `#!`.
-const RUN: &[u8] = b"\
-#!/bin/sh
-# Made by onecontext from the context of this machine: runs its scripts.
-folder=/run/onecontext/scripts
-if [ ! -x $folder/run ]; then
-	mount --bind $folder $folder
-	mount -o remount,bind,exec,nosuid,nodev $folder
-fi
-if [ -d /run/systemd/system ]; then
-	systemctl start network-online.target
-fi
-cd $folder/disk || exit
-failed=
-run() {
-	echo \"run $1\"
-	(. $folder/environment && exec \"/run/onecontext/scripts/$2$1\")
-	status=$?
-	if [ $status != 0 ]; then
-		echo \"$1: exit status $status\" >&2
-		failed=\"$failed $1\"
-	fi
-}
-";
-const END: &[u8] = b"\
-if [ -n \"$failed\" ]; then
-	echo \"failed:$failed\" >&2
-	exit 1
-fi
-";
+/// The shell file, up to its list of scripts.
+const RUN: &[u8] = include_bytes!("scripts.sh");
 
 /// Variables that a context must not assign: those of a shell that would make it stop,
 /// since they are numbers or read-only (dash(1), bash(1); all that begin with BASH
@@ -119,14 +75,13 @@ fn run(scripts: &Scripts) -> &'static [u8] {
     let mut text = Text::new();
     text.extend(RUN);
     for script in scripts.list {
-        text.extend(b"run ");
-        quote(&mut text, script.name);
-        if script.on_disk {
-            text.extend(b" disk/");
-        }
-        text.push(b'\n');
+        let arguments: &[&[u8]] = match script.on_disk {
+            true => &[script.name, b"disk/"],
+            false => &[script.name],
+        };
+        command(&mut text, b"run", arguments);
     }
-    text.extend(END);
+    command(&mut text, b"finish", &[]);
     text.finish()
 }
 
@@ -156,18 +111,6 @@ fn export(text: &mut Text, name: &[u8], value: &[u8]) {
     text.push(b'=');
     quote(text, value);
     text.push(b'\n');
-}
-
-/// Appends one quoted word of a shell (POSIX, XCU 2.2.2).
-fn quote(text: &mut Text, word: &[u8]) {
-    text.push(b'\'');
-    for byte in word {
-        match byte {
-            b'\'' => text.extend(b"'\\''"),
-            byte => text.push(*byte),
-        }
-    }
-    text.push(b'\'');
 }
 
 #[cfg(test)]

@@ -148,40 +148,22 @@ fn make_host_keys(
     // first boot (its sshd-keygen.service): not at the same time. cloud-init removes
     // all host keys at a first boot and makes others (cc_ssh.py), so this comes after
     // it; the second name is that of 24.3 and newer.
-    const HEAD: &[u8] = b"\
-# Made by onecontext: this image has no SSH host keys.
-[Unit]
-Description=Make the SSH host keys that this image lacks
-DefaultDependencies=no
-After=systemd-remount-fs.service local-fs.target
-After=cloud-init.service cloud-init-network.service
-Before=ssh.service sshd.service sshd-keygen.service
-Conflicts=shutdown.target
-Before=shutdown.target
-";
+    const TEXT: &[u8] = include_bytes!("onecontext-hostkeys.service");
     // If the copy could not be mounted, the root is still not written. The image may
     // mount something of its own over /etc.
-    const NOT_IN_ROOT: &[u8] = b"\
-ConditionPathIsMountPoint=|/etc/ssh
-ConditionPathIsMountPoint=|/etc
-";
-    const SERVICE: &[u8] = b"\n\
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=";
-    const DROP_IN: &[u8] = b"\
-# Made by onecontext: this image has no SSH host keys.
-[Unit]
-Wants=onecontext-hostkeys.service
-After=onecontext-hostkeys.service
-";
-    let condition: &[u8] = match access {
-        RootAccess::Writable => b"",
-        RootAccess::ReadOnly => NOT_IN_ROOT,
+    const CONDITION: &[u8] =
+        b"/run/systemd/system/onecontext-hostkeys.service.d/50-onecontext.conf";
+    const NOT_IN_ROOT: &[u8] = include_bytes!("hostkeys-not-in-root.conf");
+    const DROP_IN: &[u8] = include_bytes!("hostkeys.conf");
+    let text = match keygen {
+        b"/usr/bin/ssh-keygen" => TEXT,
+        // The empty line removes the one of the text (systemd.service(5)).
+        other => memory::concat(&[TEXT, b"ExecStart=\nExecStart=", other, b" -A\n"]),
     };
-    let unit = memory::concat(&[HEAD, condition, SERVICE, keygen, b" -A\n"]);
-    changes.run_file(UNIT, unit)?;
+    changes.run_file(UNIT, text)?;
+    if access == RootAccess::ReadOnly {
+        changes.run_file(CONDITION, NOT_IN_ROOT)?;
+    }
     for service in services {
         let path = [
             b"/run/systemd/system/",

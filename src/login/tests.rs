@@ -526,6 +526,9 @@ fn host_keys_of_a_sealed_root_are_made_in_a_copy() {
              /run/onecontext/keys/%u\nInclude /usr/etc/ssh/sshd_config\n"
         );
         assert!(fixture.has("/run/systemd/system/onecontext-hostkeys.service"));
+        let condition =
+            fixture.text("/run/systemd/system/onecontext-hostkeys.service.d/50-onecontext.conf");
+        assert!(condition.contains("\nConditionPathIsMountPoint=|/etc/ssh\n"));
         assert_idempotent(&fixture, Policy::Auto, &keys);
     });
 }
@@ -1180,12 +1183,25 @@ fn host_keys_are_made_where_nothing_else_makes_them() {
             .text(UNIT)
             .ends_with("\nExecStart=/usr/bin/ssh-keygen -A\n")
     );
+    assert_eq!(fixture.text(UNIT).matches("ExecStart").count(), 1);
     // Debian 13's unit, which does the same at a first boot, comes later.
     let before = " sshd-keygen.service\nConflicts=";
     assert!(fixture.text(UNIT).contains(before));
     let drop_in = fixture.text("/run/systemd/system/ssh.service.d/50-onecontext.conf");
     assert!(drop_in.contains("\nAfter=onecontext-hostkeys.service\n"));
     assert_idempotent(&fixture, Policy::Auto, &[("root", "k")]);
+
+    // OpenSSH that somebody has built.
+    let fixture = debian();
+    fs::remove_file(fixture.host("etc/ssh/ssh_host_ed25519_key")).unwrap();
+    fs::remove_file(fixture.host("usr/bin/ssh-keygen")).unwrap();
+    fixture.file("usr/local/bin/ssh-keygen", "");
+    auto(&fixture, &[("root", "k")]);
+    assert!(
+        fixture
+            .text(UNIT)
+            .ends_with("\nExecStart=\nExecStart=/usr/local/bin/ssh-keygen -A\n")
+    );
 
     // Fedora's and Arch's units do it themselves.
     for maker in ["Wants=sshd-keygen.target", "Wants=sshdgenkeys.service"] {

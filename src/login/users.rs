@@ -4,19 +4,16 @@
 //! written and before the SSH server listens. It is a script and not a list of
 //! `ExecStart=`, since it continues where a tool fails, and sysvinit can run it as
 //! well.
-use ufmt::uwrite;
-
 use super::authorized_keys::merge;
 use super::ownership::Existing;
 use super::tmpfiles;
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
-use crate::base::text::{Str, Text, format, lines, split, split_once};
+use crate::base::text::{Text, command, format, lines, split};
 use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
 use crate::image::ResolvedPath;
 use crate::image::key_file::{Home, SHARED_HOME};
 use crate::image::logins::LoginFacts;
-use crate::image::passwd::User;
 use crate::image::users::{Init, NewUser, Sudo, UserFacts, UserMaker};
 use crate::plan::{Password, Plan, SudoRule};
 
@@ -33,59 +30,9 @@ const PASSWORDS: &[u8] = b"/run/onecontext/passwords";
 /// The first line of a file of rules that is ours.
 const MARK: &[u8] = b"# Made by onecontext: USERNAME_SUDO of the context.\n";
 
-const HEAD: &[u8] = b"\
-# Made by onecontext: the user of the context, its keys, sudo and password.
-PATH=/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/sbin:/bin
-failed=0
-";
-/// In these texts `@N` is the user's name, `@H` its home, `@S` its shell, and `@G` the
-/// options for its group and user ID. `*` is no hash, and neither is `!`; but with `*`
-/// sshd accepts the user's keys also without PAM (openssh:configure.ac,
-/// LOCKED_PASSWD_PREFIX). `id` is asked first, since another tool such as cloud-init
-/// may have created the user already.
-const USERADD: &[u8] = b"\
-id '@N' >/dev/null 2>&1 || useradd --create-home --home-dir '@H' --shell '@S' \
---password '*'@G '@N' || failed=1
-";
-const ADDUSER: &[u8] = b"\
-id '@N' >/dev/null 2>&1 || adduser -D -h '@H' -s '@S'@G '@N' || failed=1
-";
-const TMPFILES: &[u8] = b"systemd-tmpfiles --create /run/onecontext/users.conf || failed=1\n";
-/// The home is new, so it contains no link of a user.
-const INSTALL: &[u8] = b"\
-install -d -m 0700 -o '@N' -g '@N' '@H/.ssh' &&
-\tinstall -m 0600 -o '@N' -g '@N' /run/onecontext/users.keys '@H/.ssh/authorized_keys' ||
-\tfailed=1
-";
-/// sudo(8) does not read files with a dot in their names (sudoers(5)).
-const CHECK_AND_PLACE: &[u8] = b"\
-f=/etc/sudoers.d/onecontext
-visudo -c -f /run/onecontext/sudoers >/dev/null &&
-\tinstall -m 0440 /run/onecontext/sudoers $f.new && mv -f $f.new $f || failed=1
-";
-/// Through a pipe: SELinux may deny chpasswd the files in /run.
-const SET_HASH: &[u8] = b"cat /run/onecontext/passwords | chpasswd -e || failed=1\n";
-/// unix_chkpwd(8) of PAM tells whether the user has this password already: a new hash
-/// at each boot would differ. It reads a text that ends with a NUL.
-const SET_PASSWORD: &[u8] = b"\
-f=/run/onecontext/passwords
-command -v unix_chkpwd >/dev/null &&
-\tcut -d : -f 2- $f | tr '\\n' '\\0' | unix_chkpwd '@N' nonull 2>/dev/null ||
-\tcat $f | chpasswd || failed=1
-";
-const TAIL: &[u8] = b"\
-rm -f /run/onecontext/passwords
-exit $failed
-";
-
-/// A user of whom only the name matters.
-const NOBODY: User = User {
-    name: Str::EMPTY,
-    uid: 0,
-    gid: 0,
-    home: Str::EMPTY,
-    shell: Str::EMPTY,
-};
+/// The script, up to the calls of its functions. How sshd knows a locked account:
+/// openssh:configure.ac, LOCKED_PASSWD_PREFIX.
+const FUNCTIONS: &[u8] = include_bytes!("users.sh");
 
 /// The reason if the root cannot be written.
 const NOT_WRITTEN: Error =
@@ -173,22 +120,22 @@ impl Task<'_> {
             let reason = c"not in this image, the user gets another";
             changes.problem(c"shell", plan.login.shell.unwrap_or_default(), reason);
         }
-        let mut options = Vector::new();
-        let (template, of_group): (_, &[u8]) = match maker {
-            UserMaker::Useradd => (USERADD, b" --gid "),
-            UserMaker::Adduser => (ADDUSER, b" -G "),
+        let mut arguments = Vector::<&[u8]>::new();
+        arguments.extend(&[&user.name, &user.home, &user.shell]);
+        let (make_user, of_group): (&[u8], &[u8]) = match maker {
+            UserMaker::Useradd => (b"make_user_by_useradd", b"--gid"),
+            UserMaker::Adduser => (b"make_user_by_adduser", b"-G"),
         };
         if new.has_group {
-            options.extend(of_group);
-            options.extend(&user.name);
+            arguments.extend(&[of_group, &user.name]);
         } else if maker == UserMaker::Useradd {
-            options.extend(b" --user-group");
+            arguments.push(b"--user-group");
         }
         if new.keeps_uid && maker == UserMaker::Useradd {
-            uwrite!(options, " --uid {}", user.uid);
+            arguments.extend(&[b"--uid", format(&user.uid)]);
         }
-        fill(&mut self.script, template, user, &options);
-        fill(&mut self.script, give_keys, user, b"");
+        command(&mut self.script, make_user, &arguments);
+        self.script.extend(&give_keys);
         if maker == UserMaker::Adduser && plan.login.password.is_none() {
             self.password(user.name.bytes(), Password::Locked, changes)?;
         }
@@ -199,18 +146,19 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// The commands that give a new user its keys.
+    /// The call that gives a new user its keys.
     fn new_keys(
         &self,
         plan: &Plan,
         facts: &LoginFacts,
         new: &NewUser,
         changes: &mut Changes,
-    ) -> Result<&'static [u8], Error> {
+    ) -> Result<Text, Error> {
         let user = &new.user;
+        let mut call = Text::new();
         let keys = plan.keys_of(&user.name);
         if keys.is_empty() {
-            return Ok(b"");
+            return Ok(call);
         }
         let file = new.key_file?;
         let (old, kind, suffix): (&[u8], _, &[u8]) = match file.home {
@@ -235,14 +183,20 @@ impl Task<'_> {
         let content = merge(old, keys).content;
         if !self.systemd {
             self.private(KEYS, content, 0o600, changes)?;
-            return Ok(INSTALL);
+            command(
+                &mut call,
+                b"give_keys_by_install",
+                &[&user.name, &user.home],
+            );
+            return Ok(call);
         }
         let owner = memory::concat(&[&user.name, b" ", &user.name]);
         let mut lines = Vector::new();
         let path = [file.path.path(), suffix];
         tmpfiles::keys(&mut lines, owner, false, kind, &path, content)?;
         self.private(KEY_LINES, lines.finish(), 0o600, changes)?;
-        Ok(TMPFILES)
+        command(&mut call, b"give_keys_by_tmpfiles", &[]);
+        Ok(call)
     }
 
     /// Adds a file for the script, which only root can read.
@@ -264,18 +218,15 @@ impl Task<'_> {
     /// Adds a rule for the user of the plan, or removes ours if the context does not
     /// want one.
     fn sudo(&mut self, plan: &Plan, is_there: bool, changes: &mut Changes) -> Result<(), Error> {
-        let found = self.account.sudoers;
-        let content = found.content;
-        let is_ours = content.is_some_and(|file| file.content.starts_with(MARK));
-        let Some(user) = plan
-            .user
-            .filter(|_| plan.login.sudo != SudoRule::None && is_there)
-        else {
-            return match is_ours {
-                true => self.remove_rule(changes),
-                false => Ok(()),
-            };
-        };
+        let is_wanted = is_there && plan.login.sudo != SudoRule::None;
+        match plan.user.filter(|_| is_wanted) {
+            Some(user) => self.add_rule(user, changes),
+            None => self.remove_rule(changes),
+        }
+    }
+
+    /// Has the script add a rule, unless it is there already.
+    fn add_rule(&mut self, user: &[u8], changes: &mut Changes) -> Result<(), Error> {
         match self.account.sudo {
             Sudo::Usable => {}
             // It may be only the default, so this is no problem.
@@ -290,41 +241,42 @@ impl Task<'_> {
                 ));
             }
         }
-        let mut rule = Vector::new();
-        rule.extend(MARK);
-        // In quotes a name in capitals is neither ALL nor an alias. sudo-rs knows no
-        // quotes.
-        let quote: &[u8] = match user.iter().any(u8::is_ascii_lowercase) {
-            true => b"",
-            false => b"\"",
-        };
-        for part in [quote, user, quote, b" ALL=(ALL:ALL) NOPASSWD: ALL\n"] {
-            rule.extend(part);
-        }
-        let rule = rule.finish();
-        let access = Access {
-            owner: Some((0, 0)),
-            ..Access::ours(0o440)
-        };
-        if let Some(file) = content {
-            if !is_ours {
-                return Err(Error::new(
-                    c"/etc/sudoers.d/onecontext is not of onecontext's making: left as it is",
-                ));
-            }
-            if file.content == rule && access.is(file.mode, file.uid, file.gid) {
-                changes.note(&[user, b": may use sudo"]);
-                return Ok(());
-            }
+        let rule = rule(user);
+        if self.has_rule(rule)? {
+            changes.note(&[user, b": may use sudo"]);
+            return Ok(());
         }
         self.can_run?;
         self.private(SUDOERS, rule, 0o440, changes)?;
-        self.script.extend(CHECK_AND_PLACE);
+        command(&mut self.script, b"place_sudo_rule", &[]);
         changes.note(&[user, b": may use sudo, once visudo has checked the rule"]);
         Ok(())
     }
 
+    /// Whether our file of rules holds this one, and sudo accepts its owner and mode.
+    /// A file that somebody else wrote is an error.
+    fn has_rule(&self, rule: &[u8]) -> Result<bool, Error> {
+        let Some(file) = self.account.sudoers.content else {
+            return Ok(false);
+        };
+        if !file.content.starts_with(MARK) {
+            return Err(Error::new(
+                c"/etc/sudoers.d/onecontext is not of onecontext's making: left as it is",
+            ));
+        }
+        let access = Access {
+            owner: Some((0, 0)),
+            ..Access::ours(0o440)
+        };
+        Ok(file.content == rule && access.is(file.mode, file.uid, file.gid))
+    }
+
+    /// Removes the file of rules if it is ours.
     fn remove_rule(&self, changes: &mut Changes) -> Result<(), Error> {
+        let found = self.account.sudoers;
+        if !(found.content).is_some_and(|file| file.content.starts_with(MARK)) {
+            return Ok(());
+        }
         if self.can_run == Err(NOT_WRITTEN) {
             return Err(Error::new(
                 c"/etc/sudoers.d/onecontext is of an earlier context, and the root cannot be \
@@ -332,7 +284,7 @@ impl Task<'_> {
             ));
         }
         changes.push(Change {
-            path: self.account.sudoers.path,
+            path: found.path,
             action: Action::Removal,
             done: b"sudo: the rule of an earlier context is removed",
         });
@@ -365,14 +317,8 @@ impl Task<'_> {
             let line = memory::concat(&[user, b":", text, b"\n"]);
             self.private(PASSWORDS, line, 0o600, changes)?;
             match password {
-                Password::Plain(_) => {
-                    let user = User {
-                        name: Str::copy(user)?,
-                        ..NOBODY
-                    };
-                    fill(&mut self.script, SET_PASSWORD, &user, b"");
-                }
-                _ => self.script.extend(SET_HASH),
+                Password::Plain(_) => command(&mut self.script, b"set_password", &[user]),
+                _ => command(&mut self.script, b"set_password_hash", &[]),
             }
         }
         changes.note(&[user, said]);
@@ -380,14 +326,14 @@ impl Task<'_> {
     }
 
     /// Adds the script, and what starts it.
-    fn finish(self, changes: &mut Changes) -> Result<(), Error> {
+    fn finish(mut self, changes: &mut Changes) -> Result<(), Error> {
         if self.script.is_empty() {
             return Ok(());
         }
         // If the root cannot be written, this is decided again.
         changes.root_is_written_later();
-        let script = memory::concat(&[HEAD, &self.script, TAIL]);
-        changes.run_file(SCRIPT, script)?;
+        command(&mut self.script, b"finish", &[]);
+        changes.run_file(SCRIPT, memory::concat(&[FUNCTIONS, &self.script]))?;
         match self.account.init {
             Some(init) => start_by_init(&init, changes),
             None => start_by_systemd(changes),
@@ -395,20 +341,14 @@ impl Task<'_> {
     }
 }
 
-/// Appends a template with its marks replaced. No value has a quote.
-fn fill(out: &mut Text, template: &[u8], user: &User, options: &[u8]) {
-    let mut rest = template;
-    while let Some((before, [mark, after @ ..])) = split_once(rest, b'@') {
-        out.extend(before);
-        out.extend(match mark {
-            b'N' => &user.name,
-            b'H' => &user.home,
-            b'S' => &user.shell,
-            _ => options,
-        });
-        rest = after;
-    }
-    out.extend(rest);
+/// A rule of sudoers(5) by which the user may do everything without a password.
+fn rule(user: &[u8]) -> &'static [u8] {
+    // In quotes a name in capitals is neither ALL nor an alias. sudo-rs knows no quotes.
+    let quote: &[u8] = match user.iter().any(u8::is_ascii_lowercase) {
+        true => b"",
+        false => b"\"",
+    };
+    memory::concat(&[MARK, quote, user, quote, b" ALL=(ALL:ALL) NOPASSWD: ALL\n"])
 }
 
 /// Whether useradd(8) accepts this name.
@@ -425,24 +365,7 @@ fn start_by_systemd(changes: &mut Changes) -> Result<(), Error> {
     const WANTS: &[u8] = b"/run/systemd/system/sysinit.target.wants/onecontext-users.service";
     // Sockets start before basic.target, hence no default dependencies. No order after
     // cloud-init, which on some images starts after sockets.
-    const TEXT: &[u8] = b"\
-# Made by onecontext.
-[Unit]
-Description=Make the user of the context, and set passwords
-DefaultDependencies=no
-After=systemd-remount-fs.service local-fs.target systemd-sysusers.service
-Before=ssh.service sshd.service ssh.socket sshd.socket
-Before=dropbear.service dropbear.socket systemd-user-sessions.service
-Conflicts=shutdown.target
-Before=shutdown.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-TimeoutStartSec=120
-ExecStart=/bin/sh /run/onecontext/users
-ExecStopPost=/bin/rm -f /run/onecontext/passwords
-";
+    const TEXT: &[u8] = include_bytes!("onecontext-users.service");
     changes.run_file(UNIT, TEXT)?;
     changes.run_symlink(WANTS, UNIT, b"")
 }

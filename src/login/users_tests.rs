@@ -99,14 +99,11 @@ fn password(user: &'static str, password: Password) -> Login {
     }
 }
 
-/// The commands of the script, without its head and tail.
+/// The calls in the script, without its functions and the last call.
 fn script(fixture: &Fixture) -> String {
     let text = fixture.text(SCRIPT);
-    let (_, rest) = text.split_once("failed=0\n").unwrap();
-    let (body, _) = rest
-        .split_once("rm -f /run/onecontext/passwords\n")
-        .unwrap();
-    body.to_string()
+    let calls = text.strip_prefix(include_str!("users.sh"));
+    calls.unwrap().strip_suffix("finish\n").unwrap().to_string()
 }
 
 #[test]
@@ -135,16 +132,10 @@ fn a_user_that_the_root_lacks_is_made() {
     assert_eq!(root(&fixture.picture()), root(&before));
     assert_eq!(
         script(&fixture),
-        "id 'bob' >/dev/null 2>&1 || useradd --create-home --home-dir '/home/bob' \
-         --shell '/bin/zsh' --password '*' --user-group 'bob' || failed=1\n\
-         systemd-tmpfiles --create /run/onecontext/users.conf || failed=1\n\
-         f=/etc/sudoers.d/onecontext\n\
-         visudo -c -f /run/onecontext/sudoers >/dev/null &&\n\
-         \tinstall -m 0440 /run/onecontext/sudoers $f.new && mv -f $f.new $f || failed=1\n\
-         f=/run/onecontext/passwords\n\
-         command -v unix_chkpwd >/dev/null &&\n\
-         \tcut -d : -f 2- $f | tr '\\n' '\\0' | unix_chkpwd 'bob' nonull 2>/dev/null ||\n\
-         \tcat $f | chpasswd || failed=1\n"
+        "make_user_by_useradd 'bob' '/home/bob' '/bin/zsh' '--user-group'\n\
+         give_keys_by_tmpfiles\n\
+         place_sudo_rule\n\
+         set_password 'bob'\n"
     );
     assert_eq!(
         fixture.text("/run/onecontext/users.conf"),
@@ -187,7 +178,7 @@ fn a_group_of_that_name_is_taken_and_a_shell_that_is_there() {
     );
     let script = script(&fixture);
     assert!(
-        script.contains("--shell '/bin/bash' --password '*' --gid staff 'staff' ||"),
+        script.ends_with("'/home/staff' '/bin/bash' '--gid' 'staff'\n"),
         "{script}"
     );
     assert!(!script.contains("tmpfiles"), "{script}");
@@ -211,8 +202,8 @@ fn where_the_home_is() {
         fixture.access(path, 0o700, 1234, 1234);
     }
     auto(&fixture, "bob", &["k"], Login::NONE);
-    assert!(script(&fixture).contains("--home-dir '/srv/bob'"));
-    assert!(script(&fixture).contains(" --user-group --uid 1234 'bob' ||"));
+    assert!(script(&fixture).starts_with("make_user_by_useradd 'bob' '/srv/bob' "));
+    assert!(script(&fixture).contains(" '--user-group' '--uid' '1234'\n"));
     assert!(fixture.text(CONF).contains(" bob bob - own\\x0a\\x23"));
     // Files that useradd copies from the skeleton stay, too.
     let fixture = debian();
@@ -259,7 +250,7 @@ fn what_is_so_already_is_left_alone() {
         ..SUDO
     };
     auto(&fixture, "alice", &[], login);
-    assert!(script(&fixture).ends_with("passwords | chpasswd -e || failed=1\n"));
+    assert!(script(&fixture).ends_with("\nset_password_hash\n"));
     assert_eq!(fixture.text(PASSWORDS), "alice:$6$x$new\n");
     // What the script would write, after a reboot.
     fixture.file(RULE, fixture.text("/run/onecontext/sudoers"));
@@ -278,7 +269,7 @@ fn what_is_so_already_is_left_alone() {
     // A mode that sudo does not accept is corrected.
     fixture.access(RULE, 0o644, 0, 0);
     auto(&fixture, "alice", &[], login);
-    assert!(script(&fixture).contains("visudo"));
+    assert!(script(&fixture).contains("place_sudo_rule\n"));
 }
 
 #[test]
@@ -459,11 +450,7 @@ fn by_sysvinit() {
              oc:2345:wait:/bin/sh /run/onecontext/users\n\
              l2:2:wait:/etc/init.d/rc 2\nl3:3:wait:/etc/init.d/rc 3"
         );
-        assert!(script(&fixture).ends_with(
-            "install -d -m 0700 -o 'bob' -g 'bob' '/home/bob/.ssh' &&\n\
-             \tinstall -m 0600 -o 'bob' -g 'bob' /run/onecontext/users.keys \
-             '/home/bob/.ssh/authorized_keys' ||\n\tfailed=1\n"
-        ));
+        assert!(script(&fixture).ends_with("\ngive_keys_by_install 'bob' '/home/bob'\n"));
         assert_eq!(fixture.stat("/run/onecontext/users.keys").0, 0o600);
         assert!(!fixture.has(UNIT));
         nix::mount::umount(&fixture.host("/etc/inittab")).unwrap();
@@ -487,9 +474,7 @@ fn by_busybox() {
         auto(&fixture, "bob", &[], Login::NONE);
         assert_eq!(
             script(&fixture),
-            "id 'bob' >/dev/null 2>&1 || adduser -D -h '/home/bob' -s '/bin/bash' 'bob' || \
-             failed=1\n\
-             cat /run/onecontext/passwords | chpasswd -e || failed=1\n"
+            "make_user_by_adduser 'bob' '/home/bob' '/bin/bash'\nset_password_hash\n"
         );
         // sshd without PAM takes what adduser leaves for a locked account.
         assert_eq!(fixture.text(PASSWORDS), "bob:*\n");

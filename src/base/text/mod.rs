@@ -8,6 +8,7 @@ mod escaped;
 mod hex;
 mod moment;
 mod parts;
+mod shell;
 mod string;
 
 use core::convert::Infallible;
@@ -28,6 +29,7 @@ pub use parts::{
     Split, Words, base_name, find, lines, list, number, position, same, span, split, split_once,
     unquoted, words,
 };
+pub use shell::{command, quote};
 pub use string::Str;
 
 /// A growing text.

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Made by onecontext: the user of the context, its keys, sudo and password. The calls of
+# these functions are at the end.
+PATH=/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/sbin:/bin
+folder=/run/onecontext
+passwords=$folder/passwords # a line for chpasswd(8)
+failed=0
+
+# Another tool such as cloud-init may have made the user. `*` is no hash, and neither is
+# `!`; but with `*` sshd accepts the user's keys also without PAM.
+make_user_by_useradd() { # NAME HOME SHELL [OPTION...]
+	name=$1 home=$2 shell=$3
+	shift 3
+	id "$name" >/dev/null 2>&1 ||
+		useradd --create-home --home-dir "$home" --shell "$shell" --password '*' \
+			"$@" "$name" ||
+		failed=1
+}
+
+make_user_by_adduser() { # NAME HOME SHELL [OPTION...]
+	name=$1 home=$2 shell=$3
+	shift 3
+	id "$name" >/dev/null 2>&1 ||
+		adduser -D -h "$home" -s "$shell" "$@" "$name" ||
+		failed=1
+}
+
+give_keys_by_tmpfiles() {
+	systemd-tmpfiles --create $folder/users.conf || failed=1
+}
+
+# The home is new, so it contains no link of a user.
+give_keys_by_install() { # NAME HOME
+	install -d -m 0700 -o "$1" -g "$1" "$2/.ssh" &&
+		install -m 0600 -o "$1" -g "$1" $folder/users.keys "$2/.ssh/authorized_keys" ||
+		failed=1
+}
+
+# sudo(8) does not read files with a dot in their names.
+place_sudo_rule() {
+	rule=/etc/sudoers.d/onecontext
+	visudo -c -f $folder/sudoers >/dev/null &&
+		install -m 0440 $folder/sudoers $rule.new && mv -f $rule.new $rule || failed=1
+}
+
+# Through a pipe: SELinux may deny chpasswd the files in /run.
+set_password_hash() {
+	cat $passwords | chpasswd -e || failed=1
+}
+
+# unix_chkpwd(8) tells whether the user has this password already: a new hash at each
+# boot would differ. It reads a text that ends with a NUL.
+set_password() { # NAME
+	command -v unix_chkpwd >/dev/null &&
+		cut -d : -f 2- $passwords | tr '\n' '\0' | unix_chkpwd "$1" nonull 2>/dev/null ||
+		cat $passwords | chpasswd || failed=1
+}
+
+finish() {
+	rm -f $passwords
+	exit $failed
+}
