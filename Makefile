@@ -17,7 +17,8 @@ endif
 
 SHELL_SCRIPTS = dracut/*/*.sh \
 	initramfs-tools/hooks/* initramfs-tools/scripts/*/* \
-	tests/setup.sh tests/boots tests/support/boots.sh tests/matrix \
+	src/*/*.sh \
+	tests/setup.sh tests/units tests/boots tests/support/boots.sh tests/matrix \
 	tests/support/cargo-aarch64 tests/aarch64 \
 	tests/images/build tests/images/bake tests/images/convert \
 	tests/images/customize tests/images/dracut-ssh/*.sh tests/images/files \
@@ -134,10 +135,11 @@ bench: setup all ## what it costs beside others; a table and a chart in docs
 			--test handover -- --nocapture --ignored cost
 	@$(CARGO) test -q --test bench -- --nocapture --ignored
 
-lint: setup ## format, clippy, shell scripts, man page
+lint: setup ## format, clippy, shell scripts, units, man page
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	shellcheck -x $(SHELL_SCRIPTS)
+	tests/units dracut/*/*.service src/*/*.service src/*/*.conf
 	mandoc -T lint -W warning man/onecontext.8
 
 # Seconds for each target; for a longer run:

@@ -37,6 +37,7 @@ missing=$(
 		qemu-system-x86_64 qemu-system-x86
 		shellcheck shellcheck
 		strace strace
+		systemd-analyze systemd
 		prlimit util-linux
 		valgrind valgrind
 		xorriso xorriso
