@@ -134,6 +134,38 @@ fn btrfs_read_only_subvolume_with_root_s_home_in_var() {
     assert_eq!(changed(running, login), [""; 0]);
 }
 
+/// The booted system can write the root and the user's home, and nothing of ours does.
+#[test]
+#[ignore = "boots a machine"]
+fn a_root_that_must_not_be_written() {
+    let (running, mut login, key) = boot(Image::InitramfsTools, "alice", |machine| {
+        machine
+            .layout("ext4", &["home"])
+            .write("/etc/resolv.conf", "# the image's own\n")
+            .edit("set_inode_field /etc/resolv.conf mode 0100644")
+            .write("/etc/hosts", "127.0.0.1 localhost\n")
+            .kernel("onecontext.root=ro")
+    });
+    assert!(mounted(&mut login, "/").starts_with("ext4 rw,"));
+    for path in [
+        "/etc/ssh",
+        "/etc/hostname",
+        "/etc/hosts",
+        "/etc/resolv.conf",
+    ] {
+        assert!(mounted(&mut login, path).starts_with("tmpfs "), "{path}");
+    }
+    let keys = login.run("cat /run/onecontext/keys/alice; ls -d .ssh 2>/dev/null || true");
+    assert!(
+        keys.contains(&key.public) && !keys.contains(".ssh"),
+        "{keys}"
+    );
+    let host_keys = login.run("ls /etc/ssh/ssh_host_*_key");
+    assert!(host_keys.contains("/ssh_host_ed25519_key\n"), "{host_keys}");
+    assert_nothing_failed(&mut login);
+    assert_eq!(changed(running, login), [""; 0]);
+}
+
 /// initramfs-tools activates the volume, and mounts /usr itself.
 #[test]
 #[ignore = "boots a machine"]
