@@ -388,8 +388,8 @@ fn a_root_that_must_not_be_written_is_like_one_that_cannot_be() {
             let unit = "/run/systemd/system/onecontext-hostkeys.service";
             assert_eq!(fixture.has(unit), systemd);
             if systemd {
-                let unit = fixture.text(unit);
-                assert!(unit.contains("=|/etc/ssh\n"), "{unit}");
+                let condition = fixture.text(&format!("{unit}.d/50-onecontext.conf"));
+                assert!(condition.contains("=|/etc/ssh\n"), "{condition}");
                 let note = "SSH host keys: none in this image: the root is not written, so new \
                             ones at each boot";
                 assert!(must_not.contains(&note.into()), "{must_not:?}");
