@@ -40,18 +40,22 @@ impl uDisplay for Moment {
 }
 
 #[cfg(test)]
-#[test]
-fn dates_are_those_of_date() {
-    use super::to_string;
-    for (seconds, text) in [
-        (0, "1970-01-01 00:00:00 UTC"),
-        (951_782_399, "2000-02-28 23:59:59 UTC"),
-        (951_782_400, "2000-02-29 00:00:00 UTC"),
-        (951_868_800, "2000-03-01 00:00:00 UTC"),
-        (1_798_761_599, "2026-12-31 23:59:59 UTC"),
-        (1_835_395_200, "2028-02-29 00:00:00 UTC"),
-        (4_107_542_400, "2100-03-01 00:00:00 UTC"),
-    ] {
-        assert_eq!(to_string(&Moment(seconds)), text);
+mod tests {
+    use super::*;
+    use crate::base::text::to_string;
+
+    #[test]
+    fn dates_are_those_of_date() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (951_868_800, "2000-03-01 00:00:00 UTC"),
+            (1_798_761_599, "2026-12-31 23:59:59 UTC"),
+            (1_835_395_200, "2028-02-29 00:00:00 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(to_string(&Moment(seconds)), text);
+        }
     }
 }
