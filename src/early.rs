@@ -9,7 +9,6 @@ use crate::base::text::Ip;
 use crate::base::wait::Wait;
 use crate::changeset::{Changes, Policy, Writer};
 use crate::cli::{ApplyEarly, Status};
-use crate::cmdline::{Early, LONGEST_WAIT, Mode, Parameters};
 use crate::context::Purpose;
 use crate::disk::{Search, SystemPaths};
 use crate::handover;
@@ -19,6 +18,7 @@ use crate::inspect::DryRun;
 use crate::kernel::{self, Machine};
 use crate::load;
 use crate::login;
+use crate::parameters::{Early, LONGEST_WAIT, Mode, Parameters};
 use crate::plan::Plan;
 use crate::plan::bound::{BoundPlan, DhcpClient};
 

@@ -22,7 +22,7 @@
 //! | [`apply`], [`early`] | a boot, step by step; the early stage, before there is a root |
 //! | [`inspect`] | `plan` and `check` |
 //! | [`load`] | from a disk to a plan |
-//! | [`cli`], [`cmdline`] | the arguments; the kernel's command line |
+//! | [`cli`], [`parameters`] | the arguments; the kernel's command line |
 //! | [`disk`], [`context`] | where the context is; what it says |
 //! | [`handover`], [`login`] | what to write for network managers; for sshd and its users |
 //! | [`kernel`], [`banner`] | the network now; the report and the login banner |
@@ -41,7 +41,6 @@ pub mod banner;
 pub mod base;
 pub mod changeset;
 pub mod cli;
-pub mod cmdline;
 pub mod context;
 pub mod disk;
 pub mod early;
@@ -51,6 +50,7 @@ pub mod inspect;
 pub mod kernel;
 pub mod load;
 pub mod login;
+pub mod parameters;
 pub mod plan;
 pub mod supervise;
 

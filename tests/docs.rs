@@ -1,8 +1,10 @@
 //! The documents: each link leads to an existing file of the repository, and to an
-//! existing heading if it names one.
+//! existing heading if it names one. What they list is what the program's tables have.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use onecontext::parameters::PARAMETERS;
 
 #[test]
 fn links_lead_somewhere() {
@@ -57,6 +59,83 @@ fn the_console_says_what_readme_says() {
         count += 1;
     }
     assert!(count > 5, "{count} messages");
+}
+
+/// README.md and the man page have the parameters of the program, with their values and
+/// defaults, and no others.
+#[test]
+fn the_parameters_are_those_of_the_program() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(top.join("README.md")).unwrap();
+    let (_, table) = readme.split_once("\n| parameter | default | |\n").unwrap();
+    let rows = table
+        .lines()
+        .skip(1)
+        .take_while(|line| line.starts_with('|'));
+    let rows: Vec<_> = rows.collect();
+    let man = fs::read_to_string(top.join("man/onecontext.8")).unwrap();
+    let (_, list) = man.split_once("\n.Ss Kernel parameters\n").unwrap();
+    let entries: Vec<_> = list
+        .split("\n.El")
+        .next()
+        .unwrap()
+        .split("\n.It Cm ")
+        .skip(1)
+        .collect();
+    for parameter in &PARAMETERS {
+        let (name, values, default) = (parameter.name, parameter.values, parameter.default);
+        let (equals, macro_equals) = if values.is_empty() {
+            ("", "")
+        } else {
+            ("=", " Ns = Ns ")
+        };
+        let escaped = values.replace('|', "\\|");
+        let start = format!("| `{name}{equals}{escaped}` | ");
+        let row = rows.iter().find_map(|row| row.strip_prefix(&start));
+        let row = row.unwrap_or_else(|| panic!("README.md has no row {start}"));
+        let cell = row
+            .split('|')
+            .next()
+            .unwrap()
+            .trim()
+            .trim_start_matches('`');
+        assert!(
+            cell.starts_with(default) && cell.is_empty() == default.is_empty(),
+            "{row}"
+        );
+
+        let shown = match values.to_lowercase() {
+            kind if kind == values => format!("Cm {}", values.replace('|', " | ")),
+            kind => format!("Ar {kind}"),
+        };
+        let shown = if values.is_empty() {
+            String::new()
+        } else {
+            shown
+        };
+        let start = format!("{name}{macro_equals}{shown}\n");
+        let entry = entries.iter().find_map(|entry| entry.strip_prefix(&start));
+        let entry = entry.unwrap_or_else(|| panic!("the man page has no entry {start}"));
+        let words = entry.replace("\n.Cm ", " ").replace(['\n', ','], " ");
+        let words = format!(
+            "{} ",
+            words.split_whitespace().collect::<Vec<_>>().join(" ")
+        );
+        let phrases = [
+            format!("The default is {default}"),
+            format!("{default} the default:"),
+        ];
+        let has_default = phrases.iter().any(|phrase| words.contains(phrase));
+        assert_eq!(
+            has_default,
+            !default.is_empty(),
+            "the default of {name}: {words}"
+        );
+    }
+    assert_eq!(
+        (rows.len(), entries.len()),
+        (PARAMETERS.len(), PARAMETERS.len())
+    );
 }
 
 fn read_all(folder: &Path, text: &mut String) {

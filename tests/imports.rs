@@ -9,12 +9,12 @@ use std::path::Path;
 const LAW: &str = "
 lib supervise apply early inspect cli base
 supervise cli base
-apply inspect load cli cmdline disk context handover login kernel banner changeset image plan base
-early inspect load cli cmdline disk context handover login kernel banner changeset image plan base
+apply inspect load cli parameters disk context handover login kernel banner changeset image plan base
+early inspect load cli parameters disk context handover login kernel banner changeset image plan base
 inspect load cli disk context handover login changeset image plan base
 load disk context image plan base
 cli base
-cmdline changeset base
+parameters changeset base
 disk base
 context plan base
 handover changeset image plan base

@@ -14,9 +14,10 @@ use crate::base::text::{Escaped, as_str, c_str, lines, split, words};
 use crate::image::Root;
 
 /// `onecontext.root=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// The root is written where it can be.
+    #[default]
     Auto,
     /// The root is never written.
     ReadOnly,

@@ -10,14 +10,15 @@ use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::memory::{self, Vector};
 use crate::base::sort::sort;
-use crate::base::text::{Text, as_str, c_str, number, split_once};
+use crate::base::text::{Text, as_str, c_str, number, split, split_once};
 use crate::base::{getdents, proc};
 use crate::changeset::Policy;
 
 /// What `onecontext=` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// A context is applied if there is one.
+    #[default]
     Auto,
     /// Nothing is done.
     Off,
@@ -26,9 +27,10 @@ pub enum Mode {
 }
 
 /// What `onecontext.network=` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub enum NetworkScope {
     /// The kernel and the root's network managers.
+    #[default]
     Auto,
     /// The kernel alone.
     Kernel,
@@ -51,9 +53,10 @@ impl NetworkScope {
 }
 
 /// What `onecontext.scripts=` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub enum ScriptMode {
     /// They are not run, only reported.
+    #[default]
     Off,
     /// The booted system runs them.
     Run,
@@ -74,8 +77,8 @@ pub enum Early {
 /// servers may all be waited for, and `apply` as a whole has a minute.
 pub const LONGEST_WAIT: u32 = 20;
 
-/// All parameters, with a safe default each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the parameters say.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct Parameters {
     /// `onecontext=auto|off|require`
     pub mode: Mode,
@@ -98,22 +101,6 @@ pub struct Parameters {
     pub network_by_initramfs: bool,
     /// `onecontext.debug`: notes go to the console too.
     pub debug: bool,
-}
-
-impl Default for Parameters {
-    fn default() -> Self {
-        Self {
-            mode: Mode::Auto,
-            device: None,
-            wait: None,
-            network: NetworkScope::Auto,
-            root: Policy::Auto,
-            scripts: ScriptMode::Off,
-            early: None,
-            network_by_initramfs: false,
-            debug: false,
-        }
-    }
 }
 
 impl Parameters {
@@ -180,90 +167,115 @@ impl Parameters {
     /// Sets one parameter, if it belongs to this program. `false`: its name or value is
     /// unknown, and it gets its default.
     fn set(&mut self, name: &[u8], value: Option<&[u8]>) -> bool {
-        let default = Self::default();
-        let word = value.map(as_str);
-        match as_str(name) {
-            "onecontext" => choose(
-                &mut self.mode,
-                default.mode,
-                word,
-                &[
-                    ("auto", Mode::Auto),
-                    ("off", Mode::Off),
-                    ("require", Mode::Require),
-                ],
-            ),
-            "onecontext.network" => choose(
-                &mut self.network,
-                default.network,
-                word,
-                &[
-                    ("auto", NetworkScope::Auto),
-                    ("kernel", NetworkScope::Kernel),
-                    ("handover", NetworkScope::Handover),
-                    ("off", NetworkScope::Off),
-                ],
-            ),
-            "onecontext.root" => choose(
-                &mut self.root,
-                default.root,
-                word,
-                &[("auto", Policy::Auto), ("ro", Policy::ReadOnly)],
-            ),
-            "onecontext.scripts" => choose(
-                &mut self.scripts,
-                default.scripts,
-                word,
-                &[("off", ScriptMode::Off), ("run", ScriptMode::Run)],
-            ),
-            "onecontext.early" => choose(
-                &mut self.early,
-                default.early,
-                word,
-                &[
-                    ("off", Some(Early::Off)),
-                    ("network", Some(Early::Network)),
-                    ("keys", Some(Early::Keys)),
-                ],
-            ),
-            "ip" | "netroot" => {
-                self.network_by_initramfs |= value.is_some_and(|value| !value.is_empty());
-                true
-            }
-            "rd.neednet" => {
-                self.network_by_initramfs |= value != Some(b"0");
-                true
-            }
-            "root" | "boot" => {
-                self.network_by_initramfs |= value.is_some_and(is_on_network);
-                true
-            }
-            "onecontext.wait" => {
-                self.wait = value.and_then(number);
-                self.wait.is_some()
-            }
-            "onecontext.device" => {
-                let path = value.filter(|path| !path.is_empty());
-                self.device = path.and_then(|path| c_str(&[path]).ok());
-                self.device.is_some()
-            }
-            "onecontext.debug" => {
-                self.debug |= value.is_none();
-                value.is_none()
-            }
-            _ => !name.starts_with(b"onecontext."),
+        let name = as_str(name);
+        if let Some(known) = PARAMETERS.iter().find(|known| known.name == name) {
+            let words = known.values;
+            return (known.set)(self, Value { words, text: value });
         }
+        self.network_by_initramfs |= match name {
+            "ip" | "netroot" => value.is_some_and(|value| !value.is_empty()),
+            "rd.neednet" => value != Some(b"0"),
+            "root" | "boot" => value.is_some_and(is_on_network),
+            _ => false,
+        };
+        !name.starts_with("onecontext.")
     }
 }
 
-/// Sets a parameter to the value that `word` names. `false`: it names none that is
-/// known, and the parameter gets its default.
-// Inlined, it would be in the program five times.
-#[inline(never)]
-fn choose<T: Copy>(parameter: &mut T, default: T, word: Option<&str>, known: &[(&str, T)]) -> bool {
-    let meant = known.iter().find(|(name, _)| word == Some(*name));
-    *parameter = meant.map_or(default, |(_, value)| *value);
-    meant.is_some()
+/// A parameter, as README.md and the man page list it.
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// The words that it takes, with `|` between them, or the kind of its value in
+    /// capitals. Empty: it takes no value.
+    pub values: &'static str,
+    /// The value that counts where it is absent or unknown. Empty: there is none.
+    pub default: &'static str,
+    set: Set,
+}
+
+/// All parameters of this program: name, values, default, and what it sets.
+pub const PARAMETERS: [Parameter; 8] = [
+    parameter("onecontext", "auto|off|require", "auto", |to, value| {
+        value.choose(&mut to.mode, &[Mode::Auto, Mode::Off, Mode::Require])
+    }),
+    parameter("onecontext.device", "PATH", "", |to, value| {
+        let path = value.text.filter(|path| !path.is_empty());
+        to.device = path.and_then(|path| c_str(&[path]).ok());
+        to.device.is_some()
+    }),
+    parameter("onecontext.wait", "SECONDS", "10", |to, value| {
+        to.wait = value.text.and_then(number);
+        to.wait.is_some()
+    }),
+    parameter(
+        "onecontext.network",
+        "auto|kernel|handover|off",
+        "auto",
+        |to, value| {
+            use NetworkScope::{Auto, Handover, Kernel, Off};
+            value.choose(&mut to.network, &[Auto, Kernel, Handover, Off])
+        },
+    ),
+    parameter("onecontext.root", "auto|ro", "auto", |to, value| {
+        value.choose(&mut to.root, &[Policy::Auto, Policy::ReadOnly])
+    }),
+    parameter("onecontext.scripts", "off|run", "off", |to, value| {
+        value.choose(&mut to.scripts, &[ScriptMode::Off, ScriptMode::Run])
+    }),
+    // The default is that of an initramfs with an SSH server.
+    parameter(
+        "onecontext.early",
+        "off|network|keys",
+        "network",
+        |to, value| {
+            let stages = [Early::Off, Early::Network, Early::Keys].map(Some);
+            value.choose(&mut to.early, &stages)
+        },
+    ),
+    parameter("onecontext.debug", "", "", |to, value| {
+        to.debug = value.text.is_none();
+        to.debug
+    }),
+];
+
+/// Takes a value. `false`: it is unknown, and the default is taken.
+type Set = fn(&mut Parameters, Value) -> bool;
+
+const fn parameter(
+    name: &'static str,
+    values: &'static str,
+    default: &'static str,
+    set: Set,
+) -> Parameter {
+    Parameter {
+        name,
+        values,
+        default,
+        set,
+    }
+}
+
+/// What stands behind the `=` of a parameter, and the words that may stand there.
+struct Value<'v> {
+    text: Option<&'v [u8]>,
+    words: &'static str,
+}
+
+impl Value<'_> {
+    /// The number of the word that stands there.
+    #[inline(never)]
+    fn word(&self) -> Option<usize> {
+        let mut words = split(self.words.as_bytes(), |byte| byte == b'|');
+        words.position(|word| self.text == Some(word))
+    }
+
+    /// Chooses the meaning with the number of the word that stands there.
+    fn choose<T: Copy + Default>(&self, to: &mut T, meanings: &[T]) -> bool {
+        let meaning = self.word().and_then(|word| meanings.get(word));
+        *to = meaning.copied().unwrap_or_default();
+        meaning.is_some()
+    }
 }
 
 /// Whether this value of `root=`, or of initramfs-tools' `boot=`, is a root on the
@@ -368,6 +380,33 @@ mod tests {
             debug: true,
         };
         assert_eq!(parameters, expected);
+    }
+
+    /// The default of `onecontext.early` depends on the initramfs.
+    #[test]
+    fn each_word_has_its_own_meaning() {
+        for Parameter {
+            name,
+            values,
+            default,
+            ..
+        } in PARAMETERS
+        {
+            let mut meanings = vec![];
+            for word in values.split('|').filter(|_| values.contains('|')) {
+                let (meaning, problems) = read(&format!("{name}={word}"));
+                let is_default = meaning == Parameters::default();
+                assert!(
+                    problems == 0 && !meanings.contains(&meaning),
+                    "{name}={word}"
+                );
+                assert!(
+                    is_default == (word == default) || name == "onecontext.early",
+                    "{name}={word}"
+                );
+                meanings.push(meaning);
+            }
+        }
     }
 
     /// As GRUB writes what has a blank.
