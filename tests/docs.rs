@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use onecontext::context::variables::{IGNORED, Variable};
 use onecontext::parameters::PARAMETERS;
 
 #[test]
@@ -136,6 +137,34 @@ fn the_parameters_are_those_of_the_program() {
         (rows.len(), entries.len()),
         (PARAMETERS.len(), PARAMETERS.len())
     );
+}
+
+/// docs/variables.md has a row for each variable of the program, and no others. It says of
+/// those that are ignored on purpose that they are, and of no others.
+#[test]
+fn the_variables_are_those_of_the_program() {
+    let mut known: Vec<_> = IGNORED
+        .iter()
+        .map(|name| (name.to_string(), true))
+        .collect();
+    for variable in Variable::ALL {
+        let prefixes = variable.scope().prefixes().iter();
+        known.extend(prefixes.map(|prefix| (format!("{prefix}{variable:?}"), false)));
+    }
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(top.join("docs/variables.md")).unwrap();
+    let mut listed = Vec::new();
+    for row in text.lines().filter(|line| line.starts_with("| `")) {
+        let (names, what) = row.split_once(" | ").unwrap();
+        let is_ignored = what.starts_with("ignored");
+        let names = names.split('`').skip(1).step_by(2);
+        listed.extend(names.map(|name| (name.to_string(), is_ignored)));
+    }
+    for list in [&mut known, &mut listed] {
+        list.sort();
+        list.dedup();
+    }
+    assert_eq!(listed, known);
 }
 
 fn read_all(folder: &Path, text: &mut String) {

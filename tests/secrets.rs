@@ -1,7 +1,7 @@
 //! No part of a value that may be secret is written anywhere, whatever its quoting and
-//! however broken its line. The tests plant a mark in every variable of
-//! docs/variables.md and in some unknown ones, in every form, and look for it in all
-//! output of `plan`, `plan --json`, `check` and `apply --dry-run`.
+//! however broken its line. The tests plant a mark in every variable of the program's
+//! table and in some unknown ones, in every form, and look for it in all output of `plan`,
+//! `plan --json`, `check` and `apply --dry-run`.
 #[path = "support/release.rs"]
 mod release;
 
@@ -9,6 +9,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use onecontext::context::variables::{IGNORED, Variable};
 
 /// The two halves of the mark, with room for quotes between them. The mark needs the
 /// lower-case letters: a word in capitals before a `=` is a name, and shown.
@@ -18,64 +20,29 @@ const RIGHT: &str = "wKv8right";
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 
-/// Every variable with a row in docs/variables.md, and three without.
-fn names() -> Vec<String> {
-    let top = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/variables.md");
-    let text = fs::read_to_string(top).unwrap();
-    let mut names = vec!["MY_SECRET".into(), "X".into(), "ONEAPP_PASSWORD".into()];
-    for row in text.lines().filter(|line| line.starts_with("| `")) {
-        let cell = row[2..].split(" | ").next().unwrap();
-        let mut whole: Vec<String> = vec![];
-        for word in cell.split('`').skip(1).step_by(2) {
-            let name = word.replace("ETHn", "ETH0").replace("PCIn", "PCI0");
-            let name = name.replace("ALIASm", "ALIAS0").replace("DISKn", "DISK0");
-            let name = name.replace('*', "X");
-            // `_MASK` behind `ETHn_ALIASm_IP`, `_BASE64` behind `PASSWORD`.
-            if name.starts_with('_') {
-                match whole[0].strip_suffix("_IP") {
-                    Some(alias) => names.push(format!("{alias}{name}")),
-                    None => names.extend(whole.iter().map(|start| format!("{start}{name}"))),
-                }
-                continue;
-            }
-            assert!(
-                name.bytes()
-                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'),
-                "{name}"
-            );
-            whole.push(name.clone());
-            names.push(name);
-        }
+/// Every variable of the program's table, and three others, with whether its value may be
+/// shown, good or bad.
+fn variables() -> Vec<(String, bool)> {
+    let others = ["MY_SECRET", "X", "ONEAPP_PASSWORD"];
+    let secret = others.iter().chain(IGNORED);
+    let mut all: Vec<_> = secret.map(|name| (name.to_string(), false)).collect();
+    for variable in Variable::ALL {
+        let prefixes = variable.scope().prefixes().iter();
+        all.extend(prefixes.map(|prefix| (format!("{prefix}{variable:?}"), variable.is_shown())));
     }
-    names.sort();
-    names.dedup();
-    assert!(names.len() > 100, "{}", names.len());
-    for name in [
-        "PASSWORD_BASE64",
-        "ETH0_ALIAS0_IP6_ULA",
-        "TOKEN",
-        "SSH_PUBLIC_KEY",
-    ] {
-        assert!(names.iter().any(|other| other == name), "{name}");
+    for (name, is_public) in &mut all {
+        let is_secret = |word: &&str| name.contains(word);
+        let secret = ["PASSWORD", "KEY", "TOKEN", "SCRIPT", "DATA"];
+        assert!(
+            !*is_public || !secret.iter().any(is_secret),
+            "{name} in the table"
+        );
+        *name = name
+            .replace("n_", "0_")
+            .replace("ALIASm", "ALIAS0")
+            .replace('*', "X");
     }
-    names
-}
-
-/// Whether its value may be shown, good or bad.
-fn is_public(name: &str) -> bool {
-    const OF_A_NIC: &str = " MAC METHOD IP6_METHOD IP MASK IP6 IPV6 IP6_PREFIX_LENGTH IP6_ULA \
-        GATEWAY IP6_GATEWAY GATEWAY6 METRIC IP6_METRIC METRIC6 MTU ROUTES DNS SEARCH_DOMAIN \
-        ADDRESS VLAN_ID ";
-    const OF_THE_MACHINE: &str = " DNS SEARCH_DOMAIN GATEWAY_IFACE SET_HOSTNAME HOSTNAME USERNAME \
-        IP_PRIVATE IP_PUBLIC IP_EXTRA NETMASK NETMASK_PRIVATE NETMASK_PUBLIC NETMASK_EXTRA \
-        DEFAULT_GATEWAY GLOBAL_NETWORK GLOBAL_NETMASK ";
-    let field = ["ETH0_ALIAS0_", "ETH0_", "PCI0_"]
-        .iter()
-        .find_map(|start| name.strip_prefix(start));
-    match field {
-        Some(field) => OF_A_NIC.contains(&format!(" {field} ")),
-        None => OF_THE_MACHINE.contains(&format!(" {name} ")),
-    }
+    all
 }
 
 /// `@N` is the name, `@L` and `@R` are the halves of the mark, `@K` is a key.
@@ -273,9 +240,9 @@ const APPLY: &str = "apply --dry-run --root root --run run --context context.sh"
 fn each_base(form: &str, public_too: bool, then: &mut dyn FnMut(&str)) {
     for base in bases() {
         let mut text = base.clone();
-        for name in names() {
+        for (name, is_public) in variables() {
             let nic = name.starts_with("ETH0_") && !base.starts_with("ETH0_");
-            if !nic && (public_too || !is_public(&name)) {
+            if !nic && (public_too || !is_public) {
                 text += &format!("{}\n", fill(form, &name));
             }
         }
@@ -308,12 +275,12 @@ fn broken_lines_show_nothing() {
 #[test]
 fn quotes_that_are_missing_show_nothing() {
     let folder = Folder::new();
-    for (number, name) in names().iter().enumerate() {
+    for (number, (name, is_public)) in variables().iter().enumerate() {
         // Each name gets some of the forms; every form is used with many names.
         for round in 0..2 {
             let base = &bases()[(number + round) % 2];
             for forms in [&OPEN[..], &SWALLOWED, &TORN] {
-                if forms == TORN && is_public(name) {
+                if forms == TORN && *is_public {
                     continue;
                 }
                 let form = forms[(number / 2 + round * 5) % forms.len()];
@@ -322,7 +289,7 @@ fn quotes_that_are_missing_show_nothing() {
             }
         }
     }
-    for name in names().iter().filter(|name| is_public(name)) {
+    for (name, _) in variables().iter().filter(|(_, is_public)| *is_public) {
         for form in SWALLOWED {
             folder.try_context(&format!("{}\n", fill(form, name)), &[PLAN, JSON]);
         }
@@ -333,7 +300,7 @@ fn quotes_that_are_missing_show_nothing() {
 fn what_is_no_public_key_is_not_shown() {
     let folder = Folder::new();
     for form in KEYS {
-        for name in names().iter().filter(|name| name.contains("KEY")) {
+        for (name, _) in variables().iter().filter(|(name, _)| name.contains("KEY")) {
             let line = fill(form, name);
             let base = "ETH0_MAC='02:00:0a:12:01:01'\nUSERNAME='alice'\n";
             folder.try_context(&format!("{base}{line}\n"), &[PLAN, JSON, APPLY]);
@@ -444,7 +411,7 @@ fn scripts_show_nothing() {
 #[test]
 fn mixed_lines_show_nothing() {
     let folder = Folder::new();
-    let names = names();
+    let variables = variables();
     for seed in 0..60u64 {
         let mut state = seed;
         let mut below = |limit: usize| {
@@ -455,10 +422,10 @@ fn mixed_lines_show_nothing() {
         };
         let mut text = format!("# seed {seed}\n{}", bases()[seed as usize % 2]);
         for _ in 0..40 {
-            let name = &names[below(names.len())];
+            let (name, is_public) = &variables[below(variables.len())];
             let form = match below(4) {
-                0 | 1 if !is_public(name) => GOOD[below(GOOD.len())],
-                2 if seed % 3 == 0 && !is_public(name) => TORN[below(TORN.len())],
+                0 | 1 if !is_public => GOOD[below(GOOD.len())],
+                2 if seed % 3 == 0 && !is_public => TORN[below(TORN.len())],
                 _ => BROKEN[below(BROKEN.len())],
             };
             text += &format!("{}\n", fill(form, name));

@@ -1,5 +1,6 @@
 //! The host name of SET_HOSTNAME or HOSTNAME.
 use super::state::Context;
+use super::variables::Variable::{HOSTNAME, SET_HOSTNAME};
 use crate::base::memory::Vector;
 use crate::base::text::split;
 
@@ -9,8 +10,8 @@ const LONGEST: usize = 64;
 /// The host name, made valid: bad characters become `-`, labels lose the
 /// dashes around them, empty labels vanish. What was changed is reported.
 pub fn read(context: &mut Context) -> Option<&'static [u8]> {
-    let machine = context.variables.machine();
-    let variable = machine.get("SET_HOSTNAME HOSTNAME")?;
+    let machine = context.assignments.machine();
+    let variable = machine.first(&[SET_HOSTNAME, HOSTNAME])?;
     let mut name = Vector::new();
     for label in split(variable.printable(), |byte| byte == b'.') {
         let valid = |byte: &u8| byte.is_ascii_alphanumeric();
@@ -34,7 +35,7 @@ pub fn read(context: &mut Context) -> Option<&'static [u8]> {
     }
     let name = &*name.finish();
     if name.is_empty() {
-        context.complain(
+        context.warn_showing(
             variable,
             "has no letter or digit, the host name stays as it is",
         );
@@ -47,9 +48,7 @@ pub fn read(context: &mut Context) -> Option<&'static [u8]> {
     } else {
         return Some(name);
     };
-    context
-        .warnings
-        .at(variable.place, variable.name, what, name);
+    context.warn_showing_part(variable, what, name);
     Some(name)
 }
 

@@ -1,18 +1,25 @@
 //! SSH public keys: which lines are keys, and for which user.
 use ufmt::uwrite;
 
+use super::assignments::Assigned;
 use super::base64::{Decoder, digit};
 use super::files::Files;
 use super::state::Context;
 use super::values::is_user;
-use super::variables::Variable;
+use super::variables::Variable::{self, *};
 use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::base::text::{find, format, lines, position, span, split};
 use crate::plan::{Dialect, Key};
 
 /// The variables with keys, in the order of the plan.
-const VARIABLES: &str = "SSH_PUBLIC_KEY EC2_PUBLIC_KEY SSH_KEY PUBLIC_KEY STRATUSLAB_REMOTE_KEY";
+const WITH_KEYS: &[Variable] = &[
+    SSH_PUBLIC_KEY,
+    EC2_PUBLIC_KEY,
+    SSH_KEY,
+    PUBLIC_KEY,
+    STRATUSLAB_REMOTE_KEY,
+];
 
 /// The logins of a context.
 pub struct LoginKeys {
@@ -27,19 +34,19 @@ pub struct LoginKeys {
 
 /// Reads the keys of all variables and of the key files that they name.
 pub fn read(context: &mut Context, dialect: Dialect, files: &impl Files) -> LoginKeys {
-    let machine = context.variables.machine();
+    let machine = context.assignments.machine();
     let mut keys = Keys {
         list: Vector::new(),
         seen: Set::new(),
     };
     let named = match dialect {
-        Dialect::OpenNebula => machine.get("USERNAME"),
+        Dialect::OpenNebula => machine.get(USERNAME),
         // StratusLab's scripts know only root.
         Dialect::StratusLab => None,
     };
     let user = match named {
         Some(variable) if !is_user(variable.value) => {
-            context.complain(
+            context.warn_showing(
                 variable,
                 "not a login name, keys and password are given to nobody",
             );
@@ -48,17 +55,17 @@ pub fn read(context: &mut Context, dialect: Dialect, files: &impl Files) -> Logi
         Some(variable) => Some(variable.value),
         None => Some(&b"root"[..]),
     };
-    for variable in machine.each(VARIABLES) {
+    for variable in machine.each(WITH_KEYS) {
         keys.add_lines(context, user, variable, variable.value);
     }
     // In OpenNebula's first sample scripts these variables name files on the disk.
-    if let Some(variable) = machine.get("ROOT_PUBKEY") {
+    if let Some(variable) = machine.get(ROOT_PUBKEY) {
         keys.add_file(context, Some(b"root"), variable, files);
     }
-    if let Some(variable) = machine.get("USER_PUBKEY") {
+    if let Some(variable) = machine.get(USER_PUBKEY) {
         match named {
             Some(_) => keys.add_file(context, user, variable, files),
-            None => context.remark(variable, "no USERNAME says whose keys these are"),
+            None => context.warn(&variable, "no USERNAME says whose keys these are"),
         }
     }
     let owner = user;
@@ -82,7 +89,7 @@ impl Keys {
         &mut self,
         context: &mut Context,
         user: Option<&'static [u8]>,
-        variable: &Variable,
+        variable: Assigned,
         files: &impl Files,
     ) {
         // A name with a slash could lead out of the disk.
@@ -93,12 +100,9 @@ impl Keys {
         match content {
             Ok(Some(text)) => self.add_lines(context, user, variable, text),
             // The value is not shown: it may be the key itself.
-            Ok(None) => context.remark(variable, "no such key file on the disk"),
+            Ok(None) => context.warn(&variable, "no such key file on the disk"),
             Err(reason) => {
-                let (place, name) = (variable.place, variable.name);
-                let reason = format(&reason);
-                let what = "cannot read the key file";
-                context.warnings.at(place, name, what, reason);
+                context.warn_with(&variable, "cannot read the key file", format(&reason));
             }
         }
     }
@@ -109,7 +113,7 @@ impl Keys {
         &mut self,
         context: &mut Context,
         user: Option<&'static [u8]>,
-        variable: &Variable,
+        variable: Assigned,
         text: &'static [u8],
     ) {
         // Whether this line is inside a key of several lines, or after a damaged key,
@@ -144,13 +148,12 @@ impl Keys {
                 };
                 let mut found = Vector::new();
                 uwrite!(found, "line {}", number);
-                let (place, name) = (variable.place, variable.name);
-                context.warnings.at(place, name, what, found.finish());
+                context.warn_with(&variable, what, found.finish());
             }
         }
         if several {
             let what = "several SSH keys on one line are told apart, write each on its own line";
-            context.remark(variable, what);
+            context.warn(&variable, what);
         }
     }
 

@@ -1,9 +1,10 @@
 //! From the text of a context disk to a plan.
 //!
-//! [`shell`] reads the shell syntax, [`variables`] groups the variables by NIC,
-//! [`opennebula`] and [`stratuslab`] interpret them, [`network`] collects what they say
+//! [`shell`] reads the shell syntax, [`assignments`] groups the assignments by NIC,
+//! [`variables`] is the table of all variables, [`opennebula`] and [`stratuslab`] interpret them, [`network`] collects what they say
 //! about NICs, [`keys`], [`users`], [`scripts`] and [`hostname`] read the rest.
 //! [`lint`] finds likely mistakes, for `check`.
+mod assignments;
 mod base64;
 mod files;
 mod hostname;
@@ -17,17 +18,18 @@ mod state;
 mod stratuslab;
 mod users;
 mod values;
-mod variables;
+pub mod variables;
 
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
 use crate::base::sort::sort;
 use crate::base::text::same;
 use crate::plan::{Dialect, Plan, Warning, Warnings};
+use assignments::Assignments;
 pub use files::{CONFIGURATION, CONTEXT, Files};
 use network::{Finished, Network};
 use state::Context;
-use variables::Variables;
+use variables::Variable::{NETCFG_TYPE, USER_DATA, USERDATA};
 
 /// A file of the disk that could not be read.
 pub struct Unreadable {
@@ -84,11 +86,11 @@ fn plan(
         shell::read(name, text, &mut assignments, &mut warnings);
     }
     let mut context = Context {
-        variables: Variables::new(&assignments),
+        assignments: Assignments::new(&assignments),
         warnings,
     };
-    let has_eth = opennebula::has_nics(&context.variables);
-    let dialect = match !has_eth && (is_configured || stratuslab::wrote(&context.variables)) {
+    let has_eth = opennebula::has_nics(&context.assignments);
+    let dialect = match !has_eth && (is_configured || stratuslab::wrote(&context.assignments)) {
         true => Dialect::StratusLab,
         false => Dialect::OpenNebula,
     };
@@ -135,10 +137,10 @@ fn plan(
 /// Whether the context configures the network. NETCFG_TYPE is a variable of one-apps
 /// (netcfg).
 fn is_managed(context: &mut Context) -> bool {
-    let variable = context.variables.machine().get("NETCFG_TYPE");
+    let variable = context.assignments.machine().get(NETCFG_TYPE);
     match variable.filter(|variable| same(variable.value, b"none")) {
         Some(variable) => {
-            context.remark(variable, "is none, the network is left alone");
+            context.warn(&variable, "is none, the network is left alone");
             false
         }
         None => true,
@@ -147,7 +149,7 @@ fn is_managed(context: &mut Context) -> bool {
 
 fn network(context: &mut Context, dialect: Dialect) -> Finished {
     let mut network = Network::new();
-    if dialect == Dialect::StratusLab && stratuslab::has_nics(&context.variables) {
+    if dialect == Dialect::StratusLab && stratuslab::has_nics(&context.assignments) {
         stratuslab::network(context, &mut network);
     } else {
         opennebula::network(context, &mut network);
@@ -158,7 +160,7 @@ fn network(context: &mut Context, dialect: Dialect) -> Finished {
 /// The warnings about user data, for roots where nothing reads it.
 fn user_data(context: &Context) -> &'static [Warning] {
     let mut warnings = Vector::new();
-    for variable in context.variables.machine().each("USER_DATA USERDATA") {
+    for variable in context.assignments.machine().each(&[USER_DATA, USERDATA]) {
         warnings.push(Warning {
             place: Some(variable.place),
             subject: variable.name,

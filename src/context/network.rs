@@ -2,8 +2,8 @@
 //! metrics, next hops that no address covers, repeated resolvers.
 use core::net::IpAddr;
 
+use super::assignments::Assigned;
 use super::state::Context;
-use super::variables::Variable;
 use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::base::sort::sort;
@@ -88,13 +88,13 @@ impl Network {
     }
 
     /// Adds an address to the current link.
-    pub fn address(&mut self, context: &mut Context, variable: &Variable, prefix: Prefix) {
+    pub fn address(&mut self, context: &mut Context, variable: Assigned, prefix: Prefix) {
         let link = self.links.len() as u32;
         let address = format(&Ip(prefix.address));
         if self.known_addresses.insert(link, address) {
             self.addresses.push(prefix);
         } else {
-            context.complain(variable, "this NIC has that address already")
+            context.warn_showing(variable, "this NIC has that address already")
         }
     }
 
@@ -117,18 +117,14 @@ impl Network {
     }
 
     /// Adds name servers to the current link, or to the machine.
-    pub fn servers(&mut self, context: &mut Context, variable: Option<&Variable>) {
+    pub fn servers(&mut self, context: &mut Context, variable: Option<Assigned>) {
         let Some(variable) = variable else {
             return;
         };
         for word in list(context.list(variable)) {
             match ip(word) {
                 Some(server) => self.server(server),
-                None => {
-                    context
-                        .warnings
-                        .at(variable.place, variable.name, "not an IP address", word)
-                }
+                None => context.warn_showing_part(variable, "not an IP address", word),
             }
         }
     }
@@ -141,15 +137,13 @@ impl Network {
     }
 
     /// Adds search domains to the current link, or to the machine.
-    pub fn domains(&mut self, context: &mut Context, variable: Option<&Variable>) {
+    pub fn domains(&mut self, context: &mut Context, variable: Option<Assigned>) {
         let Some(variable) = variable else {
             return;
         };
         for word in list(context.list(variable)) {
             if !is_domain(word) {
-                context
-                    .warnings
-                    .at(variable.place, variable.name, "not a domain name", word);
+                context.warn_showing_part(variable, "not a domain name", word);
             } else if self.known_domains.insert(0, word) {
                 self.search.push(word);
             }

@@ -3,21 +3,19 @@
 use crate::base::memory;
 use core::net::IpAddr;
 
+use super::assignments::{Assigned, Assignments, Group, Nic};
 use super::network::Network;
 use super::state::Context;
 use super::values::{destination, is_no, is_yes, length, lowered, netmask, subnet, usable};
-use super::variables::{Group, Nic, Variable, Variables};
+use super::variables::Variable::{self, *};
 use crate::base::set::Set;
 use crate::base::text::{Mac, as_str, ip, number, same, split, split_once, words};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 
-/// The fields that make a NIC exist if it has no MAC.
-const EXISTENCE_FIELDS: &str = "IP IP6 IPV6 METHOD IP6_METHOD";
-/// The variables of an IPv6 address, the newer name first.
-const IP6: &str = "IP6 IPV6";
-
+/// The variables that make a NIC exist if it has no MAC.
+const SIGNS: &[Variable] = &[IP, IP6, IPV6, METHOD, IP6_METHOD];
 /// The variables that give a NIC IPv6.
-const ANY_IP6: &str = "IP6 IPV6 IP6_ULA";
+const ANY_IP6: &[Variable] = &[IP6, IPV6, IP6_ULA];
 
 const NOT_V4: &str = "not an IPv4 address";
 const NOT_V6: &str = "not an IPv6 address";
@@ -26,27 +24,25 @@ const NOT_A_NUMBER: &str = "not a number";
 
 /// Reads every NIC and the resolvers of the machine.
 pub fn network(context: &mut Context, network: &mut Network) {
-    let machine = context.variables.machine();
-    network.servers(context, machine.get("DNS"));
-    network.domains(context, machine.get("SEARCH_DOMAIN"));
-    let nics = context.variables.nics();
-    let macs = nics
-        .filter(is_eth)
-        .any(|nic| nic.own.named(b"MAC").is_some());
+    let machine = context.assignments.machine();
+    network.servers(context, machine.get(DNS));
+    network.domains(context, machine.get(SEARCH_DOMAIN));
+    let nics = context.assignments.nics();
+    let macs = nics.filter(is_eth).any(|nic| nic.own.named(MAC).is_some());
     let mut reader = NicReader {
         gateways: gateway_link(context),
-        endpoint: endpoint(machine.get("ONEGATE_ENDPOINT")),
+        endpoint: endpoint(machine.get(ONEGATE_ENDPOINT)),
         macs: Set::new(),
         context,
         network,
     };
-    for nic in reader.context.variables.nics() {
+    for nic in reader.context.assignments.nics() {
         reader.nic(&nic, macs);
     }
     let NicReader {
         context, network, ..
     } = reader;
-    if !context.variables.nics().any(|nic| is_eth(&nic)) {
+    if !context.assignments.nics().any(|nic| is_eth(&nic)) {
         first_sample(context, network);
     }
 }
@@ -56,34 +52,33 @@ fn is_eth(nic: &Nic) -> bool {
 }
 
 /// Whether the context has a NIC `ETHn`.
-pub fn has_nics(variables: &Variables) -> bool {
-    let exists =
-        |nic: &Nic| nic.own.named(b"MAC").is_some() || nic.own.get(EXISTENCE_FIELDS).is_some();
-    variables.nics().any(|nic| is_eth(&nic) && exists(&nic))
+pub fn has_nics(assignments: &Assignments) -> bool {
+    let exists = |nic: &Nic| nic.own.named(MAC).is_some() || nic.own.first(SIGNS).is_some();
+    assignments.nics().any(|nic| is_eth(&nic) && exists(&nic))
 }
 
 /// OpenNebula 1.4's sample: one address, for the first NIC
 /// (share/scripts/*/context/init.sh).
 fn first_sample(context: &mut Context, network: &mut Network) {
-    let machine = context.variables.machine();
-    let Some(variable) = machine.get("IP_PUBLIC") else {
+    let machine = context.assignments.machine();
+    let Some(variable) = machine.get(IP_PUBLIC) else {
         return;
     };
     network.link(LinkName::Eth(0)).ipv4 = Some(Ipv4Method::Static);
-    ipv4(context, network, variable, machine.get("NETMASK"))
+    ipv4(context, network, variable, machine.get(NETMASK))
 }
 
 /// The link that GATEWAY_IFACE limits default routes to.
 fn gateway_link(context: &mut Context) -> Option<LinkName> {
-    let variable = context.variables.machine().get("GATEWAY_IFACE")?;
+    let variable = context.assignments.machine().get(GATEWAY_IFACE)?;
     let digits = match variable.value.split_at_checked(3) {
         Some((kind, digits)) if same(kind, b"ETH") => digits,
         _ => variable.value,
     };
     let name = number(digits).map(LinkName::Eth);
-    let known = name.filter(|name| context.variables.nics().any(|nic| nic.name == *name));
+    let known = name.filter(|name| context.assignments.nics().any(|nic| nic.name == *name));
     if known.is_none() {
-        context.complain(
+        context.warn_showing(
             variable,
             "no such NIC in the context, every NIC may have its default route",
         );
@@ -92,7 +87,7 @@ fn gateway_link(context: &mut Context) -> Option<LinkName> {
 }
 
 /// The link-local address in the URL of ONEGATE_ENDPOINT.
-fn endpoint(variable: Option<&Variable>) -> Option<IpAddr> {
+fn endpoint(variable: Option<Assigned>) -> Option<IpAddr> {
     let parts = split(variable?.value, |byte| !matches!(byte, b'0'..=b'9' | b'.'));
     parts
         .filter_map(ip)
@@ -104,34 +99,34 @@ fn endpoint(variable: Option<&Variable>) -> Option<IpAddr> {
 pub fn ipv4(
     context: &mut Context,
     network: &mut Network,
-    variable: &Variable,
-    mask: Option<&Variable>,
+    variable: Assigned,
+    mask: Option<Assigned>,
 ) {
     const USUAL: u8 = 24;
     let Some(address) = ip(variable.value).filter(IpAddr::is_ipv4) else {
-        return context.complain(variable, no_address(variable, NOT_V4));
+        return context.warn_showing(variable, no_address(variable, NOT_V4));
     };
     if !usable(address) {
-        return context.complain(variable, NOT_USABLE);
+        return context.warn_showing(variable, NOT_USABLE);
     }
     let length = match mask {
         None => USUAL,
         Some(mask) => match netmask(mask.value) {
             // With /0 every address would be on this link.
             Some(length) if length > 0 => length,
-            _ => return context.complain(mask, "not a netmask"),
+            _ => return context.warn_showing(mask, "not a netmask"),
         },
     };
     network.address(context, variable, Prefix { address, length })
 }
 
 /// The problem with a text that is not an address, or not only an address.
-fn no_address(variable: &Variable, what: &'static str) -> &'static str {
+fn no_address(variable: Assigned, what: &'static str) -> &'static str {
     let with_length =
         split_once(variable.value, b'/').is_some_and(|(start, _)| ip(start).is_some());
-    match variable.field {
-        b"IP" if with_length => "not an IPv4 address, what follows the / belongs in ETHn_MASK",
-        b"IP6" | b"IPV6" if with_length => {
+    match variable.id {
+        IP if with_length => "not an IPv4 address, what follows the / belongs in ETHn_MASK",
+        IP6 | IPV6 if with_length => {
             "not an IPv6 address, what follows the / belongs in ETHn_IP6_PREFIX_LENGTH"
         }
         _ => what,
@@ -166,37 +161,37 @@ impl NicReader<'_> {
         let Identity::Known(mac, pci) = identity else {
             return self.complain_of_aliases(nic);
         };
-        if let (Some(mac), Some(variable)) = (mac, own.get("MAC"))
+        if let (Some(mac), Some(variable)) = (mac, own.get(MAC))
             && !self.macs.insert(0, memory::copy(&mac.0))
         {
             self.context
-                .complain(variable, "another NIC of the context has this MAC, too");
+                .warn_showing(variable, "another NIC of the context has this MAC, too");
         }
         let ipv4 = self.ipv4_method(nic);
         let ipv6 = self.ipv6_method(nic);
-        if let Some(variable) = own.get("METHOD")
+        if let Some(variable) = own.get(METHOD)
             && ipv4 == Some(Ipv4Method::Static)
-            && !addressed(nic, "IP")
+            && !addressed(nic, &[IP])
             && !addressed(nic, ANY_IP6)
         {
             self.context
-                .complain(variable, "there is no address for it");
+                .warn_showing(variable, "there is no address for it");
         }
-        let metric = self.number(own.get("METRIC"), 0..=u32::MAX, NOT_A_NUMBER);
+        let metric = self.number(own.get(METRIC), 0..=u32::MAX, NOT_A_NUMBER);
         let link = self.begin_link(nic, ipv4, ipv6);
         (link.mac, link.pci) = (mac, pci);
         link.metric = metric.filter(|_| ipv4 == Some(Ipv4Method::Dhcp));
         self.ipv4_family(nic, ipv4, metric);
         self.ipv6_family(nic, ipv6, metric);
-        self.network.servers(self.context, own.get("DNS"));
-        self.network.domains(self.context, own.get("SEARCH_DOMAIN"))
+        self.network.servers(self.context, own.get(DNS));
+        self.network.domains(self.context, own.get(SEARCH_DOMAIN))
     }
 
     fn complain_of_aliases(&mut self, nic: &Nic) {
         for alias in nic.aliases() {
-            if let Some(variable) = alias.get("IP IP6 IPV6 IP6_ULA") {
+            if let Some(variable) = alias.first(&[IP, IP6, IPV6, IP6_ULA]) {
                 self.context
-                    .complain(variable, "alias of a NIC that the context does not have");
+                    .warn_showing(variable, "alias of a NIC that the context does not have");
             }
         }
     }
@@ -209,14 +204,14 @@ impl NicReader<'_> {
         ipv6: Option<Ipv6Method>,
     ) -> &mut Link {
         let mtu = self.number(
-            nic.own.get("MTU"),
+            nic.own.get(MTU),
             68..=65_535,
             "not an MTU between 68 and 65535",
         );
         let vlan = match nic.name {
             LinkName::Eth(_) => None,
             LinkName::Pci(_) => self.number(
-                nic.own.get("VLAN_ID"),
+                nic.own.get(VLAN_ID),
                 1..=4094,
                 "not a VLAN id between 1 and 4094",
             ),
@@ -241,27 +236,27 @@ impl NicReader<'_> {
         self.ipv4(nic, method);
         if method == Some(Ipv4Method::Static) && !self.network.addresses().is_empty() {
             if self.may_have_default_route(nic) {
-                self.gateway(nic.own.get("GATEWAY"), true, metric);
+                self.gateway(nic.own.get(GATEWAY), true, metric);
             }
             if let Some(endpoint) = self.endpoint.take() {
                 self.network.route(Prefix::host(endpoint), None, None);
             }
         }
         let refused = method == Some(Ipv4Method::Skip);
-        self.routes(nic.own.get("ROUTES"), true, refused);
+        self.routes(nic.own.get(ROUTES), true, refused);
     }
 
     /// Reads the IPv6 addresses and routes of a NIC, after the IPv4 ones.
     fn ipv6_family(&mut self, nic: &Nic, method: Option<Ipv6Method>, metric: Option<u32>) {
         let before = self.network.addresses().len();
         self.ipv6(nic, method);
-        let own_metric = nic.own.get("IP6_METRIC METRIC6");
+        let own_metric = nic.own.first(&[IP6_METRIC, METRIC6]);
         if let Some(variable) = own_metric
             && matches!(method, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
         {
             let what =
                 "not applied, the routes that routers advertise have the metric 2048 and more";
-            self.context.complain(variable, what);
+            self.context.warn_showing(variable, what);
         }
         if method == Some(Ipv6Method::Static)
             && self.may_have_default_route(nic)
@@ -270,30 +265,30 @@ impl NicReader<'_> {
             let metric = self
                 .number(own_metric, 0..=u32::MAX, NOT_A_NUMBER)
                 .or(metric);
-            self.gateway(nic.own.get("IP6_GATEWAY GATEWAY6"), false, metric);
+            self.gateway(nic.own.first(&[IP6_GATEWAY, GATEWAY6]), false, metric);
         }
         let refused = matches!(method, Some(Ipv6Method::Skip | Ipv6Method::Disable));
-        self.routes(nic.own.get("ROUTES"), false, refused);
+        self.routes(nic.own.get(ROUTES), false, refused);
     }
 
     /// Which device an `ETHn` is, and whether it exists.
     fn eth(&mut self, own: Group, macs: bool) -> Identity {
-        if let Some(variable) = own.get("MAC") {
+        if let Some(variable) = own.get(MAC) {
             return match Mac::parse(variable.value) {
                 Some(mac) => Identity::Known(Some(mac), None),
                 None => {
                     self.context
-                        .complain(variable, "not a MAC address, this NIC is left alone");
+                        .warn_showing(variable, "not a MAC address, this NIC is left alone");
                     Identity::Absent
                 }
             };
         }
-        let Some(sign) = own.get(EXISTENCE_FIELDS) else {
+        let Some(sign) = own.first(SIGNS) else {
             return Identity::Absent;
         };
-        if macs && own.named(b"MAC").is_none() {
+        if macs && own.named(MAC).is_none() {
             let what = "of a NIC without MAC beside others that have one, it is found by its name or position";
-            self.context.complain(sign, what);
+            self.context.warn_showing(sign, what);
         }
         Identity::Known(None, None)
     }
@@ -301,23 +296,23 @@ impl NicReader<'_> {
     /// Which device a `PCIn` is, and whether it exists.
     fn pci(&mut self, own: Group) -> Identity {
         // The server writes ADDRESS for every PCI device, but MAC only for NICs.
-        let Some(variable) = own.get("MAC") else {
-            if let Some(sign) = own.get(EXISTENCE_FIELDS) {
+        let Some(variable) = own.get(MAC) else {
+            if let Some(sign) = own.first(SIGNS) {
                 self.context
-                    .complain(sign, "of a PCI device without MAC, it is left alone");
+                    .warn_showing(sign, "of a PCI device without MAC, it is left alone");
             }
             return Identity::Absent;
         };
         let mac = Mac::parse(variable.value);
         if mac.is_none() {
-            self.context.complain(variable, "not a MAC address");
+            self.context.warn_showing(variable, "not a MAC address");
         }
         let in_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-        let pci = match own.get("ADDRESS") {
+        let pci = match own.get(ADDRESS) {
             Some(variable) if variable.value.iter().all(in_address) => Some(variable.value),
             Some(variable) => {
                 self.context
-                    .complain(variable, "not a PCI address such as 01:01.0");
+                    .warn_showing(variable, "not a PCI address such as 01:01.0");
                 None
             }
             None => None,
@@ -329,13 +324,13 @@ impl NicReader<'_> {
     }
 
     fn ipv4_method(&mut self, nic: &Nic) -> Option<Ipv4Method> {
-        let addressed = addressed(nic, "IP");
+        let addressed = addressed(nic, &[IP]);
         let by_address = if addressed {
             Ipv4Method::Static
         } else {
             Ipv4Method::Skip
         };
-        let Some(variable) = nic.own.get("METHOD") else {
+        let Some(variable) = nic.own.get(METHOD) else {
             return addressed.then_some(by_address);
         };
         Some(match as_str(lowered(variable.value, &mut [0; 8])) {
@@ -347,7 +342,7 @@ impl NicReader<'_> {
                     Ipv4Method::Static => "not an IPv4 method (static, dhcp, skip), read as static",
                     _ => "not an IPv4 method (static, dhcp, skip), read as skip",
                 };
-                self.context.complain(variable, what);
+                self.context.warn_showing(variable, what);
                 by_address
             }
         })
@@ -360,11 +355,11 @@ impl NicReader<'_> {
         } else {
             Ipv6Method::Skip
         };
-        let Some(variable) = nic.own.get("IP6_METHOD") else {
+        let Some(variable) = nic.own.get(IP6_METHOD) else {
             // METHOD also counts for IPv6 if it is an IPv6 method.
             let inherited = nic
                 .own
-                .get("METHOD")
+                .get(METHOD)
                 .and_then(|variable| v6_word(variable.value));
             let inherited = inherited.filter(|method| *method != Ipv6Method::Static);
             return inherited.or(addressed.then_some(by_address));
@@ -378,33 +373,33 @@ impl NicReader<'_> {
             }
             _ => "not an IPv6 method (static, auto, dhcp, disable, skip), read as skip",
         };
-        self.context.complain(variable, what);
+        self.context.warn_showing(variable, what);
         Some(by_address)
     }
 
     /// Reads the IPv4 addresses of a NIC and its aliases.
     fn ipv4(&mut self, nic: &Nic, method: Option<Ipv4Method>) {
         let own = nic.own;
-        if let Some(variable) = own.get("IP") {
+        if let Some(variable) = own.get(IP) {
             match method {
                 Some(Ipv4Method::Dhcp) => self
                     .context
-                    .complain(variable, "not applied, the method is dhcp"),
+                    .warn_showing(variable, "not applied, the method is dhcp"),
                 Some(Ipv4Method::Skip) => self
                     .context
-                    .complain(variable, "not applied, the method is skip"),
-                _ => ipv4(self.context, self.network, variable, own.get("MASK")),
+                    .warn_showing(variable, "not applied, the method is skip"),
+                _ => ipv4(self.context, self.network, variable, own.get(MASK)),
             }
         }
         for alias in active(nic) {
-            let Some(variable) = alias.get("IP") else {
+            let Some(variable) = alias.get(IP) else {
                 continue;
             };
             if method == Some(Ipv4Method::Skip) {
                 self.context
-                    .complain(variable, "not applied, the method of its NIC is skip");
+                    .warn_showing(variable, "not applied, the method of its NIC is skip");
             } else {
-                ipv4(self.context, self.network, variable, alias.get("MASK"));
+                ipv4(self.context, self.network, variable, alias.get(MASK));
             }
         }
     }
@@ -427,48 +422,48 @@ impl NicReader<'_> {
 
     fn ipv6_of(&mut self, group: Group, not_applied: Option<&'static str>) {
         const USUAL: u8 = 64;
-        if let Some(variable) = group.get(IP6) {
-            match (not_applied, group.get("IP6_PREFIX_LENGTH")) {
-                (Some(what), _) => self.context.complain(variable, what),
+        if let Some(variable) = group.first(&[IP6, IPV6]) {
+            match (not_applied, group.get(IP6_PREFIX_LENGTH)) {
+                (Some(what), _) => self.context.warn_showing(variable, what),
                 (None, None) => self.ipv6_address(variable, USUAL),
                 (None, Some(bits)) => match length(bits.value, false) {
                     Some(length) if length > 0 => self.ipv6_address(variable, length),
                     _ => self
                         .context
-                        .complain(bits, "not a prefix length between 1 and 128"),
+                        .warn_showing(bits, "not a prefix length between 1 and 128"),
                 },
             }
         }
-        if let Some(variable) = group.get("IP6_ULA") {
+        if let Some(variable) = group.get(IP6_ULA) {
             match not_applied {
-                Some(what) => self.context.complain(variable, what),
+                Some(what) => self.context.warn_showing(variable, what),
                 None => self.ipv6_address(variable, USUAL),
             }
         }
     }
 
-    fn ipv6_address(&mut self, variable: &Variable, length: u8) {
+    fn ipv6_address(&mut self, variable: Assigned, length: u8) {
         match ip(variable.value).filter(IpAddr::is_ipv6) {
             Some(address) if usable(address) => {
                 self.network
                     .address(self.context, variable, Prefix { address, length })
             }
-            Some(_) => self.context.complain(variable, NOT_USABLE),
+            Some(_) => self.context.warn_showing(variable, NOT_USABLE),
             None => {
                 let what = no_address(variable, NOT_V6);
-                self.context.complain(variable, what)
+                self.context.warn_showing(variable, what)
             }
         }
     }
 
     /// Adds a default route via the gateway in `variable`.
-    fn gateway(&mut self, variable: Option<&Variable>, v4: bool, metric: Option<u32>) {
+    fn gateway(&mut self, variable: Option<Assigned>, v4: bool, metric: Option<u32>) {
         let Some(variable) = variable else {
             return;
         };
         match ip(variable.value) {
             Some(gateway) if gateway.is_ipv4() == v4 && !usable(gateway) => {
-                self.context.complain(variable, NOT_USABLE)
+                self.context.warn_showing(variable, NOT_USABLE)
             }
             Some(gateway) if gateway.is_ipv4() == v4 => {
                 if self
@@ -479,20 +474,20 @@ impl NicReader<'_> {
                 {
                     return self
                         .context
-                        .complain(variable, "is this machine's own address, no default route");
+                        .warn_showing(variable, "is this machine's own address, no default route");
                 }
                 let everything = Prefix::everything(gateway);
                 self.network.route(everything, Some(gateway), metric)
             }
             _ => self
                 .context
-                .complain(variable, if v4 { NOT_V4 } else { NOT_V6 }),
+                .warn_showing(variable, if v4 { NOT_V4 } else { NOT_V6 }),
         }
     }
 
     /// Adds the entries of ROUTES of one family. Entries that cannot be read are reported
     /// with IPv4.
-    fn routes(&mut self, variable: Option<&Variable>, v4: bool, refused: bool) {
+    fn routes(&mut self, variable: Option<Assigned>, v4: bool, refused: bool) {
         let Some(variable) = variable else {
             return;
         };
@@ -517,40 +512,38 @@ impl NicReader<'_> {
                 None if v4 => "not a route (NET/PREFIX via GATEWAY, or NET MASK GATEWAY)",
                 _ => continue,
             };
-            self.context
-                .warnings
-                .at(variable.place, variable.name, what, entry);
+            self.context.warn_showing_part(variable, what, entry);
         }
     }
 
     fn number(
         &mut self,
-        variable: Option<&Variable>,
+        variable: Option<Assigned>,
         range: core::ops::RangeInclusive<u32>,
         what: &'static str,
     ) -> Option<u32> {
         let variable = variable?;
         let number = number(variable.value).filter(|number| range.contains(number));
         if number.is_none() {
-            self.context.complain(variable, what);
+            self.context.warn_showing(variable, what);
         }
         number
     }
 }
 
 /// Whether a NIC or an alias of it has one of these addresses.
-fn addressed(nic: &Nic, fields: &str) -> bool {
-    nic.own.get(fields).is_some() || active(nic).any(|alias| alias.get(fields).is_some())
+fn addressed(nic: &Nic, variables: &[Variable]) -> bool {
+    nic.own.first(variables).is_some() || active(nic).any(|alias| alias.first(variables).is_some())
 }
 
 /// The aliases that the guest has to set up.
 fn active(nic: &Nic) -> impl Iterator<Item = Group> + use<> {
     nic.aliases().filter(|alias| {
         let external = alias
-            .get("EXTERNAL")
+            .get(EXTERNAL)
             .is_some_and(|variable| is_yes(variable.value));
         let detached = alias
-            .get("DETACH")
+            .get(DETACH)
             .is_some_and(|variable| !is_no(variable.value));
         !external && !detached
     })

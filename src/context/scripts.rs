@@ -5,12 +5,13 @@
 //! it ran SCRIPT_EXEC.
 use ufmt::uwrite;
 
+use super::assignments::Assigned;
 use super::base64::decode;
 use super::files::{CONFIGURATION, CONTEXT, Files};
 use super::shell::Assignment;
 use super::state::Context;
 use super::stratuslab;
-use super::variables::Variable;
+use super::variables::Variable::*;
 use crate::base::error::Error;
 use crate::base::memory::Vector;
 use crate::base::set::Set;
@@ -47,24 +48,24 @@ pub fn read(
         left: LARGEST,
         run,
     };
-    let machine = context.variables.machine();
-    for (number, variable) in (0u32..).zip(machine.each("START_SCRIPT_BASE64 START_SCRIPT")) {
-        let content = match variable.name {
-            b"START_SCRIPT" => Some(variable.value),
+    let machine = context.assignments.machine();
+    for (number, variable) in (0u32..).zip(machine.each(&[START_SCRIPT_BASE64, START_SCRIPT])) {
+        let content = match variable.id {
+            START_SCRIPT => Some(variable.value),
             _ => decode(variable.value),
         };
         match content {
-            _ if number > 0 => context.remark(variable, "is not run, START_SCRIPT_BASE64 is there"),
+            _ if number > 0 => context.warn(&variable, "is not run, START_SCRIPT_BASE64 is there"),
             Some(content) => reader.add(variable.name, content),
-            None => context.remark(variable, "is no base64, it cannot be run"),
+            None => context.warn(&variable, "is no base64, it cannot be run"),
         }
     }
-    match machine.get("INIT_SCRIPTS") {
+    match machine.get(INIT_SCRIPTS) {
         Some(variable) => reader.add_files(context, files, variable),
         None if on_disk.init => reader.add_init(context, files),
         None => {}
     }
-    if let Some(variable) = machine.get("SCRIPT_EXEC")
+    if let Some(variable) = machine.get(SCRIPT_EXEC)
         && !on_disk.init_runs_exec
     {
         reader.add(variable.name, variable.value);
@@ -85,13 +86,15 @@ pub fn read(
 }
 
 fn say_what_is_not_run(context: &mut Context, run: bool) {
-    let machine = context.variables.machine();
-    for variable in machine.each("CLOUD_INIT_USER_DATA") {
-        context.remark(variable, NEVER_RUN);
+    let machine = context.assignments.machine();
+    for variable in machine.each(&[CLOUD_INIT_USER_DATA]) {
+        context.warn(&variable, NEVER_RUN);
     }
     if !run {
-        for variable in machine.each("INIT_SCRIPTS START_SCRIPT START_SCRIPT_BASE64 SCRIPT_EXEC") {
-            context.remark(variable, NOT_WANTED);
+        for variable in
+            machine.each(&[INIT_SCRIPTS, START_SCRIPT, START_SCRIPT_BASE64, SCRIPT_EXEC])
+        {
+            context.warn(&variable, NOT_WANTED);
         }
     }
 }
@@ -222,13 +225,12 @@ impl Reader {
     }
 
     /// Adds the files that INIT_SCRIPTS names.
-    fn add_files(&mut self, context: &mut Context, files: &impl Files, variable: &Variable) {
+    fn add_files(&mut self, context: &mut Context, files: &impl Files, variable: Assigned) {
         for (number, word) in (1u32..).zip(words(variable.value)) {
             if let Err(reason) = self.add_file(files, base_name(word).1) {
                 let mut found = Vector::new();
                 uwrite!(found, "word {}: {}", number, reason);
-                let (place, name) = (variable.place, variable.name);
-                (context.warnings).at(place, name, LEFT_OUT, found.finish());
+                context.warn_with(&variable, LEFT_OUT, found.finish());
             }
         }
     }

@@ -1,33 +1,47 @@
 //! What all readers of variables share.
-use super::variables::{Variable, Variables};
+use super::assignments::{Assigned, Assignments, Entry};
 use crate::plan::Warnings;
 
 /// What the dialects share while they turn variables into a plan.
 pub(super) struct Context {
-    pub(super) variables: Variables,
+    pub(super) assignments: Assignments,
     pub(super) warnings: Warnings,
 }
 
 impl Context {
-    /// Warns about a variable, and shows its value. Only for values that are no secret:
-    /// addresses, names, methods and the like.
-    pub(super) fn complain(&mut self, variable: &Variable, what: &'static str) {
-        self.warnings
-            .at(variable.place, variable.name, what, variable.printable())
+    /// Warns about a variable, and shows nothing of its value.
+    pub(super) fn warn(&mut self, entry: &Entry, what: &'static str) {
+        self.warn_with(entry, what, b"")
+    }
+
+    /// Warns about a variable, and shows `found`, which must not be a part of its value.
+    pub(super) fn warn_with(&mut self, entry: &Entry, what: &'static str, found: &'static [u8]) {
+        self.warnings.at(entry.place, entry.name, what, found)
+    }
+
+    /// Warns about a variable, and shows its value if it may be shown.
+    pub(super) fn warn_showing(&mut self, assigned: Assigned, what: &'static str) {
+        self.warn_with(&assigned, what, assigned.printable())
+    }
+
+    /// Warns about a part of a value, and shows it if the value may be shown.
+    pub(super) fn warn_showing_part(
+        &mut self,
+        assigned: Assigned,
+        what: &'static str,
+        part: &'static [u8],
+    ) {
+        let part = if assigned.id.is_shown() { part } else { b"" };
+        self.warn_with(&assigned, what, part)
     }
 
     /// The value of a list of addresses or names, up to what cannot be shown.
-    pub(super) fn list(&mut self, variable: &Variable) -> &'static [u8] {
-        let list = variable.printable();
-        if list.len() < variable.value.len() {
+    pub(super) fn list(&mut self, assigned: Assigned) -> &'static [u8] {
+        let list = assigned.printable();
+        if list.len() < assigned.value.len() {
             let what = "has a =, is a quote missing? The rest of it is left out";
-            self.remark(variable, what);
+            self.warn(&assigned, what);
         }
         list
-    }
-
-    /// Warns about a variable without showing its value.
-    pub(super) fn remark(&mut self, variable: &Variable, what: &'static str) {
-        self.warnings.at(variable.place, variable.name, what, b"")
     }
 }

@@ -3,20 +3,21 @@
 //! src/share/context in the history of StratusLab/client).
 use core::net::{IpAddr, Ipv4Addr};
 
+use super::assignments::{Assigned, Assignments, Group};
 use super::network::Network;
 use super::opennebula::ipv4;
 use super::state::Context;
 use super::values::netmask;
-use super::variables::{Group, Variable, Variables};
+use super::variables::Variable::{self, *};
 use crate::base::fnv::fnv1a;
 use crate::base::text::{ip, lines};
 use crate::plan::{Ipv4Method, LinkName, Prefix};
 
 /// Address and mask of eth0, eth1, eth2.
-const NICS: [(&str, &str); 3] = [
-    ("IP_PRIVATE", "NETMASK_PRIVATE"),
-    ("IP_PUBLIC", "NETMASK_PUBLIC"),
-    ("IP_EXTRA", "NETMASK_EXTRA"),
+const NICS: [(Variable, Variable); 3] = [
+    (IP_PRIVATE, NETMASK_PRIVATE),
+    (IP_PUBLIC, NETMASK_PUBLIC),
+    (IP_EXTRA, NETMASK_EXTRA),
 ];
 
 /// The resolvers of OpenDNS, which its init.sh sets.
@@ -61,21 +62,21 @@ fn fingerprint(text: &[u8]) -> u32 {
 }
 
 /// Whether the variables alone show that StratusLab wrote the context.
-pub fn wrote(variables: &Variables) -> bool {
-    let machine = variables.machine();
-    machine.get("IP_PRIVATE").is_some() || machine.has_prefix(b"STRATUSLAB_")
+pub fn wrote(assignments: &Assignments) -> bool {
+    let machine = assignments.machine();
+    machine.get(IP_PRIVATE).is_some() || machine.has_prefix(b"STRATUSLAB_")
 }
 
 /// Whether any of its NICs has an address; StratusLab wrote none after October 2010.
-pub fn has_nics(variables: &Variables) -> bool {
-    let machine = variables.machine();
-    NICS.iter()
+pub fn has_nics(assignments: &Assignments) -> bool {
+    let machine = assignments.machine();
+    NICS.into_iter()
         .any(|(address, _)| machine.get(address).is_some())
 }
 
 /// Reads its NICs.
 pub fn network(context: &mut Context, network: &mut Network) {
-    let machine = context.variables.machine();
+    let machine = context.assignments.machine();
     for server in RESOLVERS {
         network.server(server);
     }
@@ -85,7 +86,7 @@ pub fn network(context: &mut Context, network: &mut Network) {
     // of its address or, for eth0, the network of the whole site.
     let covers = |prefix: &Prefix| gateway.is_some_and(|gateway| prefix.covers(gateway));
     let (mut reaches, mut last) = (0u32, 0);
-    for (position, (address, mask)) in NICS.iter().enumerate() {
+    for (position, (address, mask)) in NICS.into_iter().enumerate() {
         if let Some(prefix) = prefix(machine, address, mask) {
             last = 1 << position;
             if covers(&prefix) || position == 0 && global.as_ref().is_some_and(covers) {
@@ -98,7 +99,7 @@ pub fn network(context: &mut Context, network: &mut Network) {
     if reaches == 0 {
         reaches = last;
     }
-    for (position, (address, mask)) in NICS.iter().enumerate() {
+    for (position, (address, mask)) in NICS.into_iter().enumerate() {
         let Some(variable) = machine.get(address) else {
             continue;
         };
@@ -121,7 +122,7 @@ pub fn network(context: &mut Context, network: &mut Network) {
 }
 
 /// The network of a NIC, if address and mask are good.
-fn prefix(machine: Group, address: &str, mask: &str) -> Option<Prefix> {
+fn prefix(machine: Group, address: Variable, mask: Variable) -> Option<Prefix> {
     let address = ip(machine.get(address)?.value).filter(IpAddr::is_ipv4)?;
     let length = match machine.get(mask) {
         Some(mask) => netmask(mask.value)?,
@@ -133,35 +134,32 @@ fn prefix(machine: Group, address: &str, mask: &str) -> Option<Prefix> {
 /// DEFAULT_GATEWAY. For some hours of August 2010 the mask of the site was written as a
 /// second value behind the first: the last one that is an address counts.
 fn gateway(context: &mut Context) -> Option<IpAddr> {
-    let all = context.variables.machine().all(b"DEFAULT_GATEWAY");
-    let parse = |variable: &Variable| ip(variable.value).filter(IpAddr::is_ipv4);
-    let found = all.iter().rev().find_map(parse);
-    for variable in all
-        .iter()
-        .filter(|variable| !variable.value.is_empty() && parse(variable).is_none())
-    {
-        context.complain(variable, "not an IPv4 address");
+    let all = context.assignments.machine().all(DEFAULT_GATEWAY);
+    let parse = |variable: &Assigned| ip(variable.value).filter(IpAddr::is_ipv4);
+    let is_wrong = |variable: &Assigned| !variable.value.is_empty() && parse(variable).is_none();
+    for variable in all.clone().filter(is_wrong) {
+        context.warn_showing(variable, "not an IPv4 address");
     }
-    found
+    all.rev().find_map(|variable| parse(&variable))
 }
 
 /// The network of the whole site, on the link of eth0.
 fn global_network(context: &mut Context) -> Option<Prefix> {
-    let machine = context.variables.machine();
-    let network = machine.get("GLOBAL_NETWORK")?;
+    let machine = context.assignments.machine();
+    let network = machine.get(GLOBAL_NETWORK)?;
     let Some(address) = ip(network.value).filter(IpAddr::is_ipv4) else {
-        context.complain(network, "not an IPv4 address");
+        context.warn_showing(network, "not an IPv4 address");
         return None;
     };
-    let Some(mask) = machine.get("GLOBAL_NETMASK") else {
-        context.complain(
+    let Some(mask) = machine.get(GLOBAL_NETMASK) else {
+        context.warn_showing(
             network,
             "no GLOBAL_NETMASK belongs to it, there is no route to it",
         );
         return None;
     };
     let Some(length) = netmask(mask.value) else {
-        context.complain(mask, "not a netmask");
+        context.warn_showing(mask, "not a netmask");
         return None;
     };
     Some(Prefix { address, length }.network())

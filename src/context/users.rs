@@ -1,12 +1,18 @@
 //! The account of USERNAME beside its keys: its shell, sudo(8), its password.
+use super::assignments::Assigned;
 use super::base64::decode;
 use super::state::Context;
 use super::values::{is_no, is_yes};
-use super::variables::Variable;
+use super::variables::Variable::{self, *};
 use crate::plan::{Login, Password, SudoRule};
 
 /// The variables with the password. The first that is set counts, as in one-apps.
-const PASSWORDS: &str = "CRYPTED_PASSWORD_BASE64 PASSWORD_BASE64 CRYPTED_PASSWORD PASSWORD";
+const PASSWORDS: &[Variable] = &[
+    CRYPTED_PASSWORD_BASE64,
+    PASSWORD_BASE64,
+    CRYPTED_PASSWORD,
+    PASSWORD,
+];
 /// The longest password, in bytes, that PAM accepts at a login (PAM_MAX_RESP_SIZE,
 /// linux-pam:_pam_types.h).
 const LONGEST: usize = 511;
@@ -23,7 +29,7 @@ pub fn read(
         login.shell = shell(context);
     }
     if user.is_some_and(|user| user != b"root") {
-        login.sudo = match switch(context, "USERNAME_SUDO GRANT_SUDO") {
+        login.sudo = match switch(context, &[USERNAME_SUDO, GRANT_SUDO]) {
             None => SudoRule::ByDefault,
             Some(true) => SudoRule::Asked,
             Some(false) => SudoRule::None,
@@ -44,53 +50,53 @@ pub fn has_password(login: &Login) -> bool {
 }
 
 fn shell(context: &mut Context) -> Option<&'static [u8]> {
-    let variable = context.variables.machine().get("USERNAME_SHELL")?;
+    let variable = context.assignments.machine().get(USERNAME_SHELL)?;
     let shell = variable.value;
     let is_path = shell.starts_with(b"/")
         && (shell.iter()).all(|byte| byte.is_ascii_alphanumeric() || b"/._+-".contains(byte));
     if !is_path {
-        context.remark(variable, "not the absolute path of a program, left out");
+        context.warn(&variable, "not the absolute path of a program, left out");
         return None;
     }
     Some(shell)
 }
 
 /// Yes or no, if a variable is set. Any other word counts as no, which grants nothing.
-fn switch(context: &mut Context, names: &str) -> Option<bool> {
-    let variable = context.variables.machine().get(names)?;
+fn switch(context: &mut Context, variables: &[Variable]) -> Option<bool> {
+    let variable = context.assignments.machine().first(variables)?;
     let yes = is_yes(variable.value);
     if !yes && !is_no(variable.value) {
-        context.remark(variable, "neither YES nor NO, taken for NO");
+        context.warn(&variable, "neither YES nor NO, taken for NO");
     }
     Some(yes)
 }
 
 fn password(context: &mut Context) -> Option<Password> {
-    let machine = context.variables.machine();
-    let Some(variable) = machine.get(PASSWORDS) else {
-        let reset = switch(context, "USERNAME_PASSWORD_RESET") == Some(true);
+    let machine = context.assignments.machine();
+    let Some(variable) = machine.first(PASSWORDS) else {
+        let reset = switch(context, &[USERNAME_PASSWORD_RESET]) == Some(true);
         return reset.then_some(Password::Locked);
     };
     match of_variable(variable) {
         Ok(password) => Some(password),
         Err(what) => {
-            context.remark(variable, what);
+            context.warn(&variable, what);
             None
         }
     }
 }
 
 /// The password in a variable. The errors show nothing of the value.
-fn of_variable(variable: &Variable) -> Result<Password, &'static str> {
+fn of_variable(variable: Assigned) -> Result<Password, &'static str> {
     let mut text = variable.whole;
-    if variable.name.ends_with(b"_BASE64") {
+    if matches!(variable.id, CRYPTED_PASSWORD_BASE64 | PASSWORD_BASE64) {
         text = decode(text).ok_or("no base64 text, the password is left as it is")?;
     }
     // `echo PASSWORD | base64` has a newline at its end, which one-apps drops.
     while let [rest @ .., b'\n' | b'\r'] = text {
         text = rest;
     }
-    if variable.name.starts_with(b"CRYPTED") {
+    if matches!(variable.id, CRYPTED_PASSWORD_BASE64 | CRYPTED_PASSWORD) {
         return match is_hash(text) {
             true => Ok(Password::Crypted(text)),
             false => Err("no hash of crypt(5), the password is left as it is"),

@@ -5,21 +5,21 @@ mod nic;
 mod traps;
 mod typos;
 
+use super::assignments::Entry;
 use super::state::Context;
-use super::variables::Variable;
 use crate::base::memory::Vector;
 use crate::plan::{Dialect, Key, Link};
 use nic::CheckedNic;
 
 /// Adds a warning for each likely mistake. `links` and `keys` are those of the plan.
 pub fn check(context: &mut Context, dialect: Dialect, links: &[Link], keys: &[Key]) {
-    let all = context.variables.set();
+    let all = context.assignments.set();
     let mut nics = Vector::new();
     // Variables and links have the same order, and each link of OpenNebula's has a
     // variable that is set.
     let mut rest = (0..).zip(links).peekable();
     for variables in all.chunk_by(|one, other| one.link() == other.link()) {
-        let name = variables.first().and_then(Variable::link);
+        let name = variables.first().and_then(Entry::link);
         if name.is_some() {
             let link = rest.next_if(|(_, link)| Some(link.name) == name);
             nics.push(CheckedNic { variables, link });

@@ -5,16 +5,17 @@ use core::net::IpAddr;
 use super::nic::CheckedNic;
 use crate::base::set::Set;
 use crate::base::text::{Ip, format, ip, list};
+use crate::context::assignments::Entry;
 use crate::context::network::{is_covered, outermost};
 use crate::context::state::Context;
-use crate::context::variables::Variable;
+use crate::context::variables::Variable::*;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix};
 
 /// Warns of each. `all` are the variables that are set.
 pub fn check(
     context: &mut Context,
     links: &[Link],
-    all: &'static [Variable],
+    all: &'static [Entry],
     nics: &[CheckedNic<'_>],
 ) {
     for nic in nics {
@@ -36,16 +37,15 @@ fn without_address(context: &mut Context, nic: &CheckedNic<'_>) {
     }
     let mut blamed = None;
     for variable in nic.variables.iter().filter(|variable| variable.is_own()) {
-        match variable.field {
-            b"GATEWAY" | b"MASK" => blamed = blamed.or(Some(variable)),
-            // The daemon of a virtual router sets the shared address.
-            b"VROUTER_IP" | b"VROUTER_IP6" => return,
-            _ => {}
+        // The daemon of a virtual router sets the shared address.
+        if matches!(variable.field, b"VROUTER_IP" | b"VROUTER_IP6") {
+            return;
         }
+        blamed = blamed.or(variable.one_of(&[GATEWAY, MASK]));
     }
     if let Some(variable) = blamed {
         let what = "without ETHn_IP or ETHn_METHOD='dhcp' this NIC gets no address";
-        context.remark(variable, what);
+        context.warn(&variable, what);
     }
 }
 
@@ -74,15 +74,18 @@ fn addresses(context: &mut Context, links: &[Link], nics: &[CheckedNic<'_>]) {
     }
     for nic in nics {
         for variable in nic.variables {
-            let is_address = matches!(variable.field, b"IP" | b"IP6" | b"IPV6" | b"IP6_ULA");
-            let address = ip(variable.value).filter(|_| is_address);
-            let Some(((number, _), address)) = nic.link.zip(address) else {
+            let Some(((number, _), variable)) =
+                (nic.link).zip(variable.one_of(&[IP, IP6, IPV6, IP6_ULA]))
+            else {
+                continue;
+            };
+            let Some(address) = ip(variable.value) else {
                 continue;
             };
             let address = format(&Ip(address));
             for (what, of) in &problems {
                 if of.contains(number, address) {
-                    context.complain(variable, what);
+                    context.warn_showing(variable, what);
                 }
             }
         }
@@ -102,7 +105,7 @@ fn last_bits(prefix: Prefix) -> Option<(u32, u32)> {
 
 /// A name server that cannot be reached: no default route, no network of a link and no
 /// other route covers it, and nothing else may add a route.
-fn name_servers(context: &mut Context, links: &[Link], all: &'static [Variable]) {
+fn name_servers(context: &mut Context, links: &[Link], all: &'static [Entry]) {
     let is_led = |v4: bool| {
         let leads = |link: &Link| {
             let others = match v4 {
@@ -136,10 +139,10 @@ fn name_servers(context: &mut Context, links: &[Link], all: &'static [Variable])
         }
     }
     let networks = outermost(networks);
-    for variable in all {
-        if variable.field != b"DNS" || !variable.is_own() {
+    for entry in all.iter().filter(|entry| entry.is_own()) {
+        let Some(variable) = entry.one_of(&[DNS]) else {
             continue;
-        }
+        };
         let unreached = list(variable.printable()).find(|word| {
             ip(word).is_some_and(|server| {
                 let led = if server.is_ipv4() { v4_led } else { v6_led };
@@ -150,9 +153,7 @@ fn name_servers(context: &mut Context, links: &[Link], all: &'static [Variable])
         if let Some(server) = unreached {
             let what =
                 "no NIC and no default route leads to this name server, is ETHn_GATEWAY missing";
-            context
-                .warnings
-                .at(variable.place, variable.name, what, server);
+            context.warn_showing_part(variable, what, server);
         }
     }
 }

@@ -7,125 +7,128 @@ use super::nic::CheckedNic;
 use crate::base::memory::Vector;
 use ufmt::uwrite;
 
-use crate::base::text::{number, position, span, split_once, words};
+use crate::base::text::{number, position, span, words};
+use crate::context::assignments::Entry;
 use crate::context::state::Context;
-use crate::context::variables::Variable;
+use crate::context::variables::Variable::{self, *};
+use crate::context::variables::{IGNORED, Reader, Scope};
 use crate::plan::{Dialect, LinkName};
 
-/// The fields of a NIC or an alias in docs/variables.md. Also known are the fields that
-/// begin with `VROUTER_`, and `ADDRESS` of a PCI device.
-const OF_A_NIC: &str = "IP MASK GATEWAY MAC DNS MTU METHOD NETWORK SEARCH_DOMAIN ROUTES METRIC \
-    IP6 IPV6 IP6_PREFIX_LENGTH IP6_ULA IP6_GATEWAY IP6_METHOD IP6_METRIC GATEWAY6 METRIC6 \
-    VLAN_ID EXTERNAL DETACH CONTEXT_FORCE_IPV4";
-
-/// Wrong fields and the right ones: words of other programs, of the templates of virtual
-/// networks, and old words.
-const FOR_A_NIC: &str = "NETMASK=MASK NETWORK_MASK=MASK SUBNET_MASK=MASK SUBNET=MASK \
-    PREFIX=MASK CIDR=MASK GW=GATEWAY DEFAULT_GATEWAY=GATEWAY ADDRESS=IP ADDR=IP IPADDR=IP \
-    IP_ADDRESS=IP IP4=IP IPV4=IP GW6=IP6_GATEWAY GATEWAY_IP6=IP6_GATEWAY IP6ADDR=IP6 \
-    IP6_ADDRESS=IP6 IP6_GLOBAL=IP6 ULA=IP6_ULA PREFIX_LENGTH=IP6_PREFIX_LENGTH \
-    IP6_PREFIX=IP6_PREFIX_LENGTH IP6_MASK=IP6_PREFIX_LENGTH NAMESERVER=DNS DNS_SERVER=DNS \
-    SEARCH=SEARCH_DOMAIN DOMAIN=SEARCH_DOMAIN DNS_SEARCH=SEARCH_DOMAIN HWADDR=MAC MACADDR=MAC \
-    MAC_ADDRESS=MAC GUEST_MTU=MTU VLAN=VLAN_ID STATIC_ROUTES=ROUTES BOOTPROTO=METHOD \
-    PROTO=METHOD TYPE=METHOD MODE=METHOD DHCP=METHOD";
-
-/// The machine-wide names of at least six letters that are applied, read or reported:
-/// names of at least twelve letters here, the others below. No name that is ignored on
-/// purpose resembles one of them.
-const LONG: &str = "SSH_PUBLIC_KEY SEARCH_DOMAIN GATEWAY_IFACE ONEGATE_ENDPOINT \
-    START_SCRIPT_BASE64 USERNAME_SHELL USERNAME_SUDO USERNAME_PASSWORD_RESET \
-    CRYPTED_PASSWORD CRYPTED_PASSWORD_BASE64 PASSWORD_BASE64";
-const SHORT: &str = "EC2_PUBLIC_KEY SSH_KEY PUBLIC_KEY SET_HOSTNAME HOSTNAME USERNAME \
-    NETCFG_TYPE START_SCRIPT INIT_SCRIPTS USER_DATA USERDATA ROOT_PUBKEY USER_PUBKEY \
-    GRANT_SUDO PASSWORD";
-
-/// The names of StratusLab.
-const OF_STRATUSLAB: &str = "IP_PRIVATE IP_PUBLIC IP_EXTRA NETMASK_PRIVATE NETMASK_PUBLIC \
-    NETMASK_EXTRA DEFAULT_GATEWAY GLOBAL_NETWORK GLOBAL_NETMASK STRATUSLAB_REMOTE_KEY \
-    SCRIPT_EXEC CLOUD_INIT_USER_DATA";
+/// Wrong fields of a NIC and what they mean: words of other programs, of the templates of
+/// virtual networks, and old words.
+const FOR_A_NIC: [(&str, Variable); 14] = [
+    ("NETMASK NETWORK_MASK SUBNET_MASK SUBNET PREFIX CIDR", MASK),
+    ("GW DEFAULT_GATEWAY", GATEWAY),
+    ("ADDRESS ADDR IPADDR IP_ADDRESS IP4 IPV4", IP),
+    ("GW6 GATEWAY_IP6", IP6_GATEWAY),
+    ("IP6ADDR IP6_ADDRESS IP6_GLOBAL", IP6),
+    ("ULA", IP6_ULA),
+    ("PREFIX_LENGTH IP6_PREFIX IP6_MASK", IP6_PREFIX_LENGTH),
+    ("NAMESERVER DNS_SERVER", DNS),
+    ("SEARCH DOMAIN DNS_SEARCH", SEARCH_DOMAIN),
+    ("HWADDR MACADDR MAC_ADDRESS", MAC),
+    ("GUEST_MTU", MTU),
+    ("VLAN", VLAN_ID),
+    ("STATIC_ROUTES", ROUTES),
+    ("BOOTPROTO PROTO TYPE MODE DHCP", METHOD),
+];
 
 /// Names without a NIC for values that belong to a NIC.
 const MISPLACED: &str = "IP IPADDR IP_ADDRESS IP6 MASK NETMASK GATEWAY GATEWAY6 IP6_GATEWAY MTU \
     ROUTES ROUTE STATIC_ROUTES";
 
-/// Wrong machine-wide names and the right ones.
-const FOR_THE_MACHINE: &str = "NAMESERVER=DNS NAMESERVERS=DNS DNS_SERVER=DNS DNS_SERVERS=DNS \
-    DNS_SEARCH=SEARCH_DOMAIN SSH_PUBKEY=SSH_PUBLIC_KEY SSH_PUB_KEY=SSH_PUBLIC_KEY \
-    AUTHORIZED_KEYS=SSH_PUBLIC_KEY SSH_AUTHORIZED_KEYS=SSH_PUBLIC_KEY \
-    STARTUP_SCRIPT=START_SCRIPT";
+/// Wrong names for the whole machine and what they mean.
+const FOR_THE_MACHINE: [(&str, Variable); 4] = [
+    ("NAMESERVER NAMESERVERS DNS_SERVER DNS_SERVERS", DNS),
+    ("DNS_SEARCH", SEARCH_DOMAIN),
+    (
+        "SSH_PUBKEY SSH_PUB_KEY AUTHORIZED_KEYS SSH_AUTHORIZED_KEYS",
+        SSH_PUBLIC_KEY,
+    ),
+    ("STARTUP_SCRIPT", START_SCRIPT),
+];
 
 /// Names of other programs that are one character away from a known name.
 const OF_OTHERS: &str = "SSL_KEY SSL_PUBLIC_KEY NET_HOSTNAME";
 
-/// Warns of each name that looks mistyped. `all` are the variables that are set.
+/// Warns of each name that looks mistyped. `all` are the assignments that count.
 pub fn check(
     context: &mut Context,
     dialect: Dialect,
-    all: &'static [Variable],
+    all: &'static [Entry],
     nics: &[CheckedNic<'_>],
 ) {
     let first = nics.first().and_then(|nic| nic.variables.first()?.link());
     let first = first.unwrap_or(LinkName::Eth(0));
-    for variable in all.iter().take_while(|variable| variable.link().is_none()) {
+    for entry in all.iter().take_while(|entry| entry.link().is_none()) {
         let mut meant = Vector::new();
         if dialect == Dialect::OpenNebula {
-            misplaced(variable, all, first, &mut meant);
+            misplaced(entry, all, first, &mut meant);
             if meant.is_empty() {
-                with_prefix(variable.name, first, &mut meant);
+                with_prefix(entry.name, first, &mut meant);
             }
         }
         if meant.is_empty() {
-            meant.extend(misspelt(context, dialect, variable.name));
+            meant.extend(misspelt(context, dialect, entry.name).unwrap_or_default());
         }
-        advise(context, variable, meant);
+        advise(context, entry, meant);
     }
     for nic in nics {
         if !nic.variables.iter().any(is_known) {
             continue;
         }
-        for variable in nic.variables.iter().filter(|variable| !is_known(variable)) {
+        for entry in nic.variables.iter().filter(|entry| !is_known(entry)) {
             let mut meant = Vector::new();
-            match nearest(variable.field) {
+            match nearest(entry.field) {
                 Some(field) => {
-                    let start = variable.name.strip_suffix(variable.field);
+                    let start = entry.name.strip_suffix(entry.field);
                     meant.extend(start.unwrap_or_default());
                     meant.extend(field);
                 }
-                None => context.remark(variable, "nothing reads this variable of a NIC"),
+                None => context.warn(entry, "nothing reads this variable of a NIC"),
             }
-            advise(context, variable, meant);
+            advise(context, entry, meant);
         }
     }
 }
 
 /// Warns of a variable and names the one that was probably meant.
-fn advise(context: &mut Context, variable: &Variable, mut meant: Vector<u8>) {
+fn advise(context: &mut Context, entry: &Entry, mut meant: Vector<u8>) {
     if !meant.is_empty() {
         let what = "nothing reads this variable, did you mean";
         meant.push(b'?');
-        context
-            .warnings
-            .at(variable.place, variable.name, what, meant.finish());
+        context.warn_with(entry, what, meant.finish());
     }
 }
 
-/// Whether docs/variables.md has this variable of a NIC.
-fn is_known(variable: &Variable) -> bool {
-    let field = variable.field;
-    let pci = matches!(variable.link(), Some(LinkName::Pci(_)));
-    listed(OF_A_NIC, field, 0).is_some_and(|known| known == field)
-        || field.starts_with(b"VROUTER_")
-        || pci && field == b"ADDRESS"
+/// Whether the table has this variable of a NIC.
+fn is_known(entry: &Entry) -> bool {
+    let is_pci = matches!(entry.link(), Some(LinkName::Pci(_)));
+    of_a_nic().any(|name| name == entry.field)
+        || entry.field.starts_with(b"VROUTER_")
+        || is_pci && entry.is(ADDRESS)
 }
 
-/// Finds the first entry of a list within `edits` edits of a word. Returns the entry, or
-/// the part after its `=`.
+/// The names in the table that a NIC or an alias may have.
+fn of_a_nic() -> impl Iterator<Item = &'static [u8]> {
+    let read = Variable::ALL.iter().copied();
+    let read = read.filter(|variable| !matches!(variable.scope(), Scope::Machine | Scope::Pci));
+    let ignored = IGNORED.iter().filter_map(|name| name.strip_prefix("ETHn_"));
+    read.map(|variable| variable.name().bytes())
+        .chain(ignored.map(str::as_bytes))
+}
+
+/// Whether a word of a list is within `edits` edits of this one.
+fn has_like(list: &str, word: &[u8], edits: usize) -> bool {
+    words(list.as_bytes()).any(|known| within(word, known, edits))
+}
+
+/// What the first wrong name within `edits` edits of this one means.
 #[inline(never)]
-fn listed(list: &'static str, word: &[u8], edits: usize) -> Option<&'static [u8]> {
-    let mut entries =
-        words(list.as_bytes()).map(|entry| split_once(entry, b'=').unwrap_or((entry, entry)));
-    let (_, meant) = entries.find(|(known, _)| within(word, known, edits))?;
-    Some(meant)
+fn meaning(wrong: &[(&str, Variable)], name: &[u8], edits: usize) -> Option<&'static [u8]> {
+    let mut wrong = wrong.iter();
+    let (_, variable) = wrong.find(|(names, _)| has_like(names, name, edits))?;
+    Some(variable.name().bytes())
 }
 
 /// The field that was probably meant: the nearest known field, or the right field for
@@ -133,27 +136,32 @@ fn listed(list: &'static str, word: &[u8], edits: usize) -> Option<&'static [u8]
 fn nearest(field: &[u8]) -> Option<&'static [u8]> {
     let most = if field.len() < 5 { 1 } else { 2 };
     (0..=most).find_map(|edits| {
-        listed(OF_A_NIC, field, edits).or_else(|| listed(FOR_A_NIC, field, edits))
+        let known = of_a_nic().find(|known| within(field, known, edits));
+        known.or_else(|| meaning(&FOR_A_NIC, field, edits))
     })
 }
 
 /// A machine-wide name for a value that belongs to a NIC, or a wrong machine-wide name.
 /// It is no mistake if the right variable has the same value.
-fn misplaced(variable: &Variable, all: &[Variable], first: LinkName, meant: &mut Vector<u8>) {
-    let name = variable.name;
-    let of_a_nic = listed(MISPLACED, name, 0).and_then(nearest);
-    let Some(field) = of_a_nic.or_else(|| listed(FOR_THE_MACHINE, name, 0)) else {
+fn misplaced(entry: &Entry, all: &[Entry], first: LinkName, meant: &mut Vector<u8>) {
+    let name = entry.name;
+    let is_of_a_nic = has_like(MISPLACED, name, 0);
+    let field = match is_of_a_nic {
+        true => nearest(name),
+        false => meaning(&FOR_THE_MACHINE, name, 0),
+    };
+    let Some(field) = field else {
         return;
     };
     // `IP='auto'` may be a variable of another program.
-    let other = of_a_nic.is_some() && !variable.value.iter().any(u8::is_ascii_digit);
+    let other = is_of_a_nic && !entry.value.iter().any(u8::is_ascii_digit);
     let written = all.iter().any(|right| {
-        let twice = right.field == field && right.value == variable.value && right.name != name;
+        let twice = right.field == field && right.value == entry.value && right.name != name;
         // NETMASK is read together with IP_PUBLIC (OpenNebula 1.4).
-        twice || name == b"NETMASK" && right.name == b"IP_PUBLIC"
+        twice || entry.is(NETMASK) && right.is(IP_PUBLIC)
     });
     if !other && !written {
-        if of_a_nic.is_some() {
+        if is_of_a_nic {
             uwrite!(meant, "{}_", first);
         }
         meant.extend(field);
@@ -163,7 +171,7 @@ fn misplaced(variable: &Variable, all: &[Variable], first: LinkName, meant: &mut
 /// A name like `ETHO_IP`, `EHT0_IP`, `ETH_IP` or `ETH0IP`: one mistake in the prefix, and
 /// a correct field.
 fn with_prefix(name: &[u8], first: LinkName, meant: &mut Vector<u8>) {
-    for field in words(OF_A_NIC.as_bytes()) {
+    for field in of_a_nic() {
         let start = name.len().saturating_sub(field.len());
         let (start, end) = name.split_at_checked(start).unwrap_or_default();
         let whole = position(start, b"_ALIAS").map_or(start.len(), |alias| alias + 1);
@@ -185,35 +193,38 @@ fn with_prefix(name: &[u8], first: LinkName, meant: &mut Vector<u8>) {
     }
 }
 
-/// The machine-wide name that was meant: one typing mistake away, or two for a long name.
-/// Empty for a numbered name (`USERNAME2`) and for a name with the prefix of a program.
-fn misspelt(context: &Context, dialect: Dialect, name: &[u8]) -> &'static [u8] {
+/// The variable of the machine that was meant: one typing mistake away, or two for a name
+/// of twelve letters. None for a short name, for a numbered name (`USERNAME2`) and for a name
+/// with the prefix of a program.
+fn misspelt(context: &Context, dialect: Dialect, name: &[u8]) -> Option<&'static [u8]> {
+    const SHORTEST: usize = 6;
+    const LONG: usize = 12;
     let theirs: [&[u8]; 3] = [b"ONEAPP_", b"ONEGATE_", b"VROUTER_"];
-    if theirs.iter().any(|start| name.starts_with(start)) || listed(OF_OTHERS, name, 0).is_some() {
-        return b"";
+    if theirs.iter().any(|start| name.starts_with(start)) || has_like(OF_OTHERS, name, 0) {
+        return None;
     }
-    let known = (0..=2).find_map(|edits| {
+    let count = |name: &[u8], kind: fn(&u8) -> bool| name.iter().filter(|byte| kind(byte)).count();
+    let is_meant = |variable: Variable, edits| {
+        let known = variable.name().bytes();
+        let is_read = variable.reader() != Reader::StratusLab || dialect == Dialect::StratusLab;
         // With two mistakes the first letter is usually right: RSA_PUBLIC_KEY is no mistake.
-        let long = listed(LONG, name, edits);
-        let long = long.filter(|known| edits < 2 || known.first() == name.first());
-        let short = |list| listed(list, name, edits).filter(|_| edits < 2);
-        let known = long.or_else(|| short(SHORT));
-        match dialect {
-            Dialect::OpenNebula => known,
-            Dialect::StratusLab => known.or_else(|| short(OF_STRATUSLAB)),
-        }
-    });
-    let Some(known) = known else {
-        return b"";
+        let is_long =
+            count(known, u8::is_ascii_alphabetic) >= LONG && known.first() == name.first();
+        is_read
+            && matches!(variable.scope(), Scope::Machine | Scope::MachineOrNic)
+            && known.len() >= SHORTEST
+            && (edits < 2 || is_long)
+            && within(name, known, edits)
     };
-    let digits = |name: &[u8]| name.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let variable = (0..=2).find_map(|edits| {
+        let mut all = Variable::ALL.iter().copied();
+        all.find(|variable| is_meant(*variable, edits))
+    })?;
+    let known = variable.name().bytes();
+    let digits = |name| count(name, u8::is_ascii_digit);
     let further = digits(name) > digits(known) && name.len() != known.len();
-    let right = context.variables.machine().named(known);
-    let is_set = right.is_some_and(|right| !right.value.is_empty());
-    match name == known || further || is_set {
-        true => b"",
-        false => known,
-    }
+    let is_set = context.assignments.machine().get(variable).is_some();
+    (name != known && !further && !is_set).then_some(known)
 }
 
 /// Whether the restricted Damerau-Levenshtein distance of two words is at most `edits`:
@@ -317,85 +328,42 @@ mod tests {
         }
     }
 
-    /// The names of a row of docs/variables.md, and what becomes of them.
-    fn documented() -> Vec<(String, String)> {
-        let text = include_str!("../../../docs/variables.md");
-        let mut names = Vec::new();
-        for row in text.lines().filter_map(|line| line.strip_prefix("| `")) {
-            let (cell, rest) = row.split_once(" | ").unwrap();
-            let fate = rest.split([':', ',', ';', ' ']).next().unwrap();
-            let mut start = String::new();
-            for word in cell.split('`').step_by(2) {
-                let word = word.trim();
-                match word.strip_prefix('_') {
-                    // `_MASK` behind `ETHn_ALIASm_IP`, `_BASE64` behind `PASSWORD`.
-                    Some(end) => names.push((format!("{start}_{end}"), fate.into())),
-                    None => {
-                        start = word.trim_end_matches("_IP").into();
-                        names.push((word.into(), fate.into()));
-                    }
-                }
-            }
-        }
-        assert!(names.len() > 100, "{}", names.len());
-        names
-    }
-
-    fn list(words: &'static str) -> impl Iterator<Item = &'static str> {
-        words.split_ascii_whitespace()
+    /// The names of all variables, as docs/variables.md writes them.
+    fn all_names() -> impl Iterator<Item = String> {
+        let read = Variable::ALL.iter().flat_map(|variable| {
+            let prefixes = variable.scope().prefixes().iter();
+            prefixes.map(move |prefix| format!("{prefix}{variable:?}"))
+        });
+        read.chain(IGNORED.iter().map(|name| name.to_string()))
     }
 
     #[test]
-    fn the_names_of_the_documents_are_those_that_are_known() {
-        let documented = documented();
-        let has = |name: &str| documented.iter().any(|(other, _)| other == name);
-        for field in list(OF_A_NIC) {
-            let of_a_nic = has(&format!("ETHn_{field}")) || has(&format!("PCIn_{field}"));
-            assert!(of_a_nic || has(&format!("ETHn_ALIASm_{field}")), "{field}");
-        }
-        let of_the_machine = || [LONG, SHORT, OF_STRATUSLAB].into_iter().flat_map(list);
-        for name in of_the_machine() {
-            assert!(has(name) && name.len() >= 6, "{name}");
-        }
-        let letters = |name: &str| name.bytes().filter(u8::is_ascii_alphabetic).count();
-        assert!(list(LONG).all(|name| letters(name) >= 12));
-        assert!(list(SHORT).all(|name| letters(name) < 12));
-        for entry in list(FOR_A_NIC) {
-            let (word, meant) = entry.split_once('=').unwrap();
-            assert!(list(OF_A_NIC).any(|name| name == meant), "{entry}");
-            assert!(list(OF_A_NIC).all(|name| name != word), "{entry}");
-        }
-        for entry in list(FOR_THE_MACHINE) {
-            let (word, meant) = entry.split_once('=').unwrap();
-            assert!(has(meant) && !has(word), "{entry}");
-        }
-        for word in list(MISPLACED) {
-            assert!(!has(word) || word == "NETMASK", "{word}");
-        }
-        for (name, fate) in &documented {
-            let field = ["ETHn_ALIASm_", "ETHn_", "PCIn_"];
-            let field = field.iter().find_map(|start| name.strip_prefix(start));
-            let name = name.as_str();
-            match field {
-                Some("VROUTER_*" | "*" | "ADDRESS") => {}
-                Some(field) => assert!(list(OF_A_NIC).any(|known| known == field), "{name}"),
-                // Too short to be like another, or a value of FOR_THE_MACHINE.
-                None if fate == "ignored" || name.len() < 6 || name == "NETMASK" => {}
-                None => assert!(
-                    of_the_machine().any(|known| known == name),
-                    "{name}: {fate}, and has no place in a list of this file"
-                ),
+    fn wrong_names_are_not_those_of_variables() {
+        let has = |name: &str| all_names().any(|known| known == name);
+        for (names, right) in FOR_A_NIC {
+            assert!(has(&format!("ETHn_{right:?}")), "{right:?}");
+            for name in names.split_ascii_whitespace() {
+                assert!(!has(&format!("ETHn_{name}")), "{name}");
             }
+        }
+        for (names, right) in FOR_THE_MACHINE {
+            assert!(has(&format!("{right:?}")), "{right:?}");
+            for name in names.split_ascii_whitespace() {
+                assert!(!has(name), "{name}");
+            }
+        }
+        for name in MISPLACED.split_ascii_whitespace() {
+            assert!(!has(name) || name == "NETMASK", "{name}");
         }
     }
 
     #[test]
-    fn no_name_of_the_documents_looks_mistyped() {
-        for (name, _) in documented() {
-            let name = name.replace("ETHn", "ETH0").replace("PCIn", "PCI0");
-            let name = name.replace("ALIASm", "ALIAS0").replace("DISKn", "DISK0");
+    fn no_name_of_a_variable_looks_mistyped() {
+        for name in all_names() {
+            let name = name.replace("n_", "0_").replace("ALIASm", "ALIAS0");
             let name = name.replace('*', "X1");
-            if name.contains("ALIAS0_X1") || name == "NETMASK" {
+            // Alone, it is meant for a NIC.
+            if name == "NETMASK" {
                 continue;
             }
             let opennebula = "ETH0_MAC='02:00:00:00:00:01'\nETH0_IP='10.0.0.1'\n\
