@@ -56,6 +56,31 @@ impl Entry {
             .then_with(|| self.field.cmp(other.field))
             .then(self.order.cmp(&other.order))
     }
+
+    /// Whether it assigns this variable.
+    pub fn is(&self, variable: Variable) -> bool {
+        self.field == variable.name().bytes()
+    }
+
+    /// The one of `variables` that it assigns.
+    pub fn one_of(&'static self, variables: &[Variable]) -> Option<Assigned> {
+        let mut variables = variables.iter().copied();
+        let id = variables.find(|variable| self.is(*variable))?;
+        Some(Assigned { id, entry: self })
+    }
+
+    /// Whether it belongs to no alias.
+    pub fn is_own(&self) -> bool {
+        !matches!(self.owner, Owner::Link(_, 1..))
+    }
+
+    /// The NIC that it is about.
+    pub fn link(&self) -> Option<LinkName> {
+        match self.owner {
+            Owner::Machine => None,
+            Owner::Link(name, _) => Some(name),
+        }
+    }
 }
 
 /// Parses `ETHn_FIELD`, `ETHn_ALIASm_FIELD` and `PCIn_…`. `None`: a variable of the
@@ -92,8 +117,7 @@ fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
 pub struct Assigned {
     /// Which variable it is.
     pub id: Variable,
-    /// Its assignment.
-    pub entry: &'static Entry,
+    entry: &'static Entry,
 }
 
 impl Deref for Assigned {
@@ -243,33 +267,6 @@ impl Assignments {
                 aliases,
             })
         })
-    }
-}
-
-impl Entry {
-    /// Whether it assigns this variable.
-    pub fn is(&self, variable: Variable) -> bool {
-        self.field == variable.name().bytes()
-    }
-
-    /// The one of `variables` that it assigns.
-    pub fn one_of(&'static self, variables: &[Variable]) -> Option<Assigned> {
-        let mut variables = variables.iter().copied();
-        let id = variables.find(|variable| self.is(*variable))?;
-        Some(Assigned { id, entry: self })
-    }
-
-    /// Whether it belongs to no alias.
-    pub fn is_own(&self) -> bool {
-        !matches!(self.owner, Owner::Link(_, 1..))
-    }
-
-    /// The NIC that it is about.
-    pub fn link(&self) -> Option<LinkName> {
-        match self.owner {
-            Owner::Machine => None,
-            Owner::Link(name, _) => Some(name),
-        }
     }
 }
 

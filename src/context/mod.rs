@@ -1,8 +1,9 @@
 //! From the text of a context disk to a plan.
 //!
-//! [`shell`] reads the shell syntax, [`assignments`] groups the assignments by NIC,
-//! [`variables`] is the table of all variables, [`opennebula`] and [`stratuslab`] interpret them, [`network`] collects what they say
-//! about NICs, [`keys`], [`users`], [`scripts`] and [`hostname`] read the rest.
+//! [`shell`] reads the shell syntax, [`assignments`] groups what it found by NIC.
+//! [`opennebula`] and [`stratuslab`] interpret the variables, which have a table in
+//! [`variables`]; [`network`] collects what they say about NICs; [`keys`], [`users`],
+//! [`scripts`] and [`hostname`] read the rest.
 //! [`lint`] finds likely mistakes, for `check`.
 mod assignments;
 mod base64;

@@ -116,6 +116,7 @@ const fn text(text: &'static str) -> Str {
 }
 
 variables! {
+    // name                     of              value   read by
     IP                          NicOrAlias      shown   OpenNebula
     MASK                        NicOrAlias      shown   OpenNebula
     GATEWAY                     Nic             shown   OpenNebula

@@ -104,9 +104,11 @@ fn advise(context: &mut Context, entry: &Entry, mut meant: Vector<u8>) {
 /// Whether the table has this variable of a NIC.
 fn is_known(entry: &Entry) -> bool {
     let is_pci = matches!(entry.link(), Some(LinkName::Pci(_)));
-    of_a_nic().any(|name| name == entry.field)
-        || entry.field.starts_with(b"VROUTER_")
-        || is_pci && entry.is(ADDRESS)
+    let is = |name: &[u8]| match name.strip_suffix(b"*") {
+        Some(start) => entry.field.starts_with(start),
+        None => entry.field == name,
+    };
+    of_a_nic().any(is) || is_pci && entry.is(ADDRESS)
 }
 
 /// The names in the table that a NIC or an alias may have.
@@ -114,6 +116,7 @@ fn of_a_nic() -> impl Iterator<Item = &'static [u8]> {
     let read = Variable::ALL.iter().copied();
     let read = read.filter(|variable| !matches!(variable.scope(), Scope::Machine | Scope::Pci));
     let ignored = IGNORED.iter().filter_map(|name| name.strip_prefix("ETHn_"));
+    let ignored = ignored.filter(|name| !name.starts_with("ALIASm_"));
     read.map(|variable| variable.name().bytes())
         .chain(ignored.map(str::as_bytes))
 }
@@ -136,7 +139,8 @@ fn meaning(wrong: &[(&str, Variable)], name: &[u8], edits: usize) -> Option<&'st
 fn nearest(field: &[u8]) -> Option<&'static [u8]> {
     let most = if field.len() < 5 { 1 } else { 2 };
     (0..=most).find_map(|edits| {
-        let known = of_a_nic().find(|known| within(field, known, edits));
+        let mut whole = of_a_nic().filter(|known| !known.ends_with(b"*"));
+        let known = whole.find(|known| within(field, known, edits));
         known.or_else(|| meaning(&FOR_A_NIC, field, edits))
     })
 }
@@ -394,6 +398,7 @@ mod tests {
             ("ETH7_FOO='1'", 0),
             ("ETH0_FOO='1'", 1),
             ("ETH0_VROUTER_FOO='1'", 0),
+            ("ETH0_ALIAS0_MAC='1'", 0),
             // The right one is there.
             ("SET_HOSTNAME='a'\nSET_HOSTNAM='b'", 0),
             ("SET_HOSTNAME=''\nSET_HOSTNAM='b'", 1),
