@@ -4,7 +4,7 @@ use crate::base::log::{Console, Report};
 use crate::base::output::Streams;
 use crate::base::progress::Progress;
 use crate::base::wait::Wait;
-use crate::changeset::Writer;
+use crate::changeset::{Changes, Writer};
 use crate::cli::{Apply, Status};
 use crate::context::Purpose;
 use crate::disk::{Search, SystemPaths};
@@ -139,13 +139,13 @@ fn write_files(
     let mut writer = Writer::new(root, parameters.root);
     report.begin(c"look for users in", root.mount_point().to_bytes());
     let logins = load::login_facts(root, bound.plan);
-    writer.apply(report, |access, changes| {
-        login::decide(bound.plan, logins, access, changes)
-    });
-    writer.apply(report, |access, changes| {
-        handover::render(bound, facts, access, changes);
-        handover::clear_early(early, changes);
-    });
+    let mut changes = Changes::new();
+    login::decide(bound.plan, logins, &mut changes);
+    writer.apply(&changes, report);
+    let mut changes = Changes::new();
+    handover::render(bound, facts, &mut changes);
+    handover::clear_early(early, &mut changes);
+    writer.apply(&changes, report);
     writer.finish(report);
 }
 
@@ -157,11 +157,11 @@ fn write_report(
     report: &mut Report,
 ) {
     let files = banner::files(bound, report);
-    Writer::new(root, parameters.root).apply(report, |_, changes| {
-        for (path, content) in files {
-            if let Err(error) = changes.run_file(path, content) {
-                changes.problem(c"write", path, error);
-            }
+    let mut changes = Changes::new();
+    for (path, content) in files {
+        if let Err(error) = changes.run_file(path, content) {
+            changes.problem(c"write", path, error);
         }
-    });
+    }
+    Writer::new(root, parameters.root).apply(&changes, report);
 }

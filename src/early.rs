@@ -72,23 +72,20 @@ pub fn apply(
         false => BoundPlan::unbound(plan),
     };
     let logins = (early == Early::Keys).then(|| load::early_login_facts(&root));
-    let decide = |changes: &mut Changes| {
-        if is_network_ours {
-            handover::render_early(&bound, &facts, changes);
-        }
-        if let Some(logins) = logins {
-            login::decide_early(plan, logins, changes);
-        }
-    };
+    let mut changes = Changes::new();
+    if is_network_ours {
+        handover::render_early(&bound, &facts, &mut changes);
+    }
+    if let Some(logins) = logins {
+        login::decide_early(plan, logins, &mut changes);
+    }
     if let Some(DryRun { write, out }) = dry_run {
-        let mut changes = Changes::new();
-        decide(&mut changes);
-        write(&bound, Some(&changes), out);
+        write(&bound, Some(&changes.place(&root)), out);
         return Status::of(report.problems());
     }
     // The policy is for the real root; this is the initramfs.
     let mut writer = Writer::new(&root, Policy::Auto);
-    writer.apply(&mut report, |_, changes| decide(changes));
+    writer.apply(&changes, &mut report);
     writer.finish(&mut report);
     if has_ssh_server {
         invite(&bound, &mut report);

@@ -7,7 +7,7 @@ use crate::base::log::{Console, Level, Report};
 use crate::base::memory::Vector;
 use crate::base::output::{Streams, write_all};
 use crate::base::text::Text;
-use crate::changeset::{Changes, RootAccess};
+use crate::changeset::{Changes, Placed};
 use crate::cli::{Inspect, Status};
 use crate::context::Purpose;
 use crate::disk::{Search, SystemPaths};
@@ -42,7 +42,7 @@ pub type Inspector =
     fn(operands: &Inspect, question: Question, streams: Streams, out: &mut Text) -> Status;
 
 /// [`write`]
-pub type PlanWriter = fn(bound: &BoundPlan, changes: Option<&Changes>, out: &mut Text);
+pub type PlanWriter = fn(bound: &BoundPlan, changes: Option<&Placed>, out: &mut Text);
 
 impl Inspection {
     /// All of them.
@@ -123,11 +123,14 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
     }
 }
 
-fn write_problems(plan: &Plan, changes: Option<&Changes>, out: &mut Text) {
+fn write_problems(plan: &Plan, changes: Option<&Placed>, out: &mut Text) {
     for warning in plan.warnings() {
         uwrite!(out, "{}\n", *warning);
     }
-    for (level, line) in changes.into_iter().flat_map(Changes::remarks) {
+    for (level, line) in changes
+        .into_iter()
+        .flat_map(|changes| changes.remarks.iter())
+    {
         if *level == Level::Problem {
             out.extend(line);
             out.push(b'\n');
@@ -136,7 +139,7 @@ fn write_problems(plan: &Plan, changes: Option<&Changes>, out: &mut Text) {
 }
 
 /// Writes the text form of a plan, with its changes to a root.
-pub fn write(bound: &BoundPlan, changes: Option<&Changes>, out: &mut Text) {
+pub fn write(bound: &BoundPlan, changes: Option<&Placed>, out: &mut Text) {
     let mut files = Vector::new();
     if let Some(changes) = changes {
         changes.write(&mut files);
@@ -145,7 +148,7 @@ pub fn write(bound: &BoundPlan, changes: Option<&Changes>, out: &mut Text) {
 }
 
 /// Writes the plan as one JSON object, with its changes to a root.
-fn write_json(bound: &BoundPlan, changes: Option<&Changes>, out: &mut Text) {
+fn write_json(bound: &BoundPlan, changes: Option<&Placed>, out: &mut Text) {
     let mut json = Json::new(out);
     json.open();
     bound.write_json(&mut json);
@@ -157,11 +160,10 @@ fn write_json(bound: &BoundPlan, changes: Option<&Changes>, out: &mut Text) {
 }
 
 /// The changes to a root that can be written.
-pub fn decide(bound: &BoundPlan, root: &Root, facts: &Facts) -> Changes {
-    let access = RootAccess::Writable;
+pub fn decide(bound: &BoundPlan, root: &Root, facts: &Facts) -> Placed {
     let mut changes = Changes::new();
     let logins = load::login_facts(root, bound.plan);
-    login::decide(bound.plan, logins, access, &mut changes);
-    handover::render(bound, facts, access, &mut changes);
-    changes.pending(root)
+    login::decide(bound.plan, logins, &mut changes);
+    handover::render(bound, facts, &mut changes);
+    changes.place(root)
 }

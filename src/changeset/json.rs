@@ -1,9 +1,10 @@
-//! Changes as members of a JSON object, with the same facts as their text form.
-use super::{Action, Changes, Octal};
+//! Placed changes as members of a JSON object, with the same facts as their text form.
+use super::Octal;
+use super::place::{Action, Placed};
 use crate::base::json::Json;
 
-impl Changes {
-    /// Appends the directives, then the changes, to an open object.
+impl Placed {
+    /// Appends the directives, then the steps, to an open object.
     pub fn write_json(&self, json: &mut Json) {
         json.open_array("directives");
         for directive in self.directives.iter() {
@@ -16,18 +17,15 @@ impl Changes {
         }
         json.close_array();
         json.open_array("changes");
-        for change in self.list.iter() {
+        for step in self.steps.iter() {
             json.open();
-            let kind = change.action.kind();
-            json.string("kind", kind.as_bytes());
-            json.string("path", change.path.path());
-            match &change.action {
-                Action::File(file) | Action::BindOver(file) => {
-                    json.text("mode", &Octal(file.access.mode));
-                }
-                Action::Symlink(target) => json.string("target", target),
-                Action::Bind(source) => json.string("source", source.path()),
-                Action::BindCopyOver(_) | Action::Removal => {}
+            json.string("kind", step.action.kind().as_bytes());
+            json.string("path", step.path.path());
+            match &step.action {
+                Action::Write(file) => json.text("mode", &Octal(file.access.mode)),
+                Action::Link(target) => json.string("target", target),
+                Action::MountOver(source) => json.string("source", source.path()),
+                Action::Remove => {}
             }
             json.close();
         }

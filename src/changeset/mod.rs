@@ -1,60 +1,141 @@
-//! Changes to files, described before they are made. So they can be shown, and decided
-//! again if the root proves to be read-only.
+//! What the booted system shall see, described before it is made.
+//!
+//! A decision adds [`Change`]s: a path and what shall be there, whatever the root is like.
+//! [`place`] alone knows how each reaches the booted system: written, mounted over what
+//! is there, or left to systemd-tmpfiles. [`write`] makes it.
 mod json;
-mod pending;
+mod place;
+mod remount;
+pub mod tmpfiles;
 mod write;
-mod writer;
 
 use ufmt::{uDisplay, uWrite, uwrite};
 
 use crate::base::error::Error;
 use crate::base::log::{Level, failure};
-use crate::base::memory::Vector;
-use crate::base::text::{Escaped, Str, Text, format};
+use crate::base::memory::{self, Vector};
+use crate::base::text::{Escaped, Str, Text};
+use crate::image::config::ConfigFile;
 use crate::image::{FileContent, ResolvedPath};
+use tmpfiles::Tmpfiles;
 
-pub use writer::{Policy, RootAccess, Writer};
+pub use place::{Placed, RootState};
+pub use remount::Policy;
+pub use write::Writer;
 
-/// One change.
+/// One thing that the booted system shall see.
 #[derive(Clone, Copy)]
 pub struct Change {
     /// The path.
     pub path: ResolvedPath,
-    /// What to make there.
-    pub action: Action,
-    /// The line to report once it is done; empty: a line with the path.
-    pub done: &'static [u8],
+    /// What shall be there.
+    pub what: What,
+    /// Whether a mount may stand in for it.
+    pub mount: Mount,
+    /// What is there, if the decision has read it; else it is read before it is
+    /// replaced.
+    pub old: Option<Option<&'static FileContent>>,
+    /// More places, for a file that people need to log in.
+    pub elsewhere: Option<&'static Elsewhere>,
+    /// The line to report.
+    pub done: Done,
 }
 
-/// What a change makes.
-#[derive(Clone, Copy)]
-pub enum Action {
-    /// A regular file, replaced as a whole.
-    File(File),
-    /// A symbolic link with this text, as the booted system reads it.
-    Symlink(&'static [u8]),
-    /// A regular file in the run directory, mounted over one of the root that cannot be
-    /// written. The mount survives switch_root, but a later rename over the file fails.
-    BindOver(File),
-    /// A copy of a directory in the run directory, one of its files replaced,
-    /// mounted over it.
-    BindCopyOver(Replaced),
-    /// A file or directory of the run directory, mounted over another.
-    Bind(ResolvedPath),
-    /// A regular file is removed, if it is there.
-    Removal,
-}
-
-impl Action {
-    /// Its word in the text form.
-    const fn kind(&self) -> &'static str {
-        match self {
-            Self::File(_) | Self::BindOver(_) => "file",
-            Self::Symlink(_) => "link",
-            Self::BindCopyOver(_) | Self::Bind(_) => "bind",
-            Self::Removal => "remove",
+impl Change {
+    /// A change that is made at its path, or not at all.
+    pub const fn new(path: ResolvedPath, what: What) -> Self {
+        Self {
+            path,
+            what,
+            mount: Mount::Never,
+            old: None,
+            elsewhere: None,
+            done: Done::Path,
         }
     }
+}
+
+/// What shall be at a path.
+#[derive(Clone, Copy)]
+pub enum What {
+    /// A regular file, replaced as a whole.
+    File(&'static File),
+    /// A symbolic link with this text, as the booted system reads it.
+    Symlink(&'static [u8]),
+    /// The directory that is there, one of its files replaced.
+    Directory(&'static Replaced),
+    /// No regular file.
+    Nothing,
+}
+
+/// Whether a mount may stand in for a file. A mount survives switch_root, but a later
+/// rename over the file fails, and what is written to it is lost at shutdown.
+#[derive(Clone, Copy)]
+pub enum Mount {
+    /// No. Where the path cannot be written, that is reported.
+    Never,
+    /// No. Where the path cannot be written, nothing needs to be done.
+    Needless,
+    /// Where the path cannot be written. The reason is reported where there is no file
+    /// to mount over, either.
+    Instead(&'static Reason),
+    /// Always: the root keeps its own file.
+    Always,
+}
+
+/// Why something is not done: the step, its operand, the reason.
+#[derive(Clone, Copy)]
+pub struct Reason {
+    /// How serious it is.
+    pub level: Level,
+    /// The step.
+    pub step: Str,
+    /// What the step is for.
+    pub operand: &'static [u8],
+    /// The reason.
+    pub error: Error,
+}
+
+/// The line to report of a change.
+#[derive(Clone, Copy)]
+pub enum Done {
+    /// A line with the path, once it is made.
+    Path,
+    /// This line, once it is made.
+    Made(&'static [u8]),
+    /// This line, whether it had to be made or was there.
+    There(&'static [u8]),
+}
+
+/// Where the keys of a user may be, beside their own file.
+#[derive(Clone, Copy, Default)]
+pub struct Elsewhere {
+    /// The directory of the file is not there yet: its home is made, or mounted, in the
+    /// booted system. systemd-tmpfiles writes the file then.
+    pub later: Option<&'static Later>,
+    /// A file in the run directory, where it counts as much if the server's
+    /// configuration says so.
+    pub in_run: Option<&'static InRun>,
+}
+
+/// A file that only the booted system can write.
+#[derive(Clone, Copy)]
+pub struct Later {
+    /// Why it cannot be written now.
+    pub is_mounted: bool,
+    /// How systemd-tmpfiles writes it; else why it cannot.
+    pub tmpfiles: Result<Tmpfiles, Error>,
+}
+
+/// A file in the run directory in place of another.
+#[derive(Clone, Copy)]
+pub struct InRun {
+    /// The file.
+    pub file: &'static Change,
+    /// The configuration that names it.
+    pub configuration: Option<&'static Change>,
+    /// It counts where the other does not.
+    pub is_better: bool,
 }
 
 /// The file of a copied directory that differs from the original.
@@ -78,6 +159,11 @@ pub struct File {
 }
 
 impl File {
+    /// Whether this is what was read.
+    fn is(&self, found: &FileContent) -> bool {
+        found.content == self.content && self.access.is(found.mode, found.uid, found.gid)
+    }
+
     /// A file that everybody may read.
     pub const fn public(content: &'static [u8]) -> Self {
         Self {
@@ -168,75 +254,107 @@ pub struct Directive {
 }
 
 impl Directive {
+    /// Its line of the text form.
+    fn write(&self, out: &mut Text) {
+        out.write_str(self.name);
+        for (_, value) in self.operands {
+            out.push(b' ');
+            out.extend(value);
+        }
+        for (name, value) in self.given() {
+            uwrite!(out, " {} ", name);
+            out.extend(value);
+        }
+        out.push(b'\n');
+    }
+
     /// The options that are not empty.
     fn given(&self) -> impl Iterator<Item = &'static Field> {
         self.options.iter().filter(|(_, value)| !value.is_empty())
     }
 }
 
-/// The changes that a module wants, and its lines for the report.
-#[derive(Default)]
+/// When something counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// Whatever the root is like.
+    Always,
+    /// Where the root is written, now and by units of ours in the booted system.
+    Written,
+    /// Where it is not.
+    NotWritten,
+    /// Where it is and is not.
+    Never,
+}
+
+/// What a module wants the booted system to see, and its lines for the report.
 pub struct Changes {
-    list: Vector<Change>,
-    remarks: Vector<(Level, &'static [u8])>,
+    list: Vector<(When, Change)>,
+    remarks: Vector<(When, Level, &'static [u8])>,
     /// What tools of the root will do.
-    directives: Vector<Directive>,
-    /// Files that an earlier try could not write.
-    refused: &'static [ResolvedPath],
-    /// The booted system will write the root.
-    root_is_written_later: bool,
+    directives: Vector<(When, Directive)>,
+    /// When that which is added now counts.
+    when: When,
+    /// The booted system is to write the root.
+    is_written_later: bool,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Changes {
     /// No changes.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// No changes; an earlier try could not write these files.
-    fn without(refused: &'static [ResolvedPath]) -> Self {
+    pub const fn new() -> Self {
         Self {
-            refused,
-            ..Self::new()
+            list: Vector::new(),
+            remarks: Vector::new(),
+            directives: Vector::new(),
+            when: When::Always,
+            is_written_later: false,
         }
     }
 
-    /// The access to a file of the root, where `root` is the access to the root as a
-    /// whole: a file that could not be written is read-only.
-    pub fn access_to(&self, file: ResolvedPath, root: RootAccess) -> RootAccess {
-        match self.refused.contains(&file) {
-            true => RootAccess::ReadOnly,
-            false => root,
-        }
+    /// What `add` adds counts only where the root is written, now and by units of ours
+    /// in the booted system.
+    pub fn if_written<T>(&mut self, add: impl FnOnce(&mut Self) -> T) -> T {
+        self.only(When::Written, add)
     }
 
-    /// The changes, in the order in which they are made.
-    pub fn list(&self) -> &[Change] {
-        &self.list
+    /// What `add` adds counts only where the root is not written.
+    pub fn if_not_written<T>(&mut self, add: impl FnOnce(&mut Self) -> T) -> T {
+        self.only(When::NotWritten, add)
     }
 
-    /// Lines for the report, whether the changes succeed or not.
-    pub fn remarks(&self) -> &[(Level, &'static [u8])] {
-        &self.remarks
+    /// What `add` adds has the booted system write the root: it counts only where that is
+    /// possible.
+    pub fn written_later<T>(&mut self, add: impl FnOnce(&mut Self) -> T) -> T {
+        self.is_written_later = true;
+        self.if_written(add)
+    }
+
+    fn only<T>(&mut self, when: When, add: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.when;
+        self.when = match before {
+            When::Always => when,
+            _ if before == when => when,
+            _ => When::Never,
+        };
+        let added = add(self);
+        self.when = before;
+        added
     }
 
     /// Adds a change.
     pub fn push(&mut self, change: Change) {
-        self.list.push(change)
-    }
-
-    /// Adds a change without a line of its own.
-    fn add(&mut self, path: ResolvedPath, action: Action) {
-        self.list.push(Change {
-            path,
-            action,
-            done: b"",
-        });
+        self.list.push((self.when, change));
     }
 
     /// Adds a file.
     pub fn file(&mut self, path: ResolvedPath, file: File) {
-        self.add(path, Action::File(file));
+        self.push(Change::new(path, What::File(memory::place(file))));
     }
 
     /// Adds a file below `/run` that everybody may read, at a path without links.
@@ -257,42 +375,84 @@ impl Changes {
         &mut self,
         path: &[u8],
         target: &'static [u8],
-        done: &'static [u8],
+        done: Done,
     ) -> Result<(), Error> {
-        self.list.push(Change {
-            path: ResolvedPath::new(path)?,
-            action: Action::Symlink(target),
+        let path = ResolvedPath::new(path)?;
+        self.push(Change {
             done,
+            ..Change::new(path, What::Symlink(target))
         });
         Ok(())
+    }
+
+    /// Gives a file of the root this content. A new file gets `label`. `missing`: the
+    /// reason if the root cannot be written and has no such file.
+    pub fn replace(
+        &mut self,
+        file: &ConfigFile,
+        content: &'static [u8],
+        label: Label,
+        missing: &'static Reason,
+    ) {
+        let access = match file.content {
+            Some(old) => Access::of(old),
+            None => Access {
+                label,
+                ..Access::PUBLIC
+            },
+        };
+        let new = File {
+            access,
+            ..File::public(content)
+        };
+        self.push(Change {
+            mount: Mount::Instead(missing),
+            old: Some(file.content),
+            ..Change::new(file.path, What::File(memory::place(new)))
+        });
+    }
+
+    /// Mounts a copy with this content over a file of the root, which stays as it is.
+    pub fn cover(&mut self, file: &ConfigFile, old: &'static FileContent, content: &'static [u8]) {
+        let new = File {
+            access: Access::of(old),
+            ..File::public(content)
+        };
+        self.push(Change {
+            mount: Mount::Always,
+            old: Some(Some(old)),
+            ..Change::new(file.path, What::File(memory::place(new)))
+        });
+    }
+
+    /// Removes a regular file, if it is there.
+    pub fn remove(&mut self, path: ResolvedPath) {
+        self.push(Change::new(path, What::Nothing));
     }
 
     /// Removes the temporary file that an interrupted write of `path` left. The next
     /// write of that file would do so too.
     pub fn remove_leftover(&mut self, path: ResolvedPath) -> Result<(), Error> {
         if !path.in_run() {
-            self.remove(path.temporary()?);
+            self.push(Change {
+                mount: Mount::Needless,
+                ..Change::new(path.temporary()?, What::Nothing)
+            });
         }
         Ok(())
     }
 
-    /// Removes a regular file, if it is there.
-    pub fn remove(&mut self, path: ResolvedPath) {
-        self.add(path, Action::Removal);
+    /// Lines for the report, where the root is written, or is not.
+    pub fn remarks(&self, is_written: bool) -> impl Iterator<Item = (Level, &'static [u8])> {
+        (self.remarks.iter())
+            .filter(move |(when, ..)| when.counts(is_written))
+            .map(|(_, level, line)| (*level, *line))
     }
 
-    /// Says that the booted system will write the root, which must be possible then.
-    pub fn root_is_written_later(&mut self) {
-        self.root_is_written_later = true;
-    }
-
-    /// Whether anything is to be written outside of the run directory, now or
-    /// later.
-    pub fn touch_root(&self) -> bool {
-        let is_of_root = |change: &Change| !change.path.in_run();
-        let is_mount = |change: &Change| matches!(change.action, Action::Bind(_));
-        self.root_is_written_later
-            || (self.list.iter()).any(|change| is_of_root(change) && !is_mount(change))
+    /// The changes that were added.
+    #[cfg(test)]
+    pub(crate) fn list(&self) -> Vec<Change> {
+        self.list.iter().map(|(_, change)| *change).collect()
     }
 
     /// Adds a problem: a step that cannot be done, its operand, the reason.
@@ -303,7 +463,8 @@ impl Changes {
     #[inline(never)]
     fn problem_(&mut self, step: Str, operand: &[u8], reason: Error) {
         let text = failure(step, operand, reason);
-        self.remarks.push((Level::Problem, text.finish()));
+        self.remarks
+            .push((self.when, Level::Problem, text.finish()));
     }
 
     /// Adds a note, given in parts.
@@ -312,7 +473,7 @@ impl Changes {
         for part in parts {
             uwrite!(text, "{}", Escaped(part));
         }
-        self.remarks.push((Level::Note, text.finish()));
+        self.remarks.push((self.when, Level::Note, text.finish()));
     }
 
     /// Adds what tools of the root will do in the booted system.
@@ -323,42 +484,22 @@ impl Changes {
             &*copy.finish()
         };
         let (operands, options) = (copy(operands), copy(options));
-        self.directives.push(Directive {
+        let directive = Directive {
             name,
             operands,
             options,
-        });
+        };
+        self.directives.push((self.when, directive));
     }
+}
 
-    /// The text form of the directives, then of the files: `file PATH MODE`,
-    /// `link PATH TARGET`, `bind PATH SOURCE`, `remove PATH`, one a line.
-    pub fn write(&self, out: &mut Text) {
-        for directive in self.directives.iter() {
-            out.write_str(directive.name);
-            for (_, value) in directive.operands {
-                out.push(b' ');
-                out.extend(value);
-            }
-            for (name, value) in directive.given() {
-                uwrite!(out, " {} ", name);
-                out.extend(value);
-            }
-            out.push(b'\n');
-        }
-        for change in self.list.iter() {
-            let second = match &change.action {
-                Action::File(file) | Action::BindOver(file) => format(&Octal(file.access.mode)),
-                Action::Symlink(target) => *target,
-                Action::Bind(source) => source.path(),
-                Action::BindCopyOver(_) | Action::Removal => &b""[..],
-            };
-            uwrite!(out, "{} ", change.action.kind());
-            out.extend(change.path.path());
-            if !second.is_empty() {
-                out.push(b' ');
-                out.extend(second);
-            }
-            out.push(b'\n');
+impl When {
+    fn counts(self, is_written: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Written => is_written,
+            Self::NotWritten => !is_written,
+            Self::Never => false,
         }
     }
 }

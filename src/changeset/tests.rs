@@ -10,7 +10,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use super::*;
 use crate::base::log::{Console, Report};
 use crate::image::Root;
-use crate::image::testing::{Attribute, Fixture, in_own_mounts, is_root, lines};
+use crate::image::testing::{Attribute, Fixture, decided, in_own_mounts, is_root, lines};
 
 const NONE: Option<&str> = None;
 
@@ -23,6 +23,18 @@ fn file(root: &Root, path: &[u8], content: &'static [u8], changes: &mut Changes)
     changes.file(root.resolve(path).unwrap(), File::public(content));
 }
 
+/// The same for a file over which a copy may be mounted.
+fn instead(root: &Root, path: &[u8], content: &'static [u8], changes: &mut Changes) {
+    let missing = memory::place(Reason {
+        level: Level::Problem,
+        step: c"write".into(),
+        operand: b"a file",
+        error: Error::new(c"there is none"),
+    });
+    let file = ConfigFile::read(root, path).unwrap();
+    changes.replace(file, content, Label::Neighbour, missing);
+}
+
 #[test]
 fn a_change_is_shown_before_it_is_made() {
     let fixture = Fixture::new();
@@ -31,8 +43,10 @@ fn a_change_is_shown_before_it_is_made() {
     let mut changes = Changes::new();
     file(&root, b"/etc/a", b"x", &mut changes);
     changes.run_file(b"/run/x/y", b"x").unwrap();
-    changes.run_symlink(b"/run/l", b"/usr/lib/t", b"").unwrap();
-    let changes = changes.pending(&root);
+    changes
+        .run_symlink(b"/run/l", b"/usr/lib/t", Done::Path)
+        .unwrap();
+    let changes = changes.place(&root);
     let mut text = Vector::new();
     changes.write(&mut text);
     assert_eq!(
@@ -47,9 +61,12 @@ fn what_an_interrupted_write_left_is_swept() {
     let fixture = Fixture::new();
     fixture.file("etc/.a.onecontext", "half");
     fixture.apply(Policy::Auto, |root, writer, report| {
-        writer.apply(report, |_, changes| {
-            file(root, b"/etc/a", b"whole", changes);
-        });
+        writer.apply(
+            &decided(|changes| {
+                file(root, b"/etc/a", b"whole", changes);
+            }),
+            report,
+        );
     });
     assert_eq!(fixture.text("etc/a"), "whole");
     assert!(!fixture.has("etc/.a.onecontext"));
@@ -69,9 +86,12 @@ fn nothing_is_left_in_an_append_only_directory() {
         return;
     };
     let said = fixture.apply(Policy::Auto, |root, writer, report| {
-        writer.apply(report, |_, changes| {
-            file(root, b"/etc/a", b"new", changes);
-        });
+        writer.apply(
+            &decided(|changes| {
+                file(root, b"/etc/a", b"new", changes);
+            }),
+            report,
+        );
     });
     let names: Vec<_> = fs::read_dir(&directory)
         .unwrap()
@@ -102,17 +122,23 @@ fn a_read_only_root_is_written_and_put_back() {
         assert!(before.contains(FsFlags::ST_RDONLY | FsFlags::ST_NOSUID | FsFlags::ST_NOATIME));
         // With nothing to write, the root is not remounted at all.
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(report, |_, changes| {
-                file(root, b"/etc/a", b"old", changes);
-                changes.run_file(b"/run/x", b"x").unwrap();
-            });
+            writer.apply(
+                &decided(|changes| {
+                    file(root, b"/etc/a", b"old", changes);
+                    changes.run_file(b"/run/x", b"x").unwrap();
+                }),
+                report,
+            );
             assert!(statvfs(&path).unwrap().flags().contains(FsFlags::ST_RDONLY));
         });
         assert_eq!(said, ["wrote /run/x"]);
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(report, |_, changes| {
-                file(root, b"/etc/a", b"new", changes);
-            });
+            writer.apply(
+                &decided(|changes| {
+                    file(root, b"/etc/a", b"new", changes);
+                }),
+                report,
+            );
             let now = statvfs(&path).unwrap().flags();
             assert_eq!(now, before - FsFlags::ST_RDONLY);
         });
@@ -122,9 +148,12 @@ fn a_read_only_root_is_written_and_put_back() {
         // Also without a call of `finish`.
         let root = fixture.root();
         let mut report = Report::new(Console::Silent);
-        Writer::new(&root, Policy::Auto).apply(&mut report, |_, changes| {
-            file(&root, b"/etc/a", b"newer", changes);
-        });
+        Writer::new(&root, Policy::Auto).apply(
+            &decided(|changes| {
+                file(&root, b"/etc/a", b"newer", changes);
+            }),
+            &mut report,
+        );
         assert_eq!(fixture.text("etc/a"), "newer");
         assert_eq!(statvfs(&path).unwrap().flags(), before);
         // `Root` does not keep the file system busy.
@@ -145,7 +174,10 @@ fn a_root_that_cannot_go_back_is_told() {
         remount(&path, MsFlags::MS_RDONLY);
         let mut busy = None;
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(report, |_, changes| file(root, b"/etc/a", b"x", changes));
+            writer.apply(
+                &decided(|changes| file(root, b"/etc/a", b"x", changes)),
+                report,
+            );
             busy = Some(fs::File::create(fixture.host("busy")).unwrap());
         });
         let problem = format!(
@@ -171,15 +203,18 @@ fn an_incomplete_copy_is_not_mounted() {
         let size = Some("nr_inodes=6");
         mount(Some("tmpfs"), &run, Some("tmpfs"), MsFlags::empty(), size).unwrap();
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(report, |_, changes| {
-                let name = b"sshd_config";
-                let file = File::public(b"new");
-                changes.push(Change {
-                    path: root.resolve(b"/etc/ssh").unwrap(),
-                    action: Action::BindCopyOver(Replaced { name, file }),
-                    done: b"",
-                });
-            });
+            writer.apply(
+                &decided(|changes| {
+                    let name = b"sshd_config";
+                    let file = File::public(b"new");
+                    let what = What::Directory(memory::place(Replaced { name, file }));
+                    changes.push(Change {
+                        mount: Mount::Always,
+                        ..Change::new(root.resolve(b"/etc/ssh").unwrap(), what)
+                    });
+                }),
+                report,
+            );
         });
         assert_eq!(
             said,
@@ -211,7 +246,10 @@ fn other_mounts_of_the_file_system_stay_as_they_are() {
         remount(&path, flags);
         let before = statvfs(&path).unwrap().flags();
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(report, |_, changes| file(root, b"/etc/a", b"x", changes));
+            writer.apply(
+                &decided(|changes| file(root, b"/etc/a", b"x", changes)),
+                report,
+            );
         });
         assert_eq!(said, ["wrote /etc/a"]);
         assert_eq!(statvfs(&path).unwrap().flags(), before);
@@ -222,8 +260,8 @@ fn other_mounts_of_the_file_system_stay_as_they_are() {
 /// A root that stays read-only, as an image on squashfs does: a bind mount below a
 /// mount that we must not remount.
 #[test]
-fn a_sealed_root_is_asked_for_again() {
-    if !is_root("a_sealed_root_is_asked_for_again") {
+fn changes_to_a_sealed_root_are_placed_again() {
+    if !is_root("changes_to_a_sealed_root_are_placed_again") {
         return;
     }
     let fixture = Fixture::new();
@@ -237,24 +275,27 @@ fn a_sealed_root_is_asked_for_again() {
         remount(top, flags);
         let run = top.join("run");
         mount(Some("tmpfs"), &run, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
-        let mut columns = Vec::new();
-        let seen = std::cell::RefCell::new(&mut columns);
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(report, |access, changes| {
-                seen.borrow_mut().push(access);
+            let changes = decided(|changes| {
                 changes.note(&[b"said once"]);
-                let path: &[u8] = match access {
-                    RootAccess::Writable => b"/etc/a",
-                    _ => b"/run/a",
-                };
-                file(root, path, b"x", changes);
+                instead(root, b"/etc/hostname", b"new", changes);
+                changes.if_written(|changes| changes.run_file(b"/run/w", b"x").unwrap());
+                changes.if_not_written(|changes| changes.run_file(b"/run/n", b"x").unwrap());
             });
-            assert_eq!(writer.access(), RootAccess::ReadOnly);
+            writer.apply(&changes, report);
+            assert_eq!(writer.state(), RootState::CannotBe);
         });
-        assert_eq!(columns, [RootAccess::Writable, RootAccess::ReadOnly]);
-        assert_eq!(said.len(), 3, "{said:?}");
         assert!(said[0].starts_with(&format!("remount read-write: {}: ", path.display())));
-        assert_eq!(said[1..], ["wrote /run/a", "said once"]);
+        assert_eq!(
+            said[1..],
+            [
+                "wrote /run/onecontext/copies/etc/hostname",
+                "mounted over /etc/hostname",
+                "wrote /run/n",
+                "said once",
+            ]
+        );
+        assert_eq!(fixture.text("etc/hostname"), "new");
     });
 }
 
@@ -265,13 +306,15 @@ fn a_root_that_must_not_be_written_is_not() {
     fixture.file("etc/b", "old");
     let before = fixture.picture();
     let said = fixture.apply(Policy::ReadOnly, |root, writer, report| {
-        writer.apply(report, |access, changes| {
-            assert_eq!(access, RootAccess::ReadOnly);
-            file(root, b"/etc/a", b"x", changes);
-            file(root, b"/etc/b", b"new", changes);
-            changes.remove(root.resolve(b"/etc/b").unwrap());
-            changes.root_is_written_later();
-        });
+        writer.apply(
+            &decided(|changes| {
+                file(root, b"/etc/a", b"x", changes);
+                file(root, b"/etc/b", b"new", changes);
+                changes.remove(root.resolve(b"/etc/b").unwrap());
+                changes.written_later(|_| {});
+            }),
+            report,
+        );
     });
     assert_eq!(
         said,
@@ -300,10 +343,13 @@ fn a_full_file_system_keeps_what_was_there() {
         let root = fixture.root();
         let mut report = Report::new(Console::Silent);
         let mut writer = Writer::new(&root, Policy::Auto);
-        writer.apply(&mut report, |_, changes| {
-            file(&root, b"/etc/a", large, changes);
-            file(&root, b"/etc/b", b"small", changes);
-        });
+        writer.apply(
+            &decided(|changes| {
+                file(&root, b"/etc/a", large, changes);
+                file(&root, b"/etc/b", b"small", changes);
+            }),
+            &mut report,
+        );
         writer.finish(&mut report);
         assert_eq!(
             lines(&report),
@@ -318,10 +364,10 @@ fn a_full_file_system_keeps_what_was_there() {
     });
 }
 
-/// A change that fails does not stop the others; a fallback for it is asked for.
+/// A change that fails does not stop the others, and a mount stands in for it.
 #[test]
-fn a_file_that_refuses_is_asked_for_again() {
-    if !is_root("a_file_that_refuses_is_asked_for_again") {
+fn over_a_file_that_refuses_a_copy_is_mounted() {
+    if !is_root("over_a_file_that_refuses_a_copy_is_mounted") {
         return;
     }
     let fixture = Fixture::new();
@@ -332,38 +378,39 @@ fn a_file_that_refuses_is_asked_for_again() {
     let Some(_immutable) = Attribute::set(fixture.host("etc/a"), 'i') else {
         return;
     };
-    let said = fixture.apply(Policy::Auto, |root, writer, report| {
-        writer.apply(report, |access, changes| {
-            for path in [&b"/etc/a"[..], b"/etc/b"] {
-                let resolved = root.resolve(path).unwrap();
-                match changes.access_to(resolved, access) {
-                    RootAccess::Writable => file(root, path, b"new", changes),
-                    _ => changes.run_file(b"/run/a", b"new").unwrap(),
-                }
-            }
-            changes.run_file(b"/run/d", b"new").unwrap();
-            changes.note(&[b"said once"]);
+    in_own_mounts(|| {
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            let changes = decided(|changes| {
+                instead(root, b"/etc/a", b"new", changes);
+                instead(root, b"/etc/b", b"new", changes);
+                changes.run_file(b"/run/d", b"new").unwrap();
+                changes.note(&[b"said once"]);
+            });
+            writer.apply(&changes, report);
+            // The root is still writable for the next changes.
+            assert_eq!(writer.state(), RootState::Written);
         });
-        // The root is still writable for the next changes.
-        assert_eq!(writer.access(), RootAccess::Writable);
-        // The policy without a fallback reported this once.
-        writer.apply(report, |_, changes| {
-            file(root, b"/etc/a", b"newer", changes)
-        });
+        assert_eq!(
+            said,
+            [
+                "!write: /etc/a: Operation not permitted",
+                "wrote /run/onecontext/copies/etc/a",
+                "mounted over /etc/a",
+                "wrote /etc/b",
+                "!write: /run/d: Is a directory",
+                "said once",
+            ]
+        );
+        let texts = ["etc/a", "etc/b"].map(|path| fixture.text(path));
+        assert_eq!(texts, ["new", "new"]);
     });
-    assert_eq!(
-        said,
-        [
-            "!write: /etc/a: Operation not permitted",
-            "wrote /etc/b",
-            "!write: /run/d: Is a directory",
-            "wrote /run/a",
-            "said once",
-            "!write: /etc/a: Operation not permitted",
-        ]
-    );
-    let texts = ["etc/a", "etc/b", "run/a"].map(|path| fixture.text(path));
-    assert_eq!(texts, ["old", "new", "new"]);
+    assert_eq!(fixture.text("etc/a"), "old");
+    // Nothing may stand in for this one.
+    let said = fixture.apply(Policy::Auto, |root, writer, report| {
+        let changes = decided(|changes| file(root, b"/etc/a", b"newer", changes));
+        writer.apply(&changes, report);
+    });
+    assert_eq!(said, ["!write: /etc/a: Operation not permitted"]);
 }
 
 /// Like a root after a disk error (ext4(5), errors=remount-ro).
@@ -378,12 +425,18 @@ fn a_root_that_becomes_read_only_is_said() {
         mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
         fixture.directory("etc");
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(report, |_, changes| file(root, b"/etc/a", b"x", changes));
+            writer.apply(
+                &decided(|changes| file(root, b"/etc/a", b"x", changes)),
+                report,
+            );
             remount(&path, MsFlags::MS_RDONLY);
-            writer.apply(report, |access, changes| match access {
-                RootAccess::Writable => file(root, b"/etc/b", b"x", changes),
-                _ => changes.run_file(b"/run/b", b"x").unwrap(),
-            });
+            writer.apply(
+                &decided(|changes| {
+                    changes.if_written(|changes| file(root, b"/etc/b", b"x", changes));
+                    changes.if_not_written(|changes| changes.run_file(b"/run/b", b"x").unwrap());
+                }),
+                report,
+            );
         });
         assert_eq!(
             said,
@@ -403,10 +456,13 @@ fn no_link_leads_out_of_the_run_directory() {
     fixture.link("run/out", "../root/etc");
     fixture.link("run/file", "../root/etc/file");
     let said = fixture.apply(Policy::Auto, |_, writer, report| {
-        writer.apply(report, |_, changes| {
-            changes.run_file(b"/run/out/a", b"x").unwrap();
-            changes.run_file(b"/run/file", b"x").unwrap();
-        });
+        writer.apply(
+            &decided(|changes| {
+                changes.run_file(b"/run/out/a", b"x").unwrap();
+                changes.run_file(b"/run/file", b"x").unwrap();
+            }),
+            report,
+        );
     });
     assert_eq!(
         said,
@@ -468,17 +524,20 @@ fn what_replaces_a_file_has_its_list_and_attributes() {
     assert_eq!(before.0, 0o640);
     for content in [&b"new"[..], b"newer"] {
         fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(report, |_, changes| {
-                let resolved = root.resolve(b"/etc/a").unwrap();
-                let access = Access::of(root.read_resolved(resolved).unwrap());
-                changes.file(
-                    resolved,
-                    File {
-                        access,
-                        ..File::public(content)
-                    },
-                );
-            });
+            writer.apply(
+                &decided(|changes| {
+                    let resolved = root.resolve(b"/etc/a").unwrap();
+                    let access = Access::of(root.read_resolved(resolved).unwrap());
+                    changes.file(
+                        resolved,
+                        File {
+                            access,
+                            ..File::public(content)
+                        },
+                    );
+                }),
+                report,
+            );
         });
         assert_eq!(fs::read(fixture.host("etc/a")).unwrap(), content);
         assert_eq!(fixture.stat("etc/a"), before);
@@ -488,17 +547,20 @@ fn what_replaces_a_file_has_its_list_and_attributes() {
     }
     // With a mode that gives the group nothing, the mask hides the ACL.
     fixture.apply(Policy::Auto, |root, writer, report| {
-        writer.apply(report, |_, changes| {
-            let resolved = root.resolve(b"/etc/a").unwrap();
-            let access = Access::ours(0o600);
-            changes.file(
-                resolved,
-                File {
-                    access,
-                    ..File::public(b"private")
-                },
-            );
-        });
+        writer.apply(
+            &decided(|changes| {
+                let resolved = root.resolve(b"/etc/a").unwrap();
+                let access = Access::ours(0o600);
+                changes.file(
+                    resolved,
+                    File {
+                        access,
+                        ..File::public(b"private")
+                    },
+                );
+            }),
+            report,
+        );
     });
     assert_eq!(fixture.stat("etc/a").0, 0o600);
     assert_eq!(get(c"system.posix_acl_access"), list_for_user_1000(0));
@@ -518,7 +580,10 @@ fn a_file_with_very_many_attributes_is_left_alone() {
         fixture.file("etc/a", "old");
         let write = || {
             fixture.apply(Policy::Auto, |root, writer, report| {
-                writer.apply(report, |_, changes| file(root, b"/etc/a", b"new", changes));
+                writer.apply(
+                    &decided(|changes| file(root, b"/etc/a", b"new", changes)),
+                    report,
+                );
             })
         };
         let path = CString::new(fixture.host("etc/a").as_os_str().as_bytes()).unwrap();
@@ -573,37 +638,35 @@ fn labels_are_those_of_the_neighbours() {
     }
     set("root/file", b"u:r:own_t\0").unwrap();
     fixture.apply(Policy::Auto, |root, writer, report| {
-        writer.apply(report, |_, changes| {
-            file(root, b"/root/file", b"new", changes);
-            file(root, b"/root/other", b"new", changes);
-            file(root, b"/plain/other", b"new", changes);
-            let access = Access {
-                label: Label::NetConf,
-                ..Access::PUBLIC
-            };
-            let what = File {
-                access,
-                ..File::public(b"new")
-            };
-            changes.file(root.resolve(b"/root/resolv.conf").unwrap(), what);
-            let access = |mode| Access {
-                mode,
-                owner: None,
-                label: Label::SshHome,
-            };
-            let what = Action::File(File {
-                content: b"key",
-                access: access(0o600),
-                directory: DirectoryPolicy::Enforce(access(0o700)),
-            });
-            let resolved = root.resolve(b"/root/.ssh/authorized_keys").unwrap();
-            let done = b"";
-            changes.push(Change {
-                path: resolved,
-                action: what,
-                done,
-            });
-        });
+        writer.apply(
+            &decided(|changes| {
+                file(root, b"/root/file", b"new", changes);
+                file(root, b"/root/other", b"new", changes);
+                file(root, b"/plain/other", b"new", changes);
+                let access = Access {
+                    label: Label::NetConf,
+                    ..Access::PUBLIC
+                };
+                let what = File {
+                    access,
+                    ..File::public(b"new")
+                };
+                changes.file(root.resolve(b"/root/resolv.conf").unwrap(), what);
+                let access = |mode| Access {
+                    mode,
+                    owner: None,
+                    label: Label::SshHome,
+                };
+                let what = File {
+                    content: b"key",
+                    access: access(0o600),
+                    directory: DirectoryPolicy::Enforce(access(0o700)),
+                };
+                let path = b"/root/.ssh/authorized_keys";
+                changes.file(root.resolve(path).unwrap(), what);
+            }),
+            report,
+        );
     });
     let ssh = Some(b"system_u:object_r:ssh_home_t:s0:c1,c2\0".to_vec());
     assert_eq!(get("root/.ssh"), ssh);

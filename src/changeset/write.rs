@@ -12,13 +12,15 @@ use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
-use super::{Access, Action, Change, Changes, DirectoryPolicy, File, Label, RootAccess, Writer};
+use super::place::{Action, Placer, RootState, Step};
+use super::remount::{Policy, Remount};
+use super::{Access, Change, Changes, DirectoryPolicy, File, Label, Mount, What, tmpfiles};
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::memory::{self, Vector};
 use crate::base::output::write_all;
-use crate::base::text::{Escaped, c_str, format, split, split_once};
-use crate::image::ResolvedPath;
+use crate::base::text::{Escaped, Text, c_str, format, split, split_once};
+use crate::image::{ResolvedPath, Root};
 
 /// The attribute with the SELinux label (xattr(7)).
 const SELINUX: &CStr = c"security.selinux";
@@ -31,148 +33,251 @@ const LONGEST_LABEL: usize = 512;
 const LARGEST_ATTRIBUTES: usize = 64 << 10;
 const TOO_MANY_ATTRIBUTES: Error = Error::new(c"more than 64 KiB of attributes");
 
-impl Writer<'_> {
-    /// Asks `decide` for the changes, and makes them. If the root, or a file of it,
-    /// cannot be written, `decide` is asked again for an alternative; changes that were
-    /// made stay.
-    pub fn apply(&mut self, report: &mut Report, decide: impl Fn(RootAccess, &mut Changes)) {
-        self.apply_decided(report, &decide);
-    }
+/// Makes changes to a root and its run directory.
+pub struct Writer<'r> {
+    root: &'r Root,
+    mount: Remount<'r>,
+    policy: Policy,
+    /// The root seemed to be writable, and a write failed for all of it.
+    refuses_writes: bool,
+}
 
-    fn apply_decided(&mut self, report: &mut Report, decide: &dyn Fn(RootAccess, &mut Changes)) {
-        let mut refused = Vector::new();
-        loop {
-            let access = self.access();
-            let mut known = Vector::new();
-            known.extend(&refused);
-            let mut changes = Changes::without(known.finish());
-            decide(access, &mut changes);
-            let changes = changes.pending(self.root);
-            let is_writable = access == RootAccess::Writable;
-            if is_writable && changes.touch_root() && !self.acquire(report) {
-                continue;
-            }
-            if !self.carry_out(&changes, &mut refused, report) {
-                for (level, line) in changes.remarks() {
-                    // Reported in an earlier round.
-                    if !refused.is_empty() && report.has_said(line) {
-                        continue;
-                    }
-                    let mut copy = report.line();
-                    copy.extend(line);
-                    report.say(*level, copy);
-                }
-                return;
-            }
+/// What became of a change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It was not tried.
+    Open,
+    /// It was made or found, or its failure was reported.
+    Settled,
+}
+
+/// The root proved not to be written.
+struct NotWritten {
+    /// The change failed for it, which was reported.
+    is_reported: bool,
+}
+
+impl<'r> Writer<'r> {
+    /// A writer for one root. Changes nothing yet.
+    pub fn new(root: &'r Root, policy: Policy) -> Self {
+        Self {
+            root,
+            mount: Remount::new(root, policy),
+            policy,
+            refuses_writes: false,
         }
     }
 
-    /// Makes the changes, and reports each. `true`: another file could not be written,
-    /// and `decide` may have an alternative.
-    fn carry_out(
+    /// Whether the root is written, as far as it is known.
+    pub fn state(&self) -> RootState {
+        match self.policy {
+            Policy::ReadOnly => RootState::MustNotBe,
+            Policy::Auto if self.mount.is_sealed() || self.refuses_writes => RootState::CannotBe,
+            Policy::Auto => RootState::Written,
+        }
+    }
+
+    /// Makes the changes, and reports each. If the root as a whole cannot be written,
+    /// they are placed once more; what was made stays.
+    pub fn apply(&mut self, changes: &Changes, report: &mut Report) {
+        let mut outcomes = Vector::new();
+        for _ in changes.list.iter() {
+            outcomes.push(Outcome::Open);
+        }
+        if self.make_all(changes, &mut outcomes, report).is_err() {
+            // Now nothing is placed in the root.
+            let _ = self.make_all(changes, &mut outcomes, report);
+        }
+        for (level, line) in changes.remarks(self.state().is_written()) {
+            report.say(level, text(line));
+        }
+    }
+
+    fn make_all(
         &mut self,
         changes: &Changes,
-        refused: &mut Vector<ResolvedPath>,
+        outcomes: &mut [Outcome],
         report: &mut Report,
-    ) -> bool {
-        let is_writable = self.access() == RootAccess::Writable;
-        let mut is_new = false;
-        for change in changes.list() {
-            // Its failure was reported in an earlier round.
-            let writes = change.action.writes();
-            if writes && refused.contains(&change.path) {
+    ) -> Result<(), NotWritten> {
+        let mut placer = Placer::new(self.root);
+        let state = self.state();
+        if changes.is_written_later && state.is_written() {
+            self.acquire(report)?;
+        }
+        for ((when, change), outcome) in changes.list.iter().zip(outcomes) {
+            if !when.counts(state.is_written()) || *outcome == Outcome::Settled {
                 continue;
             }
-            let (step, path) = (change.action.step(), change.path.path());
-            report.begin(step, path);
-            match self.make(change, refused) {
-                Ok(()) => {
-                    let mut line = report.line();
-                    if change.done.is_empty() {
-                        let made = change.action.participle();
-                        uwrite!(line, "{} {}", made, Escaped(path));
-                    } else {
-                        line.extend(change.done);
-                    }
-                    report.say(Level::Note, line);
+            let made = self.make_change(change, state, &mut placer, report);
+            // Something may stand in for it, or its failure was reported.
+            if !made
+                .as_ref()
+                .is_err_and(|not| !not.is_reported || change.mount.stands_in())
+            {
+                *outcome = Outcome::Settled;
+            }
+            made?;
+        }
+        match placer.finish() {
+            Ok(Some(lines)) => self.make_change(&lines, state, &mut Placer::new(self.root), report),
+            Ok(None) => Ok(()),
+            Err(error) => {
+                report.problem(c"write", tmpfiles::PATH, error);
+                Ok(())
+            }
+        }
+    }
+
+    /// The root will be written.
+    fn acquire(&mut self, report: &mut Report) -> Result<(), NotWritten> {
+        match self.state().is_written() && self.mount.acquire(report) {
+            true => Ok(()),
+            false => Err(NotWritten { is_reported: false }),
+        }
+    }
+
+    /// Makes one change. A file that refuses to be written is placed as if the root
+    /// could not be.
+    fn make_change(
+        &mut self,
+        change: &Change,
+        state: RootState,
+        placer: &mut Placer,
+        report: &mut Report,
+    ) -> Result<(), NotWritten> {
+        let path = change.path.path();
+        let placed = match placer.place(change, state) {
+            Ok(placed) => placed,
+            Err(error) => {
+                report.problem(step_of(&change.what), path, error);
+                return Ok(());
+            }
+        };
+        if placed.is_written_later {
+            self.acquire(report)?;
+        }
+        for (level, line) in placed.remarks.iter() {
+            report.say(*level, text(line));
+        }
+        let mut refused = Vector::new();
+        for step in placed.steps.iter() {
+            if step.writes_root() && state.is_written() {
+                self.acquire(report)?;
+            }
+            report.begin(step.step(), step.path.path());
+            let Err(error) = self.make(step, &refused) else {
+                report.say(Level::Note, step.line());
+                continue;
+            };
+            report.problem(step.step(), step.path.path(), error);
+            refused.push(step.path);
+            if step.writes_root() && state.is_written() {
+                // Every other write would fail as well.
+                if self.concerns_whole_root(step, error) {
+                    self.refuses_writes = true;
+                    return Err(NotWritten { is_reported: true });
                 }
-                Err(error) => {
-                    report.problem(step, path, error);
-                    if writes {
-                        refused.push(change.path);
-                    }
-                    if writes && is_writable && !change.path.in_run() {
-                        is_new = true;
-                        // Every other write would fail as well.
-                        if self.concerns_whole_root(change, error) {
-                            self.refuses_writes = true;
-                            return true;
-                        }
-                    }
+                if change.mount.stands_in() {
+                    return self.make_change(change, RootState::CannotBe, placer, report);
                 }
             }
         }
-        is_new
+        Ok(())
     }
 
     /// Whether an error concerns the whole root. A user can make a directory a
     /// read-only subvolume (btrfs-subvolume(8)), or fill it (ext4 allows some million
     /// names): that must not affect others.
-    fn concerns_whole_root(&self, change: &Change, error: Error) -> bool {
+    fn concerns_whole_root(&self, step: &Step, error: Error) -> bool {
         match error.errno() {
-            Some(Errno::ROFS) => self.check_writable().is_err(),
-            Some(Errno::NOSPC) => change.action.is_owned_by_root(),
+            Some(Errno::ROFS) => self.mount.check_writable().is_err(),
+            Some(Errno::NOSPC) => step.is_owned_by_root(),
             _ => false,
         }
     }
 
-    fn make(&self, change: &Change, refused: &[ResolvedPath]) -> Result<(), Error> {
-        match &change.action {
+    fn make(&self, step: &Step, refused: &[ResolvedPath]) -> Result<(), Error> {
+        match &step.action {
             // An incomplete copy of a directory is worse than the original.
-            Action::Bind(source) if refused.iter().any(|path| path.is_below(source.path())) => {
+            Action::MountOver(source)
+                if refused.iter().any(|path| path.is_below(source.path())) =>
+            {
                 Err(Error::new(c"an incomplete copy"))
             }
-            Action::Bind(source) => self.bind(*source, change.path),
-            // Whatever was decided: a root that must not be written is not written.
-            _ if self.is_sealed() && !change.path.in_run() => Err(Errno::ROFS.into()),
-            Action::Removal => self.remove(change.path),
-            action => self.replace(change.path, action),
+            Action::MountOver(source) => self.bind(*source, step.path),
+            _ if step.writes_root() && self.mount.is_sealed() => Err(Errno::ROFS.into()),
+            Action::Remove => self.remove(step.path),
+            action => self.replace(step.path, action),
         }
+    }
+
+    /// Puts the root back as it was mounted.
+    pub fn finish(self, report: &mut Report) {
+        self.mount.finish(report);
     }
 }
 
-impl Action {
-    /// Whether it writes a file or link.
-    fn writes(&self) -> bool {
-        matches!(self, Self::File(_) | Self::Symlink(_))
+impl Mount {
+    /// Whether it may stand in for a file that is not written.
+    fn stands_in(&self) -> bool {
+        matches!(self, Self::Instead(_))
+    }
+}
+
+fn text(line: &[u8]) -> Text {
+    let mut text = Text::new();
+    text.extend(line);
+    text
+}
+
+/// The step that a change is reported as.
+fn step_of(what: &What) -> &'static CStr {
+    match what {
+        What::File(_) => c"write",
+        What::Symlink(_) => c"link",
+        What::Directory(_) => c"mount over",
+        What::Nothing => c"remove",
+    }
+}
+
+impl Step {
+    /// Whether it writes a file system of the root.
+    fn writes_root(&self) -> bool {
+        !self.path.in_run() && !matches!(self.action, Action::MountOver(_))
     }
 
     /// Whether root owns what it makes.
     fn is_owned_by_root(&self) -> bool {
-        match self {
-            Self::File(file) => matches!(file.access.owner, None | Some((0, _))),
+        match self.action {
+            Action::Write(file) => matches!(file.access.owner, None | Some((0, _))),
             _ => true,
         }
     }
 
-    /// The step that a failure is reported as.
-    pub(super) fn step(&self) -> &'static core::ffi::CStr {
-        match self {
-            Self::File(_) => c"write",
-            Self::Symlink(_) => c"link",
-            Self::BindOver(_) | Self::BindCopyOver(_) | Self::Bind(_) => c"mount over",
-            Self::Removal => c"remove",
+    /// What a failure is reported as.
+    fn step(&self) -> &'static CStr {
+        match self.action {
+            Action::Write(_) => c"write",
+            Action::Link(_) => c"link",
+            Action::MountOver(_) => c"mount over",
+            Action::Remove => c"remove",
         }
     }
 
-    /// What success is reported as.
-    fn participle(&self) -> &'static str {
-        match self {
-            Self::File(_) => "wrote",
-            Self::Symlink(_) => "linked",
-            Self::BindOver(_) | Self::BindCopyOver(_) | Self::Bind(_) => "mounted over",
-            Self::Removal => "removed",
+    /// The line that reports success.
+    fn line(&self) -> Text {
+        if let Some(done) = self.done {
+            return text(done);
         }
+        let made = match self.action {
+            Action::Write(_) => "wrote",
+            Action::Link(_) => "linked",
+            Action::MountOver(_) => "mounted over",
+            Action::Remove => "removed",
+        };
+        let mut line = Text::new();
+        uwrite!(line, "{} {}", made, Escaped(self.path.path()));
+        line
     }
 }
 
@@ -185,7 +290,7 @@ impl Writer<'_> {
             return Err(Error::new(c"leads to a file system of the kernel"));
         }
         let policy = match what {
-            Action::File(file) => file.directory,
+            Action::Write(file) => file.directory,
             _ => DirectoryPolicy::CreateOnly(Access::DIRECTORY),
         };
         let directory = self.open_directory(resolved.parent()?, &policy)?;
@@ -196,8 +301,8 @@ impl Writer<'_> {
         }
         let mut temporary = c_str(&[resolved.temporary()?.split_file_name().1])?;
         let make = |temporary: &CStr| match what {
-            Action::File(file) => self.fill(&directory, name, temporary, file, lasting),
-            Action::Symlink(target) => c_str(&[target])
+            Action::Write(file) => self.fill(&directory, name, temporary, file, lasting),
+            Action::Link(target) => c_str(&[target])
                 .and_then(|target| symlinkat(target, &directory, temporary))
                 .map_err(Error::from),
             _ => Ok(()),

@@ -8,7 +8,7 @@ use super::*;
 use crate::base::text::Mac;
 use crate::changeset::Policy;
 use crate::image::facts::Wanted;
-use crate::image::testing::{EMPTY, Fixture};
+use crate::image::testing::{EMPTY, Fixture, decided};
 use crate::plan::bound::{BoundLink, DhcpClient, Lease};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 
@@ -49,7 +49,7 @@ fn client(fixture: &Fixture, links: &[Link]) -> (DhcpClient, String) {
     let mut changes = Changes::new();
     dhcp::name_programs(&plan, facts.network.unwrap(), &mut changes);
     let mut text = Vector::new();
-    changes.write(&mut text);
+    changes.place(&root).write(&mut text);
     let text = String::from_utf8(text.to_vec()).unwrap();
     (dhcp::client(&plan, facts.network), text)
 }
@@ -73,9 +73,10 @@ fn hand_over(
     let plan = memory::place(*plan);
     let bound = BoundPlan { plan, links };
     fixture.apply(Policy::Auto, |root, writer, report| {
-        writer.apply(report, |access, changes| {
-            decide(&bound, root, true, access, changes)
-        });
+        writer.apply(
+            &decided(|changes| decide(&bound, root, true, changes)),
+            report,
+        );
     })
 }
 

@@ -2,7 +2,7 @@
 //! that is set up. So a copy of its own file that denies it our NICs is mounted over
 //! that, and what the kernel has stays. A NIC that uses DHCP is left to it, in both
 //! families.
-use super::render::{HEAD, bind_over, device, fill, links};
+use super::render::{HEAD, device, fill, links};
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
 use crate::base::text::{format, position};
@@ -54,7 +54,7 @@ pub fn render(
     if !end.is_empty() {
         fill!(&mut text, "@@", HEAD.as_bytes(), &end);
     }
-    bind_over(file, old, text.finish(), changes);
+    changes.cover(file, old, text.finish());
     Ok(())
 }
 

@@ -1,11 +1,11 @@
 //! `/etc/hostname` (hostname(5)). The kernel has the name already, but the booted
 //! system would set the one in this file (systemd: src/shared/hostname-setup.c, Debian:
 //! /etc/init.d/hostname.sh).
-use super::render::replace;
+use super::render::missing;
 use crate::base::error::Error;
 use crate::base::memory;
 use crate::base::text::lines;
-use crate::changeset::{Changes, Label, RootAccess};
+use crate::changeset::{Changes, Label};
 use crate::image::config::ConfigFile;
 use crate::plan::Plan;
 
@@ -14,7 +14,6 @@ use crate::plan::Plan;
 pub fn render(
     plan: &Plan,
     file: Result<Option<&'static ConfigFile>, Error>,
-    access: RootAccess,
     changes: &mut Changes,
 ) -> Result<(), Error> {
     let Some(hostname) = plan.hostname else {
@@ -23,15 +22,18 @@ pub fn render(
     let Some(file) = file? else {
         return Ok(());
     };
-    let old = file.content.and_then(|old| name(old.content));
-    match old {
-        None => Ok(()),
-        Some(old) if old == hostname => Ok(()),
-        Some(_) => {
-            let text = memory::concat(&[hostname, b"\n"]);
-            replace(file, text, Label::Neighbour, access, changes)
-        }
+    if file
+        .content
+        .and_then(|old| name(old.content))
+        .is_some_and(|old| old != hostname)
+    {
+        let text = memory::concat(&[
+            hostname, b"
+",
+        ]);
+        changes.replace(file, text, Label::Neighbour, missing(b"/etc/hostname"));
     }
+    Ok(())
 }
 
 /// The first line that is no comment.

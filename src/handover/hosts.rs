@@ -1,11 +1,11 @@
 //! The machine's own name in `/etc/hosts` (hosts(5)), if nothing else in the root
 //! resolves it: sudo and many other programs would ask DNS for it, which can take
 //! minutes.
-use super::render::replace;
 use crate::base::error::Error;
-use crate::base::memory::Vector;
+use crate::base::log::Level;
+use crate::base::memory::{self, Vector};
 use crate::base::text::{lines, same, split_once, words};
-use crate::changeset::{Changes, Label, RootAccess};
+use crate::changeset::{Changes, Label, Reason};
 use crate::image::config::Hosts;
 use crate::plan::Plan;
 
@@ -14,14 +14,9 @@ const MARK: &[u8] = b"# onecontext";
 
 /// Adds one line, with the address that Debian uses for a name without a fixed address
 /// (Debian Reference, 5.1.1). Removes our line if it is not needed.
-pub fn render(
-    plan: &Plan,
-    hosts: Hosts,
-    access: RootAccess,
-    changes: &mut Changes,
-) -> Result<(), Error> {
+pub fn render(plan: &Plan, hosts: Hosts, changes: &mut Changes) {
     let Some(name) = plan.hostname else {
-        return Ok(());
+        return;
     };
     let Hosts {
         file,
@@ -50,16 +45,18 @@ pub fn render(
         text.extend(MARK);
         text.push(b'\n');
     }
-    if *text == *old {
-        return Ok(());
+    if file.content.is_none() && text.is_empty() {
+        return;
     }
-    let access_to_file = changes.access_to(file.path, access);
-    if file.content.is_none() && access_to_file != RootAccess::Writable {
-        changes.note(&[b"/etc/hosts: there is none, and it cannot be written: \
-              programs ask DNS for the machine's own name"]);
-        return Ok(());
-    }
-    replace(file, text.finish(), Label::NetConf, access, changes)
+    let missing = memory::place(Reason {
+        level: Level::Note,
+        step: c"hand over".into(),
+        operand: b"/etc/hosts",
+        error: Error::new(
+            c"there is none, and it cannot be written: programs ask DNS for the machine's own name",
+        ),
+    });
+    changes.replace(file, text.finish(), Label::NetConf, missing);
 }
 
 /// Whether a line gives this name to an address.

@@ -12,7 +12,7 @@
 //! same options. But it takes "dhcp" for DHCPv4, in `inet6 dhcp` too, and a relative
 //! source is relative to its working directory (libifupdown/interface-file.c). busybox's
 //! ifupdown was not tried.
-use super::render::{HEAD, bind_over, device, fill, is_v4, links};
+use super::render::{HEAD, device, fill, is_v4, links};
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Ip, Text, format, position};
 use crate::changeset::{Changes, File};
@@ -50,7 +50,7 @@ pub fn render(bound: &BoundPlan, interfaces: &Interfaces, changes: &mut Changes)
             text.push(b'\n');
         }
         text.extend(ours);
-        bind_over(interfaces.main, main, text.finish(), changes);
+        changes.cover(interfaces.main, main, text.finish());
     }
 }
 
@@ -60,7 +60,7 @@ fn bind_over_without(file: &ConfigFile, devices: &[&[u8]], changes: &mut Changes
     if let Some(old) = &file.content {
         let mut text = Text::new();
         copy_without(&mut text, old.content, devices);
-        bind_over(file, old, text.finish(), changes);
+        changes.cover(file, old, text.finish());
     }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::base::text::Mac;
 use crate::changeset::Policy;
 use crate::image::managers::Managers;
-use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
+use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts, is_root};
 use crate::plan::bound::BoundLink;
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
 
@@ -37,9 +37,10 @@ pub(super) fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
 fn hand_over_bound(fixture: &Fixture, bound: &BoundPlan) -> Vec<String> {
     let run = || {
         fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(report, |access, changes| {
-                decide(bound, root, true, access, changes)
-            });
+            writer.apply(
+                &decided(|changes| decide(bound, root, true, changes)),
+                report,
+            );
         })
     };
     let said = run();
@@ -296,9 +297,10 @@ fn network_manager_may_leave_resolv_conf_alone() {
         in_own_mounts(|| {
             with_plan(|plan| {
                 fixture.apply(Policy::ReadOnly, |root, writer, report| {
-                    writer.apply(report, |access, changes| {
-                        decide(&bound(plan), root, true, access, changes)
-                    });
+                    writer.apply(
+                        &decided(|changes| decide(&bound(plan), root, true, changes)),
+                        report,
+                    );
                 });
             });
             let text = fixture.text("etc/resolv.conf");
@@ -593,9 +595,10 @@ fn several_at_once_get_each_its_own() {
     in_own_mounts(|| {
         with_plan(|plan| {
             let said = fixture.apply(Policy::Auto, |root, writer, report| {
-                writer.apply(report, |access, changes| {
-                    decide(&bound(plan), root, true, access, changes)
-                });
+                writer.apply(
+                    &decided(|changes| decide(&bound(plan), root, true, changes)),
+                    report,
+                );
             });
             let said: Vec<_> = said
                 .iter()
@@ -646,9 +649,10 @@ fn only_what_is_enabled_is_told() {
         // Without the hand-over of the network, a root that enables networkd gets no file.
         let fixture = root_with(NETWORKD);
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(report, |access, changes| {
-                decide(&bound(plan), root, false, access, changes)
-            });
+            writer.apply(
+                &decided(|changes| decide(&bound(plan), root, false, changes)),
+                report,
+            );
         });
         assert!(said.is_empty(), "{said:?}");
     });
@@ -899,9 +903,10 @@ fn told(keys: &[(&str, &str)], hostname: Option<&'static [u8]>, network: bool) -
             ..*plan
         };
         fixture.apply(Policy::ReadOnly, |root, writer, report| {
-            writer.apply(report, |access, changes| {
-                decide(&bound(&plan), root, network, access, changes)
-            });
+            writer.apply(
+                &decided(|changes| decide(&bound(&plan), root, network, changes)),
+                report,
+            );
         });
     });
     assert_eq!(fixture.has(TOLD[0]), fixture.has(TOLD[1]));

@@ -18,7 +18,7 @@ mod scripts;
 
 use crate::base::error::Error;
 use crate::base::memory::Vector;
-use crate::changeset::{Changes, RootAccess};
+use crate::changeset::Changes;
 use crate::image::facts::{Facts, NetworkFacts};
 use crate::image::initramfs::InitramfsFacts;
 use crate::image::managers::{Manager, Supported};
@@ -28,13 +28,12 @@ use crate::plan::bound::{BoundPlan, DhcpClient};
 use crate::plan::early::{self, EarlyDevice};
 
 /// Adds the files for all tools that the root has, and reports what cannot be written.
-pub fn render(bound: &BoundPlan, facts: &Facts, access: RootAccess, changes: &mut Changes) {
+pub fn render(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
     let plan = bound.plan;
-    let rendered = hostname::render(plan, facts.hostname, access, changes);
+    let rendered = hostname::render(plan, facts.hostname, changes);
     report(rendered, b"/etc/hostname", changes);
     if let Some(hosts) = known(facts.hosts, changes) {
-        let rendered = hosts::render(plan, hosts, access, changes);
-        report(rendered, b"/etc/hosts", changes);
+        hosts::render(plan, hosts, changes);
     }
     let is_network_ours = facts.network.is_some();
     let rendered = cloud_init::render(plan, is_network_ours, facts.cloud_init, changes);
@@ -44,7 +43,7 @@ pub fn render(bound: &BoundPlan, facts: &Facts, access: RootAccess, changes: &mu
     let Some(network) = facts.network else {
         return;
     };
-    let rendered = resolv_conf::render(bound, network, access, changes);
+    let rendered = resolv_conf::render(bound, network, changes);
     report(rendered, b"/etc/resolv.conf", changes);
     report_unknown(network.managers.unknown, changes);
     for enabled in network.managers.enabled {

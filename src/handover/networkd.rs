@@ -10,7 +10,7 @@ use crate::base::error::Error;
 use crate::base::memory;
 use crate::base::set::Set;
 use crate::base::text::{Ip, Text, format};
-use crate::changeset::Changes;
+use crate::changeset::{Changes, Done};
 use crate::image::networkd::ENABLED_FOR_THIS_BOOT;
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix, Route};
@@ -37,7 +37,7 @@ pub fn render_for_dhcp(
     unit: &'static [u8],
     changes: &mut Changes,
 ) -> Result<(), Error> {
-    let done = b"systemd-networkd is not enabled in this image: enabled for this boot";
+    let done = Done::There(b"systemd-networkd is not enabled in this image: enabled for this boot");
     changes.run_symlink(ENABLED_FOR_THIS_BOOT, unit, done)?;
     let setting = Setting {
         for_dhcp: true,

@@ -2,10 +2,10 @@
 use ufmt::{Formatter, uDisplay, uWrite};
 
 use crate::base::error::Error;
+use crate::base::log::Level;
+use crate::base::memory;
 use crate::base::text::{Text, format};
-use crate::changeset::{Access, Action, Change, Changes, File, Label, RootAccess};
-use crate::image::FileContent;
-use crate::image::config::ConfigFile;
+use crate::changeset::{Changes, Reason};
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
 
@@ -113,52 +113,17 @@ impl uDisplay for Id {
     }
 }
 
-/// Gives a file of the root this `content`: replaces it if the root can be written,
-/// else mounts a copy over it. A new file gets `label`.
-pub fn replace(
-    file: &ConfigFile,
-    content: &'static [u8],
-    label: Label,
-    access: RootAccess,
-    changes: &mut Changes,
-) -> Result<(), Error> {
-    let new = File::public(content);
-    let is_writable = changes.access_to(file.path, access) == RootAccess::Writable;
-    if is_writable || file.path.in_run() {
-        let access = match file.content {
-            Some(old) => Access::of(old),
-            None => Access {
-                label,
-                ..Access::PUBLIC
-            },
-        };
-        changes.file(file.path, File { access, ..new });
-        return Ok(());
-    }
-    let Some(old) = &file.content else {
-        return Err(Error::new(
+/// The reason if a file of the root is neither there nor can be written.
+pub fn missing(path: &'static [u8]) -> &'static Reason {
+    memory::place(Reason {
+        level: Level::Problem,
+        step: c"hand over".into(),
+        operand: path,
+        error: Error::new(
             c"it cannot be written, and there is no such file to mount over: \
               add an empty one to the image",
-        ));
-    };
-    bind_over(file, old, content, changes);
-    Ok(())
-}
-
-/// Mounts a copy with this content over a file.
-pub fn bind_over(
-    file: &ConfigFile,
-    old: &FileContent,
-    content: &'static [u8],
-    changes: &mut Changes,
-) {
-    let access = Access::of(old);
-    let new = File::public(content);
-    changes.push(Change {
-        path: file.path,
-        action: Action::BindOver(File { access, ..new }),
-        done: b"",
-    });
+        ),
+    })
 }
 
 #[cfg(test)]

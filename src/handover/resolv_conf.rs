@@ -5,18 +5,19 @@ use core::net::IpAddr;
 use ufmt::uwrite;
 
 use super::dhcp::client;
-use super::render::{HEAD, replace};
+use super::render::{HEAD, missing};
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
 use crate::base::set::Set;
 use crate::base::text::{Ip, Text, format};
-use crate::changeset::{Changes, Label, RootAccess};
+use crate::changeset::{Changes, Label};
 use crate::image::FileContent;
 use crate::image::config::ConfigFile;
 use crate::image::facts::NetworkFacts;
 use crate::image::managers::Supported;
 use crate::plan::bound::{BoundPlan, DhcpClient};
 
+const PATH: &[u8] = b"/etc/resolv.conf";
 /// A record of resolvconf(8), which makes resolv.conf from all records at each boot.
 const RECORD: &[u8] = b"/run/resolvconf/interface/onecontext";
 const RESOLVED: &[u8] = b"/run/systemd/resolved.conf.d/50-onecontext.conf";
@@ -26,12 +27,7 @@ const ASKED: usize = 3;
 
 /// Writes the name servers and search domains. Changes nothing if neither the context
 /// nor a lease has any.
-pub fn render(
-    bound: &BoundPlan,
-    facts: &NetworkFacts,
-    access: RootAccess,
-    changes: &mut Changes,
-) -> Result<(), Error> {
+pub fn render(bound: &BoundPlan, facts: &NetworkFacts, changes: &mut Changes) -> Result<(), Error> {
     let resolvers = Resolvers::of(bound, Selection::All);
     if resolvers.is_empty() {
         return Ok(());
@@ -69,7 +65,7 @@ pub fn render(
     if file.path.is_below(b"/run/resolvconf") {
         changes.run_file(RECORD, text)?;
     }
-    replace(file, text, Label::NetConf, access, changes)?;
+    changes.replace(file, text, Label::NetConf, missing(PATH));
     if resolvers.servers.len() > ASKED {
         changes.note(&[b"/etc/resolv.conf: most programs ask only the first 3 name servers"]);
     }
@@ -99,8 +95,8 @@ pub fn render_early(
     let mut text = Text::new();
     text.extend(HEAD.as_bytes());
     resolvers.write(&mut text, "nameserver ", "search ");
-    let access = RootAccess::Writable;
-    replace(file?, text.finish(), Label::NetConf, access, changes)
+    changes.replace(file?, text.finish(), Label::NetConf, missing(PATH));
+    Ok(())
 }
 
 /// Which name servers and search domains are written.

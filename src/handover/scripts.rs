@@ -7,7 +7,7 @@
 use crate::base::error::Error;
 use crate::base::memory;
 use crate::base::text::{Text, command, quote, words};
-use crate::changeset::{Access, Changes, DirectoryPolicy, File};
+use crate::changeset::{Access, Changes, DirectoryPolicy, Done, File};
 use crate::image::ResolvedPath;
 use crate::plan::Scripts;
 
@@ -66,7 +66,8 @@ pub fn render(
         ));
     }
     changes.run_file(UNIT, SERVICE)?;
-    let done = b"scripts of the context are run after the boot by onecontext-scripts.service";
+    let done =
+        Done::There(b"scripts of the context are run after the boot by onecontext-scripts.service");
     changes.run_symlink(WANTS, UNIT, done)
 }
 
@@ -181,7 +182,7 @@ mod tests {
             .collect();
         let mut changes = Changes::new();
         let text = environment(&scripts(&[], &variables), &mut changes);
-        assert!(changes.remarks().is_empty());
+        assert!(changes.remarks(true).next().is_none());
         for shell in shells() {
             let found = from_shell(&shell, text, "values");
             for (name, value) in &variables {
@@ -214,7 +215,7 @@ mod tests {
                     || name.starts_with("BASH")
             };
             let left_out = names.iter().filter(|name| expected(name)).count();
-            assert_eq!(changes.remarks().len(), left_out);
+            assert_eq!(changes.remarks(true).count(), left_out);
             for shell in shells() {
                 let found = from_shell(&shell, text, "names");
                 assert!(found.iter().any(|entry| entry.starts_with(b"MOUNT_DIR=")));
@@ -224,7 +225,7 @@ mod tests {
         let mut changes = Changes::new();
         let variables = [(&b"A"[..], &b"a\0b"[..])];
         environment(&scripts(&[], &variables), &mut changes);
-        assert_eq!(changes.remarks().len(), 1);
+        assert_eq!(changes.remarks(true).count(), 1);
     }
 
     /// The shell file at work, in another directory: order, working directory, what
@@ -265,7 +266,7 @@ mod tests {
             let Some(name) = path.strip_prefix("/run/onecontext/scripts/") else {
                 continue;
             };
-            let crate::changeset::Action::File(file) = change.action else {
+            let crate::changeset::What::File(file) = change.what else {
                 panic!("{path}");
             };
             let file_path = top.join(name);
@@ -320,7 +321,8 @@ mod tests {
             let mut changes = Changes::new();
             let answer = render(scripts, systemd, &mut changes);
             let mut text = Text::new();
-            changes.write(&mut text);
+            let root = crate::image::testing::Fixture::new();
+            changes.place(&root.root()).write(&mut text);
             (answer.is_ok(), String::from_utf8(text.to_vec()).unwrap())
         };
         let variables = [(&b"A"[..], &b"1"[..])];

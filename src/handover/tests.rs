@@ -3,10 +3,10 @@ use std::fs;
 use std::net::IpAddr;
 
 use super::*;
-use crate::changeset::{Action, Label, Policy};
+use crate::changeset::{Label, Policy, What};
 use crate::image::Root;
 use crate::image::facts::Wanted;
-use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
+use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts, is_root};
 use crate::plan::bound::BoundLink;
 use crate::plan::{LinkName, Plan};
 
@@ -33,13 +33,7 @@ pub(super) fn bound(plan: &Plan) -> BoundPlan {
 }
 
 /// Reads the facts of a root and renders the files that they call for.
-pub(super) fn decide(
-    bound: &BoundPlan,
-    root: &Root,
-    network: bool,
-    access: RootAccess,
-    changes: &mut Changes,
-) {
+pub(super) fn decide(bound: &BoundPlan, root: &Root, network: bool, changes: &mut Changes) {
     let wanted = Wanted {
         hostname: true,
         resolv_conf: true,
@@ -47,14 +41,15 @@ pub(super) fn decide(
         dhcp: true,
     };
     let facts = Facts::read(root, wanted);
-    render(bound, &facts, access, changes);
+    render(bound, &facts, changes);
 }
 
 fn run(fixture: &Fixture, policy: Policy, plan: &Plan) -> Vec<String> {
     fixture.apply(policy, |root, writer, report| {
-        writer.apply(report, |access, changes| {
-            decide(&bound(plan), root, true, access, changes)
-        });
+        writer.apply(
+            &decided(|changes| decide(&bound(plan), root, true, changes)),
+            report,
+        );
     })
 }
 
@@ -182,17 +177,11 @@ fn a_new_resolv_conf_gets_its_own_label() {
     };
     let root = fixture.root();
     let mut changes = Changes::new();
-    decide(
-        &bound(&plan),
-        &root,
-        true,
-        RootAccess::Writable,
-        &mut changes,
-    );
-    let [change] = changes.list() else {
+    decide(&bound(&plan), &root, true, &mut changes);
+    let [change] = changes.list()[..] else {
         panic!("{}", changes.list().len());
     };
-    let Action::File(file) = change.action else {
+    let What::File(file) = change.what else {
         panic!("no file");
     };
     assert_eq!(file.access.label, Label::NetConf);

@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::Root;
 use crate::base::log::{Console, Level, Report};
 use crate::base::text::c_str;
-use crate::changeset::{Policy, Writer};
+use crate::changeset::{Changes, Policy, Writer};
 use crate::plan::{Dialect, Login, Plan, Scripts};
 
 /// `top/root` is the root, `top/run` the run directory.
@@ -154,6 +154,13 @@ impl Fixture {
         writer.finish(&mut report);
         lines(&report)
     }
+}
+
+/// What `decide` adds.
+pub fn decided(decide: impl FnOnce(&mut Changes)) -> Changes {
+    let mut changes = Changes::new();
+    decide(&mut changes);
+    changes
 }
 
 /// The lines of a report, problems marked with `!`.

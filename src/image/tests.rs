@@ -213,7 +213,7 @@ fn a_root_without_a_run_directory_has_nothing_there() {
     }
     let mut changes = Changes::new();
     changes.run_file(b"/run/there", b"x").unwrap();
-    assert_eq!(changes.pending(&root).list().len(), 1);
+    assert_eq!(changes.place(&root).steps.len(), 1);
 }
 
 #[test]

@@ -3,16 +3,22 @@
 mod authorized_keys;
 mod ownership;
 mod sshd;
-mod tmpfiles;
 mod users;
+
+use core::ffi::CStr;
 
 use ufmt::uwrite;
 
 use crate::base::error::Error;
+use crate::base::log::Level;
 use crate::base::memory::{self, Vector};
 use crate::base::set::Set;
 use crate::base::text::{Escaped, Text};
-use crate::changeset::{Access, Action, Change, Changes, DirectoryPolicy, File, Label, RootAccess};
+use crate::changeset::tmpfiles::Tmpfiles;
+use crate::changeset::{
+    Access, Change, Changes, DirectoryPolicy, Done, Elsewhere, File, InRun, Label, Later, Mount,
+    Reason, What,
+};
 use crate::image::key_file::{Home, KeyFile, LARGEST, NO_HOME, SHARED_HOME, TOO_LARGE};
 use crate::image::logins::{Account, LoginFacts};
 use crate::image::passwd::User;
@@ -22,21 +28,15 @@ use crate::plan::Plan;
 use ownership::Existing;
 use sshd::KEYS_IN_RUN;
 
-/// Applied by systemd-tmpfiles-setup.service. The name sorts before systemd's own
-/// provision.conf: of two lines for one path the first counts (tmpfiles.d(5)).
-const TMPFILES: &[u8] = b"/run/tmpfiles.d/50-onecontext.conf";
 /// How a failure to give a user its keys is reported.
-const STEP: &core::ffi::CStr = c"keys for user";
+const STEP: &CStr = c"keys for user";
+/// How a failure to take away the keys of an earlier context is reported.
+const REVOKE: &CStr = c"remove keys of user";
 const NO_USER: Error = Error::new(c"no such user in /etc/passwd: make it in the image");
 
 /// Decides the changes for the logins of `plan`, and reports what prevents logins. A
 /// failure for one user does not affect others.
-pub fn decide(
-    plan: &Plan,
-    facts: Result<&LoginFacts, Error>,
-    access: RootAccess,
-    changes: &mut Changes,
-) {
+pub fn decide(plan: &Plan, facts: Result<&LoginFacts, Error>, changes: &mut Changes) {
     let facts = match facts {
         Ok(facts) => facts,
         Err(error) => return changes.problem(c"read users", b"/etc/passwd", error),
@@ -48,17 +48,12 @@ pub fn decide(
         changes.problem(c"SSH server", b"sshd", error);
         None
     });
-    let mut logins = Logins::new(facts, access, sshd);
+    let mut logins = Logins::new(facts, sshd);
     logins.grant(plan, changes);
     logins.revoke(plan, changes);
-    let keys_in_run = logins.keys_in_run;
-    let lines = core::mem::take(&mut logins.lines);
-    if let Err(error) = write_lines(lines, changes) {
-        changes.problem(c"write", TMPFILES, error);
-    }
     match facts.account {
         Ok(account) => {
-            if let Err(error) = users::decide(plan, facts, account, access, changes) {
+            if let Err(error) = users::decide(plan, facts, account, changes) {
                 let user = plan.user.unwrap_or(b"root");
                 changes.problem(c"account of user", user, error);
             }
@@ -68,11 +63,11 @@ pub fn decide(
     if let Some(sshd) = sshd {
         let decided = facts
             .systemd
-            .and_then(|systemd| sshd::decide(sshd, systemd, access, keys_in_run, changes));
+            .and_then(|systemd| sshd::decide(sshd, systemd, changes));
         if let Err(error) = decided {
             changes.problem(c"SSH server", b"sshd", error);
         }
-        check_config(plan, facts, sshd, keys_in_run, changes);
+        check_config(plan, facts, sshd, changes);
     }
 }
 
@@ -97,50 +92,33 @@ pub fn decide_early(plan: &Plan, facts: Result<&LoginFacts, Error>, changes: &mu
                 keys.push(key.line);
             }
         }
-        let access = RootAccess::Writable;
-        Logins::new(facts, access, None).grant_one(account, &keys, changes)
+        Logins::new(facts, None).grant_one(account, &keys, changes)
     });
     if let Err(error) = granted {
         changes.problem(c"keys for the initramfs's user", ROOT, error);
     }
 }
 
-/// How the keys of a user reach sshd.
-#[derive(Clone, Copy)]
-enum Placement {
-    /// The file is replaced.
-    Replace,
-    /// A copy in /run is mounted over the file.
-    BindOver,
-    /// A file in /run, where sshd is configured to look as well.
-    Run,
-    /// systemd-tmpfiles writes the file in the booted system.
-    Tmpfiles,
-    /// There is no way, for this reason.
-    Impossible(Error),
-}
-
 /// The decisions on the files of all users.
 struct Logins<'d> {
     facts: &'d LoginFacts,
-    access: RootAccess,
     sshd: Option<&'d Sshd>,
-    lines: Text,
+    /// The configuration of OpenSSH's server that names keys in the run directory.
+    configuration: Result<Option<&'static Change>, Error>,
     /// Key files that are decided for the users of this context.
     decided: Vector<ResolvedPath>,
-    /// Some keys are only in /run.
-    keys_in_run: bool,
 }
 
 impl<'d> Logins<'d> {
-    fn new(facts: &'d LoginFacts, access: RootAccess, sshd: Option<&'d Sshd>) -> Self {
+    fn new(facts: &'d LoginFacts, sshd: Option<&'d Sshd>) -> Self {
         Self {
             facts,
-            access,
             sshd,
-            lines: Vector::new(),
+            configuration: match sshd.filter(|sshd| sshd.is_openssh()) {
+                Some(sshd) => sshd::copy_of_config(sshd),
+                None => Ok(None),
+            },
             decided: Vector::new(),
-            keys_in_run: false,
         }
     }
 
@@ -199,7 +177,7 @@ impl<'d> Logins<'d> {
                  takes it, but chown it to the user in the image",
             );
         }
-        self.update_block(user, file, &existing, keys, changes)
+        self.update_block(STEP, user, file, &existing, keys, changes)
     }
 
     /// Removes the keys of an earlier context from users that have none in this one.
@@ -218,7 +196,7 @@ impl<'d> Logins<'d> {
                 Ok(()) => {}
                 // There is nothing of ours, or the home is handled with its owner.
                 Err(error) if error == NO_HOME || error == SHARED_HOME => {}
-                Err(error) => changes.problem(c"remove keys of user", &account.user.name, error),
+                Err(error) => changes.problem(REVOKE, &account.user.name, error),
             }
         }
     }
@@ -239,23 +217,17 @@ impl<'d> Logins<'d> {
         match content {
             Some(content) if authorized_keys::is_marked(content.content) => {
                 let existing = Existing::trusted(account.user, file)?;
-                self.update_block(account.user, file, &existing, &[], changes)
+                self.update_block(REVOKE, account.user, file, &existing, &[], changes)
             }
-            _ if directory.is_some() => self.remove_leftover(file.path, changes),
+            _ if directory.is_some() => changes.remove_leftover(file.path),
             _ => Ok(()),
         }
     }
 
-    fn remove_leftover(&self, resolved: ResolvedPath, changes: &mut Changes) -> Result<(), Error> {
-        match self.access {
-            RootAccess::Writable => changes.remove_leftover(resolved),
-            _ => Ok(()),
-        }
-    }
-
-    /// Updates our block in one file.
+    /// Updates our block in one file. A failure is reported as `step`.
     fn update_block(
         &mut self,
+        step: &'static CStr,
         user: &User,
         file: &KeyFile,
         existing: &Existing,
@@ -276,110 +248,122 @@ impl<'d> Logins<'d> {
             return Err(TOO_LARGE);
         }
         let new = new_file(user, file, existing, merged.content);
-        let done = done_line(user, keys.len(), path.path());
-        if is_done(existing, &new) {
-            if !keys.is_empty() {
-                changes.note(&[done]);
-            }
-            return self.remove_leftover(path, changes);
-        }
-        match self.placement(file, existing, changes)? {
-            Placement::Replace => changes.push(Change {
-                path,
-                action: Action::File(new),
-                done,
-            }),
-            Placement::BindOver => changes.push(Change {
-                path,
-                action: Action::BindOver(new),
-                done,
-            }),
-            Placement::Run => {
-                let in_run = memory::concat(&[KEYS_IN_RUN, &user.name]);
-                let done = done_line(user, keys.len(), in_run);
-                let directory = DirectoryPolicy::CreateOnly(Access::DIRECTORY);
-                changes.push(Change {
-                    path: ResolvedPath::new(in_run)?,
-                    action: Action::File(File { directory, ..new }),
-                    done,
-                });
-                self.keys_in_run = true;
-            }
-            Placement::Tmpfiles => {
-                // If the root cannot be written, this is decided again.
-                changes.root_is_written_later();
-                let (kind, suffix) = match file.home {
-                    Home::MountedLater => tmpfiles::in_later_home(self.sshd),
-                    _ => ("f+", &b""[..]),
-                };
-                // This type does not change a file that is there (tmpfiles.d(5)).
-                if kind == "f" {
-                    changes.problem(
-                        STEP,
-                        &user.name,
-                        c"its home is mounted later: an authorized_keys that is there then is \
-                          left as it is",
-                    );
-                }
-                self.tmpfiles(user, file, kind, suffix, merged.content)?;
-                changes.note(&[done, b", by systemd-tmpfiles"]);
-            }
-            Placement::Impossible(why) => return Err(why),
-        }
+        let in_run = self.in_run(user, new, keys.len());
+        let reason = memory::place(Reason {
+            level: Level::Problem,
+            step: step.into(),
+            operand: user.name.bytes(),
+            error: in_run.err().unwrap_or(nowhere(file.home)),
+        });
+        let elsewhere = Elsewhere {
+            later: self.later(user, file, changes),
+            in_run: in_run.unwrap_or(None),
+        };
+        changes.push(Change {
+            mount: Mount::Instead(reason),
+            old: Some(existing.file),
+            elsewhere: Some(memory::place(elsewhere)),
+            done: done(user, keys.len(), path.path()),
+            ..Change::new(path, What::File(memory::place(new)))
+        });
         Ok(())
     }
 
-    /// Adds the tmpfiles lines for a user's file, with `suffix` at the end of its name.
-    fn tmpfiles(
-        &mut self,
-        user: &User,
-        file: &KeyFile,
-        kind: &str,
-        suffix: &[u8],
-        content: &[u8],
-    ) -> Result<(), Error> {
-        let mut owner = Vector::new();
+    /// How systemd-tmpfiles writes the keys, if the home is not there yet.
+    fn later(&self, user: &User, file: &KeyFile, changes: &mut Changes) -> Option<&'static Later> {
+        let (is_mounted, (kind, suffix)) = match file.home {
+            Home::Present(_) => return None,
+            Home::Missing => (false, ("f+", &b""[..])),
+            Home::MountedLater => (true, in_later_home(self.sshd)),
+        };
+        if kind == "f" {
+            // This type leaves a file that is there as it is.
+            changes.if_written(|changes| {
+                changes.problem(
+                    STEP,
+                    &user.name,
+                    c"its home is mounted later: an authorized_keys that is there then is \
+                      left as it is",
+                );
+            });
+        }
+        let mut owner = Text::new();
         uwrite!(owner, "{} {}", user.uid, user.gid);
-        // Without a line of its own the home would be created for `.ssh`, and belong to
-        // root.
-        let makes_home = user.uid != 0;
-        let path = [file.path.path(), suffix];
-        tmpfiles::keys(&mut self.lines, &owner, makes_home, kind, &path, content)
+        let tmpfiles = match self.facts.systemd {
+            Ok(true) => Ok(Tmpfiles {
+                kind,
+                suffix,
+                owner: owner.finish(),
+                makes_home: user.uid != 0,
+            }),
+            Ok(false) => Err(Error::new(
+                c"its home is not there yet, and this init takes nothing from /run",
+            )),
+            Err(error) => Err(error),
+        };
+        Some(memory::place(Later {
+            is_mounted,
+            tmpfiles,
+        }))
     }
 
-    fn placement(
+    /// A file in the run directory with the keys of a user, if the server can be told of
+    /// it.
+    fn in_run(
         &self,
-        file: &KeyFile,
-        existing: &Existing,
-        changes: &Changes,
-    ) -> Result<Placement, Error> {
-        let is_present = file.home.is_present();
-        let is_writable = changes.access_to(file.path, self.access) == RootAccess::Writable;
-        let way = if file.path.in_run() || is_writable && is_present {
-            Placement::Replace
-        } else if is_writable && self.facts.systemd? {
-            Placement::Tmpfiles
-        } else if is_writable {
-            Placement::Impossible(Error::new(
-                c"its home is not there yet, and this init takes nothing from /run",
-            ))
-        } else if existing.file.is_some() {
-            Placement::BindOver
-        } else if self.sshd.is_some_and(Sshd::is_openssh) {
-            Placement::Run
-        } else {
-            Placement::Impossible(Error::new(match file.home {
-                Home::MountedLater => {
-                    c"its home is mounted later, this root is not written, and only OpenSSH's \
-                      server finds keys elsewhere: install openssh-server in the image"
-                }
-                Home::Present(_) | Home::Missing => {
-                    c"it cannot be written, and there is no authorized_keys to mount over: \
-                      make an empty one in the image"
-                }
-            }))
+        user: &User,
+        new: File,
+        count: usize,
+    ) -> Result<Option<&'static InRun>, Error> {
+        let Some(sshd) = self.sshd.filter(|sshd| sshd.is_openssh()) else {
+            return Ok(None);
         };
-        Ok(way)
+        let path = memory::concat(&[KEYS_IN_RUN, &user.name]);
+        let directory = DirectoryPolicy::CreateOnly(Access::DIRECTORY);
+        let what = What::File(memory::place(File { directory, ..new }));
+        Ok(Some(memory::place(InRun {
+            file: memory::place(Change {
+                done: done(user, count, path),
+                ..Change::new(ResolvedPath::new(path)?, what)
+            }),
+            configuration: self.configuration?,
+            is_better: !sshd.config.looks_at(b"authorized_keys"),
+        })))
+    }
+}
+
+/// The type of the line of systemd-tmpfiles for keys in a home that is mounted later,
+/// and the suffix of their file's name. An authorized_keys in that home cannot be read
+/// now, and must not be lost. So the keys go to sshd's own second file,
+/// authorized_keys2, which nobody else uses; or else to authorized_keys, but only if
+/// there is none.
+fn in_later_home(sshd: Option<&Sshd>) -> (&'static str, &'static [u8]) {
+    match sshd {
+        Some(sshd) if sshd.config.looks_at(b"authorized_keys2") => ("f+", b"2"),
+        _ => ("f", b""),
+    }
+}
+
+/// Why keys have no place.
+fn nowhere(home: Home) -> Error {
+    Error::new(match home {
+        Home::MountedLater => {
+            c"its home is mounted later, this root is not written, and only OpenSSH's \
+              server finds keys elsewhere: install openssh-server in the image"
+        }
+        Home::Present(_) | Home::Missing => {
+            c"it cannot be written, and there is no authorized_keys to mount over: \
+              make an empty one in the image"
+        }
+    })
+}
+
+/// The line for the report. Keys that were there are reported, too.
+fn done(user: &User, count: usize, path: &[u8]) -> Done {
+    let line = done_line(user, count, path);
+    match count {
+        0 => Done::Made(line),
+        _ => Done::There(line),
     }
 }
 
@@ -425,43 +409,8 @@ fn new_file(user: &User, file: &KeyFile, existing: &Existing, content: &'static 
     }
 }
 
-/// Whether there is nothing to do for a file and its directory.
-fn is_done(existing: &Existing, new: &File) -> bool {
-    let Existing {
-        file: Some(found),
-        directory: Some(directory),
-    } = existing
-    else {
-        return false;
-    };
-    found.content == new.content
-        && new.access.is(found.mode, found.uid, found.gid)
-        && match new.directory {
-            DirectoryPolicy::CreateOnly(_) => true,
-            DirectoryPolicy::Enforce(access) => {
-                access.is(directory.mode, directory.uid, directory.gid)
-            }
-        }
-}
-
-/// Adds the file with the lines for systemd-tmpfiles, if there are any.
-fn write_lines(lines: Text, changes: &mut Changes) -> Result<(), Error> {
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let path = ResolvedPath::new(TMPFILES)?;
-    changes.file(path, tmpfiles::file(lines.finish()));
-    Ok(())
-}
-
 /// Reports settings of sshd that keep the keys from working.
-fn check_config(
-    plan: &Plan,
-    facts: &LoginFacts,
-    sshd: &Sshd,
-    keys_in_run: bool,
-    changes: &mut Changes,
-) {
+fn check_config(plan: &Plan, facts: &LoginFacts, sshd: &Sshd, changes: &mut Changes) {
     if !sshd.is_openssh() {
         return;
     }
@@ -476,12 +425,15 @@ fn check_config(
             c"PubkeyAuthentication no: sshd takes no key at all",
         );
     }
-    if !keys_in_run && !config.looks_at(b"authorized_keys") {
-        changes.problem(
-            c"SSH keys",
-            b"sshd_config",
-            c"AuthorizedKeysFile does not name .ssh/authorized_keys: sshd looks elsewhere",
-        );
+    if !config.looks_at(b"authorized_keys") {
+        // Else they are in the run directory, and its configuration is ours.
+        changes.if_written(|changes| {
+            changes.problem(
+                c"SSH keys",
+                b"sshd_config",
+                c"AuthorizedKeysFile does not name .ssh/authorized_keys: sshd looks elsewhere",
+            );
+        });
     }
     for name in plan.users() {
         if !config.admits(name) {
@@ -491,8 +443,7 @@ fn check_config(
     }
     for account in plan.users().filter_map(|name| facts.find(name)) {
         let user = &account.user;
-        let mut problem =
-            |what: &'static core::ffi::CStr| changes.problem(c"login of user", &user.name, what);
+        let mut problem = |what: &'static CStr| changes.problem(c"login of user", &user.name, what);
         if user.uid == 0 && config.permits_root(b"no") {
             problem(c"sshd_config says PermitRootLogin no: say prohibit-password, or set USERNAME");
         }

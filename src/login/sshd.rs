@@ -2,7 +2,7 @@
 //! for this boot in /run/systemd/system.
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
-use crate::changeset::{Access, Action, Change, Changes, File, Replaced, RootAccess};
+use crate::changeset::{Access, Change, Changes, Done, File, Mount, Replaced, What};
 use crate::image::sshd::{HostKeys, Service, Sshd, Start};
 
 /// The directory of the key files of a root that is not written, named by user; and the
@@ -10,16 +10,11 @@ use crate::image::sshd::{HostKeys, Service, Sshd, Start};
 pub const KEYS_IN_RUN: &[u8] = b"/run/onecontext/keys/";
 const KEY_FILE_IN_RUN: &[u8] = b"/run/onecontext/keys/%u";
 
+const NO_HOST_KEYS: &[u8] = b"SSH host keys: none in this image: ";
+
 /// Decides what the root needs so that its SSH server runs in the booted system, and
-/// reports what prevents that. `systemd`: whether systemd is init. `keys_in_run`: some
-/// keys are where sshd does not look by default.
-pub fn decide(
-    facts: &Sshd,
-    systemd: bool,
-    access: RootAccess,
-    keys_in_run: bool,
-    changes: &mut Changes,
-) -> Result<(), Error> {
+/// reports what prevents that. `systemd`: whether systemd is init.
+pub fn decide(facts: &Sshd, systemd: bool, changes: &mut Changes) -> Result<(), Error> {
     const STEP: &core::ffi::CStr = c"SSH server";
     if facts.server.is_none() {
         changes.problem(
@@ -36,7 +31,8 @@ pub fn decide(
             let entry = memory::concat(&[wants, name]);
             let done = b"SSH server: ";
             let what = b" is not enabled in this image: enabled for this boot";
-            changes.run_symlink(entry, path, memory::concat(&[done, name, what]))?;
+            let done = Done::There(memory::concat(&[done, name, what]));
+            changes.run_symlink(entry, path, done)?;
         }
         Start::Off(what) => changes.problem(
             STEP,
@@ -49,29 +45,27 @@ pub fn decide(
             c"installed, but no unit starts it: add ssh.service or sshd.service to the image",
         ),
     }
-    let makes_host_keys =
-        facts.is_openssh() && matches!(facts.host_keys, HostKeys::Missing(_) | HostKeys::Made);
-    if makes_host_keys && access == RootAccess::Writable {
-        // They are made in /etc/ssh; if that proves to be read-only, this is decided
-        // again.
-        changes.root_is_written_later();
+    if facts.is_openssh() && matches!(facts.host_keys, HostKeys::Missing(_) | HostKeys::Made) {
+        // They are made in /etc/ssh, or in a copy of it.
+        changes.written_later(|_| {});
+        changes.if_not_written(|changes| -> Result<(), Error> {
+            if let Some(copy) = copy_of_config(facts)? {
+                changes.push(*copy);
+            }
+            changes.note(&[
+                NO_HOST_KEYS,
+                b"the root is not written, so new ones at each boot",
+            ]);
+            Ok(())
+        })?;
     }
-    let are_made_in_copy = makes_host_keys && access == RootAccess::ReadOnly;
-    if keys_in_run || are_made_in_copy {
-        copy_config(facts, changes)?;
-    }
-    let when: &[u8] = match are_made_in_copy {
-        true => b"the root is not written, so new ones at each boot",
-        false => b"made before the server starts",
-    };
-    let note = [b"SSH host keys: none in this image: ", when];
     match facts.host_keys {
-        HostKeys::Present => {}
-        HostKeys::Made if are_made_in_copy => changes.note(&note),
-        HostKeys::Made => {}
+        HostKeys::Present | HostKeys::Made => {}
         HostKeys::Missing(keygen) if systemd => {
-            make_host_keys(keygen, facts.services, access, changes)?;
-            changes.note(&note);
+            make_host_keys(keygen, facts.services, changes)?;
+            changes.if_written(|changes| {
+                changes.note(&[NO_HOST_KEYS, b"made before the server starts"]);
+            });
         }
         HostKeys::Missing(_) => changes.problem(
             c"SSH host keys",
@@ -87,13 +81,14 @@ pub fn decide(
     Ok(())
 }
 
-/// Mounts a copy of /etc/ssh in /run over it. There host keys can be made, and its
-/// configuration names the keys in /run besides those in the homes.
-fn copy_config(facts: &Sshd, changes: &mut Changes) -> Result<(), Error> {
+/// A copy of /etc/ssh in /run, mounted over it. There host keys can be made, and its
+/// configuration names the keys in /run besides those in the homes. `None`: it names
+/// them already.
+pub fn copy_of_config(facts: &Sshd) -> Result<Option<&'static Change>, Error> {
     const MAIN: &[u8] = b"sshd_config";
     let config = &facts.config;
     if config.names(KEY_FILE_IN_RUN) {
-        return Ok(());
+        return Ok(None);
     }
     // The first value counts, and a Match block ends with its file (sshd_config(5)).
     let mut text = Vector::new();
@@ -123,23 +118,17 @@ fn copy_config(facts: &Sshd, changes: &mut Changes) -> Result<(), Error> {
         access,
         ..File::public(text.finish())
     };
-    changes.push(Change {
-        path: facts.directory?,
-        action: Action::BindCopyOver(Replaced { name: MAIN, file }),
-        done: b"",
-    });
-    Ok(())
+    let what = What::Directory(memory::place(Replaced { name: MAIN, file }));
+    Ok(Some(memory::place(Change {
+        mount: Mount::Always,
+        ..Change::new(facts.directory?, what)
+    })))
 }
 
 /// Makes the host keys in a unit of its own: Debian's ssh.service tests the server's
 /// configuration in ExecStartPre=, which fails without host keys, and lines of a
 /// drop-in run after it. The unit starts once /etc can be written.
-fn make_host_keys(
-    keygen: &[u8],
-    services: &[Service],
-    access: RootAccess,
-    changes: &mut Changes,
-) -> Result<(), Error> {
+fn make_host_keys(keygen: &[u8], services: &[Service], changes: &mut Changes) -> Result<(), Error> {
     const UNIT: &[u8] = b"/run/systemd/system/onecontext-hostkeys.service";
     // Not before sockets: they start before basic.target, and cloud-init may start
     // after that, as on RHEL, which would be a cycle. The drop-in below makes the
@@ -161,9 +150,7 @@ fn make_host_keys(
         other => memory::concat(&[TEXT, b"ExecStart=\nExecStart=", other, b" -A\n"]),
     };
     changes.run_file(UNIT, text)?;
-    if access == RootAccess::ReadOnly {
-        changes.run_file(CONDITION, NOT_IN_ROOT)?;
-    }
+    changes.if_not_written(|changes| changes.run_file(CONDITION, NOT_IN_ROOT))?;
     for service in services {
         let path = [
             b"/run/systemd/system/",

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::changeset::Policy;
-use crate::image::testing::{Attribute, EMPTY, Fixture, in_own_mounts, is_root};
+use crate::image::testing::{Attribute, EMPTY, Fixture, decided, in_own_mounts, is_root};
 use crate::image::users::WantedAccount;
 use crate::plan::Key;
 
@@ -56,11 +56,15 @@ fn run(fixture: &Fixture, policy: Policy, keys: &[(&str, &str)]) -> Vec<String> 
         ..EMPTY
     };
     fixture.apply(policy, |root, writer, report| {
-        writer.apply(report, |access, changes| {
-            let users: Vec<_> = plan.users().collect();
-            let facts = LoginFacts::read(root, &users, !plan.keys.is_empty(), &WantedAccount::NONE);
-            decide(&plan, facts, access, changes)
-        });
+        writer.apply(
+            &decided(|changes| {
+                let users: Vec<_> = plan.users().collect();
+                let facts =
+                    LoginFacts::read(root, &users, !plan.keys.is_empty(), &WantedAccount::NONE);
+                decide(&plan, facts, changes)
+            }),
+            report,
+        );
     })
 }
 
@@ -459,17 +463,15 @@ fn on_a_sealed_root_keys_are_mounted_over_or_in_run() {
         assert!(said[0].starts_with("remount read-write: "), "{said:?}");
         assert!(said.iter().all(|line| !line.starts_with('!')), "{said:?}");
         for line in [
-            "alice: 1 key in /home/alice/.ssh/authorized_keys",
+            "alice: 1 key in /run/onecontext/keys/alice",
             "root: 1 key in /run/onecontext/keys/root",
             "bob: 1 key in /run/onecontext/keys/bob",
             "mounted over /etc/ssh",
         ] {
             assert!(said.contains(&line.into()), "{line}: {said:?}");
         }
-        assert_eq!(
-            fixture.text(ALICE_KEYS),
-            "image\n".to_owned() + &block("k2\n")
-        );
+        // The server does not look there.
+        assert_eq!(fixture.text(ALICE_KEYS), "image\n");
         // Owners and modes that sshd accepts (sshd(8), StrictModes), also of the
         // directories.
         assert_eq!(fixture.text("/run/onecontext/keys/bob"), block("k3\n"));
@@ -559,9 +561,9 @@ fn a_file_that_refuses_is_served_from_run() {
             [
                 "root: 1 key in /root/.ssh/authorized_keys",
                 "!write: /home/alice/.ssh/authorized_keys: Operation not permitted",
-                "!write: /home/bob/.ssh/authorized_keys: Operation not permitted",
                 "wrote /run/onecontext/copies/home/alice/.ssh/authorized_keys",
                 "alice: 1 key in /home/alice/.ssh/authorized_keys",
+                "!write: /home/bob/.ssh/authorized_keys: Operation not permitted",
                 "bob: 1 key in /run/onecontext/keys/bob",
                 "wrote /run/onecontext/copies/etc/ssh/ssh_host_ed25519_key",
                 "wrote /run/onecontext/copies/etc/ssh/sshd_config",
@@ -614,12 +616,12 @@ fn a_home_that_refuses_costs_its_user_alone() {
             said,
             [
                 "!write: /home/alice/.ssh/authorized_keys: Read-only file system",
-                "!write: /home/bob/.ssh/authorized_keys: No space left on device",
-                "root: 1 key in /root/.ssh/authorized_keys",
                 "wrote /run/onecontext/copies/home/alice/.ssh/authorized_keys",
                 "alice: 1 key in /home/alice/.ssh/authorized_keys",
+                "!write: /home/bob/.ssh/authorized_keys: No space left on device",
                 "wrote /run/onecontext/copies/home/bob/.ssh/authorized_keys",
                 "bob: 1 key in /home/bob/.ssh/authorized_keys",
+                "root: 1 key in /root/.ssh/authorized_keys",
             ]
         );
         assert_eq!(fixture.text(ALICE_KEYS), block("a\n"));
@@ -717,10 +719,10 @@ fn a_full_root_is_served_from_run() {
             [
                 "!write: /root/.ssh/authorized_keys: No space left on device",
                 "root: 1 key in /run/onecontext/keys/root",
-                "alice: 1 key in /run/onecontext/keys/alice",
                 "wrote /run/onecontext/copies/etc/ssh/ssh_host_ed25519_key",
                 "wrote /run/onecontext/copies/etc/ssh/sshd_config",
                 "mounted over /etc/ssh",
+                "alice: 1 key in /run/onecontext/keys/alice",
             ]
         );
         assert!(!fixture.has(ROOT_KEYS) && !fixture.has(ALICE_KEYS));
@@ -1078,8 +1080,8 @@ fn a_home_that_is_mounted_later_loses_nothing() {
     assert_eq!(
         said,
         [
-            "wrote /run/tmpfiles.d/50-onecontext.conf",
             "bob: 1 key in /home/bob/.ssh/authorized_keys, by systemd-tmpfiles",
+            "wrote /run/tmpfiles.d/50-onecontext.conf",
         ]
     );
     assert!(!fixture.has("/home/bob"));

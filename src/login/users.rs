@@ -5,12 +5,14 @@
 //! `ExecStart=`, since it continues where a tool fails, and sysvinit can run it as
 //! well.
 use super::authorized_keys::merge;
+use super::in_later_home;
 use super::ownership::Existing;
-use super::tmpfiles;
 use crate::base::error::Error;
+use crate::base::log::Level;
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Text, command, format, lines, split};
-use crate::changeset::{Access, Action, Change, Changes, File, RootAccess};
+use crate::changeset::tmpfiles::Tmpfiles;
+use crate::changeset::{Access, Change, Changes, Done, File, Mount, Reason, What};
 use crate::image::ResolvedPath;
 use crate::image::key_file::{Home, SHARED_HOME};
 use crate::image::logins::LoginFacts;
@@ -47,42 +49,33 @@ pub fn decide(
     plan: &Plan,
     facts: &LoginFacts,
     account: &UserFacts,
-    access: RootAccess,
     changes: &mut Changes,
 ) -> Result<(), Error> {
     let systemd = facts.systemd?;
     let mut task = Task {
         account,
         systemd,
-        can_run: match (access, systemd, account.init) {
-            (RootAccess::ReadOnly, ..) => Err(NOT_WRITTEN),
-            (_, false, None) => Err(NO_INIT),
-            _ => Ok(()),
+        can_run: match systemd || account.init.is_some() {
+            true => Ok(()),
+            false => Err(NO_INIT),
         },
         script: Vector::new(),
     };
-    let mut is_there = true;
-    if let Some(new) = &account.new
-        && let Err(reason) = task.make_user(plan, facts, new, changes)
-    {
-        changes.problem(c"make user", &new.user.name, reason);
-        is_there = false;
-    }
-    if let Err(reason) = task.sudo(plan, is_there, changes) {
-        let user = plan.user.unwrap_or(b"onecontext");
-        match plan.login.sudo {
-            // It is only the default: no problem.
-            SudoRule::ByDefault => {
-                changes.note(&[b"no sudo for user ", user, b": ", format(&reason)]);
-            }
-            SudoRule::Asked | SudoRule::None => changes.problem(c"sudo for user", user, reason),
+    match &account.new {
+        None => task.account(plan, true, changes),
+        Some(new) => {
+            let problem = |reason, changes: &mut Changes| {
+                changes.problem(c"make user", &new.user.name, reason);
+            };
+            changes.if_not_written(|changes| problem(NOT_WRITTEN, changes));
+            changes.if_written(|changes| {
+                let made = task.make_user(plan, facts, new, changes);
+                if let Err(reason) = made {
+                    problem(reason, changes);
+                }
+                task.account(plan, made.is_ok(), changes);
+            });
         }
-    }
-    if let Some((user, password)) = plan.login.password
-        && (is_there || plan.user != Some(user))
-        && let Err(reason) = task.password(user, password, changes)
-    {
-        changes.problem(c"password of user", user, reason);
     }
     task.finish(changes)
 }
@@ -91,12 +84,31 @@ pub fn decide(
 struct Task<'d> {
     account: &'d UserFacts,
     systemd: bool,
-    /// Whether a script can be started, and can write the root.
+    /// Whether a script can be started.
     can_run: Result<(), Error>,
     script: Text,
 }
 
 impl Task<'_> {
+    /// Sudo and the password. `is_there`: the user of the plan is there then.
+    fn account(&mut self, plan: &Plan, is_there: bool, changes: &mut Changes) {
+        let is_wanted = is_there && plan.login.sudo != SudoRule::None;
+        match plan.user.filter(|_| is_wanted) {
+            Some(user) => {
+                if let Err(reason) = self.add_rule(plan, user, changes) {
+                    no_sudo(plan, user, reason, changes);
+                }
+            }
+            None => self.remove_rule(plan, changes),
+        }
+        if let Some((user, password)) = plan.login.password
+            && (is_there || plan.user != Some(user))
+            && let Err(reason) = self.password(user, password, changes)
+        {
+            changes.problem(c"password of user", user, reason);
+        }
+    }
+
     fn make_user(
         &mut self,
         plan: &Plan,
@@ -176,7 +188,7 @@ impl Task<'_> {
                 (existing.file.map_or(b"", |found| found.content), "f+", b"")
             }
             Home::MountedLater => {
-                let (kind, suffix) = tmpfiles::in_later_home(facts.sshd.unwrap_or(None));
+                let (kind, suffix) = in_later_home(facts.sshd.unwrap_or(None));
                 (b"", kind, suffix)
             }
         };
@@ -190,11 +202,14 @@ impl Task<'_> {
             );
             return Ok(call);
         }
-        let owner = memory::concat(&[&user.name, b" ", &user.name]);
-        let mut lines = Vector::new();
-        let path = [file.path.path(), suffix];
-        tmpfiles::keys(&mut lines, owner, false, kind, &path, content)?;
-        self.private(KEY_LINES, lines.finish(), 0o600, changes)?;
+        let tmpfiles = Tmpfiles {
+            kind,
+            suffix,
+            owner: memory::concat(&[&user.name, b" ", &user.name]),
+            makes_home: false,
+        };
+        let lines = tmpfiles.lines(file.path, content)?;
+        self.private(KEY_LINES, lines, 0o600, changes)?;
         command(&mut call, b"give_keys_by_tmpfiles", &[]);
         Ok(call)
     }
@@ -215,18 +230,8 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Adds a rule for the user of the plan, or removes ours if the context does not
-    /// want one.
-    fn sudo(&mut self, plan: &Plan, is_there: bool, changes: &mut Changes) -> Result<(), Error> {
-        let is_wanted = is_there && plan.login.sudo != SudoRule::None;
-        match plan.user.filter(|_| is_wanted) {
-            Some(user) => self.add_rule(user, changes),
-            None => self.remove_rule(changes),
-        }
-    }
-
     /// Has the script add a rule, unless it is there already.
-    fn add_rule(&mut self, user: &[u8], changes: &mut Changes) -> Result<(), Error> {
+    fn add_rule(&mut self, plan: &Plan, user: &[u8], changes: &mut Changes) -> Result<(), Error> {
         match self.account.sudo {
             Sudo::Usable => {}
             // It may be only the default, so this is no problem.
@@ -246,11 +251,14 @@ impl Task<'_> {
             changes.note(&[user, b": may use sudo"]);
             return Ok(());
         }
-        self.can_run?;
-        self.private(SUDOERS, rule, 0o440, changes)?;
-        command(&mut self.script, b"place_sudo_rule", &[]);
-        changes.note(&[user, b": may use sudo, once visudo has checked the rule"]);
-        Ok(())
+        changes.if_not_written(|changes| no_sudo(plan, user, NOT_WRITTEN, changes));
+        changes.if_written(|changes| {
+            self.can_run?;
+            self.private(SUDOERS, rule, 0o440, changes)?;
+            command(&mut self.script, b"place_sudo_rule", &[]);
+            changes.note(&[user, b": may use sudo, once visudo has checked the rule"]);
+            Ok(())
+        })
     }
 
     /// Whether our file of rules holds this one, and sudo accepts its owner and mode.
@@ -272,23 +280,26 @@ impl Task<'_> {
     }
 
     /// Removes the file of rules if it is ours.
-    fn remove_rule(&self, changes: &mut Changes) -> Result<(), Error> {
+    fn remove_rule(&self, plan: &Plan, changes: &mut Changes) {
         let found = self.account.sudoers;
         if !(found.content).is_some_and(|file| file.content.starts_with(MARK)) {
-            return Ok(());
+            return;
         }
-        if self.can_run == Err(NOT_WRITTEN) {
-            return Err(Error::new(
+        let not_written: &Reason = memory::place(Reason {
+            level: Level::Problem,
+            step: c"sudo for user".into(),
+            operand: plan.user.unwrap_or(b"onecontext"),
+            error: Error::new(
                 c"/etc/sudoers.d/onecontext is of an earlier context, and the root cannot be \
                   written: remove it in the image",
-            ));
-        }
-        changes.push(Change {
-            path: found.path,
-            action: Action::Removal,
-            done: b"sudo: the rule of an earlier context is removed",
+            ),
         });
-        Ok(())
+        changes.push(Change {
+            mount: Mount::Instead(not_written),
+            old: Some(found.content),
+            done: Done::Made(b"sudo: the rule of an earlier context is removed"),
+            ..Change::new(found.path, What::Nothing)
+        });
     }
 
     fn password(
@@ -309,7 +320,14 @@ impl Task<'_> {
             Password::Plain(_) => false,
             Password::Locked => old.is_some_and(|old| matches!(old.first(), Some(b'*' | b'!'))),
         };
-        if !is_done {
+        if is_done {
+            changes.note(&[user, said]);
+            return Ok(());
+        }
+        changes.if_not_written(|changes| {
+            changes.problem(c"password of user", user, NOT_WRITTEN);
+        });
+        changes.if_written(|changes| {
             self.can_run?;
             if !self.account.chpasswd {
                 return Err(Error::new(c"no chpasswd in this image: add it"));
@@ -320,9 +338,9 @@ impl Task<'_> {
                 Password::Plain(_) => command(&mut self.script, b"set_password", &[user]),
                 _ => command(&mut self.script, b"set_password_hash", &[]),
             }
-        }
-        changes.note(&[user, said]);
-        Ok(())
+            changes.note(&[user, said]);
+            Ok(())
+        })
     }
 
     /// Adds the script, and what starts it.
@@ -330,14 +348,26 @@ impl Task<'_> {
         if self.script.is_empty() {
             return Ok(());
         }
-        // If the root cannot be written, this is decided again.
-        changes.root_is_written_later();
         command(&mut self.script, b"finish", &[]);
-        changes.run_file(SCRIPT, memory::concat(&[FUNCTIONS, &self.script]))?;
-        match self.account.init {
-            Some(init) => start_by_init(&init, changes),
-            None => start_by_systemd(changes),
+        let script = memory::concat(&[FUNCTIONS, &self.script]);
+        changes.written_later(|changes| {
+            changes.run_file(SCRIPT, script)?;
+            match self.account.init {
+                Some(init) => start_by_init(&init, changes),
+                None => start_by_systemd(changes),
+            }
+        })
+    }
+}
+
+/// Reports why a user gets no rule.
+fn no_sudo(plan: &Plan, user: &[u8], reason: Error, changes: &mut Changes) {
+    match plan.login.sudo {
+        // It is only the default: no problem.
+        SudoRule::ByDefault => {
+            changes.note(&[b"no sudo for user ", user, b": ", format(&reason)]);
         }
+        SudoRule::Asked | SudoRule::None => changes.problem(c"sudo for user", user, reason),
     }
 }
 
@@ -367,7 +397,7 @@ fn start_by_systemd(changes: &mut Changes) -> Result<(), Error> {
     // cloud-init, which on some images starts after sockets.
     const TEXT: &[u8] = include_bytes!("onecontext-users.service");
     changes.run_file(UNIT, TEXT)?;
-    changes.run_symlink(WANTS, UNIT, b"")
+    changes.run_symlink(WANTS, UNIT, Done::Path)
 }
 
 /// Adds a line to a copy of inittab(5), mounted over it, before the first `wait` line,
@@ -395,14 +425,6 @@ fn start_by_init(init: &Init, changes: &mut Changes) -> Result<(), Error> {
         false => b"oc:2345:wait:/bin/sh ",
     };
     let text = memory::concat(&[head, start, SCRIPT, b"\n", rest]);
-    let file = File {
-        access: Access::of(found),
-        ..File::public(text)
-    };
-    changes.push(Change {
-        path: init.inittab.path,
-        action: Action::BindOver(file),
-        done: b"",
-    });
+    changes.cover(init.inittab, found, text);
     Ok(())
 }

@@ -3,7 +3,7 @@ use std::process::Command;
 
 use super::*;
 use crate::changeset::Policy;
-use crate::image::testing::{EMPTY, Fixture, in_own_mounts, is_root};
+use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts, is_root};
 use crate::image::users::WantedAccount;
 use crate::plan::{Key, Login, Password, SudoRule};
 
@@ -75,11 +75,14 @@ fn run(fixture: &Fixture, policy: Policy, user: &str, keys: &[&str], login: Logi
         password: plan.login.password.map(|(user, _)| user),
     };
     fixture.apply(policy, |root, writer, report| {
-        writer.apply(report, |access, changes| {
-            let users: Vec<_> = plan.users().collect();
-            let facts = LoginFacts::read(root, &users, !plan.keys.is_empty(), &account);
-            decide(&plan, facts, access, changes)
-        });
+        writer.apply(
+            &decided(|changes| {
+                let users: Vec<_> = plan.users().collect();
+                let facts = LoginFacts::read(root, &users, !plan.keys.is_empty(), &account);
+                decide(&plan, facts, changes)
+            }),
+            report,
+        );
     })
 }
 

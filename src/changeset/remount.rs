@@ -23,25 +23,14 @@ pub enum Policy {
     ReadOnly,
 }
 
-/// Whether the root is written, now and by units of ours in the booted system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RootAccess {
-    /// It is written.
-    Writable,
-    /// It cannot or must not be written.
-    ReadOnly,
-}
-
-/// Makes changes to a root. Remounts it read-write at the first write that needs it,
-/// and puts it back, at the latest when dropped.
-pub struct Writer<'r> {
+/// A root, and how it is mounted. It is remounted read-write at the first write that
+/// needs it, and put back, at the latest when dropped.
+pub struct Remount<'r> {
     pub(super) root: &'r Root,
-    state: RootState,
-    /// The root seemed to be writable, and a write failed for all of it.
-    pub(super) refuses_writes: bool,
+    state: MountState,
 }
 
-enum RootState {
+enum MountState {
     /// Not needed yet.
     Unknown,
     /// It can be written as it is mounted.
@@ -52,39 +41,30 @@ enum RootState {
     Sealed,
 }
 
-impl<'r> Writer<'r> {
-    /// A writer for one root. Changes nothing yet.
+impl<'r> Remount<'r> {
+    /// A root that is still mounted as it was.
     pub fn new(root: &'r Root, policy: Policy) -> Self {
         Self {
             root,
             state: match policy {
-                Policy::Auto => RootState::Unknown,
-                Policy::ReadOnly => RootState::Sealed,
+                Policy::Auto => MountState::Unknown,
+                Policy::ReadOnly => MountState::Sealed,
             },
-            refuses_writes: false,
-        }
-    }
-
-    /// The access to the root, as far as it is known.
-    pub fn access(&self) -> RootAccess {
-        match self.is_sealed() || self.refuses_writes {
-            true => RootAccess::ReadOnly,
-            false => RootAccess::Writable,
         }
     }
 
     /// Whether the root cannot or must not be written.
-    pub(super) fn is_sealed(&self) -> bool {
-        matches!(self.state, RootState::Sealed)
+    pub fn is_sealed(&self) -> bool {
+        matches!(self.state, MountState::Sealed)
     }
 
     /// Makes the root writable, or says that it cannot be.
-    pub(super) fn acquire(&mut self, report: &mut Report) -> bool {
-        if let RootState::Unknown = self.state {
+    pub fn acquire(&mut self, report: &mut Report) -> bool {
+        if let MountState::Unknown = self.state {
             report.begin(c"remount read-write", self.root.mount_point().to_bytes());
             self.state = match self.try_acquire() {
-                Ok(None) => RootState::Writable,
-                Ok(Some(flags)) => RootState::Remounted(flags),
+                Ok(None) => MountState::Writable,
+                Ok(Some(flags)) => MountState::Remounted(flags),
                 Err(error) => {
                     // No problem by itself: squashfs is read-only by design, and a
                     // directory of another mount cannot be remounted.
@@ -97,7 +77,7 @@ impl<'r> Writer<'r> {
                     let mut line = report.line();
                     uwrite!(line, "remount read-write: {}: {}", path, error);
                     report.say(level, line);
-                    RootState::Sealed
+                    MountState::Sealed
                 }
             };
         }
@@ -124,7 +104,7 @@ impl<'r> Writer<'r> {
         }
     }
 
-    pub(super) fn check_writable(&self) -> io::Result<()> {
+    pub fn check_writable(&self) -> io::Result<()> {
         let root = self.root.directory();
         accessat(root, c".", fs::Access::WRITE_OK, AtFlags::empty())
     }
@@ -146,7 +126,7 @@ impl<'r> Writer<'r> {
     pub fn finish(mut self, report: &mut Report) {
         const STEP: &core::ffi::CStr = c"remount read-only";
         let root = self.root.mount_point().to_bytes();
-        if matches!(self.state, RootState::Remounted(_)) {
+        if matches!(self.state, MountState::Remounted(_)) {
             report.begin(STEP, root);
         }
         if let Err(errno) = self.put_back() {
@@ -155,8 +135,8 @@ impl<'r> Writer<'r> {
     }
 
     fn put_back(&mut self) -> io::Result<()> {
-        match core::mem::replace(&mut self.state, RootState::Unknown) {
-            RootState::Remounted(flags) => {
+        match core::mem::replace(&mut self.state, MountState::Unknown) {
+            MountState::Remounted(flags) => {
                 mount_remount(self.root.mount_point(), flags | MountFlags::RDONLY, c"")
             }
             _ => Ok(()),
@@ -198,7 +178,7 @@ fn flags_of_mount(description: &[u8], mounts: &[u8]) -> Option<MountFlags> {
     Some(flags)
 }
 
-impl Drop for Writer<'_> {
+impl Drop for Remount<'_> {
     fn drop(&mut self) {
         // For an early return; only `finish` reports an error.
         let _ = self.put_back();

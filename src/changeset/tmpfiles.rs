@@ -1,12 +1,15 @@
 //! Lines for systemd-tmpfiles (tmpfiles.d(5)). The booted system applies them once its
 //! file systems are mounted: systemd-tmpfiles sets SELinux labels and follows the
 //! root's own layout.
+use super::{Access, File, Octal};
 use crate::base::error::Error;
-use crate::base::text::{Text, base_name, hex_digit};
-use crate::changeset::{Access, File, Octal};
-use crate::image::sshd::Sshd;
+use crate::base::text::{Text, hex_digit};
+use crate::image::ResolvedPath;
 use ufmt::uwrite;
 
+/// Applied by systemd-tmpfiles-setup.service. The name sorts before systemd's own
+/// provision.conf: of two lines for one path the first counts (tmpfiles.d(5)).
+pub const PATH: &[u8] = b"/run/tmpfiles.d/50-onecontext.conf";
 /// The longest line that systemd reads, in bytes (LONG_LINE_MAX,
 /// systemd:src/basic/def.h).
 const LONGEST_LINE: usize = 1 << 20;
@@ -14,7 +17,7 @@ const LONGEST_LINE: usize = 1 << 20;
 /// `TYPE PATH MODE UID GID - ARGUMENT`; the path is given in parts, and `owner` is the
 /// user and the group, by number or name. Without a mode a new file gets systemd's
 /// default, and an old one keeps its own.
-pub fn line(
+fn line(
     out: &mut Text,
     kind: &str,
     path: &[&[u8]],
@@ -42,51 +45,56 @@ pub fn line(
     out.push(b'\n')
 }
 
-/// Writes the lines of an authorized_keys file, whose path is given in two parts, and
-/// of its directory; with `makes_home` of the home too.
-///
-/// # Errors
-/// systemd-tmpfiles cannot write this content.
-pub fn keys(
-    out: &mut Text,
-    owner: &[u8],
-    makes_home: bool,
-    kind: &str,
-    path: &[&[u8]; 2],
-    content: &[u8],
-) -> Result<(), Error> {
-    if content.contains(&0) {
-        return Err(Error::new(
-            c"authorized_keys holds a NUL byte, which systemd-tmpfiles refuses",
-        ));
-    }
-    let [file, _] = path;
-    let directory = base_name(file).0;
-    if let Some(home) = directory.strip_suffix(b"/.ssh") {
-        if makes_home {
-            line(out, "d", &[home], None, owner, None);
-        }
-        line(out, "d", &[directory], Some(0o700), owner, None);
-    }
-    let start = out.len();
-    line(out, kind, path, Some(0o600), owner, Some(content));
-    if out.len().saturating_sub(start) > LONGEST_LINE {
-        out.truncate(start);
-        return Err(Error::new(
-            c"more keys than a line for systemd-tmpfiles holds, 1 MiB",
-        ));
-    }
-    Ok(())
+/// How systemd-tmpfiles writes a file of a user.
+#[derive(Clone, Copy)]
+pub struct Tmpfiles {
+    /// The type of the line (tmpfiles.d(5)): "f" leaves a file that is there, "f+"
+    /// replaces its content.
+    pub kind: &'static str,
+    /// What is added to the file's name.
+    pub suffix: &'static [u8],
+    /// The user and the group, by number or name.
+    pub owner: &'static [u8],
+    /// Whether the home is made as well: else it would be made for `.ssh`, and belong
+    /// to root.
+    pub makes_home: bool,
 }
 
-/// The type of the line for keys in a home that is mounted later, and the suffix of
-/// their file's name. An authorized_keys in that home cannot be read now, and must not
-/// be lost. So the keys go to sshd's own second file, authorized_keys2, which nobody
-/// else uses; or else to authorized_keys, but only if there is none.
-pub fn in_later_home(sshd: Option<&Sshd>) -> (&'static str, &'static [u8]) {
-    match sshd {
-        Some(sshd) if sshd.config.looks_at(b"authorized_keys2") => ("f+", b"2"),
-        _ => ("f", b""),
+impl Tmpfiles {
+    /// The lines for a file, and for its directory if that is `.ssh`.
+    ///
+    /// # Errors
+    /// systemd-tmpfiles cannot write this content.
+    pub fn lines(&self, path: ResolvedPath, content: &[u8]) -> Result<&'static [u8], Error> {
+        if content.contains(&0) {
+            return Err(Error::new(
+                c"authorized_keys holds a NUL byte, which systemd-tmpfiles refuses",
+            ));
+        }
+        let mut out = Text::new();
+        let directory = path.split_file_name().0;
+        if let Some(home) = directory.strip_suffix(b"/.ssh") {
+            if self.makes_home {
+                line(&mut out, "d", &[home], None, self.owner, None);
+            }
+            line(&mut out, "d", &[directory], Some(0o700), self.owner, None);
+        }
+        let start = out.len();
+        let path = [path.path(), self.suffix];
+        line(
+            &mut out,
+            self.kind,
+            &path,
+            Some(0o600),
+            self.owner,
+            Some(content),
+        );
+        if out.len().saturating_sub(start) > LONGEST_LINE {
+            return Err(Error::new(
+                c"more keys than a line for systemd-tmpfiles holds, 1 MiB",
+            ));
+        }
+        Ok(out.finish())
     }
 }
 
