@@ -1,5 +1,5 @@
 //! Placed changes as members of a JSON object, with the same facts as their text form.
-use super::Octal;
+use super::file::Octal;
 use super::place::{Action, Placed};
 use crate::base::json::Json;
 

@@ -12,11 +12,11 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use ufmt::uwrite;
 
-use super::tmpfiles;
-use super::{
-    Access, Change, Changes, Directive, DirectoryPolicy, Done, Elsewhere, File, InRun, Label,
-    Later, Mount, Octal, Reason, What,
+use super::change::{
+    Change, Changes, Directive, Done, Elsewhere, InRun, Later, Mount, Reason, What,
 };
+use super::file::{Access, DirectoryPolicy, File, Label, Octal};
+use super::tmpfiles;
 use crate::base::error::Error;
 use crate::base::log::{Level, failure};
 use crate::base::memory::{self, Vector};

@@ -8,8 +8,11 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::*;
+use crate::base::error::Error;
+use crate::base::log::Level;
 use crate::base::log::{Console, Report};
 use crate::image::Root;
+use crate::image::config::ConfigFile;
 use crate::image::testing::{Attribute, Fixture, decided, in_own_mounts, is_root, lines};
 
 const NONE: Option<&str> = None;

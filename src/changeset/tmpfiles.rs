@@ -1,7 +1,7 @@
 //! Lines for systemd-tmpfiles (tmpfiles.d(5)). The booted system applies them once its
 //! file systems are mounted: systemd-tmpfiles sets SELinux labels and follows the
 //! root's own layout.
-use super::{Access, File, Octal};
+use super::file::{Access, File, Octal};
 use crate::base::error::Error;
 use crate::base::text::{Text, hex_digit};
 use crate::image::ResolvedPath;

@@ -12,9 +12,11 @@ use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
+use super::change::{Change, Changes, Mount, What};
+use super::file::{Access, DirectoryPolicy, File, Label};
 use super::place::{Action, Placer, RootState, Step};
 use super::remount::{Policy, Remount};
-use super::{Access, Change, Changes, DirectoryPolicy, File, Label, Mount, What, tmpfiles};
+use super::tmpfiles;
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::memory::{self, Vector};

@@ -1,38 +1,19 @@
-//! Who may log in: SSH keys, written where the root's sshd looks, and the SSH
-//! server itself.
+//! Who may log in: SSH keys, written where the root's sshd looks, the account of the
+//! context's user, and the SSH server itself.
+mod account;
+mod advice;
 mod authorized_keys;
+mod keys;
 mod ownership;
 mod sshd;
-mod users;
-
-use core::ffi::CStr;
-
-use ufmt::uwrite;
 
 use crate::base::error::Error;
-use crate::base::log::Level;
-use crate::base::memory::{self, Vector};
+use crate::base::memory::Vector;
 use crate::base::set::Set;
-use crate::base::text::{Escaped, Text};
-use crate::changeset::tmpfiles::Tmpfiles;
-use crate::changeset::{
-    Access, Change, Changes, DirectoryPolicy, Done, Elsewhere, File, InRun, Label, Later, Mount,
-    Reason, What,
-};
-use crate::image::key_file::{Home, KeyFile, LARGEST, NO_HOME, SHARED_HOME, TOO_LARGE};
-use crate::image::logins::{Account, LoginFacts};
-use crate::image::passwd::User;
-use crate::image::sshd::Sshd;
-use crate::image::{ResolvedPath, if_there};
+use crate::changeset::Changes;
+use crate::image::logins::LoginFacts;
 use crate::plan::Plan;
-use ownership::Existing;
-use sshd::KEYS_IN_RUN;
-
-/// How a failure to give a user its keys is reported.
-const STEP: &CStr = c"keys for user";
-/// How a failure to take away the keys of an earlier context is reported.
-const REVOKE: &CStr = c"remove keys of user";
-const NO_USER: Error = Error::new(c"no such user in /etc/passwd: make it in the image");
+use keys::{Keys, NO_USER};
 
 /// Decides the changes for the logins of `plan`, and reports what prevents logins. A
 /// failure for one user does not affect others.
@@ -48,12 +29,12 @@ pub fn decide(plan: &Plan, facts: Result<&LoginFacts, Error>, changes: &mut Chan
         changes.problem(c"SSH server", b"sshd", error);
         None
     });
-    let mut logins = Logins::new(facts, sshd);
-    logins.grant(plan, changes);
-    logins.revoke(plan, changes);
+    let mut keys = Keys::new(facts, sshd);
+    keys.grant(plan, changes);
+    keys.revoke(plan, changes);
     match facts.account {
         Ok(account) => {
-            if let Err(error) = users::decide(plan, facts, account, changes) {
+            if let Err(error) = account::decide(plan, facts, account, changes) {
                 let user = plan.user.unwrap_or(b"root");
                 changes.problem(c"account of user", user, error);
             }
@@ -67,7 +48,7 @@ pub fn decide(plan: &Plan, facts: Result<&LoginFacts, Error>, changes: &mut Chan
         if let Err(error) = decided {
             changes.problem(c"SSH server", b"sshd", error);
         }
-        check_config(plan, facts, sshd, changes);
+        advice::advise(plan, facts, sshd, changes);
     }
 }
 
@@ -86,382 +67,20 @@ pub fn decide_early(plan: &Plan, facts: Result<&LoginFacts, Error>, changes: &mu
             return Err(NO_HOME);
         }
         let mut seen = Set::new();
-        let mut keys = Vector::new();
+        let mut lines = Vector::new();
         for key in plan.keys {
             if seen.insert(0, key.line) {
-                keys.push(key.line);
+                lines.push(key.line);
             }
         }
-        Logins::new(facts, None).grant_one(account, &keys, changes)
+        Keys::new(facts, None).grant_one(account, &lines, changes)
     });
     if let Err(error) = granted {
         changes.problem(c"keys for the initramfs's user", ROOT, error);
     }
 }
 
-/// The decisions on the files of all users.
-struct Logins<'d> {
-    facts: &'d LoginFacts,
-    sshd: Option<&'d Sshd>,
-    /// The configuration of OpenSSH's server that names keys in the run directory.
-    configuration: Result<Option<&'static Change>, Error>,
-    /// Key files that are decided for the users of this context.
-    decided: Vector<ResolvedPath>,
-}
-
-impl<'d> Logins<'d> {
-    fn new(facts: &'d LoginFacts, sshd: Option<&'d Sshd>) -> Self {
-        Self {
-            facts,
-            sshd,
-            configuration: match sshd.filter(|sshd| sshd.is_openssh()) {
-                Some(sshd) => sshd::copy_of_config(sshd),
-                None => Ok(None),
-            },
-            decided: Vector::new(),
-        }
-    }
-
-    /// Gives the users of the plan their keys.
-    fn grant(&mut self, plan: &Plan, changes: &mut Changes) {
-        for name in plan.users() {
-            let Some(account) = self.facts.find(name) else {
-                // `users` creates that one.
-                if plan.user == Some(name) {
-                    continue;
-                }
-                changes.problem(STEP, name, NO_USER);
-                continue;
-            };
-            let keys = plan.keys_of(name);
-            if let Err(reason) = self.grant_one(account, keys, changes) {
-                changes.problem(STEP, name, reason);
-            }
-            if !account.user.has_shell() {
-                changes.problem(c"login of user", name, c"its shell lets nobody in");
-            }
-        }
-    }
-
-    fn grant_one(
-        &mut self,
-        account: &Account,
-        keys: &[&[u8]],
-        changes: &mut Changes,
-    ) -> Result<(), Error> {
-        let user = &account.user;
-        let file = account.key_file?;
-        // A home that is not there has no owner: it belongs to the first user in
-        // passwd(5) that has it.
-        let has_this_home = |other: &&User| other.home == user.home;
-        if !file.home.is_present()
-            && let Some(first) = self.facts.users.iter().find(has_this_home)
-            && first.uid != user.uid
-        {
-            return Err(SHARED_HOME);
-        }
-        // For example toor beside root: the keys of one would replace those of the
-        // other.
-        if self.decided.contains(&file.path) {
-            return Err(Error::new(
-                c"its home is that of another user of this context",
-            ));
-        }
-        self.decided.push(file.path);
-        let existing = Existing::trusted(user, file)?;
-        if existing.in_directory_of_root(user) {
-            changes.problem(
-                c"login of user",
-                &user.name,
-                c"its .ssh belongs to root, who must have left it there: it is left so, and sshd \
-                 takes it, but chown it to the user in the image",
-            );
-        }
-        self.update_block(STEP, user, file, &existing, keys, changes)
-    }
-
-    /// Removes the keys of an earlier context from users that have none in this one.
-    fn revoke(&mut self, plan: &Plan, changes: &mut Changes) {
-        // Collected once, since every account is compared.
-        let mut names = Vector::new();
-        for name in plan.users() {
-            names.push(name);
-        }
-        let has_keys = |user: &User| names.contains(&user.name.bytes());
-        for account in self.facts.accounts {
-            if !account.user.has_shell() || has_keys(account.user) {
-                continue;
-            }
-            match self.revoke_one(account, changes) {
-                Ok(()) => {}
-                // There is nothing of ours, or the home is handled with its owner.
-                Err(error) if error == NO_HOME || error == SHARED_HOME => {}
-                Err(error) => changes.problem(REVOKE, &account.user.name, error),
-            }
-        }
-    }
-
-    fn revoke_one(&mut self, account: &Account, changes: &mut Changes) -> Result<(), Error> {
-        let file = account.key_file?;
-        if !file.home.is_present() || self.decided.contains(&file.path) {
-            return Ok(());
-        }
-        // We made no link, and nothing that is neither file nor directory.
-        let directory = if_there(file.directory)?.flatten();
-        let content = match file.content {
-            // It is unknown whether keys of ours are in it.
-            Err(error) if error == TOO_LARGE => return Err(error),
-            Err(error) if error.errno().is_none() => None,
-            content => if_there(content)?.flatten(),
-        };
-        match content {
-            Some(content) if authorized_keys::is_marked(content.content) => {
-                let existing = Existing::trusted(account.user, file)?;
-                self.update_block(REVOKE, account.user, file, &existing, &[], changes)
-            }
-            _ if directory.is_some() => changes.remove_leftover(file.path),
-            _ => Ok(()),
-        }
-    }
-
-    /// Updates our block in one file. A failure is reported as `step`.
-    fn update_block(
-        &mut self,
-        step: &'static CStr,
-        user: &User,
-        file: &KeyFile,
-        existing: &Existing,
-        keys: &[&[u8]],
-        changes: &mut Changes,
-    ) -> Result<(), Error> {
-        let path = file.path;
-        let old = existing.file.map_or(&b""[..], |found| found.content);
-        let merged = authorized_keys::merge(old, keys);
-        if merged.broken {
-            changes.problem(
-                c"onecontext's block in",
-                path.path(),
-                c"a marker was missing, so lines that may be old keys of ours were kept",
-            );
-        }
-        if merged.content.len() as u64 > LARGEST {
-            return Err(TOO_LARGE);
-        }
-        let new = new_file(user, file, existing, merged.content);
-        let in_run = self.in_run(user, new, keys.len());
-        let reason = memory::place(Reason {
-            level: Level::Problem,
-            step: step.into(),
-            operand: user.name.bytes(),
-            error: in_run.err().unwrap_or(nowhere(file.home)),
-        });
-        let elsewhere = Elsewhere {
-            later: self.later(user, file, changes),
-            in_run: in_run.unwrap_or(None),
-        };
-        changes.push(Change {
-            mount: Mount::Instead(reason),
-            old: Some(existing.file),
-            elsewhere: Some(memory::place(elsewhere)),
-            done: done(user, keys.len(), path.path()),
-            ..Change::new(path, What::File(memory::place(new)))
-        });
-        Ok(())
-    }
-
-    /// How systemd-tmpfiles writes the keys, if the home is not there yet.
-    fn later(&self, user: &User, file: &KeyFile, changes: &mut Changes) -> Option<&'static Later> {
-        let (is_mounted, (kind, suffix)) = match file.home {
-            Home::Present(_) => return None,
-            Home::Missing => (false, ("f+", &b""[..])),
-            Home::MountedLater => (true, in_later_home(self.sshd)),
-        };
-        if kind == "f" {
-            // This type leaves a file that is there as it is.
-            changes.if_written(|changes| {
-                changes.problem(
-                    STEP,
-                    &user.name,
-                    c"its home is mounted later: an authorized_keys that is there then is \
-                      left as it is",
-                );
-            });
-        }
-        let mut owner = Text::new();
-        uwrite!(owner, "{} {}", user.uid, user.gid);
-        let tmpfiles = match self.facts.systemd {
-            Ok(true) => Ok(Tmpfiles {
-                kind,
-                suffix,
-                owner: owner.finish(),
-                makes_home: user.uid != 0,
-            }),
-            Ok(false) => Err(Error::new(
-                c"its home is not there yet, and this init takes nothing from /run",
-            )),
-            Err(error) => Err(error),
-        };
-        Some(memory::place(Later {
-            is_mounted,
-            tmpfiles,
-        }))
-    }
-
-    /// A file in the run directory with the keys of a user, if the server can be told of
-    /// it.
-    fn in_run(
-        &self,
-        user: &User,
-        new: File,
-        count: usize,
-    ) -> Result<Option<&'static InRun>, Error> {
-        let Some(sshd) = self.sshd.filter(|sshd| sshd.is_openssh()) else {
-            return Ok(None);
-        };
-        let path = memory::concat(&[KEYS_IN_RUN, &user.name]);
-        let directory = DirectoryPolicy::CreateOnly(Access::DIRECTORY);
-        let what = What::File(memory::place(File { directory, ..new }));
-        Ok(Some(memory::place(InRun {
-            file: memory::place(Change {
-                done: done(user, count, path),
-                ..Change::new(ResolvedPath::new(path)?, what)
-            }),
-            configuration: self.configuration?,
-            is_better: !sshd.config.looks_at(b"authorized_keys"),
-        })))
-    }
-}
-
-/// The type of the line of systemd-tmpfiles for keys in a home that is mounted later,
-/// and the suffix of their file's name. An authorized_keys in that home cannot be read
-/// now, and must not be lost. So the keys go to sshd's own second file,
-/// authorized_keys2, which nobody else uses; or else to authorized_keys, but only if
-/// there is none.
-fn in_later_home(sshd: Option<&Sshd>) -> (&'static str, &'static [u8]) {
-    match sshd {
-        Some(sshd) if sshd.config.looks_at(b"authorized_keys2") => ("f+", b"2"),
-        _ => ("f", b""),
-    }
-}
-
-/// Why keys have no place.
-fn nowhere(home: Home) -> Error {
-    Error::new(match home {
-        Home::MountedLater => {
-            c"its home is mounted later, this root is not written, and only OpenSSH's \
-              server finds keys elsewhere: install openssh-server in the image"
-        }
-        Home::Present(_) | Home::Missing => {
-            c"it cannot be written, and there is no authorized_keys to mount over: \
-              make an empty one in the image"
-        }
-    })
-}
-
-/// The line for the report. Keys that were there are reported, too.
-fn done(user: &User, count: usize, path: &[u8]) -> Done {
-    let line = done_line(user, count, path);
-    match count {
-        0 => Done::Made(line),
-        _ => Done::There(line),
-    }
-}
-
-/// `alice: 2 keys in /home/alice/.ssh/authorized_keys`
-fn done_line(user: &User, count: usize, path: &[u8]) -> &'static [u8] {
-    let mut line = Text::new();
-    let unit = if count == 1 { "key" } else { "keys" };
-    uwrite!(
-        line,
-        "{}: {} {} in {}",
-        user.name,
-        count,
-        unit,
-        Escaped(path)
-    );
-    line.finish()
-}
-
-/// The new file. What belongs to root stays root's.
-fn new_file(user: &User, file: &KeyFile, existing: &Existing, content: &'static [u8]) -> File {
-    let access = |mode| Access {
-        mode,
-        owner: Some((user.uid, user.gid)),
-        label: Label::SshHome,
-    };
-    let own = match existing.file {
-        Some(found) if found.uid != user.uid => Access {
-            label: Label::SshHome,
-            ..Access::of(found)
-        },
-        _ => access(0o600),
-    };
-    // A link of root may lead to another directory.
-    let is_usual = file.path.path().ends_with(b"/.ssh/authorized_keys");
-    let directory = match is_usual && !existing.in_directory_of_root(user) {
-        true => DirectoryPolicy::Enforce(access(0o700)),
-        false => DirectoryPolicy::CreateOnly(access(0o700)),
-    };
-    File {
-        content,
-        access: own,
-        directory,
-    }
-}
-
-/// Reports settings of sshd that keep the keys from working.
-fn check_config(plan: &Plan, facts: &LoginFacts, sshd: &Sshd, changes: &mut Changes) {
-    if !sshd.is_openssh() {
-        return;
-    }
-    let config = &sshd.config;
-    if let Some((path, reason)) = config.problem {
-        changes.problem(c"sshd configuration", path, reason);
-    }
-    if config.takes_no_key() {
-        changes.problem(
-            c"SSH keys",
-            b"sshd_config",
-            c"PubkeyAuthentication no: sshd takes no key at all",
-        );
-    }
-    if !config.looks_at(b"authorized_keys") {
-        // Else they are in the run directory, and its configuration is ours.
-        changes.if_written(|changes| {
-            changes.problem(
-                c"SSH keys",
-                b"sshd_config",
-                c"AuthorizedKeysFile does not name .ssh/authorized_keys: sshd looks elsewhere",
-            );
-        });
-    }
-    for name in plan.users() {
-        if !config.admits(name) {
-            let what = c"AllowUsers or DenyUsers in sshd_config keeps it out";
-            changes.problem(c"login of user", name, what);
-        }
-    }
-    for account in plan.users().filter_map(|name| facts.find(name)) {
-        let user = &account.user;
-        let mut problem = |what: &'static CStr| changes.problem(c"login of user", &user.name, what);
-        if user.uid == 0 && config.permits_root(b"no") {
-            problem(c"sshd_config says PermitRootLogin no: say prohibit-password, or set USERNAME");
-        }
-        if user.uid == 0 && config.permits_root(b"forced-commands-only") {
-            problem(c"sshd_config says PermitRootLogin forced-commands-only: no shell for root");
-        }
-        // sshd ignores keys that others could have put there (sshd(8), FILES).
-        if let Ok(file) = account.key_file
-            && let Home::Present(mode) = file.home
-            && mode & 0o022 != 0
-            && !config.is_lax()
-        {
-            problem(c"its home can be written by others, so sshd ignores its keys: chmod go-w");
-        }
-    }
-}
-
+#[cfg(test)]
+mod account_tests;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod users_tests;

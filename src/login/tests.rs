@@ -2,7 +2,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::base::memory;
 use crate::changeset::Policy;
+use crate::image::key_file::LARGEST;
 use crate::image::testing::{Attribute, EMPTY, Fixture, decided, in_own_mounts, is_root};
 use crate::image::users::WantedAccount;
 use crate::plan::Key;

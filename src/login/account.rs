@@ -5,7 +5,7 @@
 //! `ExecStart=`, since it continues where a tool fails, and sysvinit can run it as
 //! well.
 use super::authorized_keys::merge;
-use super::in_later_home;
+use super::keys::in_later_home;
 use super::ownership::Existing;
 use crate::base::error::Error;
 use crate::base::log::Level;
