@@ -7,7 +7,7 @@ use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::memory::{self, Vector};
 use crate::base::text::Escaped;
-use crate::context::{self, Files, Purpose, Unreadable};
+use crate::context::{self, Purpose, Unreadable};
 use crate::disk::{Disk, Search, search};
 use crate::image::Root;
 use crate::image::config::CloudInit;
@@ -16,18 +16,6 @@ use crate::image::logins::LoginFacts;
 use crate::image::users::WantedAccount;
 use crate::plan::early::{self, EarlyDevice};
 use crate::plan::{Link, Plan, SudoRule};
-
-impl Files for Disk {
-    fn read(&self, name: &[u8]) -> Result<Option<&'static mut [u8]>, Error> {
-        self.read(name)
-    }
-    fn called(&self, name: &'static [u8]) -> &'static [u8] {
-        self.called(name)
-    }
-    fn has(&self, name: &[u8]) -> Result<bool, Error> {
-        self.has(name)
-    }
-}
 
 /// Reads the context at `path`, or on the disk that is found. `None`: no context could
 /// be read, and the report has the reason if it is a problem.
@@ -60,7 +48,7 @@ pub fn plan(
         Err(Unreadable { file, reason }) => {
             let mut line = report.line();
             let source = Escaped(disk.source());
-            uwrite!(line, "read {} of {}: {}", file, source, reason);
+            uwrite!(line, "read {} of {}: {}", Escaped(file), source, reason);
             report.say(Level::Problem, line);
             None
         }

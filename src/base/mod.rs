@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod fatal;
+pub mod files;
 pub mod fnv;
 pub mod getdents;
 pub mod json;

@@ -3,10 +3,10 @@ use ufmt::uwrite;
 
 use super::assignments::Assigned;
 use super::base64::{Decoder, digit};
-use super::files::Files;
 use super::state::Context;
 use super::values::is_user;
 use super::variables::Variable::{self, *};
+use crate::base::files::Files;
 use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::base::text::{find, format, lines, position, span, split};

@@ -7,7 +7,6 @@
 //! [`lint`] finds likely mistakes, for `check`.
 mod assignments;
 mod base64;
-mod files;
 mod hostname;
 mod keys;
 mod lint;
@@ -22,12 +21,12 @@ mod values;
 pub mod variables;
 
 use crate::base::error::Error;
+use crate::base::files::{CONFIGURATION, CONTEXT, Files};
 use crate::base::memory::{self, Vector};
 use crate::base::sort::sort;
 use crate::base::text::same;
 use crate::plan::{Dialect, Plan, Warning, Warnings};
 use assignments::Assignments;
-pub use files::{CONFIGURATION, CONTEXT, Files};
 use network::{Finished, Network};
 use state::Context;
 use variables::Variable::{NETCFG_TYPE, USER_DATA, USERDATA};
@@ -35,7 +34,7 @@ use variables::Variable::{NETCFG_TYPE, USER_DATA, USERDATA};
 /// A file of the disk that could not be read.
 pub struct Unreadable {
     /// Its name.
-    pub file: &'static str,
+    pub file: &'static [u8],
     /// Why.
     pub reason: Error,
 }
@@ -58,14 +57,12 @@ pub fn read(
     purpose: Purpose,
 ) -> Result<&'static mut Plan, Unreadable> {
     let unreadable = |file| move |reason| Unreadable { file, reason };
-    let text = files
-        .read(CONTEXT.as_bytes())
-        .map_err(unreadable(CONTEXT))?;
+    let text = files.read(CONTEXT).map_err(unreadable(CONTEXT))?;
     let text = text
         .ok_or(Error::new(c"No such file or directory"))
         .map_err(unreadable(CONTEXT))?;
     let configuration = files
-        .read(CONFIGURATION.as_bytes())
+        .read(CONFIGURATION)
         .map_err(unreadable(CONFIGURATION))?;
     Ok(plan(source, text, configuration, files, purpose))
 }
@@ -79,12 +76,11 @@ fn plan(
 ) -> &'static mut Plan {
     let mut warnings = Warnings(Vector::new());
     let mut assignments = Vector::new();
-    let name = files.called(CONTEXT.as_bytes());
+    let name = files.called(CONTEXT);
     shell::read(name, text, &mut assignments, &mut warnings);
     let is_configured = configuration.is_some();
     if let Some(text) = configuration {
-        let name = CONFIGURATION.as_bytes();
-        shell::read(name, text, &mut assignments, &mut warnings);
+        shell::read(CONFIGURATION, text, &mut assignments, &mut warnings);
     }
     let mut context = Context {
         assignments: Assignments::new(&assignments),
@@ -178,11 +174,7 @@ fn sorted_by_place(warnings: Warnings) -> &'static [Warning] {
     let mut numbered = Vector::new();
     for (number, warning) in (0u32..).zip(warnings.iter()) {
         let key = match warning.place {
-            Some(place) => (
-                u8::from(place.file == CONFIGURATION.as_bytes()),
-                place.line,
-                number,
-            ),
+            Some(place) => (u8::from(place.file == CONFIGURATION), place.line, number),
             None => (2, 0, number),
         };
         numbered.push((key, *warning));

@@ -7,12 +7,12 @@ use ufmt::uwrite;
 
 use super::assignments::Assigned;
 use super::base64::decode;
-use super::files::{CONFIGURATION, CONTEXT, Files};
 use super::shell::Assignment;
 use super::state::Context;
 use super::stratuslab;
 use super::variables::Variable::*;
 use crate::base::error::Error;
+use crate::base::files::{CONFIGURATION, CONTEXT, Files};
 use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::base::text::{base_name, position, words};
@@ -104,7 +104,6 @@ fn say_what_is_not_run(context: &mut Context, run: bool) {
 fn beside(context: &mut Context, files: &impl Files) -> &'static [(&'static [u8], &'static [u8])] {
     let mut beside = Vector::new();
     for name in [CONTEXT, CONFIGURATION] {
-        let name = name.as_bytes();
         match files.read(name) {
             Ok(Some(content)) => beside.push((name, &*content)),
             Ok(None) => {}

@@ -6,12 +6,16 @@
 //! Joliet specification, and Linux' `fs/isofs` for what to do where disks and standards
 //! differ. The image is not trusted: each offset is checked against the size of the
 //! image before it is read, and each loop is bounded by what was read.
+//!
+//! Nothing but the content of a file is allocated, so that a search that is repeated
+//! while a drive becomes ready takes no memory. A directory is read sector by sector.
+use core::mem;
 use core::slice;
 
 use rustix::io::Errno;
 
 use crate::base::error::Error;
-use crate::base::memory::{self, Vector};
+use crate::base::memory;
 use crate::base::text::{same, split_once};
 
 /// The largest file of a context that is read, in bytes: a sanity limit.
@@ -162,19 +166,17 @@ enum NameSystem {
 
 /// An opened image.
 pub struct Iso<S> {
-    /// Where its bytes are.
-    pub source: S,
+    source: S,
     /// Bytes of the image.
     size: u64,
-    /// Bytes of a logical block.
-    block: u16,
+    tree: Tree,
     names: NameSystem,
-    /// The records of the root directory, all of them.
-    directory: &'static [u8],
+    /// The first sector of the root directory, which is nearly always all of it.
+    first: [u8; SECTOR],
 }
 
 /// A root directory, and the block size of its volume.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Tree {
     /// Bytes of a logical block.
     block: u16,
@@ -182,8 +184,16 @@ struct Tree {
     root: Extent,
 }
 
+impl Tree {
+    /// Bytes of the sector that begins at this place of the directory. The last one may
+    /// be shorter than others.
+    fn sector_size(&self, start: usize) -> usize {
+        SECTOR.min((self.root.length as usize).saturating_sub(start))
+    }
+}
+
 /// Consecutive bytes of the image.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Extent {
     /// Bytes from the start of the image.
     start: u64,
@@ -191,12 +201,12 @@ struct Extent {
     length: u32,
 }
 
-/// A file of an image or another source. All of it lies within the source.
-pub struct FileSections {
-    /// Its sections in order (ECMA-119, 6.5.1).
-    sections: &'static [Extent],
-    /// Bytes of all of them.
-    length: usize,
+/// A file of an image. All of it lies within the image.
+struct File {
+    /// The place of its first record.
+    first: usize,
+    /// Bytes of all its sections (ECMA-119, 6.5.1).
+    length: u64,
 }
 
 impl<S: ReadAt> Iso<S> {
@@ -208,20 +218,19 @@ impl<S: ReadAt> Iso<S> {
         let mut iso = Self {
             size: source.size()?,
             source,
-            // The primary descriptor has these.
-            block: 0,
+            // The primary descriptor has it.
+            tree: Tree::default(),
             names: NameSystem::Plain,
-            directory: &[],
+            first: [0; SECTOR],
         };
-        let mut primary = None;
+        let mut has_primary = false;
         let mut joliet = None;
         let mut sector = FIRST_DESCRIPTOR;
         loop {
             match descriptor.kind() {
-                Descriptor::PRIMARY if primary.is_none() => {
-                    let tree = iso.tree_of(descriptor)?;
-                    iso.read_root(tree)?;
-                    primary = Some(tree);
+                Descriptor::PRIMARY if !has_primary => {
+                    has_primary = true;
+                    iso.take_tree(iso.tree_of(descriptor)?)?;
                     if let Some(skip) = iso.system_use()? {
                         iso.names = NameSystem::RockRidge(skip);
                         return Ok(iso);
@@ -239,11 +248,11 @@ impl<S: ReadAt> Iso<S> {
                 break;
             }
         }
-        if primary.is_none() {
+        if !has_primary {
             return Err(Error::new(c"the image has no primary volume descriptor"));
         }
         if let Some(joliet) = joliet {
-            iso.read_root(joliet)?;
+            iso.take_tree(joliet)?;
             iso.names = NameSystem::Joliet;
         }
         Ok(iso)
@@ -268,6 +277,15 @@ impl<S: ReadAt> Iso<S> {
         Ok(Tree { block, root })
     }
 
+    fn take_tree(&mut self, tree: Tree) -> Result<(), Error> {
+        self.tree = tree;
+        let first = self
+            .first
+            .get_mut(..tree.sector_size(0))
+            .unwrap_or_default();
+        read_exact(&self.source, first, tree.root.start)
+    }
+
     /// Where the data of a directory record lies (ECMA-119, 9.1.2 to 9.1.4): behind its
     /// extended attribute record, whose length is in logical blocks.
     fn extent(&self, block: u16, record: &[u8; FIXED]) -> Result<Extent, Error> {
@@ -288,78 +306,74 @@ impl<S: ReadAt> Iso<S> {
     /// use area: the entry `SP` in the first record of the root says so
     /// (SUSP, 5.3). On CD-ROM XA it comes behind 14 other bytes.
     fn system_use(&self) -> Result<Option<u8>, Error> {
-        let mut sector = self.directory;
-        let area = Record::split(&mut sector)?.map_or(&[][..], |record| record.system_use);
+        let mut records = Records::of(self);
+        let area = match records.next()? {
+            Some(first) => records.at(first)?.system_use,
+            None => b"",
+        };
         Ok([0, 14].into_iter().find_map(|skip| {
             let [sp @ .., skip] = array::<7>(area, skip);
             (sp == *b"SP\x07\x01\xbe\xef").then_some(skip)
         }))
     }
 
-    /// Reads the root directory, once for all files.
-    fn read_root(&mut self, tree: Tree) -> Result<(), Error> {
-        let directory = memory::bytes(tree.root.length as usize);
-        read_exact(&self.source, directory, tree.root.start)?;
-        self.block = tree.block;
-        self.directory = directory;
-        Ok(())
+    /// Whether there is a file with this name in the root directory: the exact name, or
+    /// one that differs only in case.
+    ///
+    /// # Errors
+    /// The directory, or a record of the file, is damaged or cannot be read.
+    pub fn has(&self, name: &[u8]) -> Result<bool, Error> {
+        Ok(self.find(name)?.is_some())
+    }
+
+    /// Reads the whole file with this name, see [`Iso::has`]; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`Iso::has`]; the file cannot be read, or is larger than [`LARGEST`].
+    pub fn read(&self, name: &[u8]) -> Result<Option<&'static mut [u8]>, Error> {
+        let Some(file) = self.find(name)? else {
+            return Ok(None);
+        };
+        let content = place_for(file.length)?;
+        let mut rest = &mut *content;
+        let mut records = Records::of(self);
+        records.next = file.first;
+        records.sections(&mut |section| {
+            let (place, after) = mem::take(&mut rest)
+                .split_at_mut_checked(section.length as usize)
+                .ok_or(BAD_RECORD)?;
+            rest = after;
+            read_exact(&self.source, place, section.start)
+        })?;
+        Ok(Some(content))
     }
 
     /// Looks for a file in the root directory: the exact name, else the first
     /// that differs only in case. `None`: there is none.
-    pub fn find(&self, name: &[u8]) -> Result<Option<FileSections>, Error> {
-        let mut records = Records::of(self.directory);
+    fn find(&self, name: &[u8]) -> Result<Option<File>, Error> {
+        let mut records = Records::of(self);
         let mut best = Match::No;
-        let mut file = None;
+        let mut found = None;
         let mut continuations = CONTINUATIONS;
-        while let Some(record) = records.next()? {
-            if !record.is_file() {
-                continue;
-            }
-            let matched = self.compare(&record, name, &mut continuations)?;
+        while let Some(first) = records.next_of_file()? {
+            let matched = self.compare(&records.at(first)?, name, &mut continuations)?;
+            records.next = first;
             if matched <= best {
-                records.skip_sections(record)?;
+                records.skip_sections()?;
                 continue;
             }
             best = matched;
-            file = Some(self.file(record, &mut records)?);
+            let mut length = 0;
+            records.sections(&mut |section| {
+                length += u64::from(section.length);
+                Ok(())
+            })?;
+            found = Some(File { first, length });
             if best == Match::Exact {
                 break;
             }
         }
-        Ok(file)
-    }
-
-    /// The file that begins with this record. The records of its other sections follow.
-    fn file(
-        &self,
-        first: Record<'static>,
-        records: &mut Records<'static>,
-    ) -> Result<FileSections, Error> {
-        let mut sections = Vector::new();
-        let mut length = 0usize;
-        let mut record = first;
-        loop {
-            // File unit size and interleave gap size (ECMA-119, 6.4.3).
-            if array(record.fixed, 26) != [0, 0] {
-                return Err(Error::new(c"the file is interleaved"));
-            }
-            let extent = self.extent(self.block, record.fixed)?;
-            length = length.saturating_add(extent.length as usize);
-            if extent.length > 0 {
-                sections.push(extent);
-            }
-            if !record.has_more_sections() {
-                break;
-            }
-            record = records
-                .next_section()?
-                .ok_or(Error::new(c"the file's last section is missing"))?;
-        }
-        Ok(FileSections {
-            sections: sections.finish(),
-            length,
-        })
+        Ok(found)
     }
 
     fn compare(
@@ -381,101 +395,132 @@ impl<S: ReadAt> Iso<S> {
         })
     }
 
-    /// Compares with the `NM` entries of a system use area (RRIP, 4.1.4) and
-    /// of the areas that continue it (SUSP, 5.1). `None`: no entry is there.
+    /// Compares with the name in a system use area and in the areas that continue it
+    /// (SUSP, 5.1). `None`: no name is there.
     fn compare_rock_ridge(
         &self,
         area: &[u8],
         name: &[u8],
         continuations: &mut u32,
     ) -> Result<Option<Match>, Error> {
-        const CONTINUE: u8 = 1;
-        /// Stands for `.` or `..`.
-        const CURRENT_OR_PARENT: u8 = 2 | 4;
-        let mut comparison = Comparison::with(name);
-        let mut named = false;
+        let mut comparison = RockRidgeComparison::with(name);
         let mut buffer = [0; SECTOR];
-        let mut area = area;
-        loop {
-            let mut next = None;
-            while let Some((entry, rest)) = split_entry(area) {
-                area = rest;
-                match entry {
-                    [b'N', b'M', _, _, flags, part @ ..] if flags & CURRENT_OR_PARENT == 0 => {
-                        named = true;
-                        comparison.take(part);
-                        if flags & CONTINUE == 0 || comparison.matched == Match::No {
-                            return Ok(Some(comparison.end()));
-                        }
-                    }
-                    [b'C', b'E', ..] => {
-                        next = Some((number(entry, 4), number(entry, 12), number(entry, 20)));
-                    }
-                    [b'S', b'T', ..] => break,
-                    _ => {}
-                }
-            }
-            let Some((block, offset, length)) = next else {
-                return Ok(named.then(|| comparison.end()));
-            };
+        let mut next = comparison.take(area);
+        while let Some(continuation) = next {
             // This also ends a chain of areas that loops.
             *continuations = continuations
                 .checked_sub(1)
                 .ok_or(Error::new(c"the image has names without an end"))?;
-            let place = u64::from(block) * u64::from(self.block) + u64::from(offset);
-            let target = buffer.get_mut(..length as usize).ok_or(Error::new(
-                c"a name of the image continues beyond its sector",
-            ))?;
-            read_exact(&self.source, target, place)?;
-            area = target;
+            let area = buffer
+                .get_mut(..continuation.length as usize)
+                .ok_or(Error::new(
+                    c"a name of the image continues beyond its sector",
+                ))?;
+            let block = u64::from(continuation.block) * u64::from(self.tree.block);
+            read_exact(&self.source, area, block + u64::from(continuation.offset))?;
+            next = comparison.take(area);
         }
+        Ok(comparison.end())
     }
 }
 
-/// The records of a directory, in their order.
-struct Records<'b> {
-    /// The rest of the current sector, and the sectors behind it.
-    sector: &'b [u8],
-    rest: &'b [u8],
+/// The records of the root directory, in their order.
+struct Records<'i, S> {
+    iso: &'i Iso<S>,
+    /// The place of the next record: bytes from the start of the directory.
+    next: usize,
+    /// The sector that was read last, and its place in the directory; none at 0.
+    sector: [u8; SECTOR],
+    read: usize,
 }
 
-impl<'b> Records<'b> {
-    fn of(directory: &'b [u8]) -> Self {
+impl<'i, S: ReadAt> Records<'i, S> {
+    fn of(iso: &'i Iso<S>) -> Self {
         Self {
-            sector: &[],
-            rest: directory,
+            iso,
+            next: 0,
+            sector: [0; SECTOR],
+            read: 0,
         }
     }
 
-    fn next(&mut self) -> Result<Option<Record<'b>>, Error> {
+    /// The place of the next record.
+    fn next(&mut self) -> Result<Option<usize>, Error> {
+        while self.next < self.iso.tree.root.length as usize {
+            let place = self.next;
+            match self.sector_from(place)?.first() {
+                // The sector holds no more records (ECMA-119, 6.8.1.1).
+                None | Some(0) => self.next = (place / SECTOR + 1) * SECTOR,
+                Some(length) => {
+                    self.next = place + usize::from(*length);
+                    return Ok(Some(place));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The place of the next record of a file.
+    fn next_of_file(&mut self) -> Result<Option<usize>, Error> {
+        while let Some(place) = self.next()? {
+            if self.at(place)?.is_file() {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record at this place.
+    fn at(&mut self, place: usize) -> Result<Record<'_>, Error> {
+        Record::first_of(self.sector_from(place)?).ok_or(BAD_RECORD)
+    }
+
+    /// The sector with this place of the directory, from there on.
+    fn sector_from(&mut self, place: usize) -> Result<&[u8], Error> {
+        let iso = self.iso;
+        let offset = place % SECTOR;
+        let start = place - offset;
+        let size = iso.tree.sector_size(start);
+        let sector = if start == 0 {
+            iso.first.get(..size)
+        } else {
+            let sector = self.sector.get_mut(..size).unwrap_or_default();
+            if self.read != start {
+                read_exact(&iso.source, sector, iso.tree.root.start + start as u64)?;
+                self.read = start;
+            }
+            Some(&*sector)
+        };
+        Ok(sector
+            .and_then(|sector| sector.get(offset..))
+            .unwrap_or_default())
+    }
+
+    /// Passes each section of the file that begins with the next record to `each`.
+    fn sections(&mut self, each: &mut dyn FnMut(Extent) -> Result<(), Error>) -> Result<(), Error> {
+        let iso = self.iso;
         loop {
-            if let Some(record) = Record::split(&mut self.sector)? {
-                return Ok(Some(record));
+            let place = self
+                .next_of_file()?
+                .ok_or(Error::new(c"the file's last section is missing"))?;
+            let record = self.at(place)?;
+            // File unit size and interleave gap size (ECMA-119, 6.4.3).
+            if array(record.fixed, 26) != [0, 0] {
+                return Err(Error::new(c"the file is interleaved"));
             }
-            if self.rest.is_empty() {
-                return Ok(None);
-            }
-            let length = SECTOR.min(self.rest.len());
-            (self.sector, self.rest) = self.rest.split_at_checked(length).unwrap_or_default();
-        }
-    }
-
-    /// The next record of a file.
-    fn next_section(&mut self) -> Result<Option<Record<'b>>, Error> {
-        loop {
-            match self.next()? {
-                Some(record) if !record.is_file() => {}
-                record => return Ok(record),
+            let is_last = !record.has_more_sections();
+            each(iso.extent(iso.tree.block, record.fixed)?)?;
+            if is_last {
+                return Ok(());
             }
         }
     }
 
-    /// Skips the other sections of the file whose first record this is.
-    fn skip_sections(&mut self, mut record: Record<'b>) -> Result<(), Error> {
-        while record.has_more_sections() {
-            match self.next_section()? {
-                Some(next) => record = next,
-                None => break,
+    /// Skips the sections of a file, beginning with the next record.
+    fn skip_sections(&mut self) -> Result<(), Error> {
+        while let Some(place) = self.next_of_file()? {
+            if !self.at(place)?.has_more_sections() {
+                break;
             }
         }
         Ok(())
@@ -501,25 +546,20 @@ impl<'b> Record<'b> {
         self.flags & MULTI_EXTENT != 0
     }
 
-    /// Takes the first record of what is left of a sector. `None`: the sector
-    /// holds no more (6.8.1.1).
-    fn split(sector: &mut &'b [u8]) -> Result<Option<Self>, Error> {
-        let Some(length @ 1..) = sector.first().copied() else {
-            return Ok(None);
-        };
-        let (record, rest) = sector.split_at_checked(length.into()).ok_or(BAD_RECORD)?;
-        *sector = rest;
-        let (fixed, rest) = record.split_first_chunk().ok_or(BAD_RECORD)?;
+    /// The record at the start of these bytes; `None` if it is damaged.
+    fn first_of(sector: &'b [u8]) -> Option<Self> {
+        let record = sector.get(..usize::from(*sector.first()?))?;
+        let (fixed, rest) = record.split_first_chunk()?;
         let [flags, .., length] = array::<8>(fixed, 25);
-        let (name, rest) = rest.split_at_checked(length.into()).ok_or(BAD_RECORD)?;
+        let (name, rest) = rest.split_at_checked(length.into())?;
         // A name of even length is padded (9.1.12).
         let padding = usize::from(length % 2 == 0);
-        Ok(Some(Self {
+        Some(Self {
             fixed,
             flags,
             name,
             system_use: rest.get(padding..).unwrap_or_default(),
-        }))
+        })
     }
 }
 
@@ -579,6 +619,66 @@ impl<'n> Comparison<'n> {
     }
 }
 
+/// Compares with a name that Rock Ridge entries hold (RRIP, 4.1.4).
+struct RockRidgeComparison<'n> {
+    comparison: Comparison<'n>,
+    /// Whether an entry of the name was there.
+    is_named: bool,
+}
+
+/// Where a system use area is continued (SUSP, 5.1).
+struct Continuation {
+    /// The logical block, an offset in it, and the length, both in bytes.
+    block: u32,
+    offset: u32,
+    length: u32,
+}
+
+impl<'n> RockRidgeComparison<'n> {
+    fn with(name: &'n [u8]) -> Self {
+        Self {
+            comparison: Comparison::with(name),
+            is_named: false,
+        }
+    }
+
+    /// Takes the part of the name that an area holds. Returns where the area is
+    /// continued, if the rest of the name matters.
+    fn take(&mut self, mut area: &[u8]) -> Option<Continuation> {
+        const CONTINUE: u8 = 1;
+        /// Stands for `.` or `..`.
+        const CURRENT_OR_PARENT: u8 = 2 | 4;
+        let mut next = None;
+        while let Some((entry, rest)) = split_entry(area) {
+            area = rest;
+            match entry {
+                [b'N', b'M', _, _, flags, part @ ..] if flags & CURRENT_OR_PARENT == 0 => {
+                    self.is_named = true;
+                    self.comparison.take(part);
+                    if flags & CONTINUE == 0 || self.comparison.matched == Match::No {
+                        return None;
+                    }
+                }
+                [b'C', b'E', ..] => {
+                    next = Some(Continuation {
+                        block: number(entry, 4),
+                        offset: number(entry, 12),
+                        length: number(entry, 20),
+                    });
+                }
+                [b'S', b'T', ..] => break,
+                _ => {}
+            }
+        }
+        next
+    }
+
+    /// `None`: there was no entry of a name.
+    fn end(&self) -> Option<Match> {
+        self.is_named.then(|| self.comparison.end())
+    }
+}
+
 /// Compares with a plain name such as `CONTEXT.SH;1` (ECMA-119, 7.5.1), without its
 /// version and without the final dot of a name that has no extension.
 fn compare_plain(record: &[u8], name: &[u8]) -> Match {
@@ -605,36 +705,20 @@ fn compare_joliet(record: &[u8], name: &[u8]) -> Match {
     comparison.end()
 }
 
-impl FileSections {
-    /// A whole source as one file.
-    pub fn whole(source: &impl ReadAt) -> Result<Self, Error> {
-        let size = source.size()?;
-        let length = usize::try_from(size).unwrap_or(usize::MAX);
-        let mut sections = Vector::new();
-        sections.push(Extent {
-            start: 0,
-            length: length as u32,
-        });
-        Ok(Self {
-            sections: sections.finish(),
-            length,
-        })
-    }
+/// The whole content of a source that is no image.
+///
+/// # Errors
+/// It cannot be read, or is larger than [`LARGEST`].
+pub fn read_whole(source: &impl ReadAt) -> Result<&'static mut [u8], Error> {
+    let content = place_for(source.size()?)?;
+    read_exact(source, content, 0)?;
+    Ok(content)
+}
 
-    /// The bytes of the file, if it is not larger than [`LARGEST`].
-    pub fn read<'b>(&self, source: &impl ReadAt) -> Result<&'b mut [u8], Error> {
-        if self.length > LARGEST {
-            return Err(TOO_LARGE);
-        }
-        let bytes = memory::bytes(self.length);
-        let mut rest = &mut *bytes;
-        for section in self.sections {
-            let Some((place, after)) = rest.split_at_mut_checked(section.length as usize) else {
-                break;
-            };
-            read_exact(source, place, section.start)?;
-            rest = after;
-        }
-        Ok(bytes)
+/// Memory for a file of this many bytes.
+fn place_for(length: u64) -> Result<&'static mut [u8], Error> {
+    match usize::try_from(length) {
+        Ok(length @ ..=LARGEST) => Ok(memory::bytes(length)),
+        _ => Err(TOO_LARGE),
     }
 }

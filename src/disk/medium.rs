@@ -1,19 +1,22 @@
 //! The opened source of a context's files: an image, a directory or a single file.
 use core::ffi::CStr;
 
+use heapless::Vec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, openat, seek};
 use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::drive::DriveStatus;
-use super::iso9660::{Descriptor, FileSections, Iso, ReadAt};
+use super::iso9660::{Descriptor, Iso, ReadAt, read_whole};
 use crate::base::error::Error;
+use crate::base::files::{CONTEXT, Files};
 use crate::base::memory;
-use crate::base::text::{base_name, c_str};
+use crate::base::text::base_name;
 
 pub(super) const NO_CONTEXT: Error = Error::new(c"there is no context.sh");
-/// The one file that makes a disk a context disk.
-pub(super) const CONTEXT: &[u8] = b"context.sh";
+
+/// Bytes of the longest name in a directory (`NAME_MAX` of linux/limits.h), and a NUL.
+const NAME_SIZE: usize = 256;
 
 /// The opened source of a context's files.
 pub struct Disk {
@@ -21,6 +24,7 @@ pub struct Disk {
     pub(super) medium: Medium,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a run has one")]
 pub(super) enum Medium {
     Iso(Iso<OpenFile>),
     Directory(OwnedFd),
@@ -37,7 +41,6 @@ impl Disk {
     /// The kernel's error; `NOMEDIUM` for an empty drive; an image whose descriptors or
     /// root directory are damaged.
     pub fn open(path: &CStr) -> Result<Self, Error> {
-        let source = memory::copy(path.to_bytes());
         // `open` does not block: the kernel does not close an open tray, and does not
         // wait for the writer of a FIFO.
         let file = open(CWD, path)?;
@@ -68,6 +71,8 @@ impl Disk {
                 ));
             }
         };
+        // Copied last: an attempt that fails takes no memory.
+        let source = memory::copy(path.to_bytes());
         Ok(Self { source, medium })
     }
 
@@ -75,11 +80,12 @@ impl Disk {
     pub fn source(&self) -> &'static [u8] {
         self.source
     }
+}
 
-    /// The name of the file `name` in messages. A lone `context.sh` may have another
-    /// name, which is then used unless it contains a space: the plan's text form
-    /// separates fields by spaces.
-    pub fn called(&self, name: &'static [u8]) -> &'static [u8] {
+impl Files for Disk {
+    /// A name that contains a space is not used: the plan's text form separates fields
+    /// by spaces.
+    fn called(&self, name: &'static [u8]) -> &'static [u8] {
         let own = base_name(self.source).1;
         match self.medium {
             Medium::File(_) if !own.contains(&b' ') => own,
@@ -87,60 +93,50 @@ impl Disk {
         }
     }
 
-    /// Whether there is a file with this name. Its contents are not read, so its size
-    /// does not matter. Directories do not count.
-    ///
-    /// # Errors
-    /// As [`Disk::read`], except for errors in the file's contents.
-    pub fn has(&self, name: &[u8]) -> Result<bool, Error> {
-        Ok(match &self.medium {
-            Medium::Iso(iso) => iso.find(name)?.is_some(),
-            Medium::Directory(directory) => self.open_in(directory, name)?.is_some(),
-            Medium::File(_) => name == CONTEXT,
-        })
+    fn has(&self, name: &[u8]) -> Result<bool, Error> {
+        match &self.medium {
+            Medium::Iso(iso) => iso.has(name),
+            Medium::Directory(directory) => Ok(open_in(directory, name)?.is_some()),
+            Medium::File(_) => Ok(name == CONTEXT),
+        }
     }
 
-    /// Reads the whole file into memory that the caller may change; `None` if there is
-    /// no such file.
-    ///
     /// # Errors
     /// The kernel's error; a file that is damaged, or larger than
     /// [`LARGEST`](super::LARGEST).
-    pub fn read(&self, name: &[u8]) -> Result<Option<&'static mut [u8]>, Error> {
-        let in_directory;
-        let (device, file) = match &self.medium {
-            Medium::Iso(iso) => (&iso.source, iso.find(name)?),
-            Medium::Directory(directory) => match self.open_in(directory, name)? {
-                Some(device) => {
-                    in_directory = device;
-                    (&in_directory, Some(FileSections::whole(&in_directory)?))
-                }
-                None => return Ok(None),
+    fn read(&self, name: &[u8]) -> Result<Option<&'static mut [u8]>, Error> {
+        match &self.medium {
+            Medium::Iso(iso) => iso.read(name),
+            Medium::Directory(directory) => match open_in(directory, name)? {
+                Some(file) => read_whole(&file).map(Some),
+                None => Ok(None),
             },
-            Medium::File(device) if name == CONTEXT => (device, Some(FileSections::whole(device)?)),
-            Medium::File(_) => return Ok(None),
-        };
-        match file {
-            Some(file) => file.read(device).map(Some),
-            None => Ok(None),
+            Medium::File(file) if name == CONTEXT => read_whole(file).map(Some),
+            Medium::File(_) => Ok(None),
         }
     }
+}
 
-    /// Opens a regular file of a directory; `None` if there is no file `name`.
-    fn open_in(&self, directory: &OwnedFd, name: &[u8]) -> Result<Option<OpenFile>, Error> {
-        // The name may come from a context. It must not lead out of the directory.
-        if name.contains(&b'/') {
-            return Ok(None);
-        }
-        let file = match open(directory.as_fd(), c_str(&[name])?) {
-            Err(Errno::NOENT) => return Ok(None),
-            file => file?,
-        };
-        match FileType::from_raw_mode(fstat(&file)?.st_mode) {
-            FileType::RegularFile => Ok(Some(OpenFile(file))),
-            FileType::Directory => Ok(None),
-            _ => Err(Error::new(c"not a regular file")),
-        }
+/// Opens a regular file of a directory; `None` if there is no file `name`.
+fn open_in(directory: &OwnedFd, name: &[u8]) -> Result<Option<OpenFile>, Error> {
+    // The name may come from a context. It must not lead out of the directory.
+    if name.contains(&b'/') {
+        return Ok(None);
+    }
+    // On the stack: a search that is repeated takes no memory.
+    let mut path = Vec::<u8, NAME_SIZE>::new();
+    if path.extend_from_slice(name).is_err() || path.push(0).is_err() {
+        return Err(Errno::NAMETOOLONG.into());
+    }
+    let path = CStr::from_bytes_with_nul(&path).map_err(|_| Errno::INVAL)?;
+    let file = match open(directory.as_fd(), path) {
+        Err(Errno::NOENT) => return Ok(None),
+        file => file?,
+    };
+    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+        FileType::RegularFile => Ok(Some(OpenFile(file))),
+        FileType::Directory => Ok(None),
+        _ => Err(Error::new(c"not a regular file")),
     }
 }
 

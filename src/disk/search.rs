@@ -11,8 +11,9 @@ use ufmt::uwrite;
 
 use super::drive::DriveStatus;
 use super::iso9660::{Descriptor, Iso};
-use super::medium::{CONTEXT, Disk, Medium, NO_CONTEXT, OpenFile, open};
+use super::medium::{Disk, Medium, NO_CONTEXT, OpenFile, open};
 use crate::base::error::Error;
+use crate::base::files::{CONTEXT, Files};
 use crate::base::getdents::names;
 use crate::base::log::{Level, Report};
 use crate::base::memory::{self, Vector};
@@ -407,7 +408,7 @@ impl Scan<'_> {
             return Ok(CandidateState::Done);
         }
         let iso = Iso::open(device, &mut descriptor)?;
-        if iso.find(CONTEXT)?.is_some() {
+        if iso.has(CONTEXT)? {
             let disk = Disk {
                 source: candidate.path.to_bytes(),
                 medium: Medium::Iso(iso),

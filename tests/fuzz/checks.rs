@@ -3,9 +3,10 @@
 //!
 //! The fuzz targets try any bytes; `tests/inputs.rs` tries those that they found.
 use onecontext::base::error::Error;
+use onecontext::base::files::Files;
 use onecontext::base::memory::{self, Vector};
 use onecontext::base::text::Mac;
-use onecontext::context::{self, Files, Purpose, shell};
+use onecontext::context::{self, Purpose, shell};
 use onecontext::disk::iso9660::{Descriptor, Iso};
 use onecontext::kernel::dhcp::message::DhcpReply;
 use onecontext::kernel::wire::{End, answers};
@@ -50,9 +51,7 @@ pub fn iso9660(bytes: &[u8]) {
         return;
     };
     for name in [&b"context.sh"[..], b"configuration.sh", b"init.sh"] {
-        if let Ok(Some(file)) = iso.find(name)
-            && let Ok(content) = file.read(&iso.source)
-        {
+        if let Ok(Some(content)) = iso.read(name) {
             // Extents may overlap, but no file is larger than the limit.
             assert!(content.len() <= 16 << 20);
         }

@@ -30,10 +30,8 @@ fn read_from(image: &impl ReadAt, name: &str) -> Result<Option<Vec<u8>>, Error> 
         }
     }
     let iso = open(Borrowed(image))?;
-    match iso.find(name.as_bytes())? {
-        Some(file) => Ok(Some(file.read(image)?.to_vec())),
-        None => Ok(None),
-    }
+    let content = iso.read(name.as_bytes())?;
+    Ok(content.map(|content| content.to_vec()))
 }
 
 fn read(image: &[u8], name: &str) -> Result<Option<Vec<u8>>, Error> {

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::base::error::Error;
+use crate::base::files::Files;
 use crate::base::log::{Console, Report};
 use crate::base::text::to_string;
 
