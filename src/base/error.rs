@@ -6,6 +6,7 @@ use core::ptr::{self, NonNull};
 use rustix::io::Errno;
 use ufmt::{Formatter, uDisplay, uWrite};
 
+use super::syscall::MAX_ERRNO;
 use super::text::{Escaped, Str, number, split, split_once};
 
 /// Why a step failed: an error number of the kernel, or a text.
@@ -16,9 +17,6 @@ use super::text::{Escaped, Str, number, split, split_once};
 #[derive(Clone, Copy)]
 pub struct Error(NonNull<c_char>);
 
-/// The largest error number (linux/err.h).
-const MAX_ERRNO: usize = 4095;
-
 impl Error {
     /// An error with this text.
     pub const fn new(words: &'static CStr) -> Self {
@@ -28,7 +26,7 @@ impl Error {
     /// The error number; `None` if this is a text.
     pub fn errno(self) -> Option<Errno> {
         let address = self.0.addr().get();
-        (address <= MAX_ERRNO).then(|| Errno::from_raw_os_error(address as i32))
+        (address <= MAX_ERRNO as usize).then(|| Errno::from_raw_os_error(address as i32))
     }
 
     /// Whether this is one of these error numbers.
@@ -47,16 +45,11 @@ impl Error {
 }
 
 impl From<Errno> for Error {
+    // `?` calls it in hundreds of places: inlining would enlarge the binary.
+    #[inline(never)]
     fn from(errno: Errno) -> Self {
-        let number = errno.raw_os_error().unsigned_abs() as usize;
-        // A number that is no error's becomes EIO.
-        let unknown = Errno::IO.raw_os_error() as usize;
-        let number = if (1..=MAX_ERRNO).contains(&number) {
-            number
-        } else {
-            unknown
-        };
-        let address = ptr::without_provenance_mut(number);
+        // rustix has no `Errno` outside of 1 to MAX_ERRNO, see `checked_errno`.
+        let address = ptr::without_provenance_mut(errno.raw_os_error() as usize);
         NonNull::new(address).map_or(Self::new(c"unknown error"), Self)
     }
 }

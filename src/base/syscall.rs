@@ -82,17 +82,20 @@ pub fn milliseconds() -> io::Result<u64> {
         .wrapping_add(nanoseconds / 1_000_000))
 }
 
-/// Converts the result of a system call. Results from -4095 to -1 are errors; these
-/// calls have no other negative result.
+/// Converts the result of a system call. Results from -[`MAX_ERRNO`] to -1 are errors;
+/// these calls have no other negative result.
 fn answer(answer: isize) -> io::Result<usize> {
     usize::try_from(answer).map_err(|_| checked_errno(answer.wrapping_neg() as i32))
 }
 
-/// The error with this number (errno(3)). A number outside of 1 to 4095 becomes `EIO`:
-/// rustix would panic.
+/// The largest error number (linux/err.h).
+pub const MAX_ERRNO: i32 = 4095;
+
+/// The error with this number (errno(3)). A number outside of 1 to [`MAX_ERRNO`]
+/// becomes `EIO`: rustix would panic.
 pub fn checked_errno(number: i32) -> Errno {
     match number {
-        1..=4095 => Errno::from_raw_os_error(number),
+        1..=MAX_ERRNO => Errno::from_raw_os_error(number),
         _ => Errno::IO,
     }
 }
