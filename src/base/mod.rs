@@ -10,7 +10,6 @@ pub mod json;
 pub mod log;
 pub mod memory;
 pub mod output;
-pub mod packet;
 pub mod proc;
 pub mod progress;
 pub mod set;

@@ -24,7 +24,7 @@ impl Kernel<'_> {
         }
         self.message.routes();
         let listed = self.list("list the routes: RTM_GETROUTE", &mut |reply| {
-            let _ = reply.routes(&mut |index, route| {
+            reply.routes(&mut |index, route| {
                 routes.insert(index, format(&without_onlink(&route)));
             });
         });

@@ -18,25 +18,25 @@ const BUFFER: usize = 32 << 10;
 
 /// Why a request failed.
 #[derive(Clone, Copy)]
-pub struct Nack<'b> {
+pub struct Nack {
     /// The error number.
     pub errno: Errno,
-    /// The kernel's message; may be empty.
-    pub words: &'b [u8],
+    /// The kernel's message, if there is one.
+    pub words: Option<&'static [u8]>,
 }
 
-impl From<Errno> for Nack<'_> {
+impl From<Errno> for Nack {
     fn from(errno: Errno) -> Self {
-        Self { errno, words: b"" }
+        Self { errno, words: None }
     }
 }
 
-impl uDisplay for Nack<'_> {
+impl uDisplay for Nack {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         Error::from(self.errno).fmt(f)?;
-        if !self.words.is_empty() {
+        if let Some(words) = self.words {
             f.write_str(" (")?;
-            Escaped(self.words).fmt(f)?;
+            Escaped(words).fmt(f)?;
             f.write_str(")")?;
         }
         Ok(())
@@ -73,13 +73,11 @@ impl Socket {
         &mut self,
         message: &mut Message,
         each: &mut dyn FnMut(&Reply),
-    ) -> Result<(), Nack<'_>> {
+    ) -> Result<(), Nack> {
         self.sequence = self.sequence.wrapping_add(1);
         let request = message.bytes(self.sequence)?;
         send(&self.socket, request, SendFlags::empty())?;
-        // The loop gives the range of the kernel's message in the buffer: the borrow
-        // checker does not accept the slice itself.
-        let (errno, words) = 'end: loop {
+        loop {
             let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
             let (_, length) = recv(&self.socket, &mut *self.buffer, flags)?;
             let bytes = self.buffer.get(..length).ok_or(Errno::NOBUFS)?;
@@ -88,16 +86,13 @@ impl Socket {
                     None => each(&answer),
                     Some(End::Done) => return Ok(()),
                     Some(End::Refused(errno, words)) => {
-                        let start = (words.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
-                        break 'end (errno, start..start.wrapping_add(words.len()));
+                        return Err(Nack {
+                            errno: checked_errno(errno),
+                            words: words.map(|words| &*memory::copy(words)),
+                        });
                     }
                 }
             }
-        };
-        let words = self.buffer.get(words).unwrap_or_default();
-        Err(Nack {
-            errno: checked_errno(errno),
-            words,
-        })
+        }
     }
 }

@@ -360,9 +360,8 @@ pub fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
 pub enum End<'b> {
     /// The request was carried out, or the list is complete.
     Done,
-    /// The kernel refused the request: errno, and the kernel's message, which may be
-    /// empty.
-    Refused(i32, &'b [u8]),
+    /// The kernel refused the request: errno, and the kernel's message, if there is one.
+    Refused(i32, Option<&'b [u8]>),
 }
 
 impl<'b> Reply<'b> {
@@ -370,7 +369,7 @@ impl<'b> Reply<'b> {
     pub fn end(&self) -> Option<End<'b>> {
         match self.kind {
             nl::NLMSG_DONE => match u32_at(self.body, 0).map(u32::cast_signed) {
-                Some(error) if error < 0 => Some(End::Refused(error.wrapping_neg(), b"")),
+                Some(error) if error < 0 => Some(End::Refused(error.wrapping_neg(), None)),
                 _ => Some(End::Done),
             },
             nl::NLMSG_ERROR => {
@@ -387,25 +386,20 @@ impl<'b> Reply<'b> {
 
     /// The kernel's error message (Documentation/userspace-api/netlink/intro.rst,
     /// Extended ACK).
-    fn words(&self) -> &'b [u8] {
+    fn words(&self) -> Option<&'b [u8]> {
         if self.flags & nl::NLM_F_ACK_TLVS == 0 {
-            return b"";
+            return None;
         }
         // The kernel returns the whole request, or only its header if NLM_F_CAPPED is
         // set.
-        let capped = self.flags & nl::NLM_F_CAPPED != 0;
-        let request = self.body.get(offset_of!(nl::nlmsgerr, msg)..);
-        let request = request.unwrap_or_default();
-        let length = if capped {
-            HEADER
-        } else {
-            let length = u32_at(request, offset_of!(nl::nlmsghdr, nlmsg_len));
-            length.map_or(HEADER, |length| length as usize)
+        let request = self.body.get(offset_of!(nl::nlmsgerr, msg)..)?;
+        let length = match self.flags & nl::NLM_F_CAPPED {
+            0 => u32_at(request, offset_of!(nl::nlmsghdr, nlmsg_len))? as usize,
+            _ => HEADER,
         };
-        let attributes = split_aligned(request, length).map(|(_, rest)| rest);
-        let message = nl::nlmsgerr_attrs::NLMSGERR_ATTR_MSG as u32;
-        let words = attribute(attributes.unwrap_or_default(), message).unwrap_or_default();
-        words.strip_suffix(b"\0").unwrap_or(words)
+        let (_, attributes) = split_aligned(request, length)?;
+        let words = attribute(attributes, nl::nlmsgerr_attrs::NLMSGERR_ATTR_MSG as u32)?;
+        Some(words.strip_suffix(b"\0").unwrap_or(words))
     }
 
     /// The link in a reply to [`Message::links`].
@@ -452,20 +446,33 @@ impl<'b> Reply<'b> {
 
     /// Passes the routes of the main table in a reply to [`Message::routes`] to `each`,
     /// with the index of their link. The kernel lists a route with several next hops as
-    /// one message (RTA_MULTIPATH, struct rtnexthop in linux/rtnetlink.h). Always ends
-    /// with `None`: `Option` is there for `?`.
-    pub fn routes(&self, each: &mut dyn FnMut(u32, Route)) -> Option<()> {
+    /// one message (RTA_MULTIPATH).
+    pub fn routes(&self, each: &mut dyn FnMut(u32, Route)) {
+        let Some((route, attributes)) = self.route() else {
+            return;
+        };
+        if let Some(index) = attribute_number(attributes, nl::rtattr_type_t::RTA_OIF) {
+            each(index, route);
+        }
+        let hops = attribute(attributes, nl::rtattr_type_t::RTA_MULTIPATH as u32);
+        let mut hops = hops.unwrap_or_default();
+        while let Some((index, gateway, rest)) = split_next_hop(hops) {
+            each(index, Route { gateway, ..route });
+            hops = rest;
+        }
+    }
+
+    /// A route of the main table, and all attributes of the message.
+    fn route(&self) -> Option<(Route, &'b [u8])> {
         const MAIN: u32 = nl::rt_class_t::RT_TABLE_MAIN as u32;
         if self.kind != nl::RTM_NEWROUTE as u32 {
             return None;
         }
         let byte = |offset: usize| self.body.get(offset).copied();
         let attributes = self.body.get(size_of::<nl::rtmsg>()..)?;
-        let get = |kind: nl::rtattr_type_t| attribute(attributes, kind as u32);
-        let number = |kind| get(kind).and_then(|value| u32_at(value, 0));
         // RTA_TABLE holds a table number that does not fit into one byte.
         let table = u32::from(byte(offset_of!(nl::rtmsg, rtm_table))?);
-        let table = number(nl::rtattr_type_t::RTA_TABLE).unwrap_or(table);
+        let table = attribute_number(attributes, nl::rtattr_type_t::RTA_TABLE).unwrap_or(table);
         if table != MAIN {
             return None;
         }
@@ -474,7 +481,7 @@ impl<'b> Reply<'b> {
             INET6 => Prefix::DEFAULT_V6,
             _ => return None,
         };
-        let destination = match get(nl::rtattr_type_t::RTA_DST) {
+        let destination = match attribute(attributes, nl::rtattr_type_t::RTA_DST as u32) {
             Some(address) => Prefix {
                 address: ip_of(address)?,
                 length: byte(offset_of!(nl::rtmsg, rtm_dst_len))?,
@@ -484,25 +491,27 @@ impl<'b> Reply<'b> {
         let flags = u32_at(self.body, offset_of!(nl::rtmsg, rtm_flags))?;
         let route = Route {
             destination,
-            gateway: get(nl::rtattr_type_t::RTA_GATEWAY).and_then(ip_of),
+            gateway: gateway(attributes),
             onlink: flags & nl::RTNH_F_ONLINK != 0,
-            metric: number(nl::rtattr_type_t::RTA_PRIORITY).unwrap_or(0),
+            metric: attribute_number(attributes, nl::rtattr_type_t::RTA_PRIORITY).unwrap_or(0),
         };
-        if let Some(index) = number(nl::rtattr_type_t::RTA_OIF) {
-            each(index, route);
-        }
-        let mut hops = get(nl::rtattr_type_t::RTA_MULTIPATH).unwrap_or_default();
-        loop {
-            let length = u16_at(hops, offset_of!(nl::rtnexthop, rtnh_len))?;
-            let (hop, rest) = split_aligned(hops, length.into())?;
-            let index = u32_at(hop, offset_of!(nl::rtnexthop, rtnh_ifindex))?;
-            let attributes = hop.get(size_of::<nl::rtnexthop>()..)?;
-            let gateway = attribute(attributes, nl::rtattr_type_t::RTA_GATEWAY as u32);
-            let gateway = gateway.and_then(ip_of);
-            each(index, Route { gateway, ..route });
-            hops = rest;
-        }
+        Some((route, attributes))
     }
+}
+
+/// Splits off a next hop (`struct rtnexthop`, linux/rtnetlink.h): the index of its link,
+/// and its gateway.
+fn split_next_hop(hops: &[u8]) -> Option<(u32, Option<IpAddr>, &[u8])> {
+    let length = u16_at(hops, offset_of!(nl::rtnexthop, rtnh_len))?;
+    let (hop, rest) = split_aligned(hops, length.into())?;
+    let index = u32_at(hop, offset_of!(nl::rtnexthop, rtnh_ifindex))?;
+    let attributes = hop.get(size_of::<nl::rtnexthop>()..)?;
+    Some((index, gateway(attributes), rest))
+}
+
+/// The gateway in the attributes of a route or next hop.
+fn gateway(attributes: &[u8]) -> Option<IpAddr> {
+    attribute(attributes, nl::rtattr_type_t::RTA_GATEWAY as u32).and_then(ip_of)
 }
 
 /// Link kinds that share the MAC of another device or make one up (the `kind` of each
@@ -516,7 +525,7 @@ const VIRTUAL: [&[u8]; 22] = [
 ];
 
 /// A link of the kernel.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Device<'b> {
     /// Its interface index.
     pub index: u32,
@@ -562,6 +571,11 @@ fn attribute(mut bytes: &[u8], kind: u32) -> Option<&[u8]> {
         }
         bytes = rest;
     }
+}
+
+/// The number in the first attribute of this kind.
+fn attribute_number(bytes: &[u8], kind: nl::rtattr_type_t) -> Option<u32> {
+    attribute(bytes, kind as u32).and_then(|value| u32_at(value, 0))
 }
 
 fn ip_of(bytes: &[u8]) -> Option<IpAddr> {

@@ -6,19 +6,20 @@
 //! arrives on a link without an address if rp_filter is set, as systemd sets it.
 pub mod client;
 pub mod message;
+mod packet;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::base::memory::{self, Vector};
-use crate::base::packet::PacketSocket;
 use crate::base::sort::sort;
 use crate::base::syscall::{Clock, clock, milliseconds};
 use crate::base::text::Mac;
 use crate::plan::bound::Lease;
 use client::{Client, Time};
 use message::DhcpReply;
+use packet::PacketSocket;
 
 /// How long a boot waits for servers, in milliseconds.
 const LIMIT: Time = 15_000;
