@@ -1,4 +1,6 @@
 //! Matching the NICs of the context to network devices.
+use core::ffi::CStr;
+
 use rustix::fd::BorrowedFd;
 use rustix::fs::readlinkat_raw;
 use rustix::io::Errno;
@@ -8,38 +10,37 @@ use super::wire::Device;
 use crate::base::memory::{self, Vector};
 use crate::base::set::Set;
 use crate::base::sort::sort;
-use crate::base::text::{Mac, c_str, split, split_once};
+use crate::base::text::{Mac, Str, c_str, split, split_once};
 use crate::plan::{Link, LinkName};
 
 /// The device of one link of the plan, or why it has none.
+pub type Binding = Result<FoundDevice, Str>;
+
+/// The device of one link of the plan.
 #[derive(Clone, Copy)]
-pub struct Binding {
+pub struct FoundDevice {
     /// The device, in its state when it was listed.
-    pub device: Option<&'static Device<'static>>,
+    pub device: &'static Device<'static>,
     /// Whether the device must get the MAC of the link.
     pub set_mac: bool,
-    /// Why there is no device, or a warning about it; may be empty.
-    pub problem: &'static str,
+    /// Why it may be the wrong device.
+    pub warning: Option<Str>,
 }
 
-impl Binding {
+impl FoundDevice {
     /// A binding to this device.
     fn to(device: &'static Device<'static>) -> Self {
         Self {
-            device: Some(device),
+            device,
             set_mac: false,
-            problem: "",
+            warning: None,
         }
     }
+}
 
-    /// No device, for this reason.
-    fn none(problem: &'static str) -> Self {
-        Self {
-            device: None,
-            set_mac: false,
-            problem,
-        }
-    }
+/// A link without a device, for this reason.
+fn none(reason: &'static CStr) -> Binding {
+    Err(Str::new(reason))
 }
 
 /// Finds the device of each link: by MAC among the physical devices, a PCI link also by
@@ -58,10 +59,10 @@ pub fn bind(
     let mut bindings = Vector::new();
     for link in links {
         let mut binding = devices.find(link, sys_net);
-        if let Some(device) = binding.device
+        if let Ok(FoundDevice { device, .. }) = binding
             && !taken.insert(device.index, b"")
         {
-            binding = Binding::none("its device belongs to another NIC of the context already");
+            binding = none(c"its device belongs to another NIC of the context already");
         }
         bindings.push(binding);
     }
@@ -104,10 +105,11 @@ impl Devices {
             (LinkName::Eth(number), None) => self.without_mac(number),
             (LinkName::Eth(_), Some(mac)) => self
                 .with_mac(mac)
-                .unwrap_or(Binding::none("no network device has its MAC")),
-            (LinkName::Pci(_), mac) => mac
-                .and_then(|mac| self.with_mac(mac))
-                .unwrap_or_else(|| self.at_pci_address(link, sys_net)),
+                .ok_or(Str::new(c"no network device has its MAC")),
+            (LinkName::Pci(_), mac) => match mac.and_then(|mac| self.with_mac(mac)) {
+                Some(bound) => Ok(bound),
+                None => self.at_pci_address(link, sys_net),
+            },
         }
     }
 
@@ -118,51 +120,50 @@ impl Devices {
         let named = self.by_name.get(&name).first();
         let position = named.map_or(number as usize, |(_, position)| *position);
         match self.physical.get(position) {
-            Some(device) => Binding::to(device),
-            None => {
-                Binding::none("it has no MAC, and there is no network device of its name or number")
-            }
+            Some(device) => Ok(FoundDevice::to(device)),
+            None => none(c"it has no MAC, and there is no network device of its name or number"),
         }
     }
 
-    fn with_mac(&self, mac: Mac) -> Option<Binding> {
+    fn with_mac(&self, mac: Mac) -> Option<FoundDevice> {
         let found = self.by_mac.get(&mac.0);
         let devices = found
             .iter()
             .filter_map(|(_, position)| self.physical.get(*position));
         let first = devices.reduce(|one, other| if other.name < one.name { other } else { one });
-        let mut binding = Binding::to(first?);
-        if found.len() > 1 {
-            binding.problem = "several network devices have its MAC, the first by name is used";
-        }
-        Some(binding)
+        let several = c"several network devices have its MAC, the first by name is used";
+        Some(FoundDevice {
+            warning: (found.len() > 1).then_some(Str::new(several)),
+            ..FoundDevice::to(first?)
+        })
     }
 
     fn at_pci_address(&mut self, link: &Link, sys_net: Option<BorrowedFd>) -> Binding {
-        let none = Binding::none("no network device has its MAC or its PCI address");
+        let missing = none(c"no network device has its MAC or its PCI address");
         let (Some(address), Some(sys_net)) = (link.pci, sys_net) else {
-            return none;
+            return missing;
         };
         let physical = self.physical;
         let by_address = self
             .by_address
             .get_or_insert_with(|| read_addresses(physical, sys_net));
         let Ok(by_address) = by_address else {
-            return Binding::none("the PCI address of a network device cannot be read");
+            return none(c"the PCI address of a network device cannot be read");
         };
         let found = by_address.get(address);
         // The same device may be there twice, so compare the first and the last.
         match (found.first(), found.last()) {
             (Some((_, first)), Some((_, last))) if first != last => {
-                Binding::none("several network devices have its PCI address")
+                none(c"several network devices have its PCI address")
             }
-            (Some((_, position)), _) => {
-                self.physical.get(*position).map_or(none, |device| Binding {
+            (Some((_, position)), _) => match self.physical.get(*position) {
+                Some(device) => Ok(FoundDevice {
                     set_mac: link.mac.is_some(),
-                    ..Binding::to(device)
-                })
-            }
-            (None, _) => none,
+                    ..FoundDevice::to(device)
+                }),
+                None => missing,
+            },
+            (None, _) => missing,
         }
     }
 }
@@ -226,6 +227,7 @@ mod tests {
     use rustix::fs::{CWD, Mode, OFlags, openat};
 
     use super::*;
+    use crate::base::text::to_string;
 
     /// /sys/class/net of a machine, for one test.
     struct SysNet(std::path::PathBuf);
@@ -281,8 +283,8 @@ mod tests {
         }
     }
 
-    /// The name of each link's device, `+` where it gets the link's MAC; else
-    /// or also the problem.
+    /// The name of each link's device, `+` where it gets the link's MAC, and the warning;
+    /// `-` and the reason where there is none.
     fn bound(links: &[Link], devices: &[Device], sys_net: Option<&SysNet>) -> Vec<String> {
         let sys_net = sys_net.map(SysNet::open);
         // Bindings live as long as the process.
@@ -295,13 +297,16 @@ mod tests {
         }
         let sys_net = sys_net.as_ref().map(AsFd::as_fd);
         let bindings = bind(links, physical.finish(), sys_net);
-        let text = |binding: &Binding| {
-            let name = binding.device.map_or(&b"-"[..], |device| device.name);
-            let name = std::str::from_utf8(name).unwrap();
-            let mac = if binding.set_mac { "+" } else { "" };
-            format!("{name}{mac} {}", binding.problem)
-                .trim_end()
-                .to_string()
+        let text = |binding: &Binding| match binding {
+            Ok(bound) => {
+                let name = std::str::from_utf8(bound.device.name).unwrap();
+                let mac = if bound.set_mac { "+" } else { "" };
+                let warning = bound
+                    .warning
+                    .map(|warning| format!(" {}", to_string(&warning)));
+                format!("{name}{mac}{}", warning.unwrap_or_default())
+            }
+            Err(reason) => format!("- {}", to_string(reason)),
         };
         bindings.iter().map(text).collect()
     }

@@ -1,13 +1,12 @@
 //! DHCP of the links: asks for all of them at once, and applies the leases to the
 //! kernel.
-use crate::base::memory::{self, Vector};
-use rustix::io::Errno;
 use ufmt::uwrite;
 
 use super::dhcp::{self, DhcpLink, Failure};
 use super::{Applied, Kernel, MatchedLink};
 use crate::base::error::Error;
 use crate::base::log::Level;
+use crate::base::memory::{self, Vector};
 use crate::base::syscall::{Clock, clock};
 use crate::base::text::{Format, Ip, Moment, Text};
 use crate::plan::Ipv6Method;
@@ -98,6 +97,24 @@ impl Kernel<'_> {
     }
 
     fn apply_lease(&mut self, matched: MatchedLink, lease: &Lease) {
+        self.set_leased_mtu(matched, lease);
+        // A machine may wait for its passphrase longer than the lease lasts. The
+        // address stays, as with klibc's ipconfig, so that the machine remains
+        // reachable.
+        let kept = match self.machine.dhcp {
+            DhcpClient::Early => Lease {
+                seconds: Lease::FOREVER,
+                ..*lease
+            },
+            _ => *lease,
+        };
+        self.add_addresses(matched, &[lease.address], Some(&kept));
+        self.add_routes(matched, lease.routes, Some(&kept));
+        self.say_lease(matched, lease);
+    }
+
+    /// Sets the MTU of a lease, unless the context has one.
+    fn set_leased_mtu(&mut self, matched: MatchedLink, lease: &Lease) {
         let least = match matched.link.ipv6 {
             Some(Ipv6Method::Disable) => 0,
             _ => IPV6_MIN_MTU,
@@ -109,54 +126,29 @@ impl Kernel<'_> {
             self.message.set_mtu(matched.device.index, mtu);
             self.request("set the MTU", matched, &mtu, None);
         }
-        let index = matched.device.index;
-        // A machine may wait for its passphrase longer than the lease lasts. The
-        // address stays, as with klibc's ipconfig, so that the machine remains
-        // reachable.
-        let kept = match self.machine.dhcp {
-            DhcpClient::Early => Lease {
-                seconds: Lease::FOREVER,
-                ..*lease
-            },
-            _ => *lease,
-        };
-        self.message.new_address(index, lease.address, Some(&kept));
-        self.request(
-            "add an address",
-            matched,
-            &lease.address,
-            Some(Errno::EXIST),
-        );
-        for by_gateway in [false, true] {
-            for route in lease.routes {
-                if route.gateway.is_some() == by_gateway {
-                    self.message.new_route(index, route, Some(&kept));
-                    self.request("add a route", matched, route, Some(Errno::EXIST));
-                }
-            }
-        }
+    }
+
+    /// Reports a lease, and what happens when it ends.
+    fn say_lease(&mut self, matched: MatchedLink, lease: &Lease) {
         let mut line = self.report.line();
+        let server = Ip(lease.server.into());
         uwrite!(
             line,
             "{}: {} by DHCP from {}",
             matched,
             lease.address,
-            Ip(lease.server.into())
+            server
         );
-        let is_endless = lease.seconds == Lease::FOREVER;
         let level = match self.machine.dhcp {
             DhcpClient::Networkd => {
                 uwrite!(line, "; systemd-networkd renews it");
                 Level::Note
             }
-            _ if is_endless => Level::Note,
+            _ if lease.seconds == Lease::FOREVER => Level::Note,
             DhcpClient::Early => {
                 write_end(lease.seconds, &mut line);
-                uwrite!(
-                    line,
-                    ", kept beyond, since nobody renews it: {}",
-                    BEFORE_ROOT
-                );
+                let kept = ", kept beyond, since nobody renews it: ";
+                uwrite!(line, "{}{}", kept, BEFORE_ROOT);
                 Level::Notice
             }
             DhcpClient::Alone | DhcpClient::Manager => {

@@ -1,5 +1,4 @@
 //! One link: its IPv6 parameters, MAC, MTU and state, its addresses and routes.
-use crate::base::memory::{self, Vector};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
@@ -8,9 +7,11 @@ use super::wire::Device;
 use super::{Kernel, MatchedLink, connected, sysctl};
 use crate::base::error::Error;
 use crate::base::log::Level;
+use crate::base::memory::{self, Vector};
 use crate::base::text::{Escaped, Mac};
-use crate::plan::Ipv6Method;
+use crate::plan::bound::Lease;
 use crate::plan::early::{self, EarlyDevice};
+use crate::plan::{Ipv6Method, Prefix, Route};
 
 impl Kernel<'_> {
     /// Applies one link. Returns it with the device that carries its addresses; `None`
@@ -34,16 +35,16 @@ impl Kernel<'_> {
             Some(id) => self.vlan(matched, id)?,
             None => matched,
         };
-        self.add_addresses(matched);
-        self.add_routes(matched);
+        self.add_addresses(matched, link.addresses, None);
+        self.add_routes(matched, link.routes, None);
         Some(matched)
     }
 
     /// Undoes what the early stage set on devices that no link of this plan uses.
     pub(super) fn release_others(&mut self, bindings: &[Binding]) {
         for early in self.machine.early {
-            let is_it = |device: &Device| device.name == early.name;
-            if bindings.iter().any(|one| one.device.is_some_and(is_it)) {
+            let mut bound = bindings.iter().flatten();
+            if bound.any(|bound| bound.device.name == early.name) {
                 continue;
             }
             if let Some(device) = self.device(early.name) {
@@ -140,21 +141,32 @@ impl Kernel<'_> {
         }
     }
 
-    fn add_addresses(&mut self, matched: MatchedLink) {
-        for prefix in matched.link.addresses {
-            self.message
-                .new_address(matched.device.index, *prefix, None);
+    /// Adds addresses to a link; `lease` if they are of one.
+    pub(super) fn add_addresses(
+        &mut self,
+        matched: MatchedLink,
+        addresses: &[Prefix],
+        lease: Option<&Lease>,
+    ) {
+        for prefix in addresses {
+            (self.message).new_address(matched.device.index, *prefix, lease);
             self.request("add an address", matched, prefix, Some(Errno::EXIST));
         }
     }
 
-    fn add_routes(&mut self, matched: MatchedLink) {
+    /// Adds routes to a link; `lease` if they are of one.
+    pub(super) fn add_routes(
+        &mut self,
+        matched: MatchedLink,
+        routes: &[Route],
+        lease: Option<&Lease>,
+    ) {
         // Routes without a gateway come first: the kernel accepts a next hop only if it
         // can reach it.
         for by_gateway in [false, true] {
-            for route in matched.link.routes {
+            for route in routes {
                 if route.gateway.is_some() == by_gateway && !connected(matched.link, route) {
-                    self.message.new_route(matched.device.index, route, None);
+                    self.message.new_route(matched.device.index, route, lease);
                     self.request("add a route", matched, route, Some(Errno::EXIST));
                 }
             }

@@ -18,11 +18,11 @@ use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
 use crate::base::log::{Level, Report};
 use crate::base::memory::Vector;
-use crate::base::text::{Escaped, Format};
+use crate::base::text::{Escaped, Format, Str};
 use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient, Lease};
 use crate::plan::early::EarlyDevice;
 use crate::plan::{Ipv4Method, Link, Plan, Prefix, Route};
-use devices::{Binding, bind};
+use devices::{Binding, FoundDevice, bind};
 use socket::Socket;
 use wire::{Device, Message, Reply};
 
@@ -102,9 +102,12 @@ pub fn apply(
     kernel.release_others(&bindings);
     let mut applied = Vector::new();
     for (link, binding) in plan.links.iter().zip(bindings.iter()) {
-        let matched = binding
-            .device
-            .and_then(|device| kernel.link(MatchedLink { link, device }, binding.set_mac));
+        let matched = match *binding {
+            Ok(FoundDevice {
+                device, set_mac, ..
+            }) => kernel.link(MatchedLink { link, device }, set_mac),
+            Err(_) => None,
+        };
         applied.push(Applied {
             matched,
             lease: None,
@@ -133,11 +136,13 @@ fn bound(plan: &'static Plan, bindings: &[Binding], applied: Option<&[Applied]>)
     let mut links = Vector::new();
     let mut all = applied.unwrap_or_default().iter();
     for (link, binding) in plan.links.iter().zip(bindings) {
-        let device = binding.device.filter(|_| applied.is_some());
+        let device = binding.ok().map(|bound| bound.device);
         links.push(BoundLink {
             link,
-            device: binding.device.map(|device| device.name),
-            index: device.map(|device| device.index),
+            device: device.map(|device| device.name),
+            index: device
+                .filter(|_| applied.is_some())
+                .map(|device| device.index),
             lease: all.next().and_then(|applied| applied.lease),
         });
     }
@@ -188,11 +193,21 @@ impl<'k> Kernel<'k> {
             let physical = listed.unwrap_or_default();
             let sys_net = self.machine.sys_net.as_ref().map(AsFd::as_fd);
             let bindings = bind(links, physical, sys_net);
-            if bindings.iter().all(|binding| binding.device.is_some()) || !wait() {
+            // Without a list nothing is known to be missing.
+            if listed.is_none() {
+                return bindings;
+            }
+            if bindings.iter().all(Result::is_ok) || !self.wait_for_change(physical, wait) {
                 for (link, binding) in links.iter().zip(bindings.iter()) {
-                    // If the list failed, nothing is known to be missing.
-                    if !binding.problem.is_empty() && listed.is_some() {
-                        self.mismatch(link, binding.problem, physical);
+                    match *binding {
+                        Ok(FoundDevice { warning: None, .. }) => {}
+                        Ok(FoundDevice {
+                            warning: Some(problem),
+                            ..
+                        })
+                        | Err(problem) => {
+                            self.mismatch(link, problem, physical);
+                        }
                     }
                 }
                 return bindings;
@@ -200,7 +215,31 @@ impl<'k> Kernel<'k> {
         }
     }
 
-    fn mismatch(&mut self, link: &Link, problem: &str, physical: &[Device<'static>]) {
+    /// Waits until the physical devices are others than these. `false`: there is
+    /// nothing to wait for any more, or the kernel does not list them, which is
+    /// reported. A wait without a change takes no memory.
+    fn wait_for_change(
+        &mut self,
+        physical: &[Device<'static>],
+        wait: &mut dyn FnMut() -> bool,
+    ) -> bool {
+        while wait() {
+            let mut known = physical.iter();
+            let mut is_same = true;
+            let is_listed = self.list_physical(&mut |device| {
+                is_same &= known.next() == Some(device);
+            });
+            if !is_listed {
+                return false;
+            }
+            if !is_same || known.next().is_some() {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn mismatch(&mut self, link: &Link, problem: Str, physical: &[Device<'static>]) {
         /// How many devices a message names.
         const NAMED: usize = 8;
         let mut line = self.report.line();
@@ -236,13 +275,19 @@ impl<'k> Kernel<'k> {
     /// them, which is reported.
     fn physical_devices(&mut self) -> Option<&'static [Device<'static>]> {
         let mut devices = Vector::new();
+        let is_listed = self.list_physical(&mut |device| devices.push(device.copy()));
+        is_listed.then_some(&*devices.finish())
+    }
+
+    /// Passes the physical devices to `each`, in the kernel's order. `false`: the
+    /// kernel does not list them, which is reported.
+    fn list_physical(&mut self, each: &mut dyn FnMut(&Device)) -> bool {
         self.message.links();
-        let listed = self.list("list the network devices: RTM_GETLINK", &mut |reply| {
+        self.list("list the network devices: RTM_GETLINK", &mut |reply| {
             if let Some(device) = reply.link().filter(|device| device.physical) {
-                devices.push(device.copy());
+                each(&device);
             }
-        });
-        listed.then_some(&*devices.finish())
+        })
     }
 
     /// The device of this name, if there is one.
@@ -369,11 +414,14 @@ mod tests {
             user_data: &[],
             warnings: &[],
         };
-        let bindings = [Some(&*memory::place(device)), None].map(|device| Binding {
-            device,
-            set_mac: false,
-            problem: "",
-        });
+        let bindings = [
+            Ok(FoundDevice {
+                device: memory::place(device),
+                set_mac: false,
+                warning: None,
+            }),
+            Err(Str::new(c"none has its MAC")),
+        ];
         let none = Applied {
             matched: None,
             lease: None,
