@@ -295,7 +295,7 @@ const fn round_up(size: usize, unit: usize) -> usize {
 
 /// What was handed out up to a moment.
 #[cfg(any(test, fuzzing))]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     newest: *mut Chunk,
     free: usize,

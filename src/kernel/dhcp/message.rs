@@ -1,25 +1,72 @@
 //! DHCP messages in IPv4 packets (RFC 2131, RFC 2132): writing requests and reading
 //! replies. Every length is checked against the bytes that are there.
 use core::net::{IpAddr, Ipv4Addr};
+use core::ops::Range;
+
+use static_assertions::const_assert_eq;
 
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Mac, Text, is_domain, words};
 use crate::plan::bound::Lease;
 use crate::plan::{Prefix, Route};
 
-/// Bytes of an IPv4 header without options; bytes of that and a UDP header.
-const IP: usize = 20;
-const HEADERS: usize = IP + 8;
-/// Bytes of a message before its options, the magic cookie included (RFC 2131 3).
-const FIXED: usize = 240;
+/// Offsets in an IPv4 header (RFC 791 3.1), and its size without options.
+mod ipv4 {
+    pub const VERSION_AND_SIZE: usize = 0;
+    pub const TOTAL_LENGTH: usize = 2;
+    pub const FLAGS_AND_FRAGMENT: usize = 6;
+    pub const TTL: usize = 8;
+    pub const PROTOCOL: usize = 9;
+    pub const CHECKSUM: usize = 10;
+    pub const DESTINATION: usize = 16;
+    pub const SIZE: usize = 20;
+}
+
+/// Offsets in a UDP header (RFC 768), and its size.
+mod udp {
+    pub const SOURCE_PORT: usize = 0;
+    pub const DESTINATION_PORT: usize = 2;
+    pub const LENGTH: usize = 4;
+    pub const SIZE: usize = 8;
+}
+
+/// Offsets in a message (RFC 2131 2, figure 1).
+mod field {
+    /// `op`, `htype`, `hlen`, a byte each.
+    pub const OP: usize = 0;
+    pub const XID: usize = 4;
+    pub const SECS: usize = 8;
+    pub const FLAGS: usize = 10;
+    pub const YIADDR: usize = 16;
+    pub const CHADDR: usize = 28;
+    pub const SNAME: usize = 44;
+    pub const FILE: usize = 108;
+    /// The magic cookie (RFC 2131 3), then the options.
+    pub const COOKIE: usize = 236;
+    pub const OPTIONS: usize = COOKIE + super::COOKIE.len();
+}
+// The sizes of `chaddr`, `sname` and `file`.
+const_assert_eq!(field::SNAME - field::CHADDR, 16);
+const_assert_eq!(field::FILE - field::SNAME, 64);
+const_assert_eq!(field::COOKIE - field::FILE, 128);
+
+/// Bytes before a message: its IPv4 header without options, and its UDP header.
+const HEADERS: usize = ipv4::SIZE + udp::SIZE;
+/// Values of `op`.
+const BOOTREQUEST: u8 = 1;
+const BOOTREPLY: u8 = 2;
+/// `ARPHRD_ETHER`, which RFC 2131 calls htype 1; and the size of its addresses.
+const ETHERNET: u8 = 1;
+const MAC_SIZE: u8 = size_of::<Mac>() as u8;
+/// The broadcast flag (RFC 2131 2, figure 2).
+const BROADCAST: u16 = 0x8000;
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 /// Relays drop what is shorter (RFC 1542 2.1).
 const LEAST: usize = 300;
 const SERVER: u16 = 67;
 const CLIENT: u16 = 68;
+/// The protocol number of UDP (RFC 768).
 const UDP: u8 = 17;
-/// `ARPHRD_ETHER`, which RFC 2131 calls htype 1.
-const ETHERNET: u8 = 1;
 
 /// Options (RFC 2132; 119: RFC 3397; 121: RFC 3442).
 mod option {
@@ -81,25 +128,23 @@ impl Request {
     /// Writes the whole IPv4 packet, from 0.0.0.0 to 255.255.255.255.
     pub fn write(&self, mac: Mac, hostname: &[u8], out: &mut Text) {
         out.clear();
-        out.extend(&[0; HEADERS]);
-        // BOOTREQUEST, hardware type and address length, no relay hops.
-        out.extend(&[1, ETHERNET, mac.0.len() as u8, 0]);
-        out.extend(&self.xid.to_be_bytes());
-        out.extend(&self.seconds.to_be_bytes());
-        // The broadcast flag (RFC 2131 4.1): a link may drop a unicast reply to an
-        // address that it does not have yet.
-        out.extend(&[0x80, 0]);
-        out.extend(&[0; 16]);
-        out.extend(&mac.0);
-        out.extend(&[0; 10 + 64 + 128]);
-        out.extend(&COOKIE);
+        out.extend(&[0; HEADERS + field::OPTIONS]);
+        let mut set = |at: usize, bytes: &[u8]| overwrite(out, HEADERS + at, bytes);
+        set(field::OP, &[BOOTREQUEST, ETHERNET, MAC_SIZE]);
+        set(field::XID, &self.xid.to_be_bytes());
+        set(field::SECS, &self.seconds.to_be_bytes());
+        // A link may drop a unicast reply to an address that it does not have yet (RFC
+        // 2131 4.1).
+        set(field::FLAGS, &BROADCAST.to_be_bytes());
+        set(field::CHADDR, &mac.0);
+        set(field::COOKIE, &COOKIE);
         let kind = match self.offer {
             None => kind::DISCOVER,
             Some(_) => kind::REQUEST,
         };
         option(out, option::MESSAGE_TYPE, &[kind]);
         // The identifier that systemd-networkd sends with ClientIdentifier=mac.
-        out.extend(&[option::CLIENT_IDENTIFIER, 7, ETHERNET]);
+        out.extend(&[option::CLIENT_IDENTIFIER, 1 + MAC_SIZE, ETHERNET]);
         out.extend(&mac.0);
         if let Some(Offer { address, server }) = self.offer {
             option(out, option::REQUESTED_ADDRESS, &address.octets());
@@ -143,48 +188,48 @@ fn option(out: &mut Text, code: u8, value: &[u8]) {
     out.extend(value);
 }
 
-/// Writes the IPv4 and UDP headers into the space left for them (RFC 791, RFC 768). The
-/// UDP checksum is 0, which means none in IPv4.
+/// Writes the IPv4 and UDP headers into the space left for them. The UDP checksum is 0,
+/// which means none in IPv4.
 fn write_headers(out: &mut [u8]) {
     let length = out.len() as u16;
-    let mut ip = [
-        0x4500,
-        length,
-        0,
-        0,
-        // The TTL 64.
-        64 << 8 | u16::from(UDP),
-        0,
-        // From 0.0.0.0 to 255.255.255.255.
-        0,
-        0,
-        0xffff,
-        0xffff,
-        REQUEST_PORTS[0],
-        REQUEST_PORTS[1],
-        length.wrapping_sub(IP as u16),
-        0,
-    ];
-    let mut sum = 0u32;
-    for word in ip.iter().take(IP / 2) {
-        sum = sum.wrapping_add(u32::from(*word));
-    }
-    let sum = (sum & 0xffff).wrapping_add(sum >> 16);
-    if let Some(checksum) = ip.get_mut(5) {
-        *checksum = !(sum.wrapping_add(sum >> 16) as u16);
-    }
-    for (place, word) in out.as_chunks_mut().0.iter_mut().zip(ip) {
-        *place = word.to_be_bytes();
+    let udp_length = length.wrapping_sub(ipv4::SIZE as u16);
+    // Version 4, and a header of five words of 32 bits.
+    overwrite(out, ipv4::VERSION_AND_SIZE, &[0x45]);
+    overwrite(out, ipv4::TOTAL_LENGTH, &length.to_be_bytes());
+    overwrite(out, ipv4::TTL, &[64]);
+    overwrite(out, ipv4::PROTOCOL, &[UDP]);
+    overwrite(out, ipv4::DESTINATION, &Ipv4Addr::BROADCAST.octets());
+    let checksum = checksum(out.get(..ipv4::SIZE).unwrap_or_default());
+    overwrite(out, ipv4::CHECKSUM, &checksum.to_be_bytes());
+    for (offset, value) in [
+        (udp::SOURCE_PORT, CLIENT),
+        (udp::DESTINATION_PORT, SERVER),
+        (udp::LENGTH, udp_length),
+    ] {
+        overwrite(out, ipv4::SIZE + offset, &value.to_be_bytes());
     }
 }
 
-/// Source and destination port of a request.
-const REQUEST_PORTS: [u16; 2] = [CLIENT, SERVER];
+fn overwrite(out: &mut [u8], start: usize, bytes: &[u8]) {
+    for (to, from) in out.iter_mut().skip(start).zip(bytes) {
+        *to = *from;
+    }
+}
+
+/// The checksum of an IPv4 header whose checksum is 0 (RFC 1071).
+fn checksum(header: &[u8]) -> u16 {
+    let mut sum = 0u32;
+    for word in header.as_chunks().0 {
+        sum = sum.wrapping_add(u16::from_be_bytes(*word).into());
+    }
+    let sum = (sum & 0xffff).wrapping_add(sum >> 16);
+    !(sum.wrapping_add(sum >> 16) as u16)
+}
 
 /// A message of a server.
 #[derive(Clone, Copy)]
 pub struct DhcpReply<'b> {
-    /// The DHCP message, at least `FIXED` bytes.
+    /// The DHCP message, with all fields before the options.
     message: &'b [u8],
 }
 
@@ -193,22 +238,25 @@ impl<'b> DhcpReply<'b> {
     /// and UDP checksums are not verified: the link has its own, and on a virtual link
     /// the sender leaves them to offload hardware that does not exist.
     pub fn of(packet: &'b [u8]) -> Option<Self> {
-        let length = usize::from(u16_at(packet, 2)?);
+        let length = usize::from(u16_at(packet, ipv4::TOTAL_LENGTH)?);
         let packet = packet.get(..length)?;
-        let first = *packet.first()?;
-        let header = usize::from(first & 15) * 4;
-        // A fragment is no whole message.
-        let is_fragment = u16_at(packet, 6)? & 0x3fff != 0;
-        if first >> 4 != 4 || header < IP || is_fragment || *packet.get(9)? != UDP {
+        let first = *packet.get(ipv4::VERSION_AND_SIZE)?;
+        let (version, header) = (first >> 4, usize::from(first & 15) * 4);
+        // A fragment, with the flag "more fragments" or an offset, is no whole message.
+        let is_fragment = u16_at(packet, ipv4::FLAGS_AND_FRAGMENT)? & 0x3fff != 0;
+        let is_udp = *packet.get(ipv4::PROTOCOL)? == UDP;
+        if version != 4 || header < ipv4::SIZE || is_fragment || !is_udp {
             return None;
         }
-        let udp = packet.get(header..)?;
-        if u16_at(udp, 0)? != SERVER || u16_at(udp, 2)? != CLIENT {
+        let datagram = packet.get(header..)?;
+        let port = |at| u16_at(datagram, at);
+        if port(udp::SOURCE_PORT)? != SERVER || port(udp::DESTINATION_PORT)? != CLIENT {
             return None;
         }
-        let message = udp.get(8..usize::from(u16_at(udp, 4)?))?;
-        // BOOTREPLY.
-        if message.get(..3)? != [2, ETHERNET, 6] || message.get(236..FIXED)? != COOKIE {
+        let length = usize::from(u16_at(datagram, udp::LENGTH)?);
+        let message = datagram.get(udp::SIZE..length)?;
+        let is_reply = message.starts_with(&[BOOTREPLY, ETHERNET, MAC_SIZE]);
+        if !is_reply || message.get(field::COOKIE..field::OPTIONS)? != COOKIE {
             return None;
         }
         let reply = Self { message };
@@ -219,15 +267,17 @@ impl<'b> DhcpReply<'b> {
 
     /// The transaction ID of the request that it answers.
     pub fn xid(&self) -> Option<u32> {
-        Some(u32::from_be_bytes(*self.message.get(4..)?.first_chunk()?))
+        Some(u32::from_be_bytes(
+            *self.message.get(field::XID..)?.first_chunk()?,
+        ))
     }
 
     /// Whether it is for this client. A server may also return the client identifier of
     /// the request (RFC 6842).
     pub fn is_for(&self, mac: Mac) -> bool {
         let is_ours = |id: &[u8]| matches!(id, [ETHERNET, rest @ ..] if *rest == mac.0);
-        self.message.get(28..34) == Some(&mac.0)
-            && self.value(option::CLIENT_IDENTIFIER).is_none_or(is_ours)
+        let hardware = self.message.get(field::CHADDR..).unwrap_or_default();
+        hardware.starts_with(&mac.0) && self.value(option::CLIENT_IDENTIFIER).is_none_or(is_ours)
     }
 
     /// The message type, one of [`kind`].
@@ -246,7 +296,8 @@ impl<'b> DhcpReply<'b> {
     /// The offered or confirmed address, its prefix length, and the lease time in
     /// seconds. `None` if the reply lacks one of them or it is invalid.
     pub fn offer(&self) -> Option<(Offer, u8, u32)> {
-        let address = address(self.message.get(16..20)?)?;
+        let yours: [u8; 4] = *self.message.get(field::YIADDR..)?.first_chunk()?;
+        let address = address(&yours)?;
         let length = match self.value(option::SUBNET_MASK) {
             Some(mask) => mask_length(mask)?,
             None => class_length(address)?,
@@ -377,18 +428,21 @@ impl<'b> DhcpReply<'b> {
     /// overload option says that they hold options (RFC 2132 9.3, RFC 3396 5).
     fn options(&self) -> Options<'b> {
         let own = Options {
-            rest: self.message.get(FIXED..).unwrap_or_default(),
+            rest: self.message.get(field::OPTIONS..).unwrap_or_default(),
             later: [b"", b""],
             is_cut: false,
         };
         let overload = (Options { ..own }).find(|option| option.0 == option::OVERLOAD);
         let overload = overload.and_then(|(_, value)| value.first()).unwrap_or(&0);
-        let field = |bit: u8, start: usize, end: usize| match overload & bit {
+        let field = |bit: u8, place: Range<usize>| match overload & bit {
             0 => &b""[..],
-            _ => self.message.get(start..end).unwrap_or_default(),
+            _ => self.message.get(place).unwrap_or_default(),
         };
         Options {
-            later: [field(1, 108, 236), field(2, 44, 108)],
+            later: [
+                field(1, field::FILE..field::COOKIE),
+                field(2, field::SNAME..field::FILE),
+            ],
             ..own
         }
     }

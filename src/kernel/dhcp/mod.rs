@@ -15,7 +15,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use crate::base::memory::{self, Vector};
 use crate::base::sort::sort;
 use crate::base::syscall::{Clock, clock, milliseconds};
-use crate::base::text::Mac;
+use crate::base::text::{Mac, Text};
 use crate::plan::bound::Lease;
 use client::{Client, Time};
 use message::DhcpReply;
@@ -66,35 +66,18 @@ pub fn ask(
 ) -> Result<(), Errno> {
     let socket = PacketSocket::open()?;
     let buffer = memory::bytes(LARGEST);
-    let mut text = Vector::new();
-    let mut clients = Vector::new();
-    for (position, link) in links_by_dhcp.iter().enumerate() {
-        let client = Client::new(link.mac, link.metric, random(link)?);
-        clients.push((link.index, position, client));
-    }
-    sort(&mut clients, |one, other| one.0 < other.0);
+    let mut clients = Clients::new(links_by_dhcp, hostname)?;
     let start = milliseconds()?;
     loop {
         let now = milliseconds()?.wrapping_sub(start) as Time;
-        let mut next = None;
-        for (index, _, client) in clients.iter_mut() {
-            if now < LIMIT
-                && let Some(request) = client.due(now)
-            {
-                request.write(client.mac(), hostname, &mut text);
-                client.sent(socket.broadcast(*index, &text));
-            }
-            let due = client.next().unwrap_or(LIMIT);
-            next = Some(due.min(next.unwrap_or(due)));
-        }
-        let is_done = clients.iter().all(|(_, _, client)| client.next().is_none());
-        if is_done || now >= LIMIT {
+        if now >= LIMIT {
             break;
         }
-        wait(
-            &socket,
-            next.unwrap_or(LIMIT).min(LIMIT).saturating_sub(now),
-        )?;
+        let send = &mut |index, packet: &[u8]| socket.broadcast(index, packet);
+        let Some(next) = clients.send(now, send) else {
+            break;
+        };
+        wait(&socket, next.min(LIMIT).saturating_sub(now))?;
         for _ in 0..AT_ONCE {
             let (index, packet) = match socket.receive(buffer) {
                 Ok(received) => received,
@@ -103,24 +86,82 @@ pub fn ask(
                 Err(Errno::INTR | Errno::NETDOWN) => continue,
                 Err(errno) => return Err(errno),
             };
-            let at = clients.partition_point(|client| client.0 < index);
-            if let Some((_, position, client)) = clients.get_mut(at).filter(|one| one.0 == index)
-                && let Some(reply) = DhcpReply::of(packet)
-                && let Some(lease) = client.receive(now, &reply)
-            {
-                each(*position, Ok(lease));
+            if let Some((position, lease)) = clients.receive(now, index, packet) {
+                each(position, Ok(lease));
             }
         }
     }
-    for (_, position, client) in clients.iter() {
-        if client.next().is_some() {
-            let failure = client
-                .failure()
-                .map_or_else(Failure::Send, Failure::Servers);
-            each(*position, Err(failure));
+    clients.failures(each);
+    Ok(())
+}
+
+/// The clients of all links. Their rounds take no memory, except for a lease.
+struct Clients<'h> {
+    /// Each with the interface index and the position of its link, by index.
+    list: Vector<(u32, usize, Client)>,
+    hostname: &'h [u8],
+    /// The packet that is sent.
+    packet: Text,
+}
+
+impl<'h> Clients<'h> {
+    fn new(links: &[DhcpLink], hostname: &'h [u8]) -> Result<Self, Errno> {
+        let mut list = Vector::new();
+        for (position, link) in links.iter().enumerate() {
+            let client = Client::new(link.mac, link.metric, random(link)?);
+            list.push((link.index, position, client));
+        }
+        sort(&mut list, |one, other| one.0 < other.0);
+        Ok(Self {
+            list,
+            hostname,
+            packet: Text::new(),
+        })
+    }
+
+    /// Sends each message that is due, by `send`, to the link with the given index.
+    /// Returns when the next one is due; `None`: every link has a lease.
+    fn send(
+        &mut self,
+        now: Time,
+        send: &mut dyn FnMut(u32, &[u8]) -> Result<(), Errno>,
+    ) -> Option<Time> {
+        let mut next: Option<Time> = None;
+        for (index, _, client) in self.list.iter_mut() {
+            if let Some(request) = client.due(now) {
+                request.write(client.mac(), self.hostname, &mut self.packet);
+                client.sent(send(*index, &self.packet));
+            }
+            if let Some(due) = client.next() {
+                next = Some(due.min(next.unwrap_or(due)));
+            }
+        }
+        next
+    }
+
+    /// Handles a packet from the link with this index. Returns a lease, and the
+    /// position of its link.
+    fn receive(&mut self, now: Time, index: u32, packet: &[u8]) -> Option<(usize, Lease)> {
+        let at = self.list.partition_point(|client| client.0 < index);
+        let (found, position, client) = self.list.get_mut(at)?;
+        if *found != index {
+            return None;
+        }
+        let lease = client.receive(now, &DhcpReply::of(packet)?)?;
+        Some((*position, lease))
+    }
+
+    /// Passes the failure of each link that has no lease to `each`.
+    fn failures(&self, each: &mut dyn FnMut(usize, Answer)) {
+        for (_, position, client) in self.list.iter() {
+            if client.next().is_some() {
+                let failure = client
+                    .failure()
+                    .map_or_else(Failure::Send, Failure::Servers);
+                each(*position, Err(failure));
+            }
         }
     }
-    Ok(())
 }
 
 /// Waits for a packet, at most `time`.
@@ -146,4 +187,94 @@ fn random(link: &DhcpLink) -> Result<u32, Errno> {
     let (_, nanoseconds) = clock(Clock::Monotonic)?;
     let [_, _, a, b, c, d] = link.mac.0;
     Ok(u32::from_ne_bytes([a, b, c, d]) ^ nanoseconds as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::message::kind;
+    use super::message::tests::{MAC, XID, packet};
+    use super::*;
+
+    fn link(index: u32) -> DhcpLink {
+        DhcpLink {
+            index,
+            mac: MAC,
+            metric: 1024,
+        }
+    }
+
+    /// The message type and the transaction ID of a request.
+    fn sent(packet: &[u8]) -> (u8, u32) {
+        let xid = packet[32..36].try_into().unwrap();
+        assert_eq!(packet[268..270], [53, 1]);
+        (packet[270], u32::from_be_bytes(xid))
+    }
+
+    #[test]
+    fn rounds_take_no_memory() {
+        let mut clients = Clients::new(&[link(7), link(3)], b"web1").unwrap();
+        let of_other = packet(XID, kind::OFFER, &[]);
+        let mut kinds = [0; 4];
+        let mut last = None;
+        let mut now = 0;
+        for round in 0..1000 {
+            let mut answers = Vec::new();
+            let next = clients.send(now, &mut |index, request| {
+                let (kind, xid) = sent(request);
+                kinds[usize::from(kind)] += 1;
+                // One link is silent. A server on the other offers and then refuses, or
+                // goes silent.
+                if index == 7 && kind == kind::DISCOVER {
+                    answers.push(packet(xid, kind::OFFER, &[]));
+                } else if index == 7 && round % 3 == 0 {
+                    answers.push(packet(xid, kind::NAK, &[]));
+                }
+                Err(Errno::NETDOWN)
+            });
+            answers.push(of_other.clone());
+            for answer in answers {
+                for index in [7, 8] {
+                    assert!(clients.receive(now, index, &answer).is_none());
+                }
+            }
+            let taken = memory::mark();
+            assert!(last.is_none_or(|last| last == taken), "round {round}");
+            last = Some(taken);
+            now = next.unwrap().max(now + 1);
+        }
+        let [_, discover, _, request] = kinds;
+        assert!(discover > 100 && request > 100, "{kinds:?}");
+    }
+
+    #[test]
+    fn each_link_has_its_answer() {
+        let mut clients = Clients::new(&[link(7), link(3), link(5)], b"").unwrap();
+        let mut xids = Vec::new();
+        let send = &mut |index, request: &[u8]| {
+            xids.push((index, sent(request).1));
+            Ok(())
+        };
+        assert!(clients.send(0, send).is_some_and(|next| next > 0));
+        assert_eq!(xids.len(), 3);
+        for (index, xid) in xids {
+            let position = match index {
+                7 => 0,
+                3 => 1,
+                // This server does not confirm what it offered.
+                _ => continue,
+            };
+            assert!(
+                clients
+                    .receive(1, index, &packet(xid, kind::OFFER, &[]))
+                    .is_none()
+            );
+            clients.send(1, &mut |_, _| Ok(()));
+            let lease = clients.receive(2, index, &packet(xid, kind::ACK, &[]));
+            assert_eq!(lease.map(|(position, _)| position), Some(position));
+        }
+        let mut failed = Vec::new();
+        clients.failures(&mut |position, answer| failed.push((position, answer.is_err())));
+        assert_eq!(failed, [(2, true)]);
+        assert!(clients.send(3, &mut |_, _| Ok(())).is_some());
+    }
 }
