@@ -29,8 +29,14 @@ fn read_from(image: &impl ReadAt, name: &str) -> Result<Option<Vec<u8>>, Error> 
             self.0.read_at(buffer, offset)
         }
     }
-    let iso = open(Borrowed(image))?;
-    let content = iso.read(name.as_bytes())?;
+    // A search may be repeated: it takes no memory, whatever comes of it.
+    let taken = memory::mark();
+    let iso = open(Borrowed(image));
+    if let Ok(iso) = &iso {
+        let _ = iso.has(name.as_bytes());
+    }
+    assert_eq!(memory::mark(), taken);
+    let content = iso?.read(name.as_bytes())?;
     Ok(content.map(|content| content.to_vec()))
 }
 

@@ -91,6 +91,33 @@ fn a_directory() {
     );
 }
 
+/// A named device may be tried for as long as a boot waits for it.
+#[test]
+fn an_attempt_that_fails_takes_no_memory() {
+    let scratch = Scratch::new();
+    scratch.write("empty", "");
+    scratch.write("zeros", [0; 65536]);
+    scratch.write("directory/another", "");
+    scratch.write("folder/context.sh/file", "");
+    let names = ["absent", "empty/file", "zeros", "directory", "folder"];
+    let mut paths: Vec<_> = names.map(|name| c(&scratch.path(name))).into();
+    if let Some(image) = Image::new(TODAY).file("context.sh", TEXT).build() {
+        for length in [20, 22, 24].map(|sectors| sectors * 2048) {
+            let image = scratch.write(&format!("image{length}"), &image[..length]);
+            paths.push(c(&image));
+        }
+    }
+    for path in paths {
+        let taken = memory::mark();
+        let found = Disk::open(&path).and_then(|disk| disk.has(b"context.sh"));
+        assert_ne!(found, Ok(true), "{path:?}");
+        // The path of a disk that was opened is kept.
+        if found.is_err() {
+            assert_eq!(memory::mark(), taken, "{path:?}");
+        }
+    }
+}
+
 /// The bytes that this thread has read so far, from any file.
 fn bytes_read() -> usize {
     let io = fs::read_to_string("/proc/thread-self/io").unwrap();

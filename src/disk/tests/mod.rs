@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::base::error::Error;
 use crate::base::files::Files;
 use crate::base::log::{Console, Report};
+use crate::base::memory;
 use crate::base::text::to_string;
 
 /// A temporary directory of one test.

@@ -1,5 +1,6 @@
 //! The choice of the context disk, and how long the search waits for it. The devices
 //! are regular files in a tree of their own.
+use std::cell::RefCell;
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::sync::OnceLock;
@@ -540,6 +541,31 @@ fn a_drive_that_is_becoming_ready_is_waited_for() {
         outcome.lines,
         ["Problem context disk: waited 1 s: a drive is still becoming ready"]
     );
+}
+
+#[test]
+fn a_wait_takes_no_memory() {
+    std::thread_local! {
+        static TAKEN: RefCell<Vec<memory::Mark>> = const { RefCell::new(Vec::new()) };
+    }
+    let machine = Machine::new()
+        .device("sr0", image!(labelled("CONTEXT")))
+        .device("vdb", image!(labelled("CDROM")));
+    // Both fail in every pass.
+    fs::create_dir(machine.0.path("dev/vda")).unwrap();
+    machine.0.write("block/vda", "");
+    machine.0.write("block/vdc", "");
+    // Asked in every pass.
+    let outcome = machine.search(None, 2, true, |_| {
+        TAKEN.with_borrow_mut(|taken| taken.push(memory::mark()));
+        DriveStatus::NotReady
+    });
+    assert_eq!(outcome.found, Ok(Some("dev/vdb".into())));
+    let taken = TAKEN.take();
+    assert!(taken.len() > 4, "{}", taken.len());
+    // The first pass lists the devices.
+    let later = &taken[2..];
+    assert!(later.iter().all(|mark| *mark == later[0]), "{taken:?}");
 }
 
 #[test]
