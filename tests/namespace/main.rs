@@ -16,6 +16,7 @@ mod guest;
 mod hang;
 mod recipe;
 mod scripts;
+mod waits;
 
 use guest::*;
 use nix::mount::{MntFlags, umount2};
