@@ -151,7 +151,8 @@ fuzz: ## fuzz each reader for FUZZ_SECONDS (needs nightly and cargo-fuzz)
 		mkdir -p corpus/$$target; \
 		$(CARGO) +nightly fuzz run --fuzz-dir . $$target \
 			corpus/$$target inputs/$$target \
-			-- -max_total_time=$(FUZZ_SECONDS) -timeout=20 || exit 1; \
+			-- -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+			-rss_limit_mb=512 || exit 1; \
 	done
 
 clean: ## remove what was built

@@ -233,7 +233,7 @@ mod tests {
     struct SysNet(std::path::PathBuf);
 
     impl SysNet {
-        /// One of devices and what their links lead to.
+        /// One with these devices, and the targets of their symbolic links.
         fn new(test: &str, devices: &[(&str, &str)]) -> Self {
             let name = format!("onecontext-sys-{test}-{}", std::process::id());
             let path = std::env::temp_dir().join(name);
@@ -256,7 +256,7 @@ mod tests {
         }
     }
 
-    /// A device whose MAC ends so; 0 is none.
+    /// A device whose MAC ends with this byte; 0: it has no MAC.
     fn device(index: u32, name: &str, mac: u8) -> Device<'_> {
         Device {
             index,
@@ -378,7 +378,7 @@ mod tests {
                 "eth0",
                 "eth2",
                 "ETH3",
-                // At its position, and that is another's already.
+                // The device at its position belongs to another link already.
                 "- its device belongs to another NIC of the context already",
                 "eth01",
                 missing
@@ -442,7 +442,7 @@ mod tests {
         let unreadable = "- the PCI address of a network device cannot be read";
         let devices = [device(2, "ens3", 3)];
         let link = pci(0, 9, "01:01.0");
-        // What is no link is on no bus.
+        // An entry that is no symbolic link is on no bus.
         assert_eq!(bound(&[link], &devices, Some(&file)), [missing]);
         let devices = [device(2, "ens3/x", 3)];
         assert_eq!(bound(&[link], &devices, Some(&file)), [unreadable]);

@@ -55,9 +55,10 @@ impl Kernel<'_> {
 
     /// Undoes what the early stage set on a device and this plan does not contain. The
     /// context may have changed in between: a machine may wait for days for its root.
-    /// The address of a lease is always undone, and router advertisements are unless
-    /// the kernel still handles them: whoever is responsible in the booted system asks
-    /// again.
+    ///
+    /// The address of a lease is always removed: the DHCP client of the booted system
+    /// asks for one again. What routers advertised is removed unless the kernel goes on
+    /// handling it.
     ///
     /// A device with nothing to undo stays up.
     fn release(&mut self, matched: MatchedLink) -> MatchedLink {
