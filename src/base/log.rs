@@ -115,16 +115,19 @@ impl Report {
     }
 
     /// A note of fixed text.
-    pub fn note(&mut self, text: &[u8]) {
-        let mut line = self.line();
-        line.extend(text);
-        self.say(Level::Note, line);
+    pub fn note(&mut self, text: &'static [u8]) {
+        self.add(Level::Note, text);
     }
 
-    /// Adds a line of any text. All problems are counted, but only the first [`KEPT`]
-    /// are kept and, on the console, only the first [`SHOWN`] printed.
+    /// Adds a line of any text.
     pub fn say(&mut self, level: Level, line: Text) {
-        let line = line.finish();
+        self.add(level, line.finish());
+    }
+
+    /// Adds a line. All problems are counted, but only the first [`KEPT`] are kept and,
+    /// on the console, only the first [`SHOWN`] printed.
+    #[inline(never)]
+    pub fn add(&mut self, level: Level, line: &'static [u8]) {
         let (mut is_printed, mut is_kept) = (true, true);
         if level == Level::Problem {
             self.problems += 1;

@@ -8,6 +8,8 @@
 //! | its directory is there | write | mount over the file; where there is none, a file in the run directory, or the reason |
 //! | its directory is not there yet | systemd-tmpfiles | a file in the run directory, or the reason |
 //! | something is mounted there later | systemd-tmpfiles | a file in the run directory, else systemd-tmpfiles, or the reason |
+use core::ffi::CStr;
+
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use ufmt::uwrite;
@@ -51,6 +53,26 @@ pub enum Action {
 }
 
 impl Action {
+    /// What is done at the path itself.
+    pub fn of(what: &What) -> Self {
+        match what {
+            What::File(file) => Self::Write(file),
+            What::Directory(replaced) => Self::Write(&replaced.file),
+            What::Symlink(target) => Self::Link(target),
+            What::Nothing => Self::Remove,
+        }
+    }
+
+    /// What a failure is reported as.
+    pub fn step(&self) -> &'static CStr {
+        match self {
+            Self::Write(_) => c"write",
+            Self::Link(_) => c"link",
+            Self::MountOver(_) => c"mount over",
+            Self::Remove => c"remove",
+        }
+    }
+
     /// Its word in the text form.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -155,7 +177,7 @@ impl<'r> Placer<'r> {
             Done::Made(line) | Done::There(line) => Some(line),
         };
         match self.way(change, state)? {
-            Way::Write => placed.step(path, action(&change.what), done),
+            Way::Write => placed.step(path, Action::of(&change.what), done),
             Way::MountOver => self.mount_over(change, done, placed)?,
             Way::InRun(other) => {
                 self.add(other.file, state, placed)?;
@@ -403,16 +425,6 @@ impl Placed {
     fn problem(&mut self, path: &[u8], error: Error) {
         let line = failure(c"write".into(), path, error).finish();
         self.remarks.push((Level::Problem, line));
-    }
-}
-
-/// What is done at the path itself.
-fn action(what: &What) -> Action {
-    match what {
-        What::File(file) => Action::Write(file),
-        What::Directory(replaced) => Action::Write(&replaced.file),
-        What::Symlink(target) => Action::Link(target),
-        What::Nothing => Action::Remove,
     }
 }
 

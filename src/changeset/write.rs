@@ -12,7 +12,7 @@ use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
-use super::change::{Change, Changes, Mount, What};
+use super::change::{Change, Changes, Mount};
 use super::file::{Access, DirectoryPolicy, File, Label};
 use super::place::{Action, Placer, RootState, Step};
 use super::remount::{Policy, Remount};
@@ -91,7 +91,7 @@ impl<'r> Writer<'r> {
             let _ = self.make_all(changes, &mut outcomes, report);
         }
         for (level, line) in changes.remarks(self.state().is_written()) {
-            report.say(level, text(line));
+            report.add(level, line);
         }
     }
 
@@ -151,7 +151,7 @@ impl<'r> Writer<'r> {
         let placed = match placer.place(change, state) {
             Ok(placed) => placed,
             Err(error) => {
-                report.problem(step_of(&change.what), path, error);
+                report.problem(Action::of(&change.what).step(), path, error);
                 return Ok(());
             }
         };
@@ -159,19 +159,20 @@ impl<'r> Writer<'r> {
             self.acquire(report)?;
         }
         for (level, line) in placed.remarks.iter() {
-            report.say(*level, text(line));
+            report.add(*level, line);
         }
         let mut refused = Vector::new();
         for step in placed.steps.iter() {
             if step.writes_root() && state.is_written() {
                 self.acquire(report)?;
             }
-            report.begin(step.step(), step.path.path());
+            let name = step.action.step();
+            report.begin(name, step.path.path());
             let Err(error) = self.make(step, &refused) else {
-                report.say(Level::Note, step.line());
+                report.add(Level::Note, step.line());
                 continue;
             };
-            report.problem(step.step(), step.path.path(), error);
+            report.problem(name, step.path.path(), error);
             refused.push(step.path);
             if step.writes_root() && state.is_written() {
                 // Every other write would fail as well.
@@ -226,22 +227,6 @@ impl Mount {
     }
 }
 
-fn text(line: &[u8]) -> Text {
-    let mut text = Text::new();
-    text.extend(line);
-    text
-}
-
-/// The step that a change is reported as.
-fn step_of(what: &What) -> &'static CStr {
-    match what {
-        What::File(_) => c"write",
-        What::Symlink(_) => c"link",
-        What::Directory(_) => c"mount over",
-        What::Nothing => c"remove",
-    }
-}
-
 impl Step {
     /// Whether it writes a file system of the root.
     fn writes_root(&self) -> bool {
@@ -256,20 +241,10 @@ impl Step {
         }
     }
 
-    /// What a failure is reported as.
-    fn step(&self) -> &'static CStr {
-        match self.action {
-            Action::Write(_) => c"write",
-            Action::Link(_) => c"link",
-            Action::MountOver(_) => c"mount over",
-            Action::Remove => c"remove",
-        }
-    }
-
     /// The line that reports success.
-    fn line(&self) -> Text {
+    fn line(&self) -> &'static [u8] {
         if let Some(done) = self.done {
-            return text(done);
+            return done;
         }
         let made = match self.action {
             Action::Write(_) => "wrote",
@@ -279,7 +254,7 @@ impl Step {
         };
         let mut line = Text::new();
         uwrite!(line, "{} {}", made, Escaped(self.path.path()));
-        line
+        line.finish()
     }
 }
 
