@@ -6,7 +6,6 @@ use super::base64::{Decoder, digit};
 use super::state::Context;
 use super::values::is_user;
 use super::variables::Variable::{self, *};
-use crate::base::files::Files;
 use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::base::text::{find, format, lines, position, span, split};
@@ -33,7 +32,7 @@ pub struct LoginKeys {
 }
 
 /// Reads the keys of all variables and of the key files that they name.
-pub fn read(context: &mut Context, dialect: Dialect, files: &impl Files) -> LoginKeys {
+pub fn read(context: &mut Context, dialect: Dialect) -> LoginKeys {
     let machine = context.assignments.machine();
     let mut keys = Keys {
         list: Vector::new(),
@@ -60,11 +59,11 @@ pub fn read(context: &mut Context, dialect: Dialect, files: &impl Files) -> Logi
     }
     // In OpenNebula's first sample scripts these variables name files on the disk.
     if let Some(variable) = machine.get(ROOT_PUBKEY) {
-        keys.add_file(context, Some(b"root"), variable, files);
+        keys.add_file(context, Some(b"root"), variable);
     }
     if let Some(variable) = machine.get(USER_PUBKEY) {
         match named {
-            Some(_) => keys.add_file(context, user, variable, files),
+            Some(_) => keys.add_file(context, user, variable),
             None => context.warn(&variable, "no USERNAME says whose keys these are"),
         }
     }
@@ -85,17 +84,11 @@ struct Keys {
 
 impl Keys {
     /// Adds the keys of the file that the variable names.
-    fn add_file(
-        &mut self,
-        context: &mut Context,
-        user: Option<&'static [u8]>,
-        variable: Assigned,
-        files: &impl Files,
-    ) {
+    fn add_file(&mut self, context: &mut Context, user: Option<&'static [u8]>, variable: Assigned) {
         // A name with a slash could lead out of the disk.
         let content = match variable.value.contains(&b'/') {
             true => Ok(None),
-            false => files.read(variable.value),
+            false => context.files.read(variable.value),
         };
         match content {
             Ok(Some(text)) => self.add_lines(context, user, variable, text),

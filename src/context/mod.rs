@@ -53,7 +53,7 @@ pub enum Purpose {
 /// Reads the files of a disk. `source` names the disk in the plan.
 pub fn read(
     source: &'static [u8],
-    files: &impl Files,
+    files: &dyn Files,
     purpose: Purpose,
 ) -> Result<&'static mut Plan, Unreadable> {
     let unreadable = |file| move |reason| Unreadable { file, reason };
@@ -71,7 +71,7 @@ fn plan(
     source: &'static [u8],
     text: &'static mut [u8],
     configuration: Option<&'static mut [u8]>,
-    files: &impl Files,
+    files: &dyn Files,
     purpose: Purpose,
 ) -> &'static mut Plan {
     let mut warnings = Warnings(Vector::new());
@@ -83,6 +83,7 @@ fn plan(
         shell::read(CONFIGURATION, text, &mut assignments, &mut warnings);
     }
     let mut context = Context {
+        files,
         assignments: Assignments::new(&assignments),
         warnings,
     };
@@ -97,11 +98,11 @@ fn plan(
         true => network(&mut context, dialect),
         false => Finished::NONE,
     };
-    let logins = keys::read(&mut context, dialect, files);
+    let logins = keys::read(&mut context, dialect);
     let login = users::read(&mut context, logins.user, logins.owner);
-    let on_disk = scripts::find(&mut context, files, has_eth);
+    let on_disk = scripts::find(&mut context, has_eth);
     let assignments = (purpose == Purpose::Run).then_some(&*assignments);
-    let scripts = scripts::read(&mut context, files, &on_disk, assignments);
+    let scripts = scripts::read(&mut context, &on_disk, assignments);
     // StratusLab's disks have no NICs since October 2010: DHCP is meant.
     let by_dhcp = dialect == Dialect::StratusLab || on_disk.stock;
     if is_managed && network.links.is_empty() && !by_dhcp {

@@ -133,8 +133,8 @@ fn no_address(variable: Assigned, what: &'static str) -> &'static str {
     }
 }
 
-struct NicReader<'c> {
-    context: &'c mut Context,
+struct NicReader<'c, 'd> {
+    context: &'c mut Context<'d>,
     network: &'c mut Network,
     /// The only link that may have default routes, if one was named.
     gateways: Option<LinkName>,
@@ -151,7 +151,7 @@ enum Identity {
     Absent,
 }
 
-impl NicReader<'_> {
+impl NicReader<'_, '_> {
     fn nic(&mut self, nic: &Nic, macs: bool) {
         let own = nic.own;
         let identity = match nic.name {

@@ -36,7 +36,6 @@ const LARGEST: usize = 16 << 20;
 /// be run.
 pub fn read(
     context: &mut Context,
-    files: &impl Files,
     on_disk: &OnDisk,
     assignments: Option<&[Assignment]>,
 ) -> Scripts {
@@ -61,8 +60,8 @@ pub fn read(
         }
     }
     match machine.get(INIT_SCRIPTS) {
-        Some(variable) => reader.add_files(context, files, variable),
-        None if on_disk.init => reader.add_init(context, files),
+        Some(variable) => reader.add_files(context, variable),
+        None if on_disk.init => reader.add_init(context),
         None => {}
     }
     if let Some(variable) = machine.get(SCRIPT_EXEC)
@@ -74,7 +73,7 @@ pub fn read(
     match assignments {
         Some(assignments) if !list.is_empty() => Scripts {
             list,
-            beside: beside(context, files),
+            beside: beside(context),
             variables: variables(assignments),
         },
         _ => Scripts {
@@ -101,10 +100,10 @@ fn say_what_is_not_run(context: &mut Context, run: bool) {
 
 /// The files of the context itself, for the scripts to read. They are read again: the
 /// first copy was unquoted in place.
-fn beside(context: &mut Context, files: &impl Files) -> &'static [(&'static [u8], &'static [u8])] {
+fn beside(context: &mut Context) -> &'static [(&'static [u8], &'static [u8])] {
     let mut beside = Vector::new();
     for name in [CONTEXT, CONFIGURATION] {
-        match files.read(name) {
+        match context.files.read(name) {
             Ok(Some(content)) => beside.push((name, &*content)),
             Ok(None) => {}
             Err(reason) => cannot_read(context, name, reason),
@@ -135,17 +134,17 @@ pub struct OnDisk {
 
 /// Looks for init.sh, and for HEPiX's prolog.sh and epilog.sh, which are never handed
 /// over.
-pub fn find(context: &mut Context, files: &impl Files, has_eth: bool) -> OnDisk {
+pub fn find(context: &mut Context, has_eth: bool) -> OnDisk {
     let mut found = OnDisk {
         init: false,
         init_runs_exec: false,
         stock: false,
     };
     for name in words(b"init.sh prolog.sh epilog.sh") {
-        let text = match files.has(name) {
+        let text = match context.files.has(name) {
             Ok(false) => continue,
             Ok(true) if has_eth => Ok(None),
-            Ok(true) => files.read(name),
+            Ok(true) => context.files.read(name),
             Err(reason) => Err(reason),
         };
         let text = match &text {
@@ -196,7 +195,7 @@ impl Reader {
     }
 
     /// Adds a file of the disk.
-    fn add_file(&mut self, files: &impl Files, name: &'static [u8]) -> Result<(), Error> {
+    fn add_file(&mut self, files: &dyn Files, name: &'static [u8]) -> Result<(), Error> {
         const MISSING: Error = Error::new(c"no such file");
         const TOO_LARGE: Error = Error::new(c"more than 16 MiB of scripts");
         // Rock Ridge allows such names.
@@ -224,9 +223,9 @@ impl Reader {
     }
 
     /// Adds the files that INIT_SCRIPTS names.
-    fn add_files(&mut self, context: &mut Context, files: &impl Files, variable: Assigned) {
+    fn add_files(&mut self, context: &mut Context, variable: Assigned) {
         for (number, word) in (1u32..).zip(words(variable.value)) {
-            if let Err(reason) = self.add_file(files, base_name(word).1) {
+            if let Err(reason) = self.add_file(context.files, base_name(word).1) {
                 let mut found = Vector::new();
                 uwrite!(found, "word {}: {}", number, reason);
                 context.warn_with(&variable, LEFT_OUT, found.finish());
@@ -235,11 +234,11 @@ impl Reader {
     }
 
     /// Adds init.sh.
-    fn add_init(&mut self, context: &mut Context, files: &impl Files) {
+    fn add_init(&mut self, context: &mut Context) {
         if !self.run {
             context.warnings.general(INIT, NOT_WANTED, b"");
         }
-        if let Err(reason) = self.add_file(files, INIT) {
+        if let Err(reason) = self.add_file(context.files, INIT) {
             cannot_read(context, INIT, reason);
         }
     }

@@ -1,14 +1,17 @@
 //! What all readers of variables share.
 use super::assignments::{Assigned, Assignments, Entry};
+use crate::base::files::Files;
 use crate::plan::Warnings;
 
 /// What the dialects share while they turn variables into a plan.
-pub(super) struct Context {
+pub(super) struct Context<'d> {
+    /// The files of the disk.
+    pub(super) files: &'d dyn Files,
     pub(super) assignments: Assignments,
     pub(super) warnings: Warnings,
 }
 
-impl Context {
+impl Context<'_> {
     /// Warns about a variable, and shows nothing of its value.
     pub(super) fn warn(&mut self, entry: &Entry, what: &'static str) {
         self.warn_with(entry, what, b"")
