@@ -109,112 +109,161 @@ impl Keys {
         variable: Assigned,
         text: &'static [u8],
     ) {
-        // Whether this line is inside a key of several lines, or after a damaged key,
-        // whose rest may follow. Lines there that are no keys are not reported again.
-        let mut inside = false;
-        let mut several = false;
+        let mut reader = LineReader {
+            keys: self,
+            user,
+            in_reported: false,
+            several: false,
+        };
         for (number, whole) in (1u32..).zip(lines(text)) {
             for line in split(whole, |byte| byte == b'\r').map(<[u8]>::trim_ascii) {
-                if line.is_empty() || line.starts_with(b"#") {
-                    continue;
+                if let Err(reason) = reader.read(line) {
+                    let mut found = Vector::new();
+                    uwrite!(found, "line {}", number);
+                    context.warn_with(&variable, reason.text(), found.finish());
                 }
-                if inside && ends_block(line) {
-                    inside = false;
-                    continue;
-                }
-                let what = match begins_block(line) {
-                    Some(what) => {
-                        inside = !ends_block(line);
-                        what
-                    }
-                    None => match self.add_line(user, line, &mut several) {
-                        Ok(()) => {
-                            inside = false;
-                            continue;
-                        }
-                        Err(NOT_A_KEY) if inside => continue,
-                        Err(what) => {
-                            inside = what == DAMAGED;
-                            what
-                        }
-                    },
-                };
-                let mut found = Vector::new();
-                uwrite!(found, "line {}", number);
-                context.warn_with(&variable, what, found.finish());
             }
         }
-        if several {
+        if reader.several {
             let what = "several SSH keys on one line are told apart, write each on its own line";
             context.warn(&variable, what);
         }
     }
 
-    /// Adds each key of a line; usually there is one.
-    fn add_line(
-        &mut self,
-        user: Option<&'static [u8]>,
-        line: &'static [u8],
-        several: &mut bool,
-    ) -> Result<(), &'static str> {
-        if line
-            .iter()
-            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
+    /// Adds a key, unless the user has it already.
+    fn add(&mut self, user: Option<&'static [u8]>, line: &'static [u8]) {
+        if let Some(user) = user
+            && self.seen.insert(u32::from(user != b"root"), line)
         {
-            return Err("a control character in an SSH public key, left out");
+            self.list.push(Key { user, line });
+        }
+    }
+}
+
+/// Reads the lines of one variable or file.
+struct LineReader<'k> {
+    keys: &'k mut Keys,
+    /// Who gets the keys; `None`: nobody.
+    user: Option<&'static [u8]>,
+    /// The line before was reported, and more lines of the same key may follow: of a key
+    /// in another format, or of one that was wrapped. They are not reported again.
+    in_reported: bool,
+    /// A line had several keys.
+    several: bool,
+}
+
+impl LineReader<'_> {
+    /// Adds the keys of a line. An error is to be reported.
+    fn read(&mut self, line: &'static [u8]) -> Result<(), NoKey> {
+        if line.is_empty() || line.starts_with(b"#") {
+            return Ok(());
+        }
+        if self.in_reported && ends_block(line) {
+            self.in_reported = false;
+            return Ok(());
+        }
+        let result = match begins_block(line) {
+            Some(reason) => Err(reason),
+            None => self.add_keys(line),
+        };
+        self.in_reported = match result {
+            Err(NoKey::NotAKey) if self.in_reported => return Ok(()),
+            Err(NoKey::Private | NoKey::OtherFormat) => !ends_block(line),
+            Err(NoKey::Damaged) => true,
+            _ => false,
+        };
+        result
+    }
+
+    /// Adds each key of a line; usually there is one. The error is that of the last key
+    /// that has one.
+    fn add_keys(&mut self, line: &'static [u8]) -> Result<(), NoKey> {
+        let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+        if line.iter().any(is_control) {
+            return Err(NoKey::Control);
         }
         let mut result = Ok(());
+        // Whether the options of this key may be in the comment of the one before.
         let mut options_before = false;
-        let mut rest = line;
-        loop {
-            let mut found = parse(rest);
-            let mut key = rest;
-            let next = next_key(rest, &found);
-            if let Some(next) = next {
-                *several = true;
-                (key, rest) = rest.split_at_checked(next).unwrap_or_default();
+        let mut rest = Some(line);
+        while let Some(text) = rest {
+            let (mut key, mut found) = (text, parse(text));
+            rest = None;
+            let next = next_key(text, &found);
+            if let Some((first, others)) = next.and_then(|at| text.split_at_checked(at)) {
+                (key, rest) = (first, Some(others));
+                self.several = true;
             }
-            if *several || found.is_err() {
+            if self.several || found.is_err() {
                 key = without_separator(key);
                 found = parse(key);
             }
-            let options = options_before;
+            let comment = match &found {
+                Ok(found) => key.get(found.padded..).unwrap_or_default(),
+                Err(_) => key,
+            };
             match found {
-                Ok(found) => {
-                    options_before = has_options(key.get(found.padded..).unwrap_or_default());
-                    let line = found.repaired(key);
-                    if options {
-                        result = Err(OPTIONS);
-                    } else if let Some(user) = user
-                        && self.seen.insert(u32::from(user != b"root"), line)
-                    {
-                        self.list.push(Key { user, line });
-                    }
-                }
-                Err(what) => {
-                    options_before = has_options(key);
-                    result = Err(what);
-                }
+                Ok(_) if options_before => result = Err(NoKey::Options),
+                Ok(found) => self.keys.add(self.user, found.repaired(key)),
+                Err(reason) => result = Err(reason),
             }
-            if next.is_none() {
-                return result;
+            options_before = has_options(comment);
+        }
+        result
+    }
+}
+
+/// Why a line, or a part of it, gives nobody a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NoKey {
+    /// It does not look like a key.
+    NotAKey,
+    /// A part of a key: the rest is missing or on the next line.
+    Damaged,
+    /// A private key begins here.
+    Private,
+    /// A public key in a format that is not OpenSSH's begins here.
+    OtherFormat,
+    /// Its options may be in the comment of the key before it.
+    Options,
+    /// It has a control character.
+    Control,
+}
+
+impl NoKey {
+    /// What to report.
+    const fn text(self) -> &'static str {
+        match self {
+            Self::NotAKey => "not an SSH public key, left out",
+            Self::Damaged => {
+                "a damaged or wrapped SSH public key, left out, write the whole key on one line"
             }
+            Self::Private => {
+                "a private key, left out, the public one of the .pub file belongs here"
+            }
+            Self::OtherFormat => {
+                "not the format of OpenSSH, left out, `ssh-keygen -i -f FILE` converts it"
+            }
+            Self::Options => {
+                "an SSH key with options behind another one, left out, write each key on its own line"
+            }
+            Self::Control => "a control character in an SSH public key, left out",
         }
     }
 }
 
 /// What to report if a key of several lines begins here: in PEM format, which includes
 /// OpenSSH's private keys, in SSH2 format (RFC 4716) or in PuTTY's.
-fn begins_block(line: &[u8]) -> Option<&'static str> {
+fn begins_block(line: &[u8]) -> Option<NoKey> {
     if line.starts_with(b"PuTTY-User-Key-File") {
-        return Some(PRIVATE);
+        return Some(NoKey::Private);
     }
     if !line.starts_with(b"--") || !has(line, b"BEGIN ") {
         return None;
     }
     Some(match has(line, b"PRIVATE") {
-        true => PRIVATE,
-        false => "not the format of OpenSSH, left out, `ssh-keygen -i -f FILE` converts it",
+        true => NoKey::Private,
+        false => NoKey::OtherFormat,
     })
 }
 
@@ -232,7 +281,7 @@ const NEWLINE: &[u8] = b"\\n";
 
 /// Where the next key on the line begins: a known type and a blob after a blank, a comma
 /// or a [`NEWLINE`]. `first` is the result of [`parse`] for the first key on the line.
-fn next_key(line: &[u8], first: &Result<KeyText, &'static str>) -> Option<usize> {
+fn next_key(line: &[u8], first: &Result<KeyText, NoKey>) -> Option<usize> {
     let behind = |mut at: usize| {
         loop {
             at += 1 + find(line.get(at..)?, |byte| {
@@ -268,7 +317,7 @@ fn begins_key(text: &[u8]) -> bool {
         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'@' | b'.')
     });
     let blank = rest.first().is_some_and(|byte| is_blank(*byte));
-    blank && is_known(kind) && key_at(text, 0).err() != Some(NOT_A_KEY)
+    blank && is_known(kind) && key_at(text, 0).err() != Some(NoKey::NotAKey)
 }
 
 /// Whether OpenSSH knows this key type today.
@@ -329,19 +378,12 @@ impl KeyText {
     }
 }
 
-const NOT_A_KEY: &str = "not an SSH public key, left out";
-const DAMAGED: &str =
-    "a damaged or wrapped SSH public key, left out, write the whole key on one line";
-const PRIVATE: &str = "a private key, left out, the public one of the .pub file belongs here";
-const OPTIONS: &str =
-    "an SSH key with options behind another one, left out, write each key on its own line";
-
 /// Parses `[options] type blob [comment]` (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
-fn parse(line: &[u8]) -> Result<KeyText, &'static str> {
+fn parse(line: &[u8]) -> Result<KeyText, NoKey> {
     match key_at(line, 0) {
-        Err(NOT_A_KEY) => match key_at(line, options(line)) {
+        Err(NoKey::NotAKey) => match key_at(line, options(line)) {
             // It begins like a key, so it is a damaged one.
-            Err(_) if is_known(span(line, |byte| !is_blank(byte)).0) => Err(DAMAGED),
+            Err(_) if is_known(span(line, |byte| !is_blank(byte)).0) => Err(NoKey::Damaged),
             found => found,
         },
         found => found,
@@ -377,7 +419,7 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// Parses a key whose type begins at `start`.
-fn key_at(line: &[u8], start: usize) -> Result<KeyText, &'static str> {
+fn key_at(line: &[u8], start: usize) -> Result<KeyText, NoKey> {
     let text = line.get(start..).unwrap_or_default();
     let (kind, rest) = span(text, |byte| !is_blank(byte));
     let (_, blob) = span(rest, is_blank);
@@ -389,18 +431,18 @@ fn key_at(line: &[u8], start: usize) -> Result<KeyText, &'static str> {
     let same_type =
         bytes.length() == Some(kind.len()) && kind.iter().all(|byte| bytes.next() == Some(*byte));
     if !same_type || kind.is_empty() {
-        return Err(NOT_A_KEY);
+        return Err(NoKey::NotAKey);
     }
     let padding = match digits.len() % 4 {
         0 => 0,
         2 => 2,
         3 => 1,
-        _ => return Err(DAMAGED),
+        _ => return Err(NoKey::Damaged),
     };
     let plain = PLAIN.contains(&kind)
         || kind.starts_with(b"ecdsa-sha2-") && !kind.ends_with(b"-cert-v01@openssh.com");
     if !ends || plain && !Decoder::new(digits).only_strings() {
-        return Err(DAMAGED);
+        return Err(NoKey::Damaged);
     }
     Ok(KeyText {
         end: line.len() - tail.len() - marks.len(),
