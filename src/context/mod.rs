@@ -146,7 +146,7 @@ fn is_managed(context: &mut Context) -> bool {
 }
 
 fn network(context: &mut Context, dialect: Dialect) -> Finished {
-    let mut network = Network::new();
+    let mut network = Network::default();
     if dialect == Dialect::StratusLab && stratuslab::has_nics(&context.assignments) {
         stratuslab::network(context, &mut network);
     } else {

@@ -1,5 +1,6 @@
 //! Collects what a dialect says about NICs, and decides what depends on all of it:
 //! metrics, next hops that no address covers, repeated resolvers.
+use core::mem::take;
 use core::net::IpAddr;
 
 use super::assignments::Assigned;
@@ -10,31 +11,51 @@ use crate::base::sort::sort;
 use crate::base::text::{Ip, format, ip, is_domain, list};
 use crate::plan::{Link, LinkName, Prefix, Route};
 
-/// The network part of a plan under construction. The lists of all links are one after
-/// another in one table for each kind, so that cost grows linearly with the links.
+/// The network part of a plan under construction.
+#[derive(Default)]
 pub struct Network {
-    links: Vector<Link>,
-    /// Where the lists of each link begin.
-    starts: Vector<Starts>,
-    addresses: Vector<Prefix>,
-    routes: Vector<Route>,
-    /// Positions in `routes` of the default routes without a metric of their own.
-    automatic: Vector<usize>,
+    /// The links before the open one.
+    links: Vector<DraftLink>,
+    /// The open link; `None` before the first one.
+    link: Option<Link>,
+    /// What the open link has of IPv4.
+    pub v4: OpenHalf,
+    /// What it has of IPv6.
+    pub v6: OpenHalf,
+    /// The resolvers of the open link; before the first one, those of the machine.
     dns: Vector<IpAddr>,
     search: Vector<&'static [u8]>,
+    machine_dns: &'static [IpAddr],
+    machine_search: &'static [&'static [u8]],
     /// The addresses of each link, as its number and the address as text.
     known_addresses: Set,
     known_servers: Set,
     known_domains: Set,
 }
 
-/// Where lists begin in the tables.
+/// What the open link has of one family.
+#[derive(Default)]
+pub struct OpenHalf {
+    /// Its addresses so far.
+    pub addresses: Vector<Prefix>,
+    routes: Vector<DraftRoute>,
+}
+
+/// A link that is finished, but for its routes.
 #[derive(Clone, Copy)]
-struct Starts {
-    addresses: usize,
-    routes: usize,
-    dns: usize,
-    search: usize,
+struct DraftLink {
+    link: Link,
+    v4: &'static [DraftRoute],
+    v6: &'static [DraftRoute],
+}
+
+/// A route whose next hop and metric are decided at the end.
+#[derive(Clone, Copy)]
+struct DraftRoute {
+    destination: Prefix,
+    gateway: Option<IpAddr>,
+    /// `None`: a default route gets the next one that is free.
+    metric: Option<u32>,
 }
 
 /// The finished network part.
@@ -54,66 +75,79 @@ impl Finished {
 }
 
 impl Network {
-    pub fn new() -> Self {
-        Self {
-            links: Vector::new(),
-            starts: Vector::new(),
-            addresses: Vector::new(),
-            routes: Vector::new(),
-            automatic: Vector::new(),
-            dns: Vector::new(),
-            search: Vector::new(),
-            known_addresses: Set::new(),
-            known_servers: Set::new(),
-            known_domains: Set::new(),
-        }
-    }
-
     /// Begins a link: what is added from now on belongs to it. What was added before
     /// the first link belongs to the machine.
     pub fn link(&mut self, name: LinkName) -> &mut Link {
-        self.starts.push(Starts {
-            addresses: self.addresses.len(),
-            routes: self.routes.len(),
-            dns: self.dns.len(),
-            search: self.search.len(),
+        self.close();
+        self.link.insert(Link::new(name))
+    }
+
+    /// Ends the open link, or the machine's own part.
+    fn close(&mut self) {
+        let (mut v4, v6) = (take(&mut self.v4), take(&mut self.v6));
+        let (dns, search) = (
+            take(&mut self.dns).finish(),
+            take(&mut self.search).finish(),
+        );
+        let Some(link) = self.link.take() else {
+            (self.machine_dns, self.machine_search) = (dns, search);
+            return;
+        };
+        v4.addresses.extend(&v6.addresses);
+        let link = Link {
+            addresses: v4.addresses.finish(),
+            dns,
+            search,
+            ..link
+        };
+        self.links.push(DraftLink {
+            link,
+            v4: v4.routes.finish(),
+            v6: v6.routes.finish(),
         });
-        self.links.put(Link::new(name))
     }
 
-    /// The addresses of the current link.
-    pub fn addresses(&self) -> &[Prefix] {
-        let start = self.starts.last().map_or(0, |starts| starts.addresses);
-        self.addresses.get(start..).unwrap_or_default()
+    /// What the open link has of the family of an address.
+    fn half(&mut self, like: IpAddr) -> &mut OpenHalf {
+        match like {
+            IpAddr::V4(_) => &mut self.v4,
+            IpAddr::V6(_) => &mut self.v6,
+        }
     }
 
-    /// Adds an address to the current link.
+    /// Whether the open link has this address.
+    pub fn has_address(&mut self, address: IpAddr) -> bool {
+        let mut addresses = self.half(address).addresses.iter();
+        addresses.any(|prefix| prefix.address == address)
+    }
+
+    /// Adds an address to the open link.
     pub fn address(&mut self, context: &mut Context, variable: Assigned, prefix: Prefix) {
         let link = self.links.len() as u32;
         let address = format(&Ip(prefix.address));
         if self.known_addresses.insert(link, address) {
-            self.addresses.push(prefix);
+            self.half(prefix.address).addresses.push(prefix);
         } else {
             context.warn_showing(variable, "this NIC has that address already")
         }
     }
 
-    /// Adds a route to the current link; a default route without a metric
-    /// gets one at the end.
+    /// Adds a route to the open link; a default route without a metric gets one at the
+    /// end.
     pub fn route(&mut self, destination: Prefix, gateway: Option<IpAddr>, metric: Option<u32>) {
-        if destination.is_default() && metric.is_none() {
-            self.automatic.push(self.routes.len());
-        }
         let usual = Route::default_metric(destination.address.is_ipv4());
         // IPv6 has no metric 0: the kernel reads it as 1024 (net/ipv6/route.c,
         // IP6_RT_PRIO_USER).
-        let metric = metric.filter(|metric| *metric != 0).unwrap_or(usual);
-        self.routes.push(Route {
+        let metric = match metric {
+            None if destination.is_default() => None,
+            None | Some(0) => Some(usual),
+            metric => metric,
+        };
+        self.half(destination.address).routes.push(DraftRoute {
             destination,
             gateway,
-            onlink: false,
             metric,
-        })
+        });
     }
 
     /// Adds name servers to the current link, or to the machine.
@@ -150,81 +184,87 @@ impl Network {
         }
     }
 
-    /// Decides metrics and next hops, and gives each link its lists.
+    /// Decides metrics and next hops.
     pub fn finish(mut self, context: &mut Context) -> Finished {
-        self.settle_metrics(context);
-        let links = self.links.finish();
-        let (mut addresses, mut dns) = (&*self.addresses.finish(), &*self.dns.finish());
-        let (mut routes, mut search) = (self.routes.finish(), &*self.search.finish());
-        // From the last link to the first: the lists of the last one are at the end of
-        // the tables.
-        for (link, starts) in links.iter_mut().zip(self.starts.iter()).rev() {
-            (addresses, link.addresses) = cut_at(addresses, starts.addresses);
-            (dns, link.dns) = cut_at(dns, starts.dns);
-            (search, link.search) = cut_at(search, starts.search);
-            let (before, own) = routes
-                .split_at_mut_checked(starts.routes)
-                .unwrap_or_default();
-            routes = before;
-            settle_next_hops(link.addresses, own);
-            link.routes = own;
+        self.close();
+        let mut v4 = Metrics::new(Route::default_metric(true));
+        let mut v6 = Metrics::new(Route::default_metric(false));
+        for draft in self.links.iter() {
+            let name = draft.link.name;
+            let what = "another default route has the same metric, which of them is used is up to the kernel";
+            v4.reserve(draft.v4, || {
+                context.warnings.general(format(&name), what, b"")
+            });
+            let what = "another IPv6 default route has the same metric, both are used";
+            v6.reserve(draft.v6, || {
+                context.warnings.general(format(&name), what, b"")
+            });
         }
-        Finished { links, dns, search }
-    }
-
-    /// Gives default routes without a metric those from the default one on, in their
-    /// order. Skips metrics that other default routes have.
-    fn settle_metrics(&mut self, context: &mut Context) {
-        let mut taken = Set::new();
-        let mut automatic = self.automatic.iter().peekable();
-        let mut links = self.links.iter().zip(self.starts.iter()).peekable();
-        let mut name = None;
-        for (position, route) in self.routes.iter().enumerate() {
-            while let Some((link, _)) = links.next_if(|(_, starts)| starts.routes <= position) {
-                name = Some(link.name);
-            }
-            if !route.destination.is_default()
-                || automatic.next_if(|other| **other == position).is_some()
-            {
-                continue;
-            }
-            if !taken.insert(route.metric, family(route.destination))
-                && let Some(name) = name
-            {
-                let what = match route.destination.address {
-                    IpAddr::V4(_) => {
-                        "another default route has the same metric, which of them is used is up to the kernel"
-                    }
-                    IpAddr::V6(_) => {
-                        "another IPv6 default route has the same metric, both are used"
-                    }
-                };
-                context.warnings.general(format(&name), what, b"");
-            }
+        let mut links = Vector::new();
+        for draft in self.links.iter() {
+            let mut routes = Vector::new();
+            v4.settle(draft.v4, &mut routes);
+            v6.settle(draft.v6, &mut routes);
+            settle_next_hops(draft.link.addresses, &mut routes);
+            links.push(Link {
+                routes: routes.finish(),
+                ..draft.link
+            });
         }
-        let mut next = [Route::default_metric(false), Route::default_metric(true)];
-        for position in self.automatic.iter() {
-            let Some(route) = self.routes.get_mut(*position) else {
-                continue;
-            };
-            let [v6_next, v4_next] = &mut next;
-            let next = match route.destination.address.is_ipv4() {
-                true => v4_next,
-                false => v6_next,
-            };
-            while !taken.insert(*next, family(route.destination)) {
-                *next = next.saturating_add(1);
-            }
-            route.metric = *next;
+        Finished {
+            links: links.finish(),
+            dns: self.machine_dns,
+            search: self.machine_search,
         }
     }
 }
 
-fn family(destination: Prefix) -> &'static [u8] {
-    if destination.address.is_ipv4() {
-        b"IPv4"
-    } else {
-        b"IPv6"
+/// The metrics of the default routes of one family, of all links.
+struct Metrics {
+    taken: Set,
+    /// No metric between the usual one and this one is free.
+    next: u32,
+}
+
+impl Metrics {
+    fn new(usual: u32) -> Self {
+        Self {
+            taken: Set::new(),
+            next: usual,
+        }
+    }
+
+    /// Takes the metrics that default routes have. Calls `repeated` for each that is
+    /// taken already.
+    fn reserve(&mut self, routes: &[DraftRoute], mut repeated: impl FnMut()) {
+        for route in routes.iter().filter(|route| route.destination.is_default()) {
+            if route
+                .metric
+                .is_some_and(|metric| !self.taken.insert(metric, b""))
+            {
+                repeated();
+            }
+        }
+    }
+
+    /// Adds the routes with their metrics. Those without one get the first that are free.
+    fn settle(&mut self, drafts: &[DraftRoute], routes: &mut Vector<Route>) {
+        for draft in drafts {
+            routes.push(Route {
+                destination: draft.destination,
+                gateway: draft.gateway,
+                onlink: false,
+                metric: draft.metric.unwrap_or_else(|| self.take()),
+            });
+        }
+    }
+
+    /// Takes the next one that is free.
+    fn take(&mut self) -> u32 {
+        while !self.taken.insert(self.next, b"") {
+            self.next = self.next.saturating_add(1);
+        }
+        self.next
     }
 }
 
@@ -244,8 +284,8 @@ fn settle_next_hops(addresses: &[Prefix], routes: &mut [Route]) {
     }
 }
 
-/// The networks on a link, sorted by address, without those that lie in another one. No
-/// two of them overlap.
+/// The networks that a link reaches without a next hop, as [`outermost`] returns them:
+/// those of its addresses and of its routes.
 fn outermost_networks(addresses: &[Prefix], routes: &[Route]) -> &'static [Prefix] {
     let mut networks = Vector::new();
     for address in addresses {
@@ -257,7 +297,8 @@ fn outermost_networks(addresses: &[Prefix], routes: &[Route]) -> &'static [Prefi
     outermost(networks)
 }
 
-/// The same for any list of networks whose host bits are zero.
+/// Sorts networks by their addresses, and leaves out each that a larger one contains. No
+/// two of the others overlap. Their host bits must be zero.
 pub fn outermost(mut networks: Vector<Prefix>) -> &'static [Prefix] {
     sort(&mut networks, |one, other| {
         (order(one.address), one.length) < (order(other.address), other.length)
@@ -284,11 +325,6 @@ fn order(address: IpAddr) -> (bool, u128) {
         IpAddr::V4(address) => (false, address.to_bits().into()),
         IpAddr::V6(address) => (true, address.to_bits()),
     }
-}
-
-/// Splits a table at `start`.
-fn cut_at<T>(table: &[T], start: usize) -> (&[T], &[T]) {
-    table.split_at_checked(start).unwrap_or_default()
 }
 
 #[cfg(test)]

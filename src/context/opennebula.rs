@@ -234,7 +234,7 @@ impl NicReader<'_, '_> {
     /// Reads the IPv4 addresses and routes of a NIC.
     fn ipv4_family(&mut self, nic: &Nic, method: Option<Ipv4Method>, metric: Option<u32>) {
         self.ipv4(nic, method);
-        if method == Some(Ipv4Method::Static) && !self.network.addresses().is_empty() {
+        if method == Some(Ipv4Method::Static) && !self.network.v4.addresses.is_empty() {
             if self.may_have_default_route(nic) {
                 self.gateway(nic.own.get(GATEWAY), true, metric);
             }
@@ -248,7 +248,6 @@ impl NicReader<'_, '_> {
 
     /// Reads the IPv6 addresses and routes of a NIC, after the IPv4 ones.
     fn ipv6_family(&mut self, nic: &Nic, method: Option<Ipv6Method>, metric: Option<u32>) {
-        let before = self.network.addresses().len();
         self.ipv6(nic, method);
         let own_metric = nic.own.first(&[IP6_METRIC, METRIC6]);
         if let Some(variable) = own_metric
@@ -260,7 +259,7 @@ impl NicReader<'_, '_> {
         }
         if method == Some(Ipv6Method::Static)
             && self.may_have_default_route(nic)
-            && self.network.addresses().len() > before
+            && !self.network.v6.addresses.is_empty()
         {
             let metric = self
                 .number(own_metric, 0..=u32::MAX, NOT_A_NUMBER)
@@ -466,12 +465,7 @@ impl NicReader<'_, '_> {
                 self.context.warn_showing(variable, NOT_USABLE)
             }
             Some(gateway) if gateway.is_ipv4() == v4 => {
-                if self
-                    .network
-                    .addresses()
-                    .iter()
-                    .any(|prefix| prefix.address == gateway)
-                {
+                if self.network.has_address(gateway) {
                     return self
                         .context
                         .warn_showing(variable, "is this machine's own address, no default route");

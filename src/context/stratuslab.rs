@@ -105,7 +105,7 @@ pub fn network(context: &mut Context, network: &mut Network) {
         };
         network.link(LinkName::Eth(position as u32)).ipv4 = Some(Ipv4Method::Static);
         ipv4(context, network, variable, machine.get(mask));
-        if network.addresses().is_empty() {
+        if network.v4.addresses.is_empty() {
             continue;
         }
         let rest = reaches >> position;
