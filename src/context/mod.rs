@@ -107,11 +107,11 @@ fn plan(
     let by_dhcp = dialect == Dialect::StratusLab || on_disk.stock;
     if is_managed && network.links.is_empty() && !by_dhcp {
         let what = "no NIC in the context, the network is left alone";
-        context.warnings.general(b"", what, b"");
+        context.warnings.general(None, what, None);
     }
     if logins.keys.is_empty() && !users::has_password(&login) {
         let what = "no SSH key in the context, nobody is let in by this program";
-        context.warnings.general(b"", what, b"");
+        context.warnings.general(None, what, None);
     }
     if purpose == Purpose::Check {
         lint::check(&mut context, dialect, network.links, logins.keys);
@@ -161,9 +161,9 @@ fn user_data(context: &Context) -> &'static [Warning] {
     for variable in context.assignments.machine().each(&[USER_DATA, USERDATA]) {
         warnings.push(Warning {
             place: Some(variable.place),
-            subject: variable.name,
+            subject: Some(variable.name),
             what: scripts::NEVER_RUN,
-            found: b"",
+            found: None,
         });
     }
     warnings.finish()

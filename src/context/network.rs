@@ -193,11 +193,11 @@ impl Network {
             let name = draft.link.name;
             let what = "another default route has the same metric, which of them is used is up to the kernel";
             v4.reserve(draft.v4, || {
-                context.warnings.general(format(&name), what, b"")
+                context.warnings.general(Some(format(&name)), what, None)
             });
             let what = "another IPv6 default route has the same metric, both are used";
             v6.reserve(draft.v6, || {
-                context.warnings.general(format(&name), what, b"")
+                context.warnings.general(Some(format(&name)), what, None)
             });
         }
         let mut links = Vector::new();

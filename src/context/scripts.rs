@@ -160,7 +160,7 @@ pub fn find(context: &mut Context, has_eth: bool) -> OnDisk {
             found.init = true;
             found.init_runs_exec = position(text, b"SCRIPT_EXEC").is_some();
         } else {
-            context.warnings.general(name, NEVER_RUN, b"");
+            context.warnings.general(Some(name), NEVER_RUN, None);
         }
     }
     found
@@ -170,7 +170,9 @@ fn cannot_read(context: &mut Context, name: &'static [u8], reason: Error) {
     let mut found = Vector::new();
     uwrite!(found, "{}", reason);
     let what = "cannot be read for the scripts";
-    context.warnings.general(name, what, found.finish());
+    context
+        .warnings
+        .general(Some(name), what, Some(found.finish()));
 }
 
 /// The scripts so far.
@@ -236,7 +238,7 @@ impl Reader {
     /// Adds init.sh.
     fn add_init(&mut self, context: &mut Context) {
         if !self.run {
-            context.warnings.general(INIT, NOT_WANTED, b"");
+            context.warnings.general(Some(INIT), NOT_WANTED, None);
         }
         if let Err(reason) = self.add_file(context.files, INIT) {
             cannot_read(context, INIT, reason);

@@ -95,7 +95,7 @@ impl Parser<'_, '_> {
                 return true;
             }
             // There is no command before it.
-            Some(b';') => return self.skip(line, b""),
+            Some(b';') => return self.skip(line, None),
             // The blank lines of a file with CR LF.
             Some(b'\r') if matches!(self.byte(1), Some(b'\n') | None) => {
                 self.at += 1;
@@ -144,35 +144,29 @@ impl Parser<'_, '_> {
         }
     }
 
-    /// The variable in `NAME = value`, `NAME =value` or `NAME= value`; empty for any
+    /// The variable in `NAME = value`, `NAME =value` or `NAME= value`; `None` for any
     /// other command. `before`: how many assignments precede the command; `name`: the
     /// length of the name at the current place, or 0. Only a name without lower case
     /// letters, as servers write them: in the remains of a broken value any word may
     /// precede a `=`.
-    fn spaced(&mut self, before: usize, name: usize) -> &'static [u8] {
+    fn spaced(&mut self, before: usize, name: usize) -> Option<&'static [u8]> {
         let found = match self.out.get(before..) {
             Some([]) if name > 0 => {
                 self.take();
                 self.at = name;
                 let name = self.take();
                 self.blanks();
-                match self.byte(0) {
-                    Some(b'=') => name,
-                    _ => b"",
-                }
+                (self.byte(0) == Some(b'=')).then_some(name)
             }
-            Some([only]) if self.bare => only.name,
-            _ => b"",
+            Some([only]) if self.bare => Some(only.name),
+            _ => None,
         };
-        match found.iter().any(u8::is_ascii_lowercase) {
-            true => b"",
-            false => found,
-        }
+        found.filter(|name| !name.iter().any(u8::is_ascii_lowercase))
     }
 
     /// Skips a command that is no assignment, with its quoted parts. `spaced` is its
     /// variable, if blanks around the `=` are all that is wrong.
-    fn skip(&mut self, line: u32, spaced: &'static [u8]) -> bool {
+    fn skip(&mut self, line: u32, spaced: Option<&'static [u8]>) -> bool {
         let word = loop {
             match self.word().0 {
                 Word::Whole => match self.byte(0) {
@@ -189,10 +183,10 @@ impl Parser<'_, '_> {
             line,
         };
         let what = match spaced {
-            b"" => "not an assignment, skipped",
-            _ => "not an assignment, skipped: no blank may stand around the =",
+            None => "not an assignment, skipped",
+            Some(_) => "not an assignment, skipped: no blank may stand around the =",
         };
-        self.warnings.at(place, spaced, what, b"");
+        self.warnings.at(place, spaced, what, None);
         match word {
             Word::Unterminated => self.unterminated(line),
             _ => true,
@@ -207,9 +201,9 @@ impl Parser<'_, '_> {
         let name = self.name();
         self.at = self.rest.len();
         let text = self.take();
-        let subject = text.get(..name).unwrap_or_default();
+        let subject = text.get(..name).filter(|name| !name.is_empty());
         let what = "a quote that is opened here is never closed, nothing after this line is read";
-        self.warnings.at(place, subject, what, b"");
+        self.warnings.at(place, subject, what, None);
         false
     }
 
@@ -238,7 +232,7 @@ impl Parser<'_, '_> {
         self.out.push(Assignment { name, value, place });
         if self.expanded {
             let what = "a shell would expand this, it is taken as literal text";
-            self.warnings.at(place, name, what, b"");
+            self.warnings.at(place, Some(name), what, None);
         }
         Word::Whole
     }
@@ -488,9 +482,9 @@ mod tests {
                 let line = warning.place.unwrap().line;
                 format!(
                     "{line} {} {} {}",
-                    lossy(warning.subject),
+                    lossy(warning.subject.unwrap_or_default()),
                     warning.what,
-                    lossy(warning.found)
+                    lossy(warning.found.unwrap_or_default())
                 )
             })
             .collect();

@@ -14,17 +14,20 @@ pub(super) struct Context<'d> {
 impl Context<'_> {
     /// Warns about a variable, and shows nothing of its value.
     pub(super) fn warn(&mut self, entry: &Entry, what: &'static str) {
-        self.warn_with(entry, what, b"")
+        self.warnings.at(entry.place, Some(entry.name), what, None)
     }
 
     /// Warns about a variable, and shows `found`, which must not be a part of its value.
     pub(super) fn warn_with(&mut self, entry: &Entry, what: &'static str, found: &'static [u8]) {
-        self.warnings.at(entry.place, entry.name, what, found)
+        (self.warnings).at(entry.place, Some(entry.name), what, Some(found))
     }
 
     /// Warns about a variable, and shows its value if it may be shown.
     pub(super) fn warn_showing(&mut self, assigned: Assigned, what: &'static str) {
-        self.warn_with(&assigned, what, assigned.printable())
+        match assigned.printable() {
+            b"" => self.warn(&assigned, what),
+            value => self.warn_with(&assigned, what, value),
+        }
     }
 
     /// Warns about a part of a value, and shows it if the value may be shown.
@@ -34,8 +37,10 @@ impl Context<'_> {
         what: &'static str,
         part: &'static [u8],
     ) {
-        let part = if assigned.id.is_shown() { part } else { b"" };
-        self.warn_with(&assigned, what, part)
+        match assigned.id.is_shown() {
+            true => self.warn_with(&assigned, what, part),
+            false => self.warn(&assigned, what),
+        }
     }
 
     /// The value of a list of addresses or names, up to what cannot be shown.

@@ -18,12 +18,12 @@ pub struct SourceLocation {
 pub struct Warning {
     /// `None` where no line is to blame.
     pub place: Option<SourceLocation>,
-    /// The variable, user or device; may be empty.
-    pub subject: &'static [u8],
+    /// The variable, user, device or file that it is about.
+    pub subject: Option<&'static [u8]>,
     /// What is wrong, and what was expected or done instead.
     pub what: &'static str,
-    /// The text found; may be empty.
-    pub found: &'static [u8],
+    /// The text found.
+    pub found: Option<&'static [u8]>,
 }
 
 impl uDisplay for Warning {
@@ -47,14 +47,14 @@ pub struct WarningText<'w>(pub &'w Warning);
 impl uDisplay for WarningText<'_> {
     fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
         let Self(warning) = self;
-        if !warning.subject.is_empty() {
-            Escaped(warning.subject).fmt(f)?;
+        if let Some(subject) = warning.subject {
+            Escaped(subject).fmt(f)?;
             f.write_str(": ")?;
         }
         f.write_str(warning.what)?;
-        if !warning.found.is_empty() {
+        if let Some(found) = warning.found {
             f.write_str(": ")?;
-            Escaped(warning.found).fmt(f)?;
+            Escaped(found).fmt(f)?;
         }
         Ok(())
     }
@@ -68,9 +68,9 @@ impl Warnings {
     pub fn at(
         &mut self,
         place: SourceLocation,
-        subject: &'static [u8],
+        subject: Option<&'static [u8]>,
         what: &'static str,
-        found: &'static [u8],
+        found: Option<&'static [u8]>,
     ) {
         self.0.push(Warning {
             place: Some(place),
@@ -81,7 +81,12 @@ impl Warnings {
     }
 
     /// Adds a warning about the context as a whole.
-    pub fn general(&mut self, subject: &'static [u8], what: &'static str, found: &'static [u8]) {
+    pub fn general(
+        &mut self,
+        subject: Option<&'static [u8]>,
+        what: &'static str,
+        found: Option<&'static [u8]>,
+    ) {
         self.0.push(Warning {
             place: None,
             subject,

@@ -23,8 +23,9 @@ pub fn check(context: &mut Context, keys: &[Key]) {
         });
         if let Some(option) = options.find(|option| !option.is_empty() && !is_known(option)) {
             let name = split_once(option, b'=').map_or(option, |(name, _)| name);
+            let found = (!name.is_empty()).then_some(name);
             let what = "a key has an option that sshd does not read so, and is not taken";
-            context.warnings.general(key.user, what, name);
+            context.warnings.general(Some(key.user), what, found);
         }
     }
 }
