@@ -17,9 +17,6 @@ const SIGNS: &[Variable] = &[IP, IP6, IPV6, METHOD, IP6_METHOD];
 /// The variables that give a NIC IPv6.
 const ANY_IP6: &[Variable] = &[IP6, IPV6, IP6_ULA];
 
-const NOT_V4: &str = "not an IPv4 address";
-const NOT_V6: &str = "not an IPv6 address";
-const NOT_USABLE: &str = "not an address that a machine can have";
 const NOT_A_NUMBER: &str = "not a number";
 
 /// Reads every NIC and the resolvers of the machine.
@@ -28,16 +25,17 @@ pub fn network(context: &mut Context, network: &mut Network) {
     network.servers(context, machine.get(DNS));
     network.domains(context, machine.get(SEARCH_DOMAIN));
     let nics = context.assignments.nics();
-    let macs = nics.filter(is_eth).any(|nic| nic.own.named(MAC).is_some());
+    let any_mac = nics.filter(is_eth).any(|nic| nic.own.named(MAC).is_some());
     let mut reader = NicReader {
         gateways: gateway_link(context),
         endpoint: endpoint(machine.get(ONEGATE_ENDPOINT)),
+        any_mac,
         macs: Set::new(),
         context,
         network,
     };
     for nic in reader.context.assignments.nics() {
-        reader.nic(&nic, macs);
+        reader.nic(&nic);
     }
     let NicReader {
         context, network, ..
@@ -65,7 +63,9 @@ fn first_sample(context: &mut Context, network: &mut Network) {
         return;
     };
     network.link(LinkName::Eth(0)).ipv4 = Some(Ipv4Method::Static);
-    ipv4(context, network, variable, machine.get(NETMASK))
+    if let Some(prefix) = ipv4_prefix(context, variable, machine.get(NETMASK)) {
+        network.address(context, variable, prefix);
+    }
 }
 
 /// The link that GATEWAY_IFACE limits default routes to.
@@ -95,42 +95,59 @@ fn endpoint(variable: Option<Assigned>) -> Option<IpAddr> {
         .filter(|address| matches!(address, IpAddr::V4(v4) if v4.is_link_local()))
 }
 
-/// Adds an IPv4 address with its mask to the current link.
-pub fn ipv4(
+/// The IPv4 address in a variable, with its mask. What is wrong with them is reported.
+pub fn ipv4_prefix(
     context: &mut Context,
-    network: &mut Network,
     variable: Assigned,
     mask: Option<Assigned>,
-) {
+) -> Option<Prefix> {
     const USUAL: u8 = 24;
-    let Some(address) = ip(variable.value).filter(IpAddr::is_ipv4) else {
-        return context.warn_showing(variable, no_address(variable, NOT_V4));
-    };
-    if !usable(address) {
-        return context.warn_showing(variable, NOT_USABLE);
-    }
-    let length = match mask {
-        None => USUAL,
-        Some(mask) => match netmask(mask.value) {
+    let (blamed, what) = match (ipv4(variable), mask) {
+        (Err(what), _) => (variable, what),
+        (Ok(address), None) => {
+            let length = USUAL;
+            return Some(Prefix { address, length });
+        }
+        (Ok(address), Some(mask)) => match netmask(mask.value) {
             // With /0 every address would be on this link.
-            Some(length) if length > 0 => length,
-            _ => return context.warn_showing(mask, "not a netmask"),
+            Some(length) if length > 0 => return Some(Prefix { address, length }),
+            _ => (mask, "not a netmask"),
         },
     };
-    network.address(context, variable, Prefix { address, length })
+    context.warn_showing(blamed, what);
+    None
 }
 
-/// The problem with a text that is not an address, or not only an address.
-fn no_address(variable: Assigned, what: &'static str) -> &'static str {
-    let with_length =
-        split_once(variable.value, b'/').is_some_and(|(start, _)| ip(start).is_some());
-    match variable.id {
-        IP if with_length => "not an IPv4 address, what follows the / belongs in ETHn_MASK",
-        IP6 | IPV6 if with_length => {
+/// The IPv4 address in a variable, or what is wrong with it.
+fn ipv4(variable: Assigned) -> Result<IpAddr, &'static str> {
+    address(variable, IpAddr::is_ipv4, "not an IPv4 address")
+}
+
+/// The IPv6 address in a variable, or what is wrong with it.
+fn ipv6(variable: Assigned) -> Result<IpAddr, &'static str> {
+    address(variable, IpAddr::is_ipv6, "not an IPv6 address")
+}
+
+/// The address in a variable, or what is wrong with it: `not_one`, if it has no address
+/// of this family.
+fn address(
+    variable: Assigned,
+    is_of_family: fn(&IpAddr) -> bool,
+    not_one: &'static str,
+) -> Result<IpAddr, &'static str> {
+    match ip(variable.value).filter(is_of_family) {
+        Some(address) if usable(address) => return Ok(address),
+        Some(_) => return Err("not an address that a machine can have"),
+        None => {}
+    }
+    let start = split_once(variable.value, b'/').and_then(|(start, _)| ip(start));
+    Err(match variable.id {
+        IP if start.is_some() => "not an IPv4 address, what follows the / belongs in ETHn_MASK",
+        IP6 | IPV6 if start.is_some() => {
             "not an IPv6 address, what follows the / belongs in ETHn_IP6_PREFIX_LENGTH"
         }
-        _ => what,
-    }
+        _ => not_one,
+    })
 }
 
 struct NicReader<'c, 'd> {
@@ -140,6 +157,8 @@ struct NicReader<'c, 'd> {
     gateways: Option<LinkName>,
     /// The address that the first static NIC gets a route to.
     endpoint: Option<IpAddr>,
+    /// Whether any `ETHn` has a MAC.
+    any_mac: bool,
     /// The MACs of the NICs so far.
     macs: Set,
 }
@@ -152,10 +171,11 @@ enum Identity {
 }
 
 impl NicReader<'_, '_> {
-    fn nic(&mut self, nic: &Nic, macs: bool) {
+    /// Reads a NIC.
+    fn nic(&mut self, nic: &Nic) {
         let own = nic.own;
         let identity = match nic.name {
-            LinkName::Eth(_) => self.eth(own, macs),
+            LinkName::Eth(_) => self.eth(own),
             LinkName::Pci(_) => self.pci(own),
         };
         let Identity::Known(mac, pci) = identity else {
@@ -167,10 +187,10 @@ impl NicReader<'_, '_> {
             self.context
                 .warn_showing(variable, "another NIC of the context has this MAC, too");
         }
-        let ipv4 = self.ipv4_method(nic);
-        let ipv6 = self.ipv6_method(nic);
+        let v4 = self.ipv4_method(nic);
+        let v6 = self.ipv6_method(nic);
         if let Some(variable) = own.get(METHOD)
-            && ipv4 == Some(Ipv4Method::Static)
+            && v4 == Some(Ipv4Method::Static)
             && !addressed(nic, &[IP])
             && !addressed(nic, ANY_IP6)
         {
@@ -178,11 +198,14 @@ impl NicReader<'_, '_> {
                 .warn_showing(variable, "there is no address for it");
         }
         let metric = self.number(own.get(METRIC), 0..=u32::MAX, NOT_A_NUMBER);
-        let link = self.begin_link(nic, ipv4, ipv6);
+        let link = self.begin_link(nic, v4, v6);
         (link.mac, link.pci) = (mac, pci);
-        link.metric = metric.filter(|_| ipv4 == Some(Ipv4Method::Dhcp));
-        self.ipv4_family(nic, ipv4, metric);
-        self.ipv6_family(nic, ipv6, metric);
+        link.metric = metric.filter(|_| v4 == Some(Ipv4Method::Dhcp));
+        self.ipv4_half(nic, v4, metric);
+        self.ipv6_half(nic, v6, metric);
+        if let Some(variable) = own.get(ROUTES) {
+            self.routes(variable, v4, v6);
+        }
         self.network.servers(self.context, own.get(DNS));
         self.network.domains(self.context, own.get(SEARCH_DOMAIN))
     }
@@ -200,8 +223,8 @@ impl NicReader<'_, '_> {
     fn begin_link(
         &mut self,
         nic: &Nic,
-        ipv4: Option<Ipv4Method>,
-        ipv6: Option<Ipv6Method>,
+        v4: Option<Ipv4Method>,
+        v6: Option<Ipv6Method>,
     ) -> &mut Link {
         let mtu = self.number(
             nic.own.get(MTU),
@@ -217,9 +240,9 @@ impl NicReader<'_, '_> {
             ),
         };
         let link = self.network.link(nic.name);
-        (link.ipv4, link.ipv6) = (ipv4, ipv6);
+        (link.ipv4, link.ipv6) = (v4, v6);
         // A NIC that is skipped in both families is not touched at all.
-        if (ipv4, ipv6) != (Some(Ipv4Method::Skip), Some(Ipv6Method::Skip)) {
+        if (v4, v6) != (Some(Ipv4Method::Skip), Some(Ipv6Method::Skip)) {
             link.mtu = mtu;
             link.vlan = vlan.map(|vlan| vlan as u16);
         }
@@ -231,24 +254,25 @@ impl NicReader<'_, '_> {
         self.gateways.is_none_or(|only| only == nic.name)
     }
 
-    /// Reads the IPv4 addresses and routes of a NIC.
-    fn ipv4_family(&mut self, nic: &Nic, method: Option<Ipv4Method>, metric: Option<u32>) {
-        self.ipv4(nic, method);
-        if method == Some(Ipv4Method::Static) && !self.network.v4.addresses.is_empty() {
-            if self.may_have_default_route(nic) {
-                self.gateway(nic.own.get(GATEWAY), true, metric);
-            }
-            if let Some(endpoint) = self.endpoint.take() {
-                self.network.route(Prefix::host(endpoint), None, None);
-            }
+    /// Reads the IPv4 addresses of a NIC and its default route.
+    fn ipv4_half(&mut self, nic: &Nic, method: Option<Ipv4Method>, metric: Option<u32>) {
+        self.ipv4_addresses(nic, method);
+        if method != Some(Ipv4Method::Static) || self.network.v4.addresses.is_empty() {
+            return;
         }
-        let refused = method == Some(Ipv4Method::Skip);
-        self.routes(nic.own.get(ROUTES), true, refused);
+        if self.may_have_default_route(nic)
+            && let Some(variable) = nic.own.get(GATEWAY)
+        {
+            self.gateway(variable, ipv4(variable), metric);
+        }
+        if let Some(endpoint) = self.endpoint.take() {
+            self.network.route(Prefix::host(endpoint), None, None);
+        }
     }
 
-    /// Reads the IPv6 addresses and routes of a NIC, after the IPv4 ones.
-    fn ipv6_family(&mut self, nic: &Nic, method: Option<Ipv6Method>, metric: Option<u32>) {
-        self.ipv6(nic, method);
+    /// Reads the IPv6 addresses of a NIC and its default route.
+    fn ipv6_half(&mut self, nic: &Nic, method: Option<Ipv6Method>, metric: Option<u32>) {
+        self.ipv6_addresses(nic, method);
         let own_metric = nic.own.first(&[IP6_METRIC, METRIC6]);
         if let Some(variable) = own_metric
             && matches!(method, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
@@ -257,21 +281,20 @@ impl NicReader<'_, '_> {
                 "not applied, the routes that routers advertise have the metric 2048 and more";
             self.context.warn_showing(variable, what);
         }
-        if method == Some(Ipv6Method::Static)
-            && self.may_have_default_route(nic)
-            && !self.network.v6.addresses.is_empty()
+        if method != Some(Ipv6Method::Static)
+            || !self.may_have_default_route(nic)
+            || self.network.v6.addresses.is_empty()
         {
-            let metric = self
-                .number(own_metric, 0..=u32::MAX, NOT_A_NUMBER)
-                .or(metric);
-            self.gateway(nic.own.first(&[IP6_GATEWAY, GATEWAY6]), false, metric);
+            return;
         }
-        let refused = matches!(method, Some(Ipv6Method::Skip | Ipv6Method::Disable));
-        self.routes(nic.own.get(ROUTES), false, refused);
+        let own_metric = self.number(own_metric, 0..=u32::MAX, NOT_A_NUMBER);
+        if let Some(variable) = nic.own.first(&[IP6_GATEWAY, GATEWAY6]) {
+            self.gateway(variable, ipv6(variable), own_metric.or(metric));
+        }
     }
 
     /// Which device an `ETHn` is, and whether it exists.
-    fn eth(&mut self, own: Group, macs: bool) -> Identity {
+    fn eth(&mut self, own: Group) -> Identity {
         if let Some(variable) = own.get(MAC) {
             return match Mac::parse(variable.value) {
                 Some(mac) => Identity::Known(Some(mac), None),
@@ -285,7 +308,7 @@ impl NicReader<'_, '_> {
         let Some(sign) = own.first(SIGNS) else {
             return Identity::Absent;
         };
-        if macs && own.named(MAC).is_none() {
+        if self.any_mac && own.named(MAC).is_none() {
             let what = "of a NIC without MAC beside others that have one, it is found by its name or position";
             self.context.warn_showing(sign, what);
         }
@@ -377,34 +400,35 @@ impl NicReader<'_, '_> {
     }
 
     /// Reads the IPv4 addresses of a NIC and its aliases.
-    fn ipv4(&mut self, nic: &Nic, method: Option<Ipv4Method>) {
-        let own = nic.own;
-        if let Some(variable) = own.get(IP) {
-            match method {
-                Some(Ipv4Method::Dhcp) => self
-                    .context
-                    .warn_showing(variable, "not applied, the method is dhcp"),
-                Some(Ipv4Method::Skip) => self
-                    .context
-                    .warn_showing(variable, "not applied, the method is skip"),
-                _ => ipv4(self.context, self.network, variable, own.get(MASK)),
-            }
-        }
+    fn ipv4_addresses(&mut self, nic: &Nic, method: Option<Ipv4Method>) {
+        let (own, aliases) = match method {
+            Some(Ipv4Method::Dhcp) => (Some("not applied, the method is dhcp"), None),
+            Some(Ipv4Method::Skip) => (
+                Some("not applied, the method is skip"),
+                Some("not applied, the method of its NIC is skip"),
+            ),
+            Some(Ipv4Method::Static) | None => (None, None),
+        };
+        self.ipv4_address(nic.own, own);
         for alias in active(nic) {
-            let Some(variable) = alias.get(IP) else {
-                continue;
-            };
-            if method == Some(Ipv4Method::Skip) {
-                self.context
-                    .warn_showing(variable, "not applied, the method of its NIC is skip");
-            } else {
-                ipv4(self.context, self.network, variable, alias.get(MASK));
-            }
+            self.ipv4_address(alias, aliases);
+        }
+    }
+
+    /// Adds the IPv4 address of a NIC or an alias. `not_applied`: why it is left out.
+    fn ipv4_address(&mut self, group: Group, not_applied: Option<&'static str>) {
+        let Some(variable) = group.get(IP) else {
+            return;
+        };
+        if let Some(what) = not_applied {
+            self.context.warn_showing(variable, what);
+        } else if let Some(prefix) = ipv4_prefix(self.context, variable, group.get(MASK)) {
+            self.network.address(self.context, variable, prefix);
         }
     }
 
     /// Reads the IPv6 addresses of a NIC and its aliases.
-    fn ipv6(&mut self, nic: &Nic, method: Option<Ipv6Method>) {
+    fn ipv6_addresses(&mut self, nic: &Nic, method: Option<Ipv6Method>) {
         let not_applied = match method {
             Some(Ipv6Method::Auto) => Some("not applied, the IPv6 method is auto"),
             Some(Ipv6Method::Dhcp) => Some("not applied, the IPv6 method is dhcp"),
@@ -412,24 +436,24 @@ impl NicReader<'_, '_> {
             Some(Ipv6Method::Skip) => Some("not applied, the IPv6 method is skip"),
             Some(Ipv6Method::Static) | None => None,
         };
-        self.ipv6_of(nic.own, not_applied);
+        self.ipv6_pair(nic.own, not_applied);
         let covers_aliases = matches!(method, Some(Ipv6Method::Disable | Ipv6Method::Skip));
         for alias in active(nic) {
-            self.ipv6_of(alias, not_applied.filter(|_| covers_aliases));
+            self.ipv6_pair(alias, not_applied.filter(|_| covers_aliases));
         }
     }
 
-    fn ipv6_of(&mut self, group: Group, not_applied: Option<&'static str>) {
+    /// Adds the IPv6 address of a NIC or an alias, and its unique local one (RFC 4193).
+    /// `not_applied`: why they are left out.
+    fn ipv6_pair(&mut self, group: Group, not_applied: Option<&'static str>) {
         const USUAL: u8 = 64;
         if let Some(variable) = group.first(&[IP6, IPV6]) {
             match (not_applied, group.get(IP6_PREFIX_LENGTH)) {
                 (Some(what), _) => self.context.warn_showing(variable, what),
                 (None, None) => self.ipv6_address(variable, USUAL),
-                (None, Some(bits)) => match length(bits.value, false) {
+                (None, Some(bits)) => match length(bits.value, 128) {
                     Some(length) if length > 0 => self.ipv6_address(variable, length),
-                    _ => self
-                        .context
-                        .warn_showing(bits, "not a prefix length between 1 and 128"),
+                    _ => (self.context).warn_showing(bits, "not a prefix length between 1 and 128"),
                 },
             }
         }
@@ -442,74 +466,61 @@ impl NicReader<'_, '_> {
     }
 
     fn ipv6_address(&mut self, variable: Assigned, length: u8) {
-        match ip(variable.value).filter(IpAddr::is_ipv6) {
-            Some(address) if usable(address) => {
-                self.network
-                    .address(self.context, variable, Prefix { address, length })
+        match ipv6(variable) {
+            Ok(address) => {
+                let prefix = Prefix { address, length };
+                self.network.address(self.context, variable, prefix);
             }
-            Some(_) => self.context.warn_showing(variable, NOT_USABLE),
-            None => {
-                let what = no_address(variable, NOT_V6);
-                self.context.warn_showing(variable, what)
-            }
+            Err(what) => self.context.warn_showing(variable, what),
         }
     }
 
-    /// Adds a default route via the gateway in `variable`.
-    fn gateway(&mut self, variable: Option<Assigned>, v4: bool, metric: Option<u32>) {
-        let Some(variable) = variable else {
-            return;
-        };
-        match ip(variable.value) {
-            Some(gateway) if gateway.is_ipv4() == v4 && !usable(gateway) => {
-                self.context.warn_showing(variable, NOT_USABLE)
+    /// Adds a default route via `gateway`, the address in `variable`.
+    fn gateway(
+        &mut self,
+        variable: Assigned,
+        gateway: Result<IpAddr, &'static str>,
+        metric: Option<u32>,
+    ) {
+        let what = match gateway {
+            Ok(gateway) if self.network.has_address(gateway) => {
+                "is this machine's own address, no default route"
             }
-            Some(gateway) if gateway.is_ipv4() == v4 => {
-                if self.network.has_address(gateway) {
-                    return self
-                        .context
-                        .warn_showing(variable, "is this machine's own address, no default route");
-                }
+            Ok(gateway) => {
                 let everything = Prefix::everything(gateway);
-                self.network.route(everything, Some(gateway), metric)
+                return self.network.route(everything, Some(gateway), metric);
             }
-            _ => self
-                .context
-                .warn_showing(variable, if v4 { NOT_V4 } else { NOT_V6 }),
-        }
+            Err(what) => what,
+        };
+        self.context.warn_showing(variable, what);
     }
 
-    /// Adds the entries of ROUTES of one family. Entries that cannot be read are reported
-    /// with IPv4.
-    fn routes(&mut self, variable: Option<Assigned>, v4: bool, refused: bool) {
-        let Some(variable) = variable else {
-            return;
-        };
-        // The missing quote is reported once.
-        let entries = match v4 {
-            true => self.context.list(variable),
-            false => variable.printable(),
+    /// Adds the entries of ROUTES.
+    fn routes(&mut self, variable: Assigned, v4: Option<Ipv4Method>, v6: Option<Ipv6Method>) {
+        let is_left_alone = |address: IpAddr| match address {
+            IpAddr::V4(_) => v4 == Some(Ipv4Method::Skip),
+            IpAddr::V6(_) => matches!(v6, Some(Ipv6Method::Skip | Ipv6Method::Disable)),
         };
         let separates = |byte| matches!(byte, b',' | b';' | b'\n');
-        for entry in split(entries, separates).map(<[u8]>::trim_ascii) {
+        for entry in split(self.context.list(variable), separates).map(<[u8]>::trim_ascii) {
             if entry.is_empty() {
                 continue;
             }
             let what = match parse_route(entry) {
-                Some((destination, gateway, metric)) if gateway.is_ipv4() == v4 => {
-                    if !refused {
-                        self.network.route(destination, Some(gateway), metric);
-                        continue;
-                    }
+                None => "not a route (NET/PREFIX via GATEWAY, or NET MASK GATEWAY)",
+                Some((_, gateway, _)) if is_left_alone(gateway) => {
                     "not applied, the method of its NIC leaves this family alone"
                 }
-                None if v4 => "not a route (NET/PREFIX via GATEWAY, or NET MASK GATEWAY)",
-                _ => continue,
+                Some((destination, gateway, metric)) => {
+                    self.network.route(destination, Some(gateway), metric);
+                    continue;
+                }
             };
             self.context.warn_showing_part(variable, what, entry);
         }
     }
 
+    /// The number in a variable.
     fn number(
         &mut self,
         variable: Option<Assigned>,

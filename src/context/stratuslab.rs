@@ -3,13 +3,14 @@
 //! src/share/context in the history of StratusLab/client).
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::assignments::{Assigned, Assignments, Group};
+use super::assignments::{Assigned, Assignments};
 use super::network::Network;
-use super::opennebula::ipv4;
+use super::opennebula::ipv4_prefix;
 use super::state::Context;
 use super::values::netmask;
 use super::variables::Variable::{self, *};
 use crate::base::fnv::fnv1a;
+use crate::base::memory::Vector;
 use crate::base::text::{ip, lines};
 use crate::plan::{Ipv4Method, LinkName, Prefix};
 
@@ -86,10 +87,16 @@ pub fn network(context: &mut Context, network: &mut Network) {
     // of its address or, for eth0, the network of the whole site.
     let covers = |prefix: &Prefix| gateway.is_some_and(|gateway| prefix.covers(gateway));
     let (mut reaches, mut last) = (0u32, 0);
-    for (position, (address, mask)) in NICS.into_iter().enumerate() {
-        if let Some(prefix) = prefix(machine, address, mask) {
-            last = 1 << position;
-            if covers(&prefix) || position == 0 && global.as_ref().is_some_and(covers) {
+    let mut nics = Vector::new();
+    for (number, (address, mask)) in (0u32..).zip(NICS) {
+        let Some(variable) = machine.get(address) else {
+            continue;
+        };
+        let prefix = ipv4_prefix(context, variable, machine.get(mask));
+        nics.push((number, variable, prefix));
+        if let Some(prefix) = prefix {
+            last = 1 << number;
+            if covers(&prefix) || number == 0 && global.as_ref().is_some_and(covers) {
                 reaches |= last;
             }
         }
@@ -99,36 +106,23 @@ pub fn network(context: &mut Context, network: &mut Network) {
     if reaches == 0 {
         reaches = last;
     }
-    for (position, (address, mask)) in NICS.into_iter().enumerate() {
-        let Some(variable) = machine.get(address) else {
+    for (number, variable, prefix) in nics.iter().copied() {
+        network.link(LinkName::Eth(number)).ipv4 = Some(Ipv4Method::Static);
+        let Some(prefix) = prefix else {
             continue;
         };
-        network.link(LinkName::Eth(position as u32)).ipv4 = Some(Ipv4Method::Static);
-        ipv4(context, network, variable, machine.get(mask));
-        if network.v4.addresses.is_empty() {
-            continue;
-        }
-        let rest = reaches >> position;
+        network.address(context, variable, prefix);
+        let rest = reaches >> number;
         if rest & 1 == 1 && gateway.is_some() {
             let better = (rest >> 1).count_ones();
             network.route(Prefix::DEFAULT_V4, gateway, Some(better));
         }
         if let Some(global) = global
-            && position == 0
+            && number == 0
         {
             network.route(global, None, None);
         }
     }
-}
-
-/// The network of a NIC, if address and mask are good.
-fn prefix(machine: Group, address: Variable, mask: Variable) -> Option<Prefix> {
-    let address = ip(machine.get(address)?.value).filter(IpAddr::is_ipv4)?;
-    let length = match machine.get(mask) {
-        Some(mask) => netmask(mask.value)?,
-        None => 24,
-    };
-    Some(Prefix { address, length })
 }
 
 /// DEFAULT_GATEWAY. For some hours of August 2010 the mask of the site was written as a

@@ -12,14 +12,13 @@ pub fn netmask(text: &[u8]) -> Option<u8> {
         // `checked_shl` refuses a shift by 32; a mask of 32 ones is fine.
         return (bits.checked_shl(length).unwrap_or(0) == 0).then_some(length as u8);
     }
-    length(text, true)
+    length(text, 32)
 }
 
-/// Length of a network part, as `24` or `/24`: up to 32 bits in IPv4, 128 in
-/// IPv6.
-pub fn length(text: &[u8], v4: bool) -> Option<u8> {
+/// Length of a network part, as `24` or `/24`: at most `longest` bits.
+pub fn length(text: &[u8], longest: u8) -> Option<u8> {
     let bits = number(text.strip_prefix(b"/").unwrap_or(text))?;
-    (bits <= if v4 { 32 } else { 128 }).then_some(bits as u8)
+    u8::try_from(bits).ok().filter(|bits| *bits <= longest)
 }
 
 /// `10.0.0.0/8`; a lone address is a host, `default` is everything in the
@@ -39,7 +38,7 @@ pub fn subnet(address: &[u8], bits: &[u8]) -> Option<Prefix> {
     let address = ip(address)?;
     let length = match address {
         IpAddr::V4(_) => netmask(bits),
-        IpAddr::V6(_) => length(bits, false),
+        IpAddr::V6(_) => length(bits, 128),
     }?;
     Some(Prefix { address, length }.network())
 }
