@@ -76,7 +76,7 @@ pub fn apply(
         return Status::Wrong;
     };
     let facts = load::facts(&root, plan, parameters.network.handover());
-    load::without_user_data_that_is_read(plan, &facts);
+    load::drop_user_data_warnings(plan, &facts);
     let plan = &*plan;
     let early = load::early_devices(&root, &mut report);
     load::say_warnings(plan, &mut report);

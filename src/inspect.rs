@@ -98,7 +98,7 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
     };
     let facts = root.as_ref().map(|root| {
         let facts = load::facts(root, plan, true);
-        load::without_user_data_that_is_read(plan, &facts);
+        load::drop_user_data_warnings(plan, &facts);
         facts
     });
     // The devices of this machine are not those of the root.

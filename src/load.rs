@@ -111,9 +111,9 @@ pub fn say_warnings(plan: &Plan, report: &mut Report) {
     }
 }
 
-/// Removes the warnings about user data from the plan, if something in the root reads
-/// that.
-pub fn without_user_data_that_is_read(plan: &mut Plan, facts: &Facts) {
+/// Removes the warnings about user data from the plan, if the root has cloud-init, which
+/// reads the data.
+pub fn drop_user_data_warnings(plan: &mut Plan, facts: &Facts) {
     if let Ok(CloudInit::Unit | CloudInit::Script) = facts.cloud_init {
         plan.user_data = &[];
     }

@@ -387,7 +387,8 @@ pub struct Key {
     pub line: &'static [u8],
 }
 
-/// The scripts of a context. All but their names is there only if they are to be run.
+/// The scripts of a context. If they are not to be run, only their names are known:
+/// `beside` and `variables` are empty, and no script has its content.
 #[derive(Clone, Copy)]
 pub struct Scripts {
     /// In the order in which they are run.
