@@ -48,7 +48,7 @@ fn issue(out: &mut Text, bound: Option<&BoundPlan>, report: &Report) {
             let device = device.unwrap_or(b"no device");
             uwrite!(out, "\n  {} {}:", link.name, Issue(device));
             let leased = lease.iter().map(|lease| &lease.address);
-            for prefix in link.addresses.iter().chain(leased) {
+            for prefix in link.addresses().iter().chain(leased) {
                 uwrite!(out, " {}", *prefix);
             }
         }

@@ -147,13 +147,13 @@ fn invite(bound: &BoundPlan, report: &mut Report) {
     let mut line = report.line();
     let mut before = "no root yet; ssh root@";
     for bound_link in bound.links.iter().filter(|one| one.is_set_up()) {
-        for v4 in [true, false] {
-            let leased = bound_link.lease.map(|lease| lease.address);
-            let mut all = bound_link.link.addresses.iter().copied().chain(leased);
-            if let Some(prefix) = all.find(|prefix| prefix.address.is_ipv4() == v4) {
-                uwrite!(line, "{}{}", before, Ip(prefix.address));
-                before = ", root@";
-            }
+        let link = bound_link.link;
+        let leased = bound_link.lease.map(|lease| &lease.address);
+        let ipv4 = link.ipv4.addresses.first().or(leased);
+        let ipv6 = link.ipv6.addresses.first();
+        for prefix in ipv4.into_iter().chain(ipv6) {
+            uwrite!(line, "{}{}", before, Ip(prefix.address));
+            before = ", root@";
         }
     }
     if !line.is_empty() {

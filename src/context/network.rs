@@ -9,7 +9,7 @@ use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::base::sort::sort;
 use crate::base::text::{Ip, format, ip, is_domain, list};
-use crate::plan::{Link, LinkName, Prefix, Route};
+use crate::plan::{Family, Link, LinkName, Prefix, Route};
 
 /// The network part of a plan under construction.
 #[derive(Default)]
@@ -19,9 +19,9 @@ pub struct Network {
     /// The open link; `None` before the first one.
     link: Option<Link>,
     /// What the open link has of IPv4.
-    pub v4: OpenHalf,
+    pub ipv4: OpenHalf,
     /// What it has of IPv6.
-    pub v6: OpenHalf,
+    pub ipv6: OpenHalf,
     /// The resolvers of the open link; before the first one, those of the machine.
     dns: Vector<IpAddr>,
     search: Vector<&'static [u8]>,
@@ -45,8 +45,8 @@ pub struct OpenHalf {
 #[derive(Clone, Copy)]
 struct DraftLink {
     link: Link,
-    v4: &'static [DraftRoute],
-    v6: &'static [DraftRoute],
+    ipv4: &'static [DraftRoute],
+    ipv6: &'static [DraftRoute],
 }
 
 /// A route whose next hop and metric are decided at the end.
@@ -84,34 +84,28 @@ impl Network {
 
     /// Ends the open link, or the machine's own part.
     fn close(&mut self) {
-        let (mut v4, v6) = (take(&mut self.v4), take(&mut self.v6));
-        let (dns, search) = (
-            take(&mut self.dns).finish(),
-            take(&mut self.search).finish(),
-        );
-        let Some(link) = self.link.take() else {
+        let (ipv4, ipv6) = (take(&mut self.ipv4), take(&mut self.ipv6));
+        let dns = take(&mut self.dns).finish();
+        let search = take(&mut self.search).finish();
+        let Some(mut link) = self.link.take() else {
             (self.machine_dns, self.machine_search) = (dns, search);
             return;
         };
-        v4.addresses.extend(&v6.addresses);
-        let link = Link {
-            addresses: v4.addresses.finish(),
-            dns,
-            search,
-            ..link
-        };
+        (link.dns, link.search) = (dns, search);
+        link.ipv4.addresses = ipv4.addresses.finish();
+        link.ipv6.addresses = ipv6.addresses.finish();
         self.links.push(DraftLink {
             link,
-            v4: v4.routes.finish(),
-            v6: v6.routes.finish(),
+            ipv4: ipv4.routes.finish(),
+            ipv6: ipv6.routes.finish(),
         });
     }
 
     /// What the open link has of the family of an address.
     fn half(&mut self, like: IpAddr) -> &mut OpenHalf {
         match like {
-            IpAddr::V4(_) => &mut self.v4,
-            IpAddr::V6(_) => &mut self.v6,
+            IpAddr::V4(_) => &mut self.ipv4,
+            IpAddr::V6(_) => &mut self.ipv6,
         }
     }
 
@@ -135,7 +129,7 @@ impl Network {
     /// Adds a route to the open link; a default route without a metric gets one at the
     /// end.
     pub fn route(&mut self, destination: Prefix, gateway: Option<IpAddr>, metric: Option<u32>) {
-        let usual = Route::default_metric(destination.address.is_ipv4());
+        let usual = destination.family().default_metric();
         // IPv6 has no metric 0: the kernel reads it as 1024 (net/ipv6/route.c,
         // IP6_RT_PRIO_USER).
         let metric = match metric {
@@ -187,29 +181,26 @@ impl Network {
     /// Decides metrics and next hops.
     pub fn finish(mut self, context: &mut Context) -> Finished {
         self.close();
-        let mut v4 = Metrics::new(Route::default_metric(true));
-        let mut v6 = Metrics::new(Route::default_metric(false));
+        let mut ipv4 = Metrics::new(Family::V4);
+        let mut ipv6 = Metrics::new(Family::V6);
         for draft in self.links.iter() {
             let name = draft.link.name;
-            let what = "another default route has the same metric, which of them is used is up to the kernel";
-            v4.reserve(draft.v4, || {
-                context.warnings.general(Some(format(&name)), what, None)
+            let mut warn = |what| (context.warnings).general(Some(format(&name)), what, None);
+            ipv4.reserve(draft.ipv4, || {
+                warn(
+                    "another default route has the same metric, which of them is used is up to the kernel",
+                )
             });
-            let what = "another IPv6 default route has the same metric, both are used";
-            v6.reserve(draft.v6, || {
-                context.warnings.general(Some(format(&name)), what, None)
+            ipv6.reserve(draft.ipv6, || {
+                warn("another IPv6 default route has the same metric, both are used")
             });
         }
         let mut links = Vector::new();
         for draft in self.links.iter() {
-            let mut routes = Vector::new();
-            v4.settle(draft.v4, &mut routes);
-            v6.settle(draft.v6, &mut routes);
-            settle_next_hops(draft.link.addresses, &mut routes);
-            links.push(Link {
-                routes: routes.finish(),
-                ..draft.link
-            });
+            let mut link = draft.link;
+            link.ipv4.routes = ipv4.settle(link.ipv4.addresses, draft.ipv4);
+            link.ipv6.routes = ipv6.settle(link.ipv6.addresses, draft.ipv6);
+            links.push(link);
         }
         Finished {
             links: links.finish(),
@@ -227,10 +218,10 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn new(usual: u32) -> Self {
+    fn new(family: Family) -> Self {
         Self {
             taken: Set::new(),
-            next: usual,
+            next: family.default_metric(),
         }
     }
 
@@ -247,8 +238,10 @@ impl Metrics {
         }
     }
 
-    /// Adds the routes with their metrics. Those without one get the first that are free.
-    fn settle(&mut self, drafts: &[DraftRoute], routes: &mut Vector<Route>) {
+    /// The routes of a link with these addresses. Those without a metric get the first
+    /// that are free.
+    fn settle(&mut self, addresses: &[Prefix], drafts: &[DraftRoute]) -> &'static [Route] {
+        let mut routes = Vector::new();
         for draft in drafts {
             routes.push(Route {
                 destination: draft.destination,
@@ -257,6 +250,8 @@ impl Metrics {
                 metric: draft.metric.unwrap_or_else(|| self.take()),
             });
         }
+        settle_next_hops(addresses, &mut routes);
+        routes.finish()
     }
 
     /// Takes the next one that is free.

@@ -10,7 +10,7 @@ use super::values::{destination, is_no, is_yes, length, lowered, netmask, subnet
 use super::variables::Variable::{self, *};
 use crate::base::set::Set;
 use crate::base::text::{Mac, as_str, ip, number, same, split, split_once, words};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
+use crate::plan::{Link, LinkName, Method, Prefix};
 
 /// The variables that make a NIC exist if it has no MAC.
 const SIGNS: &[Variable] = &[IP, IP6, IPV6, METHOD, IP6_METHOD];
@@ -62,7 +62,7 @@ fn first_sample(context: &mut Context, network: &mut Network) {
     let Some(variable) = machine.get(IP_PUBLIC) else {
         return;
     };
-    network.link(LinkName::Eth(0)).ipv4 = Some(Ipv4Method::Static);
+    network.link(LinkName::Eth(0)).ipv4.method = Some(Method::Static);
     if let Some(prefix) = ipv4_prefix(context, variable, machine.get(NETMASK)) {
         network.address(context, variable, prefix);
     }
@@ -190,7 +190,7 @@ impl NicReader<'_, '_> {
         let v4 = self.ipv4_method(nic);
         let v6 = self.ipv6_method(nic);
         if let Some(variable) = own.get(METHOD)
-            && v4 == Some(Ipv4Method::Static)
+            && v4 == Some(Method::Static)
             && !addressed(nic, &[IP])
             && !addressed(nic, ANY_IP6)
         {
@@ -200,7 +200,7 @@ impl NicReader<'_, '_> {
         let metric = self.number(own.get(METRIC), 0..=u32::MAX, NOT_A_NUMBER);
         let link = self.begin_link(nic, v4, v6);
         (link.mac, link.pci) = (mac, pci);
-        link.metric = metric.filter(|_| v4 == Some(Ipv4Method::Dhcp));
+        link.metric = metric.filter(|_| v4 == Some(Method::Dhcp));
         self.ipv4_half(nic, v4, metric);
         self.ipv6_half(nic, v6, metric);
         if let Some(variable) = own.get(ROUTES) {
@@ -220,12 +220,7 @@ impl NicReader<'_, '_> {
     }
 
     /// Begins the link of a NIC.
-    fn begin_link(
-        &mut self,
-        nic: &Nic,
-        v4: Option<Ipv4Method>,
-        v6: Option<Ipv6Method>,
-    ) -> &mut Link {
+    fn begin_link(&mut self, nic: &Nic, v4: Option<Method>, v6: Option<Method>) -> &mut Link {
         let mtu = self.number(
             nic.own.get(MTU),
             68..=65_535,
@@ -240,9 +235,9 @@ impl NicReader<'_, '_> {
             ),
         };
         let link = self.network.link(nic.name);
-        (link.ipv4, link.ipv6) = (v4, v6);
+        (link.ipv4.method, link.ipv6.method) = (v4, v6);
         // A NIC that is skipped in both families is not touched at all.
-        if (v4, v6) != (Some(Ipv4Method::Skip), Some(Ipv6Method::Skip)) {
+        if (v4, v6) != (Some(Method::Skip), Some(Method::Skip)) {
             link.mtu = mtu;
             link.vlan = vlan.map(|vlan| vlan as u16);
         }
@@ -255,9 +250,9 @@ impl NicReader<'_, '_> {
     }
 
     /// Reads the IPv4 addresses of a NIC and its default route.
-    fn ipv4_half(&mut self, nic: &Nic, method: Option<Ipv4Method>, metric: Option<u32>) {
+    fn ipv4_half(&mut self, nic: &Nic, method: Option<Method>, metric: Option<u32>) {
         self.ipv4_addresses(nic, method);
-        if method != Some(Ipv4Method::Static) || self.network.v4.addresses.is_empty() {
+        if method != Some(Method::Static) || self.network.ipv4.addresses.is_empty() {
             return;
         }
         if self.may_have_default_route(nic)
@@ -271,19 +266,19 @@ impl NicReader<'_, '_> {
     }
 
     /// Reads the IPv6 addresses of a NIC and its default route.
-    fn ipv6_half(&mut self, nic: &Nic, method: Option<Ipv6Method>, metric: Option<u32>) {
+    fn ipv6_half(&mut self, nic: &Nic, method: Option<Method>, metric: Option<u32>) {
         self.ipv6_addresses(nic, method);
         let own_metric = nic.own.first(&[IP6_METRIC, METRIC6]);
         if let Some(variable) = own_metric
-            && matches!(method, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
+            && matches!(method, Some(Method::Auto | Method::Dhcp))
         {
             let what =
                 "not applied, the routes that routers advertise have the metric 2048 and more";
             self.context.warn_showing(variable, what);
         }
-        if method != Some(Ipv6Method::Static)
+        if method != Some(Method::Static)
             || !self.may_have_default_route(nic)
-            || self.network.v6.addresses.is_empty()
+            || self.network.ipv6.addresses.is_empty()
         {
             return;
         }
@@ -345,23 +340,23 @@ impl NicReader<'_, '_> {
         Identity::Known(mac, pci)
     }
 
-    fn ipv4_method(&mut self, nic: &Nic) -> Option<Ipv4Method> {
+    fn ipv4_method(&mut self, nic: &Nic) -> Option<Method> {
         let addressed = addressed(nic, &[IP]);
         let by_address = if addressed {
-            Ipv4Method::Static
+            Method::Static
         } else {
-            Ipv4Method::Skip
+            Method::Skip
         };
         let Some(variable) = nic.own.get(METHOD) else {
             return addressed.then_some(by_address);
         };
         Some(match as_str(lowered(variable.value, &mut [0; 8])) {
-            "static" => Ipv4Method::Static,
-            "dhcp" => Ipv4Method::Dhcp,
-            "skip" => Ipv4Method::Skip,
+            "static" => Method::Static,
+            "dhcp" => Method::Dhcp,
+            "skip" => Method::Skip,
             _ => {
                 let what = match by_address {
-                    Ipv4Method::Static => "not an IPv4 method (static, dhcp, skip), read as static",
+                    Method::Static => "not an IPv4 method (static, dhcp, skip), read as static",
                     _ => "not an IPv4 method (static, dhcp, skip), read as skip",
                 };
                 self.context.warn_showing(variable, what);
@@ -370,12 +365,12 @@ impl NicReader<'_, '_> {
         })
     }
 
-    fn ipv6_method(&mut self, nic: &Nic) -> Option<Ipv6Method> {
+    fn ipv6_method(&mut self, nic: &Nic) -> Option<Method> {
         let addressed = addressed(nic, ANY_IP6);
         let by_address = if addressed {
-            Ipv6Method::Static
+            Method::Static
         } else {
-            Ipv6Method::Skip
+            Method::Skip
         };
         let Some(variable) = nic.own.get(IP6_METHOD) else {
             // METHOD also counts for IPv6 if it is an IPv6 method.
@@ -383,14 +378,14 @@ impl NicReader<'_, '_> {
                 .own
                 .get(METHOD)
                 .and_then(|variable| v6_word(variable.value));
-            let inherited = inherited.filter(|method| *method != Ipv6Method::Static);
+            let inherited = inherited.filter(|method| *method != Method::Static);
             return inherited.or(addressed.then_some(by_address));
         };
         if let Some(method) = v6_word(variable.value) {
             return Some(method);
         }
         let what = match by_address {
-            Ipv6Method::Static => {
+            Method::Static => {
                 "not an IPv6 method (static, auto, dhcp, disable, skip), read as static"
             }
             _ => "not an IPv6 method (static, auto, dhcp, disable, skip), read as skip",
@@ -400,14 +395,14 @@ impl NicReader<'_, '_> {
     }
 
     /// Reads the IPv4 addresses of a NIC and its aliases.
-    fn ipv4_addresses(&mut self, nic: &Nic, method: Option<Ipv4Method>) {
+    fn ipv4_addresses(&mut self, nic: &Nic, method: Option<Method>) {
         let (own, aliases) = match method {
-            Some(Ipv4Method::Dhcp) => (Some("not applied, the method is dhcp"), None),
-            Some(Ipv4Method::Skip) => (
+            Some(Method::Dhcp) => (Some("not applied, the method is dhcp"), None),
+            Some(Method::Skip) => (
                 Some("not applied, the method is skip"),
                 Some("not applied, the method of its NIC is skip"),
             ),
-            Some(Ipv4Method::Static) | None => (None, None),
+            _ => (None, None),
         };
         self.ipv4_address(nic.own, own);
         for alias in active(nic) {
@@ -428,16 +423,16 @@ impl NicReader<'_, '_> {
     }
 
     /// Reads the IPv6 addresses of a NIC and its aliases.
-    fn ipv6_addresses(&mut self, nic: &Nic, method: Option<Ipv6Method>) {
+    fn ipv6_addresses(&mut self, nic: &Nic, method: Option<Method>) {
         let not_applied = match method {
-            Some(Ipv6Method::Auto) => Some("not applied, the IPv6 method is auto"),
-            Some(Ipv6Method::Dhcp) => Some("not applied, the IPv6 method is dhcp"),
-            Some(Ipv6Method::Disable) => Some("not applied, the IPv6 method is disable"),
-            Some(Ipv6Method::Skip) => Some("not applied, the IPv6 method is skip"),
-            Some(Ipv6Method::Static) | None => None,
+            Some(Method::Auto) => Some("not applied, the IPv6 method is auto"),
+            Some(Method::Dhcp) => Some("not applied, the IPv6 method is dhcp"),
+            Some(Method::Disable) => Some("not applied, the IPv6 method is disable"),
+            Some(Method::Skip) => Some("not applied, the IPv6 method is skip"),
+            Some(Method::Static) | None => None,
         };
         self.ipv6_pair(nic.own, not_applied);
-        let covers_aliases = matches!(method, Some(Ipv6Method::Disable | Ipv6Method::Skip));
+        let covers_aliases = matches!(method, Some(Method::Disable | Method::Skip));
         for alias in active(nic) {
             self.ipv6_pair(alias, not_applied.filter(|_| covers_aliases));
         }
@@ -496,10 +491,10 @@ impl NicReader<'_, '_> {
     }
 
     /// Adds the entries of ROUTES.
-    fn routes(&mut self, variable: Assigned, v4: Option<Ipv4Method>, v6: Option<Ipv6Method>) {
+    fn routes(&mut self, variable: Assigned, v4: Option<Method>, v6: Option<Method>) {
         let is_left_alone = |address: IpAddr| match address {
-            IpAddr::V4(_) => v4 == Some(Ipv4Method::Skip),
-            IpAddr::V6(_) => matches!(v6, Some(Ipv6Method::Skip | Ipv6Method::Disable)),
+            IpAddr::V4(_) => v4 == Some(Method::Skip),
+            IpAddr::V6(_) => matches!(v6, Some(Method::Skip | Method::Disable)),
         };
         let separates = |byte| matches!(byte, b',' | b';' | b'\n');
         for entry in split(self.context.list(variable), separates).map(<[u8]>::trim_ascii) {
@@ -554,13 +549,13 @@ fn active(nic: &Nic) -> impl Iterator<Item = Group> + use<> {
     })
 }
 
-fn v6_word(word: &[u8]) -> Option<Ipv6Method> {
+fn v6_word(word: &[u8]) -> Option<Method> {
     match as_str(lowered(word, &mut [0; 8])) {
-        "static" => Some(Ipv6Method::Static),
-        "auto" => Some(Ipv6Method::Auto),
-        "dhcp" => Some(Ipv6Method::Dhcp),
-        "disable" => Some(Ipv6Method::Disable),
-        "skip" => Some(Ipv6Method::Skip),
+        "static" => Some(Method::Static),
+        "auto" => Some(Method::Auto),
+        "dhcp" => Some(Method::Dhcp),
+        "disable" => Some(Method::Disable),
+        "skip" => Some(Method::Skip),
         _ => None,
     }
 }

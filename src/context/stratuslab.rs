@@ -12,7 +12,7 @@ use super::variables::Variable::{self, *};
 use crate::base::fnv::fnv1a;
 use crate::base::memory::Vector;
 use crate::base::text::{ip, lines};
-use crate::plan::{Ipv4Method, LinkName, Prefix};
+use crate::plan::{LinkName, Method, Prefix};
 
 /// Address and mask of eth0, eth1, eth2.
 const NICS: [(Variable, Variable); 3] = [
@@ -107,7 +107,7 @@ pub fn network(context: &mut Context, network: &mut Network) {
         reaches = last;
     }
     for (number, variable, prefix) in nics.iter().copied() {
-        network.link(LinkName::Eth(number)).ipv4 = Some(Ipv4Method::Static);
+        network.link(LinkName::Eth(number)).ipv4.method = Some(Method::Static);
         let Some(prefix) = prefix else {
             continue;
         };

@@ -8,7 +8,7 @@ use crate::changeset::Changes;
 use crate::image::facts::NetworkFacts;
 use crate::image::networkd::{self, Networkd};
 use crate::plan::bound::{BoundPlan, DhcpClient};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Plan};
+use crate::plan::{Link, Plan};
 
 /// Which DHCP client is used. `facts` is `None` if nothing is handed over.
 pub fn client(plan: &Plan, facts: Option<&NetworkFacts>) -> DhcpClient {
@@ -51,10 +51,10 @@ pub fn report(bound: &BoundPlan, facts: &NetworkFacts, changes: &mut Changes) ->
             }
             _ => c"enable systemd-networkd or another network manager in the image",
         };
-        if bound_link.link.ipv6 == Some(Ipv6Method::Dhcp) {
+        if bound_link.link.ipv6.uses_dhcp() {
             changes.problem(c"DHCPv6 is not done", name, reason);
         }
-        if bound_link.link.ipv4 == Some(Ipv4Method::Dhcp) {
+        if bound_link.link.ipv4.uses_dhcp() {
             changes.problem(c"nobody renews the lease of", name, reason);
         }
     }
@@ -83,10 +83,10 @@ pub fn name_programs(plan: &Plan, facts: &NetworkFacts, changes: &mut Changes) {
             let options = [("ask", asker), ("renew", keeper)];
             changes.directive("dhcp", &operands, &options);
         };
-        if link.ipv4 == Some(Ipv4Method::Dhcp) {
+        if link.ipv4.uses_dhcp() {
             say(b"ipv4", asker, keeper);
         }
-        if link.ipv6 == Some(Ipv6Method::Dhcp) {
+        if link.ipv6.uses_dhcp() {
             say(b"ipv6", keeper, keeper);
         }
     }

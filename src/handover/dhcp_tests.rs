@@ -2,7 +2,7 @@
 use crate::base::memory::{self, Vector};
 use std::net::IpAddr;
 
-use super::managers_tests::{LINK, root_with};
+use super::managers_tests::{LINK, by, root_with};
 use super::tests::decide;
 use super::*;
 use crate::base::text::Mac;
@@ -10,14 +10,14 @@ use crate::changeset::Policy;
 use crate::image::facts::Wanted;
 use crate::image::testing::{EMPTY, Fixture, decided};
 use crate::plan::bound::{BoundLink, DhcpClient, Lease};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
+use crate::plan::{Half, Link, LinkName, Method, Plan, Prefix};
 
 const UNIT: &str = "usr/lib/systemd/system/systemd-networkd.service";
 const PROGRAM: &str = "usr/lib/systemd/systemd-networkd";
 
 const BY_DHCP: Link = Link {
-    ipv4: Some(Ipv4Method::Dhcp),
-    ipv6: Some(Ipv6Method::Dhcp),
+    ipv4: by(Method::Dhcp),
+    ipv6: by(Method::Dhcp),
     ..LINK
 };
 
@@ -84,7 +84,7 @@ fn hand_over(
 fn who_asks_and_who_renews() {
     use DhcpClient::*;
     let static_link = Link {
-        ipv4: Some(Ipv4Method::Static),
+        ipv4: by(Method::Static),
         ..LINK
     };
     // networkd does not set up a VLAN's addresses.
@@ -162,15 +162,17 @@ fn networkd_gets_the_links_by_dhcp_and_no_others() {
         Link {
             name: LinkName::Eth(1),
             mac: Some(Mac([2, 0, 0x0a, 0x12, 2, 1])),
-            ipv4: Some(Ipv4Method::Static),
-            addresses: memory::list(&[address]),
+            ipv4: Half {
+                addresses: memory::list(&[address]),
+                ..by(Method::Static)
+            },
             ..LINK
         },
         Link {
             name: LinkName::Eth(2),
             mac: Some(Mac([2, 0, 0x0a, 0x12, 3, 1])),
             metric: Some(75),
-            ipv4: Some(Ipv4Method::Dhcp),
+            ipv4: by(Method::Dhcp),
             ..LINK
         },
     ];

@@ -10,7 +10,6 @@ use crate::changeset::Changes;
 use crate::image::FileContent;
 use crate::image::config::ConfigFile;
 use crate::plan::bound::BoundPlan;
-use crate::plan::{Ipv4Method, Ipv6Method, Link};
 
 /// Adds settings at the top, since those after an "interface" line apply only to that
 /// one. Adds metrics at the end, for the links by DHCP: dhcpcd has one for both
@@ -31,7 +30,7 @@ pub fn render(
         fill!(&mut top, "nohook resolv.conf\n");
     }
     let mut end = Vector::new();
-    for bound_link in links(bound).filter(|bound_link| uses_dhcpv4(bound_link.link)) {
+    for bound_link in links(bound).filter(|bound_link| bound_link.link.ipv4.uses_dhcp()) {
         if let Some(device) = bound_link.device {
             let metric = bound_link
                 .link
@@ -63,26 +62,20 @@ const NO_FILE: Error = Error::new(
       add that file to the image, or remove this network manager",
 );
 
-/// Whether a link gets its addresses by DHCP.
-fn uses_dhcpv4(link: &Link) -> bool {
-    link.ipv4 == Some(Ipv4Method::Dhcp)
-}
-
 /// The devices of links without DHCP, each after a blank.
 fn devices_without_dhcp(bound: &BoundPlan, changes: &mut Changes) -> &'static [u8] {
     let mut devices = Vector::new();
     for bound_link in links(bound) {
         let link = bound_link.link;
         let device = device(bound_link, b"dhcpcd", changes);
-        let by_dhcp = uses_dhcpv4(link);
+        let by_dhcp = link.ipv4.uses_dhcp();
         if let Some(device) = device.filter(|_| !by_dhcp) {
             devices.push(b' ');
             devices.extend(device);
         }
-        let differs = match link.ipv6 {
-            Some(Ipv6Method::Static | Ipv6Method::Disable) => by_dhcp,
-            Some(Ipv6Method::Dhcp) => !by_dhcp,
-            _ => false,
+        let differs = match by_dhcp {
+            true => link.ignores_router_advertisements(),
+            false => link.ipv6.uses_dhcp(),
         };
         if differs {
             changes.problem(

@@ -12,13 +12,13 @@
 //! same options. But it takes "dhcp" for DHCPv4, in `inet6 dhcp` too, and a relative
 //! source is relative to its working directory (libifupdown/interface-file.c). busybox's
 //! ifupdown was not tried.
-use super::render::{HEAD, device, fill, is_v4, links};
+use super::render::{HEAD, device, fill, links};
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Ip, Text, format, position};
 use crate::changeset::{Changes, File};
 use crate::image::config::{ConfigFile, Interfaces};
 use crate::plan::bound::BoundPlan;
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Route};
+use crate::plan::{Half, Link, Method, Route};
 
 /// Writes our stanzas, and copies of the root's files without stanzas for our NICs.
 pub fn render(bound: &BoundPlan, interfaces: &Interfaces, changes: &mut Changes) {
@@ -165,33 +165,29 @@ fn words(line: &'static [u8]) -> &'static [&'static [u8]] {
 /// Writes the stanzas of a link. DHCP comes last, so that nothing waits for it.
 fn stanzas(text: &mut Text, link: &Link, device: &[u8]) {
     fill!(text, "\nauto @\n", device);
-    match link.ipv6 {
-        None | Some(Ipv6Method::Skip) => {}
-        Some(Ipv6Method::Auto) => fill!(text, "iface @ inet6 auto\n", device),
-        Some(Ipv6Method::Dhcp) => fill!(text, "iface @ inet6 dhcp\n\taccept_ra 1\n", device),
-        Some(Ipv6Method::Static) => fill!(
-            text,
-            "iface @ inet6 manual\n\
-             \tpre-up cd /proc/sys/net/ipv6/conf/@ && echo 0 >accept_ra || :\n\
-             \tpre-up cd /proc/sys/net/ipv6/conf/@ && echo 0 >autoconf || :\n",
-            device,
-            device,
-            device,
-        ),
-        Some(Ipv6Method::Disable) => fill!(
-            text,
-            "iface @ inet6 manual\n\
-             \tpre-up cd /proc/sys/net/ipv6/conf/@ && echo 1 >disable_ipv6 || :\n",
-            device,
-            device,
-        ),
+    match link.ipv6.method {
+        None | Some(Method::Skip) => {}
+        Some(Method::Auto) => fill!(text, "iface @ inet6 auto\n", device),
+        Some(Method::Dhcp) => fill!(text, "iface @ inet6 dhcp\n\taccept_ra 1\n", device),
+        Some(Method::Static | Method::Disable) => {
+            fill!(text, "iface @ inet6 manual\n", device);
+            for (name, value) in link.ipv6_sysctls(true) {
+                fill!(
+                    text,
+                    "\tpre-up cd /proc/sys/net/ipv6/conf/@ && echo @ >@ || :\n",
+                    device,
+                    format(value),
+                    name.as_bytes(),
+                );
+            }
+        }
     }
-    if !matches!(link.ipv6, None | Some(Ipv6Method::Skip)) {
-        replace(text, link, device, false);
+    if link.ipv6.is_managed() {
+        replace(text, &link.ipv6, b"6", device);
     }
-    match link.ipv4 {
-        Some(Ipv4Method::Dhcp) => fill!(text, "iface @ inet dhcp\n", device),
-        _ => fill!(text, "iface @ inet manual\n", device),
+    match link.ipv4.uses_dhcp() {
+        true => fill!(text, "iface @ inet dhcp\n", device),
+        false => fill!(text, "iface @ inet manual\n", device),
     }
     if let Some(metric) = link.metric {
         fill!(text, "\tmetric @\n", format(&metric));
@@ -199,21 +195,19 @@ fn stanzas(text: &mut Text, link: &Link, device: &[u8]) {
     if let Some(mtu) = link.mtu {
         fill!(text, "\tmtu @\n", format(&mtu));
     }
-    replace(text, link, device, true);
+    replace(text, &link.ipv4, b"4", device);
 }
 
-/// Writes the addresses and routes of a family, with the values that the module `kernel`
-/// sets.
-fn replace(text: &mut Text, link: &Link, device: &[u8], v4: bool) {
-    for address in link.addresses.iter().filter(|prefix| is_v4(prefix) == v4) {
+/// Writes the addresses and routes of a family, `4` or `6`, with the values that the
+/// module `kernel` sets.
+fn replace(text: &mut Text, half: &Half, family: &[u8], device: &[u8]) {
+    for address in half.addresses {
         let address = format(address);
         fill!(text, "\tup ip address replace @ dev @\n", address, device);
     }
-    let routes = link.routes.iter();
-    for one in routes.filter(|route| is_v4(&route.destination) == v4) {
-        let family: &[u8] = if v4 { b"4" } else { b"6" };
+    for route in half.routes {
         fill!(text, "\tup ip -@ route replace ", family);
-        ip_route(text, one, device);
+        ip_route(text, route, device);
     }
 }
 

@@ -44,14 +44,15 @@ fn write(plan: &Plan, bound_link: &BoundLink, device: &[u8], text: &mut Text) {
     let protocol: &[u8] = if lease.is_some() { b"dhcp" } else { b"static" };
     fill!(text, "DEVICE='@'\nPROTO='@'\n", device, protocol);
     let leased = lease.map(|lease| lease.address);
-    let mut addresses = bound_link.link.addresses.iter().copied().chain(leased);
+    let ipv4 = bound_link.link.ipv4;
+    let mut addresses = ipv4.addresses.iter().copied().chain(leased);
     if let Some((address, hosts)) = addresses.find_map(Prefix::ipv4_and_host_bits) {
         value("IPV4ADDR", address, text);
         value("IPV4BROADCAST", address | hosts, text);
         value("IPV4NETMASK", !hosts, text);
     }
     let by_lease = lease.map_or(&[][..], |lease| lease.routes);
-    let mut routes = bound_link.link.routes.iter().chain(by_lease);
+    let mut routes = ipv4.routes.iter().chain(by_lease);
     let gateway = |route: &Route| {
         route
             .gateway

@@ -9,7 +9,7 @@ use crate::changeset::Policy;
 use crate::image::managers::Managers;
 use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts, is_root};
 use crate::plan::bound::BoundLink;
-use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix};
+use crate::plan::{Half, Link, LinkName, Method, Plan, Prefix, Route};
 
 const NETWORKD: &str = "systemd-networkd.service";
 const NETWORK_MANAGER: &str = "NetworkManager.service";
@@ -51,19 +51,17 @@ fn hand_over_bound(fixture: &Fixture, bound: &BoundPlan) -> Vec<String> {
 }
 
 pub(super) const LINK: Link = Link {
-    name: LinkName::Eth(0),
     mac: Some(Mac([2, 0, 0x0a, 0x12, 1, 1])),
-    pci: None,
-    mtu: None,
-    vlan: None,
-    metric: None,
-    ipv4: None,
-    ipv6: None,
-    addresses: &[],
-    routes: &[],
-    dns: &[],
-    search: &[],
+    ..Link::new(LinkName::Eth(0))
 };
+
+/// A family with a method alone.
+pub(super) const fn by(method: Method) -> Half {
+    Half {
+        method: Some(method),
+        ..Half::NONE
+    }
+}
 
 fn prefix(text: &str) -> Prefix {
     let (address, length) = text.split_once('/').unwrap();
@@ -73,8 +71,8 @@ fn prefix(text: &str) -> Prefix {
     }
 }
 
-fn route(to: &str, gateway: &str, onlink: bool, metric: u32) -> crate::plan::Route {
-    crate::plan::Route {
+fn route(to: &str, gateway: &str, onlink: bool, metric: u32) -> Route {
+    Route {
         destination: prefix(to),
         gateway: gateway.parse().ok(),
         onlink,
@@ -85,22 +83,27 @@ fn route(to: &str, gateway: &str, onlink: bool, metric: u32) -> crate::plan::Rou
 /// Calls `test` with a plan that has everything: a full link, one by DHCP and router
 /// advertisements, one without configuration.
 pub(super) fn with_plan(test: impl Fn(&Plan)) {
-    let addresses = ["10.18.1.1/24", "10.18.1.7/24", "2001:db8:1::a/64"].map(prefix);
-    let routes = [
-        route("0.0.0.0/0", "10.18.1.254", false, 100),
-        route("10.98.0.0/16", "172.16.0.1", true, 0),
-        route("169.254.16.9/32", "-", false, 0),
-        route("::/0", "2001:db8:1::ff", false, 1024),
-    ];
+    let ipv4 = Half {
+        addresses: memory::list(&["10.18.1.1/24", "10.18.1.7/24"].map(prefix)),
+        routes: memory::list(&[
+            route("0.0.0.0/0", "10.18.1.254", false, 100),
+            route("10.98.0.0/16", "172.16.0.1", true, 0),
+            route("169.254.16.9/32", "-", false, 0),
+        ]),
+        ..by(Method::Static)
+    };
+    let ipv6 = Half {
+        addresses: memory::list(&[prefix("2001:db8:1::a/64")]),
+        routes: memory::list(&[route("::/0", "2001:db8:1::ff", false, 1024)]),
+        ..by(Method::Static)
+    };
     let global: [IpAddr; 1] = ["9.9.9.9".parse().unwrap()];
     let own: [IpAddr; 2] = ["10.18.1.253", "2001:db8::53"].map(|ip| ip.parse().unwrap());
     let links = [
         Link {
             mtu: Some(1450),
-            ipv4: Some(Ipv4Method::Static),
-            ipv6: Some(Ipv6Method::Static),
-            addresses: memory::list(&addresses),
-            routes: memory::list(&routes),
+            ipv4,
+            ipv6,
             dns: memory::list(&own),
             search: &[b"example.org"],
             ..LINK
@@ -109,8 +112,8 @@ pub(super) fn with_plan(test: impl Fn(&Plan)) {
             name: LinkName::Eth(1),
             mac: Some(Mac([2, 0, 0x0a, 0x12, 2, 1])),
             metric: Some(50),
-            ipv4: Some(Ipv4Method::Dhcp),
-            ipv6: Some(Ipv6Method::Auto),
+            ipv4: by(Method::Dhcp),
+            ipv6: by(Method::Auto),
             ..LINK
         },
         Link {
@@ -121,7 +124,7 @@ pub(super) fn with_plan(test: impl Fn(&Plan)) {
         Link {
             name: LinkName::Eth(3),
             mac: Some(Mac([2, 0, 0x0a, 0x12, 4, 1])),
-            ipv4: Some(Ipv4Method::Skip),
+            ipv4: by(Method::Skip),
             ..LINK
         },
     ];
@@ -178,30 +181,35 @@ fn networkd() {
 /// networkd 257 would wait forever for a gateway of such a network.
 #[test]
 fn networkd_with_a_network_of_two_links() {
+    let default = route("0.0.0.0/0", "10.18.1.254", false, 0);
     let routes = [
-        route("0.0.0.0/0", "10.18.1.254", false, 0),
         route("::/0", "2001:db8::1", false, 1024),
         route("2001:db8:9::/48", "fe80::1", false, 1024),
     ];
+    let half = |addresses: &[&str], routes: &[Route]| Half {
+        method: None,
+        addresses: memory::list(
+            &addresses
+                .iter()
+                .map(|text| prefix(text))
+                .collect::<Vec<_>>(),
+        ),
+        routes: memory::list(routes),
+    };
     for (second, expected) in [("2001:db8::b/64", true), ("2001:db8:0:1::b/64", false)] {
         // A second address of this link in the same network is no conflict.
-        let addresses = [
-            prefix("10.18.1.1/24"),
-            prefix("2001:db8::a/64"),
-            prefix("2001:db8::c/64"),
-        ];
-        let second = [prefix("10.18.1.2/24"), prefix(second)];
+        let first = ["2001:db8::a/64", "2001:db8::c/64"];
         let links = [
             Link {
-                addresses: memory::list(&addresses),
-                routes: memory::list(&routes),
+                ipv4: half(&["10.18.1.1/24"], &[default]),
+                ipv6: half(&first, &routes),
                 ..LINK
             },
             Link {
                 name: LinkName::Eth(1),
                 mac: Some(Mac([2, 0, 0x0a, 0x12, 2, 1])),
-                addresses: memory::list(&second),
-                routes: memory::list(&routes[1..2]),
+                ipv4: half(&["10.18.1.2/24"], &[]),
+                ipv6: half(&[second], &routes[..1]),
                 ..LINK
             },
         ];
@@ -351,6 +359,7 @@ pub(super) fn root_with_script(link: &str, script: &str) -> Fixture {
 const STANZAS: &str = "# Made by onecontext from the context of this machine.\n\n\
     auto ens3\n\
     iface ens3 inet6 manual\n\
+    \tpre-up cd /proc/sys/net/ipv6/conf/ens3 && echo 0 >disable_ipv6 || :\n\
     \tpre-up cd /proc/sys/net/ipv6/conf/ens3 && echo 0 >accept_ra || :\n\
     \tpre-up cd /proc/sys/net/ipv6/conf/ens3 && echo 0 >autoconf || :\n\
     \tup ip address replace 2001:db8:1::a/64 dev ens3\n\
@@ -501,7 +510,7 @@ fn ifupdown_does_not_know_a_device_that_was_not_found() {
     let fixture = root_with(IFUPDOWN);
     fixture.file("etc/network/interfaces", "auto lo\n");
     let links = [Link {
-        ipv4: Some(Ipv4Method::Dhcp),
+        ipv4: by(Method::Dhcp),
         ..LINK
     }];
     let plan = Plan {
@@ -743,13 +752,13 @@ fn what_dhcpcd_cannot_do_is_said() {
     let fixture = root_with_script("etc/rc2.d/S01dhcpcd", "dhcpcd");
     let links = [
         Link {
-            ipv4: Some(Ipv4Method::Dhcp),
-            ipv6: Some(Ipv6Method::Static),
+            ipv4: by(Method::Dhcp),
+            ipv6: by(Method::Static),
             ..LINK
         },
         Link {
             name: LinkName::Eth(1),
-            ipv4: Some(Ipv4Method::Static),
+            ipv4: by(Method::Static),
             ..LINK
         },
     ];
@@ -973,7 +982,7 @@ fn cloud_init_is_told_through_its_environment() {
     // If the context skips all NICs, cloud-init sets them up.
     let fixture = root_with(CLOUD_INIT);
     let links = [Link {
-        ipv4: Some(Ipv4Method::Skip),
+        ipv4: by(Method::Skip),
         ..LINK
     }];
     let plan = Plan {

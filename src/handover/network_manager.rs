@@ -3,14 +3,14 @@
 //! profile NetworkManager makes no "Wired connection" with DHCP of its own.
 use core::net::IpAddr;
 
-use super::render::{HEAD, Id, fill, is_handed_over, is_v4, links};
+use super::render::{HEAD, Id, fill, is_handed_over, links};
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Ip, Mac, Text, format};
 use crate::changeset::{Access, Changes, File};
 use crate::image::ResolvedPath;
 use crate::plan::bound::{BoundLink, BoundPlan};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Plan, Prefix, Route};
+use crate::plan::{Family, Half, Link, LinkName, Method, Plan, Prefix};
 
 const PREFIX: &[u8] = b"/run/NetworkManager/system-connections/";
 
@@ -30,8 +30,9 @@ const STATES: &[u8] = b"/run/NetworkManager/devices/";
 /// Adds a keyfile for each link. NetworkManager refuses keyfiles that others may read.
 pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
     let plan = bound.plan;
-    let is_default = |route: &Route| route.destination.is_default();
-    if links(bound).any(|bound_link| bound_link.link.routes.iter().any(is_default)) {
+    let has_default_route =
+        |link: &Link| link.ipv4.has_default_route() || link.ipv6.has_default_route();
+    if links(bound).any(|bound_link| has_default_route(bound_link.link)) {
         changes.run_file(SETTINGS, TO_KEEP_METRICS)?;
     }
     for bound_link in links(bound) {
@@ -54,7 +55,7 @@ pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
             ..File::public(text.finish())
         };
         changes.file(ResolvedPath::new(path)?, file);
-        let Some(index) = bound_link.index.filter(|_| !link.addresses.is_empty()) else {
+        let Some(index) = bound_link.index.filter(|_| link.has_address()) else {
             continue;
         };
         // For a NIC that is set up NetworkManager makes a connection from what it finds
@@ -75,23 +76,21 @@ pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
 }
 
 /// NetworkManager's method by which a link gets addresses of one family.
-fn method(link: &Link, v4: bool) -> &'static str {
-    let has_addresses = link.addresses.iter().any(|prefix| is_v4(prefix) == v4);
-    match (link.ipv4, link.ipv6) {
-        (Some(Ipv4Method::Dhcp), _) if v4 => "auto",
-        (_, Some(Ipv6Method::Auto | Ipv6Method::Dhcp)) if !v4 => "auto",
-        _ if has_addresses => "manual",
-        _ if v4 => "disabled",
-        (_, Some(Ipv6Method::Disable)) => "disabled",
-        (_, Some(Ipv6Method::Static)) => "link-local",
+fn method(link: &Link, family: Family) -> &'static str {
+    let half = link.half(family);
+    match (family, half.method) {
+        (_, Some(Method::Dhcp | Method::Auto)) => "auto",
+        _ if !half.addresses.is_empty() => "manual",
+        (Family::V4, _) | (_, Some(Method::Disable)) => "disabled",
+        (_, Some(Method::Static)) => "link-local",
         // With "ignore" NetworkManager leaves IPv6 to the kernel.
         _ => "ignore",
     }
 }
 
 /// Whether a profile may have settings besides the method.
-fn is_set_up(link: &Link, v4: bool) -> bool {
-    matches!(method(link, v4), "auto" | "manual")
+fn is_set_up(link: &Link, family: Family) -> bool {
+    matches!(method(link, family), "auto" | "manual")
 }
 
 /// A UUID that is the same at every boot: version 8 of RFC 9562 (vendor-specific), made
@@ -123,8 +122,8 @@ fn write(text: &mut Text, plan: &Plan, link: &Link, matched_by: MatchedBy, uuid:
     if let Some(mtu) = link.mtu {
         fill!(text, "mtu=@\n", format(&mtu));
     }
-    family(text, plan, link, true);
-    family(text, plan, link, false);
+    settings(text, plan, link, Family::V4);
+    settings(text, plan, link, Family::V6);
     fill!(
         text,
         "\n[user]\norg.freedesktop.NetworkManager.origin=onecontext\n"
@@ -132,54 +131,50 @@ fn write(text: &mut Text, plan: &Plan, link: &Link, matched_by: MatchedBy, uuid:
 }
 
 /// `[ipv4]` or `[ipv6]`
-fn family(text: &mut Text, plan: &Plan, link: &Link, v4: bool) {
+fn settings(text: &mut Text, plan: &Plan, link: &Link, family: Family) {
     // The link-local address must be the one that the kernel makes, or there would be
     // two.
-    if v4 {
-        fill!(text, "\n[ipv4]\n");
-    } else {
-        fill!(text, "\n[ipv6]\naddr-gen-mode=eui64\n");
+    match family {
+        Family::V4 => fill!(text, "\n[ipv4]\n"),
+        Family::V6 => fill!(text, "\n[ipv6]\naddr-gen-mode=eui64\n"),
     }
-    let method = method(link, v4);
+    let method = method(link, family);
     fill!(text, "method=@\n", method.as_bytes());
-    if !is_set_up(link, v4) {
+    if !is_set_up(link, family) {
         return;
     }
-    let is_manual = method == "manual";
-    let metric = match is_manual {
+    let metric = match (family, method == "manual") {
         // The kernel's own metric for the network of an address.
-        true if v4 => Some(0),
-        true => Some(256),
-        false if v4 => link.metric,
-        false => Some(link.router_metric()),
+        (Family::V4, true) => Some(0),
+        (Family::V6, true) => Some(256),
+        (Family::V4, false) => link.metric,
+        (Family::V6, false) => Some(link.router_metric()),
     };
     if let Some(metric) = metric {
         fill!(text, "route-metric=@\n", format(&metric));
     }
+    let Half {
+        addresses, routes, ..
+    } = link.half(family);
     let mut number = 0u32;
     let mut add = |address: &Prefix| {
-        if is_v4(address) == v4 {
-            number += 1;
-            let (number, address) = (format(&number), format(address));
-            fill!(text, "address@=@\n", number, address);
-        }
+        number += 1;
+        let (number, address) = (format(&number), format(address));
+        fill!(text, "address@=@\n", number, address);
     };
     // In IPv6 the kernel prefers the address that came last. If the order differs from
     // the kernel's, NetworkManager removes the addresses and adds them again.
-    if v4 {
-        link.addresses.iter().for_each(&mut add);
-    } else {
-        link.addresses.iter().rev().for_each(&mut add);
+    match family {
+        Family::V4 => addresses.iter().for_each(&mut add),
+        Family::V6 => addresses.iter().rev().for_each(&mut add),
     }
-    let routes = link.routes.iter();
-    let routes = routes.filter(|route| is_v4(&route.destination) == v4);
-    for (route, number) in routes.zip(1u32..) {
+    for (route, number) in routes.iter().zip(1u32..) {
         let number = format(&number);
         let to = format(&route.destination);
-        let gateway = match route.gateway {
-            Some(gateway) => format(&Ip(gateway)),
-            None if v4 => b"0.0.0.0",
-            None => b"::",
+        let gateway = match (route.gateway, family) {
+            (Some(gateway), _) => format(&Ip(gateway)),
+            (None, Family::V4) => b"0.0.0.0",
+            (None, Family::V6) => b"::",
         };
         let metric = format(&route.metric);
         fill!(text, "route@=@,@,@\n", number, to, gateway, metric);
@@ -187,24 +182,27 @@ fn family(text: &mut Text, plan: &Plan, link: &Link, v4: bool) {
             fill!(text, "route@_options=onlink=true\n", number);
         }
     }
-    servers(text, plan, link, v4);
+    servers(text, plan, link, family);
 }
 
 /// The name servers and search domains of a link. The first link also gets those of the
 /// machine, and of the links that cannot have any.
-fn servers(text: &mut Text, plan: &Plan, link: &Link, v4: bool) {
-    let is_set_up = |link: &Link, v4| is_handed_over(link) && is_set_up(link, v4);
-    let first = plan.links.iter().find(|link| is_set_up(link, v4));
+fn servers(text: &mut Text, plan: &Plan, link: &Link, family: Family) {
+    let is_set_up = |link: &Link, family| is_handed_over(link) && is_set_up(link, family);
+    let first = plan.links.iter().find(|link| is_set_up(link, family));
     let is_first = first.is_some_and(|first| first.name == link.name);
     let mut list = Vector::<u8>::new();
     let mut add = |servers: &[IpAddr]| {
-        for server in servers.iter().filter(|server| server.is_ipv4() == v4) {
+        for server in servers
+            .iter()
+            .filter(|server| Family::of(**server) == family)
+        {
             fill!(&mut list, "@;", format(&Ip(*server)));
         }
     };
     if is_first {
         add(plan.dns);
-        for other in plan.links.iter().filter(|other| !is_set_up(other, v4)) {
+        for other in plan.links.iter().filter(|other| !is_set_up(other, family)) {
             add(other.dns);
         }
     }
@@ -213,7 +211,7 @@ fn servers(text: &mut Text, plan: &Plan, link: &Link, v4: bool) {
         fill!(text, "dns=@\n", &list);
     }
     // Domains have no family: they go to the first family that the link has.
-    if !v4 && is_set_up(link, true) {
+    if family == Family::V6 && is_set_up(link, Family::V4) {
         return;
     }
     list.clear();

@@ -5,7 +5,7 @@
 
 use core::net::IpAddr;
 
-use super::render::{HEAD, Id, fill, is_v4, links};
+use super::render::{HEAD, Id, fill, links};
 use crate::base::error::Error;
 use crate::base::memory;
 use crate::base::set::Set;
@@ -13,7 +13,7 @@ use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Changes, Done};
 use crate::image::networkd::ENABLED_FOR_THIS_BOOT;
 use crate::plan::bound::{BoundLink, BoundPlan};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix, Route};
+use crate::plan::{Family, Link, Method, Prefix, Route};
 
 const PREFIX: &[u8] = b"/run/systemd/network/00-";
 
@@ -91,12 +91,8 @@ fn is_shared(bound: &BoundPlan) -> bool {
         seen.insert(number, network) && !seen.insert(0, network)
     };
     links(bound).zip(1u32..).any(|(bound_link, number)| {
-        let mut ipv6 = bound_link
-            .link
-            .addresses
-            .iter()
-            .filter(|address| !is_v4(address));
-        ipv6.any(|address| is_of_another(number, address))
+        let mut addresses = bound_link.link.ipv6.addresses.iter();
+        addresses.any(|address| is_of_another(number, address))
     })
 }
 
@@ -108,11 +104,11 @@ fn write(text: &mut Text, BoundLink { link, device, .. }: BoundLink, setting: Se
     match_section(text, link, device);
     link_section(text, link);
     network_section(text, link, setting.for_dhcp);
-    for route in link.routes {
+    for route in link.routes() {
         route_section(text, route, setting.is_shared);
     }
     dhcpv4_section(text, link, setting.for_dhcp);
-    if !matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)) {
+    if !link.ignores_router_advertisements() {
         accept_ra_section(text, link);
     }
 }
@@ -136,8 +132,8 @@ fn link_section(text: &mut Text, link: &Link) {
     if let Some(mtu) = link.mtu {
         fill!(text, "MTUBytes=@\n", format(&mtu));
     }
-    let waits = link.ipv4 == Some(Ipv4Method::Dhcp) || link.uses_router_advertisements();
-    if !waits && link.addresses.is_empty() {
+    let waits = link.ipv4.uses_dhcp() || link.uses_router_advertisements();
+    if !waits && !link.has_address() {
         // Otherwise systemd-networkd-wait-online.service(8) would wait two minutes.
         fill!(text, "RequiredForOnline=no\n");
     }
@@ -147,20 +143,17 @@ fn network_section(text: &mut Text, link: &Link, for_dhcp: bool) {
     // "static" keeps what the kernel has already, without a gap. "yes" does that also
     // for what came by DHCP.
     let kept: &[u8] = if for_dhcp { b"yes" } else { b"static" };
-    let by_dhcp: &[u8] = match (
-        link.ipv4 == Some(Ipv4Method::Dhcp),
-        link.ipv6 == Some(Ipv6Method::Dhcp),
-    ) {
+    let by_dhcp: &[u8] = match (link.ipv4.uses_dhcp(), link.ipv6.uses_dhcp()) {
         (true, true) => b"yes",
         (true, false) => b"ipv4",
         (false, true) => b"ipv6",
         (false, false) => b"no",
     };
-    let by_router: &[u8] = match link.ipv6 {
-        Some(Ipv6Method::Static) => b"IPv6AcceptRA=no\n",
-        Some(Ipv6Method::Disable) => b"IPv6AcceptRA=no\nLinkLocalAddressing=no\n",
-        Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => b"IPv6AcceptRA=yes\n",
-        None | Some(Ipv6Method::Skip) => b"",
+    let by_router: &[u8] = match link.ipv6.method {
+        Some(Method::Static) => b"IPv6AcceptRA=no\n",
+        Some(Method::Disable) => b"IPv6AcceptRA=no\nLinkLocalAddressing=no\n",
+        Some(Method::Auto | Method::Dhcp) => b"IPv6AcceptRA=yes\n",
+        None | Some(Method::Skip) => b"",
     };
     fill!(
         text,
@@ -169,7 +162,7 @@ fn network_section(text: &mut Text, link: &Link, for_dhcp: bool) {
         by_dhcp,
         by_router
     );
-    for address in link.addresses {
+    for address in link.addresses() {
         fill!(text, "Address=@\n", format(address));
     }
     for server in link.dns {
@@ -181,12 +174,12 @@ fn network_section(text: &mut Text, link: &Link, for_dhcp: bool) {
 }
 
 fn route_section(text: &mut Text, route: &Route, is_shared: bool) {
-    let v4 = is_v4(&route.destination);
+    let family = route.destination.family();
     let to = format(&route.destination);
     fill!(text, "\n[Route]\nDestination=@\n", to);
     match route.gateway {
         Some(gateway) => fill!(text, "Gateway=@\n", format(&Ip(gateway))),
-        None if v4 => fill!(text, "Scope=link\n"),
+        None if family == Family::V4 => fill!(text, "Scope=link\n"),
         None => {}
     }
     let onlink = match route.gateway {
@@ -196,7 +189,7 @@ fn route_section(text: &mut Text, route: &Route, is_shared: bool) {
     if onlink {
         fill!(text, "GatewayOnLink=yes\n");
     }
-    if route.metric != Route::default_metric(v4) {
+    if route.metric != family.default_metric() {
         fill!(text, "Metric=@\n", format(&route.metric));
     }
 }
@@ -217,7 +210,7 @@ fn dhcpv4_section(text: &mut Text, link: &Link, for_dhcp: bool) {
 fn accept_ra_section(text: &mut Text, link: &Link) {
     let metric = format(&link.router_metric());
     fill!(text, "\n[IPv6AcceptRA]\nRouteMetric=@\n", metric);
-    if link.ipv6 == Some(Ipv6Method::Dhcp) {
+    if link.ipv6.uses_dhcp() {
         // Also if the router does not ask for it.
         fill!(text, "DHCPv6Client=always\n");
     }

@@ -7,7 +7,7 @@ use crate::base::memory;
 use crate::base::text::{Text, format};
 use crate::changeset::{Changes, Reason};
 use crate::plan::bound::{BoundLink, BoundPlan};
-use crate::plan::{Ipv4Method, Ipv6Method, Link, LinkName, Prefix};
+use crate::plan::{Half, Link, LinkName, Method};
 
 /// The first line of our files.
 pub const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
@@ -68,14 +68,13 @@ pub fn links(bound: &BoundPlan) -> impl Iterator<Item = &'static BoundLink> {
 }
 
 /// Whether the network managers get a configuration for a link. A NIC that the context
-/// says to skip stays with the root's own configuration. A NIC that it names without
-/// saying more is handed over, so that nobody waits for DHCP on it. A link with a VLAN
+/// says to skip stays with the root's own configuration. A NIC of which the context has
+/// only the name is handed over, so that nobody waits for DHCP on it. A link with a VLAN
 /// is not: its addresses are not those of its device.
 pub fn is_handed_over(link: &Link) -> bool {
-    let is_skipped = link.ipv4 == Some(Ipv4Method::Skip) || link.ipv6 == Some(Ipv6Method::Skip);
-    let has_method = matches!(link.ipv4, Some(Ipv4Method::Static | Ipv4Method::Dhcp))
-        || !matches!(link.ipv6, None | Some(Ipv6Method::Skip));
-    link.vlan.is_none() && (has_method || !is_skipped)
+    let is_managed = link.ipv4.is_managed() || link.ipv6.is_managed();
+    let is_skipped = |half: &Half| half.method == Some(Method::Skip);
+    link.vlan.is_none() && (is_managed || !is_skipped(&link.ipv4) && !is_skipped(&link.ipv6))
 }
 
 /// The kernel name of a link's device, for managers that identify NICs only by name.
@@ -92,11 +91,6 @@ pub fn device(
         ]);
     }
     bound_link.device
-}
-
-/// Whether a prefix is of IPv4.
-pub fn is_v4(prefix: &Prefix) -> bool {
-    prefix.address.is_ipv4()
 }
 
 /// The name of our files for a link: `onecontext-eth0`.

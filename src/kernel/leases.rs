@@ -9,7 +9,7 @@ use crate::base::log::Level;
 use crate::base::memory::{self, Vector};
 use crate::base::syscall::{Clock, clock};
 use crate::base::text::{Format, Ip, Moment, Text};
-use crate::plan::Ipv6Method;
+use crate::plan::Method;
 use crate::plan::bound::{DhcpClient, Lease};
 
 /// The remedy where nobody in the booted system does DHCP.
@@ -115,8 +115,8 @@ impl Kernel<'_> {
 
     /// Sets the MTU of a lease, unless the context has one.
     fn set_leased_mtu(&mut self, matched: MatchedLink, lease: &Lease) {
-        let least = match matched.link.ipv6 {
-            Some(Ipv6Method::Disable) => 0,
+        let least = match matched.link.ipv6.method {
+            Some(Method::Disable) => 0,
             _ => IPV6_MIN_MTU,
         };
         if let Some(mtu) = lease.mtu.map(|mtu| mtu.max(least))

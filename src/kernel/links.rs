@@ -11,22 +11,23 @@ use crate::base::memory::{self, Vector};
 use crate::base::text::{Escaped, Mac};
 use crate::plan::bound::Lease;
 use crate::plan::early::{self, EarlyDevice};
-use crate::plan::{Ipv6Method, Prefix, Route};
+use crate::plan::{Method, Prefix, Route};
 
 impl Kernel<'_> {
     /// Applies one link. Returns it with the device that carries its addresses; `None`
     /// if nothing is to be put on the device, or its VLAN device cannot be made.
     pub(super) fn link(&mut self, matched: MatchedLink, set_mac: bool) -> Option<MatchedLink> {
         let link = matched.link;
-        if link.ipv6 == Some(Ipv6Method::Dhcp) {
+        if link.ipv6.uses_dhcp() {
             self.say_no_dhcpv6(matched);
         }
         let matched = self.release(matched);
+        let (addresses, routes) = (link.addresses(), link.routes());
         let needed = link.uses_router_advertisements()
             && self.machine.accepts_router_advertisements(link)
             || self.machine.asks(link)
-            || !link.addresses.is_empty()
-            || !link.routes.is_empty();
+            || !addresses.is_empty()
+            || !routes.is_empty();
         self.set_up(matched, needed, link.mac.filter(|_| set_mac));
         if !needed {
             return None;
@@ -35,8 +36,8 @@ impl Kernel<'_> {
             Some(id) => self.vlan(matched, id)?,
             None => matched,
         };
-        self.add_addresses(matched, link.addresses, None);
-        self.add_routes(matched, link.routes, None);
+        self.add_addresses(matched, addresses, None);
+        self.add_routes(matched, routes, None);
         Some(matched)
     }
 
@@ -177,34 +178,23 @@ impl Kernel<'_> {
     /// Sets the IPv6 parameters of a link.
     fn ipv6(&mut self, matched: MatchedLink) {
         const ROUTER_METRIC: &str = "ra_defrtr_metric";
-        let by_kernel = u32::from(self.machine.accepts_router_advertisements(matched.link));
-        // `None` leaves a parameter alone.
-        let (is_off, accepts_ra) = match matched.link.ipv6 {
-            Some(Ipv6Method::Auto | Ipv6Method::Dhcp) => (Some(0), Some(by_kernel)),
-            Some(Ipv6Method::Static) => (Some(0), Some(0)),
-            Some(Ipv6Method::Disable) => (Some(1), None),
-            Some(Ipv6Method::Skip) => return,
-            None => (None, None),
-        };
+        let MatchedLink { link, device } = matched;
+        if link.ipv6.method == Some(Method::Skip) {
+            return;
+        }
+        let by_kernel = self.machine.accepts_router_advertisements(link);
         let Some(conf) = &self.machine.ipv6_conf else {
-            if is_off == Some(0) {
+            if link.ipv6.is_managed() && link.ipv6.method != Some(Method::Disable) {
                 self.cannot_set("IPv6", matched, Errno::AFNOSUPPORT);
             }
             return;
         };
-        for (name, value) in [
-            (ROUTER_METRIC, Some(matched.link.router_metric())),
-            ("disable_ipv6", is_off),
-            ("accept_ra", accepts_ra),
-            ("autoconf", accepts_ra),
-        ] {
-            let Some(value) = value else {
-                continue;
-            };
-            match sysctl::set_ipv6(conf, matched.device.name, name, value) {
+        let of_routers = [(ROUTER_METRIC, link.router_metric())];
+        for (name, value) in of_routers.iter().chain(link.ipv6_sysctls(by_kernel)) {
+            match sysctl::set_ipv6(conf, device.name, name, *value) {
                 Ok(()) => {}
                 // Kernels before 5.12 do not have it.
-                Err(Errno::NOENT) if name == ROUTER_METRIC => {}
+                Err(Errno::NOENT) if *name == ROUTER_METRIC => {}
                 Err(errno) => return self.cannot_set(name, matched, errno),
             }
         }

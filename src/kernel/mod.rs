@@ -21,7 +21,7 @@ use crate::base::memory::Vector;
 use crate::base::text::{Escaped, Format, Str};
 use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient, Lease};
 use crate::plan::early::EarlyDevice;
-use crate::plan::{Ipv4Method, Link, Plan, Prefix, Route};
+use crate::plan::{Link, Plan, Prefix, Route};
 use devices::{Binding, FoundDevice, bind};
 use socket::Socket;
 use wire::{Device, Message, Reply};
@@ -70,7 +70,7 @@ impl Machine {
 
     /// Whether our own DHCP client asks for this link's address.
     fn asks(&self, link: &Link) -> bool {
-        link.ipv4 == Some(Ipv4Method::Dhcp) && self.dhcp != DhcpClient::Manager
+        link.ipv4.uses_dhcp() && self.dhcp != DhcpClient::Manager
     }
 
     /// Whether the kernel, and not a network manager, handles router advertisements on
@@ -363,7 +363,8 @@ struct Applied {
 /// Whether the kernel adds this route by itself, with an address of the link.
 fn connected(link: &Link, route: &Route) -> bool {
     let brings = |prefix: &Prefix| prefix.network() == route.destination;
-    route.gateway.is_none() && link.addresses.iter().any(brings)
+    let half = link.half(route.destination.family());
+    route.gateway.is_none() && half.addresses.iter().any(brings)
 }
 
 /// A link that has a device, shown as `ETH0 (ens3)`.

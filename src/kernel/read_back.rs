@@ -37,7 +37,7 @@ impl Kernel<'_> {
             let mut has = self.report.line();
             uwrite!(has, "{} is {}:", link.name, Escaped(matched.device.name));
             let leased = lease.iter().map(|lease| &lease.address);
-            for prefix in link.addresses.iter().chain(leased) {
+            for prefix in link.addresses().iter().chain(leased) {
                 if addresses.contains(index, format(prefix)) {
                     uwrite!(has, " {}", *prefix);
                 } else {
@@ -45,7 +45,7 @@ impl Kernel<'_> {
                 }
             }
             let leased = lease.iter().flat_map(|lease| lease.routes);
-            for route in link.routes.iter().chain(leased) {
+            for route in link.routes().iter().chain(leased) {
                 if connected(link, route) || routes.contains(index, format(&without_onlink(route)))
                 {
                     uwrite!(has, ", {}", *route);

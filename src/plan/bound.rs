@@ -33,7 +33,7 @@ impl BoundLink {
         self.index.is_some()
             && (self.link.uses_router_advertisements()
                 || self.lease.is_some()
-                || !self.link.addresses.is_empty())
+                || self.link.has_address())
     }
 }
 

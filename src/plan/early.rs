@@ -58,10 +58,10 @@ pub fn write(bound: &BoundPlan, text: &mut Text) {
 pub fn describe(link: &Link, lease: Option<&Lease>, accepts_ra: bool, text: &mut Text) {
     if link.vlan.is_none() {
         let leased = lease.iter().map(|lease| &lease.address);
-        for prefix in link.addresses.iter().chain(leased) {
+        for prefix in link.addresses().iter().chain(leased) {
             uwrite!(text, "\taddress {}\n", *prefix);
         }
-        for route in link.routes {
+        for route in link.routes() {
             uwrite!(text, "\troute {}\n", *route);
         }
     }

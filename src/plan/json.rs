@@ -86,15 +86,15 @@ fn write_link(bound_link: &BoundLink, json: &mut Json) {
     if let Some(metric) = link.metric {
         json.number("metric", metric);
     }
-    if let Some(method) = link.ipv4 {
+    if let Some(method) = link.ipv4.method {
         json.string("ipv4", method.name().as_bytes());
     }
-    if let Some(method) = link.ipv6 {
+    if let Some(method) = link.ipv6.method {
         json.string("ipv6", method.name().as_bytes());
     }
     write_addresses(link, json);
     json.open_array("routes");
-    for route in link.routes {
+    for route in link.routes() {
         write_route(route, json);
     }
     json.close_array();
@@ -113,7 +113,7 @@ fn write_link(bound_link: &BoundLink, json: &mut Json) {
 
 fn write_addresses(link: &Link, json: &mut Json) {
     json.open_array("addresses");
-    for address in link.addresses {
+    for address in link.addresses() {
         json.text_item(address);
     }
     json.close_array();

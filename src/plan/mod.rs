@@ -140,14 +140,10 @@ pub struct Link {
     pub vlan: Option<u16>,
     /// The metric of the routes that DHCPv4 brings, if the context names one.
     pub metric: Option<u32>,
-    /// How it gets IPv4; `None` where the context says nothing.
-    pub ipv4: Option<Ipv4Method>,
-    /// How it gets IPv6; `None` where the context says nothing.
-    pub ipv6: Option<Ipv6Method>,
-    /// IPv4, aliases' IPv4, IPv6, ULA, aliases' IPv6.
-    pub addresses: &'static [Prefix],
-    /// Default routes first.
-    pub routes: &'static [Route],
+    /// What it has of IPv4.
+    pub ipv4: Half,
+    /// What it has of IPv6.
+    pub ipv6: Half,
     /// Name servers that no earlier list has.
     pub dns: &'static [IpAddr],
     /// Search domains that no earlier list has.
@@ -164,10 +160,8 @@ impl Link {
             mtu: None,
             vlan: None,
             metric: None,
-            ipv4: None,
-            ipv6: None,
-            addresses: &[],
-            routes: &[],
+            ipv4: Half::NONE,
+            ipv6: Half::NONE,
             dns: &[],
             search: &[],
         }
@@ -191,41 +185,145 @@ impl Link {
         }
     }
 
-    /// Whether its IPv6 configuration comes from router advertisements.
-    pub fn uses_router_advertisements(&self) -> bool {
-        matches!(self.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp))
+    /// A list of its addresses, those of IPv4 first.
+    pub fn addresses(&self) -> &'static [Prefix] {
+        let mut all = Vector::new();
+        all.extend(self.ipv4.addresses);
+        all.extend(self.ipv6.addresses);
+        all.finish()
+    }
+
+    /// Whether it has an address.
+    pub const fn has_address(&self) -> bool {
+        !self.ipv4.addresses.is_empty() || !self.ipv6.addresses.is_empty()
+    }
+
+    /// A list of its routes, those of IPv4 first.
+    pub fn routes(&self) -> &'static [Route] {
+        let mut all = Vector::new();
+        all.extend(self.ipv4.routes);
+        all.extend(self.ipv6.routes);
+        all.finish()
+    }
+
+    /// What it has of a family.
+    pub const fn half(&self, family: Family) -> &Half {
+        match family {
+            Family::V4 => &self.ipv4,
+            Family::V6 => &self.ipv6,
+        }
     }
 
     /// Whether it uses DHCP.
     pub fn uses_dhcp(&self) -> bool {
-        self.ipv4 == Some(Ipv4Method::Dhcp) || self.ipv6 == Some(Ipv6Method::Dhcp)
+        self.ipv4.uses_dhcp() || self.ipv6.uses_dhcp()
+    }
+
+    /// Whether its IPv6 configuration comes from router advertisements.
+    pub fn uses_router_advertisements(&self) -> bool {
+        matches!(self.ipv6.method, Some(Method::Auto | Method::Dhcp))
+    }
+
+    /// Whether the context turns router advertisements off.
+    pub fn ignores_router_advertisements(&self) -> bool {
+        matches!(self.ipv6.method, Some(Method::Static | Method::Disable))
+    }
+
+    /// What the method of IPv6 means for the kernel: its parameters of the device
+    /// (ip-sysctl, net/ipv6/conf) and their values. The others are left alone.
+    /// `by_kernel`: whether the kernel, and not a network manager, handles router
+    /// advertisements.
+    pub const fn ipv6_sysctls(&self, by_kernel: bool) -> &'static [(&'static str, u32)] {
+        match self.ipv6.method {
+            Some(Method::Auto | Method::Dhcp) if by_kernel => {
+                &[("disable_ipv6", 0), ("accept_ra", 1), ("autoconf", 1)]
+            }
+            Some(Method::Static | Method::Auto | Method::Dhcp) => {
+                &[("disable_ipv6", 0), ("accept_ra", 0), ("autoconf", 0)]
+            }
+            Some(Method::Disable) => &[("disable_ipv6", 1)],
+            Some(Method::Skip) | None => &[],
+        }
     }
 }
 
-/// How a link gets its IPv4 configuration.
+/// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ipv4Method {
-    /// By the addresses of the plan.
-    Static,
-    /// By DHCP.
-    Dhcp,
-    /// Left alone.
-    Skip,
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
 }
 
-/// How a link gets its IPv6 configuration.
+impl Family {
+    /// The family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// The metric that a route has when nobody names one.
+    pub const fn default_metric(self) -> u32 {
+        match self {
+            Self::V4 => 0,
+            Self::V6 => 1024,
+        }
+    }
+}
+
+/// What a link has of one address family.
+#[derive(Clone, Copy)]
+pub struct Half {
+    /// How it is configured; `None` where the context says nothing.
+    pub method: Option<Method>,
+    /// Its own address, its unique local one (IPv6), those of its aliases.
+    pub addresses: &'static [Prefix],
+    /// Default routes first.
+    pub routes: &'static [Route],
+}
+
+impl Half {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        method: None,
+        addresses: &[],
+        routes: &[],
+    };
+
+    /// Whether the address comes by DHCP.
+    pub fn uses_dhcp(&self) -> bool {
+        self.method == Some(Method::Dhcp)
+    }
+
+    /// Whether the context sets up this family, or turns it off.
+    pub const fn is_managed(&self) -> bool {
+        !matches!(self.method, None | Some(Method::Skip))
+    }
+
+    /// Whether a default route is among its routes.
+    pub fn has_default_route(&self) -> bool {
+        self.routes
+            .iter()
+            .any(|route| route.destination.is_default())
+    }
+}
+
+/// How a link gets its configuration of one address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ipv6Method {
+pub enum Method {
     /// By the addresses of the plan; router advertisements are ignored.
     Static,
-    /// By router advertisements (SLAAC).
-    Auto,
-    /// By DHCPv6, with router advertisements.
+    /// By DHCP; in IPv6 with router advertisements.
     Dhcp,
-    /// IPv6 is off.
-    Disable,
     /// Left alone.
     Skip,
+    /// By router advertisements (SLAAC). Only in IPv6.
+    Auto,
+    /// Turned off. Only in IPv6.
+    Disable,
 }
 
 /// An address, or a destination, with the length of its network part in bits.
@@ -310,6 +408,11 @@ impl Prefix {
                 == self.network()
     }
 
+    /// The family of the address.
+    pub const fn family(self) -> Family {
+        Family::of(self.address)
+    }
+
     /// Whether this is the destination of a default route.
     pub fn is_default(self) -> bool {
         self.length == 0
@@ -327,13 +430,6 @@ pub struct Route {
     pub onlink: bool,
     /// The kernel's priority; 0 in IPv4 and 1024 in IPv6 are the usual ones.
     pub metric: u32,
-}
-
-impl Route {
-    /// The metric that a route of this family has when nobody names one.
-    pub const fn default_metric(v4: bool) -> u32 {
-        if v4 { 0 } else { 1024 }
-    }
 }
 
 /// What the context says of logins besides keys.

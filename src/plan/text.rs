@@ -4,7 +4,7 @@
 use ufmt::{Formatter, uDisplay, uWrite, uwrite};
 
 use super::bound::{BoundLink, BoundPlan};
-use super::{Dialect, Ipv4Method, Ipv6Method, Link, LinkName, Password, Prefix, Route, SudoRule};
+use super::{Dialect, Link, LinkName, Method, Password, Prefix, Route, SudoRule};
 use crate::base::text::{Escaped, Format, Ip, Text};
 
 impl BoundPlan {
@@ -21,10 +21,10 @@ impl BoundPlan {
         for bound_link in self.links {
             let link = bound_link.link;
             uwrite!(out, "{}", LinkLine(bound_link));
-            for address in link.addresses {
+            for address in link.addresses() {
                 line(out, "address", Some(link), address);
             }
-            for route in link.routes {
+            for route in link.routes() {
                 line(out, "route", Some(link), route);
             }
         }
@@ -123,26 +123,15 @@ impl Dialect {
     }
 }
 
-impl Ipv4Method {
+impl Method {
     /// Its word in the text form.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Static => "static",
             Self::Dhcp => "dhcp",
             Self::Skip => "skip",
-        }
-    }
-}
-
-impl Ipv6Method {
-    /// Its word in the text form.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Static => "static",
             Self::Auto => "auto",
-            Self::Dhcp => "dhcp",
             Self::Disable => "disable",
-            Self::Skip => "skip",
         }
     }
 }
@@ -196,11 +185,11 @@ impl uDisplay for LinkLine<'_> {
             f.write_str(" metric ")?;
             metric.fmt(f)?;
         }
-        if let Some(method) = link.ipv4 {
+        if let Some(method) = link.ipv4.method {
             f.write_str(" ipv4 ")?;
             f.write_str(method.name())?;
         }
-        if let Some(method) = link.ipv6 {
+        if let Some(method) = link.ipv6.method {
             f.write_str(" ipv6 ")?;
             f.write_str(method.name())?;
         }
@@ -239,7 +228,7 @@ impl uDisplay for Route {
         if self.onlink {
             f.write_str(" onlink")?;
         }
-        if self.metric != Self::default_metric(self.destination.address.is_ipv4()) {
+        if self.metric != self.destination.family().default_metric() {
             f.write_str(" metric ")?;
             self.metric.fmt(f)?;
         }

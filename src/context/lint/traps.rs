@@ -9,7 +9,7 @@ use crate::context::assignments::Entry;
 use crate::context::network::{is_covered, outermost};
 use crate::context::state::Context;
 use crate::context::variables::Variable::*;
-use crate::plan::{Ipv4Method, Ipv6Method, Link, Prefix};
+use crate::plan::{Link, Method, Prefix};
 
 /// Warns of each. `all` are the variables that are set.
 pub fn check(
@@ -31,8 +31,8 @@ fn without_address(context: &mut Context, nic: &CheckedNic<'_>) {
     let Some((_, link)) = nic.link else {
         return;
     };
-    let by_routers = matches!(link.ipv6, Some(Ipv6Method::Auto | Ipv6Method::Dhcp));
-    if link.ipv4.is_some() || !link.addresses.is_empty() || by_routers {
+    let by_routers = link.uses_router_advertisements();
+    if link.ipv4.method.is_some() || link.has_address() || by_routers {
         return;
     }
     let mut blamed = None;
@@ -59,7 +59,7 @@ fn addresses(context: &mut Context, links: &[Link], nics: &[CheckedNic<'_>]) {
     let mut problems = problems.map(|what| (what, Set::new()));
     let mut seen = Set::new();
     for (number, link) in (0..).zip(links) {
-        for prefix in link.addresses {
+        for prefix in link.addresses() {
             let address = format(&Ip(prefix.address));
             let [(_, shared), (_, network), (_, broadcast)] = &mut problems;
             if !is_link_local(prefix.address) && !seen.insert(0, address) {
@@ -106,35 +106,29 @@ fn last_bits(prefix: Prefix) -> Option<(u32, u32)> {
 /// A name server that cannot be reached: no default route, no network of a link and no
 /// other route covers it, and nothing else may add a route.
 fn name_servers(context: &mut Context, links: &[Link], all: &'static [Entry]) {
-    let is_led = |v4: bool| {
-        let leads = |link: &Link| {
-            let others = match v4 {
-                true => match link.ipv4 {
-                    Some(Ipv4Method::Static) => false,
-                    Some(_) => true,
-                    // The context says nothing about this family.
-                    None => link.ipv6.is_none(),
-                },
-                // The kernel accepts router advertisements unless they are disabled.
-                false => !matches!(link.ipv6, Some(Ipv6Method::Static | Ipv6Method::Disable)),
-            };
-            let mut routes = link.routes.iter();
-            let family = |prefix: Prefix| prefix.address.is_ipv4() == v4;
-            others
-                || routes.any(|route| route.destination.is_default() && family(route.destination))
-        };
-        links.is_empty() || links.iter().any(leads)
+    let leads_v4 = |link: &Link| {
+        link.ipv4.has_default_route()
+            || match link.ipv4.method {
+                Some(Method::Static) => false,
+                Some(_) => true,
+                // The context says nothing about this family.
+                None => link.ipv6.method.is_none(),
+            }
     };
-    let (v4_led, v6_led) = (is_led(true), is_led(false));
+    // The kernel accepts router advertisements unless they are turned off.
+    let leads_v6 =
+        |link: &Link| link.ipv6.has_default_route() || !link.ignores_router_advertisements();
+    let v4_led = links.is_empty() || links.iter().any(leads_v4);
+    let v6_led = links.is_empty() || links.iter().any(leads_v6);
     if v4_led && v6_led {
         return;
     }
     let mut networks = Vector::new();
     for link in links {
-        for address in link.addresses {
+        for address in link.addresses() {
             networks.push(address.network());
         }
-        for route in link.routes {
+        for route in link.routes() {
             networks.push(route.destination);
         }
     }
