@@ -226,18 +226,10 @@ impl<T: Copy> Vector<T> {
 
     /// Adds one value.
     pub fn push(&mut self, item: T) {
-        self.put(item);
-    }
-
-    /// Adds one value and returns a reference to it, for fields that are not known yet.
-    pub fn put(&mut self, item: T) -> &mut T {
         let place = self.raw.add(1, size_of::<T>()).cast::<T>();
         // SAFETY: the place is aligned, belongs to this vector alone, and is written at
         // once.
-        unsafe {
-            place.write(item);
-            &mut *place
-        }
+        unsafe { place.write(item) };
     }
 
     /// Adds all of `items`.
