@@ -96,7 +96,7 @@ fn plan(
     let is_managed = is_managed(&mut context);
     let network = match is_managed {
         true => network(&mut context, dialect),
-        false => Finished::NONE,
+        false => Finished::default(),
     };
     let logins = keys::read(&mut context, dialect);
     let login = users::read(&mut context, logins.user, logins.owner);

@@ -25,8 +25,8 @@ pub struct Network {
     /// The resolvers of the open link; before the first one, those of the machine.
     dns: Vector<IpAddr>,
     search: Vector<&'static [u8]>,
-    machine_dns: &'static [IpAddr],
-    machine_search: &'static [&'static [u8]],
+    /// The resolvers of the machine, when the first link has begun.
+    machine: Finished,
     /// The addresses of each link, as its number and the address as text.
     known_addresses: Set,
     known_servers: Set,
@@ -58,20 +58,12 @@ struct DraftRoute {
     metric: Option<u32>,
 }
 
-/// The finished network part.
+/// The finished network part. The default leaves the network alone.
+#[derive(Clone, Copy, Default)]
 pub struct Finished {
     pub links: &'static [Link],
     pub dns: &'static [IpAddr],
     pub search: &'static [&'static [u8]],
-}
-
-impl Finished {
-    /// A network that is left alone.
-    pub const NONE: Self = Self {
-        links: &[],
-        dns: &[],
-        search: &[],
-    };
 }
 
 impl Network {
@@ -88,7 +80,7 @@ impl Network {
         let dns = take(&mut self.dns).finish();
         let search = take(&mut self.search).finish();
         let Some(mut link) = self.link.take() else {
-            (self.machine_dns, self.machine_search) = (dns, search);
+            (self.machine.dns, self.machine.search) = (dns, search);
             return;
         };
         (link.dns, link.search) = (dns, search);
@@ -181,19 +173,19 @@ impl Network {
     /// Decides metrics and next hops.
     pub fn finish(mut self, context: &mut Context) -> Finished {
         self.close();
-        let mut ipv4 = Metrics::new(Family::V4);
-        let mut ipv6 = Metrics::new(Family::V6);
+        let mut ipv4 = Metrics {
+            taken: Set::new(),
+            next: Family::V4.default_metric(),
+            repeated: "another default route has the same metric, which of them is used is up to the kernel",
+        };
+        let mut ipv6 = Metrics {
+            taken: Set::new(),
+            next: Family::V6.default_metric(),
+            repeated: "another IPv6 default route has the same metric, both are used",
+        };
         for draft in self.links.iter() {
-            let name = draft.link.name;
-            let mut warn = |what| (context.warnings).general(Some(format(&name)), what, None);
-            ipv4.reserve(draft.ipv4, || {
-                warn(
-                    "another default route has the same metric, which of them is used is up to the kernel",
-                )
-            });
-            ipv6.reserve(draft.ipv6, || {
-                warn("another IPv6 default route has the same metric, both are used")
-            });
+            ipv4.reserve(draft.link.name, draft.ipv4, context);
+            ipv6.reserve(draft.link.name, draft.ipv6, context);
         }
         let mut links = Vector::new();
         for draft in self.links.iter() {
@@ -204,8 +196,7 @@ impl Network {
         }
         Finished {
             links: links.finish(),
-            dns: self.machine_dns,
-            search: self.machine_search,
+            ..self.machine
         }
     }
 }
@@ -215,25 +206,18 @@ struct Metrics {
     taken: Set,
     /// No metric between the usual one and this one is free.
     next: u32,
+    /// The warning about a metric that another route has.
+    repeated: &'static str,
 }
 
 impl Metrics {
-    fn new(family: Family) -> Self {
-        Self {
-            taken: Set::new(),
-            next: family.default_metric(),
-        }
-    }
-
-    /// Takes the metrics that default routes have. Calls `repeated` for each that is
-    /// taken already.
-    fn reserve(&mut self, routes: &[DraftRoute], mut repeated: impl FnMut()) {
+    /// Takes the metrics that default routes of a link have.
+    fn reserve(&mut self, name: LinkName, routes: &[DraftRoute], context: &mut Context) {
         for route in routes.iter().filter(|route| route.destination.is_default()) {
-            if route
-                .metric
-                .is_some_and(|metric| !self.taken.insert(metric, b""))
+            if let Some(metric) = route.metric
+                && !self.taken.insert(metric, b"")
             {
-                repeated();
+                (context.warnings).general(Some(format(&name)), self.repeated, None);
             }
         }
     }

@@ -162,6 +162,7 @@ fn global_network(context: &mut Context) -> Option<Prefix> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::tests::plan;
 
     /// The script of the image recipe.
     const RECIPE: &[u8] = include_bytes!("../../tests/fixtures/stratuslab/init.sh");
@@ -180,5 +181,17 @@ mod tests {
         }
         assert!(!is_stock(b"") && !is_stock(b"#!/bin/sh -e\n"));
         assert!(is_stock(b"#!/bin/sh \n"), "prolog.sh");
+    }
+
+    #[test]
+    fn a_nic_whose_address_is_refused_gets_no_default_route() {
+        let text =
+            plan("IP_PRIVATE='10.0.0.1'\nIP_PUBLIC='224.0.0.1'\nDEFAULT_GATEWAY='172.16.0.1'\n");
+        assert!(
+            text.contains("\nroute ETH0 default via 172.16.0.1 onlink\n"),
+            "{text}"
+        );
+        let warning = "IP_PUBLIC: not an address that a machine can have: 224.0.0.1\n";
+        assert_eq!(text.matches(warning).count(), 1, "{text}");
     }
 }
