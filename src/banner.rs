@@ -5,7 +5,7 @@ use ufmt::uwrite;
 
 use crate::base::log::{KEPT, Level, REPORT, Report, SHOWN};
 use crate::base::memory::Vector;
-use crate::base::text::{Text, split};
+use crate::base::text::{Ip, Text, split};
 use crate::plan::bound::{BoundLink, BoundPlan};
 
 /// The path in the booted system.
@@ -32,6 +32,25 @@ pub fn files(bound: Option<&BoundPlan>, report: &Report) -> [RunFile; 2] {
     let mut text = Text::new();
     issue(&mut text, bound, report);
     [(REPORT.as_bytes(), lines.finish()), (ISSUE, text.finish())]
+}
+
+/// Reports where somebody can log in before there is a root.
+pub fn invite(bound: &BoundPlan, report: &mut Report) {
+    let mut line = report.line();
+    let mut before = "no root yet; ssh root@";
+    for bound_link in bound.links.iter().filter(|one| one.is_set_up()) {
+        let link = bound_link.link;
+        let leased = bound_link.lease.map(|lease| &lease.address);
+        let ipv4 = link.ipv4.addresses.first().or(leased);
+        let ipv6 = link.ipv6.addresses.first();
+        for prefix in ipv4.into_iter().chain(ipv6) {
+            uwrite!(line, "{}{}", before, Ip(prefix.address));
+            before = ", root@";
+        }
+    }
+    if !line.is_empty() {
+        report.say(Level::Notice, line);
+    }
 }
 
 fn issue(out: &mut Text, bound: Option<&BoundPlan>, report: &Report) {

@@ -71,10 +71,8 @@ impl Status {
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// `apply --root`
+    /// `apply`
     Apply(Apply),
-    /// `apply --early`
-    ApplyEarly(ApplyEarly),
     /// `plan`
     Plan(Inspect),
     /// `check`
@@ -88,25 +86,29 @@ pub enum Command {
 /// The options of `apply`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Apply {
-    /// `--root`
-    pub root: &'static CStr,
-    /// `--run`
-    pub run: &'static CStr,
+    /// What it is applied to.
+    pub stage: Stage,
     /// `--context`
     pub context: Option<&'static CStr>,
     /// `--dry-run`
     pub dry_run: bool,
 }
 
-/// The options of `apply --early`.
+/// A stage of the boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApplyEarly {
-    /// `--context`
-    pub context: Option<&'static CStr>,
-    /// `--ip`: the value of initramfs-tools' variable IP.
-    pub ip: Option<&'static CStr>,
-    /// `--dry-run`
-    pub dry_run: bool,
+pub enum Stage {
+    /// `--early`: there is no root yet, the initramfs is set up.
+    Early {
+        /// `--ip`: the value of initramfs-tools' variable IP.
+        ip: Option<&'static CStr>,
+    },
+    /// The root is mounted.
+    Root {
+        /// `--root`
+        root: &'static CStr,
+        /// `--run`
+        run: &'static CStr,
+    },
 }
 
 /// The operands of `plan` and `check`.
@@ -167,22 +169,21 @@ fn apply(arguments: ArgumentList<'_>) -> Result<Command, Misuse> {
             _ => return misuse("unexpected argument", argument),
         }
     }
-    match (early, root, run, ip) {
-        (true, None, None, ip) => Ok(Command::ApplyEarly(ApplyEarly {
-            context,
-            ip,
-            dry_run,
-        })),
-        (true, ..) => misuse("apply --early takes no --root and no --run", c""),
-        (false, Some(root), run, None) => Ok(Command::Apply(Apply {
+    let stage = match (early, root, run, ip) {
+        (true, None, None, ip) => Stage::Early { ip },
+        (true, ..) => return misuse("apply --early takes no --root and no --run", c""),
+        (false, Some(root), run, None) => Stage::Root {
             root,
             run: run.unwrap_or(c"/run"),
-            context,
-            dry_run,
-        })),
-        (false, _, _, Some(_)) => misuse("--ip goes with --early", c""),
-        (false, None, ..) => misuse("apply needs --root, or --early", c""),
-    }
+        },
+        (false, _, _, Some(_)) => return misuse("--ip goes with --early", c""),
+        (false, None, ..) => return misuse("apply needs --root, or --early", c""),
+    };
+    Ok(Command::Apply(Apply {
+        stage,
+        context,
+        dry_run,
+    }))
 }
 
 fn inspect(
@@ -246,8 +247,10 @@ mod tests {
             Ok(Command::Plan(json))
         );
         let apply = Apply {
-            root: c"/sysroot",
-            run: c"/run",
+            stage: Stage::Root {
+                root: c"/sysroot",
+                run: c"/run",
+            },
             context: None,
             dry_run: false,
         };
@@ -255,9 +258,9 @@ mod tests {
             read(&[c"apply", c"--root", c"/sysroot"]),
             Ok(Command::Apply(apply))
         );
-        let early = ApplyEarly {
+        let early = Apply {
+            stage: Stage::Early { ip: Some(c"dhcp") },
             context: Some(c"c"),
-            ip: Some(c"dhcp"),
             dry_run: true,
         };
         let all = [
@@ -269,12 +272,14 @@ mod tests {
             c"c",
             c"--dry-run",
         ];
-        assert_eq!(read(&all), Ok(Command::ApplyEarly(early)));
+        assert_eq!(read(&all), Ok(Command::Apply(early)));
         let apply = Apply {
-            run: c"/r",
+            stage: Stage::Root {
+                root: c"/sysroot",
+                run: c"/r",
+            },
             context: Some(c"c"),
             dry_run: true,
-            ..apply
         };
         let all = [
             c"apply",

@@ -1,13 +1,14 @@
-//! onecontext for the initramfs. It leaves out the code that only `plan`, `check` and
-//! dry runs need: nobody runs them there.
+//! onecontext for the initramfs: `apply` and nothing else. What this file does not name
+//! is not linked.
 #![no_std]
 #![no_main]
 
 mod rt;
 
-use onecontext::{cli, run};
+use onecontext::cli::{self, USAGE_IN_INITRAMFS};
+use onecontext::run;
 
 fn main(arguments: rt::Arguments) -> i32 {
     let command = cli::parse(arguments.skip(1));
-    run(command, rt::streams(), None) as i32
+    run(command, USAGE_IN_INITRAMFS, rt::streams()) as i32
 }

@@ -5,17 +5,14 @@ use ufmt::uwrite;
 use crate::base::json::Json;
 use crate::base::log::{Console, Level, Report};
 use crate::base::memory::Vector;
-use crate::base::output::{Streams, write_all};
+use crate::base::output::Streams;
 use crate::base::text::Text;
+use crate::boot::{Boot, RootFacts, read_plan};
 use crate::changeset::{Changes, Placed};
-use crate::cli::{Inspect, Status};
+use crate::cli::{Apply, Inspect, Status};
 use crate::context::Purpose;
 use crate::disk::{Search, SystemPaths};
-use crate::handover;
 use crate::image::Root;
-use crate::image::facts::Facts;
-use crate::load;
-use crate::login;
 use crate::plan::Plan;
 use crate::plan::bound::BoundPlan;
 
@@ -28,46 +25,19 @@ pub enum Question {
     Problems,
 }
 
-/// The functions for `plan`, `check` and dry runs, which only the full binary has.
-#[derive(Clone, Copy)]
-pub struct Inspection {
-    /// Answers a question.
-    pub inspect: Inspector,
-    /// Writes a plan.
-    pub write: PlanWriter,
-}
-
-/// [`inspect`]
-pub type Inspector =
-    fn(operands: &Inspect, question: Question, streams: Streams, out: &mut Text) -> Status;
-
-/// [`write`]
-pub type PlanWriter = fn(bound: &BoundPlan, changes: Option<&Placed>, out: &mut Text);
-
-impl Inspection {
-    /// All of them.
-    pub const FULL: Self = Self { inspect, write };
-}
-
-/// A dry run of `apply`: nothing is changed, and the plan is written.
-pub struct DryRun<'o> {
-    /// Writes it.
-    pub write: PlanWriter,
-    /// The output.
-    pub out: &'o mut Text,
-}
-
-/// Reports that the binary of the initramfs has no such command.
-pub fn refuse(streams: Streams) -> Status {
-    // If standard error cannot be written, there is nowhere to report that.
-    let _ = write_all(
-        streams.errors,
-        b"\
-onecontext: plan, check and --dry-run are not in the program of the initramfs: run
-/usr/bin/onecontext of the booted system.
-",
-    );
-    Status::Misused
+/// A dry run of `apply`: nothing is changed, and the plan is written to `out`. It has no
+/// time limit, since its user waits at a terminal.
+pub fn dry_run(options: &Apply, streams: Streams, out: &mut Text) -> Status {
+    let mut report = Report::new(Console::File(streams.errors));
+    let boot = match Boot::read(options, &mut report) {
+        Ok(boot) => boot,
+        Err(none) => return none.status,
+    };
+    let bound = boot.find_devices(&mut report);
+    if let Some(root) = boot.root() {
+        write(&bound, Some(&boot.decide(&bound).place(root)), out);
+    }
+    Status::of(report.problems())
 }
 
 /// Answers in `out`.
@@ -84,7 +54,7 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
         Question::Plan => Purpose::Plan,
         Question::Problems => Purpose::Check,
     };
-    let plan = load::plan(operands.context, &search, purpose, &mut report);
+    let plan = read_plan(operands.context, &search, purpose, &mut report);
     let Some(plan) = plan else {
         return Status::Unreadable;
     };
@@ -96,15 +66,15 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
             return Status::Unreadable;
         }
     };
-    let facts = root.as_ref().map(|root| {
-        let facts = load::facts(root, plan, true);
-        load::drop_user_data_warnings(plan, &facts);
-        facts
-    });
+    let facts = (root.as_ref()).map(|root| RootFacts::read(root, plan, true));
     // The devices of this machine are not those of the root.
     let bound = BoundPlan::unbound(plan);
     let known = root.as_ref().zip(facts.as_ref());
-    let changes = known.map(|(root, facts)| decide(&bound, root, facts));
+    let changes = known.map(|(root, facts)| {
+        let mut changes = Changes::new();
+        facts.decide(&bound, &mut changes);
+        changes.place(root)
+    });
     match question {
         Question::Plan => {
             match operands.json {
@@ -139,7 +109,7 @@ fn write_problems(plan: &Plan, changes: Option<&Placed>, out: &mut Text) {
 }
 
 /// Writes the text form of a plan, with its changes to a root.
-pub fn write(bound: &BoundPlan, changes: Option<&Placed>, out: &mut Text) {
+fn write(bound: &BoundPlan, changes: Option<&Placed>, out: &mut Text) {
     let mut files = Vector::new();
     if let Some(changes) = changes {
         changes.write(&mut files);
@@ -157,13 +127,4 @@ fn write_json(bound: &BoundPlan, changes: Option<&Placed>, out: &mut Text) {
     }
     json.close();
     out.push(b'\n');
-}
-
-/// The changes to a root that can be written.
-pub fn decide(bound: &BoundPlan, root: &Root, facts: &Facts) -> Placed {
-    let mut changes = Changes::new();
-    let logins = load::login_facts(root, bound.plan);
-    login::decide(bound.plan, logins, &mut changes);
-    handover::render(bound, facts, &mut changes);
-    changes.place(root)
 }

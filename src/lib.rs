@@ -19,9 +19,8 @@
 //! | module | its job |
 //! |---|---|
 //! | [`supervise`] | the time that a boot may take |
-//! | [`apply`], [`early`] | a boot, step by step; the early stage, before there is a root |
-//! | [`inspect`] | `plan` and `check` |
-//! | [`load`] | from a disk to a plan |
+//! | [`inspect`] | `plan`, `check` and dry runs, which the initramfs lacks |
+//! | [`boot`] | a boot, as a table of contents, for both stages |
 //! | [`cli`], [`parameters`] | the arguments; the kernel's command line |
 //! | [`disk`], [`context`] | where the context is; what it says |
 //! | [`handover`], [`login`] | what to write for network managers; for sshd and its users |
@@ -36,19 +35,17 @@
 //! tests link as usual.
 #![cfg_attr(not(test), no_std)]
 
-pub mod apply;
 pub mod banner;
 pub mod base;
+pub mod boot;
 pub mod changeset;
 pub mod cli;
 pub mod context;
 pub mod disk;
-pub mod early;
 pub mod handover;
 pub mod image;
 pub mod inspect;
 pub mod kernel;
-pub mod load;
 pub mod login;
 pub mod parameters;
 pub mod plan;
@@ -58,71 +55,48 @@ use ufmt::uwrite;
 
 use base::log::{Console, Report};
 use base::output::{Streams, write_all};
-use base::text::{Escaped, Text};
-use cli::{Command, Misuse, Status, USAGE, USAGE_IN_INITRAMFS};
-use inspect::{DryRun, Inspection, Question};
+use base::text::{Escaped, Text, as_str};
+use cli::{Command, Misuse, Status};
 
-/// Runs a command. The binary for the initramfs passes no `inspection`.
-pub fn run(
-    command: Result<Command, Misuse>,
-    streams: Streams,
-    inspection: Option<Inspection>,
-) -> Status {
+/// Runs what both programs know: `apply`, help and version. `usage` is that of the
+/// program.
+pub fn run(command: Result<Command, Misuse>, usage: &str, streams: Streams) -> Status {
     let mut out = Text::new();
-    let usage = match inspection {
-        Some(_) => USAGE,
-        None => USAGE_IN_INITRAMFS,
-    };
-    let status = match (command, inspection) {
-        (Ok(Command::Help), _) => {
+    let status = match command {
+        Ok(Command::Apply(options)) if !options.dry_run => {
+            supervise::in_time(streams, &mut |progress| {
+                boot::apply(&options, streams, progress)
+            })
+        }
+        Ok(Command::Help) => {
             out.extend(usage.as_bytes());
             Status::Done
         }
-        (Ok(Command::Version), _) => {
+        Ok(Command::Version) => {
             uwrite!(out, "onecontext {}\n", env!("CARGO_PKG_VERSION"));
             Status::Done
         }
-        (Ok(Command::Apply(options)), _) if !options.dry_run => {
-            supervise::in_time(streams, &mut |progress| {
-                apply::apply(&options, streams, progress, None)
-            })
-        }
-        (Ok(Command::ApplyEarly(options)), _) if !options.dry_run => {
-            supervise::in_time(streams, &mut |progress| {
-                early::apply(&options, streams, progress, None)
-            })
-        }
-        // A dry run has no time limit: its user waits at a terminal.
-        (Ok(Command::Apply(options)), Some(Inspection { write, .. })) => {
-            let dry_run = DryRun {
-                write,
-                out: &mut out,
-            };
-            apply::apply(&options, streams, None, Some(dry_run))
-        }
-        (Ok(Command::ApplyEarly(options)), Some(Inspection { write, .. })) => {
-            let dry_run = DryRun {
-                write,
-                out: &mut out,
-            };
-            early::apply(&options, streams, None, Some(dry_run))
-        }
-        (Ok(Command::Plan(operands)), Some(Inspection { inspect, .. })) => {
-            inspect(&operands, Question::Plan, streams, &mut out)
-        }
-        (Ok(Command::Check(operands)), Some(Inspection { inspect, .. })) => {
-            inspect(&operands, Question::Problems, streams, &mut out)
-        }
-        (Ok(_), None) => inspect::refuse(streams),
-        (Err(misuse), _) => {
+        Ok(Command::Apply(_) | Command::Plan(_) | Command::Check(_)) => refuse(
+            "plan, check and --dry-run are not in the program of the initramfs: run\n\
+                 /usr/bin/onecontext of the booted system.\n",
+            streams,
+        ),
+        Err(misuse) => {
             let mut text = Text::new();
-            write_misuse(&misuse, usage, &mut text);
-            // If standard error cannot be written, there is nowhere to report that.
-            let _ = write_all(streams.errors, &text);
-            Status::Misused
+            uwrite!(text, "{}", misuse.what);
+            if !misuse.argument.is_empty() {
+                uwrite!(text, ": {}", Escaped(misuse.argument.to_bytes()));
+            }
+            uwrite!(text, "\n{}", usage);
+            refuse(as_str(&text), streams)
         }
     };
-    match write_all(streams.output, &out) {
+    print(&out, status, streams)
+}
+
+/// Prints the output of a command, and returns its status.
+pub fn print(out: &[u8], status: Status, streams: Streams) -> Status {
+    match write_all(streams.output, out) {
         Ok(()) => status,
         Err(errno) => {
             let mut report = Report::new(Console::File(streams.errors));
@@ -132,10 +106,11 @@ pub fn run(
     }
 }
 
-fn write_misuse(misuse: &Misuse, usage: &str, text: &mut Text) {
-    uwrite!(text, "onecontext: {}", misuse.what);
-    if !misuse.argument.is_empty() {
-        uwrite!(text, ": {}", Escaped(misuse.argument.to_bytes()));
-    }
-    uwrite!(text, "\n{}", usage);
+/// Says why nothing is done.
+fn refuse(why: &str, streams: Streams) -> Status {
+    let mut text = Text::new();
+    uwrite!(text, "onecontext: {}", why);
+    // If standard error cannot be written, there is nowhere to report that.
+    let _ = write_all(streams.errors, &text);
+    Status::Misused
 }

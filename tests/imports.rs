@@ -7,12 +7,10 @@ use std::path::Path;
 
 /// Each module and what it may import: some of the modules in rows below it.
 const LAW: &str = "
-lib supervise apply early inspect cli base
+lib supervise boot cli base
 supervise cli base
-apply inspect load cli parameters disk context handover login kernel banner changeset image plan base
-early inspect load cli parameters disk context handover login kernel banner changeset image plan base
-inspect load cli disk context handover login changeset image plan base
-load disk context image plan base
+inspect boot cli disk context changeset image plan base
+boot cli parameters disk context handover login kernel banner changeset image plan base
 cli base
 parameters changeset base
 disk base

@@ -43,12 +43,13 @@ mod field {
     pub const FILE: usize = 108;
     /// The magic cookie (RFC 2131 3), then the options.
     pub const COOKIE: usize = 236;
-    pub const OPTIONS: usize = COOKIE + super::COOKIE.len();
+    pub const OPTIONS: usize = 240;
 }
 // The sizes of `chaddr`, `sname` and `file`.
 const_assert_eq!(field::SNAME - field::CHADDR, 16);
 const_assert_eq!(field::FILE - field::SNAME, 64);
 const_assert_eq!(field::COOKIE - field::FILE, 128);
+const_assert_eq!(field::OPTIONS - field::COOKIE, COOKIE.len());
 
 /// Bytes before a message: its IPv4 header without options, and its UDP header.
 const HEADERS: usize = ipv4::SIZE + udp::SIZE;

@@ -1,0 +1,454 @@
+//! A boot, as a table of contents, for both stages: the early stage sets up the initramfs
+//! before there is a root; the other one sets up the machine and its mounted root.
+use core::ffi::CStr;
+
+use ufmt::uwrite;
+
+use crate::banner;
+use crate::base::error::Error;
+use crate::base::log::{Console, Level, Report};
+use crate::base::memory::{self, Vector};
+use crate::base::output::Streams;
+use crate::base::progress::Progress;
+use crate::base::text::Escaped;
+use crate::base::wait::Wait;
+use crate::changeset::{Changes, Policy, Writer};
+use crate::cli::{Apply, Stage, Status};
+use crate::context::{self, Purpose, Unreadable};
+use crate::disk::{Disk, Search, SystemPaths, search};
+use crate::handover;
+use crate::image::Root;
+use crate::image::config::CloudInit;
+use crate::image::facts::{Facts, Wanted};
+use crate::image::initramfs::InitramfsFacts;
+use crate::image::logins::LoginFacts;
+use crate::image::managers::Managers;
+use crate::image::users::WantedAccount;
+use crate::kernel::{self, Machine};
+use crate::login;
+use crate::parameters::{Early, LONGEST_WAIT, Mode, Parameters, ScriptMode};
+use crate::plan::bound::{BoundPlan, DhcpClient};
+use crate::plan::early::{self, EarlyDevice};
+use crate::plan::{Link, Plan, SudoRule};
+
+/// Applies the context to the running kernel and to a root. Each step is recorded in
+/// `progress`.
+pub fn apply(options: &Apply, streams: Streams, progress: Option<&'static Progress>) -> Status {
+    let mut report = Report::new(Console::Kmsg(streams.errors));
+    report.progress = progress;
+    let boot = match Boot::read(options, &mut report) {
+        Ok(boot) => boot,
+        Err(NoBoot { status, root }) => {
+            if let Some((root, policy)) = root {
+                write_report(None, &root, policy, &mut report);
+                report.finish();
+            }
+            return status;
+        }
+    };
+    let bound = boot.set_up_network(&mut report);
+    boot.write(&bound, &mut report);
+    report.finish();
+    Status::of(report.problems())
+}
+
+/// What a boot has read. Nothing is changed yet.
+pub struct Boot {
+    plan: &'static Plan,
+    /// `None`: it cannot be opened. The kernel's network needs no root.
+    root: Option<Root>,
+    policy: Policy,
+    facts: StageFacts,
+    /// Whether the network of the kernel is set up.
+    sets_up_network: bool,
+    /// How long a NIC that is still to appear is waited for, in seconds.
+    longest_wait: u32,
+}
+
+/// What a stage knows of its root.
+enum StageFacts {
+    /// The facts of the initramfs, and its users if root is to get keys.
+    Early(InitramfsFacts, Option<Result<&'static LoginFacts, Error>>),
+    /// The facts of the mounted root, and what the early stage has set up.
+    Root(RootFacts, &'static [EarlyDevice]),
+    /// There is no root.
+    None,
+}
+
+/// What is known of a mounted root.
+pub struct RootFacts {
+    network: Facts,
+    logins: Result<&'static LoginFacts, Error>,
+}
+
+/// Why nothing is applied.
+pub struct NoBoot {
+    /// The exit status.
+    pub status: Status,
+    /// The root in which the reason is told.
+    root: Option<(Root, Policy)>,
+}
+
+impl Boot {
+    /// Reads the parameters, the context and the root.
+    pub fn read(options: &Apply, report: &mut Report) -> Result<Self, NoBoot> {
+        let nothing = |status| NoBoot { status, root: None };
+        let parameters = Parameters::of_kernel(report);
+        report.verbose = parameters.debug;
+        let root = options.stage.open_root();
+        let initramfs = match (options.stage, &root) {
+            (Stage::Early { .. }, Ok(root)) => Some(InitramfsFacts::read(root)),
+            _ => None,
+        };
+        let early = match &initramfs {
+            Some(facts) => early_task(&parameters, has_ssh_server(facts, report)),
+            None => Early::Off,
+        };
+        let is_off = match options.stage {
+            Stage::Early { .. } => early == Early::Off && root.is_ok(),
+            Stage::Root { .. } => parameters.mode == Mode::Off,
+        };
+        if is_off {
+            return Err(nothing(Status::of(report.problems())));
+        }
+        let search = options.stage.search(&parameters);
+        let purpose = match (options.stage, parameters.scripts) {
+            (Stage::Root { .. }, ScriptMode::Run) => Purpose::Run,
+            _ => Purpose::Plan,
+        };
+        let plan = read_plan(options.context, &search, purpose, report);
+        if plan.is_none() && report.problems() == 0 {
+            report.note(b"no context disk, nothing to do");
+            return Err(nothing(Status::Done));
+        }
+        // Before the context's own problems: the console shows only the first problems.
+        let root = root
+            .map_err(|(path, errno)| report.problem(c"open", path, errno))
+            .ok();
+        let Some(plan) = plan else {
+            let is_named = options.context.is_some() || search.device.is_some() || search.required;
+            return Err(NoBoot {
+                status: match is_named {
+                    true => Status::Unreadable,
+                    false => Status::Wrong,
+                },
+                root: root
+                    .filter(|_| initramfs.is_none())
+                    .map(|root| (root, parameters.root)),
+            });
+        };
+        let facts = match (initramfs, &root) {
+            (Some(facts), Some(root)) => {
+                let logins = (early == Early::Keys).then(|| early_login_facts(root));
+                StageFacts::Early(facts, logins)
+            }
+            (None, Some(root)) => {
+                report.begin(c"look at", root.mount_point().to_bytes());
+                let facts = RootFacts::read(root, plan, parameters.network.handover());
+                StageFacts::Root(facts, early_devices(root, report))
+            }
+            (_, None) => StageFacts::None,
+        };
+        say_warnings(plan, report);
+        Ok(Self {
+            sets_up_network: sets_up_network(options.stage, &parameters, report),
+            longest_wait: parameters.longest_wait(),
+            // The policy is for the mounted root; the initramfs is in memory.
+            policy: match options.stage {
+                Stage::Early { .. } => Policy::Auto,
+                Stage::Root { .. } => parameters.root,
+            },
+            plan,
+            root,
+            facts,
+        })
+    }
+
+    /// Finds the devices of the links, and changes nothing.
+    pub fn find_devices(&self, report: &mut Report) -> BoundPlan {
+        kernel::find(self.plan, &self.machine(report), report)
+    }
+
+    /// Sets up the kernel's network and host name, as far as the parameters say so, and
+    /// finds the devices of the links.
+    fn set_up_network(&self, report: &mut Report) -> BoundPlan {
+        report.begin(c"set up", b"the network");
+        let machine = self.machine(report);
+        let mut wait = Wait::seconds(self.longest_wait);
+        let mut wait = || SystemPaths::SYSTEM.udev_is_busy() && wait.sleep();
+        if let StageFacts::Early(..) = self.facts
+            && self.sets_up_network
+        {
+            // Wait for udev to rename the NICs: before Linux 6.2 a NIC that is up cannot
+            // be renamed.
+            while wait() {}
+        }
+        if self.sets_up_network || !matches!(self.facts, StageFacts::Early(..)) {
+            kernel::set_hostname(self.plan, report);
+        }
+        if self.sets_up_network {
+            kernel::apply(self.plan, &machine, &mut wait, report)
+        } else if matches!(machine.dhcp, DhcpClient::Alone | DhcpClient::Early) {
+            BoundPlan::unbound(self.plan)
+        } else {
+            kernel::find(self.plan, &machine, report)
+        }
+    }
+
+    fn machine(&self, report: &mut Report) -> Machine {
+        match &self.facts {
+            StageFacts::Early(..) => Machine::open(DhcpClient::Early, false, &[], report),
+            StageFacts::Root(facts, early) => {
+                let dhcp = handover::dhcp::client(self.plan, facts.network.network);
+                let managers = facts.network.network.map(|network| &network.managers);
+                let routers = managers.is_some_and(Managers::handle_router_advertisements);
+                Machine::open(dhcp, routers, early, report)
+            }
+            StageFacts::None => {
+                let dhcp = handover::dhcp::client(self.plan, None);
+                Machine::open(dhcp, false, &[], report)
+            }
+        }
+    }
+
+    /// What the booted system, or the initramfs, shall see.
+    pub fn decide(&self, bound: &BoundPlan) -> Changes {
+        let mut changes = Changes::new();
+        match &self.facts {
+            StageFacts::Early(initramfs, logins) => {
+                if self.sets_up_network {
+                    handover::render_early(bound, initramfs, &mut changes);
+                }
+                if let Some(logins) = logins {
+                    login::decide_early(self.plan, *logins, &mut changes);
+                }
+            }
+            StageFacts::Root(facts, early) => {
+                facts.decide(bound, &mut changes);
+                handover::clear_early(early, &mut changes);
+            }
+            StageFacts::None => {}
+        }
+        changes
+    }
+
+    /// The root, if it can be opened.
+    pub fn root(&self) -> Option<&Root> {
+        self.root.as_ref()
+    }
+
+    /// Writes what the root reads, and what people read.
+    fn write(&self, bound: &BoundPlan, report: &mut Report) {
+        let Some(root) = &self.root else {
+            return;
+        };
+        let mut writer = Writer::new(root, self.policy);
+        writer.apply(&self.decide(bound), report);
+        writer.finish(report);
+        match &self.facts {
+            StageFacts::Early(initramfs, _) => {
+                if initramfs.ssh_server == Ok(true) {
+                    banner::invite(bound, report);
+                }
+            }
+            _ => write_report(Some(bound), root, self.policy, report),
+        }
+    }
+}
+
+impl RootFacts {
+    /// Reads what the plan needs to know of a root; `network`: of its network, too.
+    /// Removes the warning about user data from the plan, if the root has cloud-init,
+    /// which reads the data.
+    pub fn read(root: &Root, plan: &mut Plan, network: bool) -> Self {
+        let dhcp = plan.links.iter().any(Link::uses_dhcp);
+        let wanted = Wanted {
+            hostname: plan.hostname.is_some(),
+            // A lease may bring name servers.
+            resolv_conf: plan.has_name_servers() || plan.search_domains().next().is_some() || dhcp,
+            network,
+            dhcp,
+        };
+        let facts = Facts::read(root, wanted);
+        if let Ok(CloudInit::Unit | CloudInit::Script) = facts.cloud_init {
+            plan.user_data = &[];
+        }
+        let mut names = Vector::<&[u8]>::new();
+        for name in plan.users() {
+            names.push(memory::copy(name));
+        }
+        let account = WantedAccount {
+            user: plan.user,
+            shell: plan.login.shell,
+            sudo: plan.login.sudo != SudoRule::None,
+            password: plan.login.password.map(|(user, _)| user),
+        };
+        Self {
+            network: facts,
+            logins: LoginFacts::read(root, names.finish(), !plan.keys.is_empty(), &account),
+        }
+    }
+
+    /// What the booted system shall see.
+    pub fn decide(&self, bound: &BoundPlan, changes: &mut Changes) {
+        login::decide(bound.plan, self.logins, changes);
+        handover::render(bound, &self.network, changes);
+    }
+}
+
+impl Stage {
+    fn open_root(self) -> Result<Root, (&'static [u8], rustix::io::Errno)> {
+        match self {
+            Self::Early { .. } => Root::open(c"/", Some(c"/run")),
+            Self::Root { root, run } => Root::open(root, Some(run)),
+        }
+    }
+
+    fn search(self, parameters: &Parameters) -> Search<'static> {
+        Search {
+            device: parameters.device,
+            wait: match self {
+                // A machine that waits for a passphrase can wait for a drive.
+                Self::Early { .. } => parameters.wait.unwrap_or(LONGEST_WAIT),
+                Self::Root { .. } => parameters.longest_wait(),
+            },
+            required: parameters.mode == Mode::Require,
+            paths: SystemPaths::SYSTEM,
+        }
+    }
+}
+
+fn has_ssh_server(facts: &InitramfsFacts, report: &mut Report) -> bool {
+    facts.ssh_server.unwrap_or_else(|error| {
+        report.problem(c"look for an SSH server in", b"the initramfs", error);
+        false
+    })
+}
+
+/// What the early stage is to do. Without `onecontext.early=` it depends on whether there
+/// is an SSH server.
+fn early_task(parameters: &Parameters, has_ssh_server: bool) -> Early {
+    match (parameters.mode, parameters.early) {
+        (Mode::Off, _) => Early::Off,
+        (_, Some(early)) => early,
+        (_, None) if has_ssh_server => Early::Network,
+        (_, None) => Early::Off,
+    }
+}
+
+/// Whether this program sets up the network. In the early stage the initramfs's own
+/// tools may have been told to do it, which is reported.
+fn sets_up_network(stage: Stage, parameters: &Parameters, report: &mut Report) -> bool {
+    if let Stage::Early { ip } = stage
+        && (parameters.network_by_initramfs || ip.is_some())
+    {
+        report.add(
+            Level::Notice,
+            b"the network before there is a root is not the context's: ip=, rd.neednet or a root \
+              on the network gives it to the initramfs's own tools",
+        );
+        return false;
+    }
+    parameters.network.kernel()
+}
+
+/// Reads the context at `path`, or on the disk that is found. `None`: no context could
+/// be read, and the report has the reason if it is a problem.
+pub fn read_plan(
+    path: Option<&CStr>,
+    options: &Search,
+    purpose: Purpose,
+    report: &mut Report,
+) -> Option<&'static mut Plan> {
+    if let Some(path) = path {
+        report.begin(c"open", path.to_bytes());
+    }
+    let disk = match path {
+        Some(path) => Disk::open(path).map(Some),
+        None => search(report, options),
+    };
+    let disk = match disk {
+        Ok(disk) => disk?,
+        Err(error) => {
+            let named = path
+                .or(options.device)
+                .map_or(&b"context disk"[..], CStr::to_bytes);
+            report.problem(c"open", named, error);
+            return None;
+        }
+    };
+    report.begin(c"read", disk.source());
+    match context::read(disk.source(), &disk, purpose) {
+        Ok(plan) => Some(plan),
+        Err(Unreadable { file, reason }) => {
+            let mut line = report.line();
+            let source = Escaped(disk.source());
+            uwrite!(line, "read {} of {}: {}", Escaped(file), source, reason);
+            report.say(Level::Problem, line);
+            None
+        }
+    }
+}
+
+/// The users of the initramfs; root is the only one who counts.
+fn early_login_facts(root: &Root) -> Result<&'static LoginFacts, Error> {
+    LoginFacts::read(root, &[b"root"], false, &WantedAccount::NONE)
+}
+
+/// What the early stage of this boot has set up.
+fn early_devices(root: &Root, report: &mut Report) -> &'static [EarlyDevice] {
+    match root.read_if_there(early::PATH) {
+        Ok(Some(found)) => early::read(found.content),
+        Ok(None) => &[],
+        Err(error) => {
+            report.problem(c"read", early::PATH, error);
+            &[]
+        }
+    }
+}
+
+/// Reports the warnings of the plan.
+fn say_warnings(plan: &Plan, report: &mut Report) {
+    for warning in plan.warnings() {
+        let mut line = report.line();
+        uwrite!(line, "{}", *warning);
+        report.say(Level::Problem, line);
+    }
+}
+
+/// Writes what people read in the booted system.
+fn write_report(bound: Option<&BoundPlan>, root: &Root, policy: Policy, report: &mut Report) {
+    let mut changes = Changes::new();
+    for (path, content) in banner::files(bound, report) {
+        if let Err(error) = changes.run_file(path, content) {
+            changes.problem(c"write", path, error);
+        }
+    }
+    Writer::new(root, policy).apply(&changes, report);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_asked_for_is_done_where_it_serves() {
+        let quiet = Parameters::default();
+        assert_eq!(early_task(&quiet, true), Early::Network);
+        assert_eq!(early_task(&quiet, false), Early::Off);
+        let asked = |early| Parameters {
+            early: Some(early),
+            ..quiet
+        };
+        for early in [Early::Off, Early::Network, Early::Keys] {
+            for has_ssh_server in [true, false] {
+                assert_eq!(early_task(&asked(early), has_ssh_server), early);
+            }
+        }
+        let off = Parameters {
+            mode: Mode::Off,
+            ..asked(Early::Keys)
+        };
+        assert_eq!(early_task(&off, true), Early::Off);
+    }
+}
