@@ -16,7 +16,6 @@ use crate::changeset::{Changes, Policy, Writer};
 use crate::cli::{Apply, Stage, Status};
 use crate::context::{self, Purpose, Unreadable};
 use crate::disk::{Disk, Search, SystemPaths, search};
-use crate::handover;
 use crate::image::Root;
 use crate::image::config::CloudInit;
 use crate::image::facts::{Facts, Wanted};
@@ -26,10 +25,12 @@ use crate::image::managers::Managers;
 use crate::image::users::WantedAccount;
 use crate::kernel::{self, Machine};
 use crate::login;
+use crate::managers;
 use crate::parameters::{Early, LONGEST_WAIT, Mode, Parameters, ScriptMode};
 use crate::plan::bound::{BoundPlan, DhcpClient};
 use crate::plan::early::{self, EarlyDevice};
 use crate::plan::{Link, Plan, SudoRule};
+use crate::system;
 
 /// Applies the context to the running kernel and to a root. Each step is recorded in
 /// `progress`.
@@ -144,7 +145,7 @@ impl Boot {
             }
             (None, Some(root)) => {
                 report.begin(c"look at", root.mount_point().to_bytes());
-                let facts = RootFacts::read(root, plan, parameters.network.handover());
+                let facts = RootFacts::read(root, plan, parameters.network.managers());
                 StageFacts::Root(facts, early_devices(root, report))
             }
             (_, None) => StageFacts::None,
@@ -189,7 +190,7 @@ impl Boot {
         if self.sets_up_network {
             kernel::apply(self.plan, &machine, &mut wait, report)
         } else if matches!(machine.dhcp, DhcpClient::Alone | DhcpClient::Early) {
-            BoundPlan::unbound(self.plan)
+            BoundPlan::unbound(self.plan, machine.dhcp)
         } else {
             kernel::find(self.plan, &machine, report)
         }
@@ -199,15 +200,12 @@ impl Boot {
         match &self.facts {
             StageFacts::Early(..) => Machine::open(DhcpClient::Early, false, &[], report),
             StageFacts::Root(facts, early) => {
-                let dhcp = handover::dhcp::client(self.plan, facts.network.network);
+                let dhcp = facts.dhcp_client(self.plan);
                 let managers = facts.network.network.map(|network| &network.managers);
                 let routers = managers.is_some_and(Managers::handle_router_advertisements);
                 Machine::open(dhcp, routers, early, report)
             }
-            StageFacts::None => {
-                let dhcp = handover::dhcp::client(self.plan, None);
-                Machine::open(dhcp, false, &[], report)
-            }
+            StageFacts::None => Machine::open(DhcpClient::Alone, false, &[], report),
         }
     }
 
@@ -217,7 +215,7 @@ impl Boot {
         match &self.facts {
             StageFacts::Early(initramfs, logins) => {
                 if self.sets_up_network {
-                    handover::render_early(bound, initramfs, &mut changes);
+                    system::render_early(bound, initramfs, &mut changes);
                 }
                 if let Some(logins) = logins {
                     login::decide_early(self.plan, *logins, &mut changes);
@@ -225,7 +223,7 @@ impl Boot {
             }
             StageFacts::Root(facts, early) => {
                 facts.decide(bound, &mut changes);
-                handover::clear_early(early, &mut changes);
+                system::clear_early(early, &mut changes);
             }
             StageFacts::None => {}
         }
@@ -292,7 +290,13 @@ impl RootFacts {
     /// What the booted system shall see.
     pub fn decide(&self, bound: &BoundPlan, changes: &mut Changes) {
         login::decide(bound.plan, self.logins, changes);
-        handover::render(bound, &self.network, changes);
+        system::render(bound, &self.network, changes);
+        managers::render(bound, &self.network, changes);
+    }
+
+    /// Who asks for addresses by DHCP.
+    pub fn dhcp_client(&self, plan: &Plan) -> DhcpClient {
+        managers::dhcp::client(plan, self.network.network)
     }
 }
 

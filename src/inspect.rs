@@ -14,7 +14,7 @@ use crate::context::Purpose;
 use crate::disk::{Search, SystemPaths};
 use crate::image::Root;
 use crate::plan::Plan;
-use crate::plan::bound::BoundPlan;
+use crate::plan::bound::{BoundPlan, DhcpClient};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,10 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
     };
     let facts = (root.as_ref()).map(|root| RootFacts::read(root, plan, true));
     // The devices of this machine are not those of the root.
-    let bound = BoundPlan::unbound(plan);
+    let dhcp = facts
+        .as_ref()
+        .map_or(DhcpClient::Alone, |facts| facts.dhcp_client(plan));
+    let bound = BoundPlan::unbound(plan, dhcp);
     let known = root.as_ref().zip(facts.as_ref());
     let changes = known.map(|(root, facts)| {
         let mut changes = Changes::new();

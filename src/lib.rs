@@ -6,9 +6,10 @@
 //!
 //! ```text
 //! disk ──> context ──> plan ────┐
-//!                               ├──> kernel     addresses and routes, by rtnetlink
-//! image (facts of the root) ────┼──> handover ──┐
-//!                               └──> login ─────┴──> changeset ──> files and mounts
+//!                               ├──> kernel      addresses and routes, by rtnetlink
+//! image (facts of the root) ────┼──> managers ─┐
+//!                               ├──> system  ──┤
+//!                               └──> login ────┴──> changeset ──> files and mounts
 //!                 every step ──> base::log ──> console, report, login banner
 //! ```
 //!
@@ -23,7 +24,9 @@
 //! | [`boot`] | a boot, as a table of contents, for both stages |
 //! | [`cli`], [`parameters`] | the arguments; the kernel's command line |
 //! | [`disk`], [`context`] | where the context is; what it says |
-//! | [`handover`], [`login`] | what to write for network managers; for sshd and its users |
+//! | [`managers`] | what to write for each network manager |
+//! | [`system`] | for the machine's names and name servers, cloud-init, scripts |
+//! | [`login`] | for sshd and its users |
 //! | [`kernel`], [`banner`] | the network now; the report and the login banner |
 //! | [`changeset`] | what is to be written, and the only code that writes it |
 //! | [`image`] | what the mounted root is like; it only reads |
@@ -42,14 +45,15 @@ pub mod changeset;
 pub mod cli;
 pub mod context;
 pub mod disk;
-pub mod handover;
 pub mod image;
 pub mod inspect;
 pub mod kernel;
 pub mod login;
+pub mod managers;
 pub mod parameters;
 pub mod plan;
 pub mod supervise;
+pub mod system;
 
 use ufmt::uwrite;
 

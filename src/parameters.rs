@@ -35,7 +35,7 @@ pub enum NetworkScope {
     /// The kernel alone.
     Kernel,
     /// The network managers alone.
-    Handover,
+    Managers,
     /// Neither.
     Off,
 }
@@ -47,8 +47,8 @@ impl NetworkScope {
     }
 
     /// Whether the root's own tools get a configuration.
-    pub fn handover(self) -> bool {
-        matches!(self, Self::Auto | Self::Handover)
+    pub fn managers(self) -> bool {
+        matches!(self, Self::Auto | Self::Managers)
     }
 }
 
@@ -213,8 +213,8 @@ pub const PARAMETERS: [Parameter; 8] = [
         "auto|kernel|handover|off",
         "auto",
         |to, value| {
-            use NetworkScope::{Auto, Handover, Kernel, Off};
-            value.choose(&mut to.network, &[Auto, Kernel, Handover, Off])
+            use NetworkScope::{Auto, Kernel, Managers, Off};
+            value.choose(&mut to.network, &[Auto, Kernel, Managers, Off])
         },
     ),
     parameter("onecontext.root", "auto|ro", "auto", |to, value| {

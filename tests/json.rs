@@ -17,7 +17,7 @@ use std::process::Command;
 
 use onecontext::base::json::Json;
 use onecontext::base::memory::Vector;
-use onecontext::plan::bound::BoundPlan;
+use onecontext::plan::bound::{BoundPlan, DhcpClient};
 use random::Random;
 use serde_json::{Map, Value};
 
@@ -297,7 +297,7 @@ fn roots_say_the_same() {
 /// Any bytes give valid JSON. It equals the text form, except that bytes that are not
 /// UTF-8 become U+FFFD.
 fn check(bytes: &[u8]) {
-    let bound = BoundPlan::unbound(checks::plan_of(bytes));
+    let bound = BoundPlan::unbound(checks::plan_of(bytes), DhcpClient::Alone);
     let (mut text, mut out) = (Vector::new(), Vector::new());
     bound.write(&mut text, b"");
     let mut json = Json::new(&mut out);

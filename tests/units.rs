@@ -40,7 +40,7 @@ fn a_fault_in_a_unit_is_found() {
             "Failed to parse",
         ),
         (
-            "src/handover/cloud-init.conf",
+            "src/system/cloud-init.conf",
             "[Service]",
             "[Services]",
             "Unknown section",

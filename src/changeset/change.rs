@@ -8,7 +8,7 @@ use crate::base::log::{Level, failure};
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Escaped, Str, Text};
 use crate::image::config::ConfigFile;
-use crate::image::{FileContent, ResolvedPath};
+use crate::image::{FileContent, PathError, ResolvedPath};
 
 /// One thing that the booted system shall see.
 #[derive(Clone, Copy)]
@@ -90,6 +90,21 @@ pub struct Reason {
     pub operand: &'static [u8],
     /// The reason.
     pub error: Error,
+}
+
+impl Reason {
+    /// That a file of the root is not there and cannot be written.
+    pub fn missing(path: &'static [u8]) -> &'static Self {
+        memory::place(Self {
+            level: Level::Problem,
+            step: c"hand over".into(),
+            operand: path,
+            error: Error::new(
+                c"it cannot be written, and there is no such file to mount over: \
+                  add an empty one to the image",
+            ),
+        })
+    }
 }
 
 /// The line to report of a change.
@@ -361,6 +376,19 @@ impl Changes {
         let text = failure(step, operand, reason);
         self.remarks
             .push((self.when, Level::Problem, text.finish()));
+    }
+
+    /// Takes a step of a decision. If it fails, that is a problem, with `operand`.
+    pub fn step(&mut self, operand: &[u8], step: impl FnOnce(&mut Self) -> Result<(), Error>) {
+        if let Err(error) = step(self) {
+            self.problem(c"hand over", operand, error);
+        }
+    }
+
+    /// A fact, if it could be read; otherwise that is a problem, with its path.
+    pub fn known<T>(&mut self, fact: Result<T, PathError>) -> Option<T> {
+        fact.map_err(|(path, error)| self.problem(c"hand over", path, error))
+            .ok()
     }
 
     /// Adds a note, given in parts.

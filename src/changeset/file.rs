@@ -3,6 +3,9 @@ use ufmt::{uDisplay, uWrite};
 
 use crate::image::FileContent;
 
+/// The first line of our files.
+pub const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
+
 /// A regular file.
 #[derive(Clone, Copy)]
 pub struct File {

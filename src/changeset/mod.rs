@@ -14,7 +14,7 @@ mod write;
 pub use change::{
     Change, Changes, Directive, Done, Elsewhere, Field, InRun, Later, Mount, Reason, Replaced, What,
 };
-pub use file::{Access, DirectoryPolicy, File, Label, Octal};
+pub use file::{Access, DirectoryPolicy, File, HEAD, Label, Octal};
 pub use place::{Placed, RootState};
 pub use remount::Policy;
 pub use write::Writer;

@@ -190,7 +190,7 @@ fn sorted_by_place(warnings: Warnings) -> &'static [Warning] {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::plan::bound::BoundPlan;
+    use crate::plan::bound::{BoundPlan, DhcpClient};
 
     /// A disk with these files.
     pub struct Memory {
@@ -219,7 +219,7 @@ pub(crate) mod tests {
         let disk = Memory { files };
         let plan = read(b"context.sh", &disk, Purpose::Plan).ok().unwrap();
         let mut text = Vector::new();
-        BoundPlan::unbound(plan).write(&mut text, b"");
+        BoundPlan::unbound(plan, DhcpClient::Alone).write(&mut text, b"");
         String::from_utf8(text.to_vec()).unwrap()
     }
 

@@ -18,7 +18,7 @@ use crate::base::set::Set;
 use crate::base::text::{base_name, position, words};
 use crate::plan::{Script, Scripts};
 
-/// The warning about what is never handed over.
+/// The warning about what is never run.
 pub const NEVER_RUN: &str = "is there and was not run: onecontext runs nothing of a context";
 /// The warning where the image does not allow scripts.
 const NOT_WANTED: &str = "is not run without onecontext.scripts=run on the kernel command line";

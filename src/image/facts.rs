@@ -1,8 +1,8 @@
-//! Facts about a root for the handover. Each file is read once, and only if it is
+//! Facts about a root for its network, names and cloud-init. Each file is read once, and only if it is
 //! wanted and an enabled manager reads it. A file that could not be read is an error
 //! here, never a missing file.
-use super::config::{CloudInit, ConfigFile, Hosts, Interfaces, ResolvConf};
-use super::managers::{Managers, Supported};
+use super::config::{CloudInit, ConfigFile, Hosts, ResolvConf};
+use super::managers::Managers;
 use super::networkd::Networkd;
 use super::systemd::units;
 use super::{PathError, Root};
@@ -46,10 +46,6 @@ pub struct NetworkFacts {
     pub networkd: Result<Networkd, Error>,
     /// `/etc/resolv.conf`; `None` if it is not wanted.
     pub resolv_conf: Result<Option<ResolvConf>, Error>,
-    /// The files of ifupdown. Here and below, `None` if the manager is not enabled.
-    pub interfaces: Result<Option<&'static Interfaces>, PathError>,
-    /// dhcpcd.conf(5)
-    pub dhcpcd: Result<Option<&'static ConfigFile>, Error>,
 }
 
 impl Facts {
@@ -74,23 +70,14 @@ impl Facts {
 
 impl NetworkFacts {
     fn read(root: &Root, wanted: Wanted) -> &'static Self {
-        let managers = Managers::of(root);
         memory::place(Self {
-            managers,
+            managers: Managers::of(root),
             networkd: match wanted.dhcp {
                 true => Networkd::find(root),
                 false => Ok(Networkd::Missing),
             },
             resolv_conf: match wanted.resolv_conf {
                 true => ResolvConf::read(root).map(Some),
-                false => Ok(None),
-            },
-            interfaces: match managers.has(Supported::Ifupdown) {
-                true => Interfaces::read(root).map(Some),
-                false => Ok(None),
-            },
-            dhcpcd: match managers.has(Supported::Dhcpcd) {
-                true => ConfigFile::read(root, b"/etc/dhcpcd.conf").map(Some),
                 false => Ok(None),
             },
         })

@@ -1,117 +1,131 @@
-//! The known network managers, and which of them a root enables.
+//! The known network managers, which of them a root enables, and what their own files
+//! say.
+use core::ffi::CStr;
+
+use super::config::{ConfigFile, Interfaces};
 use super::systemd::units::{self, Unit};
-use super::{Root, initd, netplan, networkd};
+use super::{PathError, Root, initd, netplan, networkd};
 use crate::base::error::Error;
 use crate::base::memory::Vector;
+use crate::base::text::Str;
 
-/// The managers for which this program writes files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// NetworkManager's usual name.
+pub const NETWORK_MANAGER: &CStr = c"NetworkManager";
+
+/// A manager for which this program writes files, with those of its own files that
+/// matter.
+#[derive(Clone, Copy)]
 pub enum Supported {
     /// systemd-networkd.service(8)
     Networkd,
     /// NetworkManager(8)
     NetworkManager,
     /// ifup(8), as Debian and Alpine have it.
-    Ifupdown,
-    /// dhcpcd(8)
-    Dhcpcd,
+    Ifupdown(Result<&'static Interfaces, PathError>),
+    /// dhcpcd(8) with dhcpcd.conf(5).
+    Dhcpcd(Result<&'static ConfigFile, Error>),
 }
 
 /// A program of the root that configures its NICs.
 pub struct Manager {
-    /// Its usual name.
-    pub name: &'static [u8],
-    /// Which of the supported ones it is. `None`: it goes by its own files alone.
-    pub supported: Option<Supported>,
+    /// Its usual name. No other manager has it.
+    pub name: Str,
     /// The unit that starts it if systemd is init.
-    unit: &'static [u8],
+    unit: Str,
     /// The script in /etc/init.d that starts it under another init, or if systemd has
     /// no such unit.
-    script: Option<&'static [u8]>,
+    script: Option<Str>,
+    /// Finds what else enables its unit.
+    generator: Option<fn(&Root) -> Result<Option<&'static [u8]>, Error>>,
+    /// Reads its own files. `None`: it is not supported and goes by them alone.
+    read: Option<fn(&Root) -> Supported>,
+    /// Whether it handles router advertisements itself. Otherwise the kernel does.
+    handles_router_advertisements: bool,
+    /// Whether it identifies NICs only by the kernel names of their devices.
+    pub goes_by_names: bool,
+    /// Why it cannot do DHCP in one family alone, if so.
+    pub no_dhcp_in_one_family: Option<Error>,
 }
 
 impl Manager {
     /// All that are known, the supported ones first. Several may be enabled.
     pub const ALL: &[Self] = &[
         Self {
-            name: networkd::NAME,
-            supported: Some(Supported::Networkd),
-            unit: networkd::UNIT,
-            script: None,
+            generator: Some(netplan::enables_networkd),
+            read: Some(|_| Supported::Networkd),
+            handles_router_advertisements: true,
+            ..Self::new(networkd::NAME, networkd::UNIT, None)
         },
         Self {
-            name: b"NetworkManager",
-            supported: Some(Supported::NetworkManager),
-            unit: b"NetworkManager.service",
-            script: Some(b"network-manager"),
+            read: Some(|_| Supported::NetworkManager),
+            handles_router_advertisements: true,
+            ..Self::new(
+                NETWORK_MANAGER,
+                c"NetworkManager.service",
+                Some(c"network-manager"),
+            )
         },
         Self {
-            name: b"ifupdown",
-            supported: Some(Supported::Ifupdown),
-            unit: b"networking.service",
-            script: Some(b"networking"),
+            read: Some(|root| Supported::Ifupdown(Interfaces::read(root))),
+            goes_by_names: true,
+            ..Self::new(c"ifupdown", c"networking.service", Some(c"networking"))
         },
+        // The kernel handles router advertisements also on NICs that dhcpcd is told to
+        // ignore.
         Self {
-            name: b"dhcpcd",
-            supported: Some(Supported::Dhcpcd),
-            unit: b"dhcpcd.service",
-            script: Some(b"dhcpcd"),
+            read: Some(|root| Supported::Dhcpcd(ConfigFile::read(root, b"/etc/dhcpcd.conf"))),
+            goes_by_names: true,
+            no_dhcp_in_one_family: Some(Error::new(
+                c"dhcpcd does it in both or in none: use another network manager",
+            )),
+            ..Self::new(c"dhcpcd", c"dhcpcd.service", Some(c"dhcpcd"))
         },
         // connman(8)
-        Self {
-            name: b"ConnMan",
-            supported: None,
-            unit: b"connman.service",
-            script: Some(b"connman"),
-        },
+        Self::new(c"ConnMan", c"connman.service", Some(c"connman")),
         // The script of initscripts, on RHEL; systemd generates its unit.
-        Self {
-            name: b"network-scripts",
-            supported: None,
-            unit: b"network.service",
-            script: Some(b"network"),
-        },
+        Self::new(c"network-scripts", c"network.service", Some(c"network")),
         // wicked(8), on SUSE, where network.service is an alias of its unit or of
         // NetworkManager's.
-        Self {
-            name: b"wicked",
-            supported: None,
-            unit: b"wicked.service",
-            script: None,
-        },
+        Self::new(c"wicked", c"wicked.service", None),
     ];
 
-    /// Whether it handles router advertisements itself. Otherwise the kernel does, also
-    /// on NICs that dhcpcd is told to ignore.
-    fn handles_router_advertisements(&self) -> bool {
-        matches!(
-            self.supported,
-            Some(Supported::Networkd | Supported::NetworkManager)
-        )
+    /// One that is not supported.
+    const fn new(name: &'static CStr, unit: &'static CStr, script: Option<&'static CStr>) -> Self {
+        Self {
+            name: Str::new(name),
+            unit: Str::new(unit),
+            script: match script {
+                Some(script) => Some(Str::new(script)),
+                None => None,
+            },
+            generator: None,
+            read: None,
+            handles_router_advertisements: false,
+            goes_by_names: false,
+            no_dhcp_in_one_family: None,
+        }
     }
 
     /// What makes the booted system start it: a link, preset or generator that enables
     /// its unit, or a runlevel that starts its script. `None`: it is not started.
     fn enabled(&self, root: &Root) -> Result<Option<&'static [u8]>, Error> {
         if units::is_init(root)? {
-            match units::find(root, self.unit)? {
+            match units::find(root, &self.unit)? {
                 Unit::Missing => {}
                 Unit::Masked => return Ok(None),
                 Unit::Present { text, .. } => {
-                    let by = units::will_be_enabled(root, self.unit, text)?
+                    let by = units::will_be_enabled(root, &self.unit, text)?
                         // Our own link of an earlier run does not count.
                         .filter(|by| *by != networkd::ENABLED_FOR_THIS_BOOT);
-                    return match self.supported {
-                        Some(Supported::Networkd) if by.is_none() => {
-                            netplan::enables_networkd(root)
-                        }
+                    return match self.generator {
+                        Some(generator) if by.is_none() => generator(root),
                         _ => Ok(by),
                     };
                 }
             }
         }
         match self.script {
-            Some(script) => initd::enabled(root, script),
+            Some(script) => initd::enabled(root, &script),
             None => Ok(None),
         }
     }
@@ -124,6 +138,8 @@ pub struct Enabled {
     pub manager: &'static Manager,
     /// What enables it: a link, a preset, a file of netplan, a runlevel.
     pub by: &'static [u8],
+    /// `None`: it is not supported.
+    pub supported: Option<Supported>,
 }
 
 /// The managers that a root enables.
@@ -136,13 +152,17 @@ pub struct Managers {
 }
 
 impl Managers {
-    /// Reads which managers a root enables.
+    /// Reads which managers a root enables, and their files.
     pub fn of(root: &Root) -> Self {
         let mut enabled = Vector::new();
         let mut unknown = Vector::new();
         for manager in Manager::ALL {
             match manager.enabled(root) {
-                Ok(Some(by)) => enabled.push(Enabled { manager, by }),
+                Ok(Some(by)) => enabled.push(Enabled {
+                    manager,
+                    by,
+                    supported: manager.read.map(|read| read(root)),
+                }),
                 Ok(None) => {}
                 Err(error) => unknown.push((manager, error)),
             }
@@ -153,31 +173,31 @@ impl Managers {
         }
     }
 
-    /// Whether this one is enabled.
-    pub fn has(&self, supported: Supported) -> bool {
-        let mut enabled = self.enabled.iter();
-        enabled.any(|one| one.manager.supported == Some(supported))
+    /// Whether the one with this name is enabled.
+    pub fn has(&self, name: &CStr) -> bool {
+        self.enabled
+            .iter()
+            .any(|one| one.manager.name == name.to_bytes())
     }
 
     /// [`Self::has`], or why that could not be found out.
-    pub fn find(&self, supported: Supported) -> Result<bool, Error> {
+    pub fn find(&self, name: &CStr) -> Result<bool, Error> {
         let mut unknown = self.unknown.iter();
-        match unknown.find(|(one, _)| one.supported == Some(supported)) {
+        match unknown.find(|(one, _)| one.name == name.to_bytes()) {
             Some((_, error)) => Err(*error),
-            None => Ok(self.has(supported)),
+            None => Ok(self.has(name)),
         }
     }
 
     /// The one that does DHCP, so that nobody else needs to: the first supported one.
     pub fn for_dhcp(&self) -> Option<&'static Manager> {
-        let mut enabled = self.enabled.iter().map(|one| one.manager);
-        enabled.find(|manager| manager.supported.is_some())
+        let mut enabled = self.enabled.iter();
+        Some(enabled.find(|one| one.supported.is_some())?.manager)
     }
 
     /// Whether one of them handles router advertisements.
     pub fn handle_router_advertisements(&self) -> bool {
-        self.enabled
-            .iter()
-            .any(|one| one.manager.handles_router_advertisements())
+        let mut enabled = self.enabled.iter();
+        enabled.any(|one| one.manager.handles_router_advertisements)
     }
 }

@@ -1,13 +1,15 @@
 //! systemd-networkd in a root that does not enable it.
+use core::ffi::CStr;
+
 use super::Root;
 use super::systemd::units::{self, Unit};
 use crate::base::error::Error;
 
 /// Its usual name.
-pub const NAME: &[u8] = b"systemd-networkd";
+pub const NAME: &CStr = c"systemd-networkd";
 
 /// Its unit.
-pub const UNIT: &[u8] = b"systemd-networkd.service";
+pub const UNIT: &CStr = c"systemd-networkd.service";
 
 /// The link by which this program enables it for one boot.
 pub const ENABLED_FOR_THIS_BOOT: &[u8] =
@@ -34,7 +36,7 @@ impl Networkd {
         if !units::is_init(root)? {
             return Ok(Self::Missing);
         }
-        Ok(match units::find(root, UNIT)? {
+        Ok(match units::find(root, UNIT.to_bytes())? {
             Unit::Present { path, .. } if root.first(&PROGRAMS)?.is_some() => Self::Installed(path),
             Unit::Masked => Self::Masked,
             Unit::Present { .. } | Unit::Missing => Self::Missing,

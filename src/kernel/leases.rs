@@ -79,7 +79,7 @@ impl Kernel<'_> {
         let (level, until) = match self.machine.dhcp {
             DhcpClient::Alone => (Level::Problem, MANAGER_NEEDED),
             DhcpClient::Early => (Level::Note, BEFORE_ROOT),
-            DhcpClient::Manager | DhcpClient::Networkd => return,
+            DhcpClient::Manager(_) | DhcpClient::Networkd(_) => return,
         };
         let mut line = self.report.line();
         uwrite!(line, "{}: DHCPv6 is not done: {}", matched, until);
@@ -90,7 +90,7 @@ impl Kernel<'_> {
         let mut line = self.report.line();
         uwrite!(line, "{}: no address by DHCP: ", matched);
         reason.append_to(&mut line);
-        if self.machine.dhcp == DhcpClient::Networkd {
+        if matches!(self.machine.dhcp, DhcpClient::Networkd(_)) {
             uwrite!(line, "; systemd-networkd goes on asking");
         }
         self.report.say(Level::Problem, line);
@@ -140,7 +140,7 @@ impl Kernel<'_> {
             server
         );
         let level = match self.machine.dhcp {
-            DhcpClient::Networkd => {
+            DhcpClient::Networkd(_) => {
                 uwrite!(line, "; systemd-networkd renews it");
                 Level::Note
             }
@@ -151,7 +151,7 @@ impl Kernel<'_> {
                 uwrite!(line, "{}{}", kept, BEFORE_ROOT);
                 Level::Notice
             }
-            DhcpClient::Alone | DhcpClient::Manager => {
+            DhcpClient::Alone | DhcpClient::Manager(_) => {
                 write_end(lease.seconds, &mut line);
                 uwrite!(line, ", and nobody renews it: {}", MANAGER_NEEDED);
                 Level::Problem

@@ -70,13 +70,13 @@ impl Machine {
 
     /// Whether our own DHCP client asks for this link's address.
     fn asks(&self, link: &Link) -> bool {
-        link.ipv4.uses_dhcp() && self.dhcp != DhcpClient::Manager
+        link.ipv4.uses_dhcp() && !matches!(self.dhcp, DhcpClient::Manager(_))
     }
 
     /// Whether the kernel, and not a network manager, handles router advertisements on
     /// this link.
     fn accepts_router_advertisements(&self, link: &Link) -> bool {
-        let by_networkd = self.dhcp == DhcpClient::Networkd && link.uses_dhcp();
+        let by_networkd = matches!(self.dhcp, DhcpClient::Networkd(_)) && link.uses_dhcp();
         !self.routers_managed && !by_networkd
     }
 }
@@ -93,10 +93,10 @@ pub fn apply(
     report: &mut Report,
 ) -> BoundPlan {
     if plan.links.is_empty() && machine.early.is_empty() {
-        return BoundPlan::unbound(plan);
+        return BoundPlan::unbound(plan, machine.dhcp);
     }
     let Some(mut kernel) = Kernel::open(machine, report) else {
-        return BoundPlan::unbound(plan);
+        return BoundPlan::unbound(plan, machine.dhcp);
     };
     let bindings = kernel.find(plan.links, wait);
     kernel.release_others(&bindings);
@@ -116,7 +116,7 @@ pub fn apply(
     kernel.ask_for_leases(&mut applied, plan.hostname.unwrap_or_default());
     kernel.read_back(&applied);
     let leases = applied.finish();
-    bound(plan, &bindings, Some(leases))
+    bound(plan, machine.dhcp, &bindings, Some(leases))
 }
 
 /// Finds the devices of the links and applies nothing.
@@ -124,15 +124,20 @@ pub fn find(plan: &'static Plan, machine: &Machine, report: &mut Report) -> Boun
     match Kernel::open(machine, report) {
         Some(mut kernel) => {
             let bindings = kernel.find(plan.links, &mut || false);
-            bound(plan, &bindings, None)
+            bound(plan, machine.dhcp, &bindings, None)
         }
-        None => BoundPlan::unbound(plan),
+        None => BoundPlan::unbound(plan, machine.dhcp),
     }
 }
 
 /// The plan with the devices of its links and, if it was `applied`, their indexes and
 /// leases.
-fn bound(plan: &'static Plan, bindings: &[Binding], applied: Option<&[Applied]>) -> BoundPlan {
+fn bound(
+    plan: &'static Plan,
+    dhcp: DhcpClient,
+    bindings: &[Binding],
+    applied: Option<&[Applied]>,
+) -> BoundPlan {
     let mut links = Vector::new();
     let mut all = applied.unwrap_or_default().iter();
     for (link, binding) in plan.links.iter().zip(bindings) {
@@ -149,6 +154,7 @@ fn bound(plan: &'static Plan, bindings: &[Binding], applied: Option<&[Applied]>)
     BoundPlan {
         plan,
         links: links.finish(),
+        dhcp,
     }
 }
 
@@ -428,7 +434,7 @@ mod tests {
             lease: None,
         };
         for (applied, index) in [(Some(&[none; 2][..]), Some(7)), (None, None)] {
-            let bound = bound(memory::place(plan), &bindings, applied);
+            let bound = bound(memory::place(plan), DhcpClient::Alone, &bindings, applied);
             let indexes: Vec<_> = bound.links.iter().map(|matched| matched.index).collect();
             assert_eq!(indexes, [index, None]);
             let mut text = Vector::new();

@@ -1,17 +1,20 @@
-//! A plan bound to a machine: the device of each of its links. `kernel` makes it; the
-//! plan itself stays as it was read.
+//! A plan bound to a machine: the device of each of its links, and who does DHCP.
+//! `kernel` makes it; the plan itself stays as it was read.
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::{Link, Plan, Prefix, Route};
 use crate::base::memory::Vector;
+use crate::base::text::Str;
 
-/// A plan and the devices of its links.
+/// A plan, the devices of its links, and who does DHCP.
 #[derive(Clone, Copy)]
 pub struct BoundPlan {
     /// The plan.
     pub plan: &'static Plan,
     /// All links of the plan, in its order.
     pub links: &'static [BoundLink],
+    /// Who asks for the addresses that come by DHCP.
+    pub dhcp: DhcpClient,
 }
 
 /// A link and its device.
@@ -39,7 +42,7 @@ impl BoundLink {
 
 impl BoundPlan {
     /// A plan whose links have no devices: none were looked for.
-    pub fn unbound(plan: &'static Plan) -> Self {
+    pub fn unbound(plan: &'static Plan, dhcp: DhcpClient) -> Self {
         let mut links = Vector::new();
         for link in plan.links {
             links.push(BoundLink {
@@ -52,7 +55,13 @@ impl BoundPlan {
         Self {
             plan,
             links: links.finish(),
+            dhcp,
         }
+    }
+
+    /// The links that the network managers configure, in the plan's order.
+    pub fn managed(&self) -> impl Iterator<Item = &'static BoundLink> {
+        self.links.iter().filter(|one| one.link.is_managed())
     }
 }
 
@@ -85,11 +94,11 @@ impl Lease {
 /// Who asks for the addresses that come by DHCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DhcpClient {
-    /// A network manager that the root enables.
-    Manager,
-    /// This program, for DHCPv4 only. systemd-networkd, enabled for this boot, keeps
-    /// and renews the leases.
-    Networkd,
+    /// The network manager of this name, which the root enables.
+    Manager(Str),
+    /// This program, for DHCPv4 only. systemd-networkd keeps and renews the leases: its
+    /// unit at this path is enabled for this boot.
+    Networkd(&'static [u8]),
     /// This program, for DHCPv4 only. Nobody renews the leases.
     Alone,
     /// This program in the early stage, for DHCPv4 only. The later stage decides again.

@@ -214,6 +214,24 @@ impl Link {
         }
     }
 
+    /// Whether the network managers get a configuration for it. A NIC that the context
+    /// says to skip stays with the root's own configuration. A NIC of which the context
+    /// has only the name gets one, so that nobody waits for DHCP on it. A link with a VLAN
+    /// does not: its addresses are not those of its device.
+    pub fn is_managed(&self) -> bool {
+        let is_managed = self.ipv4.is_managed() || self.ipv6.is_managed();
+        let is_skipped = |half: &Half| half.method == Some(Method::Skip);
+        self.vlan.is_none() && (is_managed || !is_skipped(&self.ipv4) && !is_skipped(&self.ipv6))
+    }
+
+    /// Whether it uses DHCP in one family, and something else in the other.
+    pub fn uses_dhcp_in_one_family_alone(&self) -> bool {
+        match self.ipv4.uses_dhcp() {
+            true => self.ignores_router_advertisements(),
+            false => self.ipv6.uses_dhcp(),
+        }
+    }
+
     /// Whether it uses DHCP.
     pub fn uses_dhcp(&self) -> bool {
         self.ipv4.uses_dhcp() || self.ipv6.uses_dhcp()

@@ -10,7 +10,7 @@ use onecontext::context::{self, Purpose, shell};
 use onecontext::disk::iso9660::{Descriptor, Iso};
 use onecontext::kernel::dhcp::message::DhcpReply;
 use onecontext::kernel::wire::{End, answers};
-use onecontext::plan::bound::BoundPlan;
+use onecontext::plan::bound::{BoundPlan, DhcpClient};
 use onecontext::plan::{Plan, Warnings};
 
 /// Checks one of very many inputs: what it took of the memory is given back.
@@ -115,7 +115,7 @@ pub fn plan(bytes: &[u8]) {
         b"warning ",
     ];
     let mut text = Vector::new();
-    BoundPlan::unbound(plan_of(bytes)).write(&mut text, b"");
+    BoundPlan::unbound(plan_of(bytes), DhcpClient::Alone).write(&mut text, b"");
     let text = text.strip_suffix(b"\n").expect("a last newline");
     for line in text.split(|byte| *byte == b'\n') {
         let shown = String::from_utf8_lossy(line);

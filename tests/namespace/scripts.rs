@@ -38,7 +38,7 @@ fn apply(guest: &mut Guest, disk: &Path) -> (i32, String) {
 }
 
 #[test]
-fn scripts_are_handed_over_to_systemd() {
+fn systemd_is_told_to_run_the_scripts() {
     let Some(mut guest) = Guest::new() else {
         return;
     };

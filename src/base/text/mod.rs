@@ -10,6 +10,7 @@ mod moment;
 mod parts;
 mod shell;
 mod string;
+pub mod template;
 
 use core::convert::Infallible;
 

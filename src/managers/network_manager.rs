@@ -3,14 +3,15 @@
 //! profile NetworkManager makes no "Wired connection" with DHCP of its own.
 use core::net::IpAddr;
 
-use super::render::{HEAD, Id, fill, is_handed_over, links};
+use super::names::name_of;
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
+use crate::base::text::template::fill;
 use crate::base::text::{Ip, Mac, Text, format};
-use crate::changeset::{Access, Changes, File};
+use crate::changeset::{Access, Changes, File, HEAD};
 use crate::image::ResolvedPath;
 use crate::plan::bound::{BoundLink, BoundPlan};
-use crate::plan::{Family, Half, Link, LinkName, Method, Plan, Prefix};
+use crate::plan::{self, Family, Link, LinkName, Plan, Prefix};
 
 const PREFIX: &[u8] = b"/run/NetworkManager/system-connections/";
 
@@ -27,15 +28,14 @@ const TO_KEEP_METRICS: &[u8] = b"# Made by onecontext: default routes keep their
 /// interface index (NetworkManager: src/core/nm-config.c).
 const STATES: &[u8] = b"/run/NetworkManager/devices/";
 
-/// Adds a keyfile for each link. NetworkManager refuses keyfiles that others may read.
+/// Adds a keyfile for each link, and a state file for each that is set up.
 pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
-    let plan = bound.plan;
     let has_default_route =
         |link: &Link| link.ipv4.has_default_route() || link.ipv6.has_default_route();
-    if links(bound).any(|bound_link| has_default_route(bound_link.link)) {
+    if (bound.managed()).any(|bound_link| has_default_route(bound_link.link)) {
         changes.run_file(SETTINGS, TO_KEEP_METRICS)?;
     }
-    for bound_link in links(bound) {
+    for bound_link in bound.managed() {
         let link = bound_link.link;
         let Some(matched_by) = matched_by(*bound_link) else {
             changes.note(&[
@@ -45,52 +45,86 @@ pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
             ]);
             continue;
         };
-        let id = format(&Id(link.name));
-        let path = memory::concat(&[PREFIX, id, b".nmconnection"]);
-        let uuid = uuid(link);
-        let mut text = Text::new();
-        write(&mut text, plan, link, matched_by, uuid);
-        let file = File {
-            access: Access::ours(0o600),
-            ..File::public(text.finish())
-        };
-        changes.file(ResolvedPath::new(path)?, file);
-        let Some(index) = bound_link.index.filter(|_| link.has_address()) else {
-            continue;
-        };
-        // For a NIC that is set up NetworkManager makes a connection from what it finds
-        // there, unless a profile has the same values, the order of addresses included
-        // (src/core/nm-manager.c, get_existing_connection). Activating the profile anew
-        // would remove the addresses for a moment. But a profile that the state file
-        // names as active before a restart is taken as it is.
-        let path = memory::concat(&[STATES, format(&index)]);
-        let mut text = Text::new();
-        fill!(
-            &mut text,
-            "[device]\nmanaged=true\nconnection-uuid=@\n",
-            uuid
-        );
-        changes.run_file(path, text.finish())?;
+        add_profile(bound.plan, link, matched_by, changes)?;
+        if let Some(index) = bound_link.index
+            && link.has_address()
+        {
+            add_state(link, index, changes)?;
+        }
     }
     Ok(())
 }
 
-/// NetworkManager's method by which a link gets addresses of one family.
-fn method(link: &Link, family: Family) -> &'static str {
-    let half = link.half(family);
-    match (family, half.method) {
-        (_, Some(Method::Dhcp | Method::Auto)) => "auto",
-        _ if !half.addresses.is_empty() => "manual",
-        (Family::V4, _) | (_, Some(Method::Disable)) => "disabled",
-        (_, Some(Method::Static)) => "link-local",
-        // With "ignore" NetworkManager leaves IPv6 to the kernel.
-        _ => "ignore",
-    }
+/// NetworkManager refuses keyfiles that others may read.
+fn add_profile(
+    plan: &Plan,
+    link: &Link,
+    matched_by: MatchedBy,
+    changes: &mut Changes,
+) -> Result<(), Error> {
+    let path = memory::concat(&[PREFIX, name_of(link.name), b".nmconnection"]);
+    let mut text = Text::new();
+    write(&mut text, plan, link, matched_by);
+    let file = File {
+        access: Access::ours(0o600),
+        ..File::public(text.finish())
+    };
+    changes.file(ResolvedPath::new(path)?, file);
+    Ok(())
 }
 
-/// Whether a profile may have settings besides the method.
-fn is_set_up(link: &Link, family: Family) -> bool {
-    matches!(method(link, family), "auto" | "manual")
+/// For a NIC that is set up NetworkManager makes a connection from what it finds there,
+/// unless a profile has the same values, the order of addresses included
+/// (src/core/nm-manager.c, get_existing_connection). Activating the profile anew would
+/// remove the addresses for a moment. But a profile that the state file names as active
+/// before a restart is taken as it is.
+fn add_state(link: &Link, index: u32, changes: &mut Changes) -> Result<(), Error> {
+    let path = memory::concat(&[STATES, format(&index)]);
+    let mut text = Text::new();
+    fill!(
+        &mut text,
+        "[device]\nmanaged=true\nconnection-uuid=@\n",
+        uuid(link)
+    );
+    changes.run_file(path, text.finish())
+}
+
+/// NetworkManager's method by which a link gets addresses of one family.
+#[derive(Clone, Copy)]
+enum Method {
+    /// By DHCP or router advertisements.
+    Auto,
+    /// By the addresses of the plan.
+    Manual,
+    /// Not at all, in this way. A profile may have no other settings then.
+    Without(&'static str),
+}
+
+impl Method {
+    fn of(link: &Link, family: Family) -> Self {
+        let half = link.half(family);
+        match (family, half.method) {
+            (_, Some(plan::Method::Dhcp | plan::Method::Auto)) => Self::Auto,
+            _ if !half.addresses.is_empty() => Self::Manual,
+            (Family::V4, _) | (_, Some(plan::Method::Disable)) => Self::Without("disabled"),
+            (_, Some(plan::Method::Static)) => Self::Without("link-local"),
+            // NetworkManager leaves IPv6 to the kernel.
+            _ => Self::Without("ignore"),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Manual => "manual",
+            Self::Without(name) => name,
+        }
+    }
+
+    /// Whether a profile has settings of this family.
+    fn is_set_up(link: &Link, family: Family) -> bool {
+        !matches!(Self::of(link, family), Self::Without(_))
+    }
 }
 
 /// A UUID that is the same at every boot: version 8 of RFC 9562 (vendor-specific), made
@@ -105,15 +139,15 @@ fn uuid(link: &Link) -> &'static [u8] {
     uuid.finish()
 }
 
-fn write(text: &mut Text, plan: &Plan, link: &Link, matched_by: MatchedBy, uuid: &[u8]) {
+fn write(text: &mut Text, plan: &Plan, link: &Link, matched_by: MatchedBy) {
     // The priority is higher than that of other profiles for this NIC, usually 0.
     fill!(text, HEAD);
     fill!(
         text,
         "[connection]\nid=@\nuuid=@\n\
          type=ethernet\nautoconnect-priority=900\n",
-        format(&Id(link.name)),
-        uuid
+        name_of(link.name),
+        uuid(link)
     );
     match matched_by {
         MatchedBy::Mac(mac) => fill!(text, "\n[ethernet]\nmac-address=@\n", format(&mac)),
@@ -138,37 +172,39 @@ fn settings(text: &mut Text, plan: &Plan, link: &Link, family: Family) {
         Family::V4 => fill!(text, "\n[ipv4]\n"),
         Family::V6 => fill!(text, "\n[ipv6]\naddr-gen-mode=eui64\n"),
     }
-    let method = method(link, family);
-    fill!(text, "method=@\n", method.as_bytes());
-    if !is_set_up(link, family) {
-        return;
-    }
-    let metric = match (family, method == "manual") {
+    let method = Method::of(link, family);
+    fill!(text, "method=@\n", method.name().as_bytes());
+    let metric = match (method, family) {
         // The kernel's own metric for the network of an address.
-        (Family::V4, true) => Some(0),
-        (Family::V6, true) => Some(256),
-        (Family::V4, false) => link.metric,
-        (Family::V6, false) => Some(link.router_metric()),
+        (Method::Manual, Family::V4) => Some(0),
+        (Method::Manual, Family::V6) => Some(256),
+        (Method::Auto, Family::V4) => link.metric,
+        (Method::Auto, Family::V6) => Some(link.router_metric()),
+        (Method::Without(_), _) => return,
     };
     if let Some(metric) = metric {
         fill!(text, "route-metric=@\n", format(&metric));
     }
-    let Half {
-        addresses, routes, ..
-    } = link.half(family);
-    let mut number = 0u32;
-    let mut add = |address: &Prefix| {
-        number += 1;
-        let (number, address) = (format(&number), format(address));
-        fill!(text, "address@=@\n", number, address);
+    addresses(text, link, family);
+    routes(text, link, family);
+    servers(text, plan, link, family);
+}
+
+/// In IPv6 the kernel prefers the address that came last. If the order differs from the
+/// kernel's, NetworkManager removes the addresses and adds them again.
+fn addresses(text: &mut Text, link: &Link, family: Family) {
+    let addresses = link.half(family).addresses.iter();
+    let line = |(address, number): (&Prefix, u32)| {
+        fill!(text, "address@=@\n", format(&number), format(address));
     };
-    // In IPv6 the kernel prefers the address that came last. If the order differs from
-    // the kernel's, NetworkManager removes the addresses and adds them again.
     match family {
-        Family::V4 => addresses.iter().for_each(&mut add),
-        Family::V6 => addresses.iter().rev().for_each(&mut add),
+        Family::V4 => addresses.zip(1..).for_each(line),
+        Family::V6 => addresses.rev().zip(1..).for_each(line),
     }
-    for (route, number) in routes.iter().zip(1u32..) {
+}
+
+fn routes(text: &mut Text, link: &Link, family: Family) {
+    for (route, number) in link.half(family).routes.iter().zip(1u32..) {
         let number = format(&number);
         let to = format(&route.destination);
         let gateway = match (route.gateway, family) {
@@ -182,27 +218,24 @@ fn settings(text: &mut Text, plan: &Plan, link: &Link, family: Family) {
             fill!(text, "route@_options=onlink=true\n", number);
         }
     }
-    servers(text, plan, link, family);
 }
 
 /// The name servers and search domains of a link. The first link also gets those of the
 /// machine, and of the links that cannot have any.
 fn servers(text: &mut Text, plan: &Plan, link: &Link, family: Family) {
-    let is_set_up = |link: &Link, family| is_handed_over(link) && is_set_up(link, family);
-    let first = plan.links.iter().find(|link| is_set_up(link, family));
+    let can_have_some = |link: &&Link| link.is_managed() && Method::is_set_up(link, family);
+    let first = plan.links.iter().find(can_have_some);
     let is_first = first.is_some_and(|first| first.name == link.name);
     let mut list = Vector::<u8>::new();
     let mut add = |servers: &[IpAddr]| {
-        for server in servers
-            .iter()
-            .filter(|server| Family::of(**server) == family)
-        {
+        let servers = servers.iter();
+        for server in servers.filter(|server| Family::of(**server) == family) {
             fill!(&mut list, "@;", format(&Ip(*server)));
         }
     };
     if is_first {
         add(plan.dns);
-        for other in plan.links.iter().filter(|other| !is_set_up(other, family)) {
+        for other in plan.links.iter().filter(|other| !can_have_some(other)) {
             add(other.dns);
         }
     }
@@ -211,7 +244,7 @@ fn servers(text: &mut Text, plan: &Plan, link: &Link, family: Family) {
         fill!(text, "dns=@\n", &list);
     }
     // Domains have no family: they go to the first family that the link has.
-    if family == Family::V6 && is_set_up(link, Family::V4) {
+    if family == Family::V6 && Method::is_set_up(link, Family::V4) {
         return;
     }
     list.clear();

@@ -12,26 +12,35 @@
 //! same options. But it takes "dhcp" for DHCPv4, in `inet6 dhcp` too, and a relative
 //! source is relative to its working directory (libifupdown/interface-file.c). busybox's
 //! ifupdown was not tried.
-use super::render::{HEAD, device, fill, links};
+use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
+use crate::base::text::template::fill;
 use crate::base::text::{Ip, Text, format, position};
-use crate::changeset::{Changes, File};
+use crate::changeset::{Changes, File, HEAD};
+use crate::image::PathError;
 use crate::image::config::{ConfigFile, Interfaces};
-use crate::plan::bound::BoundPlan;
+use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Half, Link, Method, Route};
 
 /// Writes our stanzas, and copies of the root's files without stanzas for our NICs.
-pub fn render(bound: &BoundPlan, interfaces: &Interfaces, changes: &mut Changes) {
+pub fn render(
+    bound: &BoundPlan,
+    interfaces: Result<&Interfaces, PathError>,
+    changes: &mut Changes,
+) -> Result<(), Error> {
+    let Some(interfaces) = changes.known(interfaces) else {
+        return Ok(());
+    };
     let mut devices = Vector::<&[u8]>::new();
     let mut ours = Vector::new();
-    for bound_link in links(bound) {
-        if let Some(device) = device(bound_link, b"ifupdown", changes) {
+    for BoundLink { link, device, .. } in bound.managed() {
+        if let Some(device) = *device {
             devices.push(device);
-            stanzas(&mut ours, bound_link.link, device);
+            stanzas(&mut ours, link, device);
         }
     }
     if devices.is_empty() {
-        return;
+        return Ok(());
     }
     let ours = memory::concat(&[HEAD.as_bytes(), &ours]);
     for file in interfaces.sourced {
@@ -52,6 +61,7 @@ pub fn render(bound: &BoundPlan, interfaces: &Interfaces, changes: &mut Changes)
         text.extend(ours);
         changes.cover(interfaces.main, main, text.finish());
     }
+    Ok(())
 }
 
 /// Mounts a copy without our devices over a file that names one of them.

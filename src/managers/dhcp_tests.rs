@@ -2,8 +2,6 @@
 use crate::base::memory::{self, Vector};
 use std::net::IpAddr;
 
-use super::managers_tests::{LINK, by, root_with};
-use super::tests::decide;
 use super::*;
 use crate::base::text::Mac;
 use crate::changeset::Policy;
@@ -11,6 +9,7 @@ use crate::image::facts::Wanted;
 use crate::image::testing::{EMPTY, Fixture, decided};
 use crate::plan::bound::{BoundLink, DhcpClient, Lease};
 use crate::plan::{Half, Link, LinkName, Method, Plan, Prefix};
+use crate::system::testing::{LINK, by, decide, root_with};
 
 const UNIT: &str = "usr/lib/systemd/system/systemd-networkd.service";
 const PROGRAM: &str = "usr/lib/systemd/systemd-networkd";
@@ -42,20 +41,21 @@ fn client(fixture: &Fixture, links: &[Link]) -> (DhcpClient, String) {
         dhcp: true,
     };
     let facts = Facts::read(&root, wanted);
-    let plan = Plan {
+    let plan = memory::place(Plan {
         links: memory::list(links),
         ..EMPTY
-    };
+    });
+    let dhcp = dhcp::client(plan, facts.network);
     let mut changes = Changes::new();
-    dhcp::name_programs(&plan, facts.network.unwrap(), &mut changes);
+    dhcp::name_programs(&BoundPlan::unbound(plan, dhcp), &mut changes);
     let mut text = Vector::new();
     changes.place(&root).write(&mut text);
     let text = String::from_utf8(text.to_vec()).unwrap();
-    (dhcp::client(&plan, facts.network), text)
+    (dhcp, text)
 }
 
-/// Hands over a plan that was not applied, or was applied and got these leases.
-fn hand_over(
+/// Configures a root for a plan that was not applied, or was applied and got these leases.
+fn configure(
     fixture: &Fixture,
     plan: &Plan,
     leases: Option<&[Option<&'static Lease>]>,
@@ -71,7 +71,8 @@ fn hand_over(
     }
     let links = links.finish();
     let plan = memory::place(*plan);
-    let bound = BoundPlan { plan, links };
+    let dhcp = DhcpClient::Alone;
+    let bound = BoundPlan { plan, links, dhcp };
     fixture.apply(Policy::Auto, |root, writer, report| {
         writer.apply(
             &decided(|changes| decide(&bound, root, true, changes)),
@@ -94,21 +95,28 @@ fn who_asks_and_who_renews() {
         ..BY_DHCP
     };
     let fixture = root();
+    let unit = b"/usr/lib/systemd/system/systemd-networkd.service";
     let kept = "dhcp ETH0 ipv4 ask onecontext renew systemd-networkd\n\
         dhcp ETH0 ipv6 ask systemd-networkd renew systemd-networkd\n";
     let alone = |name: &str| format!("dhcp {name} ipv4 ask onecontext\ndhcp {name} ipv6\n");
-    assert_eq!(client(&fixture, &[BY_DHCP]), (Networkd, kept.into()));
+    assert_eq!(client(&fixture, &[BY_DHCP]), (Networkd(unit), kept.into()));
     assert_eq!(client(&fixture, &[static_link]), (Alone, String::new()));
     assert_eq!(client(&fixture, &[vlan]), (Alone, alone("PCI1")));
     let (who, text) = client(&fixture, &[BY_DHCP, vlan]);
-    assert_eq!((who, text), (Networkd, kept.to_string() + &alone("PCI1")));
+    assert_eq!(
+        (who, text),
+        (Networkd(unit), kept.to_string() + &alone("PCI1"))
+    );
 
     let by_manager = "dhcp ETH0 ipv4 ask NetworkManager renew NetworkManager\n\
         dhcp ETH0 ipv6 ask NetworkManager renew NetworkManager\n";
     let manager = root_with("NetworkManager.service");
     manager.file(UNIT, "[Service]\n");
     manager.file(PROGRAM, "");
-    assert_eq!(client(&manager, &[BY_DHCP]), (Manager, by_manager.into()));
+    assert_eq!(
+        client(&manager, &[BY_DHCP]),
+        (Manager(c"NetworkManager".into()), by_manager.into())
+    );
 
     for change in [
         // The package with its program is missing, it is switched off, or another init
@@ -147,7 +155,10 @@ fn beside_a_manager_that_is_not_supported_this_program_asks() {
     );
     let by_manager = "dhcp ETH0 ipv4 ask dhcpcd renew dhcpcd\n\
         dhcp ETH0 ipv6 ask dhcpcd renew dhcpcd\n";
-    let expected = (DhcpClient::Manager, by_manager.to_string());
+    let expected = (
+        DhcpClient::Manager(c"dhcpcd".into()),
+        by_manager.to_string(),
+    );
     assert_eq!(client(&fixture, &[BY_DHCP]), expected);
 }
 
@@ -181,7 +192,7 @@ fn networkd_gets_the_links_by_dhcp_and_no_others() {
         ..EMPTY
     };
     let fixture = root();
-    let said = hand_over(&fixture, &plan, Some(&[None; 3]));
+    let said = configure(&fixture, &plan, Some(&[None; 3]));
     let enabled = "systemd-networkd is not enabled in this image: enabled for this boot";
     assert!(said.contains(&enabled.into()), "{said:?}");
     assert!(!said.iter().any(|line| line.starts_with('!')), "{said:?}");
@@ -214,7 +225,7 @@ fn networkd_gets_the_links_by_dhcp_and_no_others() {
     );
     assert!(!fixture.has("/run/systemd/network/00-onecontext-eth1.network"));
     let before = fixture.picture();
-    hand_over(&fixture, &plan, Some(&[None; 3]));
+    configure(&fixture, &plan, Some(&[None; 3]));
     assert_eq!(fixture.picture(), before, "the second run changes nothing");
 }
 
@@ -229,14 +240,14 @@ fn what_nobody_does_is_told() {
     let remedy =
         "the image switches systemd-networkd off on purpose: enable another network manager";
     assert_eq!(
-        hand_over(&fixture, &plan, None),
+        configure(&fixture, &plan, None),
         [
             format!("!DHCPv6 is not done: ETH0: {remedy}"),
             format!("!nobody renews the lease of: ETH0: {remedy}"),
         ]
     );
     // If the plan was applied, that step has reported it with its result.
-    assert_eq!(hand_over(&fixture, &plan, Some(&[None])), [""; 0]);
+    assert_eq!(configure(&fixture, &plan, Some(&[None])), [""; 0]);
     assert!(!fixture.has("/run/systemd"));
 }
 
@@ -274,7 +285,7 @@ fn names_of_leases_come_after_those_of_the_context() {
     };
     let head = "# Made by onecontext from the context of this machine.\n";
     let fixture = Fixture::new();
-    hand_over(&fixture, &plan, Some(&[Some(lease)]));
+    configure(&fixture, &plan, Some(&[Some(lease)]));
     assert_eq!(
         fixture.text("etc/resolv.conf"),
         format!(
@@ -290,7 +301,7 @@ fn names_of_leases_come_after_those_of_the_context() {
         links: memory::list(&bare),
         ..EMPTY
     };
-    hand_over(&fixture, &plan, Some(&[Some(lease); 2]));
+    configure(&fixture, &plan, Some(&[Some(lease); 2]));
     assert_eq!(
         fixture.text("etc/resolv.conf"),
         format!(
@@ -319,7 +330,7 @@ fn names_of_leases_come_after_those_of_the_context() {
         if !has_networkd {
             std::fs::remove_file(fixture.host(PROGRAM)).unwrap();
         }
-        hand_over(&fixture, &plan, Some(&[Some(lease); 2]));
+        configure(&fixture, &plan, Some(&[Some(lease); 2]));
         let expected = expected.map(|lines| format!("{head}{lines}"));
         let found = fixture.has(drop_in).then(|| fixture.text(drop_in));
         assert_eq!(found, expected);

@@ -6,9 +6,9 @@
 //! and `.`.
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::render::fill;
 use crate::base::error::Error;
 use crate::base::memory;
+use crate::base::text::template::fill;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Changes, File};
 use crate::image::ResolvedPath;

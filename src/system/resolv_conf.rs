@@ -4,17 +4,16 @@ use core::net::IpAddr;
 
 use ufmt::uwrite;
 
-use super::dhcp::client;
-use super::render::{HEAD, missing};
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
 use crate::base::set::Set;
 use crate::base::text::{Ip, Text, format};
-use crate::changeset::{Changes, Label};
+use crate::changeset::{Changes, HEAD, Label, Reason};
 use crate::image::FileContent;
 use crate::image::config::ConfigFile;
 use crate::image::facts::NetworkFacts;
-use crate::image::managers::Supported;
+use crate::image::managers::NETWORK_MANAGER;
+use crate::image::networkd;
 use crate::plan::bound::{BoundPlan, DhcpClient};
 
 const PATH: &[u8] = b"/etc/resolv.conf";
@@ -36,7 +35,7 @@ pub fn render(bound: &BoundPlan, facts: &NetworkFacts, changes: &mut Changes) ->
         return Ok(());
     };
     let file = resolv_conf.file;
-    if facts.managers.find(Supported::NetworkManager)? && is_network_manager_s(file) {
+    if facts.managers.find(NETWORK_MANAGER)? && is_network_manager_s(file) {
         return Ok(());
     }
     let mut text = Text::new();
@@ -44,10 +43,10 @@ pub fn render(bound: &BoundPlan, facts: &NetworkFacts, changes: &mut Changes) ->
     if resolv_conf.is_of_resolved {
         // resolved.conf(5). networkd passes on those of the links and leases that it
         // manages.
-        let selection = match client(bound.plan, Some(facts)) {
-            _ if facts.managers.has(Supported::Networkd) => Selection::Machine,
+        let selection = match bound.dhcp {
+            _ if facts.managers.has(networkd::NAME) => Selection::Machine,
             DhcpClient::Alone | DhcpClient::Early => Selection::All,
-            DhcpClient::Networkd | DhcpClient::Manager => Selection::Context,
+            DhcpClient::Networkd(_) | DhcpClient::Manager(_) => Selection::Context,
         };
         let resolvers = Resolvers::of(bound, selection);
         if resolvers.is_empty() {
@@ -65,7 +64,7 @@ pub fn render(bound: &BoundPlan, facts: &NetworkFacts, changes: &mut Changes) ->
     if file.path.is_below(b"/run/resolvconf") {
         changes.run_file(RECORD, text)?;
     }
-    changes.replace(file, text, Label::NetConf, missing(PATH));
+    changes.replace(file, text, Label::NetConf, Reason::missing(PATH));
     if resolvers.servers.len() > ASKED {
         changes.note(&[b"/etc/resolv.conf: most programs ask only the first 3 name servers"]);
     }
@@ -95,7 +94,7 @@ pub fn render_early(
     let mut text = Text::new();
     text.extend(HEAD.as_bytes());
     resolvers.write(&mut text, "nameserver ", "search ");
-    changes.replace(file?, text.finish(), Label::NetConf, missing(PATH));
+    changes.replace(file?, text.finish(), Label::NetConf, Reason::missing(PATH));
     Ok(())
 }
 

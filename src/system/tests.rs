@@ -1,48 +1,16 @@
-use crate::base::memory::{self, Vector};
+use crate::base::memory;
 use std::fs;
 use std::net::IpAddr;
 
+use super::testing::*;
 use super::*;
 use crate::changeset::{Label, Policy, What};
-use crate::image::Root;
-use crate::image::facts::Wanted;
+use crate::image::managers::Managers;
 use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts, is_root};
-use crate::plan::bound::BoundLink;
-use crate::plan::{LinkName, Plan};
+use crate::plan::{Link, Method, Plan};
 
 const RESOLV_CONF: &str = "# Made by onecontext from the context of this machine.\n\
     nameserver 9.9.9.9\nnameserver 2001:db8::1\nsearch example.org b.example.org\n";
-
-/// The plan on a machine with the devices ens3 for ETH0, ens4 for ETH1 and so on, with
-/// the indexes 2, 3 and so on.
-pub(super) fn bound(plan: &Plan) -> BoundPlan {
-    let plan = memory::place(*plan);
-    let mut links = Vector::new();
-    for link in plan.links {
-        let (LinkName::Eth(number) | LinkName::Pci(number)) = link.name;
-        let device = format!("ens{}", number + 3);
-        links.push(BoundLink {
-            link,
-            device: Some(memory::copy(device.as_bytes())),
-            index: Some(number + 2),
-            lease: None,
-        });
-    }
-    let links = links.finish();
-    BoundPlan { plan, links }
-}
-
-/// Reads the facts of a root and renders the files that they call for.
-pub(super) fn decide(bound: &BoundPlan, root: &Root, network: bool, changes: &mut Changes) {
-    let wanted = Wanted {
-        hostname: true,
-        resolv_conf: true,
-        network,
-        dhcp: true,
-    };
-    let facts = Facts::read(root, wanted);
-    render(bound, &facts, changes);
-}
 
 fn run(fixture: &Fixture, policy: Policy, plan: &Plan) -> Vec<String> {
     fixture.apply(policy, |root, writer, report| {
@@ -413,4 +381,129 @@ fn hosts_of_a_root_that_is_not_written_is_bound_over() {
         );
     });
     assert_eq!(fixture.text("etc/hosts"), "127.0.0.1 localhost\n");
+}
+
+const CLOUD_INIT: &str = "cloud-init-local.service";
+const TOLD: [&str; 2] = [
+    "/run/onecontext/cloud-init.cfg",
+    "/run/systemd/system/cloud-.service.d/50-onecontext.conf",
+];
+
+/// What cloud-init is told with this name and these keys, beside `with_plan`.
+fn told(keys: &[(&str, &str)], hostname: Option<&'static [u8]>, network: bool) -> Option<String> {
+    // A generator enables cloud-init, without a link.
+    let fixture = root_with(IFUPDOWN);
+    fixture.file(&format!("usr/lib/systemd/system/{CLOUD_INIT}"), "[Unit]\n");
+    let keys = keys.iter().map(|(user, line)| crate::plan::Key {
+        user: memory::copy(user.as_bytes()),
+        line: memory::copy(line.as_bytes()),
+    });
+    let keys: Vec<_> = keys.collect();
+    with_plan(|plan| {
+        let plan = Plan {
+            hostname,
+            keys: memory::list(&keys),
+            ..*plan
+        };
+        fixture.apply(Policy::ReadOnly, |root, writer, report| {
+            writer.apply(
+                &decided(|changes| decide(&bound(&plan), root, network, changes)),
+                report,
+            );
+        });
+    });
+    assert_eq!(fixture.has(TOLD[0]), fixture.has(TOLD[1]));
+    fixture.has(TOLD[0]).then(|| fixture.text(TOLD[0]))
+}
+
+#[test]
+fn cloud_init_is_told_what_the_plan_says() {
+    const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
+    const NETWORK: &str = "network: {config: disabled}\n";
+    const ROOT: &str = "disable_root: false\n";
+    const OPTIONS: &str = "allow_public_ssh_keys: false\n";
+    let key = ("root", "ssh-ed25519 AAAA a");
+    let told = |keys: &[_], hostname, network| {
+        let text = told(keys, hostname, network)?;
+        Some(text.strip_prefix(HEAD).unwrap().to_string())
+    };
+    assert_eq!(
+        told(&[key], Some(b"web1"), true),
+        Some(format!("{NETWORK}preserve_hostname: true\n{ROOT}"))
+    );
+    // Without the network, with nothing but the network, with nothing at all.
+    assert_eq!(
+        told(&[key], Some(b"web1"), false),
+        Some(format!("preserve_hostname: true\n{ROOT}"))
+    );
+    assert_eq!(told(&[], None, true), Some(NETWORK.into()));
+    assert_eq!(told(&[], None, false), None);
+    // Keys of another user; keys with options, also behind one without.
+    assert_eq!(told(&[("alice", key.1)], None, false), None);
+    for line in [
+        "ecdsa-sha2-nistp256 AAAA",
+        "sk-ssh-ed25519@openssh.com AAAA",
+    ] {
+        assert_eq!(told(&[("root", line)], None, false), Some(ROOT.into()));
+    }
+    for line in [
+        "from=\"10.0.0.0/8\" ssh-rsa AAAA",
+        "expiry-time=\"2030\" ssh-rsa AAAA",
+    ] {
+        assert_eq!(
+            told(&[("alice", key.1), key, ("root", line)], None, false),
+            Some(format!("{ROOT}{OPTIONS}"))
+        );
+    }
+}
+
+#[test]
+fn cloud_init_is_told_through_its_environment() {
+    let fixture = root_with(CLOUD_INIT);
+    with_plan(|plan| {
+        configure(&fixture, plan);
+        assert_eq!(
+            fixture.text(TOLD[1]),
+            format!(
+                "# Made by onecontext from the context of this machine.\n\
+                 [Service]\nEnvironment=CLOUD_CFG={}\n",
+                TOLD[0]
+            )
+        );
+        // It does no DHCP.
+        assert!(Managers::of(&fixture.root()).for_dhcp().is_none());
+    });
+    // If the context skips all NICs, cloud-init sets them up.
+    let fixture = root_with(CLOUD_INIT);
+    let links = [Link {
+        ipv4: by(Method::Skip),
+        ..LINK
+    }];
+    let plan = Plan {
+        links: memory::list(&links),
+        ..EMPTY
+    };
+    configure(&fixture, &plan);
+    assert!(!fixture.has("/run/onecontext/cloud-init.cfg"));
+}
+
+#[test]
+fn cloud_init_that_cannot_be_told_is_said() {
+    let fixture = root_with_script("etc/rc2.d/S01cloud-init-local", "cloud-init-local");
+    with_plan(|plan| {
+        let said = configure(&fixture, plan);
+        assert!(
+            said.contains(
+                &"!hand over: cloud-init: only systemd can give it a configuration from /run: remove it"
+                    .into()
+            )
+        );
+    });
+    assert_eq!(configure(&fixture, &EMPTY), [""; 0]);
+    let masked = root_with(CLOUD_INIT);
+    masked.link(&format!("etc/systemd/system/{CLOUD_INIT}"), "/dev/null");
+    with_plan(|plan| {
+        configure(&masked, plan);
+    });
+    assert!(!masked.has("/run/systemd/system"));
 }

@@ -5,33 +5,40 @@
 
 use core::net::IpAddr;
 
-use super::render::{HEAD, Id, fill, links};
+use super::names::name_of;
 use crate::base::error::Error;
 use crate::base::memory;
 use crate::base::set::Set;
+use crate::base::text::template::fill;
 use crate::base::text::{Ip, Text, format};
-use crate::changeset::{Changes, Done};
+use crate::changeset::{Changes, Done, HEAD};
 use crate::image::networkd::ENABLED_FOR_THIS_BOOT;
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Family, Link, Method, Prefix, Route};
 
 const PREFIX: &[u8] = b"/run/systemd/network/00-";
 
-/// Adds a file for each link. Everybody may read it: networkd does not run as root.
+/// Adds a file for each link, with the same as `kernel` sets on it, so that networkd
+/// finds everything done (tried with 252): its routes have the protocol "static" and,
+/// without Metric=, the default metric of the plan.
 pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
-    let setting = Setting {
-        for_dhcp: false,
-        is_shared: is_shared(bound),
-    };
-    for bound_link in links(bound) {
-        write_file(bound_link, setting, changes)?;
+    let is_shared = is_shared(bound);
+    for bound_link in bound.managed() {
+        let link = bound_link.link;
+        // What the kernel has already is kept, without a gap.
+        let mut text = begin(bound_link, b"static", is_shared);
+        if let Some(metric) = link.metric {
+            fill!(&mut text, "\n[DHCPv4]\nRouteMetric=@\n", format(&metric));
+        }
+        end(text, link, changes)?;
     }
     Ok(())
 }
 
 /// The same if networkd is enabled by this program, for this boot and only for DHCP:
 /// links `unit`, adds a file for each link that uses DHCP, and one that leaves all
-/// others alone.
+/// others alone. The links have a lease already, and networkd should get the same one:
+/// nothing is dropped before the server has confirmed it.
 pub fn render_for_dhcp(
     bound: &BoundPlan,
     unit: &'static [u8],
@@ -39,12 +46,16 @@ pub fn render_for_dhcp(
 ) -> Result<(), Error> {
     let done = Done::There(b"systemd-networkd is not enabled in this image: enabled for this boot");
     changes.run_symlink(ENABLED_FOR_THIS_BOOT, unit, done)?;
-    let setting = Setting {
-        for_dhcp: true,
-        is_shared: false,
-    };
-    for bound_link in links(bound).filter(|bound_link| bound_link.link.uses_dhcp()) {
-        write_file(bound_link, setting, changes)?;
+    for bound_link in bound.managed().filter(|one| one.link.uses_dhcp()) {
+        let link = bound_link.link;
+        // What came by DHCP is kept too.
+        let mut text = begin(bound_link, b"yes", false);
+        fill!(
+            &mut text,
+            "\n[DHCPv4]\nRouteMetric=@\nClientIdentifier=mac\nUseDomains=yes\n",
+            format(&link.dhcp_metric())
+        );
+        end(text, link, changes)?;
     }
     let mut text = Text::new();
     fill!(&mut text, HEAD);
@@ -56,25 +67,25 @@ pub fn render_for_dhcp(
     )
 }
 
-/// Settings of a file that do not come from its own link.
-#[derive(Clone, Copy)]
-struct Setting {
-    /// The link has a lease already, and networkd should get the same one: nothing is
-    /// dropped before the server has confirmed it.
-    for_dhcp: bool,
-    /// See [`is_shared`].
-    is_shared: bool,
+/// A file up to its routes, with a value of KeepConfiguration=.
+fn begin(bound_link: &BoundLink, kept: &[u8], is_shared: bool) -> Text {
+    let link = bound_link.link;
+    let mut text = Text::new();
+    match_section(&mut text, bound_link);
+    link_section(&mut text, link);
+    network_section(&mut text, link, kept);
+    for route in link.routes() {
+        route_section(&mut text, route, is_shared);
+    }
+    text
 }
 
-fn write_file(
-    bound_link: &BoundLink,
-    setting: Setting,
-    changes: &mut Changes,
-) -> Result<(), Error> {
-    let id = format(&Id(bound_link.link.name));
-    let path = memory::concat(&[PREFIX, id, b".network"]);
-    let mut text = Text::new();
-    write(&mut text, *bound_link, setting);
+/// Ends a file and adds it. Everybody may read it: networkd does not run as root.
+fn end(mut text: Text, link: &Link, changes: &mut Changes) -> Result<(), Error> {
+    if !link.ignores_router_advertisements() {
+        accept_ra_section(&mut text, link);
+    }
+    let path = memory::concat(&[PREFIX, name_of(link.name), b".network"]);
     changes.run_file(path, text.finish())
 }
 
@@ -90,30 +101,14 @@ fn is_shared(bound: &BoundPlan) -> bool {
         // A network counts once for each link.
         seen.insert(number, network) && !seen.insert(0, network)
     };
-    links(bound).zip(1u32..).any(|(bound_link, number)| {
+    bound.managed().zip(1u32..).any(|(bound_link, number)| {
         let mut addresses = bound_link.link.ipv6.addresses.iter();
         addresses.any(|address| is_of_another(number, address))
     })
 }
 
-/// Writes the same as `kernel` sets on the link, so that networkd finds everything done
-/// (tried with 252): its routes have the protocol "static" and, without Metric=, the
-/// default metric of the plan.
-fn write(text: &mut Text, BoundLink { link, device, .. }: BoundLink, setting: Setting) {
+fn match_section(text: &mut Text, BoundLink { link, device, .. }: &BoundLink) {
     fill!(text, HEAD);
-    match_section(text, link, device);
-    link_section(text, link);
-    network_section(text, link, setting.for_dhcp);
-    for route in link.routes() {
-        route_section(text, route, setting.is_shared);
-    }
-    dhcpv4_section(text, link, setting.for_dhcp);
-    if !link.ignores_router_advertisements() {
-        accept_ra_section(text, link);
-    }
-}
-
-fn match_section(text: &mut Text, link: &Link, device: Option<&[u8]>) {
     match (link.mac, device) {
         // VLANs and bridges have the MAC of a NIC below them. Only NICs have no kind
         // (systemd: network/80-ethernet.network.example).
@@ -139,10 +134,7 @@ fn link_section(text: &mut Text, link: &Link) {
     }
 }
 
-fn network_section(text: &mut Text, link: &Link, for_dhcp: bool) {
-    // "static" keeps what the kernel has already, without a gap. "yes" does that also
-    // for what came by DHCP.
-    let kept: &[u8] = if for_dhcp { b"yes" } else { b"static" };
+fn network_section(text: &mut Text, link: &Link, kept: &[u8]) {
     let by_dhcp: &[u8] = match (link.ipv4.uses_dhcp(), link.ipv6.uses_dhcp()) {
         (true, true) => b"yes",
         (true, false) => b"ipv4",
@@ -191,19 +183,6 @@ fn route_section(text: &mut Text, route: &Route, is_shared: bool) {
     }
     if route.metric != family.default_metric() {
         fill!(text, "Metric=@\n", format(&route.metric));
-    }
-}
-
-fn dhcpv4_section(text: &mut Text, link: &Link, for_dhcp: bool) {
-    let metric = match for_dhcp {
-        true => Some(link.dhcp_metric()),
-        false => link.metric,
-    };
-    if let Some(metric) = metric {
-        fill!(text, "\n[DHCPv4]\nRouteMetric=@\n", format(&metric));
-    }
-    if for_dhcp {
-        fill!(text, "ClientIdentifier=mac\nUseDomains=yes\n");
     }
 }
 

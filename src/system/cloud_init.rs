@@ -6,12 +6,11 @@
 //! The environment variable `CLOUD_CFG` names a file that overrides its own
 //! configuration and any user data (cloudinit/helpers.py, `ConfigMerger`).
 //! `/run/cloud-init/cloud.cfg` cannot be used: ds-identify writes it anew at each boot.
-use super::render::{HEAD, is_handed_over};
 use crate::base::error::Error;
 use crate::base::memory;
-use crate::changeset::Changes;
+use crate::changeset::{Changes, HEAD};
 use crate::image::config::CloudInit;
-use crate::plan::Plan;
+use crate::plan::{Link, Plan};
 
 /// The file that `CLOUD_CFG` names.
 const CONFIG: &[u8] = b"/run/onecontext/cloud-init.cfg";
@@ -20,7 +19,7 @@ const CONFIG: &[u8] = b"/run/onecontext/cloud-init.cfg";
 const DROP_IN: &[u8] = b"/run/systemd/system/cloud-.service.d/50-onecontext.conf";
 const SERVICE: &[u8] = include_bytes!("cloud-init.conf");
 
-/// Leaves the host name and the keys to the plan, and the network if it is handed over.
+/// Leaves the host name and the keys to the plan, and the network if managers get a configuration.
 /// The files are always written to `/run`; cloud-init's generator decides at each boot
 /// whether it starts.
 pub fn render(
@@ -29,7 +28,7 @@ pub fn render(
     cloud_init: Result<CloudInit, Error>,
     changes: &mut Changes,
 ) -> Result<(), Error> {
-    let network: &[u8] = match network && plan.links.iter().any(is_handed_over) {
+    let network: &[u8] = match network && plan.links.iter().any(Link::is_managed) {
         true => b"network: {config: disabled}\n",
         false => b"",
     };

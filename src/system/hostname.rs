@@ -1,11 +1,10 @@
 //! `/etc/hostname` (hostname(5)). The kernel has the name already, but the booted
 //! system would set the one in this file (systemd: src/shared/hostname-setup.c, Debian:
 //! /etc/init.d/hostname.sh).
-use super::render::missing;
 use crate::base::error::Error;
 use crate::base::memory;
 use crate::base::text::lines;
-use crate::changeset::{Changes, Label};
+use crate::changeset::{Changes, Label, Reason};
 use crate::image::config::ConfigFile;
 use crate::plan::Plan;
 
@@ -22,16 +21,11 @@ pub fn render(
     let Some(file) = file? else {
         return Ok(());
     };
-    if file
-        .content
-        .and_then(|old| name(old.content))
-        .is_some_and(|old| old != hostname)
-    {
-        let text = memory::concat(&[
-            hostname, b"
-",
-        ]);
-        changes.replace(file, text, Label::Neighbour, missing(b"/etc/hostname"));
+    let old = file.content.and_then(|old| name(old.content));
+    if old.is_some_and(|old| old != hostname) {
+        let text = memory::concat(&[hostname, b"\n"]);
+        let missing = Reason::missing(b"/etc/hostname");
+        changes.replace(file, text, Label::Neighbour, missing);
     }
     Ok(())
 }

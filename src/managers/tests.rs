@@ -1,146 +1,22 @@
 //! The files for each manager, and what happens to the root's own files.
 use crate::base::memory;
-use std::net::IpAddr;
 
-use super::tests::{bound, decide};
 use super::*;
 use crate::base::text::Mac;
 use crate::changeset::Policy;
-use crate::image::managers::Managers;
 use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts, is_root};
 use crate::plan::bound::BoundLink;
-use crate::plan::{Half, Link, LinkName, Method, Plan, Prefix, Route};
+use crate::plan::{Half, Link, LinkName, Method, Plan, Route};
+use crate::system::testing::*;
 
 const NETWORKD: &str = "systemd-networkd.service";
 const NETWORK_MANAGER: &str = "NetworkManager.service";
-const IFUPDOWN: &str = "networking.service";
-
-/// A root with systemd that enables this unit.
-pub(super) fn root_with(unit: &str) -> Fixture {
-    let fixture = Fixture::new();
-    fixture.file("usr/lib/systemd/systemd", "");
-    fixture.link("sbin/init", "/lib/systemd/systemd");
-    let path = format!("/usr/lib/systemd/system/{unit}");
-    fixture.file(&path, "[Service]\n");
-    fixture.link(
-        &format!("etc/systemd/system/multi-user.target.wants/{unit}"),
-        &path,
-    );
-    fixture
-}
-
-/// Hands over twice; the second time nothing changes.
-pub(super) fn hand_over(fixture: &Fixture, plan: &Plan) -> Vec<String> {
-    hand_over_bound(fixture, &bound(plan))
-}
-
-fn hand_over_bound(fixture: &Fixture, bound: &BoundPlan) -> Vec<String> {
-    let run = || {
-        fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(
-                &decided(|changes| decide(bound, root, true, changes)),
-                report,
-            );
-        })
-    };
-    let said = run();
-    let before = fixture.picture();
-    run();
-    assert_eq!(fixture.picture(), before, "the second run changes nothing");
-    said
-}
-
-pub(super) const LINK: Link = Link {
-    mac: Some(Mac([2, 0, 0x0a, 0x12, 1, 1])),
-    ..Link::new(LinkName::Eth(0))
-};
-
-/// A family with a method alone.
-pub(super) const fn by(method: Method) -> Half {
-    Half {
-        method: Some(method),
-        ..Half::NONE
-    }
-}
-
-fn prefix(text: &str) -> Prefix {
-    let (address, length) = text.split_once('/').unwrap();
-    Prefix {
-        address: address.parse().unwrap(),
-        length: length.parse().unwrap(),
-    }
-}
-
-fn route(to: &str, gateway: &str, onlink: bool, metric: u32) -> Route {
-    Route {
-        destination: prefix(to),
-        gateway: gateway.parse().ok(),
-        onlink,
-        metric,
-    }
-}
-
-/// Calls `test` with a plan that has everything: a full link, one by DHCP and router
-/// advertisements, one without configuration.
-pub(super) fn with_plan(test: impl Fn(&Plan)) {
-    let ipv4 = Half {
-        addresses: memory::list(&["10.18.1.1/24", "10.18.1.7/24"].map(prefix)),
-        routes: memory::list(&[
-            route("0.0.0.0/0", "10.18.1.254", false, 100),
-            route("10.98.0.0/16", "172.16.0.1", true, 0),
-            route("169.254.16.9/32", "-", false, 0),
-        ]),
-        ..by(Method::Static)
-    };
-    let ipv6 = Half {
-        addresses: memory::list(&[prefix("2001:db8:1::a/64")]),
-        routes: memory::list(&[route("::/0", "2001:db8:1::ff", false, 1024)]),
-        ..by(Method::Static)
-    };
-    let global: [IpAddr; 1] = ["9.9.9.9".parse().unwrap()];
-    let own: [IpAddr; 2] = ["10.18.1.253", "2001:db8::53"].map(|ip| ip.parse().unwrap());
-    let links = [
-        Link {
-            mtu: Some(1450),
-            ipv4,
-            ipv6,
-            dns: memory::list(&own),
-            search: &[b"example.org"],
-            ..LINK
-        },
-        Link {
-            name: LinkName::Eth(1),
-            mac: Some(Mac([2, 0, 0x0a, 0x12, 2, 1])),
-            metric: Some(50),
-            ipv4: by(Method::Dhcp),
-            ipv6: by(Method::Auto),
-            ..LINK
-        },
-        Link {
-            name: LinkName::Eth(2),
-            mac: None,
-            ..LINK
-        },
-        Link {
-            name: LinkName::Eth(3),
-            mac: Some(Mac([2, 0, 0x0a, 0x12, 4, 1])),
-            ipv4: by(Method::Skip),
-            ..LINK
-        },
-    ];
-    test(&Plan {
-        links: memory::list(&links),
-        dns: memory::list(&global),
-        search: &[b"example.net"],
-        ..EMPTY
-    });
-}
 
 #[test]
 fn networkd() {
     let fixture = root_with(NETWORKD);
     with_plan(|plan| {
-        hand_over(&fixture, plan);
+        configure(&fixture, plan);
     });
     let folder = "/run/systemd/network/00-onecontext-";
     let file = |name| format!("{folder}{name}.network");
@@ -218,7 +94,7 @@ fn networkd_with_a_network_of_two_links() {
             ..EMPTY
         };
         let fixture = root_with(NETWORKD);
-        hand_over(&fixture, &plan);
+        configure(&fixture, &plan);
         for name in ["eth0", "eth1"] {
             let path = format!("/run/systemd/network/00-onecontext-{name}.network");
             let text = fixture.text(&path);
@@ -234,7 +110,7 @@ fn networkd_with_a_network_of_two_links() {
 fn network_manager() {
     let fixture = root_with(NETWORK_MANAGER);
     with_plan(|plan| {
-        hand_over(&fixture, plan);
+        configure(&fixture, plan);
     });
     let folder = "/run/NetworkManager/system-connections/onecontext-";
     let file = |name| format!("{folder}{name}.nmconnection");
@@ -288,12 +164,12 @@ fn network_manager_may_leave_resolv_conf_alone() {
     let marked = "# Generated by NetworkManager\nnameserver 192.0.2.1\n";
     fixture.file("etc/resolv.conf", marked);
     with_plan(|plan| {
-        hand_over(&fixture, plan);
+        configure(&fixture, plan);
     });
     assert_eq!(fixture.text("etc/resolv.conf"), marked);
     fixture.file("etc/resolv.conf", "nameserver 192.0.2.1\n");
     with_plan(|plan| {
-        hand_over(&fixture, plan);
+        configure(&fixture, plan);
     });
     let text = fixture.text("etc/resolv.conf");
     assert!(text.contains("nameserver 9.9.9.9\n"), "{text}");
@@ -319,7 +195,7 @@ fn network_manager_may_leave_resolv_conf_alone() {
     std::fs::remove_file(fixture.host("etc/resolv.conf")).unwrap();
     fixture.link("etc/resolv.conf", "/run/NetworkManager/resolv.conf");
     with_plan(|plan| {
-        hand_over(&fixture, plan);
+        configure(&fixture, plan);
     });
     assert!(!fixture.has("/run/NetworkManager/resolv.conf"));
 }
@@ -333,7 +209,10 @@ fn network_manager_has_no_profile_for_an_unknown_nic() {
         links: memory::list(&[link]),
         ..EMPTY
     };
-    let said = hand_over_bound(&fixture, &BoundPlan::unbound(memory::place(plan)));
+    let said = configure_bound(
+        &fixture,
+        &BoundPlan::unbound(memory::place(plan), DhcpClient::Alone),
+    );
     assert_eq!(
         said,
         [
@@ -343,17 +222,6 @@ fn network_manager_has_no_profile_for_an_unknown_nic() {
         ]
     );
     assert!(!fixture.has("/run/NetworkManager"));
-}
-
-/// A root with another init, which starts the script by this link.
-pub(super) fn root_with_script(link: &str, script: &str) -> Fixture {
-    let fixture = Fixture::new();
-    // systemd is installed, but is not init.
-    fixture.file("usr/lib/systemd/systemd", "");
-    fixture.file("sbin/init", "");
-    fixture.file(&format!("etc/init.d/{script}"), "#!/bin/sh\n");
-    fixture.link(link, &format!("../init.d/{script}"));
-    fixture
 }
 
 const STANZAS: &str = "# Made by onecontext from the context of this machine.\n\n\
@@ -384,7 +252,7 @@ fn ifupdown_with_a_folder_in_run() {
         "auto lo\niface lo inet loopback\nsource-directory /run/network/interfaces.d\n";
     fixture.file("etc/network/interfaces", interfaces);
     with_plan(|plan| {
-        hand_over(&fixture, plan);
+        configure(&fixture, plan);
     });
     assert_eq!(
         fixture.text("/run/network/interfaces.d/onecontext"),
@@ -413,7 +281,7 @@ fn ifupdown_with_stanzas_of_the_root() {
     fixture.file("etc/network/interfaces.d/third", "auto ens9\n");
     in_own_mounts(|| {
         with_plan(|plan| {
-            let said = hand_over(&fixture, plan);
+            let said = configure(&fixture, plan);
             assert_eq!(
                 said.iter()
                     .filter(|line| line.starts_with("mounted"))
@@ -457,7 +325,7 @@ fn ifupdown_with_continued_lines_and_patterns() {
     fixture.file("etc/network/interfaces.d/a.old", "iface ens4 inet dhcp\n");
     in_own_mounts(|| {
         with_plan(|plan| {
-            hand_over(&fixture, plan);
+            configure(&fixture, plan);
         });
         assert_eq!(
             fixture.text("etc/network/interfaces"),
@@ -492,7 +360,7 @@ fn ifupdown_ng() {
     fixture.file("etc/network/interfaces", interfaces);
     in_own_mounts(|| {
         with_plan(|plan| {
-            hand_over(&fixture, plan);
+            configure(&fixture, plan);
         });
         assert_eq!(
             fixture.text("etc/network/interfaces"),
@@ -518,7 +386,10 @@ fn ifupdown_does_not_know_a_device_that_was_not_found() {
         ..EMPTY
     };
     assert_eq!(
-        hand_over_bound(&fixture, &BoundPlan::unbound(memory::place(plan))),
+        configure_bound(
+            &fixture,
+            &BoundPlan::unbound(memory::place(plan), DhcpClient::Alone)
+        ),
         [
             "ifupdown is enabled by \
              /etc/systemd/system/multi-user.target.wants/networking.service",
@@ -540,7 +411,7 @@ fn netplan_enables_networkd() {
             fixture.file(path, text);
         }
         with_plan(|plan| {
-            hand_over(&fixture, plan);
+            configure(&fixture, plan);
         });
         fixture.has("/run/systemd/network")
     };
@@ -572,11 +443,11 @@ fn netplan_enables_networkd() {
     fixture.file(UNIT, "[Service]\n");
     fixture.file(FIRST, CLOUD);
     with_plan(|plan| {
-        hand_over(&fixture, plan);
+        configure(&fixture, plan);
         assert!(!fixture.has("/run/systemd/network"));
         fixture.file(GENERATOR, "");
         fixture.link("etc/systemd/system-generators/netplan", "/dev/null");
-        hand_over(&fixture, plan);
+        configure(&fixture, plan);
         assert!(!fixture.has("/run/systemd/network"));
     });
 }
@@ -652,10 +523,10 @@ fn only_what_is_enabled_is_told() {
         std::fs::remove_file(other_init.host("sbin/init")).unwrap();
         other_init.link("sbin/init", "busybox");
         for fixture in [not_wanted, masked, gone, other_init] {
-            hand_over(&fixture, plan);
+            configure(&fixture, plan);
             assert!(!fixture.has("/run/systemd/network"));
         }
-        // Without the hand-over of the network, a root that enables networkd gets no file.
+        // Without configuration of the network, a root that enables networkd gets no file.
         let fixture = root_with(NETWORKD);
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
             writer.apply(
@@ -673,7 +544,7 @@ fn scripts_are_enabled_by_links_of_runlevels() {
         let interfaces = "source-directory /run/network/interfaces.d\n";
         fixture.file("etc/network/interfaces", interfaces);
         with_plan(|plan| {
-            hand_over(fixture, plan);
+            configure(fixture, plan);
         });
         fixture.has("/run/network/interfaces.d/onecontext")
     };
@@ -723,12 +594,12 @@ fn dhcpcd_is_denied_what_is_set_up() {
     let fixture = root_with("dhcpcd.service");
     fixture.file("etc/dhcpcd.conf", "duid\ninterface ens9\nipv4only");
     assert_eq!(
-        hand_over(&fixture, &EMPTY),
+        configure(&fixture, &EMPTY),
         ["dhcpcd is enabled by /etc/systemd/system/multi-user.target.wants/dhcpcd.service"]
     );
     in_own_mounts(|| {
         with_plan(|plan| {
-            let said = hand_over(&fixture, plan);
+            let said = configure(&fixture, plan);
             assert!(said.contains(&"mounted over /etc/dhcpcd.conf".into()));
             assert!(said.iter().all(|line| !line.starts_with('!')), "{said:?}");
         });
@@ -775,10 +646,11 @@ fn what_dhcpcd_cannot_do_is_said() {
     };
     let bound = BoundPlan {
         plan: memory::place(plan),
+        dhcp: DhcpClient::Alone,
         links: memory::list(&[first, lost]),
     };
     assert_eq!(
-        hand_over_bound(&fixture, &bound),
+        configure_bound(&fixture, &bound),
         [
             "dhcpcd is enabled by /etc/rc2.d/S01dhcpcd",
             "!DHCP in one family alone: ETH0: dhcpcd does it in both or in none: \
@@ -828,9 +700,9 @@ fn a_manager_that_is_not_supported_is_named() {
         fixture.file("etc/sysconfig/network/ifcfg-ens3", "");
         fixture.file("etc/connman/main.conf", "");
         let is_enabled = format!("{name} is enabled by {by}");
-        assert_eq!(hand_over(&fixture, &EMPTY), [is_enabled.as_str()]);
+        assert_eq!(configure(&fixture, &EMPTY), [is_enabled.as_str()]);
         with_plan(|plan| {
-            let said = hand_over(&fixture, plan);
+            let said = configure(&fixture, plan);
             let expected = [
                 "wrote /etc/resolv.conf",
                 &is_enabled,
@@ -844,7 +716,7 @@ fn a_manager_that_is_not_supported_is_named() {
     fixture.file("etc/init.d/connman", "");
     fixture.link("etc/rc2.d/S01connman", "../init.d/connman");
     with_plan(|plan| {
-        let said = hand_over(&fixture, plan);
+        let said = configure(&fixture, plan);
         assert!(
             said.contains(&format!("!hand over: ConnMan: {WHY}")),
             "{said:?}"
@@ -864,7 +736,7 @@ fn resolved_gets_from_networkd_what_belongs_to_links() {
         unit,
     );
     with_plan(|plan| {
-        hand_over(&fixture, plan);
+        configure(&fixture, plan);
     });
     assert_eq!(
         fixture.text("/run/systemd/resolved.conf.d/50-onecontext.conf"),
@@ -881,137 +753,12 @@ fn a_preset_of_the_first_boot_enables() {
     fixture.file(&format!("usr/lib/systemd/system/{NETWORKD}"), text);
     fixture.file("etc/machine-id", "");
     with_plan(|plan| {
-        hand_over(&fixture, plan);
+        configure(&fixture, plan);
         assert!(!fixture.has("/run/systemd/network"), "no first boot");
         fixture.file("etc/machine-id", "uninitialized\n");
-        hand_over(&fixture, plan);
+        configure(&fixture, plan);
         assert!(fixture.has("/run/systemd/network"));
     });
-}
-
-const CLOUD_INIT: &str = "cloud-init-local.service";
-const TOLD: [&str; 2] = [
-    "/run/onecontext/cloud-init.cfg",
-    "/run/systemd/system/cloud-.service.d/50-onecontext.conf",
-];
-
-/// What cloud-init is told with this name and these keys, beside `with_plan`.
-fn told(keys: &[(&str, &str)], hostname: Option<&'static [u8]>, network: bool) -> Option<String> {
-    // A generator enables cloud-init, without a link.
-    let fixture = root_with(IFUPDOWN);
-    fixture.file(&format!("usr/lib/systemd/system/{CLOUD_INIT}"), "[Unit]\n");
-    let keys = keys.iter().map(|(user, line)| crate::plan::Key {
-        user: memory::copy(user.as_bytes()),
-        line: memory::copy(line.as_bytes()),
-    });
-    let keys: Vec<_> = keys.collect();
-    with_plan(|plan| {
-        let plan = Plan {
-            hostname,
-            keys: memory::list(&keys),
-            ..*plan
-        };
-        fixture.apply(Policy::ReadOnly, |root, writer, report| {
-            writer.apply(
-                &decided(|changes| decide(&bound(&plan), root, network, changes)),
-                report,
-            );
-        });
-    });
-    assert_eq!(fixture.has(TOLD[0]), fixture.has(TOLD[1]));
-    fixture.has(TOLD[0]).then(|| fixture.text(TOLD[0]))
-}
-
-#[test]
-fn cloud_init_is_told_what_the_plan_says() {
-    const HEAD: &str = "# Made by onecontext from the context of this machine.\n";
-    const NETWORK: &str = "network: {config: disabled}\n";
-    const ROOT: &str = "disable_root: false\n";
-    const OPTIONS: &str = "allow_public_ssh_keys: false\n";
-    let key = ("root", "ssh-ed25519 AAAA a");
-    let told = |keys: &[_], hostname, network| {
-        let text = told(keys, hostname, network)?;
-        Some(text.strip_prefix(HEAD).unwrap().to_string())
-    };
-    assert_eq!(
-        told(&[key], Some(b"web1"), true),
-        Some(format!("{NETWORK}preserve_hostname: true\n{ROOT}"))
-    );
-    // Without the network, with nothing but the network, with nothing at all.
-    assert_eq!(
-        told(&[key], Some(b"web1"), false),
-        Some(format!("preserve_hostname: true\n{ROOT}"))
-    );
-    assert_eq!(told(&[], None, true), Some(NETWORK.into()));
-    assert_eq!(told(&[], None, false), None);
-    // Keys of another user; keys with options, also behind one without.
-    assert_eq!(told(&[("alice", key.1)], None, false), None);
-    for line in [
-        "ecdsa-sha2-nistp256 AAAA",
-        "sk-ssh-ed25519@openssh.com AAAA",
-    ] {
-        assert_eq!(told(&[("root", line)], None, false), Some(ROOT.into()));
-    }
-    for line in [
-        "from=\"10.0.0.0/8\" ssh-rsa AAAA",
-        "expiry-time=\"2030\" ssh-rsa AAAA",
-    ] {
-        assert_eq!(
-            told(&[("alice", key.1), key, ("root", line)], None, false),
-            Some(format!("{ROOT}{OPTIONS}"))
-        );
-    }
-}
-
-#[test]
-fn cloud_init_is_told_through_its_environment() {
-    let fixture = root_with(CLOUD_INIT);
-    with_plan(|plan| {
-        hand_over(&fixture, plan);
-        assert_eq!(
-            fixture.text(TOLD[1]),
-            format!(
-                "# Made by onecontext from the context of this machine.\n\
-                 [Service]\nEnvironment=CLOUD_CFG={}\n",
-                TOLD[0]
-            )
-        );
-        // It does no DHCP.
-        assert!(Managers::of(&fixture.root()).for_dhcp().is_none());
-    });
-    // If the context skips all NICs, cloud-init sets them up.
-    let fixture = root_with(CLOUD_INIT);
-    let links = [Link {
-        ipv4: by(Method::Skip),
-        ..LINK
-    }];
-    let plan = Plan {
-        links: memory::list(&links),
-        ..EMPTY
-    };
-    hand_over(&fixture, &plan);
-    assert!(!fixture.has("/run/onecontext/cloud-init.cfg"));
-}
-
-#[test]
-fn cloud_init_that_cannot_be_told_is_said() {
-    let fixture = root_with_script("etc/rc2.d/S01cloud-init-local", "cloud-init-local");
-    with_plan(|plan| {
-        let said = hand_over(&fixture, plan);
-        assert!(
-            said.contains(
-                &"!hand over: cloud-init: only systemd can give it a configuration from /run: remove it"
-                    .into()
-            )
-        );
-    });
-    assert_eq!(hand_over(&fixture, &EMPTY), [""; 0]);
-    let masked = root_with(CLOUD_INIT);
-    masked.link(&format!("etc/systemd/system/{CLOUD_INIT}"), "/dev/null");
-    with_plan(|plan| {
-        hand_over(&masked, plan);
-    });
-    assert!(!masked.has("/run/systemd/system"));
 }
 
 /// A file above the size limit for reading.
@@ -1029,7 +776,7 @@ fn managers_that_nothing_is_known_of_are_said() {
     let fixture = root_with(NETWORKD);
     fixture.link("run/systemd/system", &"x".repeat(300));
     with_plan(|plan| {
-        let said = hand_over(&fixture, plan);
+        let said = configure(&fixture, plan);
         let long = said.iter().filter(|line| line.contains(TOO_LONG));
         let expected = [
             format!("!hand over: cloud-init: {TOO_LONG}"),
@@ -1042,7 +789,7 @@ fn managers_that_nothing_is_known_of_are_said() {
     let fixture = root_with(NETWORKD);
     fixture.link("etc/systemd/system/networking.service", &"x".repeat(300));
     with_plan(|plan| {
-        let said = hand_over(&fixture, plan);
+        let said = configure(&fixture, plan);
         let line = format!("!find out whether the image enables: ifupdown: {TOO_LONG}");
         assert!(said.contains(&line), "{said:?}");
         let file = "wrote /run/systemd/network/00-onecontext-eth0.network";
@@ -1060,7 +807,7 @@ fn what_of_a_managers_files_cannot_be_read_is_a_problem() {
     fixture.directory("etc/network/d/folder");
     huge(&fixture, "etc/network/more");
     with_plan(|plan| {
-        let said = hand_over(&fixture, plan);
+        let said = configure(&fixture, plan);
         assert!(
             said.contains(&"!hand over: /etc/network/more: File too large".into()),
             "{said:?}"
@@ -1068,7 +815,7 @@ fn what_of_a_managers_files_cannot_be_read_is_a_problem() {
     });
     std::fs::remove_file(fixture.host("etc/network/interfaces")).unwrap();
     with_plan(|plan| {
-        let said = hand_over(&fixture, plan);
+        let said = configure(&fixture, plan);
         let problem = "!hand over: /etc/network/interfaces: No such file or directory";
         assert!(said.contains(&problem.into()), "{said:?}");
     });
@@ -1076,7 +823,7 @@ fn what_of_a_managers_files_cannot_be_read_is_a_problem() {
     let fixture = root_with("dhcpcd.service");
     huge(&fixture, "etc/dhcpcd.conf");
     with_plan(|plan| {
-        let said = hand_over(&fixture, plan);
+        let said = configure(&fixture, plan);
         assert!(
             said.contains(&"!hand over: dhcpcd: File too large".into()),
             "{said:?}"

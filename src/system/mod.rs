@@ -1,0 +1,79 @@
+//! Files of the root that are not a network manager's: the machine's names and name
+//! servers, cloud-init, the scripts of a context. For each a pure function from the plan
+//! and the facts of the root to changes. Nothing is read or written here.
+mod cloud_init;
+mod hostname;
+mod hosts;
+mod ipconfig;
+mod resolv_conf;
+mod scripts;
+
+use crate::base::memory::Vector;
+use crate::changeset::Changes;
+use crate::image::ResolvedPath;
+use crate::image::facts::Facts;
+use crate::image::initramfs::InitramfsFacts;
+use crate::plan::bound::BoundPlan;
+use crate::plan::early::{self, EarlyDevice};
+
+/// Adds the files, and reports what cannot be written.
+pub fn render(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
+    let plan = bound.plan;
+    changes.step(b"/etc/hostname", |changes| {
+        hostname::render(plan, facts.hostname, changes)
+    });
+    if let Some(Some(hosts)) = changes.known(facts.hosts) {
+        hosts::render(plan, hosts, changes);
+    }
+    let is_network_ours = facts.network.is_some();
+    changes.step(b"cloud-init", |changes| {
+        cloud_init::render(plan, is_network_ours, facts.cloud_init, changes)
+    });
+    changes.step(b"scripts", |changes| {
+        scripts::render(&plan.scripts, facts.systemd, changes)
+    });
+    if let Some(network) = facts.network {
+        changes.step(b"/etc/resolv.conf", |changes| {
+            resolv_conf::render(bound, network, changes)
+        });
+    }
+}
+
+/// The same for the initramfs itself, in the early stage.
+pub fn render_early(bound: &BoundPlan, facts: &InitramfsFacts, changes: &mut Changes) {
+    changes.step(b"/etc/resolv.conf", |changes| {
+        resolv_conf::render_early(bound, facts.resolv_conf, changes)
+    });
+    changes.step(b"ipconfig", |changes| match facts.is_of_initramfs_tools? {
+        true => ipconfig::render(bound, changes),
+        false => Ok(()),
+    });
+    let mut text = Vector::new();
+    early::write(bound, &mut text);
+    if !text.is_empty() {
+        changes.step(early::PATH, |changes| {
+            changes.run_file(early::PATH, text.finish())
+        });
+    }
+}
+
+/// Removes what [`render_early`] has left in /run for the initramfs.
+pub fn clear_early(devices: &[EarlyDevice], changes: &mut Changes) {
+    for device in devices {
+        changes.step(device.name, |changes| {
+            changes.remove(ipconfig::path(device.name)?);
+            Ok(())
+        });
+    }
+    if !devices.is_empty() {
+        changes.step(early::PATH, |changes| {
+            changes.remove(ResolvedPath::new(early::PATH)?);
+            Ok(())
+        });
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
