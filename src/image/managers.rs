@@ -26,6 +26,9 @@ pub enum Supported {
     Dhcpcd(Result<&'static ConfigFile, Error>),
 }
 
+/// What makes the booted system start a manager, if anything does.
+type StartedBy = Result<Option<&'static [u8]>, Error>;
+
 /// A program of the root that configures its NICs.
 pub struct Manager {
     /// Its usual name. No other manager has it.
@@ -36,7 +39,7 @@ pub struct Manager {
     /// no such unit.
     script: Option<Str>,
     /// Finds what else enables its unit.
-    generator: Option<fn(&Root) -> Result<Option<&'static [u8]>, Error>>,
+    generator: Option<fn(&Root) -> StartedBy>,
     /// Reads its own files. `None`: it is not supported and goes by them alone.
     read: Option<fn(&Root) -> Supported>,
     /// Whether it handles router advertisements itself. Otherwise the kernel does.
@@ -108,7 +111,7 @@ impl Manager {
 
     /// What makes the booted system start it: a link, preset or generator that enables
     /// its unit, or a runlevel that starts its script. `None`: it is not started.
-    fn enabled(&self, root: &Root) -> Result<Option<&'static [u8]>, Error> {
+    fn enabled(&self, root: &Root) -> StartedBy {
         if units::is_init(root)? {
             match units::find(root, &self.unit)? {
                 Unit::Missing => {}
