@@ -24,9 +24,7 @@
 //! | [`boot`] | a boot, as a table of contents, for both stages |
 //! | [`cli`], [`parameters`] | the arguments; the kernel's command line |
 //! | [`disk`], [`context`] | where the context is; what it says |
-//! | [`managers`] | what to write for each network manager |
-//! | [`system`] | for the machine's names and name servers, cloud-init, scripts |
-//! | [`login`] | for sshd and its users |
+//! | [`managers`], [`system`], [`login`] | what to write for network managers; for names, name servers, cloud-init and scripts; for sshd and its users |
 //! | [`kernel`], [`banner`] | the network now; the report and the login banner |
 //! | [`changeset`] | what is to be written, and the only code that writes it |
 //! | [`image`] | what the mounted root is like; it only reads |
