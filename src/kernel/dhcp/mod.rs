@@ -95,6 +95,9 @@ pub fn ask(
     Ok(())
 }
 
+/// Sends bytes by the link with this index.
+type Send<'s> = &'s mut dyn FnMut(u32, &[u8]) -> Result<(), Errno>;
+
 /// The clients of all links. Their rounds take no memory, except for a lease.
 struct Clients<'h> {
     /// Each with the interface index and the position of its link, by index.
@@ -121,11 +124,7 @@ impl<'h> Clients<'h> {
 
     /// Sends each message that is due, by `send`, to the link with the given index.
     /// Returns when the next one is due; `None`: every link has a lease.
-    fn send(
-        &mut self,
-        now: Time,
-        send: &mut dyn FnMut(u32, &[u8]) -> Result<(), Errno>,
-    ) -> Option<Time> {
+    fn send(&mut self, now: Time, send: Send<'_>) -> Option<Time> {
         let mut next: Option<Time> = None;
         for (index, _, client) in self.list.iter_mut() {
             if let Some(request) = client.due(now) {
