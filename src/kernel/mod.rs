@@ -205,15 +205,12 @@ impl<'k> Kernel<'k> {
             }
             if bindings.iter().all(Result::is_ok) || !self.wait_for_change(physical, wait) {
                 for (link, binding) in links.iter().zip(bindings.iter()) {
-                    match *binding {
-                        Ok(FoundDevice { warning: None, .. }) => {}
-                        Ok(FoundDevice {
-                            warning: Some(problem),
-                            ..
-                        })
-                        | Err(problem) => {
-                            self.mismatch(link, problem, physical);
-                        }
+                    let problem = match *binding {
+                        Ok(found) => found.warning,
+                        Err(reason) => Some(reason),
+                    };
+                    if let Some(problem) = problem {
+                        self.mismatch(link, problem, physical);
                     }
                 }
                 return bindings;
