@@ -92,6 +92,8 @@ pub struct NoBoot {
 
 impl Boot {
     /// Reads the parameters, the context and the root.
+    // Not inlined: a large stack frame makes every access to it longer.
+    #[inline(never)]
     pub fn read(options: &Apply, report: &mut Report) -> Result<Self, NoBoot> {
         let nothing = |status| NoBoot { status, root: None };
         let parameters = Parameters::of_kernel(report);

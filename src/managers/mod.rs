@@ -18,6 +18,8 @@ use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient};
 
 /// Adds the files for all managers that the root enables, and reports what cannot be
 /// written.
+// Not inlined, as `Boot::read`.
+#[inline(never)]
 pub fn render(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
     let Some(network) = facts.network else {
         return;
