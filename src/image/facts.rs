@@ -1,9 +1,11 @@
 //! Facts about a root for its network, names and cloud-init. Each file is read once, and only if it is
 //! wanted and an enabled manager reads it. A file that could not be read is an error
 //! here, never a missing file.
-use super::config::{CloudInit, ConfigFile, Hosts, ResolvConf};
+use super::cloud_init::CloudInit;
+use super::files::ConfigFile;
 use super::managers::Managers;
 use super::networkd::Networkd;
+use super::resolver::{Hosts, ResolvConf};
 use super::systemd::units;
 use super::{PathError, Root};
 use crate::base::error::Error;

@@ -1,9 +1,9 @@
 //! The facts of a root that matter for logins.
+use super::account::{AccountFacts, WantedAccount};
 use super::key_file::KeyFile;
 use super::passwd::{User, Users};
 use super::sshd::Sshd;
 use super::systemd::units;
-use super::users::{UserFacts, WantedAccount};
 use super::{PathError, ResolvedPath, Root, at, later_mounts};
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
@@ -22,7 +22,7 @@ pub struct LoginFacts {
     /// The SSH server; `None` if it is not wanted.
     pub sshd: Result<Option<&'static Sshd>, Error>,
     /// The facts for the account of USERNAME.
-    pub account: Result<&'static UserFacts, PathError>,
+    pub account: Result<&'static AccountFacts, PathError>,
 }
 
 /// A user and its authorized_keys.
@@ -60,7 +60,7 @@ impl LoginFacts {
         }
         let systemd = units::is_init(root);
         let account = at(b"/sbin/init", systemd).and_then(|systemd| {
-            UserFacts::read(root, &users, homes_of_root, systemd, account)
+            AccountFacts::read(root, &users, homes_of_root, systemd, account)
                 .map(|facts| &*memory::place(facts))
         });
         Ok(&*memory::place(Self {

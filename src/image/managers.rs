@@ -2,7 +2,8 @@
 //! say.
 use core::ffi::CStr;
 
-use super::config::{ConfigFile, Interfaces};
+use super::files::ConfigFile;
+use super::ifupdown::Interfaces;
 use super::systemd::units::{self, Unit};
 use super::{PathError, Root, initd, netplan, networkd};
 use crate::base::error::Error;

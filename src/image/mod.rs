@@ -1,10 +1,13 @@
 //! Reads the mounted root, and the directory that becomes its `/run`. All access goes
 //! through [`Root`]; the other modules read one subject each and return plain data.
 //! Nothing here writes.
-pub mod config;
+pub mod account;
+pub mod cloud_init;
 pub mod facts;
+pub mod files;
 pub mod fstab;
 mod glob;
+pub mod ifupdown;
 pub mod initd;
 pub mod initramfs;
 pub mod key_file;
@@ -13,13 +16,13 @@ pub mod managers;
 mod netplan;
 pub mod networkd;
 pub mod passwd;
+pub mod resolver;
 mod root;
 pub mod sshd;
 pub mod sshd_config;
 pub mod systemd;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod users;
 
 pub use fstab::{later_mounts, mounted_later};
 pub use root::{FileContent, ResolvedPath, Root, if_there};

@@ -14,9 +14,9 @@ use crate::base::text::{Text, command, format, lines, split};
 use crate::changeset::tmpfiles::Tmpfiles;
 use crate::changeset::{Access, Change, Changes, Done, File, Mount, Reason, What};
 use crate::image::ResolvedPath;
+use crate::image::account::{AccountFacts, Init, NewUser, Sudo, UserMaker};
 use crate::image::key_file::{Home, SHARED_HOME};
 use crate::image::logins::LoginFacts;
-use crate::image::users::{Init, NewUser, Sudo, UserFacts, UserMaker};
 use crate::plan::{Password, Plan, SudoRule};
 
 const SCRIPT: &[u8] = b"/run/onecontext/users";
@@ -48,7 +48,7 @@ const NO_INIT: Error = Error::new(
 pub fn decide(
     plan: &Plan,
     facts: &LoginFacts,
-    account: &UserFacts,
+    account: &AccountFacts,
     changes: &mut Changes,
 ) -> Result<(), Error> {
     let systemd = facts.systemd?;
@@ -82,7 +82,7 @@ pub fn decide(
 
 /// The script under construction.
 struct Task<'d> {
-    account: &'d UserFacts,
+    account: &'d AccountFacts,
     systemd: bool,
     /// Whether a script can be started.
     can_run: Result<(), Error>,

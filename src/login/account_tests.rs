@@ -4,8 +4,8 @@ use std::process::Command;
 use super::*;
 use crate::base::memory;
 use crate::changeset::Policy;
+use crate::image::account::WantedAccount;
 use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts, is_root};
-use crate::image::users::WantedAccount;
 use crate::plan::{Key, Login, Password, SudoRule};
 
 const SCRIPT: &str = "/run/onecontext/users";

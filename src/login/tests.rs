@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::base::memory;
 use crate::changeset::Policy;
+use crate::image::account::WantedAccount;
 use crate::image::key_file::LARGEST;
 use crate::image::testing::{Attribute, EMPTY, Fixture, decided, in_own_mounts, is_root};
-use crate::image::users::WantedAccount;
 use crate::plan::Key;
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\

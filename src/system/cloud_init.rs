@@ -9,7 +9,7 @@
 use crate::base::error::Error;
 use crate::base::memory;
 use crate::changeset::{Changes, HEAD};
-use crate::image::config::CloudInit;
+use crate::image::cloud_init::CloudInit;
 use crate::plan::{Link, Plan};
 
 /// The file that `CLOUD_CFG` names.

@@ -6,7 +6,7 @@ use crate::base::log::Level;
 use crate::base::memory::{self, Vector};
 use crate::base::text::{lines, same, split_once, words};
 use crate::changeset::{Changes, Label, Reason};
-use crate::image::config::Hosts;
+use crate::image::resolver::Hosts;
 use crate::plan::Plan;
 
 /// The end of the line that is ours.

@@ -2,7 +2,7 @@
 use crate::base::memory;
 use rustix::fs::FileType;
 
-use super::config::ConfigFile;
+use super::files::ConfigFile;
 use super::key_file::{Home, KeyFile};
 use super::passwd::{User, Users};
 use super::{FileContent, PathError, ResolvedPath, Root, at};
@@ -34,7 +34,7 @@ impl WantedAccount<'_> {
 
 /// The facts.
 #[derive(Clone, Copy)]
-pub struct UserFacts {
+pub struct AccountFacts {
     /// The wanted user, if it does not exist.
     pub new: Option<NewUser>,
     /// Whether the root has sudo(8).
@@ -105,7 +105,7 @@ pub struct NewUser {
 /// The user ID that no user has (systemd.io: UIDS-GIDS, nobody and `(uid_t) -1`).
 const NO_UID: u32 = u32::MAX;
 
-impl UserFacts {
+impl AccountFacts {
     /// Reads the facts of a root.
     pub fn read(
         root: &Root,

@@ -1,0 +1,66 @@
+//! The files of ifupdown (interfaces(5)).
+use rustix::io::Errno;
+
+use super::files::ConfigFile;
+use super::glob::{fnmatch, glob};
+use super::{PathError, ResolvedPath, Root, at};
+use crate::base::memory::{self, Vector};
+use crate::base::text::{as_str, base_name, words};
+
+/// The files of ifupdown (interfaces(5)). Files that sourced files source are not read.
+#[derive(Clone, Copy)]
+pub struct Interfaces {
+    /// `/etc/network/interfaces`
+    pub main: &'static ConfigFile,
+    /// The files that it sources.
+    pub sourced: &'static [&'static ConfigFile],
+    /// A path for another file, in a directory below /run that it sources.
+    pub drop_in: Option<ResolvedPath>,
+}
+
+impl Interfaces {
+    /// Reads the files. A file named `onecontext` in a sourced directory is ours and left
+    /// out.
+    pub fn read(root: &Root) -> Result<&'static Self, PathError> {
+        const PATH: &[u8] = b"/etc/network/interfaces";
+        let main = at(PATH, ConfigFile::read(root, PATH))?;
+        let mut sourced = Vector::new();
+        let mut drop_in = None;
+        let text = main.content.ok_or((PATH, Errno::NOENT.into()))?.content;
+        for line in text.split(|byte| *byte == b'\n') {
+            let mut words = words(line);
+            let word = words.next().unwrap_or_default();
+            if !matches!(as_str(word), "source" | "source-directory") {
+                continue;
+            }
+            for pattern in words {
+                // A relative path is relative to the directory of interfaces.
+                let path = match pattern.first() {
+                    Some(b'/') => pattern,
+                    _ => memory::concat(&[b"/etc/network/", pattern]),
+                };
+                let path = match word {
+                    b"source" => path,
+                    _ => memory::concat(&[path, b"/*"]),
+                };
+                let (directory, name) = base_name(path);
+                let ours = memory::concat(&[directory, b"/onecontext"]);
+                let ours = at(ours, root.resolve(ours))?;
+                for path in at(path, glob(root, path))? {
+                    let file = at(path, ConfigFile::read_regular(root, path))?;
+                    if file.path != ours {
+                        sourced.push(file);
+                    }
+                }
+                if ours.in_run() && fnmatch(name, b"onecontext") {
+                    drop_in = Some(ours);
+                }
+            }
+        }
+        Ok(memory::place(Self {
+            main,
+            sourced: sourced.finish(),
+            drop_in,
+        }))
+    }
+}

@@ -1,0 +1,66 @@
+//! How the root's programs resolve names: hosts(5), nsswitch.conf(5), resolv.conf(5).
+use super::files::ConfigFile;
+use super::{PathError, Root, at};
+use crate::base::error::Error;
+use crate::base::text::{lines, words};
+
+/// `/etc/hosts` (hosts(5)), and whether nss-myhostname answers too.
+#[derive(Clone, Copy)]
+pub struct Hosts {
+    /// The file.
+    pub file: &'static ConfigFile,
+    /// Whether the C library asks nss-myhostname(8) (nsswitch.conf(5)), which knows the
+    /// machine's own name.
+    pub by_myhostname: bool,
+}
+
+impl Hosts {
+    /// Reads the file and nsswitch.conf.
+    pub fn read(root: &Root) -> Result<Self, PathError> {
+        const SWITCH: &[u8] = b"/etc/nsswitch.conf";
+        const PATH: &[u8] = b"/etc/hosts";
+        let switch = at(SWITCH, ConfigFile::read(root, SWITCH))?;
+        let text = switch.content.map_or(&b""[..], |file| file.content);
+        let asks_it = |line: &[u8]| {
+            let sources = line.trim_ascii_start().strip_prefix(b"hosts:");
+            sources.is_some_and(|sources| words(sources).any(|word| word == b"myhostname"))
+        };
+        Ok(Self {
+            file: at(PATH, ConfigFile::read(root, PATH))?,
+            by_myhostname: lines(text).any(asks_it),
+        })
+    }
+}
+
+/// `/etc/resolv.conf` (resolv.conf(5)), and whether systemd-resolved owns it.
+#[derive(Clone, Copy)]
+pub struct ResolvConf {
+    /// The file.
+    pub file: &'static ConfigFile,
+    /// Whether systemd-resolved makes it and will be started.
+    pub is_of_resolved: bool,
+}
+
+impl ResolvConf {
+    /// Reads the file.
+    pub fn read(root: &Root) -> Result<Self, Error> {
+        let file = ConfigFile::read(root, b"/etc/resolv.conf")?;
+        let is_of_resolved =
+            file.path.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)?;
+        Ok(Self {
+            file,
+            is_of_resolved,
+        })
+    }
+}
+
+fn is_resolved_enabled(root: &Root) -> Result<bool, Error> {
+    use super::systemd::units::{Unit, find, is_init, will_be_enabled};
+    const NAME: &[u8] = b"systemd-resolved.service";
+    match find(root, NAME)? {
+        Unit::Present { text, .. } if is_init(root)? => {
+            Ok(will_be_enabled(root, NAME, text)?.is_some())
+        }
+        _ => Ok(false),
+    }
+}
