@@ -16,13 +16,18 @@ use crate::changeset::{Changes, Policy, Writer};
 use crate::cli::{Apply, Stage, Status};
 use crate::context::{self, Purpose, Unreadable};
 use crate::disk::{Disk, Search, SystemPaths, search};
-use crate::image::Root;
-use crate::image::account::WantedAccount;
+use crate::image::account::{self, AccountFacts, Init, NewUser, Sudo};
 use crate::image::cloud_init::CloudInit;
-use crate::image::facts::{Facts, Wanted};
+use crate::image::facts::{Facts, Names, NetworkFacts};
+use crate::image::fstab::Fstab;
 use crate::image::initramfs::InitramfsFacts;
-use crate::image::logins::LoginFacts;
+use crate::image::logins::Logins;
 use crate::image::managers::Managers;
+use crate::image::networkd::Networkd;
+use crate::image::resolver::ResolvConf;
+use crate::image::sshd::Sshd;
+use crate::image::systemd::units::Systemd;
+use crate::image::{Fact, PathError, Root};
 use crate::kernel::{self, Machine};
 use crate::login;
 use crate::managers;
@@ -69,17 +74,11 @@ pub struct Boot {
 /// What a stage knows of its root.
 enum StageFacts {
     /// The facts of the initramfs, and its users if root is to get keys.
-    Early(InitramfsFacts, Option<Result<&'static LoginFacts, Error>>),
+    Early(InitramfsFacts, Option<Result<Logins, Error>>),
     /// The facts of the mounted root, and what the early stage has set up.
-    Root(RootFacts, &'static [EarlyDevice]),
+    Root(Facts, &'static [EarlyDevice]),
     /// There is no root.
     None,
-}
-
-/// What is known of a mounted root.
-pub struct RootFacts {
-    network: Facts,
-    logins: Result<&'static LoginFacts, Error>,
 }
 
 /// Why nothing is applied.
@@ -142,12 +141,14 @@ impl Boot {
         };
         let facts = match (initramfs, &root) {
             (Some(facts), Some(root)) => {
-                let logins = (early == Early::Keys).then(|| early_login_facts(root));
+                let logins = (early == Early::Keys)
+                    // root is the only user who counts.
+                    .then(|| Logins::read(root, &Fstab::read(root), &[b"root"]));
                 StageFacts::Early(facts, logins)
             }
             (None, Some(root)) => {
                 report.begin(c"look at", root.mount_point().to_bytes());
-                let facts = RootFacts::read(root, plan, parameters.network.managers());
+                let facts = read_facts(root, plan, parameters.network.managers());
                 StageFacts::Root(facts, early_devices(root, report))
             }
             (_, None) => StageFacts::None,
@@ -202,8 +203,8 @@ impl Boot {
         match &self.facts {
             StageFacts::Early(..) => Machine::open(DhcpClient::Early, false, &[], report),
             StageFacts::Root(facts, early) => {
-                let dhcp = facts.dhcp_client(self.plan);
-                let managers = facts.network.network.map(|network| &network.managers);
+                let dhcp = dhcp_client(self.plan, facts);
+                let managers = facts.network.map(|network| &network.managers);
                 let routers = managers.is_some_and(Managers::handle_router_advertisements);
                 Machine::open(dhcp, routers, early, report)
             }
@@ -224,7 +225,7 @@ impl Boot {
                 }
             }
             StageFacts::Root(facts, early) => {
-                facts.decide(bound, &mut changes);
+                decide(bound, facts, &mut changes);
                 system::clear_early(early, &mut changes);
             }
             StageFacts::None => {}
@@ -256,50 +257,107 @@ impl Boot {
     }
 }
 
-impl RootFacts {
-    /// Reads what the plan needs to know of a root; `network`: of its network, too.
-    /// Removes the warning about user data from the plan, if the root has cloud-init,
-    /// which reads the data.
-    pub fn read(root: &Root, plan: &mut Plan, network: bool) -> Self {
-        let dhcp = plan.links.iter().any(Link::uses_dhcp);
-        let wanted = Wanted {
-            hostname: plan.hostname.is_some(),
-            // A lease may bring name servers.
-            resolv_conf: plan.has_name_servers() || plan.search_domains().next().is_some() || dhcp,
-            network,
-            dhcp,
-        };
-        let facts = Facts::read(root, wanted);
-        if let Ok(CloudInit::Unit | CloudInit::Script) = facts.cloud_init {
-            plan.user_data = &[];
-        }
-        let mut names = Vector::<&[u8]>::new();
-        for name in plan.users() {
-            names.push(memory::copy(name));
-        }
-        let account = WantedAccount {
-            user: plan.user,
-            shell: plan.login.shell,
-            sudo: plan.login.sudo != SudoRule::None,
-            password: plan.login.password.map(|(user, _)| user),
-        };
-        Self {
-            network: facts,
-            logins: LoginFacts::read(root, names.finish(), !plan.keys.is_empty(), &account),
-        }
+/// Reads what `plan` needs to know of a root, and nothing else; `network`: of its
+/// network, too. Removes the warning about user data from the plan, if the root has
+/// cloud-init, which reads the data.
+pub fn read_facts(root: &Root, plan: &mut Plan, network: bool) -> Facts {
+    let systemd = Systemd::find(root);
+    let fstab = Fstab::read(root);
+    let cloud_init = CloudInit::find(root, systemd);
+    if let Ok(Some(_)) = cloud_init {
+        plan.user_data = &[];
     }
+    let network = network.then(|| &*memory::place(network_facts(root, plan, systemd)));
+    let mut users = Vector::<&[u8]>::new();
+    for name in plan.users() {
+        users.push(memory::copy(name));
+    }
+    let logins = Logins::read(root, &fstab, &users).map(|logins| &*memory::place(logins));
+    Facts {
+        systemd,
+        fstab,
+        names: plan.hostname.map(|_| Names::read(root)),
+        cloud_init,
+        network,
+        logins,
+        account: match logins {
+            Ok(logins) => account_facts(root, plan, systemd, &fstab, logins)
+                .map(|account| Some(&*memory::place(account))),
+            Err(_) => Ok(None),
+        },
+        sshd: match plan.keys {
+            [] => Ok(None),
+            _ => systemd.and_then(|systemd| Sshd::read(root, systemd).map(Some)),
+        },
+    }
+}
 
-    /// What the booted system shall see.
-    pub fn decide(&self, bound: &BoundPlan, changes: &mut Changes) {
-        login::decide(bound.plan, self.logins, changes);
-        system::render(bound, &self.network, changes);
-        managers::render(bound, &self.network, changes);
+fn network_facts(root: &Root, plan: &Plan, systemd: Fact<Systemd>) -> NetworkFacts {
+    let dhcp = plan.links.iter().any(Link::uses_dhcp);
+    // A lease may bring name servers.
+    let resolves = plan.has_name_servers() || plan.search_domains().next().is_some() || dhcp;
+    NetworkFacts {
+        managers: Managers::of(root, systemd),
+        networkd: match dhcp {
+            true => Networkd::find(root, systemd),
+            false => Ok(None),
+        },
+        resolv_conf: match resolves {
+            true => ResolvConf::read(root, systemd).map(Some),
+            false => Ok(None),
+        },
     }
+}
 
-    /// Who asks for addresses by DHCP.
-    pub fn dhcp_client(&self, plan: &Plan) -> DhcpClient {
-        managers::dhcp::client(plan, self.network.network)
-    }
+fn account_facts(
+    root: &Root,
+    plan: &Plan,
+    systemd: Fact<Systemd>,
+    fstab: &Fstab,
+    logins: &Logins,
+) -> Result<AccountFacts, PathError> {
+    let has_systemd = match systemd {
+        Ok(systemd) => systemd.is_some(),
+        Err(error) => return Err((b"/sbin/init", error)),
+    };
+    let login = plan.login;
+    let new = match plan.user {
+        Some(name) if logins.users.find(name).is_none() => {
+            Some(NewUser::read(root, fstab, logins, name, login.shell)?)
+        }
+        _ => None,
+    };
+    let sudo = login.sudo != SudoRule::None;
+    let is_asked = new.is_some() || sudo || login.password.is_some();
+    Ok(AccountFacts {
+        sudo: match sudo {
+            true => Some(Sudo::read(root)?),
+            false => None,
+        },
+        sudoers: account::sudoers(root)?,
+        chpasswd: is_asked && account::has_chpasswd(root)?,
+        password: match login.password {
+            Some((user, _)) => account::password(root, user)?,
+            None => None,
+        },
+        init: match is_asked && !has_systemd {
+            true => Init::read(root)?,
+            false => None,
+        },
+        new,
+    })
+}
+
+/// What the booted system shall see.
+pub fn decide(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
+    login::decide(bound.plan, facts, changes);
+    system::render(bound, facts, changes);
+    managers::render(bound, facts, changes);
+}
+
+/// Who asks for addresses by DHCP.
+pub fn dhcp_client(plan: &Plan, facts: &Facts) -> DhcpClient {
+    managers::dhcp::client(plan, facts.network)
 }
 
 impl Stage {
@@ -394,11 +452,6 @@ pub fn read_plan(
             None
         }
     }
-}
-
-/// The users of the initramfs; root is the only one who counts.
-fn early_login_facts(root: &Root) -> Result<&'static LoginFacts, Error> {
-    LoginFacts::read(root, &[b"root"], false, &WantedAccount::NONE)
 }
 
 /// What the early stage of this boot has set up.

@@ -7,7 +7,7 @@ use crate::base::log::{Console, Level, Report};
 use crate::base::memory::Vector;
 use crate::base::output::Streams;
 use crate::base::text::Text;
-use crate::boot::{Boot, RootFacts, read_plan};
+use crate::boot::{self, Boot, read_plan};
 use crate::changeset::{Changes, Placed};
 use crate::cli::{Apply, Inspect, Status};
 use crate::context::Purpose;
@@ -66,16 +66,16 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
             return Status::Unreadable;
         }
     };
-    let facts = (root.as_ref()).map(|root| RootFacts::read(root, plan, true));
+    let facts = (root.as_ref()).map(|root| boot::read_facts(root, plan, true));
     // The devices of this machine are not those of the root.
     let dhcp = facts
         .as_ref()
-        .map_or(DhcpClient::Alone, |facts| facts.dhcp_client(plan));
+        .map_or(DhcpClient::Alone, |facts| boot::dhcp_client(plan, facts));
     let bound = BoundPlan::unbound(plan, dhcp);
     let known = root.as_ref().zip(facts.as_ref());
     let changes = known.map(|(root, facts)| {
         let mut changes = Changes::new();
-        facts.decide(&bound, &mut changes);
+        boot::decide(&bound, facts, &mut changes);
         changes.place(root)
     });
     match question {

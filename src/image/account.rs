@@ -3,45 +3,24 @@ use crate::base::memory;
 use rustix::fs::FileType;
 
 use super::files::ConfigFile;
+use super::fstab::Fstab;
 use super::key_file::{Home, KeyFile};
+use super::logins::Logins;
 use super::passwd::{User, Users};
-use super::{FileContent, PathError, ResolvedPath, Root, at};
+use super::{FileContent, PathError, Root, at};
 use crate::base::error::Error;
 use crate::base::text::{Str, base_name, lines, split, words};
-
-/// What the context wants for an account.
-#[derive(Clone, Copy)]
-pub struct WantedAccount<'w> {
-    /// A user that should exist.
-    pub user: Option<&'w [u8]>,
-    /// Its shell, if it is created.
-    pub shell: Option<&'w [u8]>,
-    /// Whether it should have sudo(8).
-    pub sudo: bool,
-    /// The user whose password is to change.
-    pub password: Option<&'w [u8]>,
-}
-
-impl WantedAccount<'_> {
-    /// Nothing.
-    pub const NONE: Self = WantedAccount {
-        user: None,
-        shell: None,
-        sudo: false,
-        password: None,
-    };
-}
 
 /// The facts.
 #[derive(Clone, Copy)]
 pub struct AccountFacts {
-    /// The wanted user, if it does not exist.
+    /// The user of the context, if it does not exist.
     pub new: Option<NewUser>,
-    /// Whether the root has sudo(8).
-    pub sudo: Sudo,
+    /// Whether the root has sudo(8); `None`: it is not asked for.
+    pub sudo: Option<Sudo>,
     /// Our file of rules for it, and its path.
     pub sudoers: &'static ConfigFile,
-    /// Whether the root has chpasswd(8).
+    /// Whether the root has chpasswd(8), if anything is asked for.
     pub chpasswd: bool,
     /// The password field in shadow(5) of the user whose password is to change.
     pub password: Option<&'static [u8]>,
@@ -52,8 +31,6 @@ pub struct AccountFacts {
 /// Whether a rule in `/etc/sudoers.d` lets anybody become root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sudo {
-    /// Not asked for.
-    Unknown,
     /// There is no sudo(8).
     Missing,
     /// There is no visudo(8) to check a rule.
@@ -105,67 +82,45 @@ pub struct NewUser {
 /// The user ID that no user has (systemd.io: UIDS-GIDS, nobody and `(uid_t) -1`).
 const NO_UID: u32 = u32::MAX;
 
-impl AccountFacts {
-    /// Reads the facts of a root.
-    pub fn read(
-        root: &Root,
-        users: &Users,
-        homes_of_root: &[ResolvedPath],
-        systemd: bool,
-        wanted: &WantedAccount,
-    ) -> Result<Self, PathError> {
-        let new = match wanted.user {
-            Some(name) if users.find(name).is_none() => {
-                Some(NewUser::read(root, users, homes_of_root, name, wanted)?)
+impl Sudo {
+    /// Looks whether the root has sudo(8) and takes a rule.
+    pub fn read(root: &Root) -> Result<Self, PathError> {
+        if program(root, b"sudo")?.is_none() {
+            return Ok(Self::Missing);
+        }
+        if program(root, b"visudo")?.is_none() {
+            return Ok(Self::NoVisudo);
+        }
+        // openSUSE has a default in /usr/etc, for images without the file in /etc.
+        let mut found = None;
+        for path in [&b"/etc/sudoers"[..], b"/usr/etc/sudoers"] {
+            if found.is_none() {
+                found = at(path, root.read_if_there(path))?;
             }
-            _ => None,
-        };
-        const RULE: &[u8] = b"/etc/sudoers.d/onecontext";
-        let is_asked = new.is_some() || wanted.sudo || wanted.password.is_some();
-        Ok(Self {
-            sudo: match wanted.sudo {
-                true => sudo(root)?,
-                false => Sudo::Unknown,
-            },
-            sudoers: at(RULE, ConfigFile::read(root, RULE))?,
-            chpasswd: is_asked && program(root, b"chpasswd")?.is_some(),
-            password: match wanted.password {
-                Some(name) => password(root, name)?,
-                None => None,
-            },
-            init: match is_asked && !systemd {
-                true => init(root)?,
-                false => None,
-            },
-            new,
+        }
+        let reads_directory =
+            found.is_some_and(|found| lines(found.content).any(includes_directory));
+        Ok(match reads_directory {
+            true => Self::Usable,
+            false => Self::NoDirectory,
         })
     }
+}
+
+/// Reads our file of rules for sudo(8).
+pub fn sudoers(root: &Root) -> Result<&'static ConfigFile, PathError> {
+    const RULE: &[u8] = b"/etc/sudoers.d/onecontext";
+    at(RULE, ConfigFile::read(root, RULE))
+}
+
+/// Whether the root has chpasswd(8).
+pub fn has_chpasswd(root: &Root) -> Result<bool, PathError> {
+    Ok(program(root, b"chpasswd")?.is_some())
 }
 
 /// The path of a program.
 fn program(root: &Root, name: &'static [u8]) -> Result<Option<&'static [u8]>, PathError> {
     at(name, root.program(name))
-}
-
-fn sudo(root: &Root) -> Result<Sudo, PathError> {
-    if program(root, b"sudo")?.is_none() {
-        return Ok(Sudo::Missing);
-    }
-    if program(root, b"visudo")?.is_none() {
-        return Ok(Sudo::NoVisudo);
-    }
-    // openSUSE has a default in /usr/etc, for images without the file in /etc.
-    let mut found = None;
-    for path in [&b"/etc/sudoers"[..], b"/usr/etc/sudoers"] {
-        if found.is_none() {
-            found = at(path, root.read_if_there(path))?;
-        }
-    }
-    let reads_directory = found.is_some_and(|found| lines(found.content).any(includes_directory));
-    Ok(match reads_directory {
-        true => Sudo::Usable,
-        false => Sudo::NoDirectory,
-    })
 }
 
 /// Whether this line of sudoers(5) includes `/etc/sudoers.d`: by `@includedir` or, as it
@@ -179,8 +134,8 @@ fn includes_directory(line: &[u8]) -> bool {
         && words.next().is_some_and(|path| PATHS.contains(&path))
 }
 
-/// The second field of a line of shadow(5).
-fn password(root: &Root, name: &[u8]) -> Result<Option<&'static [u8]>, PathError> {
+/// The password field in shadow(5) of a user.
+pub fn password(root: &Root, name: &[u8]) -> Result<Option<&'static [u8]>, PathError> {
     const PATH: &[u8] = b"/etc/shadow";
     let found = at(PATH, root.read_if_there(PATH))?;
     for line in lines(found.map_or(b"", |found| found.content)) {
@@ -192,34 +147,38 @@ fn password(root: &Root, name: &[u8]) -> Result<Option<&'static [u8]>, PathError
     Ok(None)
 }
 
-/// The init of the root, if it reads inittab(5).
-fn init(root: &Root) -> Result<Option<Init>, PathError> {
-    const INITTAB: &[u8] = b"/etc/inittab";
-    const INIT: &[u8] = b"/sbin/init";
-    let inittab = at(INITTAB, ConfigFile::read(root, INITTAB))?;
-    // An init other than sysvinit is installed as the target of a link.
-    let name = at(INIT, root.read_link(INIT))?;
-    let name = name.map_or(&b"init"[..], |target| base_name(target).1);
-    let reads = inittab.content.is_some() && matches!(name, b"init" | b"busybox");
-    Ok(reads.then_some(Init {
-        is_busybox: name == b"busybox",
-        inittab,
-    }))
+impl Init {
+    /// Reads which init the root has, if it is not systemd; `None`: it does not read
+    /// inittab(5).
+    pub fn read(root: &Root) -> Result<Option<Self>, PathError> {
+        const INITTAB: &[u8] = b"/etc/inittab";
+        const INIT: &[u8] = b"/sbin/init";
+        let inittab = at(INITTAB, ConfigFile::read(root, INITTAB))?;
+        // An init other than sysvinit is installed as the target of a link.
+        let name = at(INIT, root.read_link(INIT))?;
+        let name = name.map_or(&b"init"[..], |target| base_name(target).1);
+        let reads = inittab.content.is_some() && matches!(name, b"init" | b"busybox");
+        Ok(reads.then_some(Self {
+            is_busybox: name == b"busybox",
+            inittab,
+        }))
+    }
 }
 
 impl NewUser {
-    fn read(
+    /// Reads what creating the user `name` needs. `wanted`: the shell it should have.
+    pub fn read(
         root: &Root,
-        users: &Users,
-        homes_of_root: &[ResolvedPath],
+        fstab: &Fstab,
+        logins: &Logins,
         name: &[u8],
-        wanted: &WantedAccount,
+        wanted: Option<&[u8]>,
     ) -> Result<Self, PathError> {
         let name = memory::copy(name);
         let defaults = Defaults::read(root)?;
         let home = memory::concat(&[defaults.home, b"/", name]);
-        let (shell, has_shell) = shell(root, wanted.shell)?;
-        let uid = free_owner(root, users, home);
+        let (shell, has_shell) = shell(root, wanted)?;
+        let uid = free_owner(root, &logins.users, home);
         let copy = |text| at(b"/etc/passwd", Str::copy(text).map_err(Error::from));
         let user = User {
             name: copy(name)?,
@@ -228,7 +187,7 @@ impl NewUser {
             home: copy(home)?,
             shell: copy(shell)?,
         };
-        let key_file = KeyFile::read(root, &user, homes_of_root);
+        let key_file = KeyFile::read(root, fstab, &user, logins.homes_of_root);
         let skeleton = match key_file {
             Ok(file) if file.home == Home::Missing => {
                 let path = memory::concat(&[defaults.skeleton, b"/.ssh/authorized_keys"]);

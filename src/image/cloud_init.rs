@@ -1,12 +1,10 @@
 //! Whether the root has cloud-init.
-use super::Root;
-use crate::base::error::Error;
+use super::systemd::units::{Systemd, Unit};
+use super::{Fact, Root, initd};
 
 /// What starts cloud-init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloudInit {
-    /// Not installed.
-    Missing,
     /// A systemd unit.
     Unit,
     /// A runlevel script.
@@ -14,20 +12,15 @@ pub enum CloudInit {
 }
 
 impl CloudInit {
-    /// Looks for the units and scripts of all its versions.
-    pub fn find(root: &Root) -> Result<Self, Error> {
-        use super::systemd::units::{Unit, find, is_init};
-        let is_there = match is_init(root)? {
-            true => matches!(
-                find(root, b"cloud-init-local.service")?,
-                Unit::Present { .. }
-            ),
-            false => super::initd::enabled(root, b"cloud-init-local")?.is_some(),
-        };
-        Ok(match (is_there, is_init(root)?) {
-            (false, _) => Self::Missing,
-            (true, true) => Self::Unit,
-            (true, false) => Self::Script,
+    /// Looks for the units and scripts of all its versions; `None`: it is not there.
+    pub fn find(root: &Root, systemd: Fact<Systemd>) -> Fact<Self> {
+        const UNIT: &[u8] = b"cloud-init-local.service";
+        Ok(match systemd? {
+            Some(systemd) => match systemd.unit(root, UNIT)? {
+                Unit::Present { .. } => Some(Self::Unit),
+                Unit::Missing | Unit::Masked => None,
+            },
+            None => initd::enabled(root, b"cloud-init-local")?.map(|_| Self::Script),
         })
     }
 }

@@ -15,20 +15,12 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads the file that `path` leads to. A file below /proc, /sys or /dev is not read:
-    /// the booted system mounts over it.
+    /// Reads the file that `path` leads to. One below /proc, /sys or /dev counts as
+    /// missing: the booted system mounts over it.
     pub fn read(root: &Root, path: &[u8]) -> Result<&'static Self, Error> {
-        let (path, content) = match root.read_without_links(path) {
-            Some(found) => found,
-            None => {
-                let path = root.resolve(path)?;
-                if path.is_hidden() {
-                    return Ok(Self::missing(path));
-                }
-                (path, root.read_resolved(path))
-            }
-        };
+        let (path, content) = root.resolve_and_read(path)?;
         match content {
+            _ if path.is_hidden() => Ok(Self::missing(path)),
             Ok(content) => Ok(memory::place(Self {
                 path,
                 content: Some(content),

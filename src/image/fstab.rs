@@ -3,39 +3,53 @@ use crate::base::memory::Vector;
 use rustix::fs;
 use rustix::io::Errno;
 
-use super::root::{Later, ResolvedPath, Root, if_there};
+use super::{ResolvedPath, Root, if_there};
 use crate::base::error::Error;
 use crate::base::text::{lines, words};
 
-/// Reads `/etc/fstab`, once. A mount point that cannot be examined counts as not
-/// mounted later, so that no user loses keys for it; `problem` has the reason.
-pub fn later_mounts(root: &Root) -> Later {
-    if let Some(later) = root.later.get() {
-        return later;
-    }
-    let mut points = Vector::new();
-    let mut problem = None;
-    let text = root.read_if_there(b"/etc/fstab").unwrap_or_else(|reason| {
-        problem = Some(reason);
-        None
-    });
-    for line in lines(text.map_or(b"", |found| found.content)) {
-        let mut fields = words(line);
-        let device = fields.next().unwrap_or(b"#");
-        let point = fields.next().unwrap_or(b"");
-        if device.starts_with(b"#") || !point.starts_with(b"/") {
-            continue;
+/// What the root's fstab(5) mounts and is not mounted yet.
+#[derive(Clone, Copy)]
+pub struct Fstab {
+    /// The mount points.
+    points: &'static [ResolvedPath],
+    /// Why the list may be incomplete.
+    pub problem: Option<Error>,
+}
+
+impl Fstab {
+    /// Reads `/etc/fstab`. A mount point that cannot be examined counts as not mounted
+    /// later, so that no user loses keys for it; `problem` has the reason.
+    pub fn read(root: &Root) -> Self {
+        let mut points = Vector::new();
+        let mut problem = None;
+        let text = root.read_if_there(b"/etc/fstab").unwrap_or_else(|reason| {
+            problem = Some(reason);
+            None
+        });
+        for line in lines(text.map_or(b"", |found| found.content)) {
+            let mut fields = words(line);
+            let device = fields.next().unwrap_or(b"#");
+            let point = fields.next().unwrap_or(b"");
+            if device.starts_with(b"#") || !point.starts_with(b"/") {
+                continue;
+            }
+            match mounts_later(root, point) {
+                Ok(Some(point)) => points.push(point),
+                Ok(None) => {}
+                Err(reason) => problem = problem.or(Some(reason)),
+            }
         }
-        match mounts_later(root, point) {
-            Ok(Some(point)) => points.push(point),
-            Ok(None) => {}
-            Err(reason) => problem = problem.or(Some(reason)),
+        Self {
+            points: points.finish(),
+            problem,
         }
     }
-    let points: &[ResolvedPath] = points.finish();
-    let later = Later { points, problem };
-    root.later.set(Some(later));
-    later
+
+    /// Whether something at or above `path` is mounted later: what we would write there
+    /// is hidden then.
+    pub fn hides(&self, path: ResolvedPath) -> bool {
+        self.points.iter().any(|point| path.is_below(point.path()))
+    }
 }
 
 /// Where a mount point leads if nothing is mounted there yet.
@@ -50,16 +64,9 @@ fn mounts_later(root: &Root, point: &[u8]) -> Result<Option<ResolvedPath>, Error
     // The same device as the root: nothing is mounted there. A bind mount of the root
     // itself looks the same, and counts as not mounted.
     let later = match root.stat(point) {
-        Ok(there) => there.st_dev == fs::fstat(&root.root)?.st_dev,
+        Ok(there) => there.st_dev == fs::fstat(root.directory())?.st_dev,
         Err(Errno::NOENT | Errno::NOTDIR) => true,
         Err(errno) => return Err(errno.into()),
     };
     Ok(later.then_some(point))
-}
-
-/// Whether the root's fstab(5) mounts something at or above `resolved` that is
-/// not mounted yet: what we would write there is hidden later.
-pub fn mounted_later(root: &Root, resolved: ResolvedPath) -> bool {
-    let mut points = later_mounts(root).points.iter();
-    points.any(|point| resolved.is_below(point.path()))
 }

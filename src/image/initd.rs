@@ -2,8 +2,7 @@
 //! sysvinit's runlevels (update-rc.d(8), chkconfig(8)) or OpenRC's (rc-update(8)).
 //! systemd starts such a script too, if no unit has its name
 //! (systemd-sysv-generator(8)).
-use super::Root;
-use crate::base::error::Error;
+use super::{Fact, Root};
 use crate::base::memory;
 
 /// The runlevels of a boot. `/etc/rc3.d` is a link to `/etc/rc.d/rc3.d` on RHEL.
@@ -19,7 +18,7 @@ const RUNLEVELS: [&[u8]; 8] = [
 ];
 
 /// The link by which a runlevel starts the script `name`, if that is there.
-pub fn enabled(root: &Root, name: &[u8]) -> Result<Option<&'static [u8]>, Error> {
+pub fn enabled(root: &Root, name: &[u8]) -> Fact<&'static [u8]> {
     if root.names(b"/etc/init.d")?.contains(&name)
         && root.exists(memory::concat(&[b"/etc/init.d/", name]))?
     {

@@ -4,8 +4,9 @@ use crate::base::memory;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::fstab::Fstab;
 use super::passwd::User;
-use super::{FileContent, ResolvedPath, Root, mounted_later};
+use super::{Fact, FileContent, ResolvedPath, Root};
 use crate::base::error::Error;
 
 /// passwd(5) names no home directory.
@@ -32,10 +33,10 @@ pub struct KeyFile {
     /// The state of the home.
     pub home: Home,
     /// The directory of the file; `None` if it is not there.
-    pub directory: Result<Option<Directory>, Error>,
+    pub directory: Fact<Directory>,
     /// The file; `None` if it is not there. A link is the error ELOOP, since none is
     /// followed below the home of a user.
-    pub content: Result<Option<&'static FileContent>, Error>,
+    pub content: Fact<&'static FileContent>,
 }
 
 /// The state of a home directory.
@@ -76,6 +77,7 @@ impl KeyFile {
     /// reached through links that others could have made.
     pub fn read(
         root: &Root,
+        fstab: &Fstab,
         user: &User,
         homes_of_root: &[ResolvedPath],
     ) -> Result<&'static Self, Error> {
@@ -89,7 +91,7 @@ impl KeyFile {
             Err(errno) => return Err(errno.into()),
         };
         let home = match stat {
-            _ if mounted_later(root, home_path) => Home::MountedLater,
+            _ if fstab.hides(home_path) => Home::MountedLater,
             None => Home::Missing,
             Some(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
                 return Err(Error::new(c"its home is not a directory"));
@@ -132,7 +134,7 @@ impl KeyFile {
     }
 }
 
-fn directory(root: &Root, path: ResolvedPath) -> Result<Option<Directory>, Error> {
+fn directory(root: &Root, path: ResolvedPath) -> Fact<Directory> {
     match root.stat(path.parent()?) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
             Err(Errno::NOTDIR.into())

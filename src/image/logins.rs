@@ -1,28 +1,20 @@
-//! The facts of a root that matter for logins.
-use super::account::{AccountFacts, WantedAccount};
+//! The users of a root who may log in.
+use super::fstab::Fstab;
 use super::key_file::KeyFile;
 use super::passwd::{User, Users};
-use super::sshd::Sshd;
-use super::systemd::units;
-use super::{PathError, ResolvedPath, Root, at, later_mounts};
+use super::{ResolvedPath, Root};
 use crate::base::error::Error;
-use crate::base::memory::{self, Vector};
+use crate::base::memory::Vector;
 
-/// The facts.
+/// The users of a root.
 #[derive(Clone, Copy)]
-pub struct LoginFacts {
+pub struct Logins {
     /// The users that passwd(5) lists.
     pub users: Users,
     /// The users with a login shell, and those who were asked for.
     pub accounts: &'static [Account],
-    /// Why it is not known what fstab(5) mounts later.
-    pub unknown_mounts: Option<Error>,
-    /// Whether systemd is init.
-    pub systemd: Result<bool, Error>,
-    /// The SSH server; `None` if it is not wanted.
-    pub sshd: Result<Option<&'static Sshd>, Error>,
-    /// The facts for the account of USERNAME.
-    pub account: Result<&'static AccountFacts, PathError>,
+    /// The homes of the users with the user ID 0.
+    pub homes_of_root: &'static [ResolvedPath],
 }
 
 /// A user and its authorized_keys.
@@ -34,46 +26,29 @@ pub struct Account {
     pub key_file: Result<&'static KeyFile, Error>,
 }
 
-impl LoginFacts {
-    /// Reads the facts of a root. `wanted` are the names of users to include. `sshd`:
-    /// whether to read the SSH server. `account`: what the context wants for an
-    /// account.
+impl Logins {
+    /// Reads the users of a root, and the key files of those with a login shell and of
+    /// those with a name in `asked`.
     ///
     /// # Errors
     /// passwd(5) cannot be read.
-    pub fn read(
-        root: &Root,
-        wanted: &[&[u8]],
-        sshd: bool,
-        account: &WantedAccount,
-    ) -> Result<&'static Self, Error> {
+    pub fn read(root: &Root, fstab: &Fstab, asked: &[&[u8]]) -> Result<Self, Error> {
         let users = Users::read(root)?;
         let homes_of_root = homes_of_root(root, &users);
         let mut accounts = Vector::new();
         for user in users.iter() {
-            if user.has_shell() || wanted.contains(&user.name.bytes()) {
+            if user.has_shell() || asked.contains(&user.name.bytes()) {
                 accounts.push(Account {
                     user,
-                    key_file: KeyFile::read(root, user, homes_of_root),
+                    key_file: KeyFile::read(root, fstab, user, homes_of_root),
                 });
             }
         }
-        let systemd = units::is_init(root);
-        let account = at(b"/sbin/init", systemd).and_then(|systemd| {
-            AccountFacts::read(root, &users, homes_of_root, systemd, account)
-                .map(|facts| &*memory::place(facts))
-        });
-        Ok(&*memory::place(Self {
+        Ok(Self {
             users,
             accounts: accounts.finish(),
-            unknown_mounts: later_mounts(root).problem,
-            systemd,
-            account,
-            sshd: match sshd {
-                true => systemd.and_then(|systemd| Sshd::read(root, systemd).map(Some)),
-                false => Ok(None),
-            },
-        }))
+            homes_of_root,
+        })
     }
 
     /// The account of the first user of that name, as getpwnam(3).
@@ -84,7 +59,6 @@ impl LoginFacts {
     }
 }
 
-/// The homes of the users with the user ID 0.
 fn homes_of_root(root: &Root, users: &Users) -> &'static [ResolvedPath] {
     let mut homes = Vector::new();
     for user in users.iter().filter(|user| user.uid == 0) {

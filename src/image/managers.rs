@@ -4,8 +4,8 @@ use core::ffi::CStr;
 
 use super::files::ConfigFile;
 use super::ifupdown::Interfaces;
-use super::systemd::units::{self, Unit};
-use super::{PathError, Root, initd, netplan, networkd};
+use super::systemd::units::{Systemd, Unit};
+use super::{Fact, PathError, Root, initd, netplan, networkd};
 use crate::base::error::Error;
 use crate::base::memory::Vector;
 use crate::base::text::Str;
@@ -28,7 +28,7 @@ pub enum Supported {
 }
 
 /// What makes the booted system start a manager, if anything does.
-type StartedBy = Result<Option<&'static [u8]>, Error>;
+type StartedBy = Fact<&'static [u8]>;
 
 /// A program of the root that configures its NICs.
 pub struct Manager {
@@ -40,7 +40,7 @@ pub struct Manager {
     /// no such unit.
     script: Option<Str>,
     /// Finds what else enables its unit.
-    generator: Option<fn(&Root) -> StartedBy>,
+    generator: Option<fn(&Root, Systemd) -> StartedBy>,
     /// Reads its own files. `None`: it is not supported and goes by them alone.
     read: Option<fn(&Root) -> Supported>,
     /// Whether it handles router advertisements itself. Otherwise the kernel does.
@@ -112,17 +112,18 @@ impl Manager {
 
     /// What makes the booted system start it: a link, preset or generator that enables
     /// its unit, or a runlevel that starts its script. `None`: it is not started.
-    fn enabled(&self, root: &Root) -> StartedBy {
-        if units::is_init(root)? {
-            match units::find(root, &self.unit)? {
+    fn enabled(&self, root: &Root, systemd: Fact<Systemd>) -> StartedBy {
+        if let Some(systemd) = systemd? {
+            match systemd.unit(root, &self.unit)? {
                 Unit::Missing => {}
                 Unit::Masked => return Ok(None),
                 Unit::Present { text, .. } => {
-                    let by = units::will_be_enabled(root, &self.unit, text)?
+                    let by = systemd
+                        .will_be_enabled(root, &self.unit, text)?
                         // Our own link of an earlier run does not count.
                         .filter(|by| *by != networkd::ENABLED_FOR_THIS_BOOT);
                     return match self.generator {
-                        Some(generator) if by.is_none() => generator(root),
+                        Some(generator) if by.is_none() => generator(root, systemd),
                         _ => Ok(by),
                     };
                 }
@@ -157,11 +158,11 @@ pub struct Managers {
 
 impl Managers {
     /// Reads which managers a root enables, and their files.
-    pub fn of(root: &Root) -> Self {
+    pub fn of(root: &Root, systemd: Fact<Systemd>) -> Self {
         let mut enabled = Vector::new();
         let mut unknown = Vector::new();
         for manager in Manager::ALL {
-            match manager.enabled(root) {
+            match manager.enabled(root, systemd) {
                 Ok(Some(by)) => enabled.push(Enabled {
                     manager,
                     by,

@@ -24,10 +24,12 @@ pub mod systemd;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use fstab::{later_mounts, mounted_later};
 pub use root::{FileContent, ResolvedPath, Root, if_there};
 
 use crate::base::error::Error;
+
+/// What may be missing, or why it could not be read.
+pub type Fact<T> = Result<Option<T>, Error>;
 
 /// A path, and why it could not be read.
 pub type PathError = (&'static [u8], Error);

@@ -2,18 +2,17 @@
 //! without a link in /etc, if a YAML file leaves a NIC to networkd (netplan:
 //! src/generate.c). NetworkManager has a unit of its own. Either gets our files, which
 //! come before those that netplan makes from its own.
-use crate::base::error::Error;
 use crate::base::text::{as_str, lines, unquoted};
-use crate::image::Root;
-use crate::image::systemd::units;
+use crate::image::systemd::units::Systemd;
+use crate::image::{Fact, Root};
 
 /// The file that makes netplan enable networkd. Only the usual form of YAML is read,
 /// with `renderer:` on a line of its own. Without a renderer networkd is the default.
-pub fn enables_networkd(root: &Root) -> Result<Option<&'static [u8]>, Error> {
+pub fn enables_networkd(root: &Root, systemd: Systemd) -> Fact<&'static [u8]> {
     // Highest precedence first (netplan-yaml(5)); `/usr/lib` is `/lib`.
     const TOPS: [&[u8]; 3] = [b"/run", b"/etc", b"/lib"];
     let files = root.merged(&TOPS, b"/netplan", b".yaml")?;
-    if files.is_empty() || !units::has_generator(root, b"netplan")? {
+    if files.is_empty() || !systemd.has_generator(root, b"netplan")? {
         return Ok(None);
     }
     let mut enables = files.last().copied();

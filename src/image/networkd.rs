@@ -1,9 +1,8 @@
 //! systemd-networkd in a root that does not enable it.
 use core::ffi::CStr;
 
-use super::Root;
-use super::systemd::units::{self, Unit};
-use crate::base::error::Error;
+use super::systemd::units::{Systemd, Unit};
+use super::{Fact, Root};
 
 /// Its usual name.
 pub const NAME: &CStr = c"systemd-networkd";
@@ -22,24 +21,24 @@ pub enum Networkd {
     Installed(&'static [u8]),
     /// Its unit is masked: it is switched off on purpose.
     Masked,
-    /// It is not there, or systemd is not init.
-    Missing,
 }
 
 impl Networkd {
-    /// Reads the facts of a root.
-    pub fn find(root: &Root) -> Result<Self, Error> {
+    /// Reads the facts of a root; `None`: it is not there, or systemd is not init.
+    pub fn find(root: &Root, systemd: Fact<Systemd>) -> Fact<Self> {
         const PROGRAMS: [&[u8]; 2] = [
             b"/usr/lib/systemd/systemd-networkd",
             b"/lib/systemd/systemd-networkd",
         ];
-        if !units::is_init(root)? {
-            return Ok(Self::Missing);
-        }
-        Ok(match units::find(root, UNIT.to_bytes())? {
-            Unit::Present { path, .. } if root.first(&PROGRAMS)?.is_some() => Self::Installed(path),
-            Unit::Masked => Self::Masked,
-            Unit::Present { .. } | Unit::Missing => Self::Missing,
+        let Some(systemd) = systemd? else {
+            return Ok(None);
+        };
+        Ok(match systemd.unit(root, UNIT.to_bytes())? {
+            Unit::Present { path, .. } if root.first(&PROGRAMS)?.is_some() => {
+                Some(Self::Installed(path))
+            }
+            Unit::Masked => Some(Self::Masked),
+            Unit::Present { .. } | Unit::Missing => None,
         })
     }
 }

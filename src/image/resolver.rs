@@ -1,6 +1,7 @@
 //! How the root's programs resolve names: hosts(5), nsswitch.conf(5), resolv.conf(5).
 use super::files::ConfigFile;
-use super::{PathError, Root, at};
+use super::systemd::units::{Systemd, Unit};
+use super::{Fact, PathError, Root, at};
 use crate::base::error::Error;
 use crate::base::text::{lines, words};
 
@@ -43,10 +44,10 @@ pub struct ResolvConf {
 
 impl ResolvConf {
     /// Reads the file.
-    pub fn read(root: &Root) -> Result<Self, Error> {
+    pub fn read(root: &Root, systemd: Fact<Systemd>) -> Result<Self, Error> {
         let file = ConfigFile::read(root, b"/etc/resolv.conf")?;
         let is_of_resolved =
-            file.path.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root)?;
+            file.path.is_below(b"/run/systemd/resolve") && is_resolved_enabled(root, systemd)?;
         Ok(Self {
             file,
             is_of_resolved,
@@ -54,13 +55,13 @@ impl ResolvConf {
     }
 }
 
-fn is_resolved_enabled(root: &Root) -> Result<bool, Error> {
-    use super::systemd::units::{Unit, find, is_init, will_be_enabled};
+fn is_resolved_enabled(root: &Root, systemd: Fact<Systemd>) -> Result<bool, Error> {
     const NAME: &[u8] = b"systemd-resolved.service";
-    match find(root, NAME)? {
-        Unit::Present { text, .. } if is_init(root)? => {
-            Ok(will_be_enabled(root, NAME, text)?.is_some())
-        }
-        _ => Ok(false),
+    let Some(systemd) = systemd? else {
+        return Ok(false);
+    };
+    match systemd.unit(root, NAME)? {
+        Unit::Present { text, .. } => Ok(systemd.will_be_enabled(root, NAME, text)?.is_some()),
+        Unit::Missing | Unit::Masked => Ok(false),
     }
 }

@@ -47,23 +47,8 @@ pub struct Root {
     pub(super) was_writable: bool,
     /// Whether the kernel has openat2(2): Linux 5.6, so not EL8.
     pub(super) openat2: Cell<bool>,
-    /// What fstab(5) mounts later; read on first use.
-    pub(super) later: Cell<Option<Later>>,
     /// The directories that were read, the latest first.
     pub(super) listed: Cell<Option<&'static Listed>>,
-    /// The directories of units; read on first use.
-    pub(super) unit_directories: Cell<Option<&'static [&'static [u8]]>>,
-    /// Whether systemd is its init; read on first use.
-    pub(super) systemd: Cell<Option<Result<bool, Error>>>,
-}
-
-/// What the root's fstab(5) mounts and is not mounted yet.
-#[derive(Clone, Copy)]
-pub struct Later {
-    /// The mount points.
-    pub(super) points: &'static [ResolvedPath],
-    /// Why the list may be incomplete.
-    pub problem: Option<Error>,
 }
 
 /// A path in the booted system: absolute, without symbolic links, `.` and `..`. Its
@@ -206,10 +191,7 @@ impl Root {
             was_writable,
             path: root,
             openat2: Cell::new(true),
-            later: Cell::new(None),
             listed: Cell::new(None),
-            unit_directories: Cell::new(None),
-            systemd: Cell::new(None),
         })
     }
 
@@ -411,21 +393,21 @@ impl Root {
         }
     }
 
-    /// Reads the file at a path without links, and gives its resolved path: one system
-    /// call instead of two. `None`: there may be links, so [`Self::resolve`] is needed.
-    pub fn read_without_links(
+    /// Where `path` leads, and the regular file that is there.
+    pub fn resolve_and_read(
         &self,
         path: &[u8],
-    ) -> Option<(ResolvedPath, Result<&'static FileContent, Error>)> {
-        if !is_plain(path) || !self.openat2.get() {
-            return None;
+    ) -> Result<(ResolvedPath, Result<&'static FileContent, Error>), Error> {
+        let resolved = self.at(path)?;
+        if is_plain(path) && self.openat2.get() {
+            match self.open_resolved(resolved, READ) {
+                Ok(file) => return Ok((resolved, self.whole(file, LARGEST_FILE))),
+                Err(Errno::NOENT) => return Ok((resolved, Err(Errno::NOENT.into()))),
+                Err(_) => {}
+            }
         }
-        let resolved = self.at(path).ok()?;
-        match self.open_resolved(resolved, READ) {
-            Ok(file) => Some((resolved, self.whole(file, LARGEST_FILE))),
-            Err(Errno::NOENT) => Some((resolved, Err(Errno::NOENT.into()))),
-            Err(_) => None,
-        }
+        let resolved = self.walk(path)?;
+        Ok((resolved, self.read_resolved(resolved)))
     }
 
     /// Reads a regular file at a resolved path, whole.

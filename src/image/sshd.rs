@@ -1,7 +1,7 @@
 //! The root's SSH server: which one it is, whether it starts at boot, whether it
 //! has host keys, and how it is configured.
 use super::sshd_config::Config;
-use super::systemd::units::{self, Unit};
+use super::systemd::units::{Systemd, Unit};
 use super::{ResolvedPath, Root};
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
@@ -109,8 +109,8 @@ const HOST_KEYS: [&[u8]; 3] = [
 const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
 
 impl Sshd {
-    /// Reads the facts of a root. `systemd`: whether systemd is its init.
-    pub fn read(root: &Root, systemd: bool) -> Result<&'static Self, Error> {
+    /// Reads the facts of a root. `systemd`: its init, unless that is another.
+    pub fn read(root: &Root, systemd: Option<Systemd>) -> Result<&'static Self, Error> {
         let server = match root.program(b"sshd")? {
             Some(_) => Some(Server::OpenSsh),
             None => root.program(b"dropbear")?.map(|_| Server::Dropbear),
@@ -120,18 +120,20 @@ impl Sshd {
             _ => &OPENSSH_UNITS,
         };
         let mut units = Vector::new();
-        for name in names {
-            units.push((*name, units::find(root, name)?));
+        if let Some(systemd) = systemd {
+            for name in names {
+                units.push((*name, systemd.unit(root, name)?));
+            }
         }
         let services = services(&units);
         let config = Config::read(root);
         Ok(memory::place(Self {
             server,
             start: match systemd {
-                true => start(root, &units)?,
+                Some(systemd) => start(root, systemd, &units)?,
                 // Under another init nothing can be enabled through /run, so there is
                 // nothing to do.
-                false => Start::Enabled,
+                None => Start::Enabled,
             },
             host_keys: match server {
                 Some(Server::OpenSsh) => host_keys(root, &config, services)?,
@@ -160,7 +162,7 @@ fn services(units: &[NamedUnit]) -> &'static [Service] {
     services.finish()
 }
 
-fn start(root: &Root, units: &[NamedUnit]) -> Result<Start, Error> {
+fn start(root: &Root, systemd: Systemd, units: &[NamedUnit]) -> Result<Start, Error> {
     const NOT_TO_BE_RUN: &[u8] = b"/etc/ssh/sshd_not_to_be_run";
     if root.exists(NOT_TO_BE_RUN)? {
         return Ok(Start::Off(NOT_TO_BE_RUN));
@@ -170,7 +172,7 @@ fn start(root: &Root, units: &[NamedUnit]) -> Result<Start, Error> {
     for (name, unit) in units.iter().filter(|(name, _)| !name.contains(&b'@')) {
         match unit {
             Unit::Present { path, .. } => {
-                if units::enabled(root, name)?.is_some() {
+                if systemd.enabled(root, name)?.is_some() {
                     return Ok(Start::Enabled);
                 }
                 candidate = candidate.or(Some(Start::Disabled { name, path }));

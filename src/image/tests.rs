@@ -3,7 +3,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
 
-use super::systemd::units::{Unit, enabled, find, has_generator, is_init};
+use super::fstab::Fstab;
+use super::systemd::units::{Systemd, Unit};
 use super::testing::Fixture;
 use super::*;
 use crate::base::error::Error;
@@ -230,7 +231,8 @@ fn units_are_there_or_not_or_that_is_not_known() {
     long_link(&fixture, "etc/systemd/system-generators");
     let ask = |name: &str| {
         let root = fixture.root();
-        find(&root, name.as_bytes()).map(|unit| match unit {
+        let systemd = Systemd::find(&root).unwrap().unwrap();
+        systemd.unit(&root, name.as_bytes()).map(|unit| match unit {
             Unit::Missing => "missing",
             Unit::Masked => "masked",
             Unit::Present { .. } => "found",
@@ -241,12 +243,15 @@ fn units_are_there_or_not_or_that_is_not_known() {
     assert_eq!(ask("off.service"), Ok("masked"));
     assert_eq!(ask("long.service"), Err(TOO_LONG.into()));
     let root = fixture.root();
-    assert_eq!(enabled(&root, b"a.socket"), Err(TOO_LONG.into()));
-    assert_eq!(has_generator(&root, b"netplan"), Err(TOO_LONG.into()));
-    assert_eq!(is_init(&root), Ok(true));
+    let systemd = Systemd::find(&root).unwrap().unwrap();
+    assert_eq!(systemd.enabled(&root, b"a.socket"), Err(TOO_LONG.into()));
+    assert_eq!(
+        systemd.has_generator(&root, b"netplan"),
+        Err(TOO_LONG.into())
+    );
     fs::rename(fixture.host("sbin"), fixture.host("bin")).unwrap();
     long_link(&fixture, "sbin");
-    assert_eq!(is_init(&fixture.root()), Err(TOO_LONG.into()));
+    assert_eq!(Systemd::find(&fixture.root()).err(), Some(TOO_LONG.into()));
 }
 
 #[test]
@@ -262,7 +267,8 @@ fn an_fstab_that_cannot_be_read_is_a_problem_and_hides_nothing() {
         }
         let root = fixture.root();
         let home = root.resolve(b"/home/alice").unwrap();
-        (mounted_later(&root, home), later_mounts(&root).problem)
+        let fstab = Fstab::read(&root);
+        (fstab.hides(home), fstab.problem)
     };
     assert_eq!(ask(Some("# none\n/dev/a / ext4\n")), (false, None));
     assert_eq!(ask(Some("/dev/a /home ext4\n")), (true, None));

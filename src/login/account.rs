@@ -16,7 +16,7 @@ use crate::changeset::{Access, Change, Changes, Done, File, Mount, Reason, What}
 use crate::image::ResolvedPath;
 use crate::image::account::{AccountFacts, Init, NewUser, Sudo, UserMaker};
 use crate::image::key_file::{Home, SHARED_HOME};
-use crate::image::logins::LoginFacts;
+use crate::image::sshd::Sshd;
 use crate::plan::{Password, Plan, SudoRule};
 
 const SCRIPT: &[u8] = b"/run/onecontext/users";
@@ -45,13 +45,14 @@ const NO_INIT: Error = Error::new(
 );
 
 /// Decides what is to be done for the account of `plan`, and reports what prevents it.
+/// `systemd`: whether systemd is init. `sshd`: the SSH server, if it is known.
 pub fn decide(
     plan: &Plan,
-    facts: &LoginFacts,
     account: &AccountFacts,
+    systemd: bool,
+    sshd: Option<&Sshd>,
     changes: &mut Changes,
 ) -> Result<(), Error> {
-    let systemd = facts.systemd?;
     let mut task = Task {
         account,
         systemd,
@@ -69,7 +70,7 @@ pub fn decide(
             };
             changes.if_not_written(|changes| problem(NOT_WRITTEN, changes));
             changes.if_written(|changes| {
-                let made = task.make_user(plan, facts, new, changes);
+                let made = task.make_user(plan, sshd, new, changes);
                 if let Err(reason) = made {
                     problem(reason, changes);
                 }
@@ -112,7 +113,7 @@ impl Task<'_> {
     fn make_user(
         &mut self,
         plan: &Plan,
-        facts: &LoginFacts,
+        sshd: Option<&Sshd>,
         new: &NewUser,
         changes: &mut Changes,
     ) -> Result<(), Error> {
@@ -127,7 +128,7 @@ impl Task<'_> {
         let maker = new.maker.ok_or(Error::new(
             c"there is no useradd in this image: add it, or the user itself",
         ))?;
-        let give_keys = self.new_keys(plan, facts, new, changes)?;
+        let give_keys = self.new_keys(plan, sshd, new, changes)?;
         if !new.has_shell {
             let reason = c"not in this image, the user gets another";
             changes.problem(c"shell", plan.login.shell.unwrap_or_default(), reason);
@@ -162,7 +163,7 @@ impl Task<'_> {
     fn new_keys(
         &self,
         plan: &Plan,
-        facts: &LoginFacts,
+        sshd: Option<&Sshd>,
         new: &NewUser,
         changes: &mut Changes,
     ) -> Result<Text, Error> {
@@ -188,7 +189,7 @@ impl Task<'_> {
                 (existing.file.map_or(b"", |found| found.content), "f+", b"")
             }
             Home::MountedLater => {
-                let (kind, suffix) = in_later_home(facts.sshd.unwrap_or(None));
+                let (kind, suffix) = in_later_home(sshd);
                 (b"", kind, suffix)
             }
         };
@@ -233,14 +234,16 @@ impl Task<'_> {
     /// Has the script add a rule, unless it is there already.
     fn add_rule(&mut self, plan: &Plan, user: &[u8], changes: &mut Changes) -> Result<(), Error> {
         match self.account.sudo {
-            Sudo::Usable => {}
+            Some(Sudo::Usable) => {}
             // It may be only the default, so this is no problem.
-            Sudo::Missing | Sudo::Unknown => {
+            Some(Sudo::Missing) | None => {
                 changes.note(&[user, b": no sudo in this image"]);
                 return Ok(());
             }
-            Sudo::NoVisudo => return Err(Error::new(c"no visudo in this image to check the rule")),
-            Sudo::NoDirectory => {
+            Some(Sudo::NoVisudo) => {
+                return Err(Error::new(c"no visudo in this image to check the rule"));
+            }
+            Some(Sudo::NoDirectory) => {
                 return Err(Error::new(
                     c"/etc/sudoers does not include /etc/sudoers.d: have it do so in the image",
                 ));

@@ -3,8 +3,8 @@ use std::process::Command;
 
 use super::*;
 use crate::base::memory;
+use crate::boot;
 use crate::changeset::Policy;
-use crate::image::account::WantedAccount;
 use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts, is_root};
 use crate::plan::{Key, Login, Password, SudoRule};
 
@@ -69,18 +69,11 @@ fn run(fixture: &Fixture, policy: Policy, user: &str, keys: &[&str], login: Logi
         keys: memory::list(&keys),
         ..EMPTY
     };
-    let account = WantedAccount {
-        user: plan.user,
-        shell: plan.login.shell,
-        sudo: plan.login.sudo != SudoRule::None,
-        password: plan.login.password.map(|(user, _)| user),
-    };
     fixture.apply(policy, |root, writer, report| {
         writer.apply(
             &decided(|changes| {
-                let users: Vec<_> = plan.users().collect();
-                let facts = LoginFacts::read(root, &users, !plan.keys.is_empty(), &account);
-                decide(&plan, facts, changes)
+                let facts = boot::read_facts(root, &mut plan.clone(), false);
+                decide(&plan, &facts, changes)
             }),
             report,
         );

@@ -3,12 +3,12 @@ use core::ffi::CStr;
 
 use crate::changeset::Changes;
 use crate::image::key_file::Home;
-use crate::image::logins::LoginFacts;
+use crate::image::logins::Logins;
 use crate::image::sshd::Sshd;
 use crate::plan::Plan;
 
 /// Reports settings of sshd that keep the keys from working.
-pub fn advise(plan: &Plan, facts: &LoginFacts, sshd: &Sshd, changes: &mut Changes) {
+pub fn advise(plan: &Plan, logins: &Logins, sshd: &Sshd, changes: &mut Changes) {
     if !sshd.is_openssh() {
         return;
     }
@@ -39,7 +39,7 @@ pub fn advise(plan: &Plan, facts: &LoginFacts, sshd: &Sshd, changes: &mut Change
             changes.problem(c"login of user", name, what);
         }
     }
-    for account in plan.users().filter_map(|name| facts.find(name)) {
+    for account in plan.users().filter_map(|name| logins.find(name)) {
         let user = &account.user;
         let mut problem = |what: &'static CStr| changes.problem(c"login of user", &user.name, what);
         if user.uid == 0 && config.permits_root(b"no") {

@@ -16,7 +16,7 @@ use crate::changeset::{
     Reason, What,
 };
 use crate::image::key_file::{Home, KeyFile, LARGEST, NO_HOME, SHARED_HOME, TOO_LARGE};
-use crate::image::logins::{Account, LoginFacts};
+use crate::image::logins::{Account, Logins};
 use crate::image::passwd::User;
 use crate::image::sshd::Sshd;
 use crate::image::{ResolvedPath, if_there};
@@ -31,7 +31,9 @@ pub const NO_USER: Error = Error::new(c"no such user in /etc/passwd: make it in 
 
 /// The decisions on the files of all users.
 pub struct Keys<'d> {
-    facts: &'d LoginFacts,
+    logins: &'d Logins,
+    /// Whether systemd is init.
+    systemd: Result<bool, Error>,
     sshd: Option<&'d Sshd>,
     /// The configuration of OpenSSH's server that names keys in the run directory.
     configuration: Result<Option<&'static Change>, Error>,
@@ -40,10 +42,12 @@ pub struct Keys<'d> {
 }
 
 impl<'d> Keys<'d> {
-    /// No decisions yet. `sshd`: the SSH server, if it is known.
-    pub fn new(facts: &'d LoginFacts, sshd: Option<&'d Sshd>) -> Self {
+    /// No decisions yet. `systemd`: whether systemd is init. `sshd`: the SSH server, if
+    /// it is known.
+    pub fn new(logins: &'d Logins, systemd: Result<bool, Error>, sshd: Option<&'d Sshd>) -> Self {
         Self {
-            facts,
+            logins,
+            systemd,
             sshd,
             configuration: match sshd.filter(|sshd| sshd.is_openssh()) {
                 Some(sshd) => sshd::copy_of_config(sshd),
@@ -56,7 +60,7 @@ impl<'d> Keys<'d> {
     /// Gives the users of the plan their keys.
     pub fn grant(&mut self, plan: &Plan, changes: &mut Changes) {
         for name in plan.users() {
-            let Some(account) = self.facts.find(name) else {
+            let Some(account) = self.logins.find(name) else {
                 // `users` creates that one.
                 if plan.user == Some(name) {
                     continue;
@@ -87,7 +91,7 @@ impl<'d> Keys<'d> {
         // passwd(5) that has it.
         let has_this_home = |other: &&User| other.home == user.home;
         if !file.home.is_present()
-            && let Some(first) = self.facts.users.iter().find(has_this_home)
+            && let Some(first) = self.logins.users.iter().find(has_this_home)
             && first.uid != user.uid
         {
             return Err(SHARED_HOME);
@@ -120,7 +124,7 @@ impl<'d> Keys<'d> {
             names.push(name);
         }
         let has_keys = |user: &User| names.contains(&user.name.bytes());
-        for account in self.facts.accounts {
+        for account in self.logins.accounts {
             if !account.user.has_shell() || has_keys(account.user) {
                 continue;
             }
@@ -221,7 +225,7 @@ impl<'d> Keys<'d> {
         }
         let mut owner = Text::new();
         uwrite!(owner, "{} {}", user.uid, user.gid);
-        let tmpfiles = match self.facts.systemd {
+        let tmpfiles = match self.systemd {
             Ok(true) => Ok(Tmpfiles {
                 kind,
                 suffix,

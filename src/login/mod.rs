@@ -11,30 +11,35 @@ use crate::base::error::Error;
 use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::changeset::Changes;
-use crate::image::logins::LoginFacts;
+use crate::image::facts::Facts;
+use crate::image::logins::Logins;
 use crate::plan::Plan;
 use keys::{Keys, NO_USER};
 
 /// Decides the changes for the logins of `plan`, and reports what prevents logins. A
 /// failure for one user does not affect others.
-pub fn decide(plan: &Plan, facts: Result<&LoginFacts, Error>, changes: &mut Changes) {
-    let facts = match facts {
-        Ok(facts) => facts,
+pub fn decide(plan: &Plan, facts: &Facts, changes: &mut Changes) {
+    let logins = match facts.logins {
+        Ok(logins) => logins,
         Err(error) => return changes.problem(c"read users", b"/etc/passwd", error),
     };
-    if let Some(error) = facts.unknown_mounts {
+    if let Some(error) = facts.fstab.problem {
         changes.problem(c"look for later mounts in", b"/etc/fstab", error);
     }
     let sshd = facts.sshd.unwrap_or_else(|error| {
         changes.problem(c"SSH server", b"sshd", error);
         None
     });
-    let mut keys = Keys::new(facts, sshd);
+    let systemd = facts.has_systemd();
+    let mut keys = Keys::new(logins, systemd, sshd);
     keys.grant(plan, changes);
     keys.revoke(plan, changes);
     match facts.account {
-        Ok(account) => {
-            if let Err(error) = account::decide(plan, facts, account, changes) {
+        Ok(None) => {}
+        Ok(Some(account)) => {
+            let decided =
+                systemd.and_then(|systemd| account::decide(plan, account, systemd, sshd, changes));
+            if let Err(error) = decided {
                 let user = plan.user.unwrap_or(b"root");
                 changes.problem(c"account of user", user, error);
             }
@@ -42,26 +47,24 @@ pub fn decide(plan: &Plan, facts: Result<&LoginFacts, Error>, changes: &mut Chan
         Err((path, error)) => changes.problem(c"read for the user's account", path, error),
     }
     if let Some(sshd) = sshd {
-        let decided = facts
-            .systemd
-            .and_then(|systemd| sshd::decide(sshd, systemd, changes));
+        let decided = systemd.and_then(|systemd| sshd::decide(sshd, systemd, changes));
         if let Err(error) = decided {
             changes.problem(c"SSH server", b"sshd", error);
         }
-        advice::advise(plan, facts, sshd, changes);
+        advice::advise(plan, logins, sshd, changes);
     }
 }
 
 /// The same for the initramfs itself, in the early stage. All keys of the plan are for
 /// root, its only user.
-pub fn decide_early(plan: &Plan, facts: Result<&LoginFacts, Error>, changes: &mut Changes) {
+pub fn decide_early(plan: &Plan, logins: Result<Logins, Error>, changes: &mut Changes) {
     const ROOT: &[u8] = b"root";
     const NO_HOME: Error = Error::new(c"its home is not in the initramfs");
-    let facts = match facts {
-        Ok(facts) => facts,
+    let logins = match logins {
+        Ok(logins) => logins,
         Err(error) => return changes.problem(c"read users", b"/etc/passwd", error),
     };
-    let account = facts.find(ROOT).ok_or(NO_USER);
+    let account = logins.find(ROOT).ok_or(NO_USER);
     let granted = account.and_then(|account| {
         if !account.key_file?.home.is_present() {
             return Err(NO_HOME);
@@ -73,7 +76,8 @@ pub fn decide_early(plan: &Plan, facts: Result<&LoginFacts, Error>, changes: &mu
                 lines.push(key.line);
             }
         }
-        Keys::new(facts, None).grant_one(account, &lines, changes)
+        // Nothing in it is mounted later.
+        Keys::new(&logins, Ok(false), None).grant_one(account, &lines, changes)
     });
     if let Err(error) = granted {
         changes.problem(c"keys for the initramfs's user", ROOT, error);

@@ -3,8 +3,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::base::memory;
+use crate::boot;
 use crate::changeset::Policy;
-use crate::image::account::WantedAccount;
 use crate::image::key_file::LARGEST;
 use crate::image::testing::{Attribute, EMPTY, Fixture, decided, in_own_mounts, is_root};
 use crate::plan::Key;
@@ -60,10 +60,8 @@ fn run(fixture: &Fixture, policy: Policy, keys: &[(&str, &str)]) -> Vec<String> 
     fixture.apply(policy, |root, writer, report| {
         writer.apply(
             &decided(|changes| {
-                let users: Vec<_> = plan.users().collect();
-                let facts =
-                    LoginFacts::read(root, &users, !plan.keys.is_empty(), &WantedAccount::NONE);
-                decide(&plan, facts, changes)
+                let facts = boot::read_facts(root, &mut plan.clone(), false);
+                decide(&plan, &facts, changes)
             }),
             report,
         );

@@ -22,7 +22,7 @@ pub fn client(plan: &Plan, facts: Option<&NetworkFacts>) -> DhcpClient {
     }
     // Beside a manager that is not supported, networkd would be a second one on the NIC.
     match facts.networkd {
-        Ok(Networkd::Installed(unit))
+        Ok(Some(Networkd::Installed(unit)))
             if facts.managers.enabled.is_empty() && plan.links.iter().any(is_kept_by_networkd) =>
         {
             DhcpClient::Networkd(unit)
@@ -47,7 +47,7 @@ pub fn say_what_is_missing(
         facts.networkd?;
     }
     let reason = match facts.networkd {
-        Ok(Networkd::Masked) => {
+        Ok(Some(Networkd::Masked)) => {
             c"the image switches systemd-networkd off on purpose: enable another network manager"
         }
         _ => c"enable systemd-networkd or another network manager in the image",

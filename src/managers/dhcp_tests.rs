@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::base::text::Mac;
+use crate::boot;
 use crate::changeset::Policy;
-use crate::image::facts::Wanted;
 use crate::image::testing::{EMPTY, Fixture, decided};
 use crate::plan::bound::{BoundLink, DhcpClient, Lease};
 use crate::plan::{Half, Link, LinkName, Method, Plan, Prefix};
@@ -34,17 +34,11 @@ fn root() -> Fixture {
 /// The client, and the lines of the text form.
 fn client(fixture: &Fixture, links: &[Link]) -> (DhcpClient, String) {
     let root = fixture.root();
-    let wanted = Wanted {
-        hostname: false,
-        resolv_conf: false,
-        network: true,
-        dhcp: true,
-    };
-    let facts = Facts::read(&root, wanted);
     let plan = memory::place(Plan {
         links: memory::list(links),
         ..EMPTY
     });
+    let facts = boot::read_facts(&root, plan, true);
     let dhcp = dhcp::client(plan, facts.network);
     let mut changes = Changes::new();
     dhcp::name_programs(&BoundPlan::unbound(plan, dhcp), &mut changes);

@@ -9,6 +9,7 @@
 use crate::base::error::Error;
 use crate::base::memory;
 use crate::changeset::{Changes, HEAD};
+use crate::image::Fact;
 use crate::image::cloud_init::CloudInit;
 use crate::plan::{Link, Plan};
 
@@ -25,7 +26,7 @@ const SERVICE: &[u8] = include_bytes!("cloud-init.conf");
 pub fn render(
     plan: &Plan,
     network: bool,
-    cloud_init: Result<CloudInit, Error>,
+    cloud_init: Fact<CloudInit>,
     changes: &mut Changes,
 ) -> Result<(), Error> {
     let network: &[u8] = match network && plan.links.iter().any(Link::is_managed) {
@@ -41,11 +42,11 @@ pub fn render(
         return Ok(());
     }
     match cloud_init? {
-        CloudInit::Missing => Ok(()),
-        CloudInit::Script => Err(Error::new(
+        None => Ok(()),
+        Some(CloudInit::Script) => Err(Error::new(
             c"only systemd can give it a configuration from /run: remove it",
         )),
-        CloudInit::Unit => {
+        Some(CloudInit::Unit) => {
             changes.run_file(CONFIG, config)?;
             changes.run_file(DROP_IN, SERVICE)
         }

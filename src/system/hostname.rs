@@ -12,15 +12,13 @@ use crate::plan::Plan;
 /// written: the kernel's name then stays.
 pub fn render(
     plan: &Plan,
-    file: Result<Option<&'static ConfigFile>, Error>,
+    file: Result<&'static ConfigFile, Error>,
     changes: &mut Changes,
 ) -> Result<(), Error> {
     let Some(hostname) = plan.hostname else {
         return Ok(());
     };
-    let Some(file) = file? else {
-        return Ok(());
-    };
+    let file = file?;
     let old = file.content.and_then(|old| name(old.content));
     if old.is_some_and(|old| old != hostname) {
         let text = memory::concat(&[hostname, b"\n"]);

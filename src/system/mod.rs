@@ -19,18 +19,20 @@ use crate::plan::early::{self, EarlyDevice};
 /// Adds the files, and reports what cannot be written.
 pub fn render(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
     let plan = bound.plan;
-    changes.step(b"/etc/hostname", |changes| {
-        hostname::render(plan, facts.hostname, changes)
-    });
-    if let Some(Some(hosts)) = changes.known(facts.hosts) {
-        hosts::render(plan, hosts, changes);
+    if let Some(names) = facts.names {
+        changes.step(b"/etc/hostname", |changes| {
+            hostname::render(plan, names.hostname, changes)
+        });
+        if let Some(hosts) = changes.known(names.hosts) {
+            hosts::render(plan, hosts, changes);
+        }
     }
     let is_network_ours = facts.network.is_some();
     changes.step(b"cloud-init", |changes| {
         cloud_init::render(plan, is_network_ours, facts.cloud_init, changes)
     });
     changes.step(b"scripts", |changes| {
-        scripts::render(&plan.scripts, facts.systemd, changes)
+        scripts::render(&plan.scripts, facts.has_systemd(), changes)
     });
     if let Some(network) = facts.network {
         changes.step(b"/etc/resolv.conf", |changes| {

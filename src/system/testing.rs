@@ -5,11 +5,10 @@ use crate::base::memory::{self, Vector};
 use crate::base::text::Mac;
 use crate::changeset::{Changes, Policy};
 use crate::image::Root;
-use crate::image::facts::{Facts, Wanted};
 use crate::image::testing::{EMPTY, Fixture, decided};
 use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient};
 use crate::plan::{Half, Link, LinkName, Method, Plan, Prefix, Route};
-use crate::{managers, system};
+use crate::{boot, managers, system};
 
 /// The plan on a machine with the devices ens3 for ETH0, ens4 for ETH1 and so on, with
 /// the indexes 2, 3 and so on.
@@ -36,13 +35,7 @@ pub fn bound(plan: &Plan) -> BoundPlan {
 
 /// Reads the facts of a root and renders the files that they call for.
 pub fn decide(bound: &BoundPlan, root: &Root, network: bool, changes: &mut Changes) {
-    let wanted = Wanted {
-        hostname: true,
-        resolv_conf: true,
-        network,
-        dhcp: true,
-    };
-    let facts = Facts::read(root, wanted);
+    let facts = boot::read_facts(root, &mut bound.plan.clone(), network);
     let bound = &BoundPlan {
         dhcp: managers::dhcp::client(bound.plan, facts.network),
         ..*bound

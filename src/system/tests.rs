@@ -6,6 +6,7 @@ use super::testing::*;
 use super::*;
 use crate::changeset::{Label, Policy, What};
 use crate::image::managers::Managers;
+use crate::image::systemd::units::Systemd;
 use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts, is_root};
 use crate::plan::{Link, Method, Plan};
 
@@ -471,7 +472,9 @@ fn cloud_init_is_told_through_its_environment() {
             )
         );
         // It does no DHCP.
-        assert!(Managers::of(&fixture.root()).for_dhcp().is_none());
+        let root = fixture.root();
+        let managers = Managers::of(&root, Systemd::find(&root));
+        assert!(managers.for_dhcp().is_none());
     });
     // If the context skips all NICs, cloud-init sets them up.
     let fixture = root_with(CLOUD_INIT);

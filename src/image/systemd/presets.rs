@@ -2,7 +2,6 @@
 //! (systemd.preset(5)).
 use rustix::io::Errno;
 
-use super::directories::directories;
 use crate::base::error::Error;
 use crate::base::text::{as_str, lines, words};
 use crate::image::Root;
@@ -11,10 +10,20 @@ use crate::image::glob::fnmatch;
 /// Whether the booted system will enable the unit `name` with this `text`. PID 1 does
 /// it before it mounts anything, so not on a root that is mounted read-only (systemd:
 /// src/core/manager.c, manager_preset_all).
-pub fn will_enable(root: &Root, name: &[u8], text: &[u8]) -> Result<bool, Error> {
+pub fn will_enable(
+    root: &Root,
+    directories: &[&[u8]],
+    name: &[u8],
+    text: &[u8],
+) -> Result<bool, Error> {
     // A unit without that section cannot be enabled.
     let can_be = || lines(text).any(|line| line.trim_ascii() == b"[Install]");
-    Ok(root.was_writable && is_first_boot(root)? && can_be() && is_preset(root, name)?)
+    Ok(
+        root.was_writable
+            && is_first_boot(root)?
+            && can_be()
+            && is_preset(root, directories, name)?,
+    )
 }
 
 /// Whether this is a first boot (machine-id(5), "First Boot Semantics"). An empty file
@@ -29,8 +38,8 @@ fn is_first_boot(root: &Root) -> Result<bool, Error> {
 
 /// Whether the presets enable the unit: the first line that matches decides; without
 /// one it is enabled.
-fn is_preset(root: &Root, name: &[u8]) -> Result<bool, Error> {
-    for path in root.merged(directories(root)?, b"-preset", b".preset")? {
+fn is_preset(root: &Root, directories: &[&[u8]], name: &[u8]) -> Result<bool, Error> {
+    for path in root.merged(directories, b"-preset", b".preset")? {
         let content = root
             .read_if_there(path)?
             .map_or(&b""[..], |found| found.content);
@@ -58,7 +67,13 @@ mod tests {
     const SYSTEM: &str = "usr/lib/systemd/system-preset/90-systemd.preset";
 
     fn ask(fixture: &Fixture, name: &str, text: &str) -> bool {
-        will_enable(&fixture.root(), name.as_bytes(), text.as_bytes()).unwrap()
+        const DIRECTORIES: [&[u8]; 3] = [
+            b"/etc/systemd/system",
+            b"/run/systemd/system",
+            b"/usr/lib/systemd/system",
+        ];
+        let (name, text) = (name.as_bytes(), text.as_bytes());
+        will_enable(&fixture.root(), &DIRECTORIES, name, text).unwrap()
     }
 
     #[test]

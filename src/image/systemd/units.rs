@@ -1,12 +1,11 @@
-//! The units that the root's systemd has installed, enabled or masked
+//! The root's systemd: the units that it has installed, enabled or masked
 //! (systemd.unit(5)).
-use crate::base::memory;
 use rustix::io::Errno;
 
-use super::directories::directories;
 use super::presets;
 use crate::base::error::Error;
-use crate::image::{Root, if_there};
+use crate::base::memory::{self, Vector};
+use crate::image::{Fact, Root, if_there};
 
 /// The state of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,98 +23,121 @@ pub enum Unit {
     },
 }
 
-/// Whether systemd is the root's init.
-pub fn is_init(root: &Root) -> Result<bool, Error> {
-    let look = || match root.read_link(b"/sbin/init")? {
-        Some(target) => Ok(target.ends_with(b"/systemd")),
-        // Another init may be there as a program, beside systemd. Without any
-        // /sbin/init an installed systemd counts.
-        None => Ok(!root.is_entry(b"/sbin/init")? && root.exists(b"/usr/lib/systemd/systemd")?),
-    };
-    let answer = root.systemd.get().unwrap_or_else(look);
-    root.systemd.set(Some(answer));
-    answer
+/// The directories of units, highest precedence first (systemd.unit(5)).
+const DIRECTORIES: [&[u8]; 5] = [
+    b"/etc/systemd/system",
+    b"/run/systemd/system",
+    b"/usr/local/lib/systemd/system",
+    b"/usr/lib/systemd/system",
+    b"/lib/systemd/system",
+];
+
+/// The systemd that is the init of a root.
+#[derive(Clone, Copy)]
+pub struct Systemd {
+    /// The directories of units, highest precedence first.
+    directories: &'static [&'static [u8]],
 }
 
-/// Looks a unit up.
-pub fn find(root: &Root, name: &[u8]) -> Result<Unit, Error> {
-    for directory in directories(root)? {
-        if !root.names(directory)?.contains(&name) {
-            continue;
-        }
-        let path = memory::concat(&[directory, b"/", name]);
-        let text = match root.read_resolved(root.at(path)?) {
-            Ok(found) => found.content,
-            Err(error) if error.is(&[Errno::NOENT, Errno::NOTDIR]) => continue,
-            // The path has a link, as its last component or before.
-            Err(_) if root.read_link(path)? == Some(b"/dev/null") => return Ok(Unit::Masked),
-            // To systemd a dangling link is no unit.
-            Err(_) => match if_there(root.read(path))? {
-                Some(found) => found.content,
-                None => continue,
-            },
+impl Systemd {
+    /// Reads the facts of a root; `None`: its init is another.
+    pub fn find(root: &Root) -> Fact<Self> {
+        let is_init = match root.read_link(b"/sbin/init")? {
+            Some(target) => target.ends_with(b"/systemd"),
+            // Another init may be there as a program, beside systemd. Without any
+            // /sbin/init an installed systemd counts.
+            None => !root.is_entry(b"/sbin/init")? && root.exists(b"/usr/lib/systemd/systemd")?,
         };
-        return Ok(match text {
-            b"" => Unit::Masked,
-            text => Unit::Present { path, text },
-        });
-    }
-    Ok(Unit::Missing)
-}
-
-/// Whether a generator of this name runs at each boot
-/// (systemd.generator(7)); a link to /dev/null switches it off.
-pub fn has_generator(root: &Root, name: &[u8]) -> Result<bool, Error> {
-    for directory in directories(root)? {
-        let path = memory::concat(&[directory, b"-generators/", name]);
-        if root.is_entry(path)? {
-            return Ok(root.read_link(path)? != Some(b"/dev/null"));
+        if !is_init {
+            return Ok(None);
         }
+        // `/lib` is a link to `/usr/lib` today, and was a directory of its own before
+        // Debian 12.
+        let [merged @ .., _] = &DIRECTORIES;
+        let is_merged = root.resolve(b"/lib")?.path() == b"/usr/lib";
+        let mut directories = Vector::<&[u8]>::new();
+        directories.extend(if is_merged { merged } else { &DIRECTORIES });
+        Ok(Some(Self {
+            directories: directories.finish(),
+        }))
     }
-    Ok(false)
-}
 
-/// What will make the booted system start `name`, a unit with this text: a link, or a
-/// preset at the first boot.
-pub fn will_be_enabled(
-    root: &Root,
-    name: &[u8],
-    text: &[u8],
-) -> Result<Option<&'static [u8]>, Error> {
-    if let Some(link) = enabled(root, name)? {
-        return Ok(Some(link));
-    }
-    let will = presets::will_enable(root, name, text)?;
-    Ok(will.then_some(b"systemd's presets, at the first boot"))
-}
-
-/// The link by which one of the usual targets wants `name`. Links of other targets are
-/// not found; the unit is then enabled twice, which does no harm. First-boot presets
-/// may enable more later; they never remove a link in /run.
-pub fn enabled(root: &Root, name: &[u8]) -> Result<Option<&'static [u8]>, Error> {
-    const TARGETS: [&[u8]; 4] = [
-        b"multi-user.target.wants",
-        b"sockets.target.wants",
-        b"sysinit.target.wants",
-        b"graphical.target.wants",
-    ];
-    for directory in directories(root)? {
-        for wants in TARGETS {
-            if !root.names(directory)?.contains(&wants) {
+    /// Looks a unit up.
+    pub fn unit(self, root: &Root, name: &[u8]) -> Result<Unit, Error> {
+        for directory in self.directories {
+            if !root.names(directory)?.contains(&name) {
                 continue;
             }
-            let wants = memory::concat(&[directory, b"/", wants]);
-            if !root.names(wants)?.contains(&name) {
-                continue;
-            }
-            let entry = memory::concat(&[wants, b"/", name]);
-            if root
-                .read_link(entry)?
-                .is_some_and(|text| text != b"/dev/null")
-            {
-                return Ok(Some(entry));
+            let path = memory::concat(&[directory, b"/", name]);
+            let text = match root.read_resolved(root.at(path)?) {
+                Ok(found) => found.content,
+                Err(error) if error.is(&[Errno::NOENT, Errno::NOTDIR]) => continue,
+                // The path has a link, as its last component or before.
+                Err(_) if root.read_link(path)? == Some(b"/dev/null") => return Ok(Unit::Masked),
+                // To systemd a dangling link is no unit.
+                Err(_) => match if_there(root.read(path))? {
+                    Some(found) => found.content,
+                    None => continue,
+                },
+            };
+            return Ok(match text {
+                b"" => Unit::Masked,
+                text => Unit::Present { path, text },
+            });
+        }
+        Ok(Unit::Missing)
+    }
+
+    /// Whether a generator of this name runs at each boot
+    /// (systemd.generator(7)); a link to /dev/null switches it off.
+    pub fn has_generator(self, root: &Root, name: &[u8]) -> Result<bool, Error> {
+        for directory in self.directories {
+            let path = memory::concat(&[directory, b"-generators/", name]);
+            if root.is_entry(path)? {
+                return Ok(root.read_link(path)? != Some(b"/dev/null"));
             }
         }
+        Ok(false)
     }
-    Ok(None)
+
+    /// What will make the booted system start `name`, a unit with this text: a link, or a
+    /// preset at the first boot.
+    pub fn will_be_enabled(self, root: &Root, name: &[u8], text: &[u8]) -> Fact<&'static [u8]> {
+        if let Some(link) = self.enabled(root, name)? {
+            return Ok(Some(link));
+        }
+        let will = presets::will_enable(root, self.directories, name, text)?;
+        Ok(will.then_some(b"systemd's presets, at the first boot"))
+    }
+
+    /// The link by which one of the usual targets wants `name`. Links of other targets are
+    /// not found; the unit is then enabled twice, which does no harm. First-boot presets
+    /// may enable more later; they never remove a link in /run.
+    pub fn enabled(self, root: &Root, name: &[u8]) -> Fact<&'static [u8]> {
+        const TARGETS: [&[u8]; 4] = [
+            b"multi-user.target.wants",
+            b"sockets.target.wants",
+            b"sysinit.target.wants",
+            b"graphical.target.wants",
+        ];
+        for directory in self.directories {
+            for wants in TARGETS {
+                if !root.names(directory)?.contains(&wants) {
+                    continue;
+                }
+                let wants = memory::concat(&[directory, b"/", wants]);
+                if !root.names(wants)?.contains(&name) {
+                    continue;
+                }
+                let entry = memory::concat(&[wants, b"/", name]);
+                if root
+                    .read_link(entry)?
+                    .is_some_and(|text| text != b"/dev/null")
+                {
+                    return Ok(Some(entry));
+                }
+            }
+        }
+        Ok(None)
+    }
 }
