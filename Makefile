@@ -15,18 +15,6 @@ TARGET = aarch64-unknown-linux-gnu
 BINARIES = target/$(TARGET)/release
 endif
 
-SHELL_SCRIPTS = dracut/*/*.sh \
-	initramfs-tools/hooks/* initramfs-tools/scripts/*/* \
-	src/*/*.sh \
-	tests/setup.sh tests/units tests/boots tests/support/boots.sh tests/matrix \
-	tests/support/cargo-aarch64 tests/aarch64 \
-	tests/images/build tests/images/bake tests/images/convert \
-	tests/images/customize tests/images/dracut-ssh/*.sh tests/images/files \
-	tests/images/growth \
-	tests/images/manager tests/images/pack tests/images/package \
-	packaging/build packaging/install.sh packaging/rpm/post* \
-	packaging/rust-version .ci/run
-
 all: rust-version ## build the release binaries (default)
 	$(CARGO) build --release
 
@@ -135,10 +123,15 @@ bench: setup all ## what it costs beside others; a table and a chart in docs
 			--test handover -- --nocapture --ignored cost
 	@$(CARGO) test -q --test bench -- --nocapture --ignored
 
-lint: setup ## format, clippy, shell scripts, units, man page
+# Every shell script in git, or in a source tree without it. Those in tests/fixtures
+# belong to contexts.
+lint: setup ## format, clippy, shape, shell scripts, units, man page
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	shellcheck -x $(SHELL_SCRIPTS)
+	$(CARGO) test -q --test shape -- --nocapture
+	{ git ls-files 2>/dev/null || find . -path ./target -prune -o -type f -print; } | \
+		grep -v tests/fixtures/ | \
+		xargs grep -lIs '^#!/bin/\|^# shellcheck shell=' | xargs shellcheck -x
 	tests/units dracut/*/*.service src/*/*.service src/*/*.conf
 	mandoc -T lint -W warning man/onecontext.8
 

@@ -93,6 +93,10 @@ impl Boot {
     /// Reads the parameters, the context and the root.
     // Not inlined: a large stack frame makes every access to it longer.
     #[inline(never)]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the steps of a boot, one after the other"
+    )]
     pub fn read(options: &Apply, report: &mut Report) -> Result<Self, NoBoot> {
         let nothing = |status| NoBoot { status, root: None };
         let parameters = Parameters::of_kernel(report);

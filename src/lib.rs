@@ -15,7 +15,7 @@
 //!
 //! Imports point down this list only. Modules on one line do not import each other, and
 //! [`image`] does not import [`plan`]. There is no circle of imports between the files
-//! of a module. `tests/imports.rs` has the full rule and checks it.
+//! of a module. `tests/shape.rs` has the full rule and checks it.
 //!
 //! | module | its job |
 //! |---|---|
@@ -35,6 +35,7 @@
 //! `apply` only. Their start-up code is in `src/rt`, outside this library, so that
 //! tests link as usual.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 pub mod banner;
 pub mod base;

@@ -67,6 +67,10 @@ pub fn read(
     Ok(plan(source, text, configuration, files, purpose))
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "the readers of a context, one after the other"
+)]
 fn plan(
     source: &'static [u8],
     text: &'static mut [u8],

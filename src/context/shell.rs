@@ -84,6 +84,10 @@ struct Parser<'t, 'w> {
 
 impl Parser<'_, '_> {
     /// Reads one command, up to a newline or semicolon. `false`: the end.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one loop over the grammar of a command"
+    )]
     fn command(&mut self) -> bool {
         self.blanks();
         let line = self.line;

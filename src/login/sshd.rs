@@ -45,6 +45,11 @@ pub fn decide(facts: &Sshd, systemd: bool, changes: &mut Changes) -> Result<(), 
             c"installed, but no unit starts it: add ssh.service or sshd.service to the image",
         ),
     }
+    decide_host_keys(facts, systemd, changes)
+}
+
+/// Decides how the server gets host keys, if it has none.
+fn decide_host_keys(facts: &Sshd, systemd: bool, changes: &mut Changes) -> Result<(), Error> {
     if facts.is_openssh() && matches!(facts.host_keys, HostKeys::Missing(_) | HostKeys::Made) {
         // They are made in /etc/ssh, or in a copy of it.
         changes.written_later(|_| {});

@@ -9,6 +9,10 @@ use crate::base::text::{Escaped, Ip};
 
 impl BoundPlan {
     /// Appends the whole plan to an open object.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the members of the object, in their order"
+    )]
     pub fn write_json(&self, json: &mut Json) {
         let plan = self.plan;
         json.string("dialect", plan.dialect.name().as_bytes());

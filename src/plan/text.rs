@@ -10,6 +10,10 @@ use crate::base::text::{Escaped, Format, Ip, Text};
 impl BoundPlan {
     /// Appends the whole plan. `files` are the lines about files and directives, which
     /// come before the warnings.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the lines of the plan, in their order"
+    )]
     pub fn write(&self, out: &mut Text, files: &[u8]) {
         let plan = self.plan;
         uwrite!(out, "context {} ", plan.dialect.name());

@@ -1,6 +1,7 @@
-//! Imports between the modules in `src`, checked in the source: they point down the table
-//! of modules in `src/lib.rs`, and there is no circle of imports between files. Tests, the
-//! start-up code in `rt`, `main.rs` and `initramfs.rs` are exempt.
+//! The shape of `src`, checked in the source: imports point down the table of modules in
+//! `src/lib.rs`, and there is no circle of imports between files; a file name stands for
+//! one thing; few functions are long; what was removed does not come back. Tests are
+//! exempt; from the rule for imports also `rt`, `main.rs` and `initramfs.rs`.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -48,11 +49,7 @@ fn the_law_points_down_the_table() {
 
 #[test]
 fn imports_obey_the_law() {
-    let mut files = BTreeMap::new();
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    read(&top, "", &mut files);
-    assert!(files.len() > 40, "{} files", files.len());
-    assert_eq!(mistakes(&files), [""; 0]);
+    assert_eq!(mistakes(&sources()), [""; 0]);
 }
 
 /// Sources without a mistake: a file and a line of its code. `|` stands for a newline.
@@ -106,8 +103,107 @@ fn a_mistake_is_found() {
     }
 }
 
+/// Modules with the same name, and the one thing that they are about.
+const SHARED_NAMES: &str = "
+context/hostname system/hostname: the host name: what the context says, what is written
+context/keys context/lint/keys login/keys: SSH keys: in the context, `check`'s advice, in the root
+context/scripts system/scripts: scripts of a context: which there are, how they are run
+context/shell base/text/shell: words of a shell: how they are read, how they are written
+context/users image/users: a user: what the context says, what the root has
+image/managers managers: network managers: which are enabled, what is written for them
+image/networkd managers/networkd: systemd-networkd: what there is, what is written
+image/sshd login/sshd: the SSH server: what there is, what it lacks
+image/initramfs initramfs: the initramfs: what it is like, the program for it
+kernel/dhcp managers/dhcp: DHCP without a network manager: the client, when it is used
+base/text plan/text: text: the type, the form of a plan that is not JSON
+base/json plan/json changeset/json: the JSON output: its syntax, what it says of each";
+
+#[test]
+fn a_file_name_stands_for_one_thing() {
+    let files = sources();
+    let mut modules: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for file in files.keys().filter(|file| !is_test(file)) {
+        let name = file.rsplit('/').next().unwrap();
+        modules.entry(name).or_default().insert(file);
+    }
+    let shared: BTreeSet<_> = modules.into_values().filter(|all| all.len() > 1).collect();
+    let lines = SHARED_NAMES.lines().skip(1);
+    let known = lines.map(|line| line.split_once(": ").unwrap().0.split(' ').collect());
+    assert_eq!(shared, known.collect());
+}
+
+/// clippy.toml says what is long.
+#[test]
+fn few_functions_are_long_and_each_has_a_reason() {
+    const LINT: &str = "clippy::too_many_lines";
+    let mut long = 0;
+    for (file, text) in &sources() {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (at, _) in text.match_indices(LINT) {
+            let is_expected = text[..at].ends_with("expect(") || text[..at].ends_with("expect( ");
+            let has_reason = text[at + LINT.len()..].starts_with(", reason = \"");
+            match file.as_str() {
+                "lib" => assert!(text[..at].ends_with("cfg_attr(not(test), warn(")),
+                _ => assert!(is_expected && has_reason, "{file}"),
+            }
+            long += usize::from(file != "lib");
+        }
+    }
+    assert!(long <= 8, "{long} functions");
+}
+
+/// Types, fields and files that were removed for something simpler, and what it is.
+const REMOVED: &str = "
+RootAccess: changeset/place.rs alone knows whether the root can be written
+WritableLater: with onecontext.root=ro the booted system does not write the root, either
+Placement: changeset/place.rs alone knows how a change reaches the booted system
+Inspector: main.rs calls what the initramfs lacks, by name
+arena: &: memory is that of the process, base/memory.rs
+load.rs: a boot is in boot.rs, for both stages
+apply.rs: the same";
+
+#[test]
+fn what_was_removed_does_not_come_back() {
+    let files = sources();
+    for line in REMOVED.lines().skip(1) {
+        let (name, instead) = line.rsplit_once(": ").unwrap();
+        for (file, text) in &files {
+            let is_back = match name.strip_suffix(".rs") {
+                Some(name) => file.split('/').any(|part| part == name),
+                None => text.contains(name),
+            };
+            assert!(!is_back, "{file}: {name} is back: {instead}");
+        }
+    }
+    // A change that cannot be made at its path is placed elsewhere, not decided again.
+    let changes = files["changeset/change"].split_once("pub struct Changes {");
+    let (fields, _) = changes.unwrap().1.split_once("\n}").unwrap();
+    assert!(!fields.contains("refused:"), "{fields}");
+}
+
+/// `make lint` prints them.
+#[test]
+fn lines_of_code() {
+    let files = sources();
+    let files = files.iter().filter(|(file, _)| !is_test(file));
+    let codes = files.map(|(_, text)| code(text));
+    let lines = |code: String| code.lines().filter(|line| !line.trim().is_empty()).count();
+    let all: usize = codes.map(lines).sum();
+    println!("\nsrc: {all} lines of code, without tests, comments and blank lines; aim: 14500");
+    assert!(all > 10_000, "the files were not found");
+}
+
 /// The text of each file by its module: `disk` for `disk/mod.rs`.
 type Files = BTreeMap<String, String>;
+
+/// All files of the program.
+fn sources() -> Files {
+    let mut files = Files::new();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    read(&top, "", &mut files);
+    assert!(files.len() > 40, "{} files", files.len());
+    files
+}
 
 fn read(folder: &Path, module: &str, files: &mut Files) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -163,9 +259,13 @@ fn mistakes(files: &Files) -> Vec<String> {
 
 /// Whether a file contains tests, or belongs to the start-up of a program.
 fn is_exempt(file: &str) -> bool {
+    matches!(file.split('/').next(), Some("main" | "initramfs" | "rt")) || is_test(file)
+}
+
+/// Whether a file contains tests.
+fn is_test(file: &str) -> bool {
     let is_test = |name: &str| matches!(name, "tests" | "testing") || name.ends_with("_tests");
-    matches!(file.split('/').next(), Some("main" | "initramfs" | "rt"))
-        || file.split('/').any(is_test)
+    file.split('/').any(is_test)
 }
 
 /// Whether a file imports itself through others.
