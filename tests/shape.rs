@@ -309,7 +309,7 @@ fn code(text: &str) -> String {
     ] {
         if let Some(start) = text.find(head) {
             let length = text[start..].find("\n}\n").expect("the end of the module");
-            text.replace_range(start..start + length, "");
+            text.replace_range(start..start + length + "\n}".len(), "");
         }
     }
     text

@@ -84,10 +84,6 @@ struct Parser<'t, 'w> {
 
 impl Parser<'_, '_> {
     /// Reads one command, up to a newline or semicolon. `false`: the end.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one loop over the grammar of a command"
-    )]
     fn command(&mut self) -> bool {
         self.blanks();
         let line = self.line;
@@ -111,19 +107,8 @@ impl Parser<'_, '_> {
         let export = self.export();
         loop {
             self.blanks();
-            match self.byte(0) {
-                None | Some(b'\n') => return true,
-                Some(b';') => {
-                    self.at += 1;
-                    return true;
-                }
-                Some(b'#') => {
-                    while self.byte(0).is_some_and(|byte| byte != b'\n') {
-                        self.at += 1;
-                    }
-                    return true;
-                }
-                Some(_) => {}
+            if self.ends() {
+                return true;
             }
             let name = self.name();
             let assigns = name > 0 && self.byte(name) == Some(b'=');
@@ -145,6 +130,24 @@ impl Parser<'_, '_> {
             // In `A=1 command` the shell sets A for the command alone.
             self.out.truncate(before);
             return self.skip(line, spaced);
+        }
+    }
+
+    /// Whether a command ends here. Takes what ends it, but for a newline.
+    fn ends(&mut self) -> bool {
+        match self.byte(0) {
+            None | Some(b'\n') => true,
+            Some(b';') => {
+                self.at += 1;
+                true
+            }
+            Some(b'#') => {
+                while self.byte(0).is_some_and(|byte| byte != b'\n') {
+                    self.at += 1;
+                }
+                true
+            }
+            Some(_) => false,
         }
     }
 
