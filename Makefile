@@ -26,7 +26,7 @@ rust-version:
 install: ## install below DESTDIR
 	@SOURCE=. BINARIES=$(BINARIES) DESTDIR="$(DESTDIR)" packaging/install.sh
 
-make_packages = CARGO="$(NATIVE_CARGO)" TARGET="$(TARGET)" packaging/build
+make_packages = TARGET="$(TARGET)" packaging/build
 
 packages: all ## target/packages: .deb and .rpm
 	@$(make_packages) deb rpm
@@ -37,8 +37,9 @@ dist: all ## target/packages: a tarball with install.sh
 setup: rust-version ## install what the demo and the tests need
 	@tests/setup.sh
 
-demo: setup all ## boot an image with a context, log in, show the proof
-	@$(CARGO) test -q --test boot -- --ignored --exact demo --nocapture
+demo: rust-version ## boot an image with a context, log in, show the proof
+	@tests/setup.sh demo
+	@CARGO="$(NATIVE_CARGO)" tests/demo
 
 test: test-fast test-first ## lint, tests, the main boots: meant for 15 minutes
 
@@ -65,7 +66,7 @@ test-second: setup all
 	@CARGO="$(CARGO)" tests/boots others $(others)
 
 test-packages: setup all ## the packages: contents, lintian, rpmlint, same bytes twice
-	@tests/setup.sh packages
+	@tests/setup.sh aarch64 packages
 	CI=true $(CARGO) test --test packages -- --include-ignored
 
 test-hang: setup all ## file systems that never answer

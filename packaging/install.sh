@@ -16,16 +16,22 @@ if ! [ -x "$binaries/onecontext-initramfs" ]; then
 	exit 1
 fi
 
-# tree FROM TO: installs each file below FROM. A script is what is executable in the
-# source.
+# tree FROM TO [TEST...]: installs each file and link below FROM that passes these tests
+# of find(1). A script is what is executable in the source.
 tree() {
-	files=$(cd "$source/$1" && find . -type f)
+	from=$source/$1 below=$to/$2
+	shift 2
+	files=$(cd "$from" && find . ! -type d "$@")
 	for file in $files; do
-		mode=644
-		if [ -x "$source/$1/$file" ]; then
-			mode=755
+		file=${file#./}
+		if [ -L "$from/$file" ]; then
+			mkdir -p "$(dirname "$below/$file")"
+			ln -sfn "$(readlink "$from/$file")" "$below/$file"
+		elif [ -x "$from/$file" ]; then
+			install -D -m 755 "$from/$file" "$below/$file"
+		else
+			install -D -m 644 "$from/$file" "$below/$file"
 		fi
-		install -D -m "$mode" "$source/$1/$file" "$to/$2/${file#./}"
 	done
 }
 
@@ -35,3 +41,9 @@ install -D -m 755 -t "$to/bin" "$binaries/onecontext"
 install -D -m 644 -t "$to/share/man/man8" "$source"/man/*.8
 tree dracut lib/dracut/modules.d
 tree initramfs-tools share/initramfs-tools
+# The units and udev rules of the booted system, with the links that enable units. None
+# has an [Install] section: systemd calls such units "static", as its own.
+if [ -d "$source/systemd" ]; then
+	tree systemd lib/systemd/system ! -name '*.rules'
+	tree systemd lib/udev/rules.d -name '*.rules'
+fi

@@ -1,22 +1,26 @@
 //! The results of `make install`, `make packages` and `make dist`: they have the same
-//! files, they are byte for byte the same wherever they are built, and Debian's and
-//! Fedora's checkers find no fault.
+//! files, they are byte for byte the same wherever they are built, Debian's and Fedora's
+//! checkers find no fault, and systemd finds the same units in each.
 //!
-//! Tests that need those checkers, or the two programs that make packages, are
-//! `#[ignore]`d: `make test-packages`.
+//! Tests that need those checkers, or the programs that make packages, are `#[ignore]`d:
+//! `make test-packages`.
 #[path = "support/release.rs"]
 mod release;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The program of the initramfs, and the one for the command line.
 const PROGRAMS: [&str; 2] = ["usr/lib/onecontext/onecontext", "usr/bin/onecontext"];
+/// Where units and udev rules are installed.
+const UNITS: &str = "usr/lib/systemd/system";
+const RULES: &str = "usr/lib/udev/rules.d";
 /// Files that only packages have.
 const DOCUMENTS: [&str; 3] = [
     "usr/share/doc/",
@@ -59,23 +63,34 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What must be the same in each package: the mode and content of each file.
+/// What must be the same in each package: the mode (type included) and the content of
+/// each file, or the target of each link.
 type Files = BTreeMap<String, (u32, Vec<u8>)>;
 
-/// The files below a directory.
+/// The modes of the files and links in packages.
+const PLAIN: u32 = 0o100644;
+const PROGRAM: u32 = 0o100755;
+const LINK: u32 = 0o120777;
+
+/// The files below a directory, which may be missing.
 fn files(top: &Path) -> Files {
     let mut found = Files::new();
-    let mut folders = vec![top.to_path_buf()];
+    let mut folders = Vec::from_iter(top.exists().then(|| top.to_path_buf()));
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let content = if metadata.is_dir() {
                 folders.push(path);
                 continue;
-            }
+            } else if metadata.is_symlink() {
+                let target = fs::read_link(&path).unwrap();
+                target.into_os_string().into_vec()
+            } else {
+                fs::read(&path).unwrap()
+            };
             let name = path.strip_prefix(top).unwrap().display().to_string();
-            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
-            found.insert(name, (mode, fs::read(&path).unwrap()));
+            found.insert(name, (metadata.mode(), content));
         }
     }
     found
@@ -105,10 +120,16 @@ fn each_file_of_the_folders_is_installed() {
         ("dracut", "usr/lib/dracut/modules.d"),
         ("initramfs-tools", "usr/share/initramfs-tools"),
         ("man", "usr/share/man/man8"),
+        ("systemd", UNITS),
     ] {
         for (name, (mode, content)) in files(&top().join(from)) {
+            let to = if name.ends_with(".rules") { RULES } else { to };
             // The mode that git keeps, whatever the umask.
-            let mode = if mode & 0o100 == 0 { 0o644 } else { 0o755 };
+            let mode = match mode {
+                LINK => LINK,
+                mode if mode & 0o100 == 0 => PLAIN,
+                _ => PROGRAM,
+            };
             expected.insert(format!("{to}/{name}"), (mode, content));
         }
     }
@@ -116,7 +137,7 @@ fn each_file_of_the_folders_is_installed() {
     let programs = [release::initramfs(), release::binary()];
     for (name, program) in PROGRAMS.iter().zip(programs) {
         let content = fs::read(program).unwrap();
-        expected.insert(name.to_string(), (0o755, content));
+        expected.insert(name.to_string(), (PROGRAM, content));
     }
     assert_same(&installed, &expected);
 }
@@ -145,7 +166,7 @@ fn assert_same(these: &Files, those: &Files) {
     assert_eq!(names(these), names(those));
     for (name, (mode, content)) in these {
         let (other, bytes) = &those[name];
-        assert_eq!(mode, other, "{name}: mode");
+        assert_eq!(format!("{mode:o}"), format!("{other:o}"), "{name}: mode");
         assert!(content == bytes, "{name}: content");
     }
 }
@@ -161,7 +182,7 @@ fn the_copyright_names_each_crate_that_is_in_the_program() {
         "--prefix=none",
         "--format={lib}",
     ]));
-    let copyright = fs::read_to_string(top().join("packaging/copyright")).unwrap();
+    let copyright = fs::read_to_string(top().join("packaging/debian/copyright")).unwrap();
     let crates: Vec<_> = tree.lines().filter(|name| !name.is_empty()).collect();
     assert!(crates.contains(&"rustix"), "{crates:?}");
     for name in crates.iter().filter(|name| **name != "onecontext") {
@@ -171,6 +192,20 @@ fn the_copyright_names_each_crate_that_is_in_the_program() {
             .any(|name| copyright.contains(&format!("vendor/{name}/*")));
         assert!(named, "{name}");
     }
+}
+
+#[test]
+fn the_packages_have_the_version_of_the_program() {
+    let version = env!("CARGO_PKG_VERSION");
+    let read = |name: &str| fs::read_to_string(top().join("packaging").join(name)).unwrap();
+    let debian = read("debian/changelog");
+    let entry = format!("onecontext ({version}-1) ");
+    assert!(debian.starts_with(&entry), "{debian}");
+    let spec = read("onecontext.spec");
+    assert!(spec.contains(&format!("\nVersion: {version}\n")), "{spec}");
+    let (_, changes) = spec.split_once("\n%changelog\n").unwrap();
+    let entry = changes.lines().next().unwrap();
+    assert!(entry.ends_with(&format!(" - {version}-1")), "{entry}");
 }
 
 // ---------------------------------------------------------------------------
@@ -257,10 +292,10 @@ fn without_apt_it_is_said_what_the_tests_need() {
     let folder = Folder::new();
     for name in ["sh", "sort", "tr"] {
         let path = Path::new("/usr/bin").join(name);
-        std::os::unix::fs::symlink(path, folder.0.join(name)).unwrap();
+        symlink(path, folder.0.join(name)).unwrap();
     }
     let mut setup = Command::new(top().join("tests/setup.sh"));
-    let output = output(setup.arg("packages").env("PATH", &folder.0));
+    let output = output(setup.args(["demo", "packages"]).env("PATH", &folder.0));
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     for package in ["qemu-system-x86", "mmdebstrap", "rpmlint"] {
@@ -304,6 +339,17 @@ fn date() -> String {
     date.trim().to_string()
 }
 
+/// A copy of this tree, of what git would commit.
+fn copy_tree(to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    let mut copy = Command::new("sh");
+    copy.arg("-c").arg(
+        "git ls-files -z --cached --others --exclude-standard | \
+         tar --null -T - -c | tar -x -C \"$1\"",
+    );
+    run(copy.arg("sh").arg(to).current_dir(top()));
+}
+
 /// Builds packages of the source in `top`; returns their paths.
 fn build(top: &Path, kinds: &[&str]) -> Vec<PathBuf> {
     let mut build = Command::new(top.join("packaging/build"));
@@ -341,13 +387,32 @@ fn as_installed(mut files: Files) -> Files {
     files
 }
 
+fn unpack_deb(package: &Path) -> Files {
+    let folder = Folder::new();
+    let mut unpack = Command::new("dpkg-deb");
+    run(unpack.arg("-x").arg(package).arg(&folder.0));
+    files(&folder.0)
+}
+
+fn unpack_rpm(package: &Path) -> Files {
+    let folder = Folder::new();
+    let mut unpack = Command::new("sh");
+    unpack.arg("-c").arg("rpm2cpio \"$1\" | cpio -idm --quiet");
+    run(unpack.arg("sh").arg(package).current_dir(&folder.0));
+    files(&folder.0)
+}
+
+/// The tarball, without its own folder.
+fn unpack_tar(package: &Path, to: &Path) {
+    let mut unpack = Command::new("tar");
+    let unpack = unpack.args(["--strip-components=1", "-xf"]);
+    run(unpack.arg(package).arg("-C").arg(to));
+}
+
 #[test]
 #[ignore = "makes packages"]
 fn the_deb_holds_what_is_installed() {
-    let folder = Folder::new();
-    let mut unpack = Command::new("dpkg-deb");
-    run(unpack.arg("-x").arg(package(".deb")).arg(&folder.0));
-    let files = files(&folder.0);
+    let files = unpack_deb(package(".deb"));
     for name in [
         "copyright",
         "changelog.gz",
@@ -381,11 +446,7 @@ fn the_deb_depends_on_no_generator() {
 #[test]
 #[ignore = "makes packages"]
 fn the_rpm_holds_what_is_installed() {
-    let folder = Folder::new();
-    let mut unpack = Command::new("sh");
-    unpack.arg("-c").arg("rpm2cpio \"$1\" | cpio -idm --quiet");
-    run(unpack.arg("sh").arg(package(".rpm")).current_dir(&folder.0));
-    let files = files(&folder.0);
+    let files = unpack_rpm(package(".rpm"));
     let license = "usr/share/licenses/onecontext/LICENSE";
     assert!(files.contains_key(license), "{:?}", files.keys());
     assert_same(&as_installed(files), &installed());
@@ -403,9 +464,7 @@ fn the_rpm_holds_what_is_installed() {
 #[ignore = "makes packages"]
 fn the_tarball_installs_the_same() {
     let folder = Folder::new();
-    let mut unpack = Command::new("tar");
-    let unpack = unpack.args(["--strip-components=1", "-xf"]);
-    run(unpack.arg(package(".tar.zst")).arg("-C").arg(&folder.0));
+    unpack_tar(package(".tar.zst"), &folder.0);
     for name in ["README.md", "LICENSE", "copyright", "CHANGELOG.md"] {
         assert!(folder.0.join(name).exists(), "{name}");
     }
@@ -419,16 +478,73 @@ fn the_tarball_installs_the_same() {
 #[test]
 #[ignore = "makes packages"]
 fn lintian_and_rpmlint_object_to_nothing() {
+    lint(package(".deb"), package(".rpm"));
+}
+
+/// These, and the file that the .rpm is made from.
+fn lint(deb: &Path, rpm: &Path) {
     let mut lintian = Command::new("lintian");
     lintian.args(["--allow-root", "--fail-on=error,warning", "--no-cfg"]);
-    let said = run(lintian.arg(package(".deb")));
+    let said = run(lintian.arg(deb));
     assert_eq!(said, "");
     let mut rpmlint = Command::new("rpmlint");
-    rpmlint
-        .arg("-c")
-        .arg(top().join("packaging/rpm/rpmlint.toml"));
-    let said = run(rpmlint.arg(package(".rpm")));
+    let rpmlint = rpmlint.current_dir(top()).arg("-c");
+    let rpmlint = rpmlint.args(["packaging/rpmlint.toml", "packaging/onecontext.spec"]);
+    let said = run(rpmlint.arg(rpm));
+    assert!(said.contains("1 packages and 1 specfiles"), "{said}");
     assert!(said.contains(" 0 errors, 0 warnings"), "{said}");
+}
+
+#[test]
+#[ignore = "makes packages"]
+fn shellcheck_objects_to_no_scriptlet() {
+    for scriptlet in ["POSTIN", "POSTTRANS", "POSTUN"] {
+        let mut rpm = Command::new("rpm");
+        rpm.args(["-qp", "--queryformat", &format!("%{{{scriptlet}}}")]);
+        let script = run(rpm.arg(package(".rpm")));
+        assert!(script.ends_with("exit 0"), "{scriptlet}: {script}");
+        let folder = Folder::new();
+        let path = folder.0.join(scriptlet);
+        fs::write(&path, script + "\n").unwrap();
+        run(Command::new("shellcheck").arg("--shell=sh").arg(path));
+    }
+}
+
+/// `make AARCH64=1 packages dist`.
+#[test]
+#[ignore = "makes packages"]
+fn the_packages_of_aarch64_hold_its_programs() {
+    let mut make = Command::new("make");
+    make.args(["--silent", "AARCH64=1", "packages", "dist"]);
+    let said = run(make.env("SOURCE_DATE_EPOCH", date()).current_dir(top()));
+    let paths: Vec<_> = said.lines().map(|path| top().join(path)).collect();
+    let [deb, rpm, tar] = &paths[..] else {
+        panic!("{said}");
+    };
+    lint(deb, rpm);
+    let query = |program: &str, arguments: &[&str], package: &Path| {
+        run(Command::new(program).args(arguments).arg(package))
+    };
+    let fields = query("dpkg-deb", &["--field"], deb);
+    assert!(fields.contains("\nArchitecture: arm64\n"), "{fields}");
+    let arch = query("rpm", &["-qp", "--queryformat", "%{ARCH}"], rpm);
+    assert_eq!(arch, "aarch64");
+
+    let built = top().join("target/aarch64-unknown-linux-gnu/release");
+    let variables = [
+        ("SOURCE", top().to_str().unwrap()),
+        ("BINARIES", built.to_str().unwrap()),
+    ];
+    let expected = install(&top().join("packaging/install.sh"), &variables);
+    for program in PROGRAMS {
+        // e_machine, EM_AARCH64 (elf.h)
+        assert_eq!(expected[program].1[18..20], 183_u16.to_le_bytes());
+    }
+    assert_same(&as_installed(unpack_deb(deb)), &expected);
+    assert_same(&as_installed(unpack_rpm(rpm)), &expected);
+    let folder = Folder::new();
+    unpack_tar(tar, &folder.0);
+    assert_same(&install(&folder.0.join("install.sh"), &[]), &expected);
 }
 
 /// Another directory, with a longer name, and a build from scratch.
@@ -437,13 +553,7 @@ fn lintian_and_rpmlint_object_to_nothing() {
 fn the_same_source_gives_the_same_bytes_elsewhere() {
     let folder = Folder::new();
     let other = folder.0.join("another folder/with a longer name");
-    fs::create_dir_all(&other).unwrap();
-    let mut copy = Command::new("sh");
-    copy.arg("-c").arg(
-        "git ls-files -z --cached --others --exclude-standard | \
-         tar --null -T - -c | tar -x -C \"$1\"",
-    );
-    run(copy.arg("sh").arg(&other).current_dir(top()));
+    copy_tree(&other);
     let mut cargo = Command::new(env!("CARGO"));
     let cargo = cargo.args(["build", "--quiet", "--release", "--locked"]);
     run(cargo.current_dir(&other).env_remove("CARGO_TARGET_DIR"));
@@ -454,4 +564,248 @@ fn the_same_source_gives_the_same_bytes_elsewhere() {
         let ours = fs::read(package(name)).unwrap();
         assert!(ours == fs::read(&path).unwrap(), "{name}");
     }
+}
+
+// ---------------------------------------------------------------------------
+// Units and udev rules
+
+/// Units of this test, beside those of the folder `systemd`.
+const OWN: [(&str, &str); 4] = [
+    (
+        "onecontext-test.service",
+        "[Unit]\n\
+         Description=a test\n\
+         Documentation=man:onecontext(8)\n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart=/usr/bin/onecontext --version\n",
+    ),
+    (
+        "onecontext-test@.service",
+        "[Unit]\n\
+         Description=a test of %I\n\
+         Documentation=man:onecontext(8)\n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart=/usr/bin/onecontext --version\n",
+    ),
+    (
+        "onecontext-test.timer",
+        "[Unit]\n\
+         Description=a test, later\n\
+         [Timer]\n\
+         OnActiveSec=30s\n\
+         Unit=onecontext-test@timer.service\n",
+    ),
+    (
+        "90-onecontext-test.rules",
+        "ACTION==\"change\", TAG+=\"systemd\", ENV{SYSTEMD_WANTS}=\"onecontext-test@0.service\"\n",
+    ),
+];
+/// The links that enable them.
+const OWN_LINKS: [(&str, &str); 2] = [
+    (
+        "multi-user.target.wants/onecontext-test.service",
+        "../onecontext-test.service",
+    ),
+    (
+        "timers.target.wants/onecontext-test.timer",
+        "../onecontext-test.timer",
+    ),
+];
+
+/// `make install DESTDIR=`, the tarball, `dpkg --root` and `rpm --root` install the same
+/// units and rules. systemd starts the same units, an administrator masks them, and a
+/// package that is removed leaves none.
+#[test]
+#[ignore = "makes packages"]
+fn each_way_of_installing_enables_the_same_units() {
+    let folder = Folder::new();
+    let source = folder.0.join("source");
+    let packages = packages_with_own_units(&source);
+    let package = |end: &str| {
+        let mut packages = packages.iter();
+        packages.find(|path| path.to_str().unwrap().ends_with(end))
+    };
+    let [Some(deb), Some(rpm), Some(tar)] = [".deb", ".rpm", ".tar.zst"].map(package) else {
+        panic!("{packages:?}");
+    };
+    lint(deb, rpm);
+
+    let expected = units(&source.join("systemd"), &source.join("systemd"));
+    assert!(expected.len() >= OWN.len() + OWN_LINKS.len());
+    let root = |name: &str| folder.0.join("root of ".to_string() + name);
+    let assert_enabled = |root: &Path| {
+        let found = units(&root.join(UNITS), &root.join(RULES));
+        assert_same(&found, &expected);
+        assert_units_start(root);
+    };
+
+    let destination = root("make");
+    let mut make = Command::new("make");
+    make.args(["--silent", "install"]).current_dir(&source);
+    run(make.arg(format!("DESTDIR={}", destination.display())));
+    assert_enabled(&destination);
+
+    let unpacked = folder.0.join("tarball");
+    fs::create_dir(&unpacked).unwrap();
+    unpack_tar(tar, &unpacked);
+    let destination = root("tarball");
+    run(Command::new(unpacked.join("install.sh")).env("DESTDIR", &destination));
+    assert_enabled(&destination);
+
+    let destination = root("dpkg");
+    let database = destination.join("var/lib/dpkg");
+    fs::create_dir_all(database.join("updates")).unwrap();
+    fs::create_dir(database.join("info")).unwrap();
+    fs::write(database.join("status"), "").unwrap();
+    let dpkg = || {
+        let mut dpkg = as_root("dpkg");
+        dpkg.arg(format!("--root={}", destination.display()));
+        dpkg.args(["--log=/dev/null", "--force-not-root", "--force-bad-path"]);
+        dpkg
+    };
+    run(dpkg().arg("--install").arg(deb));
+    assert_enabled(&destination);
+    run(dpkg().args(["--purge", "onecontext"]));
+    assert_empty(&destination);
+
+    // An empty root has no shell for the scriptlets.
+    let destination = root("rpm");
+    fs::create_dir(&destination).unwrap();
+    let rpm_root = |arguments: &[&str]| {
+        let mut rpm = as_root("rpm");
+        rpm.arg("--root").arg(&destination);
+        rpm.args(["--dbpath", "/var/lib/rpm", "--nodeps", "--noscripts"]);
+        rpm.args(arguments);
+        rpm
+    };
+    run(rpm_root(&["--install"]).arg(rpm));
+    assert_enabled(&destination);
+    run(&mut rpm_root(&["--erase", "onecontext"]));
+    assert_empty(&destination);
+}
+
+/// The packages of a copy of this tree with units of this test.
+fn packages_with_own_units(source: &Path) -> Vec<PathBuf> {
+    copy_tree(source);
+    let release = source.join("target/release");
+    fs::create_dir_all(&release).unwrap();
+    for program in [release::binary(), release::initramfs()] {
+        fs::copy(program, release.join(program.file_name().unwrap())).unwrap();
+    }
+    let folder = source.join("systemd");
+    for (name, text) in OWN {
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), text).unwrap();
+    }
+    for (link, target) in OWN_LINKS {
+        let link = folder.join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(target, link).unwrap();
+    }
+    build(source, &["deb", "rpm", "tar"])
+}
+
+/// The units and links in one folder, and the rules in another, which may be the same.
+fn units(units: &Path, rules: &Path) -> Files {
+    let mut found = files(units);
+    found.extend(files(rules));
+    found
+}
+
+/// systemctl knows each unit, and systemd would start those that have a link.
+fn assert_units_start(root: &Path) {
+    let folder = root.join(UNITS);
+    let systemctl = |command: &str, unit: &str| {
+        let mut systemctl = Command::new("systemctl");
+        systemctl.arg(format!("--root={}", root.display()));
+        output(systemctl.args([command, unit]))
+    };
+    let state = |unit: &str| {
+        let said = String::from_utf8(systemctl("is-enabled", unit).stdout).unwrap();
+        said.trim_end().to_string()
+    };
+    let mut wanted = Vec::new();
+    for name in files(&folder).keys() {
+        match name.split_once(".wants/") {
+            Some((_, unit)) => wanted.push(unit.to_string()),
+            None => assert_eq!(state(name), "static", "{name}"),
+        }
+    }
+    let jobs = jobs_of_a_boot(root);
+    for unit in &wanted {
+        assert!(jobs.contains(unit), "{unit}: {jobs:?}");
+    }
+
+    for unit in &wanted {
+        assert!(systemctl("mask", unit).status.success(), "{unit}");
+        assert_eq!(state(unit), "masked", "{unit}");
+    }
+    let jobs = jobs_of_a_boot(root);
+    for unit in &wanted {
+        assert!(!jobs.contains(unit), "{unit}: {jobs:?}");
+        assert!(systemctl("unmask", unit).status.success(), "{unit}");
+    }
+}
+
+/// The units that systemd would start with the units of this root and two targets.
+/// systemd's test mode wants an ordinary user.
+fn jobs_of_a_boot(root: &Path) -> Vec<String> {
+    let own = Folder::new();
+    for (name, text) in [
+        (
+            "test.target",
+            "[Unit]\nWants=multi-user.target timers.target\n",
+        ),
+        ("multi-user.target", "[Unit]\n"),
+        ("timers.target", "[Unit]\n"),
+    ] {
+        fs::write(own.0.join(name), text).unwrap();
+    }
+    let folders = [&own.0, &root.join("etc/systemd/system"), &root.join(UNITS)];
+    let path = std::env::join_paths(folders).unwrap();
+    let runtime = own.0.join("runtime");
+    fs::create_dir(&runtime).unwrap();
+    // For that user.
+    for (folder, mode) in [
+        (&*own.0, 0o755),
+        (&runtime, 0o777),
+        (root.parent().unwrap(), 0o755),
+    ] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mut systemd = Command::new("timeout");
+    systemd.arg("60");
+    if nix::unistd::geteuid().is_root() {
+        systemd.args(["setpriv", "--reuid=65534", "--clear-groups"]);
+    }
+    systemd.args(["/lib/systemd/systemd", "--test", "--user"]);
+    systemd.args(["--unit=test.target", "--no-pager"]);
+    systemd.env("SYSTEMD_UNIT_PATH", path);
+    systemd.envs([("HOME", &own.0), ("XDG_RUNTIME_DIR", &runtime)]);
+    let said = run(&mut systemd);
+    let (_, jobs) = said.split_once("-> By jobs:").expect(&said);
+    jobs.lines()
+        .filter_map(|line| line.trim().strip_prefix("Action: "))
+        .filter_map(|job| job.strip_suffix(" -> start"))
+        .map(str::to_string)
+        .collect()
+}
+
+/// Nothing of the package is left.
+fn assert_empty(root: &Path) {
+    let left: Vec<_> = files(&root.join("usr")).into_keys().collect();
+    assert_eq!(left, [""; 0]);
+}
+
+/// A command that may change the owners of files, of which an ordinary user has only
+/// one.
+fn as_root(program: &str) -> Command {
+    if nix::unistd::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", program]);
+    command
 }

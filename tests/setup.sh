@@ -1,53 +1,57 @@
 #!/bin/sh
-# setup.sh [SET...]: installs what the tests and the demo need and the machine lacks.
-# Sets add more: "aarch64" for `make test-aarch64`, "matrix" for `make test-matrix`,
-# "packages" for `make test-packages`.
+# setup.sh [SET...]: installs what these sets need and the machine lacks: "demo" for
+# `make demo`, "tests" for the other boots and tests, "aarch64" for `make test-aarch64`,
+# "matrix" for `make test-matrix`, "packages" for `make test-packages`. The default is
+# the first two.
 #
 # It prints what it will do first, and does nothing if nothing is missing. It needs
 # Debian 12 or later, and root or a user who may use sudo.
 set -eu
 
-# One "program package" a line; a third word is its set.
+sets=${*:-demo tests}
+# One "program package set" a line.
 missing=$(
 	while read -r program package set; do
-		case " all $* " in
-		*" ${set:-all} "*) ;;
+		case " $sets " in
+		*" $set "*) ;;
 		*) continue ;;
 		esac
 		command -v "$program" >/dev/null 2>&1 ||
 			[ -x "/usr/sbin/$program" ] || [ -f "$program" ] || echo "$package"
 	done <<-END
-		cc gcc
-		ifconfig net-tools
-		ip iproute2
-		ssh openssh-client
-		debugfs e2fsprogs
-		dhcpd isc-dhcp-server
-		dnsmasq dnsmasq-base
-		genisoimage genisoimage
-		lvm lvm2
-		mandoc mandoc
-		mkfs.btrfs btrfs-progs
-		mkfs.erofs erofs-utils
-		mkfs.xfs xfsprogs
-		mksquashfs squashfs-tools
-		mmdebstrap mmdebstrap
-		ping iputils-ping
-		qemu-storage-daemon qemu-utils
-		qemu-system-x86_64 qemu-system-x86
-		shellcheck shellcheck
-		strace strace
-		systemd-analyze systemd
-		prlimit util-linux
-		valgrind valgrind
-		xorriso xorriso
+		cc gcc demo
+		/usr/include/stdio.h libc6-dev demo
+		genisoimage genisoimage demo
+		debugfs e2fsprogs demo
+		mmdebstrap mmdebstrap demo
+		mount mount demo
+		qemu-system-x86_64 qemu-system-x86 demo
+		ssh openssh-client demo
+		dhcpd isc-dhcp-server tests
+		dnsmasq dnsmasq-base tests
+		ifconfig net-tools tests
+		ip iproute2 tests
+		lvm lvm2 tests
+		mandoc mandoc tests
+		mkfs.btrfs btrfs-progs tests
+		mkfs.erofs erofs-utils tests
+		mkfs.xfs xfsprogs tests
+		mksquashfs squashfs-tools tests
+		ping iputils-ping tests
+		prlimit util-linux tests
+		qemu-storage-daemon qemu-utils tests
+		shellcheck shellcheck tests
+		strace strace tests
+		systemd-analyze systemd tests
+		valgrind valgrind tests
+		xorriso xorriso tests
 		aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu aarch64
 		/usr/share/ovmf/OVMF.fd ovmf matrix
 		qemu-aarch64-static qemu-user-static matrix
 		qemu-system-aarch64 qemu-system-arm matrix
 		cpio cpio packages
 		lintian lintian packages
-		rpm rpm packages
+		rpmbuild rpm packages
 		rpmlint rpmlint packages
 		zstd zstd packages
 	END
@@ -76,7 +80,7 @@ install() {
 	apt "$@" install -y --no-remove --no-install-recommends $missing
 }
 
-echo "setup: installing ${missing% } with ${sudo:+sudo }apt-get"
+echo "setup: installing ${missing% } with ${sudo:+sudo }apt-get (about a minute)"
 apt update
 if install; then
 	exit 0

@@ -20,8 +20,6 @@ pub enum Image {
     DracutWithoutSystemd,
     Debian13InitramfsTools,
     Debian13Dracut,
-    /// With the Debian package installed, as an operator does it.
-    Package,
     /// With the initramfs after the package was upgraded, removed and installed again,
     /// in a root without the package.
     PackageReinstalled,
@@ -44,11 +42,6 @@ pub enum Image {
 use Image::*;
 
 impl Image {
-    /// Makes the image if its inputs have changed.
-    pub fn make(self) {
-        self.folder();
-    }
-
     /// The directory that holds it. Makes the image first if needed, once in a run; two
     /// kinds are made in parallel if two tests ask for them.
     fn folder(self) -> PathBuf {
@@ -58,7 +51,6 @@ impl Image {
             Dracut | DracutWithoutSystemd => "dracut",
             Debian13InitramfsTools => "trixie-initramfs-tools",
             Debian13Dracut => "trixie-dracut",
-            Package => "package",
             PackageReinstalled | PackagePurged => "package-steps",
             EarlyDracut | EarlyDracutWithoutSystemd => "early-dracut",
             Debian13Aarch64 => "arm64-trixie-initramfs-tools",

@@ -831,7 +831,7 @@ impl Drop for Folder {
 }
 
 /// KVM only if it is the hardware's own; under imitations of it guests hang.
-pub fn accelerator() -> &'static str {
+fn accelerator() -> &'static str {
     let ours = ["kvm_intel", "kvm_amd"]
         .iter()
         .any(|module| Path::new("/sys/module").join(module).exists());
