@@ -109,7 +109,9 @@ context/hostname system/hostname: the host name: what the context says, what is 
 context/keys context/lint/keys login/keys: SSH keys: in the context, `check`'s advice, in the root
 context/scripts system/scripts: scripts of a context: which there are, how they are run
 context/shell base/text/shell: words of a shell: how they are read, how they are written
-context/users image/users: a user: what the context says, what the root has
+image/account login/account: an account: what the root has, what is done
+image/cloud_init system/cloud_init: cloud-init: whether it is there, what it is told
+image/ifupdown managers/ifupdown: ifupdown: its files, what is written
 image/managers managers: network managers: which are enabled, what is written for them
 image/networkd managers/networkd: systemd-networkd: what there is, what is written
 image/sshd login/sshd: the SSH server: what there is, what it lacks

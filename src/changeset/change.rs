@@ -7,7 +7,7 @@ use crate::base::error::Error;
 use crate::base::log::{Level, failure};
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Escaped, Str, Text};
-use crate::image::files::ConfigFile;
+use crate::image::config_file::ConfigFile;
 use crate::image::{FileContent, PathError, ResolvedPath};
 
 /// One thing that the booted system shall see.

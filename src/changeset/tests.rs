@@ -12,7 +12,7 @@ use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::log::{Console, Report};
 use crate::image::Root;
-use crate::image::files::ConfigFile;
+use crate::image::config_file::ConfigFile;
 use crate::image::testing::{Attribute, Fixture, decided, in_own_mounts, is_root, lines};
 
 const NONE: Option<&str> = None;

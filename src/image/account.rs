@@ -2,7 +2,7 @@
 use crate::base::memory;
 use rustix::fs::FileType;
 
-use super::files::ConfigFile;
+use super::config_file::ConfigFile;
 use super::fstab::Fstab;
 use super::key_file::{Home, KeyFile};
 use super::logins::Logins;

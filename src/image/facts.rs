@@ -3,7 +3,7 @@
 //! file that could not be read is an error here, never a missing file.
 use super::account::AccountFacts;
 use super::cloud_init::CloudInit;
-use super::files::ConfigFile;
+use super::config_file::ConfigFile;
 use super::fstab::Fstab;
 use super::logins::Logins;
 use super::managers::Managers;

@@ -1,7 +1,7 @@
 //! The files of ifupdown (interfaces(5)).
 use rustix::io::Errno;
 
-use super::files::ConfigFile;
+use super::config_file::ConfigFile;
 use super::glob::{fnmatch, glob};
 use super::{PathError, ResolvedPath, Root, at};
 use crate::base::memory::{self, Vector};

@@ -1,6 +1,6 @@
 //! Facts of the initramfs that this program runs in, for the early stage.
 use super::Root;
-use super::files::ConfigFile;
+use super::config_file::ConfigFile;
 use crate::base::error::Error;
 
 /// The SSH servers that people put into an initramfs. The build hooks look for the same

@@ -2,7 +2,7 @@
 //! say.
 use core::ffi::CStr;
 
-use super::files::ConfigFile;
+use super::config_file::ConfigFile;
 use super::ifupdown::Interfaces;
 use super::systemd::units::{Systemd, Unit};
 use super::{Fact, PathError, Root, initd, netplan, networkd};

@@ -3,8 +3,8 @@
 //! Nothing here writes.
 pub mod account;
 pub mod cloud_init;
+pub mod config_file;
 pub mod facts;
-pub mod files;
 pub mod fstab;
 mod glob;
 pub mod ifupdown;

@@ -1,5 +1,5 @@
 //! How the root's programs resolve names: hosts(5), nsswitch.conf(5), resolv.conf(5).
-use super::files::ConfigFile;
+use super::config_file::ConfigFile;
 use super::systemd::units::{Systemd, Unit};
 use super::{Fact, PathError, Root, at};
 use crate::base::error::Error;

@@ -8,7 +8,7 @@ use crate::base::text::template::fill;
 use crate::base::text::{format, position};
 use crate::changeset::{Changes, HEAD};
 use crate::image::FileContent;
-use crate::image::files::ConfigFile;
+use crate::image::config_file::ConfigFile;
 use crate::plan::bound::{BoundLink, BoundPlan};
 
 /// Adds settings at the top, since those after an "interface" line apply only to that

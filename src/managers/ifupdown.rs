@@ -18,7 +18,7 @@ use crate::base::text::template::fill;
 use crate::base::text::{Ip, Text, format, position};
 use crate::changeset::{Changes, File, HEAD};
 use crate::image::PathError;
-use crate::image::files::ConfigFile;
+use crate::image::config_file::ConfigFile;
 use crate::image::ifupdown::Interfaces;
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Half, Link, Method, Route};

@@ -5,7 +5,7 @@ use crate::base::error::Error;
 use crate::base::memory;
 use crate::base::text::lines;
 use crate::changeset::{Changes, Label, Reason};
-use crate::image::files::ConfigFile;
+use crate::image::config_file::ConfigFile;
 use crate::plan::Plan;
 
 /// Replaces the name in the file. If there is no file, or no name in it, nothing is
