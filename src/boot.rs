@@ -12,7 +12,7 @@ use crate::base::output::Streams;
 use crate::base::progress::Progress;
 use crate::base::text::Escaped;
 use crate::base::wait::Wait;
-use crate::changeset::{Changes, Policy, Writer};
+use crate::changeset::{Access, Change, Changes, File, Policy, What, Writer};
 use crate::cli::{Apply, Stage, Status};
 use crate::context::{self, Purpose, Unreadable};
 use crate::disk::{Disk, Search, SystemPaths, search};
@@ -27,13 +27,13 @@ use crate::image::networkd::Networkd;
 use crate::image::resolver::ResolvConf;
 use crate::image::sshd::Sshd;
 use crate::image::systemd::units::Systemd;
-use crate::image::{Fact, PathError, Root};
+use crate::image::{Fact, FileContent, PathError, ResolvedPath, Root};
 use crate::kernel::{self, Machine};
 use crate::login;
 use crate::managers;
 use crate::parameters::{Early, LONGEST_WAIT, Mode, Parameters, ScriptMode};
 use crate::plan::bound::{BoundPlan, DhcpClient};
-use crate::plan::early::{self, EarlyDevice};
+use crate::plan::record::{self, RecordedDevice};
 use crate::plan::{Link, Plan, SudoRule};
 use crate::system;
 
@@ -65,6 +65,8 @@ pub struct Boot {
     root: Option<Root>,
     policy: Policy,
     facts: StageFacts,
+    /// The record of what the earlier stages of this boot have set on network devices.
+    record: Option<&'static FileContent>,
     /// Whether the network of the kernel is set up.
     sets_up_network: bool,
     /// How long a NIC that is still to appear is waited for, in seconds.
@@ -75,8 +77,8 @@ pub struct Boot {
 enum StageFacts {
     /// The facts of the initramfs, and its users if root is to get keys.
     Early(InitramfsFacts, Option<Result<Logins, Error>>),
-    /// The facts of the mounted root, and what the early stage has set up.
-    Root(Facts, &'static [EarlyDevice]),
+    /// The facts of the mounted root.
+    Root(Facts),
     /// There is no root.
     None,
 }
@@ -153,7 +155,7 @@ impl Boot {
             (None, Some(root)) => {
                 report.begin(c"look at", root.mount_point().to_bytes());
                 let facts = read_facts(root, plan, parameters.network.managers());
-                StageFacts::Root(facts, early_devices(root, report))
+                StageFacts::Root(facts)
             }
             (_, None) => StageFacts::None,
         };
@@ -167,6 +169,7 @@ impl Boot {
                 Stage::Root { .. } => parameters.root,
             },
             plan,
+            record: root.as_ref().and_then(|root| read_record(root, report)),
             root,
             facts,
         })
@@ -195,7 +198,8 @@ impl Boot {
             kernel::set_hostname(self.plan, report);
         }
         if self.sets_up_network {
-            kernel::apply(self.plan, &machine, &mut wait, report)
+            let mut record = |text, report: &mut Report| self.write_record(text, report);
+            kernel::apply(self.plan, &machine, &mut wait, &mut record, report)
         } else if matches!(machine.dhcp, DhcpClient::Alone | DhcpClient::Early) {
             BoundPlan::unbound(self.plan, machine.dhcp)
         } else {
@@ -204,16 +208,43 @@ impl Boot {
     }
 
     fn machine(&self, report: &mut Report) -> Machine {
-        match &self.facts {
-            StageFacts::Early(..) => Machine::open(DhcpClient::Early, false, &[], report),
-            StageFacts::Root(facts, early) => {
-                let dhcp = dhcp_client(self.plan, facts);
+        let (dhcp, routers) = match &self.facts {
+            StageFacts::Early(..) => (DhcpClient::Early, false),
+            StageFacts::Root(facts) => {
                 let managers = facts.network.map(|network| &network.managers);
                 let routers = managers.is_some_and(Managers::handle_router_advertisements);
-                Machine::open(dhcp, routers, early, report)
+                (dhcp_client(self.plan, facts), routers)
             }
-            StageFacts::None => Machine::open(DhcpClient::Alone, false, &[], report),
-        }
+            StageFacts::None => (DhcpClient::Alone, false),
+        };
+        Machine::open(dhcp, routers, self.recorded(), report)
+    }
+
+    /// The network devices that the earlier stages have set up.
+    fn recorded(&self) -> &'static [RecordedDevice] {
+        self.record
+            .map_or(&[], |record| record::read(record.content))
+    }
+
+    /// Writes the record of what is set on network devices.
+    fn write_record(&self, text: &'static [u8], report: &mut Report) {
+        let Some(root) = &self.root else {
+            return;
+        };
+        let mut changes = Changes::new();
+        changes.step(record::PATH, |changes| {
+            let file = File {
+                access: Access::ours(0o600),
+                ..File::public(text)
+            };
+            let path = ResolvedPath::new(record::PATH)?;
+            changes.push(Change {
+                old: Some(self.record),
+                ..Change::new(path, What::File(memory::place(file)))
+            });
+            Ok(())
+        });
+        Writer::new(root, self.policy).apply(&changes, report);
     }
 
     /// What the booted system, or the initramfs, shall see.
@@ -228,9 +259,9 @@ impl Boot {
                     login::decide_early(self.plan, *logins, &mut changes);
                 }
             }
-            StageFacts::Root(facts, early) => {
+            StageFacts::Root(facts) => {
                 decide(bound, facts, &mut changes);
-                system::clear_early(early, &mut changes);
+                system::clear_early(self.recorded(), &mut changes);
             }
             StageFacts::None => {}
         }
@@ -458,16 +489,12 @@ pub fn read_plan(
     }
 }
 
-/// What the early stage of this boot has set up.
-fn early_devices(root: &Root, report: &mut Report) -> &'static [EarlyDevice] {
-    match root.read_if_there(early::PATH) {
-        Ok(Some(found)) => early::read(found.content),
-        Ok(None) => &[],
-        Err(error) => {
-            report.problem(c"read", early::PATH, error);
-            &[]
-        }
-    }
+/// The record of an earlier stage of this boot.
+fn read_record(root: &Root, report: &mut Report) -> Option<&'static FileContent> {
+    root.read_if_there(record::PATH).unwrap_or_else(|error| {
+        report.problem(c"read", record::PATH, error);
+        None
+    })
 }
 
 /// Reports the warnings of the plan.

@@ -92,6 +92,13 @@ fn links() {
         assert_eq!(changed.attributes, [attribute]);
     }
 
+    let RouteNetlinkMessage::DelLink(removed) = read(|message| message.delete_link(5), NLM_F_ACK)
+    else {
+        panic!("removes no link")
+    };
+    assert_eq!(removed.header.index, 5);
+    assert!(removed.attributes.is_empty());
+
     let RouteNetlinkMessage::GetLink(named) =
         read(|message| message.link_named(b"ens4.30"), NLM_F_ACK)
     else {
@@ -304,6 +311,12 @@ fn routes() {
         ) else {
             panic!("not a route")
         };
+        let RouteNetlinkMessage::DelRoute(removed) =
+            read(|message| message.delete_route(9, &route), NLM_F_ACK)
+        else {
+            panic!("removes no route")
+        };
+        assert_eq!(removed, found);
         let header = &found.header;
         assert_eq!(
             (header.address_family, header.destination_prefix_length),

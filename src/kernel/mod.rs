@@ -5,6 +5,7 @@ pub mod dhcp;
 mod leases;
 mod links;
 mod read_back;
+mod record;
 mod socket;
 mod sysctl;
 pub mod wire;
@@ -20,11 +21,15 @@ use crate::base::log::{Level, Report};
 use crate::base::memory::Vector;
 use crate::base::text::{Escaped, Format, Str};
 use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient, Lease};
-use crate::plan::early::EarlyDevice;
+use crate::plan::record::RecordedDevice;
 use crate::plan::{Link, Plan, Prefix, Route};
 use devices::{Binding, FoundDevice, bind};
 use socket::Socket;
 use wire::{Device, Message, Reply};
+
+/// The parameter with the metric of the routes that routers advertise. Kernels before
+/// 5.12 do not have it.
+const ROUTER_METRIC: &str = "ra_defrtr_metric";
 
 /// What this module needs besides its netlink socket.
 pub struct Machine {
@@ -36,8 +41,8 @@ pub struct Machine {
     pub dhcp: DhcpClient,
     /// A network manager handles router advertisements.
     pub routers_managed: bool,
-    /// What the early stage of this boot has set up.
-    pub early: &'static [EarlyDevice],
+    /// What the earlier stages of this boot have set.
+    pub record: &'static [RecordedDevice],
 }
 
 impl Machine {
@@ -45,7 +50,7 @@ impl Machine {
     pub fn open(
         dhcp: DhcpClient,
         routers_managed: bool,
-        early: &'static [EarlyDevice],
+        record: &'static [RecordedDevice],
         report: &mut Report,
     ) -> Self {
         let mut open = |path: &CStr| -> Option<OwnedFd> {
@@ -64,7 +69,7 @@ impl Machine {
             sys_net: open(c"/sys/class/net"),
             dhcp,
             routers_managed,
-            early,
+            record,
         }
     }
 
@@ -79,27 +84,60 @@ impl Machine {
         let by_networkd = matches!(self.dhcp, DhcpClient::Networkd(_)) && link.uses_dhcp();
         !self.routers_managed && !by_networkd
     }
+
+    /// Whether something is put on the device of this link.
+    fn needs_device(&self, link: &Link) -> bool {
+        link.uses_router_advertisements() && self.accepts_router_advertisements(link)
+            || self.asks(link)
+            || link.has_address()
+            || !link.ipv4.routes.is_empty()
+            || !link.ipv6.routes.is_empty()
+    }
+
+    /// The parameters of the device of this link (`net/ipv6/conf`) and their values, as
+    /// the method of IPv6 says.
+    fn ipv6_by_method(&self, link: &Link) -> &'static [(&'static str, u32)] {
+        link.ipv6_sysctls(self.accepts_router_advertisements(link))
+    }
 }
 
 /// Applies the network part of a plan and reports what the kernel has afterwards.
 /// `wait` sleeps briefly while a missing NIC may still appear; it returns `false` when
-/// there is nothing to wait for.
+/// there is nothing to wait for. `record` writes the record of the devices, once what an
+/// earlier stage has left is taken back, and before anything is added.
 ///
 /// Returns the plan with the devices of its links.
 pub fn apply(
     plan: &'static Plan,
     machine: &Machine,
     wait: &mut dyn FnMut() -> bool,
+    record: &mut dyn FnMut(&'static [u8], &mut Report),
     report: &mut Report,
 ) -> BoundPlan {
-    if plan.links.is_empty() && machine.early.is_empty() {
+    if plan.links.is_empty() && machine.record.is_empty() {
         return BoundPlan::unbound(plan, machine.dhcp);
     }
     let Some(mut kernel) = Kernel::open(machine, report) else {
         return BoundPlan::unbound(plan, machine.dhcp);
     };
-    let bindings = kernel.find(plan.links, wait);
-    kernel.release_others(&bindings);
+    let mut bindings = kernel.find(plan.links, wait);
+    let mut found = Vector::new();
+    for (link, binding) in plan.links.iter().zip(bindings.iter()) {
+        if let Ok(FoundDevice { device, .. }) = *binding {
+            found.push(MatchedLink { link, device });
+        }
+    }
+    let touched = kernel.touched(&found);
+    if kernel.take_back(&touched) {
+        for binding in bindings.iter_mut().flatten() {
+            if let Some(device) = kernel.device(binding.device.name) {
+                binding.device = device;
+            }
+        }
+    }
+    if !touched.is_empty() || !machine.record.is_empty() {
+        record(kernel.record(&touched), kernel.report);
+    }
     let mut applied = Vector::new();
     for (link, binding) in plan.links.iter().zip(bindings.iter()) {
         let matched = match *binding {

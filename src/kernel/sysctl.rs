@@ -3,7 +3,18 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pwrite, read};
 
-use crate::base::text::{c_str, format};
+use crate::base::text::{c_str, format, number};
+
+/// The value of `net/ipv6/conf/DEVICE/NAME`, if it is a number. `conf` is the directory
+/// `net/ipv6/conf`.
+pub fn ipv6(conf: &OwnedFd, device: &[u8], name: &str) -> Result<u32, Errno> {
+    let path = c_str(&[device, b"/", name.as_bytes()])?;
+    let file = openat(conf, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut text = [0; 16];
+    let length = read(&file, &mut text)?;
+    let value = text.get(..length).unwrap_or_default().trim_ascii();
+    number(value).ok_or(Errno::INVAL)
+}
 
 /// Sets `net/ipv6/conf/DEVICE/NAME` to `value` if it differs. `conf` is the directory
 /// `net/ipv6/conf`.

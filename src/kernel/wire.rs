@@ -248,6 +248,11 @@ impl Message {
         });
     }
 
+    /// Removes a link.
+    pub fn delete_link(&mut self, index: u32) {
+        self.interface(nl::RTM_DELLINK as u32, Operation::Change, Some(index), None);
+    }
+
     /// Removes an address from a link.
     pub fn delete_address(&mut self, index: u32, prefix: Prefix) {
         self.begin(nl::RTM_DELADDR as u32, Operation::Change);
@@ -285,19 +290,33 @@ impl Message {
     /// Adds a route of a link to the main table. With a lease, the route has the leased
     /// address as source, and the protocol DHCP.
     pub fn new_route(&mut self, index: u32, route: &Route, lease: Option<&Lease>) {
-        let v4 = route.destination.address.is_ipv4();
-        let scope = match route.gateway {
-            None if v4 => nl::rt_scope_t::RT_SCOPE_LINK,
-            _ => nl::rt_scope_t::RT_SCOPE_UNIVERSE,
-        };
         let protocol = match lease {
             Some(_) => nl::RTPROT_DHCP,
             None => nl::RTPROT_STATIC,
         };
-        let flags = if route.onlink { nl::RTNH_F_ONLINK } else { 0 };
         // NLM_F_APPEND keeps another route of the same metric: before this one or, in
         // IPv6, as another next hop.
         self.begin(nl::RTM_NEWROUTE as u32, Operation::Append);
+        self.route(index, route, protocol);
+        if let Some(lease) = lease {
+            self.ip(nl::rtattr_type_t::RTA_PREFSRC as u32, lease.address.address);
+        }
+    }
+
+    /// Removes a route of a link, with protocol static, from the main table; of an IPv6
+    /// route with several next hops only this one.
+    pub fn delete_route(&mut self, index: u32, route: &Route) {
+        self.begin(nl::RTM_DELROUTE as u32, Operation::Change);
+        self.route(index, route, nl::RTPROT_STATIC);
+    }
+
+    /// A `struct rtmsg` and the attributes of a route.
+    fn route(&mut self, index: u32, route: &Route, protocol: u32) {
+        let scope = match route.gateway {
+            None if route.destination.address.is_ipv4() => nl::rt_scope_t::RT_SCOPE_LINK,
+            _ => nl::rt_scope_t::RT_SCOPE_UNIVERSE,
+        };
+        let flags = if route.onlink { nl::RTNH_F_ONLINK } else { 0 };
         self.put(&[
             family(route.destination.address),
             route.destination.length,
@@ -314,9 +333,6 @@ impl Message {
         }
         if let Some(gateway) = route.gateway {
             self.ip(nl::rtattr_type_t::RTA_GATEWAY as u32, gateway);
-        }
-        if let Some(lease) = lease {
-            self.ip(nl::rtattr_type_t::RTA_PREFSRC as u32, lease.address.address);
         }
         self.attribute_number(nl::rtattr_type_t::RTA_OIF as u32, index);
         self.attribute_number(nl::rtattr_type_t::RTA_PRIORITY as u32, route.metric);

@@ -3,8 +3,8 @@
 //! from the context's own text; it knows neither where it came from nor how
 //! it is applied.
 pub mod bound;
-pub mod early;
 mod json;
+pub mod record;
 mod text;
 mod warning;
 

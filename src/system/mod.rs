@@ -8,13 +8,11 @@ mod ipconfig;
 mod resolv_conf;
 mod scripts;
 
-use crate::base::memory::Vector;
 use crate::changeset::Changes;
-use crate::image::ResolvedPath;
 use crate::image::facts::Facts;
 use crate::image::initramfs::InitramfsFacts;
 use crate::plan::bound::BoundPlan;
-use crate::plan::early::{self, EarlyDevice};
+use crate::plan::record::{self, RecordedDevice};
 
 /// Adds the files, and reports what cannot be written.
 pub fn render(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
@@ -50,26 +48,13 @@ pub fn render_early(bound: &BoundPlan, facts: &InitramfsFacts, changes: &mut Cha
         true => ipconfig::render(bound, changes),
         false => Ok(()),
     });
-    let mut text = Vector::new();
-    early::write(bound, &mut text);
-    if !text.is_empty() {
-        changes.step(early::PATH, |changes| {
-            changes.run_file(early::PATH, text.finish())
-        });
-    }
 }
 
-/// Removes what [`render_early`] has left in /run for the initramfs.
-pub fn clear_early(devices: &[EarlyDevice], changes: &mut Changes) {
-    for device in devices {
+/// Removes the answers of ipconfig that [`render_early`] has left.
+pub fn clear_early(devices: &[RecordedDevice], changes: &mut Changes) {
+    for device in devices.iter().filter(|device| device.has(record::EARLY)) {
         changes.step(device.name, |changes| {
             changes.remove(ipconfig::path(device.name)?);
-            Ok(())
-        });
-    }
-    if !devices.is_empty() {
-        changes.step(early::PATH, |changes| {
-            changes.remove(ResolvedPath::new(early::PATH)?);
             Ok(())
         });
     }

@@ -20,15 +20,15 @@ const BAKED: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl baked";
 const INVITATION: &str = "<3>onecontext: no root yet; ssh root@";
 
-struct Initramfs {
-    guest: Guest,
-    top: PathBuf,
+pub struct Initramfs {
+    pub guest: Guest,
+    pub top: PathBuf,
 }
 
 impl Initramfs {
     /// An initramfs of initramfs-tools with dropbear-initramfs. `line`: the kernel's
     /// command line.
-    fn new(line: &str) -> Option<Self> {
+    pub fn new(line: &str) -> Option<Self> {
         let guest = Guest::new()?;
         guest.kernel_line(line);
         let top = guest.top.join("initramfs");
@@ -59,7 +59,7 @@ impl Initramfs {
     }
 
     /// Runs the early stage with this context; returns its exit status and its log.
-    fn early(&mut self, context: &str, options: &[&str]) -> (i32, String) {
+    pub fn early(&mut self, context: &str, options: &[&str]) -> (i32, String) {
         fs::write(self.top.join("context.sh"), context).unwrap();
         let _ = self.guest.log.read_to_end(&mut Vec::new());
         let top = self.top.clone();
@@ -91,7 +91,7 @@ impl Initramfs {
         keys.map(str::to_string).collect()
     }
 
-    /// The files left in /run for the initramfs.
+    /// The files left in /run for the initramfs, and the record.
     fn left(&self) -> Vec<String> {
         let names = |directory: PathBuf| {
             let list = fs::read_dir(directory).into_iter().flatten();
@@ -101,7 +101,7 @@ impl Initramfs {
         let mut left = names(self.guest.top.join("run"));
         left.retain(|name| name.starts_with("net-"));
         let ours = names(self.guest.top.join("run/onecontext"));
-        left.extend(ours.into_iter().filter(|name| name == "early"));
+        left.extend(ours.into_iter().filter(|name| name == "record"));
         left
     }
 }
@@ -171,7 +171,7 @@ impl Monitor {
 }
 
 /// Flushes the device, as dropbear-initramfs does in init-bottom.
-fn flush(device: &str) {
+pub fn flush(device: &str) {
     for arguments in [
         "link set dev @ down",
         "address flush dev @",
@@ -238,15 +238,15 @@ fn keys_and_static_addresses_then_the_root() {
     initramfs.guest.apply_well(&context());
     assert_eq!(monitor.deleted(), [""; 0]);
     look();
-    assert_eq!(initramfs.left(), [""; 0]);
+    assert_eq!(initramfs.left(), ["record"]);
 
     // As initramfs-tools leaves them.
     initramfs.early(&context(), &[]);
-    assert_eq!(initramfs.left(), ["net-ens3.conf", "early"]);
+    assert_eq!(initramfs.left(), ["net-ens3.conf", "record"]);
     flush("ens3");
     initramfs.guest.apply_well(&context());
     look();
-    assert_eq!(initramfs.left(), [""; 0]);
+    assert_eq!(initramfs.left(), ["record"]);
 }
 
 #[test]
@@ -263,11 +263,11 @@ fn the_root_gets_the_context_that_is_there_by_then() {
         .apply_well(&changed.replace("1.254", "1.253"));
     assert_eq!(
         addresses("ens3"),
-        ["10.18.1.7/24", "10.18.1.2/16", "2001:db8:1::a/64"]
+        ["10.18.1.2/16", "10.18.1.7/24", "2001:db8:1::a/64"]
     );
     assert_eq!(routes("-4"), ["default via 10.18.1.253 dev ens3"]);
     assert_eq!(routes("-6"), ["default via fe80::1 dev ens3 metric 1024"]);
-    assert_eq!(initramfs.left(), [""; 0]);
+    assert_eq!(initramfs.left(), ["record"]);
 
     // Routes alone.
     flush("ens3");
@@ -301,7 +301,7 @@ fn a_nic_that_left_the_context_has_nothing_of_it() {
             false => vec!["default via 10.18.2.254 dev ens4"],
         };
         assert_eq!(routes("-4"), left, "{log}");
-        assert_eq!(initramfs.left(), [""; 0]);
+        assert_eq!(initramfs.left(), ["record"]);
     }
 }
 
@@ -387,7 +387,7 @@ fn a_lease_is_asked_for_anew() {
     let (status, log) = initramfs.guest.apply(&context);
     assert_eq!((status, addresses("ens1").len()), (0, 0), "{log}");
     assert_eq!(json("-4 route show dev ens1").as_array().unwrap().len(), 0);
-    assert_eq!(initramfs.left(), [""; 0]);
+    assert_eq!(initramfs.left(), ["record"]);
 }
 
 #[test]
@@ -445,7 +445,7 @@ fn what_dracut_has_baked_in_counts_as_well() {
     assert_eq!((status, initramfs.keys().len()), (0, 2), "{log}");
     assert_eq!(addresses("ens3"), ADDRESSES);
     // Nothing there reads the files of ipconfig.
-    assert_eq!(initramfs.left(), ["early"]);
+    assert_eq!(initramfs.left(), ["record"]);
     initramfs.guest.kernel_line("onecontext.early=off");
     flush("ens3");
     initramfs.early(&context(), &[]);

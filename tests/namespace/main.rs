@@ -15,6 +15,7 @@ mod early;
 mod guest;
 mod hang;
 mod recipe;
+mod record;
 mod scripts;
 mod waits;
 

@@ -1,0 +1,229 @@
+//! The record of what is set on the devices: what is on it and not in the plan is taken
+//! back, on all devices before anything is added to one; then it is written anew.
+use rustix::io::Errno;
+use ufmt::uwrite;
+
+use super::links::vlan_name;
+use super::wire::Device;
+use super::{Kernel, MatchedLink, ROUTER_METRIC, sysctl};
+use crate::base::error::Error;
+use crate::base::log::Level;
+use crate::base::memory::Vector;
+use crate::base::set::Set;
+use crate::base::text::{Escaped, Format, Text};
+use crate::plan::bound::DhcpClient;
+use crate::plan::record::{self, RecordedDevice};
+use crate::plan::{Link, Route};
+
+/// The default of [`ROUTER_METRIC`] (`IP6_RT_PRIO_USER` of linux/ipv6_route.h).
+const DEFAULT_METRIC: u32 = 1024;
+
+/// A device that a link of the plan changes.
+#[derive(Clone, Copy)]
+pub struct Touched {
+    link: &'static Link,
+    name: &'static [u8],
+    /// Its state now; `None`: it is to be made.
+    device: Option<&'static Device<'static>>,
+    /// What is set on it: lines of the record.
+    set: &'static [u8],
+}
+
+impl Kernel<'_> {
+    /// The devices that these links change, VLAN devices too.
+    pub(super) fn touched(&mut self, links: &[MatchedLink]) -> Vector<Touched> {
+        let mut all = Vector::new();
+        for MatchedLink { link, device } in links {
+            all.push(Touched {
+                link,
+                name: device.name,
+                device: Some(device),
+                set: self.describe(link, link.vlan.is_none()),
+            });
+            if let Some(id) = link.vlan
+                && self.machine.needs_device(link)
+            {
+                let name = vlan_name(device, id);
+                all.push(Touched {
+                    link,
+                    name,
+                    device: self.device(name),
+                    set: self.describe(link, true),
+                });
+            }
+        }
+        all
+    }
+
+    fn describe(&self, link: &Link, is_carrier: bool) -> &'static [u8] {
+        let accepts_ra =
+            link.uses_router_advertisements() && self.machine.accepts_router_advertisements(link);
+        let mut text = Text::new();
+        let asks = self.machine.asks(link);
+        record::describe(link, is_carrier, asks, accepts_ra, &mut text);
+        text.finish()
+    }
+
+    /// Undoes what an earlier stage set on devices for which this plan says something
+    /// else, or nothing. The context may have changed in between: a machine may wait for
+    /// days for its root. The other devices stay as they are.
+    ///
+    /// Returns whether there was something to undo.
+    pub(super) fn take_back(&mut self, touched: &[Touched]) -> bool {
+        let mut stale = Vector::new();
+        let mut on_record = Set::new();
+        for recorded in self.machine.record {
+            let mut same = touched.iter().filter(|one| one.name == recorded.name);
+            if same.any(|one| !recorded.differs(one.set)) {
+                continue;
+            }
+            if let Some(device) = self.device(recorded.name) {
+                stale.push((recorded, device));
+                for line in recorded.set() {
+                    on_record.insert(device.index, line);
+                }
+            }
+        }
+        if stale.is_empty() {
+            return false;
+        }
+        self.delete_routes(&on_record);
+        self.delete_addresses(&on_record);
+        for (recorded, device) in stale.iter() {
+            self.restore(recorded, device);
+        }
+        true
+    }
+
+    fn delete_routes(&mut self, on_record: &Set) {
+        let mut stale = Vector::new();
+        self.message.routes();
+        self.list("list the routes: RTM_GETROUTE", &mut |reply| {
+            reply.routes(&mut |index, route| {
+                // The kernel does not keep `onlink` as it was set.
+                let is_stale = [false, true].map(|onlink| Route { onlink, ..route });
+                if is_stale.iter().any(|route| {
+                    let mut line = Text::new();
+                    uwrite!(line, "route {}", *route);
+                    on_record.contains(index, &line)
+                }) {
+                    stale.push((index, route));
+                }
+            });
+        });
+        for (index, route) in stale.iter() {
+            self.message.delete_route(*index, route);
+            self.undo(&route.destination);
+        }
+    }
+
+    fn delete_addresses(&mut self, on_record: &Set) {
+        let mut stale = Vector::new();
+        self.message.addresses();
+        self.list("list the addresses: RTM_GETADDR", &mut |reply| {
+            if let Some((index, prefix)) = reply.address() {
+                let mut line = Text::new();
+                uwrite!(line, "address {}", prefix);
+                let is_leased = prefix.address.is_ipv4() && on_record.contains(index, record::DHCP);
+                if is_leased || on_record.contains(index, &line) {
+                    stale.push((index, prefix));
+                }
+            }
+        });
+        for (index, prefix) in stale.iter() {
+            self.message.delete_address(*index, *prefix);
+            self.undo(prefix);
+        }
+    }
+
+    /// Gives a device the state that it had before, or removes it if it was made.
+    fn restore(&mut self, recorded: &RecordedDevice, device: &Device) {
+        let name = &Escaped(device.name);
+        if recorded.before("exists") == Some(0) {
+            self.message.delete_link(device.index);
+            return self.undo(name);
+        }
+        let was_up = recorded.before("up") != Some(0);
+        let is_down = !was_up || recorded.has(record::AUTO);
+        if is_down && device.up {
+            // The kernel forgets what routers advertised.
+            self.message.set_down(device.index);
+            self.undo(name);
+        }
+        if let Some(mtu) = recorded.before("mtu").filter(|mtu| *mtu != device.mtu) {
+            self.message.set_mtu(device.index, mtu);
+            self.undo(name);
+        }
+        let by_method = ["disable_ipv6", "accept_ra", "autoconf"];
+        let recorded = by_method.map(|name| (name, recorded.before(name)));
+        let of_routers = (ROUTER_METRIC, Some(DEFAULT_METRIC));
+        for (parameter, value) in recorded.into_iter().chain([of_routers]) {
+            if let (Some(value), Some(conf)) = (value, &self.machine.ipv6_conf)
+                && let Err(errno) = sysctl::set_ipv6(conf, device.name, parameter, value)
+                && (errno, parameter) != (Errno::NOENT, ROUTER_METRIC)
+            {
+                self.cannot_undo(name, &Error::from(errno));
+            }
+        }
+        if was_up && is_down && device.up {
+            self.message.set_up(device.index);
+            self.undo(name);
+        }
+    }
+
+    /// Sends the message, which undoes something on a device.
+    fn undo(&mut self, operand: &dyn Format) {
+        match self.socket.request(&mut self.message, &mut |_| {}) {
+            Ok(()) => {}
+            // It has gone together with something else.
+            Err(nack) if matches!(nack.errno, Errno::ADDRNOTAVAIL | Errno::SRCH) => {}
+            Err(nack) => self.cannot_undo(operand, &nack),
+        }
+    }
+
+    fn cannot_undo(&mut self, operand: &dyn Format, reason: &dyn Format) {
+        let mut line = self.report.line();
+        uwrite!(line, "take back what an earlier stage set: ");
+        operand.append_to(&mut line);
+        uwrite!(line, ": ");
+        reason.append_to(&mut line);
+        self.report.say(Level::Problem, line);
+    }
+
+    /// The record of these devices. Of what was there before, an older record knows more
+    /// than the kernel.
+    pub(super) fn record(&self, touched: &[Touched]) -> &'static [u8] {
+        let mut text = Text::new();
+        for one in touched {
+            let mut old = self.machine.record.iter();
+            let old = old.find(|old| old.name == one.name);
+            text.extend(one.name);
+            text.push(b'\n');
+            if self.machine.dhcp == DhcpClient::Early {
+                uwrite!(text, "\tearly\n");
+            }
+            let before = |name| old.and_then(|old| old.before(name));
+            match one.device {
+                Some(device) if before("exists").is_none() => {
+                    let up = before("up").unwrap_or(device.up.into());
+                    let mtu = before("mtu").unwrap_or(device.mtu);
+                    uwrite!(text, "\twas up {}\n\twas mtu {}\n", up, mtu);
+                    for (name, _) in self.machine.ipv6_by_method(one.link) {
+                        let now = || {
+                            let conf = self.machine.ipv6_conf.as_ref()?;
+                            sysctl::ipv6(conf, one.name, name).ok()
+                        };
+                        if let Some(value) = before(name).or_else(now) {
+                            uwrite!(text, "\twas {} {}\n", *name, value);
+                        }
+                    }
+                }
+                _ => {
+                    uwrite!(text, "\twas exists 0\n");
+                }
+            }
+            text.extend(one.set);
+        }
+        text.finish()
+    }
+}
