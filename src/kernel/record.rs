@@ -155,9 +155,10 @@ impl Kernel<'_> {
             self.undo(name);
         }
         let by_method = ["disable_ipv6", "accept_ra", "autoconf"];
-        let recorded = by_method.map(|name| (name, recorded.before(name)));
-        let of_routers = (ROUTER_METRIC, Some(DEFAULT_METRIC));
-        for (parameter, value) in recorded.into_iter().chain([of_routers]) {
+        let by_method = by_method.map(|name| (name, recorded.before(name)));
+        let is_skipped = recorded.has(record::SKIPPED);
+        let of_routers = (ROUTER_METRIC, (!is_skipped).then_some(DEFAULT_METRIC));
+        for (parameter, value) in by_method.into_iter().chain([of_routers]) {
             if let (Some(value), Some(conf)) = (value, &self.machine.ipv6_conf)
                 && let Err(errno) = sysctl::set_ipv6(conf, device.name, parameter, value)
                 && (errno, parameter) != (Errno::NOENT, ROUTER_METRIC)

@@ -27,6 +27,9 @@ pub const DHCP: &[u8] = b"dhcp";
 /// The line of a link whose router advertisements the kernel handles.
 pub const AUTO: &[u8] = b"auto";
 
+/// The line of a link whose IPv6 is left alone.
+pub const SKIPPED: &[u8] = b"ipv6 skip";
+
 /// A device in the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordedDevice {
@@ -56,11 +59,11 @@ impl RecordedDevice {
         })
     }
 
-    /// Whether `now`, a text of [`describe`], sets something else. A lease is always
-    /// something else: the DHCP client of the next stage asks again.
+    /// Whether `now`, a text of [`describe`], sets something else. A lease of the early
+    /// stage is always something else: the DHCP client of the booted system asks again.
     pub fn differs(&self, now: &[u8]) -> bool {
         let now = lines(now).filter_map(|line| line.strip_prefix(b"\t"));
-        self.has(DHCP) || !self.set().eq(now)
+        self.has(EARLY) && self.has(DHCP) || !self.set().eq(now)
     }
 }
 
@@ -118,6 +121,7 @@ mod tests {
     fn devices_and_what_was_there_before() {
         let text = b"ens3\n\tearly\n\twas up 0\n\twas mtu 1500\n\taddress 10.18.1.1/24\n\
                      \troute default via 10.18.1.254\nens4\n\tdhcp\n";
+        let early = read(b"ens4\n\tearly\n\tdhcp\n");
         let [ens3, ens4] = read(text) else {
             panic!("two devices");
         };
@@ -133,6 +137,7 @@ mod tests {
         assert!(ens3.differs(b""));
         assert!(ens3.differs(&now[..23]));
         assert!(ens3.differs(&[&now[..], b"\tauto\n"].concat()));
-        assert!(ens4.differs(b"\tdhcp\n"));
+        assert!(!ens4.differs(b"\tdhcp\n"));
+        assert!(early[0].differs(b"\tdhcp\n"));
     }
 }
