@@ -28,6 +28,7 @@ use crate::base::text::same;
 use crate::plan::{Dialect, Plan, Warning, Warnings};
 use assignments::Assignments;
 use network::{Finished, Network};
+use shell::Assignment;
 use state::Context;
 use variables::Variable::{NETCFG_TYPE, USER_DATA, USERDATA};
 
@@ -67,10 +68,6 @@ pub fn read(
     Ok(plan(source, text, configuration, files, purpose))
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "the readers of a context, one after the other"
-)]
 fn plan(
     source: &'static [u8],
     text: &'static mut [u8],
@@ -78,14 +75,8 @@ fn plan(
     files: &dyn Files,
     purpose: Purpose,
 ) -> &'static mut Plan {
-    let mut warnings = Warnings(Vector::new());
-    let mut assignments = Vector::new();
-    let name = files.called(CONTEXT);
-    shell::read(name, text, &mut assignments, &mut warnings);
     let is_configured = configuration.is_some();
-    if let Some(text) = configuration {
-        shell::read(CONFIGURATION, text, &mut assignments, &mut warnings);
-    }
+    let (assignments, warnings) = read_assignments(files.called(CONTEXT), text, configuration);
     let mut context = Context {
         files,
         assignments: Assignments::new(&assignments),
@@ -134,6 +125,20 @@ fn plan(
         user_data: user_data(&context),
         warnings: sorted_by_place(context.warnings),
     })
+}
+
+/// The assignments of both files, in their order. `name` is that of the first.
+fn read_assignments(
+    name: &'static [u8],
+    text: &'static mut [u8],
+    configuration: Option<&'static mut [u8]>,
+) -> (Vector<Assignment>, Warnings) {
+    let (mut assignments, mut warnings) = (Vector::new(), Warnings(Vector::new()));
+    shell::read(name, text, &mut assignments, &mut warnings);
+    if let Some(text) = configuration {
+        shell::read(CONFIGURATION, text, &mut assignments, &mut warnings);
+    }
+    (assignments, warnings)
 }
 
 /// Whether the context configures the network. NETCFG_TYPE is a variable of one-apps
