@@ -109,9 +109,9 @@ context/hostname system/hostname: the host name: what the context says, what is 
 context/keys context/lint/keys login/keys: SSH keys: in the context, `check`'s advice, in the root
 context/scripts system/scripts: scripts of a context: which there are, how they are run
 context/shell base/text/shell: words of a shell: how they are read, how they are written
-image/account login/account: an account: what the root has, what is done
-image/cloud_init system/cloud_init: cloud-init: whether it is there, what it is told
-image/ifupdown managers/ifupdown: ifupdown: its files, what is written
+image/account login/account: an account: what the root has for it, what is done
+image/cloud_init system/cloud_init: cloud-init: what starts it, what is written for it
+image/ifupdown managers/ifupdown: ifupdown: its files, what is written for it
 image/managers managers: network managers: which are enabled, what is written for them
 image/networkd managers/networkd: systemd-networkd: what there is, what is written
 image/sshd login/sshd: the SSH server: what there is, what it lacks
@@ -159,6 +159,8 @@ const REMOVED: &str = "
 RootAccess: changeset/place.rs alone knows whether the root can be written
 WritableLater: with onecontext.root=ro the booted system does not write the root, either
 Placement: changeset/place.rs alone knows how a change reaches the booted system
+WantedAccount: the facts of a root are one tree, image/facts.rs
+struct Wanted: the same
 Inspector: main.rs calls what the initramfs lacks, by name
 arena: &: memory is that of the process, base/memory.rs
 load.rs: a boot is in boot.rs, for both stages

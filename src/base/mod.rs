@@ -1,9 +1,9 @@
 //! What all other modules use: memory, text, errors, the log, and the system calls that
 //! rustix lacks.
 
+pub mod context_files;
 pub mod error;
 pub mod fatal;
-pub mod files;
 pub mod fnv;
 pub mod getdents;
 pub mod json;

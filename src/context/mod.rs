@@ -20,8 +20,8 @@ mod users;
 mod values;
 pub mod variables;
 
+use crate::base::context_files::{CONFIGURATION, CONTEXT, Files};
 use crate::base::error::Error;
-use crate::base::files::{CONFIGURATION, CONTEXT, Files};
 use crate::base::memory::{self, Vector};
 use crate::base::sort::sort;
 use crate::base::text::same;

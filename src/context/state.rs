@@ -1,6 +1,6 @@
 //! What all readers of variables share.
 use super::assignments::{Assigned, Assignments, Entry};
-use crate::base::files::Files;
+use crate::base::context_files::Files;
 use crate::plan::Warnings;
 
 /// What the dialects share while they turn variables into a plan.

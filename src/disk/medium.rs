@@ -8,8 +8,8 @@ use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::drive::DriveStatus;
 use super::iso9660::{Descriptor, Iso, ReadAt, read_whole};
+use crate::base::context_files::{CONTEXT, Files};
 use crate::base::error::Error;
-use crate::base::files::{CONTEXT, Files};
 use crate::base::memory;
 use crate::base::text::base_name;
 

@@ -2,8 +2,8 @@
 //! meets the conditions checked here.
 //!
 //! The fuzz targets try any bytes; `tests/inputs.rs` tries those that they found.
+use onecontext::base::context_files::Files;
 use onecontext::base::error::Error;
-use onecontext::base::files::Files;
 use onecontext::base::memory::{self, Vector};
 use onecontext::base::text::Mac;
 use onecontext::context::{self, Purpose, shell};

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::base::context_files::Files;
 use crate::base::error::Error;
-use crate::base::files::Files;
 use crate::base::log::{Console, Report};
 use crate::base::memory;
 use crate::base::text::to_string;
