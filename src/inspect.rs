@@ -2,9 +2,8 @@
 //! wrong. Nothing is written, and no privilege is needed.
 use ufmt::uwrite;
 
-use crate::base::json::Json;
+use crate::base::description::Describe;
 use crate::base::log::{Console, Level, Report};
-use crate::base::memory::Vector;
 use crate::base::output::Streams;
 use crate::base::text::Text;
 use crate::boot::{self, Boot, read_plan};
@@ -35,7 +34,7 @@ pub fn dry_run(options: &Apply, streams: Streams, out: &mut Text) -> Status {
     };
     let bound = boot.find_devices(&mut report);
     if let Some(root) = boot.root() {
-        write(&bound, Some(&boot.decide(&bound).place(root)), out);
+        bound.write(Some(&boot.decide(&bound).place(root)), out);
     }
     Status::of(report.problems())
 }
@@ -80,9 +79,10 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
     });
     match question {
         Question::Plan => {
+            let changes = changes.as_ref().map(|changes| changes as &dyn Describe);
             match operands.json {
-                true => write_json(&bound, changes.as_ref(), out),
-                false => write(&bound, changes.as_ref(), out),
+                true => bound.write_json(changes, out),
+                false => bound.write(changes, out),
             }
             Status::Done
         }
@@ -109,25 +109,4 @@ fn write_problems(plan: &Plan, changes: Option<&Placed>, out: &mut Text) {
             out.push(b'\n');
         }
     }
-}
-
-/// Writes the text form of a plan, with its changes to a root.
-fn write(bound: &BoundPlan, changes: Option<&Placed>, out: &mut Text) {
-    let mut files = Vector::new();
-    if let Some(changes) = changes {
-        changes.write(&mut files);
-    }
-    bound.write(out, &files);
-}
-
-/// Writes the plan as one JSON object, with its changes to a root.
-fn write_json(bound: &BoundPlan, changes: Option<&Placed>, out: &mut Text) {
-    let mut json = Json::new(out);
-    json.open();
-    bound.write_json(&mut json);
-    if let Some(changes) = changes {
-        changes.write_json(&mut json);
-    }
-    json.close();
-    out.push(b'\n');
 }

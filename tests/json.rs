@@ -15,6 +15,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use onecontext::base::description::{Nesting, Sink, operand};
 use onecontext::base::json::Json;
 use onecontext::base::memory::Vector;
 use onecontext::plan::bound::{BoundPlan, DhcpClient};
@@ -299,12 +300,8 @@ fn roots_say_the_same() {
 fn check(bytes: &[u8]) {
     let bound = BoundPlan::unbound(checks::plan_of(bytes), DhcpClient::Alone);
     let (mut text, mut out) = (Vector::new(), Vector::new());
-    bound.write(&mut text, b"");
-    let mut json = Json::new(&mut out);
-    json.open();
-    bound.write_json(&mut json);
-    json.close();
-    out.push(b'\n');
+    bound.write(None, &mut text);
+    bound.write_json(None, &mut out);
     assert_eq!(String::from_utf8_lossy(&text), text_of(&out));
 }
 
@@ -346,8 +343,8 @@ fn any_bytes_are_valid_json() {
 
 fn strings_are_escaped() {
     let mut out = Vector::new();
-    let mut json = Json::new(&mut out);
-    json.open_array("a");
+    let json: &mut dyn Sink = &mut Json(&mut out);
+    json.open("a", Nesting::Array);
     for item in [
         "\"\\/é\u{10348}".as_bytes(),
         b"\0\t\n\x1f\x7f",
@@ -355,9 +352,9 @@ fn strings_are_escaped() {
         b"a\xffb\xe2\x82c\xed\xa0\x80",
         b"",
     ] {
-        json.item(item);
+        json.item("", &[operand("", item)]);
     }
-    json.close_array();
+    json.close(Nesting::Array);
     let expected = "\"a\":[\"\\\"\\\\/é\u{10348}\",\"\\u0000\\u0009\\u000a\\u001f\\u007f\",\
         \"\\u009b2J\u{a0}\",\"a\u{fffd}b\u{fffd}c\u{fffd}\u{fffd}\u{fffd}\",\"\"]";
     assert_eq!(str::from_utf8(&out), Ok(expected));

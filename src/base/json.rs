@@ -1,104 +1,70 @@
 //! JSON (RFC 8259), written on one line.
 use ufmt::uwrite;
 
-use super::memory::Vector;
-use super::text::{Format, Text, hex_digit};
+use super::description::{Field, Form, Nesting, Sink, Value};
+use super::text::{Text, hex_digit};
 
-/// A writer of JSON. The caller must close each object and array that it opens.
-pub struct Json<'t> {
-    out: &'t mut Text,
-    /// The text form of a value before it is escaped.
-    scratch: Text,
+/// A sink that appends JSON to a text. The caller must close each object and array that
+/// it opens.
+pub struct Json<'t>(pub &'t mut Text);
+
+impl Sink for Json<'_> {
+    fn directive(&mut self, _kind: &str, fields: &[Field]) {
+        for (name, value) in members(fields) {
+            self.name(name);
+            self.value(value);
+        }
+    }
+
+    fn item(&mut self, _kind: &str, fields: &[Field]) {
+        for (_, value) in members(fields) {
+            self.name("");
+            self.value(value);
+        }
+    }
+
+    fn open(&mut self, name: &str, nesting: Nesting) {
+        self.name(name);
+        self.0.push(match nesting {
+            Nesting::Object => b'{',
+            Nesting::Array => b'[',
+        });
+    }
+
+    fn close(&mut self, nesting: Nesting) {
+        self.0.push(match nesting {
+            Nesting::Object => b'}',
+            Nesting::Array => b']',
+        });
+    }
 }
 
-impl<'t> Json<'t> {
-    /// Appends to `out`.
-    pub fn new(out: &'t mut Text) -> Self {
-        let scratch = Vector::new();
-        Self { out, scratch }
-    }
+/// The names and values of the fields that JSON has.
+fn members(fields: &[Field]) -> impl Iterator<Item = (&'static str, Value)> {
+    let fields = fields.iter().filter(|field| field.form != Form::Text);
+    fields.filter_map(|field| Some((field.name, field.value?)))
+}
 
-    /// Begins an object: an item of an array, or the outermost one.
-    pub fn open(&mut self) {
-        self.separate();
-        self.out.push(b'{');
-    }
-
-    /// Ends an object.
-    pub fn close(&mut self) {
-        self.out.push(b'}');
-    }
-
-    /// Begins a member that is an object.
-    pub fn open_member(&mut self, name: &str) {
-        self.name(name);
-        self.out.push(b'{');
-    }
-
-    /// Begins a member that is an array.
-    pub fn open_array(&mut self, name: &str) {
-        self.name(name);
-        self.out.push(b'[');
-    }
-
-    /// Ends an array.
-    pub fn close_array(&mut self) {
-        self.out.push(b']');
-    }
-
-    /// A member that is a number.
-    pub fn number(&mut self, name: &str, value: u32) {
-        self.name(name);
-        uwrite!(self.out, "{}", value);
-    }
-
-    /// A member that is `true`.
-    pub fn flag(&mut self, name: &str) {
-        self.name(name);
-        self.out.extend(b"true");
-    }
-
-    /// A member that is a string.
-    pub fn string(&mut self, name: &str, value: &[u8]) {
-        self.name(name);
-        write_string(self.out, value);
-    }
-
-    /// A member that is the text form of something.
-    pub fn text(&mut self, name: &str, value: &dyn Format) {
-        self.name(name);
-        self.write_text(value);
-    }
-
-    /// A string of an array.
-    pub fn item(&mut self, value: &[u8]) {
-        self.separate();
-        write_string(self.out, value);
-    }
-
-    /// The text form of something, in an array.
-    pub fn text_item(&mut self, value: &dyn Format) {
-        self.separate();
-        self.write_text(value);
-    }
-
+impl Json<'_> {
+    /// Begins a member, or an item if the name is empty: writes the comma before each
+    /// but the first of an object or array. No value ends with an opening bracket.
     fn name(&mut self, name: &str) {
-        self.separate();
-        write_string(self.out, name.as_bytes());
-        self.out.push(b':');
+        if !matches!(self.0.last(), None | Some(b'{' | b'[')) {
+            self.0.push(b',');
+        }
+        if !name.is_empty() {
+            write_string(self.0, name.as_bytes());
+            self.0.push(b':');
+        }
     }
 
-    fn write_text(&mut self, value: &dyn Format) {
-        self.scratch.clear();
-        value.append_to(&mut self.scratch);
-        write_string(self.out, &self.scratch);
-    }
-
-    /// Writes the comma before each item but the first of an object or array. No value
-    /// ends with an opening bracket.
-    fn separate(&mut self) {
-        if !matches!(self.out.last(), None | Some(b'{' | b'[')) {
-            self.out.push(b',');
+    fn value(&mut self, value: Value) {
+        match value {
+            Value::Text(text) | Value::Path(text) => write_string(self.0, text),
+            Value::Number(number) => {
+                uwrite!(self.0, "{}", number);
+            }
+            Value::True => self.0.extend(b"true"),
         }
     }
 }

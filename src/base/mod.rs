@@ -2,6 +2,7 @@
 //! rustix lacks.
 
 pub mod context_files;
+pub mod description;
 pub mod error;
 pub mod fatal;
 pub mod fnv;

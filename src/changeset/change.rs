@@ -1,5 +1,5 @@
 //! What the booted system shall see, as decisions describe it.
-use ufmt::{uWrite, uwrite};
+use ufmt::uwrite;
 
 use super::file::{Access, File, Label};
 use super::tmpfiles::Tmpfiles;
@@ -162,27 +162,6 @@ pub struct Directive {
     pub operands: &'static [Field],
     /// Values that are left out if they are empty; the text form has their names.
     pub options: &'static [Field],
-}
-
-impl Directive {
-    /// Its line of the text form.
-    pub(super) fn write(&self, out: &mut Text) {
-        out.write_str(self.name);
-        for (_, value) in self.operands {
-            out.push(b' ');
-            out.extend(value);
-        }
-        for (name, value) in self.given() {
-            uwrite!(out, " {} ", name);
-            out.extend(value);
-        }
-        out.push(b'\n');
-    }
-
-    /// The options that are not empty.
-    pub(super) fn given(&self) -> impl Iterator<Item = &'static Field> {
-        self.options.iter().filter(|(_, value)| !value.is_empty())
-    }
 }
 
 /// When something counts.

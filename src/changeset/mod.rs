@@ -4,8 +4,8 @@
 //! [`place`] alone knows how each reaches the booted system: written, mounted over what
 //! is there, or left to systemd-tmpfiles. [`write`] makes it.
 mod change;
+mod description;
 mod file;
-mod json;
 mod place;
 mod remount;
 pub mod tmpfiles;

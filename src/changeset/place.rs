@@ -17,12 +17,12 @@ use ufmt::uwrite;
 use super::change::{
     Change, Changes, Directive, Done, Elsewhere, InRun, Later, Mount, Reason, What,
 };
-use super::file::{Access, DirectoryPolicy, File, Label, Octal};
+use super::file::{Access, DirectoryPolicy, File, Label};
 use super::tmpfiles;
 use crate::base::error::Error;
 use crate::base::log::{Level, failure};
 use crate::base::memory::{self, Vector};
-use crate::base::text::{Escaped, Text, format};
+use crate::base::text::{Escaped, Text};
 use crate::image::{ResolvedPath, Root, if_there};
 
 /// The directory for copies of what cannot be written.
@@ -70,16 +70,6 @@ impl Action {
             Self::Link(_) => c"link",
             Self::MountOver(_) => c"mount over",
             Self::Remove => c"remove",
-        }
-    }
-
-    /// Its word in the text form.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Write(_) => "file",
-            Self::Link(_) => "link",
-            Self::MountOver(_) => "bind",
-            Self::Remove => "remove",
         }
     }
 }
@@ -396,29 +386,6 @@ impl Placed {
                 self.remarks.extend(&placed.remarks);
             }
             Err(error) => self.problem(change.path.path(), error),
-        }
-    }
-
-    /// The text form of the directives, then of the steps: `file PATH MODE`,
-    /// `link PATH TARGET`, `bind PATH SOURCE`, `remove PATH`, one a line.
-    pub fn write(&self, out: &mut Text) {
-        for directive in self.directives.iter() {
-            directive.write(out);
-        }
-        for step in self.steps.iter() {
-            let second = match &step.action {
-                Action::Write(file) => format(&Octal(file.access.mode)),
-                Action::Link(target) => *target,
-                Action::MountOver(source) => source.path(),
-                Action::Remove => &b""[..],
-            };
-            uwrite!(out, "{} ", step.action.kind());
-            out.extend(step.path.path());
-            if !second.is_empty() {
-                out.push(b' ');
-                out.extend(second);
-            }
-            out.push(b'\n');
         }
     }
 

@@ -8,6 +8,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::*;
+use crate::base::description::{Describe, Lines};
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::log::{Console, Report};
@@ -51,7 +52,7 @@ fn a_change_is_shown_before_it_is_made() {
         .unwrap();
     let changes = changes.place(&root);
     let mut text = Vector::new();
-    changes.write(&mut text);
+    changes.describe(&mut Lines(&mut text));
     assert_eq!(
         std::str::from_utf8(&text).unwrap(),
         "file /etc/a 0644\nfile /run/x/y 0644\nlink /run/l /usr/lib/t\n"

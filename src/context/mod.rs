@@ -228,7 +228,7 @@ pub(crate) mod tests {
         let disk = Memory { files };
         let plan = read(b"context.sh", &disk, Purpose::Plan).ok().unwrap();
         let mut text = Vector::new();
-        BoundPlan::unbound(plan, DhcpClient::Alone).write(&mut text, b"");
+        BoundPlan::unbound(plan, DhcpClient::Alone).write(None, &mut text);
         String::from_utf8(text.to_vec()).unwrap()
     }
 

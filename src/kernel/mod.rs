@@ -473,7 +473,7 @@ mod tests {
             let indexes: Vec<_> = bound.links.iter().map(|matched| matched.index).collect();
             assert_eq!(indexes, [index, None]);
             let mut text = Vector::new();
-            bound.write(&mut text, b"");
+            bound.write(None, &mut text);
             assert_eq!(
                 std::str::from_utf8(&text).unwrap(),
                 "context opennebula context.sh\nlink ETH0 device ens3\nlink ETH1\n"

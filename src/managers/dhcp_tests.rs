@@ -3,6 +3,7 @@ use crate::base::memory::{self, Vector};
 use std::net::IpAddr;
 
 use super::*;
+use crate::base::description::{Describe, Lines};
 use crate::base::text::Mac;
 use crate::boot;
 use crate::changeset::Policy;
@@ -43,7 +44,7 @@ fn client(fixture: &Fixture, links: &[Link]) -> (DhcpClient, String) {
     let mut changes = Changes::new();
     dhcp::name_programs(&BoundPlan::unbound(plan, dhcp), &mut changes);
     let mut text = Vector::new();
-    changes.place(&root).write(&mut text);
+    changes.place(&root).describe(&mut Lines(&mut text));
     let text = String::from_utf8(text.to_vec()).unwrap();
     (dhcp, text)
 }

@@ -3,7 +3,7 @@
 //! from the context's own text; it knows neither where it came from nor how
 //! it is applied.
 pub mod bound;
-mod json;
+mod description;
 pub mod record;
 mod text;
 mod warning;

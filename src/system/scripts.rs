@@ -117,6 +117,7 @@ fn export(text: &mut Text, name: &[u8], value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::description::{Describe, Lines};
     use crate::plan::Script;
     use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
@@ -322,7 +323,8 @@ mod tests {
             let answer = render(scripts, systemd, &mut changes);
             let mut text = Text::new();
             let root = crate::image::testing::Fixture::new();
-            changes.place(&root.root()).write(&mut text);
+            let placed = changes.place(&root.root());
+            placed.describe(&mut Lines(&mut text));
             (answer.is_ok(), String::from_utf8(text.to_vec()).unwrap())
         };
         let variables = [(&b"A"[..], &b"1"[..])];

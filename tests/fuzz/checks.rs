@@ -115,7 +115,7 @@ pub fn plan(bytes: &[u8]) {
         b"warning ",
     ];
     let mut text = Vector::new();
-    BoundPlan::unbound(plan_of(bytes), DhcpClient::Alone).write(&mut text, b"");
+    BoundPlan::unbound(plan_of(bytes), DhcpClient::Alone).write(None, &mut text);
     let text = text.strip_suffix(b"\n").expect("a last newline");
     for line in text.split(|byte| *byte == b'\n') {
         let shown = String::from_utf8_lossy(line);

@@ -1,0 +1,44 @@
+//! The description of placed changes.
+use super::file::Octal;
+use super::place::{Action, Placed};
+use crate::base::description::{Describe, Sink, Value, json_only, operand, option};
+use crate::base::memory::Vector;
+
+impl Describe for Placed {
+    /// The directives, then the steps: `file PATH MODE`, `link PATH TARGET`,
+    /// `bind PATH SOURCE`, `remove PATH`.
+    fn describe(&self, sink: &mut dyn Sink) {
+        sink.array("directives", |sink| {
+            for directive in self.directives.iter() {
+                let mut fields = Vector::new();
+                fields.push(json_only("kind", Some(directive.name)));
+                for (name, value) in directive.operands {
+                    fields.push(operand(name, *value));
+                }
+                for (name, value) in directive.options {
+                    let value = Some(*value).filter(|value| !value.is_empty());
+                    fields.push(option(name, value));
+                }
+                sink.object("", directive.name, &fields);
+            }
+        });
+        sink.array("changes", |sink| {
+            for step in self.steps.iter() {
+                let (kind, second) = match step.action {
+                    Action::Write(file) => {
+                        let mode = Value::shown(&Octal(file.access.mode));
+                        ("file", Some(operand("mode", mode)))
+                    }
+                    Action::Link(target) => ("link", Some(operand("target", target))),
+                    Action::MountOver(source) => ("bind", Some(operand("source", source.path()))),
+                    Action::Remove => ("remove", None),
+                };
+                let mut fields = Vector::new();
+                fields.push(json_only("kind", Some(kind)));
+                fields.push(operand("path", step.path.path()));
+                fields.extend(second.as_slice());
+                sink.object("", kind, &fields);
+            }
+        });
+    }
+}
