@@ -2,7 +2,6 @@
 //! wrong. Nothing is written, and no privilege is needed.
 use ufmt::uwrite;
 
-use crate::base::description::Describe;
 use crate::base::log::{Console, Level, Report};
 use crate::base::output::Streams;
 use crate::base::text::Text;
@@ -53,14 +52,13 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
         Question::Plan => Purpose::Plan,
         Question::Problems => Purpose::Check,
     };
-    let plan = read_plan(operands.context, &search, purpose, &mut report);
-    let Some(plan) = plan else {
+    let Some(plan) = read_plan(operands.context, &search, purpose, &mut report) else {
         return Status::Unreadable;
     };
-    let root = match operands.root.map(|root| Root::open(root, None)) {
-        None => None,
-        Some(Ok(root)) => Some(root),
-        Some(Err((path, errno))) => {
+    let root = operands.root.map(|root| Root::open(root, None));
+    let root = match root.transpose() {
+        Ok(root) => root,
+        Err((path, errno)) => {
             report.problem(c"open the root", path, errno);
             return Status::Unreadable;
         }
@@ -79,11 +77,11 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
     });
     match question {
         Question::Plan => {
-            let changes = changes.as_ref().map(|changes| changes as &dyn Describe);
-            match operands.json {
-                true => bound.write_json(changes, out),
-                false => bound.write(changes, out),
-            }
+            let write = match operands.json {
+                true => BoundPlan::write_json,
+                false => BoundPlan::write,
+            };
+            write(&bound, changes.as_ref().map(|changes| changes as _), out);
             Status::Done
         }
         Question::Problems => {

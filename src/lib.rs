@@ -28,7 +28,7 @@
 //! | [`kernel`], [`banner`] | the network now; the report and the login banner |
 //! | [`changeset`] | what is to be written, and the only code that writes it |
 //! | [`image`] | what the mounted root is like; it only reads |
-//! | [`plan`] | the desired state and its text form |
+//! | [`plan`] | the desired state and its description, of which the text form and JSON are two sinks |
 //! | [`base`] | memory, text, errors, the log |
 //!
 //! The two binaries are `src/main.rs`, with every command, and `src/initramfs.rs`, with

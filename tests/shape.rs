@@ -117,8 +117,8 @@ image/networkd managers/networkd: systemd-networkd: what there is, what is writt
 image/sshd login/sshd: the SSH server: what there is, what it lacks
 image/initramfs initramfs: the initramfs: what it is like, the program for it
 kernel/dhcp managers/dhcp: DHCP without a network manager: the client, when it is used
-base/text plan/text: text: the type, the form of a plan that is not JSON
-base/json plan/json changeset/json: the JSON output: its syntax, what it says of each";
+base/text plan/text: text: the type, the values of a plan
+base/description plan/description changeset/description: what both forms say: how, of each";
 
 #[test]
 fn a_file_name_stands_for_one_thing() {

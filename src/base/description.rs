@@ -90,45 +90,32 @@ fn field(form: Form, name: &'static str, value: Option<Value>) -> Field {
     Field { form, name, value }
 }
 
-/// What can be nested in JSON.
-#[derive(Clone, Copy)]
-pub enum Nesting {
-    /// An object.
-    Object,
-    /// An array.
-    Array,
-}
-
-/// Where a description goes. The text form is flat: it ignores the nesting.
+/// Where a description goes. The text form is flat: it has no brackets.
 pub trait Sink {
-    /// Takes one directive. In JSON its fields are members of the open object.
+    /// Takes one directive. In JSON its fields are members of the open object, or items
+    /// of the open array, which have no names.
     fn directive(&mut self, kind: &str, fields: &[Field]);
 
-    /// Takes a directive whose value is an item of the open array in JSON.
-    fn item(&mut self, kind: &str, fields: &[Field]) {
-        self.directive(kind, fields);
-    }
+    /// Takes an opening bracket of JSON. It has no name if it is an item of an array.
+    fn open(&mut self, _name: &str, _bracket: u8) {}
 
-    /// Opens an object or an array. It has no name if it is an item of an array.
-    fn open(&mut self, _name: &str, _nesting: Nesting) {}
-
-    /// Closes it.
-    fn close(&mut self, _nesting: Nesting) {}
+    /// Takes a closing bracket of JSON.
+    fn close(&mut self, _bracket: u8) {}
 }
 
 impl dyn Sink + '_ {
-    /// Takes a directive that is an object in JSON.
-    pub fn object(&mut self, name: &str, kind: &str, fields: &[Field]) {
-        self.open(name, Nesting::Object);
-        self.directive(kind, fields);
-        self.close(Nesting::Object);
+    /// Takes what `describe` says, in JSON as an object.
+    pub fn object(&mut self, name: &str, describe: impl FnOnce(&mut Self)) {
+        self.open(name, b'{');
+        describe(self);
+        self.close(b'}');
     }
 
-    /// Takes what `describe` says as an array of JSON.
-    pub fn array(&mut self, name: &str, describe: impl FnOnce(&mut dyn Sink)) {
-        self.open(name, Nesting::Array);
+    /// Takes what `describe` says, in JSON as an array.
+    pub fn array(&mut self, name: &str, describe: impl FnOnce(&mut Self)) {
+        self.open(name, b'[');
         describe(self);
-        self.close(Nesting::Array);
+        self.close(b']');
     }
 }
 

@@ -1,48 +1,30 @@
 //! JSON (RFC 8259), written on one line.
 use ufmt::uwrite;
 
-use super::description::{Field, Form, Nesting, Sink, Value};
+use super::description::{Field, Form, Sink, Value};
 use super::text::{Text, hex_digit};
 
-/// A sink that appends JSON to a text. The caller must close each object and array that
-/// it opens.
+/// A sink that appends JSON to a text.
 pub struct Json<'t>(pub &'t mut Text);
 
 impl Sink for Json<'_> {
     fn directive(&mut self, _kind: &str, fields: &[Field]) {
-        for (name, value) in members(fields) {
-            self.name(name);
-            self.value(value);
+        for field in fields.iter().filter(|field| field.form != Form::Text) {
+            if let Some(value) = field.value {
+                self.name(field.name);
+                self.value(value);
+            }
         }
     }
 
-    fn item(&mut self, _kind: &str, fields: &[Field]) {
-        for (_, value) in members(fields) {
-            self.name("");
-            self.value(value);
-        }
-    }
-
-    fn open(&mut self, name: &str, nesting: Nesting) {
+    fn open(&mut self, name: &str, bracket: u8) {
         self.name(name);
-        self.0.push(match nesting {
-            Nesting::Object => b'{',
-            Nesting::Array => b'[',
-        });
+        self.0.push(bracket);
     }
 
-    fn close(&mut self, nesting: Nesting) {
-        self.0.push(match nesting {
-            Nesting::Object => b'}',
-            Nesting::Array => b']',
-        });
+    fn close(&mut self, bracket: u8) {
+        self.0.push(bracket);
     }
-}
-
-/// The names and values of the fields that JSON has.
-fn members(fields: &[Field]) -> impl Iterator<Item = (&'static str, Value)> {
-    let fields = fields.iter().filter(|field| field.form != Form::Text);
-    fields.filter_map(|field| Some((field.name, field.value?)))
 }
 
 impl Json<'_> {

@@ -3,6 +3,7 @@ use ufmt::uwrite;
 
 use super::file::{Access, File, Label};
 use super::tmpfiles::Tmpfiles;
+use crate::base::description::Field;
 use crate::base::error::Error;
 use crate::base::log::{Level, failure};
 use crate::base::memory::{self, Vector};
@@ -149,19 +150,11 @@ pub struct InRun {
     pub is_better: bool,
 }
 
-/// The name of a value, and the value.
-pub type Field = (&'static str, &'static [u8]);
-
-/// A line of a plan's text form about what tools of the root will do in the booted
-/// system.
+/// What tools of the root will do in the booted system.
 #[derive(Clone, Copy)]
 pub struct Directive {
-    /// Its first word.
-    pub name: &'static str,
-    /// Values that are always there; the text form leaves out their names.
-    pub operands: &'static [Field],
-    /// Values that are left out if they are empty; the text form has their names.
-    pub options: &'static [Field],
+    pub(super) kind: &'static str,
+    pub(super) fields: &'static [Field],
 }
 
 /// When something counts.
@@ -380,19 +373,12 @@ impl Changes {
     }
 
     /// Adds what tools of the root will do in the booted system.
-    pub fn directive(&mut self, name: &'static str, operands: &[Field], options: &[Field]) {
-        let copy = |fields: &[Field]| {
-            let mut copy = Vector::new();
-            copy.extend(fields);
-            &*copy.finish()
-        };
-        let (operands, options) = (copy(operands), copy(options));
-        let directive = Directive {
-            name,
-            operands,
-            options,
-        };
-        self.directives.push((self.when, directive));
+    pub fn directive(&mut self, kind: &'static str, fields: &[Field]) {
+        let mut copy = Vector::new();
+        copy.extend(fields);
+        let fields = copy.finish();
+        self.directives
+            .push((self.when, Directive { kind, fields }));
     }
 }
 

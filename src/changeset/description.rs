@@ -1,7 +1,7 @@
 //! The description of placed changes.
 use super::file::Octal;
 use super::place::{Action, Placed};
-use crate::base::description::{Describe, Sink, Value, json_only, operand, option};
+use crate::base::description::{Describe, Sink, Value, json_only, operand};
 use crate::base::memory::Vector;
 
 impl Describe for Placed {
@@ -11,15 +11,9 @@ impl Describe for Placed {
         sink.array("directives", |sink| {
             for directive in self.directives.iter() {
                 let mut fields = Vector::new();
-                fields.push(json_only("kind", Some(directive.name)));
-                for (name, value) in directive.operands {
-                    fields.push(operand(name, *value));
-                }
-                for (name, value) in directive.options {
-                    let value = Some(*value).filter(|value| !value.is_empty());
-                    fields.push(option(name, value));
-                }
-                sink.object("", directive.name, &fields);
+                fields.push(json_only("kind", Some(directive.kind)));
+                fields.extend(directive.fields);
+                sink.object("", |sink| sink.directive(directive.kind, &fields));
             }
         });
         sink.array("changes", |sink| {
@@ -37,7 +31,7 @@ impl Describe for Placed {
                 fields.push(json_only("kind", Some(kind)));
                 fields.push(operand("path", step.path.path()));
                 fields.extend(second.as_slice());
-                sink.object("", kind, &fields);
+                sink.object("", |sink| sink.directive(kind, &fields));
             }
         });
     }

@@ -12,7 +12,7 @@ pub mod tmpfiles;
 mod write;
 
 pub use change::{
-    Change, Changes, Directive, Done, Elsewhere, Field, InRun, Later, Mount, Reason, Replaced, What,
+    Change, Changes, Directive, Done, Elsewhere, InRun, Later, Mount, Reason, Replaced, What,
 };
 pub use file::{Access, DirectoryPolicy, File, HEAD, Label, Octal};
 pub use place::{Placed, RootState};

@@ -7,14 +7,16 @@ use std::path::Path;
 use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
+use super::place::{Action, Step};
 use super::*;
 use crate::base::description::{Describe, Lines};
 use crate::base::error::Error;
+use crate::base::json::Json;
 use crate::base::log::Level;
 use crate::base::log::{Console, Report};
-use crate::image::Root;
 use crate::image::config_file::ConfigFile;
 use crate::image::testing::{Attribute, Fixture, decided, in_own_mounts, is_root, lines};
+use crate::image::{ResolvedPath, Root};
 
 const NONE: Option<&str> = None;
 
@@ -50,12 +52,30 @@ fn a_change_is_shown_before_it_is_made() {
     changes
         .run_symlink(b"/run/l", b"/usr/lib/t", Done::Path)
         .unwrap();
-    let changes = changes.place(&root);
-    let mut text = Vector::new();
+    let mut changes = changes.place(&root);
+    let [path, copy] = [b"/etc/b", b"/run/b"].map(|path| ResolvedPath::new(path).unwrap());
+    for action in [Action::MountOver(copy), Action::Remove] {
+        let done = None;
+        changes.steps.push(Step { path, action, done });
+    }
+    let [mut text, mut json] = [Vector::new(), Vector::new()];
     changes.describe(&mut Lines(&mut text));
+    changes.describe(&mut Json(&mut json));
+    let text = std::str::from_utf8(&text).unwrap();
     assert_eq!(
-        std::str::from_utf8(&text).unwrap(),
-        "file /etc/a 0644\nfile /run/x/y 0644\nlink /run/l /usr/lib/t\n"
+        text,
+        "file /etc/a 0644\nfile /run/x/y 0644\nlink /run/l /usr/lib/t\n\
+         bind /etc/b /run/b\nremove /etc/b\n"
+    );
+    let json = std::str::from_utf8(&json).unwrap();
+    assert_eq!(
+        json,
+        "\"directives\":[],\"changes\":[\
+         {\"kind\":\"file\",\"path\":\"/etc/a\",\"mode\":\"0644\"},\
+         {\"kind\":\"file\",\"path\":\"/run/x/y\",\"mode\":\"0644\"},\
+         {\"kind\":\"link\",\"path\":\"/run/l\",\"target\":\"/usr/lib/t\"},\
+         {\"kind\":\"bind\",\"path\":\"/etc/b\",\"source\":\"/run/b\"},\
+         {\"kind\":\"remove\",\"path\":\"/etc/b\"}]"
     );
     assert!(!fixture.has("etc/a") && !fixture.has("run/x") && !fixture.has("run/l"));
 }

@@ -7,6 +7,7 @@
 use super::authorized_keys::merge;
 use super::keys::in_later_home;
 use super::ownership::Existing;
+use crate::base::description::operand;
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::memory::{self, Vector};
@@ -152,8 +153,9 @@ impl Task<'_> {
         if maker == UserMaker::Adduser && plan.login.password.is_none() {
             self.password(user.name.bytes(), Password::Locked, changes)?;
         }
-        let operands = [("user", user.name.bytes()), ("shell", user.shell.bytes())];
-        changes.directive("create-user", &operands, &[]);
+        let (name, shell) = (user.name.bytes(), user.shell.bytes());
+        let fields = [operand("user", name), operand("shell", shell)];
+        changes.directive("create-user", &fields);
         let said = b": made in the booted system, its shell is ";
         changes.note(&[&user.name, said, &user.shell]);
         Ok(())

@@ -1,6 +1,7 @@
 //! Who does DHCP for a root that enables no supported network manager: this program
 //! asks. If no other manager is enabled either, and systemd-networkd is installed, it is
 //! enabled for this boot and keeps the leases.
+use crate::base::description::{operand, option};
 use crate::base::error::Error;
 use crate::base::text::format;
 use crate::changeset::Changes;
@@ -69,16 +70,22 @@ pub fn say_what_is_missing(
 /// family by DHCP, and which one renews it.
 pub fn name_programs(bound: &BoundPlan, changes: &mut Changes) {
     for link in bound.plan.links {
-        let (asker, keeper): (&[u8], &[u8]) = match bound.dhcp {
-            DhcpClient::Manager(name) => (name.bytes(), name.bytes()),
-            DhcpClient::Networkd(_) if is_kept_by_networkd(link) => (US, networkd::NAME.to_bytes()),
-            DhcpClient::Networkd(_) | DhcpClient::Alone | DhcpClient::Early => (US, b""),
+        let (asker, keeper) = match bound.dhcp {
+            DhcpClient::Manager(name) => (Some(name.bytes()), Some(name.bytes())),
+            DhcpClient::Networkd(_) if is_kept_by_networkd(link) => {
+                (Some(US), Some(networkd::NAME.to_bytes()))
+            }
+            DhcpClient::Networkd(_) | DhcpClient::Alone | DhcpClient::Early => (Some(US), None),
         };
         let name = format(&link.name);
-        let mut say = |family, asker, keeper| {
-            let operands = [("nic", name), ("family", family)];
-            let options = [("ask", asker), ("renew", keeper)];
-            changes.directive("dhcp", &operands, &options);
+        let mut say = |family: &'static [u8], asker, keeper| {
+            let fields = [
+                operand("nic", name),
+                operand("family", family),
+                option("ask", asker),
+                option("renew", keeper),
+            ];
+            changes.directive("dhcp", &fields);
         };
         if link.ipv4.uses_dhcp() {
             say(b"ipv4", asker, keeper);

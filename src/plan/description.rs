@@ -4,9 +4,9 @@ use core::net::IpAddr;
 use super::bound::{BoundLink, BoundPlan};
 use super::text::Endpoint;
 use super::warning::WarningText;
-use super::{Link, Method, Plan, SudoRule};
+use super::{Method, Plan, SudoRule};
 use crate::base::description::{
-    Describe, Lines, Nesting, Sink, Value, json_only, operand, option, text_only,
+    Describe, Lines, Sink, Value, json_only, operand, option, text_only,
 };
 use crate::base::json::Json;
 use crate::base::text::{Escaped, Ip, Text};
@@ -16,18 +16,18 @@ impl BoundPlan {
     /// warnings.
     pub fn write(&self, changes: Option<&dyn Describe>, out: &mut Text) {
         let plan = self.plan;
-        let lines = &mut Lines(out);
+        let lines: &mut dyn Sink = &mut Lines(out);
         plan.describe_machine(lines);
         for bound_link in self.links {
             bound_link.describe(lines);
         }
-        plan.describe_servers(lines);
+        describe_servers("-".into(), plan.dns, lines);
         for link in plan.links {
-            link.describe_servers(lines);
+            describe_servers(Value::shown(&link.name), link.dns, lines);
         }
-        plan.describe_domains(lines);
+        describe_domains("-".into(), plan.search, lines);
         for link in plan.links {
-            link.describe_domains(lines);
+            describe_domains(Value::shown(&link.name), link.search, lines);
         }
         plan.describe_logins(lines);
         if let Some(changes) = changes {
@@ -40,25 +40,27 @@ impl BoundPlan {
     pub fn write_json(&self, changes: Option<&dyn Describe>, out: &mut Text) {
         let plan = self.plan;
         let json: &mut dyn Sink = &mut Json(out);
-        json.open("", Nesting::Object);
-        plan.describe_machine(json);
-        json.array("links", |json| {
-            for bound_link in self.links {
-                json.open("", Nesting::Object);
-                bound_link.describe(json);
-                bound_link.link.describe_servers(json);
-                bound_link.link.describe_domains(json);
-                json.close(Nesting::Object);
+        json.object("", |json| {
+            plan.describe_machine(json);
+            json.array("links", |json| {
+                for bound_link in self.links {
+                    let link = bound_link.link;
+                    let name = Value::shown(&link.name);
+                    json.object("", |json| {
+                        bound_link.describe(json);
+                        describe_servers(name, link.dns, json);
+                        describe_domains(name, link.search, json);
+                    });
+                }
+            });
+            describe_servers("-".into(), plan.dns, json);
+            describe_domains("-".into(), plan.search, json);
+            plan.describe_logins(json);
+            plan.describe_warnings(json);
+            if let Some(changes) = changes {
+                changes.describe(json);
             }
         });
-        plan.describe_servers(json);
-        plan.describe_domains(json);
-        plan.describe_logins(json);
-        plan.describe_warnings(json);
-        if let Some(changes) = changes {
-            changes.describe(json);
-        }
-        json.close(Nesting::Object);
         out.push(b'\n');
     }
 }
@@ -85,7 +87,7 @@ impl BoundLink {
         sink.array("addresses", |sink| {
             for address in link.addresses() {
                 let address = operand("", Value::shown(address));
-                sink.item("address", &[text_only(name), address]);
+                sink.directive("address", &[text_only(name), address]);
             }
         });
         sink.array("routes", |sink| {
@@ -100,19 +102,9 @@ impl BoundLink {
                     json_only("onlink", route.onlink.then_some(Value::True)),
                     json_only("metric", Some(route.metric)),
                 ];
-                sink.object("", "route", &fields);
+                sink.object("", |sink| sink.directive("route", &fields));
             }
         });
-    }
-}
-
-impl Link {
-    fn describe_servers(&self, sink: &mut dyn Sink) {
-        describe_servers(Value::shown(&self.name), self.dns, sink);
-    }
-
-    fn describe_domains(&self, sink: &mut dyn Sink) {
-        describe_domains(Value::shown(&self.name), self.search, sink);
     }
 }
 
@@ -121,7 +113,7 @@ fn describe_servers(of: Value, servers: &[IpAddr], sink: &mut dyn Sink) {
     sink.array("dns", |sink| {
         for server in servers {
             let server = operand("", Value::shown(&Ip(*server)));
-            sink.item("dns", &[text_only(of), server]);
+            sink.directive("dns", &[text_only(of), server]);
         }
     });
 }
@@ -130,7 +122,7 @@ fn describe_servers(of: Value, servers: &[IpAddr], sink: &mut dyn Sink) {
 fn describe_domains(of: Value, domains: &[&'static [u8]], sink: &mut dyn Sink) {
     sink.array("search", |sink| {
         for domain in domains {
-            sink.item("search", &[text_only(of), operand("", *domain)]);
+            sink.directive("search", &[text_only(of), operand("", *domain)]);
         }
     });
 }
@@ -144,14 +136,6 @@ impl Plan {
         if let Some(hostname) = self.hostname {
             sink.directive("hostname", &[operand("hostname", hostname)]);
         }
-    }
-
-    fn describe_servers(&self, sink: &mut dyn Sink) {
-        describe_servers("-".into(), self.dns, sink);
-    }
-
-    fn describe_domains(&self, sink: &mut dyn Sink) {
-        describe_domains("-".into(), self.search, sink);
     }
 
     /// Users, passwords, keys and scripts.
@@ -170,17 +154,17 @@ impl Plan {
         }
         if let Some((user, password)) = self.login.password {
             let fields = [operand("user", user), operand("kind", password.kind())];
-            sink.object("password", "password", &fields);
+            sink.object("password", |sink| sink.directive("password", &fields));
         }
         sink.array("keys", |sink| {
             for key in self.keys {
                 let fields = [operand("user", key.user), operand("line", key.line)];
-                sink.object("", "key", &fields);
+                sink.object("", |sink| sink.directive("key", &fields));
             }
         });
         sink.array("scripts", |sink| {
             for script in self.scripts.list {
-                sink.item("script", &[operand("", Value::Path(script.name))]);
+                sink.directive("script", &[operand("", Value::Path(script.name))]);
             }
         });
     }
@@ -196,7 +180,7 @@ impl Plan {
                     json_only("line", warning.place.map(|place| place.line)),
                     json_only("text", Some(text)),
                 ];
-                sink.object("", "warning", &fields);
+                sink.object("", |sink| sink.directive("warning", &fields));
             }
         });
     }
