@@ -69,7 +69,8 @@ fn both(arguments: &[&str], folder: &Path) -> [Vec<u8>; 2] {
     })
 }
 
-/// Fixtures that together have every member but `device`, each with its JSON in the file `json`.
+/// Fixtures that together have every member but `device`. The file `json` of each is its
+/// object.
 const GOLDEN: [&str; 7] = [
     "dns",
     "gateway-foreign",

@@ -1,6 +1,7 @@
 //! Each directory of tests/fixtures is a context disk and its plan: `context.sh`, other
 //! files of the disk, `plan` with the text form, and `check` with the lines of the
-//! command `check` beyond the plan's warnings, if there are any.
+//! command `check` beyond the plan's warnings, if there are any. `json` is of
+//! `tests/json.rs`.
 //!
 //! `BLESS=1 cargo test --test plan` writes the plans again; read what changed.
 #[path = "support/release.rs"]
