@@ -165,7 +165,9 @@ struct Wanted: the same
 Inspector: main.rs calls what the initramfs lacks, by name
 arena: &: memory is that of the process, base/memory.rs
 load.rs: a boot is in boot.rs, for both stages
-apply.rs: the same";
+apply.rs: the same
+WantedAccount: boot.rs reads what a plan asks for, into image/facts.rs
+config.rs: image has a file for each subject";
 
 #[test]
 fn what_was_removed_does_not_come_back() {

@@ -15,12 +15,11 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads the file that `path` leads to. One below /proc, /sys or /dev counts as
-    /// missing: the booted system mounts over it.
+    /// Reads the file that `path` leads to. A link below /proc, /sys or /dev counts as
+    /// one to a missing file: the booted system mounts over it.
     pub fn read(root: &Root, path: &[u8]) -> Result<&'static Self, Error> {
         let (path, content) = root.resolve_and_read(path)?;
         match content {
-            _ if path.is_hidden() => Ok(Self::missing(path)),
             Ok(content) => Ok(memory::place(Self {
                 path,
                 content: Some(content),

@@ -3,7 +3,7 @@ use crate::base::memory::Vector;
 use rustix::fs;
 use rustix::io::Errno;
 
-use super::{ResolvedPath, Root, if_there};
+use super::{Fact, ResolvedPath, Root, if_there};
 use crate::base::error::Error;
 use crate::base::text::{lines, words};
 
@@ -53,7 +53,7 @@ impl Fstab {
 }
 
 /// Where a mount point leads if nothing is mounted there yet.
-fn mounts_later(root: &Root, point: &[u8]) -> Result<Option<ResolvedPath>, Error> {
+fn mounts_later(root: &Root, point: &[u8]) -> Fact<ResolvedPath> {
     // Nothing can be mounted where no directory can be.
     let Some(point) = if_there(root.resolve(point))? else {
         return Ok(None);

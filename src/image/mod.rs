@@ -24,12 +24,9 @@ pub mod systemd;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use root::{FileContent, ResolvedPath, Root, if_there};
+pub use root::{Fact, FileContent, ResolvedPath, Root, if_there};
 
 use crate::base::error::Error;
-
-/// What may be missing, or why it could not be read.
-pub type Fact<T> = Result<Option<T>, Error>;
 
 /// A path, and why it could not be read.
 pub type PathError = (&'static [u8], Error);

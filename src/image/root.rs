@@ -144,12 +144,15 @@ impl ResolvedPath {
     }
 }
 
+/// What may be missing, or why it could not be read.
+pub type Fact<T> = Result<Option<T>, Error>;
+
 const NOT_REGULAR: Error = Error::new(c"not a regular file");
 
 /// Turns the errors of something that is not there into `None`: a missing component, a
 /// file in place of a directory, or links in a circle. After any other error it is
 /// unknown whether something is there.
-pub fn if_there<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+pub fn if_there<T>(answer: Result<T, Error>) -> Fact<T> {
     match answer {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is(&[Errno::NOENT, Errno::NOTDIR, Errno::LOOP]) => Ok(None),
@@ -319,7 +322,7 @@ impl Root {
 
     /// The text of the link at `path`, which has no link before its last
     /// component; `None` if there is no link, or nothing at all.
-    fn link_at(&self, path: &CStr) -> Result<Option<&'static [u8]>, Error> {
+    fn link_at(&self, path: &CStr) -> Fact<&'static [u8]> {
         // The directory that becomes /run is no link, whatever the root has.
         if path == c"/run" {
             return Ok(None);
@@ -393,7 +396,8 @@ impl Root {
         }
     }
 
-    /// Where `path` leads, and the regular file that is there.
+    /// Where `path` leads, and the regular file that is there. Where a link leads to is
+    /// not opened if it is hidden in the booted system: it counts as missing.
     pub fn resolve_and_read(
         &self,
         path: &[u8],
@@ -407,7 +411,11 @@ impl Root {
             }
         }
         let resolved = self.walk(path)?;
-        Ok((resolved, self.read_resolved(resolved)))
+        let content = match resolved.is_hidden() {
+            true => Err(Errno::NOENT.into()),
+            false => self.read_resolved(resolved),
+        };
+        Ok((resolved, content))
     }
 
     /// Reads a regular file at a resolved path, whole.
@@ -466,7 +474,7 @@ impl Root {
 
     /// [`Self::read`]; `None` if nothing is there, or a link to /dev/null, which
     /// disables a file.
-    pub fn read_if_there(&self, path: &[u8]) -> Result<Option<&'static FileContent>, Error> {
+    pub fn read_if_there(&self, path: &[u8]) -> Fact<&'static FileContent> {
         match self.read(path) {
             Err(error) if error == NOT_REGULAR && self.read_link(path)? == Some(b"/dev/null") => {
                 Ok(None)
@@ -481,7 +489,7 @@ impl Root {
     }
 
     /// The first of `paths` that leads to anything.
-    pub fn first<'p>(&self, paths: &[&'p [u8]]) -> Result<Option<&'p [u8]>, Error> {
+    pub fn first<'p>(&self, paths: &[&'p [u8]]) -> Fact<&'p [u8]> {
         for path in paths {
             if self.exists(path)? {
                 return Ok(Some(path));
@@ -492,7 +500,7 @@ impl Root {
 
     /// The program of this name, in the directories of root's PATH (login.defs(5),
     /// `ENV_SUPATH`), and in those of a root without merged /usr.
-    pub fn program(&self, name: &[u8]) -> Result<Option<&'static [u8]>, Error> {
+    pub fn program(&self, name: &[u8]) -> Fact<&'static [u8]> {
         const DIRECTORIES: [&[u8]; 6] = [
             b"/usr/sbin/",
             b"/usr/bin/",
@@ -511,7 +519,7 @@ impl Root {
 
     /// The text of the symbolic link at `path`; links before its last part
     /// are followed.
-    pub fn read_link(&self, path: &[u8]) -> Result<Option<&'static [u8]>, Error> {
+    pub fn read_link(&self, path: &[u8]) -> Fact<&'static [u8]> {
         let (above, name) = base_name(path);
         let text = self
             .resolve(above)

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::presets;
 use crate::base::error::Error;
-use crate::base::memory::{self, Vector};
+use crate::base::memory;
 use crate::image::{Fact, Root, if_there};
 
 /// The state of a unit.
@@ -35,8 +35,9 @@ const DIRECTORIES: [&[u8]; 5] = [
 /// The systemd that is the init of a root.
 #[derive(Clone, Copy)]
 pub struct Systemd {
-    /// The directories of units, highest precedence first.
-    directories: &'static [&'static [u8]],
+    /// `/lib` is a link to `/usr/lib`, as it is today. It was a directory of its own
+    /// before Debian 12.
+    is_merged: bool,
 }
 
 impl Systemd {
@@ -51,20 +52,20 @@ impl Systemd {
         if !is_init {
             return Ok(None);
         }
-        // `/lib` is a link to `/usr/lib` today, and was a directory of its own before
-        // Debian 12.
-        let [merged @ .., _] = &DIRECTORIES;
-        let is_merged = root.resolve(b"/lib")?.path() == b"/usr/lib";
-        let mut directories = Vector::<&[u8]>::new();
-        directories.extend(if is_merged { merged } else { &DIRECTORIES });
         Ok(Some(Self {
-            directories: directories.finish(),
+            is_merged: root.resolve(b"/lib")?.path() == b"/usr/lib",
         }))
+    }
+
+    /// The directories of units that the root has, highest precedence first.
+    fn directories(self) -> &'static [&'static [u8]] {
+        let [merged @ .., _] = &DIRECTORIES;
+        if self.is_merged { merged } else { &DIRECTORIES }
     }
 
     /// Looks a unit up.
     pub fn unit(self, root: &Root, name: &[u8]) -> Result<Unit, Error> {
-        for directory in self.directories {
+        for directory in self.directories() {
             if !root.names(directory)?.contains(&name) {
                 continue;
             }
@@ -91,7 +92,7 @@ impl Systemd {
     /// Whether a generator of this name runs at each boot
     /// (systemd.generator(7)); a link to /dev/null switches it off.
     pub fn has_generator(self, root: &Root, name: &[u8]) -> Result<bool, Error> {
-        for directory in self.directories {
+        for directory in self.directories() {
             let path = memory::concat(&[directory, b"-generators/", name]);
             if root.is_entry(path)? {
                 return Ok(root.read_link(path)? != Some(b"/dev/null"));
@@ -106,7 +107,7 @@ impl Systemd {
         if let Some(link) = self.enabled(root, name)? {
             return Ok(Some(link));
         }
-        let will = presets::will_enable(root, self.directories, name, text)?;
+        let will = presets::will_enable(root, self.directories(), name, text)?;
         Ok(will.then_some(b"systemd's presets, at the first boot"))
     }
 
@@ -120,7 +121,7 @@ impl Systemd {
             b"sysinit.target.wants",
             b"graphical.target.wants",
         ];
-        for directory in self.directories {
+        for directory in self.directories() {
             for wants in TARGETS {
                 if !root.names(directory)?.contains(&wants) {
                     continue;
