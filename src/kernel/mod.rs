@@ -5,9 +5,9 @@ pub mod dhcp;
 mod leases;
 mod links;
 mod read_back;
-mod record;
 mod socket;
 mod sysctl;
+mod take_back;
 pub mod wire;
 
 use core::ffi::CStr;
