@@ -116,7 +116,6 @@ image/managers managers: network managers: which are enabled, what is written fo
 image/networkd managers/networkd: systemd-networkd: what there is, what is written
 image/sshd login/sshd: the SSH server: what there is, what it lacks
 image/initramfs initramfs: the initramfs: what it is like, the program for it
-kernel/record plan/record: the record of what is set on devices: how it is kept to, its form
 kernel/dhcp managers/dhcp: DHCP without a network manager: the client, when it is used
 base/text plan/text: text: the type, the values of a plan
 base/description plan/description changeset/description: what both forms say: how, of each";
