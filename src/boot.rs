@@ -12,7 +12,7 @@ use crate::base::output::Streams;
 use crate::base::progress::Progress;
 use crate::base::text::Escaped;
 use crate::base::wait::Wait;
-use crate::changeset::{Access, Change, Changes, File, Policy, What, Writer};
+use crate::changeset::{Access, Change, Changes, File, Policy, What, Writer, uncover};
 use crate::cli::{Apply, Stage, Status};
 use crate::context::{self, Purpose, Unreadable};
 use crate::disk::{Disk, Search, SystemPaths, search};
@@ -58,7 +58,8 @@ pub fn apply(options: &Apply, streams: Streams, progress: Option<&'static Progre
     Status::of(report.problems())
 }
 
-/// What a boot has read. Nothing is changed yet.
+/// What a boot has read. Nothing is changed yet; but what an earlier run has mounted over
+/// the root is taken off.
 pub struct Boot {
     plan: &'static Plan,
     /// `None`: it cannot be opened. The kernel's network needs no root.
@@ -103,9 +104,9 @@ impl Boot {
         let nothing = |status| NoBoot { status, root: None };
         let parameters = Parameters::of_kernel(report);
         report.verbose = parameters.debug;
-        let root = options.stage.open_root();
-        let initramfs = match (options.stage, &root) {
-            (Stage::Early { .. }, Ok(root)) => Some(InitramfsFacts::read(root)),
+        let roots = options.stage.open_roots();
+        let initramfs = match (options.stage, &roots) {
+            (Stage::Early { .. }, Ok((_, image))) => Some(InitramfsFacts::read(image)),
             _ => None,
         };
         let early = match &initramfs {
@@ -113,7 +114,7 @@ impl Boot {
             None => Early::Off,
         };
         let is_off = match options.stage {
-            Stage::Early { .. } => early == Early::Off && root.is_ok(),
+            Stage::Early { .. } => early == Early::Off && roots.is_ok(),
             Stage::Root { .. } => parameters.mode == Mode::Off,
         };
         if is_off {
@@ -130,7 +131,7 @@ impl Boot {
             return Err(nothing(Status::Done));
         }
         // Before the context's own problems: the console shows only the first problems.
-        let root = root
+        let roots = roots
             .map_err(|(path, errno)| report.problem(c"open", path, errno))
             .ok();
         let Some(plan) = plan else {
@@ -140,21 +141,24 @@ impl Boot {
                     true => Status::Unreadable,
                     false => Status::Wrong,
                 },
-                root: root
+                root: roots
                     .filter(|_| initramfs.is_none())
-                    .map(|root| (root, parameters.root)),
+                    .map(|(root, _)| (root, parameters.root)),
             });
         };
-        let facts = match (initramfs, &root) {
-            (Some(facts), Some(root)) => {
+        let facts = match (initramfs, &roots) {
+            (Some(facts), Some((_, image))) => {
                 let logins = (early == Early::Keys)
                     // root is the only user who counts.
-                    .then(|| Logins::read(root, &Fstab::read(root), &[b"root"]));
+                    .then(|| Logins::read(image, &Fstab::read(image), &[b"root"]));
                 StageFacts::Early(facts, logins)
             }
-            (None, Some(root)) => {
+            (None, Some((root, image))) => {
                 report.begin(c"look at", root.mount_point().to_bytes());
-                let facts = read_facts(root, plan, parameters.network.managers());
+                if !options.dry_run {
+                    uncover(root, report);
+                }
+                let facts = read_facts(image, plan, parameters.network.managers());
                 StageFacts::Root(facts)
             }
             (_, None) => StageFacts::None,
@@ -169,8 +173,10 @@ impl Boot {
                 Stage::Root { .. } => parameters.root,
             },
             plan,
-            record: root.as_ref().and_then(|root| read_record(root, report)),
-            root,
+            record: roots
+                .as_ref()
+                .and_then(|(root, _)| read_record(root, report)),
+            root: roots.map(|(root, _)| root),
             facts,
         })
     }
@@ -259,10 +265,7 @@ impl Boot {
                     login::decide_early(self.plan, *logins, &mut changes);
                 }
             }
-            StageFacts::Root(facts) => {
-                decide(bound, facts, &mut changes);
-                system::clear_early(self.recorded(), &mut changes);
-            }
+            StageFacts::Root(facts) => decide(bound, facts, &mut changes),
             StageFacts::None => {}
         }
         changes
@@ -396,11 +399,13 @@ pub fn dhcp_client(plan: &Plan, facts: &Facts) -> DhcpClient {
 }
 
 impl Stage {
-    fn open_root(self) -> Result<Root, (&'static [u8], rustix::io::Errno)> {
-        match self {
-            Self::Early { .. } => Root::open(c"/", Some(c"/run")),
-            Self::Root { root, run } => Root::open(root, Some(run)),
-        }
+    /// The root with its run directory, and as its image has it, which facts are read of.
+    fn open_roots(self) -> Result<(Root, Root), (&'static [u8], rustix::io::Errno)> {
+        let (root, run) = match self {
+            Self::Early { .. } => (c"/", c"/run"),
+            Self::Root { root, run } => (root, run),
+        };
+        Ok((Root::open(root, Some(run))?, Root::open(root, None)?))
     }
 
     fn search(self, parameters: &Parameters) -> Search<'static> {
@@ -516,6 +521,9 @@ fn write_report(bound: Option<&BoundPlan>, root: &Root, policy: Policy, report: 
     }
     Writer::new(root, policy).apply(&changes, report);
 }
+
+#[cfg(test)]
+mod twice_tests;
 
 #[cfg(test)]
 mod tests {

@@ -290,7 +290,7 @@ impl Changes {
         };
         self.push(Change {
             mount: Mount::Instead(missing),
-            old: Some(file.content),
+            old: (!file.path.in_run()).then_some(file.content),
             ..Change::new(file.path, What::File(memory::place(new)))
         });
     }
@@ -306,11 +306,6 @@ impl Changes {
             old: Some(Some(old)),
             ..Change::new(file.path, What::File(memory::place(new)))
         });
-    }
-
-    /// Removes a regular file, if it is there.
-    pub fn remove(&mut self, path: ResolvedPath) {
-        self.push(Change::new(path, What::Nothing));
     }
 
     /// Removes the temporary file that an interrupted write of `path` left. The next

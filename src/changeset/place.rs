@@ -17,6 +17,7 @@ use ufmt::uwrite;
 use super::change::{
     Change, Changes, Directive, Done, Elsewhere, InRun, Later, Mount, Reason, What,
 };
+use super::earlier::COPIES;
 use super::file::{Access, DirectoryPolicy, File, Label};
 use super::tmpfiles;
 use crate::base::error::Error;
@@ -24,9 +25,6 @@ use crate::base::log::{Level, failure};
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Escaped, Text};
 use crate::image::{ResolvedPath, Root, if_there};
-
-/// The directory for copies of what cannot be written.
-const COPIES: &[u8] = b"/run/onecontext/copies";
 
 /// One step that makes a change, or a part of it.
 #[derive(Clone, Copy)]
@@ -97,8 +95,8 @@ pub struct Placer<'r> {
     root: &'r Root,
     /// For systemd-tmpfiles.
     lines: Text,
-    /// Directories that have got a copy.
-    copied: Vector<ResolvedPath>,
+    /// Files and directories over which a copy is mounted.
+    covered: Vector<ResolvedPath>,
 }
 
 /// The steps for a change.
@@ -106,6 +104,9 @@ pub struct Placer<'r> {
 pub struct Placed {
     /// The steps, in their order; none: what shall be there is there.
     pub steps: Vector<Step>,
+    /// The paths of what shall be in the run directory, whether it is there or a step makes
+    /// it, for the next run. A NUL follows each.
+    pub list: Text,
     /// Lines for the report, whether the steps succeed or not.
     pub remarks: Vector<(Level, &'static [u8])>,
     /// What tools of the root will do.
@@ -136,7 +137,7 @@ impl<'r> Placer<'r> {
         Self {
             root,
             lines: Text::new(),
-            copied: Vector::new(),
+            covered: Vector::new(),
         }
     }
 
@@ -153,6 +154,9 @@ impl<'r> Placer<'r> {
     fn add(&mut self, change: &Change, state: RootState, placed: &mut Placed) -> Result<(), Error> {
         let path = change.path;
         let is_written = path.in_run() || state.is_written();
+        if path.in_run() && !matches!(change.what, What::Nothing) {
+            placed.list(path);
+        }
         if is_there(self.root, change, is_written)? {
             if let Done::There(line) = change.done {
                 placed.remarks.push((Level::Note, line));
@@ -240,19 +244,21 @@ impl<'r> Placer<'r> {
         placed: &mut Placed,
     ) -> Result<(), Error> {
         let path = change.path;
+        if self.covered.contains(&path) {
+            return Ok(());
+        }
+        self.covered.push(path);
         let copy = copy_of(path)?;
         match change.what {
             What::File(file) => {
                 let directory = DirectoryPolicy::CreateOnly(Access::DIRECTORY);
-                self.write_copy(copy, File { directory, ..*file }, placed)?;
+                let file = memory::place(File { directory, ..*file });
+                self.copy(copy, What::File(file), placed)?;
             }
             What::Directory(replaced) => {
-                if self.copied.contains(&path) {
-                    return Ok(());
-                }
-                self.copied.push(path);
                 self.copy_directory(path, copy, replaced.name, placed)?;
-                self.write_copy(copy.join(replaced.name)?, replaced.file, placed)?;
+                let name = copy.join(replaced.name)?;
+                self.copy(name, What::File(&replaced.file), placed)?;
             }
             What::Symlink(_) | What::Nothing => {}
         }
@@ -260,18 +266,15 @@ impl<'r> Placer<'r> {
         Ok(())
     }
 
-    /// Writes a file of a copy, if it is not there.
-    fn write_copy(&self, path: ResolvedPath, file: File, placed: &mut Placed) -> Result<(), Error> {
-        if !is_file(self.root, path, &file)? {
-            placed.step(path, Action::Write(memory::place(file)), None);
-        }
-        Ok(())
+    /// Adds a file or link of a copy.
+    fn copy(&mut self, path: ResolvedPath, what: What, placed: &mut Placed) -> Result<(), Error> {
+        self.add(&Change::new(path, what), RootState::CannotBe, placed)
     }
 
     /// Adds copies of all files and links in a directory, and in those below it. Leaves
     /// out the file `but`, and what is neither file, link nor directory.
     fn copy_directory(
-        &self,
+        &mut self,
         from: ResolvedPath,
         to: ResolvedPath,
         but: &[u8],
@@ -287,7 +290,7 @@ impl<'r> Placer<'r> {
         for name in root.list(from.path())? {
             let (from, to) = (from.join(name)?, to.join(name)?);
             if let Some(target) = root.read_link(from.path())? {
-                placed.step(to, Action::Link(target), None);
+                self.copy(to, What::Symlink(target), placed)?;
                 continue;
             }
             match FileType::from_raw_mode(root.stat(from)?.st_mode) {
@@ -300,7 +303,7 @@ impl<'r> Placer<'r> {
                         access,
                         directory,
                     };
-                    self.write_copy(to, file, placed)?;
+                    self.copy(to, What::File(memory::place(file)), placed)?;
                 }
                 _ => {}
             }
@@ -323,7 +326,7 @@ impl<'r> Placer<'r> {
             return Ok(None);
         }
         let path = ResolvedPath::new(tmpfiles::PATH)?;
-        let file = tmpfiles::file(self.lines.finish());
+        let file = tmpfiles::file(&self.lines);
         Ok(Some(Change::new(path, What::File(memory::place(file)))))
     }
 }
@@ -331,6 +334,10 @@ impl<'r> Placer<'r> {
 impl Placed {
     fn step(&mut self, path: ResolvedPath, action: Action, done: Option<&'static [u8]>) {
         self.steps.push(Step { path, action, done });
+    }
+
+    fn list(&mut self, path: ResolvedPath) {
+        self.list.extend(path.as_c_str().to_bytes_with_nul());
     }
 
     fn reason(&mut self, reason: &Reason) {

@@ -123,7 +123,7 @@ impl<'r> Remount<'r> {
     }
 
     /// Puts the root back as it was mounted.
-    pub fn finish(mut self, report: &mut Report) {
+    pub fn finish(&mut self, report: &mut Report) {
         const STEP: &core::ffi::CStr = c"remount read-only";
         let root = self.root.mount_point().to_bytes();
         if matches!(self.state, MountState::Remounted(_)) {

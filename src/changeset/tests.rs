@@ -246,6 +246,7 @@ fn an_incomplete_copy_is_not_mounted() {
                 "wrote /run/onecontext/copies/etc/ssh/ssh_host_ed25519_key",
                 "!write: /run/onecontext/copies/etc/ssh/sshd_config: No space left on device",
                 "!mount over: /etc/ssh: an incomplete copy",
+                "!write: /run/onecontext/files: No space left on device",
             ]
         );
         assert_eq!(fixture.text("etc/ssh/sshd_config"), "old");
@@ -334,7 +335,8 @@ fn a_root_that_must_not_be_written_is_not() {
             &decided(|changes| {
                 file(root, b"/etc/a", b"x", changes);
                 file(root, b"/etc/b", b"new", changes);
-                changes.remove(root.resolve(b"/etc/b").unwrap());
+                let path = root.resolve(b"/etc/b").unwrap();
+                changes.push(Change::new(path, What::Nothing));
                 changes.written_later(|_| {});
             }),
             report,
@@ -434,7 +436,13 @@ fn over_a_file_that_refuses_a_copy_is_mounted() {
         let changes = decided(|changes| file(root, b"/etc/a", b"newer", changes));
         writer.apply(&changes, report);
     });
-    assert_eq!(said, ["!write: /etc/a: Operation not permitted"]);
+    assert_eq!(
+        said,
+        [
+            "!write: /etc/a: Operation not permitted",
+            "removed /run/onecontext/copies/etc/a",
+        ]
+    );
 }
 
 /// Like a root after a disk error (ext4(5), errors=remount-ro).

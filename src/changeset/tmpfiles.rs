@@ -3,6 +3,7 @@
 //! root's own layout.
 use super::file::{Access, File, Octal};
 use crate::base::error::Error;
+use crate::base::memory;
 use crate::base::text::{Text, hex_digit};
 use crate::image::ResolvedPath;
 use ufmt::uwrite;
@@ -100,10 +101,10 @@ impl Tmpfiles {
 
 /// A file of such lines. Only root may read it: it has the content of a user's private
 /// file.
-pub fn file(lines: &'static [u8]) -> File {
+pub fn file(lines: &[u8]) -> File {
     File {
         access: Access::ours(0o600),
-        ..File::public(lines)
+        ..File::public(memory::concat(&[b"# Made by onecontext.\n", lines]))
     }
 }
 

@@ -1,18 +1,19 @@
 //! Making the changes: each file as a whole or not at all.
 use core::ffi::CStr;
 
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, StatxAttributes, StatxFlags, Uid, XattrFlags, fchmod, fchown,
     fgetxattr, fgetxattr_query, flistxattr, flistxattr_query, fsetxattr, fstat, fsync, mkdirat,
     openat, renameat, statx, symlinkat, unlinkat,
 };
 use rustix::io::{self, Errno};
-use rustix::mount::{UnmountFlags, mount_bind, unmount};
+use rustix::mount::mount_bind;
 use rustix::rand::{GetRandomFlags, getrandom};
 use ufmt::uwrite;
 
 use super::change::{Change, Changes, Mount};
+use super::earlier::{LIST, is_ours, open_to_mount};
 use super::file::{Access, DirectoryPolicy, File, Label};
 use super::place::{Action, Placer, RootState, Step};
 use super::remount::{Policy, Remount};
@@ -21,6 +22,7 @@ use crate::base::error::Error;
 use crate::base::log::{Level, Report};
 use crate::base::memory::{self, Vector};
 use crate::base::output::write_all;
+use crate::base::set::Set;
 use crate::base::text::{Escaped, Text, c_str, format, split, split_once};
 use crate::image::{ResolvedPath, Root};
 
@@ -42,6 +44,8 @@ pub struct Writer<'r> {
     policy: Policy,
     /// The root seemed to be writable, and a write failed for all of it.
     refuses_writes: bool,
+    /// The files and links of the run directory that are ours, for the next run.
+    list: Text,
 }
 
 /// What became of a change.
@@ -67,6 +71,7 @@ impl<'r> Writer<'r> {
             mount: Remount::new(root, policy),
             policy,
             refuses_writes: false,
+            list: Text::new(),
         }
     }
 
@@ -161,18 +166,15 @@ impl<'r> Writer<'r> {
         for (level, line) in placed.remarks.iter() {
             report.add(*level, line);
         }
+        self.list.extend(&placed.list);
         let mut refused = Vector::new();
         for step in placed.steps.iter() {
             if step.writes_root() && state.is_written() {
                 self.acquire(report)?;
             }
-            let name = step.action.step();
-            report.begin(name, step.path.path());
-            let Err(error) = self.make(step, &refused) else {
-                report.add(Level::Note, step.line());
+            let Err(error) = self.make_step(step, &refused, report) else {
                 continue;
             };
-            report.problem(name, step.path.path(), error);
             refused.push(step.path);
             if step.writes_root() && state.is_written() {
                 // Every other write would fail as well.
@@ -199,6 +201,23 @@ impl<'r> Writer<'r> {
         }
     }
 
+    /// Makes a step, and reports it.
+    fn make_step(
+        &self,
+        step: &Step,
+        refused: &[ResolvedPath],
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let name = step.action.step();
+        report.begin(name, step.path.path());
+        let made = self.make(step, refused);
+        match made {
+            Ok(()) => report.add(Level::Note, step.line()),
+            Err(error) => report.problem(name, step.path.path(), error),
+        }
+        made
+    }
+
     fn make(&self, step: &Step, refused: &[ResolvedPath]) -> Result<(), Error> {
         match &step.action {
             // An incomplete copy of a directory is worse than the original.
@@ -214,9 +233,44 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Puts the root back as it was mounted.
-    pub fn finish(self, report: &mut Report) {
+    /// Puts the root back as it was mounted, and removes what earlier runs have made in
+    /// the run directory and this one has not.
+    pub fn finish(&mut self, report: &mut Report) {
+        if let Err(error) = self.list_files(report) {
+            report.problem(c"write", LIST, error);
+        }
         self.mount.finish(report);
+    }
+
+    fn list_files(&self, report: &mut Report) -> Result<(), Error> {
+        let new = memory::copy(&self.list);
+        let old = self.root.read_if_there(LIST)?;
+        let old = old.map_or(&b""[..], |old| old.content);
+        if new == old {
+            return Ok(());
+        }
+        let paths = |list| split(list, |byte| byte == 0);
+        let mut seen = Set::new();
+        for path in paths(new) {
+            seen.insert(0, path);
+        }
+        for path in paths(old).filter(|path| seen.insert(0, path)) {
+            let path = ResolvedPath::new(path)?;
+            if is_ours(self.root, path) {
+                let action = Action::Remove;
+                let done = None;
+                // A failure is reported.
+                let _ = self.make_step(&Step { path, action, done }, &[], report);
+            }
+        }
+        let file = File {
+            access: Access::ours(0o600),
+            ..File::public(new)
+        };
+        self.replace(
+            ResolvedPath::new(LIST)?,
+            &Action::Write(memory::place(file)),
+        )
     }
 }
 
@@ -315,7 +369,7 @@ impl Writer<'_> {
         Ok(c_str(&[name.to_bytes(), b".", number])?)
     }
 
-    /// Removes a file.
+    /// Removes a file or a link.
     fn remove(&self, resolved: ResolvedPath) -> Result<(), Error> {
         let directory = self
             .root
@@ -454,26 +508,9 @@ impl Writer<'_> {
 
     /// Mounts a file or directory over another.
     fn bind(&self, source: ResolvedPath, point: ResolvedPath) -> Result<(), Error> {
-        // mount(2) takes paths. These lead to the open files, whatever links there are
-        // (proc(5)).
-        let source = self.root.open_resolved(source, OFlags::PATH)?;
-        let source_path = self.proc_path(source.as_fd())?;
-        loop {
-            let point = self.root.open_resolved(point, OFlags::PATH)?;
-            let point_path = self.proc_path(point.as_fd())?;
-            match mount_bind(source_path, point_path) {
-                // The file that an earlier run mounted there was replaced since.
-                // Nothing can be mounted on it.
-                Err(Errno::NOENT) => unmount(point_path, UnmountFlags::DETACH)?,
-                answer => return Ok(answer?),
-            }
-        }
-    }
-
-    fn proc_path(&self, file: BorrowedFd) -> Result<&'static CStr, Error> {
-        let mut text = Vector::new();
-        uwrite!(text, "/proc/self/fd/{}", file.as_raw_fd());
-        Ok(c_str(&[&text])?)
+        let (_source, source) = open_to_mount(self.root, source)?;
+        let (_point, point) = open_to_mount(self.root, point)?;
+        Ok(mount_bind(source, point)?)
     }
 }
 

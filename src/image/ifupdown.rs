@@ -19,8 +19,7 @@ pub struct Interfaces {
 }
 
 impl Interfaces {
-    /// Reads the files. A file named `onecontext` in a sourced directory is ours and left
-    /// out.
+    /// Reads the files.
     pub fn read(root: &Root) -> Result<&'static Self, PathError> {
         const PATH: &[u8] = b"/etc/network/interfaces";
         let main = at(PATH, ConfigFile::read(root, PATH))?;
@@ -44,14 +43,11 @@ impl Interfaces {
                     _ => memory::concat(&[path, b"/*"]),
                 };
                 let (directory, name) = base_name(path);
+                for path in at(path, glob(root, path))? {
+                    sourced.push(at(path, ConfigFile::read_regular(root, path))?);
+                }
                 let ours = memory::concat(&[directory, b"/onecontext"]);
                 let ours = at(ours, root.resolve(ours))?;
-                for path in at(path, glob(root, path))? {
-                    let file = at(path, ConfigFile::read_regular(root, path))?;
-                    if file.path != ours {
-                        sourced.push(file);
-                    }
-                }
                 if ours.in_run() && fnmatch(name, b"onecontext") {
                     drop_in = Some(ours);
                 }

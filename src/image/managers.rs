@@ -118,10 +118,7 @@ impl Manager {
                 Unit::Missing => {}
                 Unit::Masked => return Ok(None),
                 Unit::Present { text, .. } => {
-                    let by = systemd
-                        .will_be_enabled(root, &self.unit, text)?
-                        // Our own link of an earlier run does not count.
-                        .filter(|by| *by != networkd::ENABLED_FOR_THIS_BOOT);
+                    let by = systemd.will_be_enabled(root, &self.unit, text)?;
                     return match self.generator {
                         Some(generator) if by.is_none() => generator(root, systemd),
                         _ => Ok(by),

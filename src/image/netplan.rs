@@ -10,7 +10,7 @@ use crate::image::{Fact, Root};
 /// with `renderer:` on a line of its own. Without a renderer networkd is the default.
 pub fn enables_networkd(root: &Root, systemd: Systemd) -> Fact<&'static [u8]> {
     // Highest precedence first (netplan-yaml(5)); `/usr/lib` is `/lib`.
-    const TOPS: [&[u8]; 3] = [b"/run", b"/etc", b"/lib"];
+    const TOPS: [&[u8]; 2] = [b"/etc", b"/lib"];
     let files = root.merged(&TOPS, b"/netplan", b".yaml")?;
     if files.is_empty() || !systemd.has_generator(root, b"netplan")? {
         return Ok(None);

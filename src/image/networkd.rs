@@ -10,10 +10,6 @@ pub const NAME: &CStr = c"systemd-networkd";
 /// Its unit.
 pub const UNIT: &CStr = c"systemd-networkd.service";
 
-/// The link by which this program enables it for one boot.
-pub const ENABLED_FOR_THIS_BOOT: &[u8] =
-    b"/run/systemd/system/multi-user.target.wants/systemd-networkd.service";
-
 /// Whether it can be enabled for one boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Networkd {

@@ -173,8 +173,9 @@ fn is_plain(path: &[u8]) -> bool {
 }
 
 impl Root {
-    /// Opens the root at `root` and the run directory at `run`; without `run` it is
-    /// empty. An error comes with the path that caused it.
+    /// Opens the root at `root` and the run directory at `run`. Without `run` it is empty,
+    /// as facts of an image are read: what is there is of this boot, and some of it ours.
+    /// An error comes with the path that caused it.
     pub fn open(
         root: &'static CStr,
         run: Option<&'static CStr>,

@@ -134,11 +134,6 @@ impl Config {
             .filter(|pattern| !same(pattern, b"none"))
     }
 
-    /// Whether `AuthorizedKeysFile` has this pattern.
-    pub fn names(&self, pattern: &[u8]) -> bool {
-        self.key_files().any(|other| other == pattern)
-    }
-
     /// Whether sshd reads keys from `.ssh/NAME` in a home. An equivalent path, such as
     /// `/home/%u/.ssh/NAME`, has the same end.
     pub fn looks_at(&self, name: &[u8]) -> bool {

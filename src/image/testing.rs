@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::Root;
 use crate::base::log::{Console, Level, Report};
 use crate::base::text::c_str;
-use crate::changeset::{Changes, Policy, Writer};
+use crate::changeset::{Changes, Policy, Writer, uncover};
 use crate::plan::{Dialect, Login, Plan, Scripts};
 
 /// `top/root` is the root, `top/run` the run directory.
@@ -47,6 +47,11 @@ impl Fixture {
     pub fn root(&self) -> Root {
         let [root, run] = self.names;
         Root::open(root, Some(run)).unwrap()
+    }
+
+    /// The same as the image has it, with nothing in the run directory.
+    pub fn image(&self) -> Root {
+        Root::open(self.names[0], None).unwrap()
     }
 
     /// Where a path is on the host: below `run/` in the run directory.
@@ -140,8 +145,8 @@ impl Fixture {
         out
     }
 
-    /// Lets `write` write; gives the lines of the report, problems marked with
-    /// `!`.
+    /// Lets `write` write, with the facts of the image; gives the lines of the report,
+    /// problems marked with `!`.
     pub fn apply(
         &self,
         policy: Policy,
@@ -149,8 +154,9 @@ impl Fixture {
     ) -> Vec<String> {
         let root = self.root();
         let mut report = Report::new(Console::Silent);
+        uncover(&root, &mut report);
         let mut writer = Writer::new(&root, policy);
-        write(&root, &mut writer, &mut report);
+        write(&self.image(), &mut writer, &mut report);
         writer.finish(&mut report);
         lines(&report)
     }
@@ -234,6 +240,22 @@ pub fn in_own_mounts(test: impl FnOnce() + Send) {
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
+}
+
+/// Mounts an overlay without an upper layer over the root, which is then as read-only
+/// as squashfs. Says so and returns `false` if the kernel has no overlay.
+pub fn seal(fixture: &Fixture) -> bool {
+    let root = fixture.top().join("root");
+    let empty = fixture.top().join("empty");
+    fs::create_dir_all(&empty).unwrap();
+    let layers = format!("lowerdir={}:{}", root.display(), empty.display());
+    let kind = Some("overlay");
+    let mounted = mount(kind, &root, kind, MsFlags::MS_RDONLY, Some(layers.as_str()));
+    if let Err(error) = mounted {
+        assert!(std::env::var_os("CI").is_none(), "no overlay: {error}");
+        eprintln!("skipped: no overlay: {error}");
+    }
+    mounted.is_ok()
 }
 
 /// A plan with nothing in it.

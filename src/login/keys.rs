@@ -50,7 +50,7 @@ impl<'d> Keys<'d> {
             systemd,
             sshd,
             configuration: match sshd.filter(|sshd| sshd.is_openssh()) {
-                Some(sshd) => sshd::copy_of_config(sshd),
+                Some(sshd) => sshd::copy_of_config(sshd).map(Some),
                 None => Ok(None),
             },
             decided: Vector::new(),

@@ -54,9 +54,7 @@ fn decide_host_keys(facts: &Sshd, systemd: bool, changes: &mut Changes) -> Resul
         // They are made in /etc/ssh, or in a copy of it.
         changes.written_later(|_| {});
         changes.if_not_written(|changes| -> Result<(), Error> {
-            if let Some(copy) = copy_of_config(facts)? {
-                changes.push(*copy);
-            }
+            changes.push(*copy_of_config(facts)?);
             changes.note(&[
                 NO_HOST_KEYS,
                 b"the root is not written, so new ones at each boot",
@@ -87,14 +85,10 @@ fn decide_host_keys(facts: &Sshd, systemd: bool, changes: &mut Changes) -> Resul
 }
 
 /// A copy of /etc/ssh in /run, mounted over it. There host keys can be made, and its
-/// configuration names the keys in /run besides those in the homes. `None`: it names
-/// them already.
-pub fn copy_of_config(facts: &Sshd) -> Result<Option<&'static Change>, Error> {
+/// configuration names the keys in /run besides those in the homes.
+pub fn copy_of_config(facts: &Sshd) -> Result<&'static Change, Error> {
     const MAIN: &[u8] = b"sshd_config";
     let config = &facts.config;
-    if config.names(KEY_FILE_IN_RUN) {
-        return Ok(None);
-    }
     // The first value counts, and a Match block ends with its file (sshd_config(5)).
     let mut text = Vector::new();
     text.extend(b"# Made by onecontext: some keys are in /run.\n");
@@ -124,10 +118,10 @@ pub fn copy_of_config(facts: &Sshd) -> Result<Option<&'static Change>, Error> {
         ..File::public(text.finish())
     };
     let what = What::Directory(memory::place(Replaced { name: MAIN, file }));
-    Ok(Some(memory::place(Change {
+    Ok(memory::place(Change {
         mount: Mount::Always,
         ..Change::new(facts.directory?, what)
-    })))
+    }))
 }
 
 /// Makes the host keys in a unit of its own: Debian's ssh.service tests the server's

@@ -3,11 +3,10 @@
 //! that, and what the kernel has stays. A NIC that uses DHCP is left to it, in both
 //! families.
 use crate::base::error::Error;
-use crate::base::memory::{self, Vector};
+use crate::base::memory::Vector;
+use crate::base::text::format;
 use crate::base::text::template::fill;
-use crate::base::text::{format, position};
 use crate::changeset::{Changes, HEAD};
-use crate::image::FileContent;
 use crate::image::config_file::ConfigFile;
 use crate::plan::bound::{BoundLink, BoundPlan};
 
@@ -49,7 +48,10 @@ pub fn render(
     if !top.is_empty() {
         fill!(&mut text, "@@\n", HEAD.as_bytes(), &top);
     }
-    text.extend(without_ours(old));
+    text.extend(old.content);
+    if !old.content.ends_with(b"\n") {
+        text.push(b'\n');
+    }
     if !metrics.is_empty() {
         fill!(&mut text, "@@", HEAD.as_bytes(), &metrics);
     }
@@ -61,23 +63,3 @@ const NO_FILE: Error = Error::new(
     c"its file cannot be read, so it asks for DHCP on every NIC: \
       add that file to the image, or remove this network manager",
 );
-
-/// The content of its file without what earlier runs of this program added: from our
-/// first line to the next empty line, or to the end. It ends with a newline.
-fn without_ours(old: &FileContent) -> &'static [u8] {
-    let mut text = old.content;
-    if !text.ends_with(b"\n") {
-        text = memory::concat(&[text, b"\n"]);
-    }
-    while let Some((before, rest)) = cut_at(text, HEAD.as_bytes()) {
-        let after = cut_at(rest, b"\n\n").map_or(&b""[..], |(_, after)| after);
-        text = memory::concat(&[before, after]);
-    }
-    text
-}
-
-/// Splits a text at the first `mark`, which is left out.
-fn cut_at(text: &'static [u8], mark: &[u8]) -> Option<(&'static [u8], &'static [u8])> {
-    let at = position(text, mark)?;
-    Some((text.get(..at)?, text.get(at + mark.len()..)?))
-}

@@ -15,7 +15,7 @@
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
 use crate::base::text::template::fill;
-use crate::base::text::{Ip, Text, format, position};
+use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Changes, File, HEAD};
 use crate::image::PathError;
 use crate::image::config_file::ConfigFile;
@@ -51,11 +51,8 @@ pub fn render(
         changes.file(path, File::public(ours));
         bind_over_without(interfaces.main, &devices, changes);
     } else if let Some(main) = &interfaces.main.content {
-        // Without the stanzas that an earlier run appended.
-        let end = position(main.content, HEAD.as_bytes());
-        let theirs = main.content.get(..end.unwrap_or(usize::MAX));
         let mut text = Text::new();
-        copy_without(&mut text, theirs.unwrap_or(main.content), &devices);
+        copy_without(&mut text, main.content, &devices);
         if !text.is_empty() && !text.ends_with(b"\n") {
             text.push(b'\n');
         }

@@ -81,6 +81,7 @@ fn add_profile(
 fn add_state(link: &Link, index: u32, changes: &mut Changes) -> Result<(), Error> {
     let path = memory::concat(&[STATES, format(&index)]);
     let mut text = Text::new();
+    fill!(&mut text, HEAD);
     fill!(
         &mut text,
         "[device]\nmanaged=true\nconnection-uuid=@\n",

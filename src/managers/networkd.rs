@@ -12,11 +12,13 @@ use crate::base::set::Set;
 use crate::base::text::template::fill;
 use crate::base::text::{Ip, Text, format};
 use crate::changeset::{Changes, Done, HEAD};
-use crate::image::networkd::ENABLED_FOR_THIS_BOOT;
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Family, Link, Method, Prefix, Route};
 
 const PREFIX: &[u8] = b"/run/systemd/network/00-";
+/// The link that enables it for one boot.
+const ENABLED_FOR_THIS_BOOT: &[u8] =
+    b"/run/systemd/system/multi-user.target.wants/systemd-networkd.service";
 
 /// Adds a file for each link, with the same as `kernel` sets on it, so that networkd
 /// finds everything done (tried with 252): its routes have the protocol "static" and,

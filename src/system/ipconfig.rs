@@ -10,7 +10,7 @@ use crate::base::error::Error;
 use crate::base::memory;
 use crate::base::text::template::fill;
 use crate::base::text::{Ip, Text, format};
-use crate::changeset::{Changes, File};
+use crate::changeset::{Changes, File, HEAD};
 use crate::image::ResolvedPath;
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Plan, Prefix, Route};
@@ -34,7 +34,7 @@ pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
 }
 
 /// The path of the answer for a device.
-pub fn path(device: &[u8]) -> Result<ResolvedPath, Error> {
+fn path(device: &[u8]) -> Result<ResolvedPath, Error> {
     let path = memory::concat(&[b"/run/net-", device, b".conf"]);
     Ok(ResolvedPath::new(path)?)
 }
@@ -42,6 +42,7 @@ pub fn path(device: &[u8]) -> Result<ResolvedPath, Error> {
 fn write(plan: &Plan, bound_link: &BoundLink, device: &[u8], text: &mut Text) {
     let lease = bound_link.lease;
     let protocol: &[u8] = if lease.is_some() { b"dhcp" } else { b"static" };
+    fill!(text, HEAD);
     fill!(text, "DEVICE='@'\nPROTO='@'\n", device, protocol);
     let leased = lease.map(|lease| lease.address);
     let ipv4 = bound_link.link.ipv4;

@@ -12,7 +12,6 @@ use crate::changeset::Changes;
 use crate::image::facts::Facts;
 use crate::image::initramfs::InitramfsFacts;
 use crate::plan::bound::BoundPlan;
-use crate::plan::record::{self, RecordedDevice};
 
 /// Adds the files, and reports what cannot be written.
 pub fn render(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
@@ -39,7 +38,8 @@ pub fn render(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
     }
 }
 
-/// The same for the initramfs itself, in the early stage.
+/// The same for the initramfs itself, in the early stage. The later stage has no use for
+/// these files below /run, and removes them.
 pub fn render_early(bound: &BoundPlan, facts: &InitramfsFacts, changes: &mut Changes) {
     changes.step(b"/etc/resolv.conf", |changes| {
         resolv_conf::render_early(bound, facts.resolv_conf, changes)
@@ -48,16 +48,6 @@ pub fn render_early(bound: &BoundPlan, facts: &InitramfsFacts, changes: &mut Cha
         true => ipconfig::render(bound, changes),
         false => Ok(()),
     });
-}
-
-/// Removes the answers of ipconfig that [`render_early`] has left.
-pub fn clear_early(devices: &[RecordedDevice], changes: &mut Changes) {
-    for device in devices.iter().filter(|device| device.has(record::EARLY)) {
-        changes.step(device.name, |changes| {
-            changes.remove(ipconfig::path(device.name)?);
-            Ok(())
-        });
-    }
 }
 
 #[cfg(test)]

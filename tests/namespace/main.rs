@@ -17,6 +17,7 @@ mod hang;
 mod recipe;
 mod record;
 mod scripts;
+mod twice;
 mod waits;
 
 use guest::*;

@@ -69,7 +69,7 @@ mod tests {
     fn ask(fixture: &Fixture, name: &str, text: &str) -> bool {
         const DIRECTORIES: [&[u8]; 3] = [
             b"/etc/systemd/system",
-            b"/run/systemd/system",
+            b"/usr/local/lib/systemd/system",
             b"/usr/lib/systemd/system",
         ];
         let (name, text) = (name.as_bytes(), text.as_bytes());
@@ -120,7 +120,7 @@ mod tests {
         let fixture = Fixture::new();
         fixture.file(SYSTEM, "enable *\n");
         fixture.file(
-            "/run/systemd/system-preset/99-default.preset",
+            "usr/local/lib/systemd/system-preset/99-default.preset",
             "disable *\n",
         );
         assert!(ask(&fixture, "a.service", UNIT));

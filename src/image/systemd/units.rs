@@ -23,10 +23,10 @@ pub enum Unit {
     },
 }
 
-/// The directories of units, highest precedence first (systemd.unit(5)).
-const DIRECTORIES: [&[u8]; 5] = [
+/// The directories of units in an image, highest precedence first (systemd.unit(5)). What
+/// is in /run is of one boot.
+const DIRECTORIES: [&[u8]; 4] = [
     b"/etc/systemd/system",
-    b"/run/systemd/system",
     b"/usr/local/lib/systemd/system",
     b"/usr/lib/systemd/system",
     b"/lib/systemd/system",
