@@ -111,6 +111,8 @@ pub struct Placed {
     pub remarks: Vector<(Level, &'static [u8])>,
     /// What tools of the root will do.
     pub directives: Vector<Directive>,
+    /// systemd-tmpfiles makes it, by a line of [`Placer::finish`].
+    pub is_by_tmpfiles: bool,
     /// The booted system writes the root, which must be possible then.
     pub is_written_later: bool,
 }
@@ -185,6 +187,7 @@ impl<'r> Placer<'r> {
                 match (lines, change.mount) {
                     (Ok(lines), _) => {
                         self.lines.extend(lines);
+                        placed.is_by_tmpfiles = true;
                         placed.is_written_later = !later.is_mounted;
                         if let Some(done) = done {
                             let line = memory::concat(&[done, b", by systemd-tmpfiles"]);

@@ -51,7 +51,7 @@ pub struct Writer<'r> {
 /// What became of a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// It was not tried.
+    /// It was not tried, or is left to a line for systemd-tmpfiles.
     Open,
     /// It was made or found, or its failure was reported.
     Settled,
@@ -115,24 +115,25 @@ impl<'r> Writer<'r> {
             if !when.counts(state.is_written()) || *outcome == Outcome::Settled {
                 continue;
             }
-            let made = self.make_change(change, state, &mut placer, report);
-            // Something may stand in for it, or its failure was reported.
-            if !made
-                .as_ref()
-                .is_err_and(|not| !not.is_reported || change.mount.stands_in())
-            {
-                *outcome = Outcome::Settled;
+            match self.make_change(change, state, &mut placer, report) {
+                Ok(made) => *outcome = made,
+                Err(not) => {
+                    // Nothing stands in for it.
+                    if not.is_reported && !change.mount.stands_in() {
+                        *outcome = Outcome::Settled;
+                    }
+                    return Err(not);
+                }
             }
-            made?;
         }
         match placer.finish() {
-            Ok(Some(lines)) => self.make_change(&lines, state, &mut Placer::new(self.root), report),
-            Ok(None) => Ok(()),
-            Err(error) => {
-                report.problem(c"write", tmpfiles::PATH, error);
-                Ok(())
+            Ok(Some(lines)) => {
+                self.make_change(&lines, state, &mut Placer::new(self.root), report)?;
             }
+            Ok(None) => {}
+            Err(error) => report.problem(c"write", tmpfiles::PATH, error),
         }
+        Ok(())
     }
 
     /// The root will be written.
@@ -151,13 +152,13 @@ impl<'r> Writer<'r> {
         state: RootState,
         placer: &mut Placer,
         report: &mut Report,
-    ) -> Result<(), NotWritten> {
+    ) -> Result<Outcome, NotWritten> {
         let path = change.path.path();
         let placed = match placer.place(change, state) {
             Ok(placed) => placed,
             Err(error) => {
                 report.problem(Action::of(&change.what).step(), path, error);
-                return Ok(());
+                return Ok(Outcome::Settled);
             }
         };
         if placed.is_written_later {
@@ -187,7 +188,10 @@ impl<'r> Writer<'r> {
                 }
             }
         }
-        Ok(())
+        Ok(match placed.is_by_tmpfiles {
+            true => Outcome::Open,
+            false => Outcome::Settled,
+        })
     }
 
     /// Whether an error concerns the whole root. A user can make a directory a

@@ -671,6 +671,7 @@ fn a_full_root_is_served_from_run() {
     }
     let fixture = debian();
     fixture.file("etc/ssh/sshd_config", "");
+    fs::remove_dir(fixture.host("/home/bob")).unwrap();
     in_own_mounts(|| {
         let root = fixture.top().join("root");
         let full = fixture.top().join("full");
@@ -695,18 +696,22 @@ fn a_full_root_is_served_from_run() {
         nix::mount::mount(Some(&full), &root, none, nix::mount::MsFlags::MS_BIND, none).unwrap();
         // This takes all the space that is left.
         let _ = fs::write(root.join("filler"), vec![0; 1 << 20]);
-        let said = auto(&fixture, &[("root", "r"), ("alice", "a")]);
+        let said = auto(&fixture, &[("bob", "b"), ("root", "r"), ("alice", "a")]);
         assert_eq!(
             said,
             [
+                "bob: 1 key in /home/bob/.ssh/authorized_keys, by systemd-tmpfiles",
                 "!write: /root/.ssh/authorized_keys: No space left on device",
-                "root: 1 key in /run/onecontext/keys/root",
+                "bob: 1 key in /run/onecontext/keys/bob",
                 "wrote /run/onecontext/copies/etc/ssh/ssh_host_ed25519_key",
                 "wrote /run/onecontext/copies/etc/ssh/sshd_config",
                 "mounted over /etc/ssh",
+                "root: 1 key in /run/onecontext/keys/root",
                 "alice: 1 key in /run/onecontext/keys/alice",
             ]
         );
+        // What was left to systemd-tmpfiles would need the space, too.
+        assert!(!fixture.has(TMPFILES));
         assert!(!fixture.has(ROOT_KEYS) && !fixture.has(ALICE_KEYS));
     });
 }
