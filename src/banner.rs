@@ -57,14 +57,9 @@ fn issue(out: &mut Text, bound: Option<&BoundPlan>, report: &Report) {
     if let Some(bound) = bound {
         let plan = bound.plan;
         uwrite!(out, "onecontext: {}", Issue(plan.source));
-        for BoundLink {
-            link,
-            device,
-            lease,
-            ..
-        } in bound.links
-        {
-            let device = device.unwrap_or(b"no device");
+        for bound_link in bound.links {
+            let BoundLink { link, lease, .. } = bound_link;
+            let device = bound_link.device_name().unwrap_or(b"no device");
             uwrite!(out, "\n  {} {}:", link.name, Issue(device));
             let leased = lease.iter().map(|lease| &lease.address);
             for prefix in link.addresses().iter().chain(leased) {

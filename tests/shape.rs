@@ -165,7 +165,11 @@ Inspector: main.rs calls what the initramfs lacks, by name
 arena: &: memory is that of the process, base/memory.rs
 load.rs: a boot is in boot.rs, for both stages
 apply.rs: the same
-WantedAccount: boot.rs reads what a plan asks for, into image/facts.rs
+MatchedLink: a link, its devices and its lease are one type, BoundLink of plan/bound.rs
+DhcpLink: the same
+struct Applied: the same
+FoundDevice: the same
+type Binding: the same
 config.rs: image has a file for each subject";
 
 #[test]

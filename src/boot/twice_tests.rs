@@ -15,6 +15,7 @@ use super::*;
 use crate::base::text::c_str;
 use crate::image::testing::{Attribute, Fixture, in_own_mounts, is_root, seal};
 use crate::plan::bound::{BoundLink, Lease};
+use crate::plan::device::named;
 use crate::plan::{Method, Prefix};
 
 #[path = "../../tests/support/random.rs"]
@@ -523,13 +524,18 @@ fn bound(plan: &'static Plan, dhcp: DhcpClient) -> BoundPlan {
         });
         links.push(BoundLink {
             link,
-            device: Some(memory::copy(device.as_bytes())),
-            index: Some(number),
+            device: Some(named(&device, number)),
+            carrier: Some(named(&device, number)),
             lease: (asks && link.ipv4.method == Some(Method::Dhcp)).then_some(&*lease),
         });
     }
     let links = links.finish();
-    BoundPlan { plan, links, dhcp }
+    BoundPlan {
+        plan,
+        links,
+        dhcp,
+        is_applied: true,
+    }
 }
 
 /// Mounts a root that was put together.

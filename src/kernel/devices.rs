@@ -6,40 +6,29 @@ use rustix::fs::readlinkat_raw;
 use rustix::io::Errno;
 use ufmt::uwrite;
 
-use super::wire::Device;
 use crate::base::memory::{self, Vector};
 use crate::base::set::Set;
 use crate::base::sort::sort;
 use crate::base::text::{Mac, Str, c_str, split, split_once};
+use crate::plan::device::Device;
 use crate::plan::{Link, LinkName};
 
-/// The device of one link of the plan, or why it has none.
-pub type Binding = Result<FoundDevice, Str>;
-
-/// The device of one link of the plan.
+/// What was found for a link of the plan.
 #[derive(Clone, Copy)]
-pub struct FoundDevice {
-    /// The device, in its state when it was listed.
-    pub device: &'static Device<'static>,
-    /// Whether the device must get the MAC of the link.
-    pub set_mac: bool,
-    /// Why it may be the wrong device.
-    pub warning: Option<Str>,
+pub struct Match {
+    /// The link.
+    pub link: &'static Link,
+    /// Its device.
+    pub device: Option<&'static Device>,
+    /// Why there is none, or why it may be the wrong one.
+    pub problem: Option<Str>,
 }
 
-impl FoundDevice {
-    /// A binding to this device.
-    fn to(device: &'static Device<'static>) -> Self {
-        Self {
-            device,
-            set_mac: false,
-            warning: None,
-        }
-    }
-}
+/// A device that is found; without one the reason.
+type Found = Result<&'static Device, Str>;
 
 /// A link without a device, for this reason.
-fn none(reason: &'static CStr) -> Binding {
+fn none(reason: &'static CStr) -> Found {
     Err(Str::new(reason))
 }
 
@@ -50,29 +39,36 @@ fn none(reason: &'static CStr) -> Binding {
 /// `sys_net` is /sys/class/net; the physical devices come in the kernel's
 /// order.
 pub fn bind(
-    links: &[Link],
-    physical: &'static [Device<'static>],
+    links: &'static [Link],
+    physical: &'static [Device],
     sys_net: Option<BorrowedFd>,
-) -> Vector<Binding> {
+) -> Vector<Match> {
     let mut devices = Devices::new(physical);
     let mut taken = Set::new();
-    let mut bindings = Vector::new();
+    let mut all = Vector::new();
     for link in links {
-        let mut binding = devices.find(link, sys_net);
-        if let Ok(FoundDevice { device, .. }) = binding
+        let mut found = devices.find(link, sys_net);
+        if let Ok(device) = found
             && !taken.insert(device.index, b"")
         {
-            binding = none(c"its device belongs to another NIC of the context already");
+            found = none(c"its device belongs to another NIC of the context already");
         }
-        bindings.push(binding);
+        all.push(Match {
+            link,
+            device: found.ok(),
+            problem: match found {
+                Ok(_) => devices.doubt(link),
+                Err(reason) => Some(reason),
+            },
+        });
     }
-    bindings
+    all
 }
 
 /// The physical devices, with indexes so that many links and many devices are matched
 /// in little time.
 struct Devices {
-    physical: &'static [Device<'static>],
+    physical: &'static [Device],
     by_mac: Index,
     /// By name, in lower case.
     by_name: Index,
@@ -81,14 +77,14 @@ struct Devices {
 }
 
 impl Devices {
-    fn new(physical: &'static [Device<'static>]) -> Self {
+    fn new(physical: &'static [Device]) -> Self {
         let mut macs = Vector::new();
         let mut names = Vector::new();
         for (position, device) in physical.iter().enumerate() {
             if let Some(mac) = &device.mac {
                 macs.push((&mac.0[..], position));
             }
-            let name = memory::copy(device.name);
+            let name = memory::copy(&device.name);
             name.make_ascii_lowercase();
             names.push((&*name, position));
         }
@@ -100,45 +96,45 @@ impl Devices {
         }
     }
 
-    fn find(&mut self, link: &Link, sys_net: Option<BorrowedFd>) -> Binding {
+    fn find(&mut self, link: &Link, sys_net: Option<BorrowedFd>) -> Found {
         match (link.name, link.mac) {
             (LinkName::Eth(number), None) => self.without_mac(number),
             (LinkName::Eth(_), Some(mac)) => self
                 .with_mac(mac)
                 .ok_or(Str::new(c"no network device has its MAC")),
             (LinkName::Pci(_), mac) => match mac.and_then(|mac| self.with_mac(mac)) {
-                Some(bound) => Ok(bound),
+                Some(device) => Ok(device),
                 None => self.at_pci_address(link, sys_net),
             },
         }
     }
 
     /// The device that is called `ethN`, else the one at that position.
-    fn without_mac(&self, number: u32) -> Binding {
+    fn without_mac(&self, number: u32) -> Found {
         let mut name = Vector::new();
         uwrite!(name, "eth{}", number);
         let named = self.by_name.get(&name).first();
         let position = named.map_or(number as usize, |(_, position)| *position);
         match self.physical.get(position) {
-            Some(device) => Ok(FoundDevice::to(device)),
+            Some(device) => Ok(device),
             None => none(c"it has no MAC, and there is no network device of its name or number"),
         }
     }
 
-    fn with_mac(&self, mac: Mac) -> Option<FoundDevice> {
-        let found = self.by_mac.get(&mac.0);
-        let devices = found
-            .iter()
+    fn with_mac(&self, mac: Mac) -> Option<&'static Device> {
+        let devices = (self.by_mac.get(&mac.0).iter())
             .filter_map(|(_, position)| self.physical.get(*position));
-        let first = devices.reduce(|one, other| if other.name < one.name { other } else { one });
-        let several = c"several network devices have its MAC, the first by name is used";
-        Some(FoundDevice {
-            warning: (found.len() > 1).then_some(Str::new(several)),
-            ..FoundDevice::to(first?)
-        })
+        devices.reduce(|one, other| if other.name < one.name { other } else { one })
     }
 
-    fn at_pci_address(&mut self, link: &Link, sys_net: Option<BorrowedFd>) -> Binding {
+    /// Why the device of a link may be the wrong one.
+    fn doubt(&self, link: &Link) -> Option<Str> {
+        let several = c"several network devices have its MAC, the first by name is used";
+        let count = link.mac.map_or(0, |mac| self.by_mac.get(&mac.0).len());
+        (count > 1).then_some(Str::new(several))
+    }
+
+    fn at_pci_address(&mut self, link: &Link, sys_net: Option<BorrowedFd>) -> Found {
         let missing = none(c"no network device has its MAC or its PCI address");
         let (Some(address), Some(sys_net)) = (link.pci, sys_net) else {
             return missing;
@@ -156,13 +152,7 @@ impl Devices {
             (Some((_, first)), Some((_, last))) if first != last => {
                 none(c"several network devices have its PCI address")
             }
-            (Some((_, position)), _) => match self.physical.get(*position) {
-                Some(device) => Ok(FoundDevice {
-                    set_mac: link.mac.is_some(),
-                    ..FoundDevice::to(device)
-                }),
-                None => missing,
-            },
+            (Some((_, position)), _) => self.physical.get(*position).map_or(missing, Ok),
             (None, _) => missing,
         }
     }
@@ -198,7 +188,7 @@ fn read_addresses(physical: &[Device], sys_net: BorrowedFd) -> Result<Index, Err
     let mut names = Vector::new();
     for (position, device) in physical.iter().enumerate() {
         let mut path = [0; LONGEST];
-        let length = match readlinkat_raw(sys_net, c_str(&[device.name])?, &mut path) {
+        let length = match readlinkat_raw(sys_net, c_str(&[&device.name])?, &mut path) {
             Ok(length) => length,
             // No link, or the device is gone: it is on no bus.
             Err(Errno::INVAL | Errno::NOENT) => continue,
@@ -228,6 +218,7 @@ mod tests {
 
     use super::*;
     use crate::base::text::to_string;
+    use crate::plan::device::DeviceName;
 
     /// /sys/class/net of a machine, for one test.
     struct SysNet(std::path::PathBuf);
@@ -257,10 +248,10 @@ mod tests {
     }
 
     /// A device whose MAC ends with this byte; 0: it has no MAC.
-    fn device(index: u32, name: &str, mac: u8) -> Device<'_> {
+    fn device(index: u32, name: &str, mac: u8) -> Device {
         Device {
             index,
-            name: name.as_bytes(),
+            name: DeviceName::new(name.as_bytes()).unwrap(),
             mac: (mac != 0).then_some(Mac([2, 0, 0, 0, 0, mac])),
             mtu: 1500,
             up: false,
@@ -287,28 +278,19 @@ mod tests {
     /// `-` and the reason where there is none.
     fn bound(links: &[Link], devices: &[Device], sys_net: Option<&SysNet>) -> Vec<String> {
         let sys_net = sys_net.map(SysNet::open);
-        // Bindings live as long as the process.
-        let mut physical = Vector::new();
-        for device in devices {
-            physical.push(Device {
-                name: memory::copy(device.name),
-                ..*device
-            });
-        }
         let sys_net = sys_net.as_ref().map(AsFd::as_fd);
-        let bindings = bind(links, physical.finish(), sys_net);
-        let text = |binding: &Binding| match binding {
-            Ok(bound) => {
-                let name = std::str::from_utf8(bound.device.name).unwrap();
-                let mac = if bound.set_mac { "+" } else { "" };
-                let warning = bound
-                    .warning
-                    .map(|warning| format!(" {}", to_string(&warning)));
-                format!("{name}{mac}{}", warning.unwrap_or_default())
-            }
-            Err(reason) => format!("- {}", to_string(reason)),
+        let all = bind(memory::list(links), memory::list(devices), sys_net);
+        let text = |found: &Match| {
+            let Some(device) = found.device else {
+                return format!("- {}", to_string(&found.problem.unwrap()));
+            };
+            let gets_mac = found.link.mac.is_some() && found.link.mac != device.mac;
+            let mac = if gets_mac { "+" } else { "" };
+            let warning = found.problem.map(|problem| to_string(&problem));
+            let warning = warning.map_or(String::new(), |warning| format!(" {warning}"));
+            format!("{}{mac}{warning}", to_string(&device.name))
         };
-        bindings.iter().map(text).collect()
+        all.iter().map(text).collect()
     }
 
     #[test]

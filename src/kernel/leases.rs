@@ -1,16 +1,18 @@
 //! DHCP of the links: asks for all of them at once, and applies the leases to the
 //! kernel.
+use rustix::io::Errno;
 use ufmt::uwrite;
 
-use super::dhcp::{self, DhcpLink, Failure};
-use super::{Applied, Kernel, MatchedLink};
+use super::Kernel;
+use super::dhcp::{Clients, Failure};
+use super::target::Target;
 use crate::base::error::Error;
 use crate::base::log::Level;
-use crate::base::memory::{self, Vector};
+use crate::base::memory;
 use crate::base::syscall::{Clock, clock};
 use crate::base::text::{Format, Ip, Moment, Text};
 use crate::plan::Method;
-use crate::plan::bound::{DhcpClient, Lease};
+use crate::plan::bound::{BoundLink, DhcpClient, Lease};
 
 /// The remedy where nobody in the booted system does DHCP.
 const MANAGER_NEEDED: &str = "enable systemd-networkd or another network manager in the image";
@@ -24,71 +26,84 @@ const IPV6_MIN_MTU: u32 = 1280;
 
 impl Kernel<'_> {
     /// Asks for the addresses that come by DHCP, and applies the leases to the kernel.
-    pub(super) fn ask_for_leases(&mut self, applied: &mut [Applied], hostname: &[u8]) {
-        let mut by_dhcp = Vector::new();
-        let mut links = Vector::new();
+    pub(super) fn ask_for_leases(&mut self, links: &mut [BoundLink], hostname: &[u8]) {
         let mut names = self.report.line();
-        for (position, one) in applied.iter().enumerate() {
-            let Some(matched) = one
-                .matched
-                .filter(|matched| self.machine.asks(matched.link))
-            else {
-                continue;
-            };
-            // The device may have got the MAC of the link after it was listed.
-            let Some(mac) = matched.link.mac.or(matched.device.mac) else {
-                self.no_lease(matched, &"it has no MAC");
-                continue;
-            };
-            by_dhcp.push(DhcpLink {
-                index: matched.device.index,
-                mac,
-                metric: matched.link.dhcp_metric(),
-            });
-            links.push((position, matched));
-            uwrite!(names, " {}", matched);
-        }
-        if by_dhcp.is_empty() {
-            return;
-        }
-        self.report
-            .begin(c"ask for addresses by DHCP:", names.trim_ascii());
-        let asked = dhcp::ask(&by_dhcp, hostname, &mut |number, answer| {
-            let Some((position, matched)) = links.get(number) else {
-                return;
-            };
-            match answer {
-                Ok(lease) => {
-                    let lease = memory::place(lease);
-                    self.apply_lease(*matched, lease);
-                    if let Some(applied) = applied.get_mut(*position) {
-                        applied.lease = Some(lease);
-                    }
+        let asked = self
+            .clients(links, hostname, &mut names)
+            .and_then(|clients| {
+                if names.is_empty() {
+                    return Ok(());
                 }
-                Err(Failure::Servers(words)) => self.no_lease(*matched, &words),
-                Err(Failure::Send(errno)) => self.no_lease(*matched, &Error::from(errno)),
-            }
-        });
+                self.report
+                    .begin(c"ask for addresses by DHCP:", names.trim_ascii());
+                clients.ask(&mut |position, answer| {
+                    let Some(bound) = links.get_mut(position) else {
+                        return;
+                    };
+                    let Some(target) = self.asking(bound) else {
+                        return;
+                    };
+                    match answer {
+                        Ok(lease) => {
+                            let lease = memory::place(lease);
+                            self.apply_lease(target, lease);
+                            bound.lease = Some(lease);
+                        }
+                        Err(Failure::Servers(words)) => self.no_lease(target, &words),
+                        Err(Failure::Send(errno)) => self.no_lease(target, &Error::from(errno)),
+                    }
+                })
+            });
         if let Err(errno) = asked {
             self.report
                 .problem(c"ask for addresses by DHCP", names.trim_ascii(), errno);
         }
     }
 
-    pub(super) fn say_no_dhcpv6(&mut self, matched: MatchedLink) {
+    /// The device of a link that needs an address by DHCP.
+    fn asking(&self, bound: &BoundLink) -> Option<Target> {
+        let (link, device) = (bound.link, bound.carrier?);
+        self.machine.asks(link).then_some(Target { link, device })
+    }
+
+    /// A client for each link that needs one, whose names are added to `names`.
+    fn clients<'h>(
+        &mut self,
+        links: &[BoundLink],
+        hostname: &'h [u8],
+        names: &mut Text,
+    ) -> Result<Clients<'h>, Errno> {
+        let mut clients = Clients::new(hostname);
+        for (position, bound) in links.iter().enumerate() {
+            let Some(target) = self.asking(bound) else {
+                continue;
+            };
+            let Target { link, device } = target;
+            // The device may have got the MAC of the link after it was listed.
+            let Some(mac) = link.mac.or(device.mac) else {
+                self.no_lease(target, &"it has no MAC");
+                continue;
+            };
+            clients.add(position, device.index, mac, link.dhcp_metric())?;
+            uwrite!(names, " {}", target);
+        }
+        Ok(clients)
+    }
+
+    pub(super) fn say_no_dhcpv6(&mut self, target: Target) {
         let (level, until) = match self.machine.dhcp {
             DhcpClient::Alone => (Level::Problem, MANAGER_NEEDED),
             DhcpClient::Early => (Level::Note, BEFORE_ROOT),
             DhcpClient::Manager(_) | DhcpClient::Networkd(_) => return,
         };
         let mut line = self.report.line();
-        uwrite!(line, "{}: DHCPv6 is not done: {}", matched, until);
+        uwrite!(line, "{}: DHCPv6 is not done: {}", target, until);
         self.report.say(level, line);
     }
 
-    fn no_lease(&mut self, matched: MatchedLink, reason: &dyn Format) {
+    fn no_lease(&mut self, target: Target, reason: &dyn Format) {
         let mut line = self.report.line();
-        uwrite!(line, "{}: no address by DHCP: ", matched);
+        uwrite!(line, "{}: no address by DHCP: ", target);
         reason.append_to(&mut line);
         if matches!(self.machine.dhcp, DhcpClient::Networkd(_)) {
             uwrite!(line, "; systemd-networkd goes on asking");
@@ -96,8 +111,8 @@ impl Kernel<'_> {
         self.report.say(Level::Problem, line);
     }
 
-    fn apply_lease(&mut self, matched: MatchedLink, lease: &Lease) {
-        self.set_leased_mtu(matched, lease);
+    fn apply_lease(&mut self, target: Target, lease: &Lease) {
+        self.set_leased_mtu(target, lease);
         // A machine may wait for its passphrase longer than the lease lasts. The
         // address stays, as with klibc's ipconfig, so that the machine remains
         // reachable.
@@ -108,34 +123,34 @@ impl Kernel<'_> {
             },
             _ => *lease,
         };
-        self.add_addresses(matched, &[lease.address], Some(&kept));
-        self.add_routes(matched, lease.routes, Some(&kept));
-        self.say_lease(matched, lease);
+        self.add_addresses(target, &[lease.address], Some(&kept));
+        self.add_routes(target, lease.routes, Some(&kept));
+        self.say_lease(target, lease);
     }
 
     /// Sets the MTU of a lease, unless the context has one.
-    fn set_leased_mtu(&mut self, matched: MatchedLink, lease: &Lease) {
-        let least = match matched.link.ipv6.method {
+    fn set_leased_mtu(&mut self, target: Target, lease: &Lease) {
+        let least = match target.link.ipv6.method {
             Some(Method::Disable) => 0,
             _ => IPV6_MIN_MTU,
         };
         if let Some(mtu) = lease.mtu.map(|mtu| mtu.max(least))
-            && matched.link.mtu.is_none()
-            && mtu != matched.device.mtu
+            && target.link.mtu.is_none()
+            && mtu != target.device.mtu
         {
-            self.message.set_mtu(matched.device.index, mtu);
-            self.request("set the MTU", matched, &mtu, None);
+            self.message.set_mtu(target.device.index, mtu);
+            self.request("set the MTU", target, &mtu, None);
         }
     }
 
     /// Reports a lease, and what happens when it ends.
-    fn say_lease(&mut self, matched: MatchedLink, lease: &Lease) {
+    fn say_lease(&mut self, target: Target, lease: &Lease) {
         let mut line = self.report.line();
         let server = Ip(lease.server.into());
         uwrite!(
             line,
             "{}: {} by DHCP from {}",
-            matched,
+            target,
             lease.address,
             server
         );

@@ -8,6 +8,7 @@ mod read_back;
 mod socket;
 mod sysctl;
 mod take_back;
+mod target;
 pub mod wire;
 
 use core::ffi::CStr;
@@ -15,17 +16,19 @@ use core::ffi::CStr;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use ufmt::{Formatter, uDisplay, uWrite, uwrite};
+use ufmt::uwrite;
 
 use crate::base::log::{Level, Report};
 use crate::base::memory::Vector;
 use crate::base::text::{Escaped, Format, Str};
-use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient, Lease};
+use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient};
+use crate::plan::device::Device;
 use crate::plan::record::RecordedDevice;
 use crate::plan::{Link, Plan, Prefix, Route};
-use devices::{Binding, FoundDevice, bind};
+use devices::{Match, bind};
 use socket::Socket;
-use wire::{Device, Message, Reply};
+use target::Target;
+use wire::{Message, Reply};
 
 /// The parameter with the metric of the routes that routers advertise. Kernels before
 /// 5.12 do not have it.
@@ -120,79 +123,41 @@ pub fn apply(
     let Some(mut kernel) = Kernel::open(machine, report) else {
         return BoundPlan::unbound(plan, machine.dhcp);
     };
-    let mut bindings = kernel.find(plan.links, wait);
-    let mut found = Vector::new();
-    for (link, binding) in plan.links.iter().zip(bindings.iter()) {
-        if let Ok(FoundDevice { device, .. }) = *binding {
-            found.push(MatchedLink { link, device });
-        }
-    }
-    let touched = kernel.touched(&found);
+    let mut links = kernel.find(plan.links, wait);
+    let touched = kernel.touched(&links);
     if kernel.take_back(&touched) {
-        for binding in bindings.iter_mut().flatten() {
-            if let Some(device) = kernel.device(binding.device.name) {
-                binding.device = device;
+        for bound in links.iter_mut() {
+            if let Some(device) = bound.device.and_then(|device| kernel.device(&device.name)) {
+                bound.device = Some(device);
             }
         }
     }
     if !touched.is_empty() || !machine.record.is_empty() {
         record(kernel.record(&touched), kernel.report);
     }
-    let mut applied = Vector::new();
-    for (link, binding) in plan.links.iter().zip(bindings.iter()) {
-        let matched = match *binding {
-            Ok(FoundDevice {
-                device, set_mac, ..
-            }) => kernel.link(MatchedLink { link, device }, set_mac),
-            Err(_) => None,
-        };
-        applied.push(Applied {
-            matched,
-            lease: None,
-        });
+    for bound in links.iter_mut() {
+        bound.carrier = kernel.link(bound);
     }
-    kernel.ask_for_leases(&mut applied, plan.hostname.unwrap_or_default());
-    kernel.read_back(&applied);
-    let leases = applied.finish();
-    bound(plan, machine.dhcp, &bindings, Some(leases))
+    kernel.ask_for_leases(&mut links, plan.hostname.unwrap_or_default());
+    kernel.read_back(&links);
+    BoundPlan {
+        plan,
+        links: links.finish(),
+        dhcp: machine.dhcp,
+        is_applied: true,
+    }
 }
 
 /// Finds the devices of the links and applies nothing.
 pub fn find(plan: &'static Plan, machine: &Machine, report: &mut Report) -> BoundPlan {
-    match Kernel::open(machine, report) {
-        Some(mut kernel) => {
-            let bindings = kernel.find(plan.links, &mut || false);
-            bound(plan, machine.dhcp, &bindings, None)
-        }
-        None => BoundPlan::unbound(plan, machine.dhcp),
-    }
-}
-
-/// The plan with the devices of its links and, if it was `applied`, their indexes and
-/// leases.
-fn bound(
-    plan: &'static Plan,
-    dhcp: DhcpClient,
-    bindings: &[Binding],
-    applied: Option<&[Applied]>,
-) -> BoundPlan {
-    let mut links = Vector::new();
-    let mut all = applied.unwrap_or_default().iter();
-    for (link, binding) in plan.links.iter().zip(bindings) {
-        let device = binding.ok().map(|bound| bound.device);
-        links.push(BoundLink {
-            link,
-            device: device.map(|device| device.name),
-            index: device
-                .filter(|_| applied.is_some())
-                .map(|device| device.index),
-            lease: all.next().and_then(|applied| applied.lease),
-        });
-    }
+    let Some(mut kernel) = Kernel::open(machine, report) else {
+        return BoundPlan::unbound(plan, machine.dhcp);
+    };
     BoundPlan {
         plan,
-        links: links.finish(),
-        dhcp,
+        links: kernel.find(plan.links, &mut || false).finish(),
+        dhcp: machine.dhcp,
+        is_applied: false,
     }
 }
 
@@ -231,39 +196,46 @@ impl<'k> Kernel<'k> {
     }
 
     /// Matches links to devices. Repeats that while a missing device may still appear.
-    fn find(&mut self, links: &[Link], wait: &mut dyn FnMut() -> bool) -> Vector<Binding> {
+    fn find(
+        &mut self,
+        links: &'static [Link],
+        wait: &mut dyn FnMut() -> bool,
+    ) -> Vector<BoundLink> {
         loop {
             let listed = self.physical_devices();
             let physical = listed.unwrap_or_default();
             let sys_net = self.machine.sys_net.as_ref().map(AsFd::as_fd);
-            let bindings = bind(links, physical, sys_net);
+            let matches = bind(links, physical, sys_net);
+            let is_complete = matches.iter().all(|one| one.device.is_some());
             // Without a list nothing is known to be missing.
-            if listed.is_none() {
-                return bindings;
+            if listed.is_some() && !is_complete && self.wait_for_change(physical, wait) {
+                continue;
             }
-            if bindings.iter().all(Result::is_ok) || !self.wait_for_change(physical, wait) {
-                for (link, binding) in links.iter().zip(bindings.iter()) {
-                    let problem = match *binding {
-                        Ok(found) => found.warning,
-                        Err(reason) => Some(reason),
-                    };
-                    if let Some(problem) = problem {
-                        self.mismatch(link, problem, physical);
-                    }
+            let mut bound = Vector::new();
+            for Match {
+                link,
+                device,
+                problem,
+            } in matches.iter()
+            {
+                bound.push(BoundLink {
+                    device: *device,
+                    ..BoundLink::unbound(link)
+                });
+                if let Some(problem) = problem
+                    && listed.is_some()
+                {
+                    self.mismatch(link, *problem, physical);
                 }
-                return bindings;
             }
+            return bound;
         }
     }
 
     /// Waits until the physical devices are others than these. `false`: there is
     /// nothing to wait for any more, or the kernel does not list them, which is
     /// reported. A wait without a change takes no memory.
-    fn wait_for_change(
-        &mut self,
-        physical: &[Device<'static>],
-        wait: &mut dyn FnMut() -> bool,
-    ) -> bool {
+    fn wait_for_change(&mut self, physical: &[Device], wait: &mut dyn FnMut() -> bool) -> bool {
         while wait() {
             let mut known = physical.iter();
             let mut is_same = true;
@@ -280,7 +252,7 @@ impl<'k> Kernel<'k> {
         false
     }
 
-    fn mismatch(&mut self, link: &Link, problem: Str, physical: &[Device<'static>]) {
+    fn mismatch(&mut self, link: &Link, problem: Str, physical: &[Device]) {
         /// How many devices a message names.
         const NAMED: usize = 8;
         let mut line = self.report.line();
@@ -294,7 +266,7 @@ impl<'k> Kernel<'k> {
         uwrite!(line, ": {}", problem);
         let mut separator = "; there are: ";
         for device in physical.iter().take(NAMED) {
-            uwrite!(line, "{}{}", separator, Escaped(device.name));
+            uwrite!(line, "{}{}", separator, device.name);
             if let Some(mac) = device.mac {
                 uwrite!(line, " {}", mac);
             }
@@ -314,9 +286,9 @@ impl<'k> Kernel<'k> {
 
     /// The physical devices, in the kernel's order. `None`: the kernel does not list
     /// them, which is reported.
-    fn physical_devices(&mut self) -> Option<&'static [Device<'static>]> {
+    fn physical_devices(&mut self) -> Option<&'static [Device]> {
         let mut devices = Vector::new();
-        let is_listed = self.list_physical(&mut |device| devices.push(device.copy()));
+        let is_listed = self.list_physical(&mut |device| devices.push(*device));
         is_listed.then_some(&*devices.finish())
     }
 
@@ -332,12 +304,12 @@ impl<'k> Kernel<'k> {
     }
 
     /// The device of this name, if there is one.
-    fn device(&mut self, name: &[u8]) -> Option<&'static Device<'static>> {
+    fn device(&mut self, name: &[u8]) -> Option<&'static Device> {
         let mut devices = Vector::new();
         self.message.link_named(name);
         let found = self.socket.request(&mut self.message, &mut |reply| {
             if let Some(device) = reply.link() {
-                devices.push(device.copy());
+                devices.push(device);
             }
         });
         if let Err(nack) = found
@@ -371,13 +343,7 @@ impl<'k> Kernel<'k> {
 
     /// Sends the message, which sets `operand` on a link. A failure is reported, except
     /// the error `done`: the kernel has that already.
-    fn request(
-        &mut self,
-        step: &str,
-        matched: MatchedLink,
-        operand: &dyn Format,
-        done: Option<Errno>,
-    ) {
+    fn request(&mut self, step: &str, target: Target, operand: &dyn Format, done: Option<Errno>) {
         match self.socket.request(&mut self.message, &mut |_| {}) {
             Ok(()) => {}
             Err(nack) if done == Some(nack.errno) => {}
@@ -385,20 +351,11 @@ impl<'k> Kernel<'k> {
                 let mut line = self.report.line();
                 uwrite!(line, "{}: ", step);
                 operand.append_to(&mut line);
-                uwrite!(line, " of {}: {}", matched, nack);
+                uwrite!(line, " of {}: {}", target, nack);
                 self.report.say(Level::Problem, line);
             }
         }
     }
-}
-
-/// The result of applying one link of the plan.
-#[derive(Clone, Copy)]
-struct Applied {
-    /// The link with the device that carries its addresses; `None` if there is no such
-    /// device, or nothing to put on it.
-    matched: Option<MatchedLink>,
-    lease: Option<&'static Lease>,
 }
 
 /// Whether the kernel adds this route by itself, with an address of the link.
@@ -406,78 +363,4 @@ fn connected(link: &Link, route: &Route) -> bool {
     let brings = |prefix: &Prefix| prefix.network() == route.destination;
     let half = link.half(route.destination.family());
     route.gateway.is_none() && half.addresses.iter().any(brings)
-}
-
-/// A link that has a device, shown as `ETH0 (ens3)`.
-#[derive(Clone, Copy)]
-struct MatchedLink {
-    link: &'static Link,
-    /// Its state when it was listed.
-    device: &'static Device<'static>,
-}
-
-impl uDisplay for MatchedLink {
-    fn fmt<W: uWrite + ?Sized>(&self, f: &mut Formatter<'_, W>) -> Result<(), W::Error> {
-        self.link.name.fmt(f)?;
-        f.write_str(" (")?;
-        Escaped(self.device.name).fmt(f)?;
-        f.write_str(")")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::memory;
-    use crate::plan::{Dialect, LinkName, Login, Scripts};
-
-    #[test]
-    fn a_link_has_an_index_only_where_the_plan_was_applied_to_a_device() {
-        let device = Device {
-            index: 7,
-            name: b"ens3",
-            mac: None,
-            mtu: 1500,
-            up: false,
-            physical: true,
-        };
-        let links = [0, 1].map(|number| Link::new(LinkName::Eth(number)));
-        let plan = Plan {
-            dialect: Dialect::OpenNebula,
-            source: b"context.sh",
-            hostname: None,
-            links: memory::list(&links),
-            dns: &[],
-            search: &[],
-            user: None,
-            login: Login::NONE,
-            keys: &[],
-            scripts: Scripts::NONE,
-            user_data: &[],
-            warnings: &[],
-        };
-        let bindings = [
-            Ok(FoundDevice {
-                device: memory::place(device),
-                set_mac: false,
-                warning: None,
-            }),
-            Err(Str::new(c"none has its MAC")),
-        ];
-        let none = Applied {
-            matched: None,
-            lease: None,
-        };
-        for (applied, index) in [(Some(&[none; 2][..]), Some(7)), (None, None)] {
-            let bound = bound(memory::place(plan), DhcpClient::Alone, &bindings, applied);
-            let indexes: Vec<_> = bound.links.iter().map(|matched| matched.index).collect();
-            assert_eq!(indexes, [index, None]);
-            let mut text = Vector::new();
-            bound.write(None, &mut text);
-            assert_eq!(
-                std::str::from_utf8(&text).unwrap(),
-                "context opennebula context.sh\nlink ETH0 device ens3\nlink ETH1\n"
-            );
-        }
-    }
 }

@@ -1,16 +1,18 @@
 //! Compares the final state of the kernel with the plan.
 use ufmt::uwrite;
 
-use super::{Applied, Kernel, MatchedLink, connected};
+use super::target::Target;
+use super::{Kernel, connected};
 use crate::base::log::Level;
 use crate::base::set::Set;
-use crate::base::text::{Escaped, Format, format};
+use crate::base::text::{Format, format};
 use crate::plan::Route;
+use crate::plan::bound::BoundLink;
 
 impl Kernel<'_> {
     /// Reports which addresses and routes of the plan the kernel has, and which it
     /// lacks.
-    pub(super) fn read_back(&mut self, applied: &[Applied]) {
+    pub(super) fn read_back(&mut self, links: &[BoundLink]) {
         let mut addresses = Set::new();
         let mut routes = Set::new();
         self.message.addresses();
@@ -31,17 +33,20 @@ impl Kernel<'_> {
         if !listed {
             return;
         }
-        for Applied { matched, lease } in applied {
-            let Some(matched) = matched else { continue };
-            let (link, index) = (matched.link, matched.device.index);
+        for bound in links {
+            let (link, lease) = (bound.link, bound.lease);
+            let Some(device) = bound.carrier else {
+                continue;
+            };
+            let (target, index) = (Target { link, device }, device.index);
             let mut has = self.report.line();
-            uwrite!(has, "{} is {}:", link.name, Escaped(matched.device.name));
+            uwrite!(has, "{} is {}:", link.name, device.name);
             let leased = lease.iter().map(|lease| &lease.address);
             for prefix in link.addresses().iter().chain(leased) {
                 if addresses.contains(index, format(prefix)) {
                     uwrite!(has, " {}", *prefix);
                 } else {
-                    self.lacks(*matched, "address", prefix);
+                    self.lacks(target, "address", prefix);
                 }
             }
             let leased = lease.iter().flat_map(|lease| lease.routes);
@@ -50,16 +55,16 @@ impl Kernel<'_> {
                 {
                     uwrite!(has, ", {}", *route);
                 } else {
-                    self.lacks(*matched, "route", route);
+                    self.lacks(target, "route", route);
                 }
             }
             self.report.say(Level::Note, has);
         }
     }
 
-    fn lacks(&mut self, matched: MatchedLink, kind: &str, missing: &dyn Format) {
+    fn lacks(&mut self, target: Target, kind: &str, missing: &dyn Format) {
         let mut line = self.report.line();
-        uwrite!(line, "{}: the kernel does not have the {} ", matched, kind);
+        uwrite!(line, "{}: the kernel does not have the {} ", target, kind);
         missing.append_to(&mut line);
         self.report.say(Level::Problem, line);
     }

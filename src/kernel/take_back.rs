@@ -4,14 +4,14 @@ use rustix::io::Errno;
 use ufmt::uwrite;
 
 use super::links::vlan_name;
-use super::wire::Device;
-use super::{Kernel, MatchedLink, ROUTER_METRIC, sysctl};
+use super::{Kernel, ROUTER_METRIC, sysctl};
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::memory::Vector;
 use crate::base::set::Set;
-use crate::base::text::{Escaped, Format, Text};
-use crate::plan::bound::DhcpClient;
+use crate::base::text::{Format, Text};
+use crate::plan::bound::{BoundLink, DhcpClient};
+use crate::plan::device::Device;
 use crate::plan::record::{self, RecordedDevice};
 use crate::plan::{Link, Route};
 
@@ -24,19 +24,20 @@ pub struct Touched {
     link: &'static Link,
     name: &'static [u8],
     /// Its state now; `None`: it is to be made.
-    device: Option<&'static Device<'static>>,
+    device: Option<&'static Device>,
     /// What is set on it: lines of the record.
     set: &'static [u8],
 }
 
 impl Kernel<'_> {
     /// The devices that these links change, VLAN devices too.
-    pub(super) fn touched(&mut self, links: &[MatchedLink]) -> Vector<Touched> {
+    pub(super) fn touched(&mut self, links: &[BoundLink]) -> Vector<Touched> {
         let mut all = Vector::new();
-        for MatchedLink { link, device } in links {
+        for BoundLink { link, device, .. } in links {
+            let Some(device) = device else { continue };
             all.push(Touched {
                 link,
-                name: device.name,
+                name: &device.name,
                 device: Some(device),
                 set: self.describe(link, link.vlan.is_none()),
             });
@@ -138,7 +139,7 @@ impl Kernel<'_> {
 
     /// Gives a device the state that it had before, or removes it if it was made.
     fn restore(&mut self, recorded: &RecordedDevice, device: &Device) {
-        let name = &Escaped(device.name);
+        let name = &device.name;
         if recorded.before("exists") == Some(0) {
             self.message.delete_link(device.index);
             return self.undo(name);
@@ -160,7 +161,7 @@ impl Kernel<'_> {
         let of_routers = (ROUTER_METRIC, (!is_skipped).then_some(DEFAULT_METRIC));
         for (parameter, value) in by_method.into_iter().chain([of_routers]) {
             if let (Some(value), Some(conf)) = (value, &self.machine.ipv6_conf)
-                && let Err(errno) = sysctl::set_ipv6(conf, device.name, parameter, value)
+                && let Err(errno) = sysctl::set_ipv6(conf, &device.name, parameter, value)
                 && (errno, parameter) != (Errno::NOENT, ROUTER_METRIC)
             {
                 self.cannot_undo(name, &Error::from(errno));

@@ -9,9 +9,9 @@ use linux_raw_sys::netlink as nl;
 use rustix::io::Errno;
 use static_assertions::{const_assert, const_assert_eq};
 
-use crate::base::memory;
 use crate::base::text::Mac;
 use crate::plan::bound::Lease;
+use crate::plan::device::{Device, DeviceName};
 use crate::plan::{Prefix, Route};
 
 const HEADER: usize = size_of::<nl::nlmsghdr>();
@@ -419,7 +419,7 @@ impl<'b> Reply<'b> {
     }
 
     /// The link in a reply to [`Message::links`].
-    pub fn link(&self) -> Option<Device<'b>> {
+    pub fn link(&self) -> Option<Device> {
         if self.kind != nl::RTM_NEWLINK as u32 {
             return None;
         }
@@ -438,7 +438,7 @@ impl<'b> Reply<'b> {
         let physical = kind == ETHERNET && flags & LOOPBACK == 0 && !VIRTUAL.contains(&driver);
         Some(Device {
             index,
-            name,
+            name: DeviceName::new(name)?,
             mac: mac.map(Mac),
             mtu: mtu.unwrap_or(0),
             up: flags & UP != 0,
@@ -539,33 +539,6 @@ const VIRTUAL: [&[u8]; 22] = [
     b"geneve", b"gretap", b"ip6gretap", b"erspan", b"dummy", b"ifb", b"tun", b"vrf", b"macsec",
     b"hsr", b"batadv", b"nlmon", b"openvswitch",
 ];
-
-/// A link of the kernel.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Device<'b> {
-    /// Its interface index.
-    pub index: u32,
-    /// Its name.
-    pub name: &'b [u8],
-    /// Its link-layer address, if that is a MAC.
-    pub mac: Option<Mac>,
-    /// Its MTU, in bytes.
-    pub mtu: u32,
-    /// Whether it is set up.
-    pub up: bool,
-    /// Whether it is a network card and not something on top of one.
-    pub physical: bool,
-}
-
-impl Device<'_> {
-    /// A copy that does not borrow from the message.
-    pub fn copy(&self) -> Device<'static> {
-        Device {
-            name: memory::copy(self.name),
-            ..*self
-        }
-    }
-}
 
 /// Splits at `length`, and skips the padding to a multiple of four.
 fn split_aligned(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {

@@ -7,7 +7,7 @@ use crate::base::text::format;
 use crate::changeset::Changes;
 use crate::image::facts::NetworkFacts;
 use crate::image::networkd::{self, Networkd};
-use crate::plan::bound::{BoundPlan, DhcpClient};
+use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient};
 use crate::plan::{Link, Plan};
 
 /// The name of this program in the text form.
@@ -54,7 +54,8 @@ pub fn say_what_is_missing(
         _ => c"enable systemd-networkd or another network manager in the image",
     };
     // For the other links `kernel` says it, with what it has done.
-    for bound_link in bound.links.iter().filter(|one| one.index.is_none()) {
+    let is_said = |one: &BoundLink| bound.is_applied && one.device.is_some();
+    for bound_link in bound.links.iter().filter(|one| !is_said(one)) {
         let name = format(&bound_link.link.name);
         if bound_link.link.ipv6.uses_dhcp() {
             changes.problem(c"DHCPv6 is not done", name, reason);

@@ -9,6 +9,7 @@ use crate::boot;
 use crate::changeset::Policy;
 use crate::image::testing::{EMPTY, Fixture, decided};
 use crate::plan::bound::{BoundLink, DhcpClient, Lease};
+use crate::plan::device::named;
 use crate::plan::{Half, Link, LinkName, Method, Plan, Prefix};
 use crate::system::testing::{LINK, by, decide, root_with};
 
@@ -59,15 +60,20 @@ fn configure(
     for (position, link) in plan.links.iter().enumerate() {
         links.push(BoundLink {
             link,
-            device: Some(b"ens3"),
-            index: leases.map(|_| 2),
+            device: Some(named("ens3", 2)),
+            carrier: leases.map(|_| named("ens3", 2)),
             lease: leases.and_then(|leases| leases[position]),
         });
     }
     let links = links.finish();
     let plan = memory::place(*plan);
     let dhcp = DhcpClient::Alone;
-    let bound = BoundPlan { plan, links, dhcp };
+    let bound = BoundPlan {
+        plan,
+        links,
+        dhcp,
+        is_applied: leases.is_some(),
+    };
     fixture.apply(Policy::Auto, |root, writer, report| {
         writer.apply(
             &decided(|changes| decide(&bound, root, true, changes)),

@@ -8,7 +8,7 @@ use crate::base::text::format;
 use crate::base::text::template::fill;
 use crate::changeset::{Changes, HEAD};
 use crate::image::config_file::ConfigFile;
-use crate::plan::bound::{BoundLink, BoundPlan};
+use crate::plan::bound::BoundPlan;
 
 /// Adds settings at the top, since those after an "interface" line apply only to that
 /// one. Adds metrics at the end, for the links by DHCP: dhcpcd has one for both
@@ -21,8 +21,9 @@ pub fn render(
 ) -> Result<(), Error> {
     let mut denied = Vector::<u8>::new();
     let mut metrics = Vector::new();
-    for BoundLink { link, device, .. } in bound.managed() {
-        let Some(device) = *device else { continue };
+    for bound_link in bound.managed() {
+        let (link, device) = (bound_link.link, bound_link.device_name());
+        let Some(device) = device else { continue };
         if link.ipv4.uses_dhcp() {
             let metric = link.metric.unwrap_or(link.router_metric());
             let metric = format(&metric);

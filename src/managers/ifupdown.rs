@@ -20,7 +20,7 @@ use crate::changeset::{Changes, File, HEAD};
 use crate::image::PathError;
 use crate::image::config_file::ConfigFile;
 use crate::image::ifupdown::Interfaces;
-use crate::plan::bound::{BoundLink, BoundPlan};
+use crate::plan::bound::BoundPlan;
 use crate::plan::{Half, Link, Method, Route};
 
 /// Writes our stanzas, and copies of the root's files without stanzas for our NICs.
@@ -34,8 +34,9 @@ pub fn render(
     };
     let mut devices = Vector::<&[u8]>::new();
     let mut ours = Vector::new();
-    for BoundLink { link, device, .. } in bound.managed() {
-        if let Some(device) = *device {
+    for bound_link in bound.managed() {
+        let (link, device) = (bound_link.link, bound_link.device_name());
+        if let Some(device) = device {
             devices.push(device);
             stanzas(&mut ours, link, device);
         }

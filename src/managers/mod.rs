@@ -14,7 +14,7 @@ use crate::base::text::format;
 use crate::changeset::Changes;
 use crate::image::facts::Facts;
 use crate::image::managers::{Enabled, Manager, Supported};
-use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient};
+use crate::plan::bound::{BoundPlan, DhcpClient};
 
 /// Adds the files for all managers that the root enables, and reports what cannot be
 /// written.
@@ -67,7 +67,8 @@ fn report_unknown(unknown: &[(&Manager, Error)], changes: &mut Changes) {
 
 /// Says what a manager cannot do for the links.
 fn say_limits(bound: &BoundPlan, manager: &Manager, changes: &mut Changes) {
-    for BoundLink { link, device, .. } in bound.managed() {
+    for bound_link in bound.managed() {
+        let (link, device) = (bound_link.link, bound_link.device_name());
         if let Some(reason) = manager.no_dhcp_in_one_family
             && link.uses_dhcp_in_one_family_alone()
         {

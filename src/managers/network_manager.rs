@@ -46,10 +46,11 @@ pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
             continue;
         };
         add_profile(bound.plan, link, matched_by, changes)?;
-        if let Some(index) = bound_link.index
+        if let Some(device) = bound_link.device
+            && bound.is_applied
             && link.has_address()
         {
-            add_state(link, index, changes)?;
+            add_state(link, device.index, changes)?;
         }
     }
     Ok(())
@@ -268,7 +269,7 @@ enum MatchedBy {
 /// one. `None`: neither MAC nor device is known, and a profile without either matches
 /// every NIC.
 fn matched_by(bound_link: BoundLink) -> Option<MatchedBy> {
-    let BoundLink { link, device, .. } = bound_link;
+    let (link, device) = (bound_link.link, bound_link.device_name());
     let is_pci = matches!(link.name, LinkName::Pci(_));
     match (link.mac, device) {
         (Some(mac), None) => Some(MatchedBy::Mac(mac)),

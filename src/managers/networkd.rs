@@ -109,9 +109,9 @@ fn is_shared(bound: &BoundPlan) -> bool {
     })
 }
 
-fn match_section(text: &mut Text, BoundLink { link, device, .. }: &BoundLink) {
+fn match_section(text: &mut Text, bound_link: &BoundLink) {
     fill!(text, HEAD);
-    match (link.mac, device) {
+    match (bound_link.link.mac, bound_link.device_name()) {
         // VLANs and bridges have the MAC of a NIC below them. Only NICs have no kind
         // (systemd: network/80-ethernet.network.example).
         (Some(mac), _) => fill!(

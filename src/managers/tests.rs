@@ -157,6 +157,23 @@ fn network_manager() {
     assert!(!fixture.has("etc/resolv.conf"));
 }
 
+/// The state of a device says that it is set up already.
+#[test]
+fn network_manager_has_no_state_of_a_device_that_is_not_set_up() {
+    with_plan(|plan| {
+        let fixture = root_with(NETWORK_MANAGER);
+        let applied = bound(plan);
+        for is_applied in [false, true] {
+            let bound = BoundPlan {
+                is_applied,
+                ..applied
+            };
+            configure_bound(&fixture, &bound);
+            assert_eq!(fixture.has("/run/NetworkManager/devices/2"), is_applied);
+        }
+    });
+}
+
 /// NetworkManager 1.42 leaves a regular file as it is with `dns=none`,
 /// `rc-manager=unmanaged` or unmanaged devices. Else it replaces the file and marks it.
 #[test]
@@ -645,6 +662,7 @@ fn what_dhcpcd_cannot_do_is_said() {
         plan: memory::place(plan),
         dhcp: DhcpClient::Alone,
         links: memory::list(&[first, lost]),
+        is_applied: true,
     };
     assert_eq!(
         configure_bound(&fixture, &bound),

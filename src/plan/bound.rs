@@ -2,6 +2,7 @@
 //! `kernel` makes it; the plan itself stays as it was read.
 use core::net::{IpAddr, Ipv4Addr};
 
+use super::device::Device;
 use super::{Link, Plan, Prefix, Route};
 use crate::base::memory::Vector;
 use crate::base::text::Str;
@@ -15,25 +16,42 @@ pub struct BoundPlan {
     pub links: &'static [BoundLink],
     /// Who asks for the addresses that come by DHCP.
     pub dhcp: DhcpClient,
+    /// Whether it was applied to the kernel.
+    pub is_applied: bool,
 }
 
-/// A link and its device.
+/// A link, its devices and its lease.
 #[derive(Clone, Copy)]
 pub struct BoundLink {
     /// The link.
     pub link: &'static Link,
-    /// The kernel name of its device; `None` if none was found, or none was looked for.
-    pub device: Option<&'static [u8]>,
-    /// The interface index of that device, if the plan was applied to it.
-    pub index: Option<u32>,
+    /// Its device; `None` if none was found, or none was looked for.
+    pub device: Option<&'static Device>,
+    /// The device that carries what was put on it: its own, or the VLAN device on that.
+    pub carrier: Option<&'static Device>,
     /// The lease that was applied to it.
     pub lease: Option<&'static Lease>,
 }
 
 impl BoundLink {
+    /// A link without a device.
+    pub const fn unbound(link: &'static Link) -> Self {
+        Self {
+            link,
+            device: None,
+            carrier: None,
+            lease: None,
+        }
+    }
+
+    /// The name of its device.
+    pub fn device_name(&self) -> Option<&'static [u8]> {
+        self.device.map(|device| &*device.name)
+    }
+
     /// Whether the kernel has an address on it, or handles its router advertisements.
     pub fn is_set_up(&self) -> bool {
-        self.index.is_some()
+        self.carrier.is_some()
             && (self.link.uses_router_advertisements()
                 || self.lease.is_some()
                 || self.link.has_address())
@@ -45,17 +63,13 @@ impl BoundPlan {
     pub fn unbound(plan: &'static Plan, dhcp: DhcpClient) -> Self {
         let mut links = Vector::new();
         for link in plan.links {
-            links.push(BoundLink {
-                link,
-                device: None,
-                index: None,
-                lease: None,
-            });
+            links.push(BoundLink::unbound(link));
         }
         Self {
             plan,
             links: links.finish(),
             dhcp,
+            is_applied: false,
         }
     }
 

@@ -68,9 +68,9 @@ impl BoundPlan {
 impl BoundLink {
     /// A link, its addresses and its routes.
     fn describe(&self, sink: &mut dyn Sink) {
-        let Self { link, device, .. } = self;
+        let link = self.link;
         let name = Value::shown(&link.name);
-        let device = device.map(|device| Value::shown(&Escaped(device)));
+        let device = self.device.map(|device| Value::shown(&device.name));
         sink.directive(
             "link",
             &[

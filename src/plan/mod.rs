@@ -4,6 +4,7 @@
 //! it is applied.
 pub mod bound;
 mod description;
+pub mod device;
 pub mod record;
 mod text;
 mod warning;

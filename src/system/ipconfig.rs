@@ -19,7 +19,7 @@ use crate::plan::{Plan, Prefix, Route};
 /// ipconfig asks as usual.
 pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
     for bound_link in bound.links.iter().filter(|one| one.is_set_up()) {
-        if let Some(device) = bound_link.device {
+        if let Some(device) = bound_link.device_name() {
             // The name comes from the image or the machine, and a shell reads this
             // file.
             if device.contains(&b'\'') {

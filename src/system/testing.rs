@@ -7,6 +7,7 @@ use crate::changeset::{Changes, Policy};
 use crate::image::Root;
 use crate::image::testing::{EMPTY, Fixture, decided};
 use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient};
+use crate::plan::device::named;
 use crate::plan::{Half, Link, LinkName, Method, Plan, Prefix, Route};
 use crate::{boot, managers, system};
 
@@ -20,8 +21,8 @@ pub fn bound(plan: &Plan) -> BoundPlan {
         let device = format!("ens{}", number + 3);
         links.push(BoundLink {
             link,
-            device: Some(memory::copy(device.as_bytes())),
-            index: Some(number + 2),
+            device: Some(named(&device, number + 2)),
+            carrier: Some(named(&device, number + 2)),
             lease: None,
         });
     }
@@ -30,6 +31,7 @@ pub fn bound(plan: &Plan) -> BoundPlan {
         plan,
         links,
         dhcp: DhcpClient::Alone,
+        is_applied: true,
     }
 }
 

@@ -29,17 +29,6 @@ const LARGEST: usize = 2048;
 /// How many packets are read before due messages are sent.
 const AT_ONCE: usize = 64;
 
-/// A link that needs an address.
-#[derive(Clone, Copy)]
-pub struct DhcpLink {
-    /// Its interface index.
-    pub index: u32,
-    /// Its link-layer address.
-    pub mac: Mac,
-    /// The metric of its routes.
-    pub metric: u32,
-}
-
 /// The result for one link.
 pub type Answer = Result<Lease, Failure>;
 
@@ -51,56 +40,12 @@ pub enum Failure {
     Send(Errno),
 }
 
-/// Asks for an address on each of these links. Passes each result to `each` as soon as
-/// it is known, with the position of its link.
-///
-/// # Errors
-/// The socket, the clock or the random numbers fail. Some links may then have no
-/// result.
-// Not inlined, to keep the caller's stack frame and its offsets small.
-#[inline(never)]
-pub fn ask(
-    links_by_dhcp: &[DhcpLink],
-    hostname: &[u8],
-    each: &mut dyn FnMut(usize, Answer),
-) -> Result<(), Errno> {
-    let socket = PacketSocket::open()?;
-    let buffer = memory::bytes(LARGEST);
-    let mut clients = Clients::new(links_by_dhcp, hostname)?;
-    let start = milliseconds()?;
-    loop {
-        let now = milliseconds()?.wrapping_sub(start) as Time;
-        if now >= LIMIT {
-            break;
-        }
-        let send = &mut |index, packet: &[u8]| socket.broadcast(index, packet);
-        let Some(next) = clients.send(now, send) else {
-            break;
-        };
-        wait(&socket, next.min(LIMIT).saturating_sub(now))?;
-        for _ in 0..AT_ONCE {
-            let (index, packet) = match socket.receive(buffer) {
-                Ok(received) => received,
-                Err(Errno::AGAIN) => break,
-                // A link that went down reports this once.
-                Err(Errno::INTR | Errno::NETDOWN) => continue,
-                Err(errno) => return Err(errno),
-            };
-            if let Some((position, lease)) = clients.receive(now, index, packet) {
-                each(position, Ok(lease));
-            }
-        }
-    }
-    clients.failures(each);
-    Ok(())
-}
-
 /// Sends bytes by the link with this index.
 type Send<'s> = &'s mut dyn FnMut(u32, &[u8]) -> Result<(), Errno>;
 
 /// The clients of all links. Their rounds take no memory, except for a lease.
-struct Clients<'h> {
-    /// Each with the interface index and the position of its link, by index.
+pub struct Clients<'h> {
+    /// Each with the interface index and the position of its link.
     list: Vector<(u32, usize, Client)>,
     hostname: &'h [u8],
     /// The packet that is sent.
@@ -108,18 +53,68 @@ struct Clients<'h> {
 }
 
 impl<'h> Clients<'h> {
-    fn new(links: &[DhcpLink], hostname: &'h [u8]) -> Result<Self, Errno> {
-        let mut list = Vector::new();
-        for (position, link) in links.iter().enumerate() {
-            let client = Client::new(link.mac, link.metric, random(link)?);
-            list.push((link.index, position, client));
-        }
-        sort(&mut list, |one, other| one.0 < other.0);
-        Ok(Self {
-            list,
+    /// No clients; those to come send this host name.
+    pub fn new(hostname: &'h [u8]) -> Self {
+        Self {
+            list: Vector::new(),
             hostname,
             packet: Text::new(),
-        })
+        }
+    }
+
+    /// Adds a client for the link at this position, with this interface index and MAC, and
+    /// this metric of its routes.
+    ///
+    /// # Errors
+    /// The clock or the random numbers fail.
+    pub fn add(&mut self, position: usize, index: u32, mac: Mac, metric: u32) -> Result<(), Errno> {
+        let client = Client::new(mac, metric, random(mac)?);
+        self.list.push((index, position, client));
+        Ok(())
+    }
+
+    /// Asks for an address on each link. Passes each result to `each` as soon as it is
+    /// known, with the position of its link.
+    ///
+    /// # Errors
+    /// The socket or the clock fails. Some links may then have no result.
+    // Not inlined, to keep the caller's stack frame and its offsets small.
+    #[inline(never)]
+    pub fn ask(mut self, each: &mut dyn FnMut(usize, Answer)) -> Result<(), Errno> {
+        let socket = PacketSocket::open()?;
+        let buffer = memory::bytes(LARGEST);
+        self.sort();
+        let start = milliseconds()?;
+        loop {
+            let now = milliseconds()?.wrapping_sub(start) as Time;
+            if now >= LIMIT {
+                break;
+            }
+            let send = &mut |index, packet: &[u8]| socket.broadcast(index, packet);
+            let Some(next) = self.send(now, send) else {
+                break;
+            };
+            wait(&socket, next.min(LIMIT).saturating_sub(now))?;
+            for _ in 0..AT_ONCE {
+                let (index, packet) = match socket.receive(buffer) {
+                    Ok(received) => received,
+                    Err(Errno::AGAIN) => break,
+                    // A link that went down reports this once.
+                    Err(Errno::INTR | Errno::NETDOWN) => continue,
+                    Err(errno) => return Err(errno),
+                };
+                if let Some((position, lease)) = self.receive(now, index, packet) {
+                    each(position, Ok(lease));
+                }
+            }
+        }
+        self.failures(each);
+        Ok(())
+    }
+
+    /// Sorts the clients by interface index, as [`Self::receive`] needs it.
+    fn sort(&mut self) {
+        sort(&mut self.list, |one, other| one.0 < other.0);
     }
 
     /// Sends each message that is due, by `send`, to the link with the given index.
@@ -176,7 +171,7 @@ fn wait(socket: &PacketSocket, time: Time) -> Result<(), Errno> {
 }
 
 /// A seed that differs from those of other links and machines.
-fn random(link: &DhcpLink) -> Result<u32, Errno> {
+fn random(mac: Mac) -> Result<u32, Errno> {
     let mut bytes = [0; 4];
     // Early in a boot the kernel may have no random numbers yet. They are not waited
     // for: the clock and the MAC replace them.
@@ -184,7 +179,7 @@ fn random(link: &DhcpLink) -> Result<u32, Errno> {
         return Ok(u32::from_ne_bytes(bytes));
     }
     let (_, nanoseconds) = clock(Clock::Monotonic)?;
-    let [_, _, a, b, c, d] = link.mac.0;
+    let [_, _, a, b, c, d] = mac.0;
     Ok(u32::from_ne_bytes([a, b, c, d]) ^ nanoseconds as u32)
 }
 
@@ -194,12 +189,14 @@ mod tests {
     use super::message::tests::{MAC, XID, packet};
     use super::*;
 
-    fn link(index: u32) -> DhcpLink {
-        DhcpLink {
-            index,
-            mac: MAC,
-            metric: 1024,
+    /// Clients of links with these indexes.
+    fn clients(indexes: &[u32], hostname: &'static [u8]) -> Clients<'static> {
+        let mut clients = Clients::new(hostname);
+        for (position, index) in indexes.iter().enumerate() {
+            clients.add(position, *index, MAC, 1024).unwrap();
         }
+        clients.sort();
+        clients
     }
 
     /// The message type and the transaction ID of a request.
@@ -211,7 +208,7 @@ mod tests {
 
     #[test]
     fn rounds_take_no_memory() {
-        let mut clients = Clients::new(&[link(7), link(3)], b"web1").unwrap();
+        let mut clients = clients(&[7, 3], b"web1");
         let of_other = packet(XID, kind::OFFER, &[]);
         let mut kinds = [0; 4];
         let mut last = None;
@@ -247,7 +244,7 @@ mod tests {
 
     #[test]
     fn each_link_has_its_answer() {
-        let mut clients = Clients::new(&[link(7), link(3), link(5)], b"").unwrap();
+        let mut clients = clients(&[7, 3, 5], b"");
         let mut xids = Vec::new();
         let send = &mut |index, request: &[u8]| {
             xids.push((index, sent(request).1));
