@@ -104,9 +104,9 @@ impl Boot {
         let nothing = |status| NoBoot { status, root: None };
         let parameters = Parameters::of_kernel(report);
         report.verbose = parameters.debug;
-        let roots = options.stage.open_roots();
-        let initramfs = match (options.stage, &roots) {
-            (Stage::Early { .. }, Ok((_, image))) => Some(InitramfsFacts::read(image)),
+        let root = options.stage.open_root();
+        let initramfs = match (options.stage, &root) {
+            (Stage::Early { .. }, Ok(root)) => Some(InitramfsFacts::read(root)),
             _ => None,
         };
         let early = match &initramfs {
@@ -114,7 +114,7 @@ impl Boot {
             None => Early::Off,
         };
         let is_off = match options.stage {
-            Stage::Early { .. } => early == Early::Off && roots.is_ok(),
+            Stage::Early { .. } => early == Early::Off && root.is_ok(),
             Stage::Root { .. } => parameters.mode == Mode::Off,
         };
         if is_off {
@@ -131,7 +131,7 @@ impl Boot {
             return Err(nothing(Status::Done));
         }
         // Before the context's own problems: the console shows only the first problems.
-        let roots = roots
+        let root = root
             .map_err(|(path, errno)| report.problem(c"open", path, errno))
             .ok();
         let Some(plan) = plan else {
@@ -141,25 +141,33 @@ impl Boot {
                     true => Status::Unreadable,
                     false => Status::Wrong,
                 },
-                root: roots
+                root: root
                     .filter(|_| initramfs.is_none())
-                    .map(|(root, _)| (root, parameters.root)),
+                    .map(|root| (root, parameters.root)),
             });
         };
-        let facts = match (initramfs, &roots) {
-            (Some(facts), Some((_, image))) => {
+        let facts = match (initramfs, &root) {
+            (Some(facts), Some(root)) => {
                 let logins = (early == Early::Keys)
                     // root is the only user who counts.
-                    .then(|| Logins::read(image, &Fstab::read(image), &[b"root"]));
+                    .then(|| Logins::read(root, &Fstab::read(root), &[b"root"]));
                 StageFacts::Early(facts, logins)
             }
-            (None, Some((root, image))) => {
+            (None, Some(root)) => {
                 report.begin(c"look at", root.mount_point().to_bytes());
                 if !options.dry_run {
                     uncover(root, report);
                 }
-                let facts = read_facts(image, plan, parameters.network.managers());
-                StageFacts::Root(facts)
+                match root.image() {
+                    Ok(image) => {
+                        let network = parameters.network.managers();
+                        StageFacts::Root(read_facts(&image, plan, network))
+                    }
+                    Err((path, errno)) => {
+                        report.problem(c"open", path, errno);
+                        StageFacts::None
+                    }
+                }
             }
             (_, None) => StageFacts::None,
         };
@@ -173,10 +181,8 @@ impl Boot {
                 Stage::Root { .. } => parameters.root,
             },
             plan,
-            record: roots
-                .as_ref()
-                .and_then(|(root, _)| read_record(root, report)),
-            root: roots.map(|(root, _)| root),
+            record: root.as_ref().and_then(|root| read_record(root, report)),
+            root,
             facts,
         })
     }
@@ -399,13 +405,11 @@ pub fn dhcp_client(plan: &Plan, facts: &Facts) -> DhcpClient {
 }
 
 impl Stage {
-    /// The root with its run directory, and as its image has it, which facts are read of.
-    fn open_roots(self) -> Result<(Root, Root), (&'static [u8], rustix::io::Errno)> {
-        let (root, run) = match self {
-            Self::Early { .. } => (c"/", c"/run"),
-            Self::Root { root, run } => (root, run),
-        };
-        Ok((Root::open(root, Some(run))?, Root::open(root, None)?))
+    fn open_root(self) -> Result<Root, (&'static [u8], rustix::io::Errno)> {
+        match self {
+            Self::Early { .. } => Root::open(c"/", Some(c"/run")),
+            Self::Root { root, run } => Root::open(root, Some(run)),
+        }
     }
 
     fn search(self, parameters: &Parameters) -> Search<'static> {

@@ -173,9 +173,8 @@ fn is_plain(path: &[u8]) -> bool {
 }
 
 impl Root {
-    /// Opens the root at `root` and the run directory at `run`. Without `run` it is empty,
-    /// as facts of an image are read: what is there is of this boot, and some of it ours.
-    /// An error comes with the path that caused it.
+    /// Opens the root at `root` and the run directory at `run`; without `run` it is
+    /// empty. An error comes with the path that caused it.
     pub fn open(
         root: &'static CStr,
         run: Option<&'static CStr>,
@@ -197,6 +196,12 @@ impl Root {
             openat2: Cell::new(true),
             listed: Cell::new(None),
         })
+    }
+
+    /// The same root with an empty run directory. Facts of the image are read there: what
+    /// is in the run directory is of this boot, and some of it ours.
+    pub fn image(&self) -> Result<Self, (&'static [u8], Errno)> {
+        Self::open(self.path, None)
     }
 
     /// Where it is mounted now.

@@ -51,7 +51,7 @@ impl Fixture {
 
     /// The same as the image has it, with nothing in the run directory.
     pub fn image(&self) -> Root {
-        Root::open(self.names[0], None).unwrap()
+        self.root().image().unwrap()
     }
 
     /// Where a path is on the host: below `run/` in the run directory.
