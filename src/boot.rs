@@ -260,6 +260,8 @@ impl Boot {
     }
 
     /// What the booted system, or the initramfs, shall see.
+    // Not inlined, as `Self::read`.
+    #[inline(never)]
     pub fn decide(&self, bound: &BoundPlan) -> Changes {
         let mut changes = Changes::new();
         match &self.facts {

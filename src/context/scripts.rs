@@ -34,6 +34,8 @@ const LARGEST: usize = 16 << 20;
 /// Reads the scripts of a context, and warns about those that are not run. `on_disk`:
 /// what [`find`] has found. `assignments`: those of the context, if its scripts are to
 /// be run.
+// Not inlined: a large stack frame makes every access to it longer.
+#[inline(never)]
 pub fn read(
     context: &mut Context,
     on_disk: &OnDisk,

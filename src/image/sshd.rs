@@ -110,6 +110,8 @@ const MAKERS: [&[u8]; 3] = [b"keygen", b"genkeys", b"gen-keys"];
 
 impl Sshd {
     /// Reads the facts of a root. `systemd`: its init, unless that is another.
+    // Not inlined: a large stack frame makes every access to it longer.
+    #[inline(never)]
     pub fn read(root: &Root, systemd: Option<Systemd>) -> Result<&'static Self, Error> {
         let server = match root.program(b"sshd")? {
             Some(_) => Some(Server::OpenSsh),

@@ -110,6 +110,8 @@ impl Machine {
 /// earlier stage has left is taken back, and before anything is added.
 ///
 /// Returns the plan with the devices of its links.
+// Not inlined: a large stack frame makes every access to it longer.
+#[inline(never)]
 pub fn apply(
     plan: &'static Plan,
     machine: &Machine,
