@@ -8,6 +8,8 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 
@@ -503,6 +505,18 @@ fn apply_context(fixture: &Fixture, kind: Kind, context: &str) -> (Says, Vec<Str
             resolvers: plan.has_name_servers() || has_lease,
         });
     });
+    if lines
+        .iter()
+        .any(|line| line.starts_with("!remount read-only: "))
+    {
+        // A child process of another test had a file of it open, until its exec.
+        let root = fixture.top().join("root");
+        let is_done = |_| {
+            thread::sleep(Duration::from_millis(1));
+            remount(&root, READ_ONLY).is_ok()
+        };
+        assert!((0..5000).any(is_done), "{lines:?}");
+    }
     (says.unwrap(), lines)
 }
 
@@ -538,24 +552,26 @@ fn bound(plan: &'static Plan, dhcp: DhcpClient) -> BoundPlan {
     }
 }
 
+const READ_ONLY: MsFlags = MsFlags::MS_BIND.union(MsFlags::MS_RDONLY);
+
+fn remount(path: &Path, flags: MsFlags) -> nix::Result<()> {
+    mount(NONE, path, NONE, flags | MsFlags::MS_REMOUNT, NONE)
+}
+
 /// Mounts a root that was put together.
 fn mount_root(fixture: &Fixture, kind: Kind) -> bool {
     let (top, root) = (fixture.top(), fixture.top().join("root"));
-    let remount = |path: &Path, flags| {
-        mount(NONE, path, NONE, flags | MsFlags::MS_REMOUNT, NONE).unwrap();
-    };
-    let read_only = MsFlags::MS_BIND | MsFlags::MS_RDONLY;
     match kind {
         Kind::Writable | Kind::MustNot | Kind::Immutable => {}
         Kind::ReadOnly => {
             mount(Some(&root), &root, NONE, MsFlags::MS_BIND, NONE).unwrap();
-            remount(&root, read_only);
+            remount(&root, READ_ONLY).unwrap();
         }
         Kind::Overlay => return seal(fixture),
         Kind::Bind => {
             let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
             mount(Some(top), top, NONE, bind, NONE).unwrap();
-            remount(top, read_only);
+            remount(top, READ_ONLY).unwrap();
         }
     }
     true
