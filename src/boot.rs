@@ -18,7 +18,7 @@ use crate::context::{self, Purpose, Unreadable};
 use crate::disk::{Disk, Search, SystemPaths, search};
 use crate::image::account::{self, AccountFacts, Init, NewUser, Sudo};
 use crate::image::cloud_init::CloudInit;
-use crate::image::facts::{Facts, Names, NetworkFacts};
+use crate::image::facts::{Facts, LoginFacts, Names, NetworkFacts};
 use crate::image::fstab::Fstab;
 use crate::image::initramfs::InitramfsFacts;
 use crate::image::logins::Logins;
@@ -78,8 +78,8 @@ pub struct Boot {
 enum StageFacts {
     /// The facts of the initramfs, and its users if root is to get keys.
     Early(InitramfsFacts, Option<Result<Logins, Error>>),
-    /// The facts of the mounted root.
-    Root(Facts),
+    /// The mounted root as its image has it, and its facts.
+    Root(Root, Facts),
     /// There is no root.
     None,
 }
@@ -160,8 +160,8 @@ impl Boot {
                 }
                 match root.image() {
                     Ok(image) => {
-                        let network = parameters.network.managers();
-                        StageFacts::Root(read_facts(&image, plan, network))
+                        let facts = read_facts(&image, plan, parameters.network.managers());
+                        StageFacts::Root(image, facts)
                     }
                     Err((path, errno)) => {
                         report.problem(c"open", path, errno);
@@ -222,7 +222,7 @@ impl Boot {
     fn machine(&self, report: &mut Report) -> Machine {
         let (dhcp, routers) = match &self.facts {
             StageFacts::Early(..) => (DhcpClient::Early, false),
-            StageFacts::Root(facts) => {
+            StageFacts::Root(_, facts) => {
                 let managers = facts.network.map(|network| &network.managers);
                 let routers = managers.is_some_and(Managers::handle_router_advertisements);
                 (dhcp_client(self.plan, facts), routers)
@@ -262,7 +262,7 @@ impl Boot {
     /// What the booted system, or the initramfs, shall see.
     // Not inlined, as `Self::read`.
     #[inline(never)]
-    pub fn decide(&self, bound: &BoundPlan) -> Changes {
+    pub fn decide(&self, bound: &BoundPlan, report: &Report) -> Changes {
         let mut changes = Changes::new();
         match &self.facts {
             StageFacts::Early(initramfs, logins) => {
@@ -273,7 +273,11 @@ impl Boot {
                     login::decide_early(self.plan, *logins, &mut changes);
                 }
             }
-            StageFacts::Root(facts) => decide(bound, facts, &mut changes),
+            StageFacts::Root(image, facts) => {
+                report.begin(c"look for users in", image.mount_point().to_bytes());
+                let logins = read_login_facts(image, self.plan, facts.systemd);
+                decide(bound, facts, &logins, &mut changes);
+            }
             StageFacts::None => {}
         }
         changes
@@ -290,7 +294,8 @@ impl Boot {
             return;
         };
         let mut writer = Writer::new(root, self.policy);
-        writer.apply(&self.decide(bound), report);
+        let changes = self.decide(bound, report);
+        writer.apply(&changes, report);
         writer.finish(report);
         match &self.facts {
             StageFacts::Early(initramfs, _) => {
@@ -303,28 +308,35 @@ impl Boot {
     }
 }
 
-/// Reads what `plan` needs to know of a root, and nothing else; `network`: of its
-/// network, too. Removes the warning about user data from the plan, if the root has
+/// Reads what `plan` needs to know of a root, and nothing else, its users apart;
+/// `network`: of its network, too. Removes the warning about user data from the plan, if the root has
 /// cloud-init, which reads the data.
 pub fn read_facts(root: &Root, plan: &mut Plan, network: bool) -> Facts {
     let systemd = Systemd::find(root);
-    let fstab = Fstab::read(root);
     let cloud_init = CloudInit::find(root, systemd);
     if let Ok(Some(_)) = cloud_init {
         plan.user_data = &[];
     }
     let network = network.then(|| &*memory::place(network_facts(root, plan, systemd)));
+    Facts {
+        systemd,
+        names: plan.hostname.map(|_| Names::read(root)),
+        cloud_init,
+        network,
+    }
+}
+
+/// Reads what `plan` needs to know of the users of a root, and nothing else.
+pub fn read_login_facts(root: &Root, plan: &Plan, systemd: Fact<Systemd>) -> LoginFacts {
+    let fstab = Fstab::read(root);
     let mut users = Vector::<&[u8]>::new();
     for name in plan.users() {
         users.push(memory::copy(name));
     }
     let logins = Logins::read(root, &fstab, &users).map(|logins| &*memory::place(logins));
-    Facts {
-        systemd,
+    LoginFacts {
+        has_systemd: systemd.map(|systemd| systemd.is_some()),
         fstab,
-        names: plan.hostname.map(|_| Names::read(root)),
-        cloud_init,
-        network,
         logins,
         account: match logins {
             Ok(logins) => account_facts(root, plan, systemd, &fstab, logins)
@@ -395,8 +407,8 @@ fn account_facts(
 }
 
 /// What the booted system shall see.
-pub fn decide(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
-    login::decide(bound.plan, facts, changes);
+pub fn decide(bound: &BoundPlan, facts: &Facts, logins: &LoginFacts, changes: &mut Changes) {
+    login::decide(bound.plan, logins, changes);
     system::render(bound, facts, changes);
     managers::render(bound, facts, changes);
 }

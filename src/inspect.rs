@@ -11,6 +11,7 @@ use crate::cli::{Apply, Inspect, Status};
 use crate::context::Purpose;
 use crate::disk::{Search, SystemPaths};
 use crate::image::Root;
+use crate::image::facts::Facts;
 use crate::plan::Plan;
 use crate::plan::bound::{BoundPlan, DhcpClient};
 
@@ -33,7 +34,7 @@ pub fn dry_run(options: &Apply, streams: Streams, out: &mut Text) -> Status {
     };
     let bound = boot.find_devices(&mut report);
     if let Some(root) = boot.root() {
-        bound.write(Some(&boot.decide(&bound).place(root)), out);
+        bound.write(Some(&boot.decide(&bound, &report).place(root)), out);
     }
     Status::of(report.problems())
 }
@@ -70,11 +71,7 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
         .map_or(DhcpClient::Alone, |facts| boot::dhcp_client(plan, facts));
     let bound = BoundPlan::unbound(plan, dhcp);
     let known = root.as_ref().zip(facts.as_ref());
-    let changes = known.map(|(root, facts)| {
-        let mut changes = Changes::new();
-        boot::decide(&bound, facts, &mut changes);
-        changes.place(root)
-    });
+    let changes = known.map(|(root, facts)| place(&bound, root, facts));
     match question {
         Question::Plan => {
             let write = match operands.json {
@@ -92,6 +89,14 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
             }
         }
     }
+}
+
+/// What the booted system shall see, on a root that can be written.
+fn place(bound: &BoundPlan, root: &Root, facts: &Facts) -> Placed {
+    let logins = boot::read_login_facts(root, bound.plan, facts.systemd);
+    let mut changes = Changes::new();
+    boot::decide(bound, facts, &logins, &mut changes);
+    changes.place(root)
 }
 
 fn write_problems(plan: &Plan, changes: Option<&Placed>, out: &mut Text) {

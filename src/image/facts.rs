@@ -1,4 +1,4 @@
-//! All that is known of a mounted root, as one tree of plain data. It is read once,
+//! All that is known of a mounted root, as plain data in two trees. Each is read once,
 //! before anything is decided. What a plan does not ask for is `None` and not read. A
 //! file that could not be read is an error here, never a missing file.
 use super::account::AccountFacts;
@@ -14,19 +14,27 @@ use super::systemd::units::Systemd;
 use super::{Fact, PathError, Root};
 use crate::base::error::Error;
 
-/// The facts.
+/// What the machine is.
 #[derive(Clone, Copy)]
 pub struct Facts {
     /// systemd, if it is init.
     pub systemd: Fact<Systemd>,
-    /// What is mounted later.
-    pub fstab: Fstab,
     /// The files with the machine's own name.
     pub names: Option<Names>,
     /// What starts cloud-init.
     pub cloud_init: Fact<CloudInit>,
     /// The network configuration.
     pub network: Option<&'static NetworkFacts>,
+}
+
+/// Who may log in. These facts are read once the network is set up: a home may be on a
+/// server that never answers.
+#[derive(Clone, Copy)]
+pub struct LoginFacts {
+    /// Whether systemd is init.
+    pub has_systemd: Result<bool, Error>,
+    /// What is mounted later.
+    pub fstab: Fstab,
     /// The users who may log in.
     pub logins: Result<&'static Logins, Error>,
     /// The SSH server.

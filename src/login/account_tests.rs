@@ -5,6 +5,7 @@ use super::*;
 use crate::base::memory;
 use crate::boot;
 use crate::changeset::Policy;
+use crate::image::systemd::units::Systemd;
 use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts, is_root};
 use crate::plan::{Key, Login, Password, SudoRule};
 
@@ -72,7 +73,7 @@ fn run(fixture: &Fixture, policy: Policy, user: &str, keys: &[&str], login: Logi
     fixture.apply(policy, |root, writer, report| {
         writer.apply(
             &decided(|changes| {
-                let facts = boot::read_facts(root, &mut plan.clone(), false);
+                let facts = boot::read_login_facts(root, &plan, Systemd::find(root));
                 decide(&plan, &facts, changes)
             }),
             report,

@@ -11,14 +11,14 @@ use crate::base::error::Error;
 use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::changeset::Changes;
-use crate::image::facts::Facts;
+use crate::image::facts::LoginFacts;
 use crate::image::logins::Logins;
 use crate::plan::Plan;
 use keys::{Keys, NO_USER};
 
 /// Decides the changes for the logins of `plan`, and reports what prevents logins. A
 /// failure for one user does not affect others.
-pub fn decide(plan: &Plan, facts: &Facts, changes: &mut Changes) {
+pub fn decide(plan: &Plan, facts: &LoginFacts, changes: &mut Changes) {
     let logins = match facts.logins {
         Ok(logins) => logins,
         Err(error) => return changes.problem(c"read users", b"/etc/passwd", error),
@@ -30,7 +30,7 @@ pub fn decide(plan: &Plan, facts: &Facts, changes: &mut Changes) {
         changes.problem(c"SSH server", b"sshd", error);
         None
     });
-    let systemd = facts.has_systemd();
+    let systemd = facts.has_systemd;
     let mut keys = Keys::new(logins, systemd, sshd);
     keys.grant(plan, changes);
     keys.revoke(plan, changes);

@@ -6,6 +6,7 @@ use crate::base::memory;
 use crate::boot;
 use crate::changeset::Policy;
 use crate::image::key_file::LARGEST;
+use crate::image::systemd::units::Systemd;
 use crate::image::testing::{Attribute, EMPTY, Fixture, decided, in_own_mounts, is_root, seal};
 use crate::plan::Key;
 
@@ -60,7 +61,7 @@ fn run(fixture: &Fixture, policy: Policy, keys: &[(&str, &str)]) -> Vec<String> 
     fixture.apply(policy, |root, writer, report| {
         writer.apply(
             &decided(|changes| {
-                let facts = boot::read_facts(root, &mut plan.clone(), false);
+                let facts = boot::read_login_facts(root, &plan, Systemd::find(root));
                 decide(&plan, &facts, changes)
             }),
             report,
