@@ -12,10 +12,10 @@ use goblin::elf::program_header::{
     PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_TLS,
 };
 
-/// The present size of the program of the initramfs, 202,264 bytes, rounded up to a KiB.
+/// The present size of the program of the initramfs, 201,544 bytes, rounded up to a KiB.
 /// Lower it with every gain, raise it only with a reason. The design's budget is 176 KiB:
 /// docs/development.md says what was tried to reach it.
-const LARGEST: usize = 198 << 10;
+const LARGEST: usize = 197 << 10;
 
 /// Functions of core that only a panic calls. These have callers in rustix alone, in
 /// its checks of file descriptors and error numbers.

@@ -15,7 +15,7 @@ use crate::base::context_files::{CONFIGURATION, CONTEXT, Files};
 use crate::base::error::Error;
 use crate::base::memory::Vector;
 use crate::base::set::Set;
-use crate::base::text::{base_name, position, words};
+use crate::base::text::{position, split_path, words};
 use crate::plan::{Script, Scripts};
 
 /// The warning about what is never run.
@@ -229,7 +229,7 @@ impl Reader {
     /// Adds the files that INIT_SCRIPTS names.
     fn add_files(&mut self, context: &mut Context, variable: Assigned) {
         for (number, word) in (1u32..).zip(words(variable.value)) {
-            if let Err(reason) = self.add_file(context.files, base_name(word).1) {
+            if let Err(reason) = self.add_file(context.files, split_path(word).1) {
                 let mut found = Vector::new();
                 uwrite!(found, "word {}: {}", number, reason);
                 context.warn_with(&variable, LEFT_OUT, found.finish());

@@ -11,7 +11,7 @@ use super::iso9660::{Descriptor, Iso, ReadAt, read_whole};
 use crate::base::context_files::{CONTEXT, Files};
 use crate::base::error::Error;
 use crate::base::memory;
-use crate::base::text::base_name;
+use crate::base::text::split_path;
 
 pub(super) const NO_CONTEXT: Error = Error::new(c"there is no context.sh");
 
@@ -86,7 +86,7 @@ impl Files for Disk {
     /// A name that contains a space is not used: the plan's text form separates fields
     /// by spaces.
     fn called(&self, name: &'static [u8]) -> &'static [u8] {
-        let own = base_name(self.source).1;
+        let own = split_path(self.source).1;
         match self.medium {
             Medium::File(_) if !own.contains(&b' ') => own,
             _ => name,

@@ -9,7 +9,7 @@ use super::logins::Logins;
 use super::passwd::{User, Users};
 use super::{FileContent, PathError, Root, at};
 use crate::base::error::Error;
-use crate::base::text::{Str, base_name, lines, split, words};
+use crate::base::text::{Str, lines, split, split_path, words};
 
 /// The facts.
 #[derive(Clone, Copy)]
@@ -156,7 +156,7 @@ impl Init {
         let inittab = at(INITTAB, ConfigFile::read(root, INITTAB))?;
         // An init other than sysvinit is installed as the target of a link.
         let name = at(INIT, root.read_link(INIT))?;
-        let name = name.map_or(&b"init"[..], |target| base_name(target).1);
+        let name = name.map_or(&b"init"[..], |target| split_path(target).1);
         let reads = inittab.content.is_some() && matches!(name, b"init" | b"busybox");
         Ok(reads.then_some(Self {
             is_busybox: name == b"busybox",

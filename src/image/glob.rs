@@ -2,13 +2,13 @@
 use super::Root;
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
-use crate::base::text::base_name;
+use crate::base::text::split_path;
 
 /// The paths that a pattern names, sorted. Only the last part of `path` may be a
 /// pattern. A path without a pattern is returned as it is, whether it exists or not.
 pub fn glob(root: &Root, path: &'static [u8]) -> Result<&'static [&'static [u8]], Error> {
     let mut paths = Vector::new();
-    let (directory, name) = base_name(path);
+    let (directory, name) = split_path(path);
     if !name.iter().any(|byte| matches!(byte, b'*' | b'?')) {
         paths.push(path);
         return Ok(paths.finish());

@@ -5,7 +5,7 @@ use super::config_file::ConfigFile;
 use super::glob::{fnmatch, glob};
 use super::{PathError, ResolvedPath, Root, at};
 use crate::base::memory::{self, Vector};
-use crate::base::text::{as_str, base_name, words};
+use crate::base::text::{as_str, split_path, words};
 
 /// The files of ifupdown (interfaces(5)). Files that sourced files source are not read.
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ impl Interfaces {
                     b"source" => path,
                     _ => memory::concat(&[path, b"/*"]),
                 };
-                let (directory, name) = base_name(path);
+                let (directory, name) = split_path(path);
                 for path in at(path, glob(root, path))? {
                     sourced.push(at(path, ConfigFile::read_regular(root, path))?);
                 }

@@ -16,7 +16,7 @@ use crate::base::error::Error;
 use crate::base::getdents;
 use crate::base::memory::{self, Vector};
 use crate::base::sort::sort;
-use crate::base::text::{Str, base_name, c_str, split, split_once};
+use crate::base::text::{Str, c_str, split, split_once, split_path};
 
 /// The largest file that is read, in bytes.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -140,7 +140,7 @@ impl ResolvedPath {
 
     /// The parts before and after the last slash.
     pub fn split_file_name(self) -> (&'static [u8], &'static [u8]) {
-        base_name(self.path())
+        split_path(self.path())
     }
 }
 
@@ -161,7 +161,7 @@ pub fn if_there<T>(answer: Result<T, Error>) -> Fact<T> {
 }
 
 fn sort_by_name(paths: &mut [&[u8]]) {
-    sort(paths, |a, b| base_name(a).1 < base_name(b).1);
+    sort(paths, |a, b| split_path(a).1 < split_path(b).1);
 }
 
 /// Whether a path is absolute and has no empty component, `.` or `..`.
@@ -296,7 +296,7 @@ impl Root {
             let before = done.len();
             if name == b".." {
                 // The parent of the root is the root.
-                done.truncate(base_name(&done).0.len());
+                done.truncate(split_path(&done).0.len());
             }
             if matches!(name, b"" | b"." | b"..") {
                 continue;
@@ -526,7 +526,7 @@ impl Root {
     /// The text of the symbolic link at `path`; links before its last part
     /// are followed.
     pub fn read_link(&self, path: &[u8]) -> Fact<&'static [u8]> {
-        let (above, name) = base_name(path);
+        let (above, name) = split_path(path);
         let text = self
             .resolve(above)
             .and_then(|resolved| self.link_at(resolved.join(name)?.as_c_str()));
@@ -582,7 +582,7 @@ impl Root {
         for top in tops {
             let directory = memory::concat(&[top, below]);
             for name in self.list(directory)? {
-                let is_new = |path: &&[u8]| base_name(path).1 != *name;
+                let is_new = |path: &&[u8]| split_path(path).1 != *name;
                 if name.ends_with(ending) && paths.iter().all(is_new) {
                     paths.push(memory::concat(&[directory, b"/", name]));
                 }

@@ -27,7 +27,7 @@ pub use escaped::Escaped;
 pub use hex::hex_digit;
 pub use moment::Moment;
 pub use parts::{
-    Split, Words, base_name, find, lines, list, number, position, same, span, split, split_once,
+    Split, Words, find, lines, list, number, position, same, span, split, split_once, split_path,
     unquoted, words,
 };
 pub use shell::{command, quote};

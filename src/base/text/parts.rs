@@ -87,7 +87,7 @@ pub fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
 
 /// Splits a path at its last slash: the directory and the name. Without a slash the
 /// directory is empty.
-pub fn base_name(path: &[u8]) -> (&[u8], &[u8]) {
+pub fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (
             path.get(..slash).unwrap_or_default(),
@@ -153,8 +153,8 @@ mod tests {
         assert!(list(b" a, b;\n\tc,").eq([b"a", b"b", b"c"]));
         assert_eq!(split_once(b"a=b=c", b'='), Some((&b"a"[..], &b"b=c"[..])));
         assert_eq!(split_once(b"a", b'='), None);
-        assert_eq!(base_name(b"/a/b"), (&b"/a"[..], &b"b"[..]));
-        assert_eq!(base_name(b"a"), (&b""[..], &b"a"[..]));
+        assert_eq!(split_path(b"/a/b"), (&b"/a"[..], &b"b"[..]));
+        assert_eq!(split_path(b"a"), (&b""[..], &b"a"[..]));
         assert_eq!(
             span(b"12a3", |byte| byte.is_ascii_digit()),
             (&b"12"[..], &b"a3"[..])
