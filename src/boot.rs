@@ -161,6 +161,7 @@ impl Boot {
                 match root.image() {
                     Ok(image) => {
                         let facts = read_facts(&image, plan, parameters.network.managers());
+                        settle_warnings(plan, &facts);
                         StageFacts::Root(image, facts)
                     }
                     Err((path, errno)) => {
@@ -309,20 +310,23 @@ impl Boot {
 }
 
 /// Reads what `plan` needs to know of a root, and nothing else, its users apart;
-/// `network`: of its network, too. Removes the warning about user data from the plan, if the root has
-/// cloud-init, which reads the data.
-pub fn read_facts(root: &Root, plan: &mut Plan, network: bool) -> Facts {
+/// `network`: of its network, too.
+pub fn read_facts(root: &Root, plan: &Plan, network: bool) -> Facts {
     let systemd = Systemd::find(root);
-    let cloud_init = CloudInit::find(root, systemd);
-    if let Ok(Some(_)) = cloud_init {
-        plan.user_data = &[];
-    }
     let network = network.then(|| &*memory::place(network_facts(root, plan, systemd)));
     Facts {
         systemd,
         names: plan.hostname.map(|_| Names::read(root)),
-        cloud_init,
+        cloud_init: CloudInit::find(root, systemd),
         network,
+    }
+}
+
+/// Removes the warnings about user data from the plan for a root with cloud-init, which
+/// reads the data.
+pub fn settle_warnings(plan: &mut Plan, facts: &Facts) {
+    if let Ok(Some(_)) = facts.cloud_init {
+        plan.user_data = &[];
     }
 }
 

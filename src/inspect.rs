@@ -65,6 +65,9 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
         }
     };
     let facts = (root.as_ref()).map(|root| boot::read_facts(root, plan, true));
+    if let Some(facts) = &facts {
+        boot::settle_warnings(plan, facts);
+    }
     // The devices of this machine are not those of the root.
     let dhcp = facts
         .as_ref()

@@ -492,9 +492,8 @@ fn apply_context(fixture: &Fixture, kind: Kind, context: &str) -> (Says, Vec<Str
     };
     let mut says = None;
     let lines = fixture.apply(kind.policy(), |image, writer, report| {
-        let plan = read_plan(Some(path), &search, Purpose::Run, report).unwrap();
+        let plan = &*read_plan(Some(path), &search, Purpose::Run, report).unwrap();
         let facts = read_facts(image, plan, true);
-        let plan = &*plan;
         let bound = bound(plan, dhcp_client(plan, &facts));
         let mut changes = Changes::new();
         let logins = read_login_facts(image, plan, facts.systemd);

@@ -37,7 +37,7 @@ pub fn bound(plan: &Plan) -> BoundPlan {
 
 /// Reads the facts of a root and renders the files that they call for.
 pub fn decide(bound: &BoundPlan, root: &Root, network: bool, changes: &mut Changes) {
-    let facts = boot::read_facts(root, &mut bound.plan.clone(), network);
+    let facts = boot::read_facts(root, bound.plan, network);
     let bound = &BoundPlan {
         dhcp: managers::dhcp::client(bound.plan, facts.network),
         ..*bound
