@@ -12,7 +12,7 @@ use goblin::elf::program_header::{
     PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_TLS,
 };
 
-/// The present size of the program of the initramfs, 201,544 bytes, rounded up to a KiB.
+/// The present size of the program of the initramfs, 201,464 bytes, rounded up to a KiB.
 /// Lower it with every gain, raise it only with a reason. The design's budget is 176 KiB:
 /// docs/development.md says what was tried to reach it.
 const LARGEST: usize = 197 << 10;

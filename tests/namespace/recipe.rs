@@ -34,7 +34,7 @@ chmod -R 600 /root/.ssh/
 } > /etc/resolv.conf
 ";
 
-/// The budget of system calls for one NIC without a manager. Here there are two NICs,
+/// The limit of system calls for what this test sets up without a manager: two NICs,
 /// their routes, one key, and resolv.conf.
 const SYSTEM_CALLS: usize = 200;
 
