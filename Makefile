@@ -45,9 +45,13 @@ test: test-fast test-first ## lint, tests, the main boots: meant for 15 minutes
 
 test-fast: lint test-programs ## the same without boots
 
-# This includes programs with boots, which are all #[ignore]d.
+# Unit tests that need root are #[ignore]d, and run here. So are all boots, which are in
+# the test programs and do not run here.
 test-programs: setup all
-	CI=true $(CARGO) test --no-fail-fast --tests
+	status=0; \
+	CI=true $(CARGO) test --no-fail-fast --lib -- --include-ignored || status=1; \
+	CI=true $(CARGO) test --no-fail-fast --test '*' || status=1; \
+	exit $$status
 
 # `make test-boots` runs each boot that tests/tiers does not name.
 tier = $(shell sed -n 's/^$(1) [a-z]* //p' tests/tiers)

@@ -189,15 +189,12 @@ impl Drop for Fixture {
 pub struct Attribute(PathBuf, char);
 
 impl Attribute {
-    /// Sets `i`, immutable, or `a`, append-only. `None`, and the test is skipped:
-    /// the file system has no such attributes.
-    pub fn set(path: PathBuf, attribute: char) -> Option<Self> {
-        if chattr(&path, '+', attribute) {
-            return Some(Self(path, attribute));
-        }
-        eprintln!("skipped: no attributes (chattr) in {}", path.display());
-        assert!(std::env::var_os("CI").is_none(), "CI needs them");
-        None
+    /// Sets `i`, immutable, or `a`, append-only, for which the file system of the
+    /// temporary files must have attributes.
+    pub fn set(path: PathBuf, attribute: char) -> Self {
+        let is_set = chattr(&path, '+', attribute);
+        assert!(is_set, "no attributes (chattr) in {}", path.display());
+        Self(path, attribute)
     }
 }
 
@@ -216,17 +213,6 @@ fn chattr(path: &Path, sign: char, attribute: char) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// Whether this test may make files of other users and mounts. Without root
-/// it is skipped, which a continuous integration run takes for a failure.
-pub fn is_root(test: &str) -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    assert!(root || std::env::var_os("CI").is_none(), "CI needs root");
-    if !root {
-        eprintln!("{test}: skipped: needs root");
-    }
-    root
-}
-
 /// Runs `test` in a mount namespace of its own.
 pub fn in_own_mounts(test: impl FnOnce() + Send) {
     thread::scope(|scope| {
@@ -243,19 +229,14 @@ pub fn in_own_mounts(test: impl FnOnce() + Send) {
 }
 
 /// Mounts an overlay without an upper layer over the root, which is then as read-only
-/// as squashfs. Says so and returns `false` if the kernel has no overlay.
-pub fn seal(fixture: &Fixture) -> bool {
+/// as squashfs.
+pub fn seal(fixture: &Fixture) {
     let root = fixture.top().join("root");
     let empty = fixture.top().join("empty");
     fs::create_dir_all(&empty).unwrap();
     let layers = format!("lowerdir={}:{}", root.display(), empty.display());
     let kind = Some("overlay");
-    let mounted = mount(kind, &root, kind, MsFlags::MS_RDONLY, Some(layers.as_str()));
-    if let Err(error) = mounted {
-        assert!(std::env::var_os("CI").is_none(), "no overlay: {error}");
-        eprintln!("skipped: no overlay: {error}");
-    }
-    mounted.is_ok()
+    mount(kind, &root, kind, MsFlags::MS_RDONLY, Some(layers.as_str())).expect("an overlay");
 }
 
 /// A plan with nothing in it.

@@ -6,7 +6,7 @@ use crate::base::memory;
 use crate::boot;
 use crate::changeset::Policy;
 use crate::image::systemd::units::Systemd;
-use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts, is_root};
+use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts};
 use crate::plan::{Key, Login, Password, SudoRule};
 
 const SCRIPT: &str = "/run/onecontext/users";
@@ -183,10 +183,8 @@ fn a_group_of_that_name_is_taken_and_a_shell_that_is_there() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn where_the_home_is() {
-    if !is_root("where_the_home_is") {
-        return;
-    }
     const CONF: &str = "/run/onecontext/users.conf";
     // The home has no owner among the users: the new user gets its number, and existing
     // files stay.
@@ -238,10 +236,8 @@ fn where_the_home_is() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn what_is_so_already_is_left_alone() {
-    if !is_root("what_is_so_already_is_left_alone") {
-        return;
-    }
     let fixture = debian();
     let login = Login {
         password: Some((b"alice", Password::Crypted(b"$6$x$new"))),
@@ -289,10 +285,8 @@ fn a_password_is_locked_once() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn a_rule_goes_with_its_context() {
-    if !is_root("a_rule_goes_with_its_context") {
-        return;
-    }
     let fixture = debian();
     fixture.file(
         RULE,
@@ -431,10 +425,8 @@ fn what_cannot_be_done_is_reported() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn by_sysvinit() {
-    if !is_root("by_sysvinit") {
-        return;
-    }
     in_own_mounts(|| {
         let fixture = without_systemd(
             "# a comment:2:wait:/x\nid:2:initdefault:\nsi::sysinit:/etc/init.d/rcS\n\
@@ -457,10 +449,8 @@ fn by_sysvinit() {
 
 /// Alpine.
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn by_busybox() {
-    if !is_root("by_busybox") {
-        return;
-    }
     in_own_mounts(|| {
         let fixture =
             without_systemd("::sysinit:/sbin/openrc sysinit\n::wait:/sbin/openrc default\n");
@@ -488,10 +478,8 @@ fn by_busybox() {
 /// A shell and this machine's own tools run the script; a second run changes nothing.
 /// Meanwhile /etc, /home and /run are mounted over.
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn the_script_works_with_shadow_utils() {
-    if !is_root("the_script_works_with_shadow_utils") {
-        return;
-    }
     in_own_mounts(|| {
         let fixture = without_systemd("l2:2:wait:/etc/init.d/rc 2\n");
         auto(
