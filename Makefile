@@ -35,11 +35,11 @@ dist: all ## target/packages: a tarball with install.sh
 	@$(make_packages) tar
 
 setup: rust-version ## install what the demo and the tests need
-	@tests/setup.sh
+	@tests/run/setup.sh
 
 demo: rust-version ## boot an image with a context, log in, show the proof
-	@tests/setup.sh demo
-	@CARGO="$(NATIVE_CARGO)" tests/demo
+	@tests/run/setup.sh demo
+	@CARGO="$(NATIVE_CARGO)" tests/run/demo
 
 test: test-fast test-first ## lint, tests, the main boots: meant for 15 minutes
 
@@ -53,12 +53,12 @@ test-programs: setup all
 	CI=true $(CARGO) test --no-fail-fast --test '*' || status=1; \
 	exit $$status
 
-# `make test-boots` runs each boot that tests/tiers does not name.
-tier = $(shell sed -n 's/^$(1) [a-z]* //p' tests/tiers)
+# `make test-boots` runs each boot that tests/run/tiers does not name.
+tier = $(shell sed -n 's/^$(1) //p' tests/run/tiers)
 others = $(addprefix --skip ,$(call tier,first) $(call tier,matrix) $(call tier,bench))
 
 test-first: setup all
-	@CARGO="$(CARGO)" tests/boots first $(call tier,first)
+	@CARGO="$(CARGO)" tests/run/boots first $(call tier,first)
 
 test-boots: test-packages test-second test-others ## every other boot, hangs, faults, power cuts
 
@@ -67,24 +67,24 @@ test-others: setup all
 	@$(MAKE) --jobs=2 --output-sync=target test-hang test-aarch64 faults powercut
 
 test-second: setup all
-	@CARGO="$(CARGO)" tests/boots others $(others)
+	@CARGO="$(CARGO)" tests/run/boots others $(others)
 
 test-packages: setup all ## the packages: contents, lintian, rpmlint, same bytes twice
-	@tests/setup.sh aarch64 packages
-	CI=true $(CARGO) test --test packages -- --include-ignored
+	@tests/run/setup.sh aarch64 packages
+	CI=true $(CARGO) test --test release packages:: -- --include-ignored
 
 test-hang: setup all ## file systems that never answer
 	$(CARGO) test --test namespace -- --ignored
 
 test-aarch64: setup ## build it for aarch64, and look at what that has given
-	@tests/setup.sh aarch64
-	@CARGO="$(CARGO)" tests/aarch64
+	@tests/run/setup.sh aarch64
+	@CARGO="$(CARGO)" tests/run/aarch64
 
 faults: setup all ## let each system call fail, with each of seven errors
-	$(CARGO) test --test faults -- --ignored --nocapture
+	$(CARGO) test --test faults calls:: -- --ignored --nocapture
 
 powercut: setup all ## cut the power while it writes, on ext4, xfs and btrfs
-	$(CARGO) test --test powercut -- --ignored --nocapture
+	$(CARGO) test --test faults powercut:: -- --ignored --nocapture
 
 # Takes hours: the pairs, the emulated tests of aarch64, and every boot of every tier,
 # or only those boots whose names contain one of BOOTS. For half of the TIMES the
@@ -94,9 +94,9 @@ BOOTS =
 TIMES = 10
 
 test-matrix: setup all $(if $(BOOTS),,test-pairs) ## each boot ten times, with a tally; BOOTS=, TIMES=
-	@tests/setup.sh aarch64 matrix
-	$(if $(BOOTS),,@CARGO="$(CARGO)" tests/aarch64 run)
-	@CARGO="$(CARGO)" tests/matrix $(TIMES) $(BOOTS)
+	@tests/run/setup.sh aarch64 matrix
+	$(if $(BOOTS),,@CARGO="$(CARGO)" tests/run/aarch64 run)
+	@CARGO="$(CARGO)" tests/run/matrix $(TIMES) $(BOOTS)
 
 # Takes an hour or two: machines in which every possible pair of properties occurs.
 # Writes the table in docs/tested.md.
@@ -104,8 +104,8 @@ test-matrix: setup all $(if $(BOOTS),,test-pairs) ## each boot ten times, with a
 PAIRS =
 
 test-pairs: setup all ## boot each pair of release, manager, NIC ... once; PAIRS=
-	@tests/setup.sh aarch64 matrix
-	PAIRS="$(PAIRS)" $(CARGO) test --test handover -- \
+	@tests/run/setup.sh aarch64 matrix
+	PAIRS="$(PAIRS)" $(CARGO) test --test machines -- \
 		--ignored --exact pairs::every_pair --nocapture
 
 # Boots of each kind, of which the fastest counts; 0: no boots.
@@ -113,7 +113,7 @@ BENCH_BOOTS = 3
 
 bench: setup all ## what it costs beside others; a table and a chart in docs
 	@rm -f target/bench/figures
-	@$(CARGO) test -q --test scale -- --nocapture cost
+	@$(CARGO) test -q --test release scale:: -- --nocapture cost
 	@BENCH=1 $(CARGO) test -q --test namespace -- --nocapture ends_the_same
 	@mkdir -p target/bench
 	@for generator in initramfs-tools dracut; do \
@@ -125,19 +125,19 @@ bench: setup all ## what it costs beside others; a table and a chart in docs
 	done
 	@test "$(BENCH_BOOTS)" = 0 || \
 		BENCH=1 BENCH_BOOTS=$(BENCH_BOOTS) $(CARGO) test -q \
-			--test handover -- --nocapture --ignored cost
-	@$(CARGO) test -q --test bench -- --nocapture --ignored
+			--test machines -- --nocapture --ignored cost::
+	@$(CARGO) test -q --test release bench:: -- --nocapture --ignored
 
-# Every shell script in git, or in a source tree without it. Those in tests/fixtures
+# Every shell script in git, or in a source tree without it. Those in tests/contexts/fixtures
 # belong to contexts.
 lint: setup ## format, clippy, shape, shell scripts, units, man page
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test -q --test shape -- --nocapture
 	{ git ls-files 2>/dev/null || find . -path ./target -prune -o -type f -print; } | \
-		grep -v tests/fixtures/ | \
+		grep -v tests/contexts/fixtures/ | \
 		xargs grep -lIs '^#!/bin/\|^# shellcheck shell=' | xargs shellcheck -x
-	tests/units dracut/*/*.service src/*/*.service src/*/*.conf
+	tests/run/units dracut/*/*.service src/*/*.service src/*/*.conf
 	mandoc -T lint -W warning man/onecontext.8
 
 # Seconds for each target; for a longer run:

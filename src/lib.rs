@@ -15,7 +15,7 @@
 //!
 //! Imports point down this list only. Modules on one line do not import each other, and
 //! [`image`] does not import [`plan`]. There is no circle of imports between the files
-//! of a module. `tests/shape.rs` has the full rule and checks it.
+//! of a module. `tests/release/shape.rs` has the full rule and checks it.
 //!
 //! | module | its job |
 //! |---|---|

@@ -255,7 +255,7 @@ mod tests {
     use crate::context::{self, tests::plan_of};
 
     const NIC: &str = "ETH0_MAC='02:00:0a:12:01:01'\n";
-    const STOCK: &str = include_str!("../../tests/fixtures/stratuslab/init.sh");
+    const STOCK: &str = include_str!("../../tests/contexts/fixtures/stratuslab/init.sh");
 
     /// The scripts that are to be run, as `NAME=CONTENT`, and the warnings.
     fn run(context: &str, disk: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {

@@ -165,7 +165,7 @@ mod tests {
     use crate::context::tests::plan;
 
     /// The script of the image recipe.
-    const RECIPE: &[u8] = include_bytes!("../../tests/fixtures/stratuslab/init.sh");
+    const RECIPE: &[u8] = include_bytes!("../../tests/contexts/fixtures/stratuslab/init.sh");
 
     #[test]
     fn stock_scripts_are_known() {

@@ -1,7 +1,7 @@
 //! Properties that hold for any bytes: no reader panics or runs forever, and its result
 //! meets the conditions checked here.
 //!
-//! The fuzz targets try any bytes; `tests/inputs.rs` tries those that they found.
+//! The fuzz targets try any bytes; `tests/fuzz/replay.rs` tries those that they found.
 use onecontext::base::context_files::Files;
 use onecontext::base::error::Error;
 use onecontext::base::memory::{self, Vector};

@@ -2,8 +2,10 @@
 //! is a thread in network, mount and UTS namespaces of its own, so the host is not
 //! changed.
 #[path = "../support/figures.rs"]
-#[allow(dead_code, reason = "tests/bench.rs reads")]
+#[allow(dead_code, reason = "tests/release/bench.rs reads")]
 mod figures;
+#[path = "../support/guest.rs"]
+mod guest;
 #[path = "../support/release.rs"]
 mod release;
 #[path = "../support/tree.rs"]
@@ -12,7 +14,6 @@ mod tree;
 mod cost;
 mod dhcp;
 mod early;
-mod guest;
 mod hang;
 mod recipe;
 mod record;
@@ -513,7 +514,7 @@ fn a_machine_without_context() {
         return;
     };
     guest.kernel_line("quiet onecontext.wait=20");
-    // tests/no_wait.rs checks that it does not wait.
+    // tests/faults/no_wait.rs checks that it does not wait.
     let (status, log, _) = guest.apply_found();
     assert_eq!(
         (status, log.as_str()),

@@ -1,0 +1,684 @@
+//! Each system call of a run fails once, in one run after the other, with each of
+//! several errors. Either the result is that of the undisturbed run, or the failure is
+//! reported and affects no more than the step that it hit. `make faults` tries all;
+//! plain `cargo test` tries a part of them.
+
+use crate::release;
+use crate::tree;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::guest::Guest;
+use crate::random::Random;
+use crate::tree::{Tree, difference, tree};
+use nix::ifaddrs::getifaddrs;
+use nix::mount::{MntFlags, umount2};
+use nix::net::if_::InterfaceFlags;
+use nix::sched::{CloneFlags, unshare};
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+const CONTEXT: &str = "ETH0_MAC='02:00:00:00:00:01'\nETH0_IP='10.0.0.1'\n\
+    ETH0_GATEWAY='10.0.0.254'\nETH0_IP6='2001:db8::1'\nETH0_IP6_GATEWAY='2001:db8::fe'\n\
+    ETH0_MTU='1400'\nDNS='9.9.9.9'\nSET_HOSTNAME='web1'\nUSERNAME='alice'\n";
+/// The keys that an earlier boot with another context left.
+const OLD_BLOCK: &str = "# onecontext: begin (keys of the context, made anew at each boot)\n\
+    ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl old\n\
+    # onecontext: end\n";
+
+/// The errors to try. They include errors that the kernel would never return for a
+/// call; the program must survive them, too.
+const ERRORS: [&str; 7] = [
+    "ENOSPC", "EROFS", "EIO", "EMFILE", "EACCES", "ENOSYS", "EINTR",
+];
+/// Calls that do not return.
+const UNANSWERED: [&str; 2] = ["execve", "exit_group"];
+
+/// The steps of a boot, independent of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Keys,
+    /// Keys that are removed again, like the next.
+    KeysOfBob,
+    KeysOfRoot,
+    Sshd,
+    Network,
+    /// NetworkManager's files for devices that were set up: this needs both steps.
+    Devices,
+    HostName,
+    HostNameFile,
+    Hosts,
+    ResolvConf,
+    NetworkManager,
+    Networkd,
+    Ifupdown,
+    CloudInit,
+    Report,
+}
+
+const REPORT: &str = "run/onecontext/report";
+type Needs = fn(Step) -> bool;
+
+/// Parts that more than one step needs: words of strace's line, whether a step needs
+/// the part, and what the part is.
+const DEPENDENT: &[(&str, Needs, &str)] = &[
+    ("/context.sh", |_| true, "what is to be done"),
+    (
+        "/proc/cmdline",
+        is_of_files,
+        "whether the root may be written: without, it is not",
+    ),
+    ("mmap(", |_| true, "memory: without, the program ends"),
+    ("/root\", O_RDONLY|", is_of_files, "the root itself"),
+    ("/run\", O_RDONLY|", is_of_files, "the run directory itself"),
+    ("etc/passwd", is_of_logins, "who has which home"),
+    ("sbin/init\"", is_of_services, "whether systemd is init"),
+    ("etc/machine-id", is_of_services, "whether presets apply"),
+    (".preset", is_of_services, "what presets enable"),
+    ("systemd/system", is_of_services, "which units there are"),
+    ("/root>, \"lib\"", is_of_services, "where units are"),
+    ("/root>, \"usr", is_of_services, "where units are"),
+    ("NetworkManager", is_of_services, "who writes resolv.conf"),
+    ("sendto(", goes_by_names, "the names of devices"),
+    ("recvfrom(", goes_by_names, "the names of devices"),
+    ("AF_NETLINK", goes_by_names, "the names of devices"),
+];
+
+fn is_of_files(step: Step) -> bool {
+    !matches!(step, Step::Network | Step::HostName)
+}
+
+fn is_of_logins(step: Step) -> bool {
+    matches!(
+        step,
+        Step::Keys | Step::KeysOfBob | Step::KeysOfRoot | Step::Sshd
+    )
+}
+
+fn is_of_services(step: Step) -> bool {
+    is_of_files(step)
+        && !matches!(
+            step,
+            Step::Keys
+                | Step::KeysOfBob
+                | Step::KeysOfRoot
+                | Step::HostNameFile
+                | Step::Hosts
+                | Step::Report
+        )
+}
+
+fn goes_by_names(step: Step) -> bool {
+    matches!(step, Step::Network | Step::Ifupdown)
+}
+
+/// A different result that is correct after some faults: strace's line of the call has
+/// all words of `call`, the difference has one of `wrong`, and `why` is the reason.
+struct Exception {
+    call: &'static [&'static str],
+    wrong: &'static [&'static str],
+    why: &'static str,
+}
+
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        call: &["faccessat(", "/root>, \".\", W_OK", "EROFS"],
+        wrong: &["[NetworkManager]"],
+        why: "no failure, but the answer that the root is read-only: so presets do not apply, and \
+              nothing enables NetworkManager",
+    },
+    Exception {
+        call: &["faccessat(", "/root>, \".\", W_OK"],
+        wrong: &["[Sshd]"],
+        why: "no failure, but the answer that the root cannot be written: so the host keys are \
+              made in a copy of /etc/ssh, and their unit has a condition more",
+    },
+];
+
+impl Exception {
+    fn holds(&self, failed: &str, wrong: &str) -> bool {
+        self.call.iter().all(|word| failed.contains(word))
+            && self.wrong.iter().any(|words| wrong.contains(words))
+    }
+}
+
+/// The program that starts the services of the root.
+#[derive(Clone, Copy, Debug)]
+enum Init {
+    Systemd,
+    Scripts,
+}
+
+struct Machine {
+    guest: Guest,
+    /// The files before a boot.
+    fresh: Tree,
+    /// The state after an undisturbed boot.
+    good: State,
+}
+
+/// The state that a boot leaves.
+#[derive(Clone, PartialEq)]
+struct State {
+    /// The root and the run directory, seen through the mounts there.
+    files: Tree,
+    addresses: BTreeSet<String>,
+    /// Routes and IPv6 settings, as ip(8) and sysctl(8) print them.
+    network: String,
+    hostname: String,
+}
+
+/// The result of a boot.
+struct Boot {
+    status: i32,
+    state: State,
+    /// The root, without the mounts over its files.
+    beneath: Tree,
+    /// The kernel log and standard error.
+    said: String,
+    /// The output of strace.
+    trace: String,
+}
+
+/// One call that fails: its name, its count among calls of this name, and the error.
+#[derive(Clone)]
+struct Fault {
+    call: String,
+    number: usize,
+    error: &'static str,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} {} {}", self.call, self.number, self.error)
+    }
+}
+
+impl Machine {
+    /// A root in which everything is looked at: links, presets and generators of
+    /// systemd, scripts of runlevels, files of several network managers. `None`: there
+    /// are no namespaces, or no strace.
+    fn new(init: Init) -> Option<Self> {
+        let strace = Command::new("strace")
+            .args(["-o", "/dev/null", "true"])
+            .output();
+        if !strace.is_ok_and(|output| output.status.success()) {
+            assert!(std::env::var_os("CI").is_none(), "strace does not run");
+            eprintln!("skipped: strace does not run");
+            return None;
+        }
+        let guest = Guest::new()?;
+        let root = guest.top.join("root");
+        let write = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("etc/fstab", "/dev/vda1 / ext4\n/dev/vdb1 /srv ext4\n");
+        write("etc/hostname", "image\n");
+        write("etc/resolv.conf", "nameserver 192.0.2.1\n");
+        write("etc/hosts", "127.0.0.1 localhost\n");
+        write(
+            "etc/ssh/sshd_config",
+            "Include /etc/ssh/sshd_config.d/*.conf\n",
+        );
+        write("etc/ssh/sshd_config.d/10.conf", "HostKey /etc/ssh/key\n");
+        write(
+            "etc/network/interfaces",
+            "auto lo\nsource-directory /etc/network/interfaces.d\n",
+        );
+        write(
+            "etc/network/interfaces.d/ens3",
+            "auto ens3\niface ens3 inet dhcp\n",
+        );
+        fs::remove_dir_all(root.join("etc/systemd")).unwrap();
+        fs::remove_file(root.join("etc/ssh/ssh_host_ed25519_key")).unwrap();
+        write("usr/bin/ssh-keygen", "");
+        match init {
+            Init::Systemd => {
+                write("etc/machine-id", "uninitialized\n");
+                let units = "usr/lib/systemd/system";
+                let preset = "enable NetworkManager.service\ndisable *\n";
+                write(&format!("{units}-preset/90-systemd.preset"), preset);
+                write(&format!("{units}-generators/netplan"), "");
+                write("etc/netplan/50.yaml", "network:\n  version: 2\n");
+                for unit in [
+                    "NetworkManager",
+                    "networking",
+                    "cloud-init-local",
+                    "systemd-networkd",
+                ] {
+                    let text = "[Service]\n[Install]\nWantedBy=multi-user.target\n";
+                    write(&format!("{units}/{unit}.service"), text);
+                }
+                let wants = root.join("etc/systemd/system/multi-user.target.wants");
+                fs::create_dir_all(&wants).unwrap();
+                let unit = "/usr/lib/systemd/system/networking.service";
+                symlink(unit, wants.join("networking.service")).unwrap();
+            }
+            Init::Scripts => {
+                write("etc/machine-id", "");
+                fs::remove_file(root.join("sbin/init")).unwrap();
+                write("sbin/init", "");
+                write("etc/init.d/sshd", "ssh-keygen -A\n");
+                write("etc/init.d/networking", "");
+                write("etc/rc3.d/S01networking", "");
+            }
+        }
+        let passwd = root.join("etc/passwd");
+        let users = fs::read_to_string(&passwd).unwrap();
+        fs::write(passwd, users + "bob:x:1001:1001::/home/bob:/bin/sh\n").unwrap();
+        for (home, uid) in [("root", 0), ("home/bob", 1001)] {
+            keys_of(&root.join(home), uid);
+        }
+        let context = format!("{CONTEXT}SSH_PUBLIC_KEY='{KEY} new'\n");
+        fs::write(guest.top.join("context.sh"), context).unwrap();
+        let fresh = tree(&guest.top, &["root", "run"]);
+        let mut machine = Self {
+            good: state(&guest),
+            guest,
+            fresh,
+        };
+        let good = machine.boot(&["-e", "trace=none"]);
+        assert_eq!(good.status, 0, "{}", good.said);
+        machine.good = good.state;
+        Some(machine)
+    }
+
+    /// A fault for every call of a run and each of these errors.
+    fn faults(&mut self, errors: &[&'static str]) -> Vec<Fault> {
+        let seen = self.boot(&[]).trace;
+        // strace counts the calls of each process separately.
+        let mut counts = BTreeMap::<(&str, &str), usize>::new();
+        for line in seen.lines() {
+            let (process, rest) = line.trim_start().split_once(' ').unwrap();
+            if let Some((call, _)) = rest.trim_start().split_once('(')
+                && call
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                && !UNANSWERED.contains(&call)
+            {
+                *counts.entry((process, call)).or_default() += 1;
+            }
+        }
+        let mut calls = BTreeMap::<&str, usize>::new();
+        for ((_, call), count) in counts {
+            let most = calls.entry(call).or_default();
+            *most = count.max(*most);
+        }
+        let faults = calls.iter().flat_map(|(call, count)| {
+            let with = move |error| {
+                (1..=*count).map(move |number| Fault {
+                    call: call.to_string(),
+                    number,
+                    error,
+                })
+            };
+            errors.iter().copied().flat_map(with)
+        });
+        faults.collect()
+    }
+
+    /// Boots the fresh machine under strace with these options.
+    fn boot(&mut self, options: &[&str]) -> Boot {
+        let top = self.guest.top.clone();
+        self.unmount();
+        for name in ["root", "run"] {
+            fs::remove_dir_all(top.join(name)).unwrap();
+        }
+        for name in ["root", "run"] {
+            fs::create_dir(top.join(name)).unwrap();
+        }
+        tree::plant(&top, &self.fresh);
+        // An unconfigured network.
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        nix::unistd::sethostname("image").unwrap();
+        self.guest.nic("ens3", "02:00:00:00:00:01");
+        let log = top.join("strace");
+        let mut strace = Command::new("timeout");
+        strace.args(["60", "strace", "-f", "-y", "-qq", "--seccomp-bpf", "-o"]);
+        strace.arg(&log).args(options);
+        let (status, said) = self.apply(strace);
+        let state = state(&self.guest);
+        self.unmount();
+        Boot {
+            status,
+            state,
+            beneath: tree(&top, &["root"]),
+            said,
+            trace: fs::read_to_string(&log).unwrap(),
+        }
+    }
+
+    /// Boots the result of a boot again; returns the root's files.
+    fn boot_again(&mut self) -> Tree {
+        self.unmount();
+        let run = self.guest.top.join("run");
+        fs::remove_dir_all(&run).unwrap();
+        fs::create_dir(&run).unwrap();
+        let mut timeout = Command::new("timeout");
+        timeout.arg("60");
+        self.apply(timeout);
+        root_of(&tree(&self.guest.top, &["root", "run"]))
+    }
+
+    /// Runs the program by this command; returns its status and its output.
+    fn apply(&mut self, mut command: Command) -> (i32, String) {
+        self.guest.said();
+        let top = &self.guest.top;
+        let output = command
+            .arg(release::initramfs())
+            .args(["apply", "--root"])
+            .arg(top.join("root"))
+            .arg("--run")
+            .arg(top.join("run"))
+            .arg("--context")
+            .arg(top.join("context.sh"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = self.guest.said() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code().expect("an exit status"), said)
+    }
+
+    /// Removes the mounts over files of the root.
+    fn unmount(&self) {
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        for point in mounts.lines().map(|line| line.split(' ').nth(4).unwrap()) {
+            if Path::new(point).starts_with(self.guest.top.join("root")) {
+                umount2(point, MntFlags::MNT_DETACH).unwrap();
+            }
+        }
+    }
+
+    /// Boots with one fault after the other, and lists all wrong results.
+    fn fail_each(&mut self, faults: Vec<Fault>) {
+        let wrong: Vec<_> = faults.iter().flat_map(|fault| self.fail(fault)).collect();
+        let count = wrong.len();
+        assert!(
+            wrong.is_empty(),
+            "{count} of {}:\n{}",
+            faults.len(),
+            wrong.join("\n")
+        );
+        println!("{} faults, all survived", faults.len());
+    }
+
+    /// Boots with one fault; returns what is wrong, in words.
+    fn fail(&mut self, fault: &Fault) -> Vec<String> {
+        let Fault {
+            call,
+            number,
+            error,
+        } = fault;
+        let trace = format!("trace={call}");
+        let inject = format!("inject={call}:error={error}:when={number}");
+        let boot = self.boot(&["-e", &trace, "-e", &inject]);
+        let failed = boot.trace.lines().find(|line| line.contains("(INJECTED)"));
+        let Some(failed) = failed else {
+            return vec![format!("{fault}: there was no such call")];
+        };
+        let mut wrong = self.judge(&boot, failed);
+        let good = root_of(&self.good.files);
+        if boot.beneath != good {
+            let again = self.boot_again();
+            for path in difference(&again, &good) {
+                wrong.push(format!("the next boot does not mend {}", path.display()));
+            }
+        }
+        let exception = |line: &str| EXCEPTIONS.iter().find(|one| one.holds(failed, line));
+        wrong.retain(|line| match exception(line) {
+            Some(one) => {
+                println!("{fault}: {line}: {}", one.why);
+                false
+            }
+            None => true,
+        });
+        let wrong = wrong
+            .iter()
+            .map(|line| format!("{fault}: {line}: {failed}"));
+        wrong.collect()
+    }
+
+    /// What is wrong with the result of a boot in which this call failed.
+    fn judge(&self, boot: &Boot, failed: &str) -> Vec<String> {
+        let good = &self.good;
+        let undone = self.undone(&boot.state);
+        let mut wrong = Vec::new();
+        let is_said = |line: &str| line.starts_with("<3>onecontext: ");
+        match boot.status {
+            // Harmless: everything is done, perhaps in another way.
+            0 if undone.is_empty() => {}
+            0 => wrong.push(format!("status 0, and it cost {undone:?}")),
+            1 | 3 => {
+                // Standard error gets the lines that the kernel log does not take.
+                let mut lines = boot.said.lines();
+                if !lines.any(|line| is_said(line) || line.starts_with("onecontext: ")) {
+                    wrong.push("nothing is said".to_string());
+                }
+            }
+            // A panic is 101, the time limit 124.
+            status => wrong.push(format!("status {status}")),
+        }
+        let paths = boot.state.files.keys();
+        for path in paths.filter(|path| path.to_string_lossy().contains(".onecontext")) {
+            wrong.push(format!("a temporary file is left: {}", path.display()));
+        }
+        for path in difference(&boot.beneath, &root_of(&good.files)) {
+            if boot.beneath.get(path) != self.fresh.get(path) {
+                wrong.push(format!("neither old nor new: {}", path.display()));
+            }
+        }
+        let needs_it = |step: &Step| {
+            let mut shared = DEPENDENT.iter();
+            shared.any(|(what, needs_it, _)| failed.contains(what) && needs_it(*step))
+        };
+        if undone.len() > 1 && !undone.iter().all(needs_it) {
+            wrong.push(format!("it cost {undone:?}"));
+        }
+        wrong
+    }
+
+    /// The steps that were not done. Only this function decides when a step counts as
+    /// done; it sees the files of the root through the mounts over them.
+    fn undone(&self, state: &State) -> Vec<Step> {
+        let good = &self.good;
+        let same = |path: &str| state.files.get(Path::new(path)) == good.files.get(Path::new(path));
+        let differ = difference(&state.files, &good.files);
+        let below = |top: &str| !differ.iter().any(|path| path.starts_with(top));
+        let keys = |path: &str| {
+            let file = format!("root{path}");
+            let later = written_by_tmpfiles(&state.files, path);
+            same(&file) || later.is_some_and(|later| later == text(&good.files, &file))
+        };
+        let network = state.addresses == good.addresses && state.network == good.network;
+        let network_manager =
+            below("run/NetworkManager/system-connections") && below("run/NetworkManager/conf.d");
+        let devices = below("run/NetworkManager/devices");
+        let steps = [
+            (Step::Keys, serves_keys(&state.files)),
+            (Step::KeysOfBob, keys("/home/bob/.ssh/authorized_keys")),
+            (Step::KeysOfRoot, keys("/root/.ssh/authorized_keys")),
+            (Step::Sshd, below("run/systemd/system")),
+            (Step::Network, network),
+            (Step::Devices, devices || !network || !network_manager),
+            (Step::HostName, state.hostname == good.hostname),
+            (Step::HostNameFile, same("root/etc/hostname")),
+            (Step::Hosts, same("root/etc/hosts")),
+            (Step::ResolvConf, same("root/etc/resolv.conf")),
+            (Step::NetworkManager, network_manager),
+            (Step::Networkd, below("run/systemd/network")),
+            (Step::Ifupdown, below("root/etc/network")),
+            (Step::CloudInit, same("run/onecontext/cloud-init.cfg")),
+            (Step::Report, state.files.contains_key(Path::new(REPORT))),
+        ];
+        let undone = steps.iter().filter(|(_, is_done)| !is_done);
+        undone.map(|(step, _)| *step).collect()
+    }
+}
+
+/// Whether the key of the context lets alice in.
+fn serves_keys(files: &Tree) -> bool {
+    const PATH: &str = "/home/alice/.ssh/authorized_keys";
+    let holds = |text: String| text.contains(&format!("{KEY} new"));
+    // In the file itself, which may be mounted over, or in the other file that sshd is
+    // told of.
+    holds(text(files, &format!("root{PATH}")))
+        || holds(text(files, "run/onecontext/keys/alice"))
+        || written_by_tmpfiles(files, PATH).is_some_and(holds)
+}
+
+/// What systemd-tmpfiles will write to a file in the booted system (tmpfiles.d(5)).
+fn written_by_tmpfiles(files: &Tree, path: &str) -> Option<String> {
+    let lines = text(files, "run/tmpfiles.d/50-onecontext.conf");
+    let line = lines
+        .lines()
+        .find(|line| line.starts_with(&format!("f+ {path} ")))?;
+    let mut escaped = line.split(' ').next_back()?.replace("%%", "%");
+    while let Some(at) = escaped.find("\\x") {
+        let byte = u8::from_str_radix(escaped.get(at + 2..at + 4)?, 16).ok()?;
+        // No backslash is in these files.
+        escaped.replace_range(at..at + 4, &char::from(byte).to_string());
+    }
+    Some(escaped)
+}
+
+fn text(files: &Tree, path: &str) -> String {
+    let text = files.get(Path::new(path)).map(|(.., text)| text);
+    String::from_utf8_lossy(text.map_or(&[], Vec::as_slice)).into_owned()
+}
+
+fn root_of(files: &Tree) -> Tree {
+    let root = files.iter().filter(|(path, _)| path.starts_with("root"));
+    root.map(|(path, entry)| (path.clone(), entry.clone()))
+        .collect()
+}
+
+/// Keys of its own and an old block.
+fn keys_of(home: &Path, uid: u32) {
+    let folder = home.join(".ssh");
+    let file = folder.join("authorized_keys");
+    let mut made = fs::DirBuilder::new();
+    made.recursive(true).mode(0o700).create(&folder).unwrap();
+    fs::write(&file, format!("{KEY} own\n{OLD_BLOCK}")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    for path in [home, &folder, &file] {
+        nix::unistd::chown(path, Some(uid.into()), Some(uid.into())).unwrap();
+    }
+}
+
+fn state(guest: &Guest) -> State {
+    let mut addresses = BTreeSet::new();
+    for interface in getifaddrs()
+        .unwrap()
+        .filter(|one| one.interface_name == "ens3")
+    {
+        // The kernel's own address, which appears at any time.
+        let address = interface.address.as_ref();
+        if address.is_some_and(|address| address.to_string().contains("[fe80:")) {
+            continue;
+        }
+        let is_up = interface.flags.contains(InterfaceFlags::IFF_UP);
+        let address = interface.address.map(|address| address.to_string());
+        let mask = interface.netmask.map(|mask| mask.to_string());
+        addresses.insert(format!("{is_up} {address:?} {mask:?}"));
+    }
+    let look = "ip -4 route show table main proto static; ip -6 route show table main proto static; \
+        cd /proc/sys/net/ipv6/conf/ens3 && cat accept_ra autoconf disable_ipv6 mtu";
+    let network = Command::new("sh").args(["-c", look]).output().unwrap();
+    State {
+        files: tree(&guest.top, &["root", "run"]),
+        addresses,
+        network: String::from_utf8(network.stdout).unwrap(),
+        hostname: nix::unistd::gethostname().unwrap().into_string().unwrap(),
+    }
+}
+
+/// The number of faults that plain `cargo test` tries on each machine.
+const SOME: usize = 50;
+
+/// A part of all faults, always the same; `FAULTS_SEED` names another part.
+#[test]
+fn some_calls_fail() {
+    let seed = std::env::var("FAULTS_SEED").map_or(1, |seed| seed.parse().unwrap());
+    for init in [Init::Systemd, Init::Scripts] {
+        let Some(mut machine) = Machine::new(init) else {
+            return;
+        };
+        let all = machine.faults(&ERRORS);
+        let mut random = Random(seed);
+        let some = (0..SOME).map(|_| all[random.next() as usize % all.len()].clone());
+        machine.fail_each(some.collect());
+    }
+}
+
+/// Each call that strace shows fails with this error.
+fn each_call_fails(init: Init, error: &'static str) {
+    let mut machine = Machine::new(init).expect("this needs root and strace");
+    let faults = machine.faults(&[error]);
+    assert!(
+        faults.len() > 300,
+        "only {} faults: a run has more calls",
+        faults.len()
+    );
+    machine.fail_each(faults);
+}
+
+#[test]
+#[ignore = "a minute: make faults"]
+fn no_space() {
+    each_call_fails(Init::Systemd, "ENOSPC");
+}
+
+#[test]
+#[ignore = "a minute: make faults"]
+fn read_only() {
+    each_call_fails(Init::Systemd, "EROFS");
+}
+
+#[test]
+#[ignore = "a minute: make faults"]
+fn input_output() {
+    each_call_fails(Init::Systemd, "EIO");
+}
+
+#[test]
+#[ignore = "a minute: make faults"]
+fn too_many_files() {
+    each_call_fails(Init::Systemd, "EMFILE");
+}
+
+#[test]
+#[ignore = "a minute: make faults"]
+fn no_permission() {
+    each_call_fails(Init::Systemd, "EACCES");
+}
+
+#[test]
+#[ignore = "a minute: make faults"]
+fn no_such_call() {
+    each_call_fails(Init::Systemd, "ENOSYS");
+}
+
+#[test]
+#[ignore = "a minute: make faults"]
+fn interrupted() {
+    each_call_fails(Init::Systemd, "EINTR");
+}
+
+/// Compared with the tests above, only the files that are read in the root differ.
+#[test]
+#[ignore = "a minute: make faults"]
+fn input_output_without_systemd() {
+    each_call_fails(Init::Scripts, "EIO");
+}
+
+#[test]
+#[ignore = "a minute: make faults"]
+fn too_many_files_without_systemd() {
+    each_call_fails(Init::Scripts, "EMFILE");
+}

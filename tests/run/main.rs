@@ -1,0 +1,4 @@
+//! The scripts that run boots and verify units.
+
+mod boots_tests;
+mod units_tests;
