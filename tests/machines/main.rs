@@ -217,24 +217,6 @@ fn debian13_aarch64() {
     assert_nothing_failed(&mut login);
 }
 
-/// A drive behind AHCI, and few drivers besides those of our hook. The resolv.conf is a
-/// link for systemd-resolved, which is not installed.
-#[test]
-#[ignore = "boots a machine"]
-fn opennebula_on_q35() {
-    let (machine, key) = machine(Image::InitramfsToolsFewDrivers);
-    let disk = disk(&machine, Writer::Xorriso, &one_nic(&key.public));
-    let mut running = machine
-        .chip_set("q35")
-        .edit("symlink /etc/resolv.conf ../run/systemd/resolve/stub-resolv.conf")
-        .nic(MAC1, 1)
-        .disk(&disk, Drive::Cdrom)
-        .start();
-    let mut login = running.login("root", 1, &key);
-
-    assert_one_nic(&mut login, "enp0s3");
-}
-
 /// The controller that libvirt chooses if a template has `DEV_PREFIX=sd` and no model,
 /// as OpenNebula's did for long. Few drivers besides those of our hook.
 #[test]
@@ -345,12 +327,6 @@ fn vlan_initramfs_tools() {
     vlan_of_a_passed_through_device(Image::InitramfsTools);
 }
 
-#[test]
-#[ignore = "boots a machine"]
-fn vlan_dracut() {
-    vlan_of_a_passed_through_device(Image::Dracut);
-}
-
 // ---------------------------------------------------------------------------
 // StratusLab
 
@@ -421,15 +397,6 @@ fn stratuslab_three_nics(
 
     // The other key is accepted as well, at another address.
     running.login("root", 3, &remote);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn stratuslab_ide_drive() {
-    // genisoimage's own label: CDROM
-    stratuslab_three_nics(Image::InitramfsTools, None, |machine, disk| {
-        machine.disk(disk, Drive::Cdrom)
-    });
 }
 
 #[test]
@@ -575,20 +542,8 @@ fn squashfs_initramfs_tools() {
 
 #[test]
 #[ignore = "boots a machine"]
-fn squashfs_dracut() {
-    immutable_root(Image::Dracut, Format::Squashfs, Own::Keys);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn erofs_initramfs_tools() {
-    immutable_root(Image::InitramfsTools, Format::Erofs, Own::Keys);
-}
-
-#[test]
-#[ignore = "boots a machine"]
 fn erofs_dracut() {
-    immutable_root(Image::Dracut, Format::Erofs, Own::NoKeys);
+    immutable_root(Image::Dracut, Format::Erofs, Own::Keys);
 }
 
 // ---------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 //! every NIC.
 
 use crate::network_manager::assert_network_manager_uses_ours;
-use crate::networkd::assert_networkd_uses;
+use crate::networkd::{self, assert_networkd_uses};
 use crate::reachability::watched;
 use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
@@ -10,13 +10,10 @@ use crate::two_nics::*;
 
 #[test]
 #[ignore = "boots a machine"]
-fn networkd() {
-    let (machine, key) = machine(Image::With("netplan-networkd"), &TWO_NICS);
-    let mut running = machine.start();
-    let mut login = running.login("root", 1, &key);
-
-    assert_online(&mut login, "systemd-networkd-wait-online.service");
-    assert_looks_now_and_later(&mut login);
+fn networkd_between_routers() {
+    let image = Image::With("netplan-networkd");
+    let mut watched = watched(image, networkd::UNIT, |machine| machine);
+    let login = &mut watched.login;
     // netplan alone starts networkd here, and has a file of its own.
     assert_eq!(
         login.run("systemctl is-enabled systemd-networkd; true"),
@@ -24,20 +21,21 @@ fn networkd() {
     );
     assert_eq!(
         login.run("ls /run/systemd/network"),
-        "00-onecontext-eth0.network\n00-onecontext-eth1.network\n10-netplan-all-en.network\n"
+        "00-onecontext-eth0.network\n00-onecontext-eth1.network\n\
+         00-onecontext-eth2.network\n10-netplan-all-en.network\n"
     );
-    for (nic, file) in [("ens3", "eth0"), ("ens4", "eth1")] {
-        assert_networkd_uses(&mut login, nic, file);
+    for (nic, file) in [("ens3", "eth0"), ("ens4", "eth1"), ("ens5", "eth2")] {
+        assert_networkd_uses(login, nic, file);
     }
-    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
-    assert_quiet(&mut login);
     // Later, too.
-    apply_again(&mut login);
-    assert_looks_now_and_later(&mut login);
+    apply_again(login);
+    watched.assert_state();
+    let folder = "/run/systemd/network";
     assert_eq!(
-        would_write(&mut login, "/run/systemd/network/00-*"),
-        "file /run/systemd/network/00-onecontext-eth0.network 0644\n\
-         file /run/systemd/network/00-onecontext-eth1.network 0644\n"
+        would_write(&mut watched.login, &format!("{folder}/00-*")),
+        ["eth0", "eth1", "eth2"]
+            .map(|name| format!("file {folder}/00-onecontext-{name}.network 0644\n"))
+            .concat()
     );
 }
 
@@ -50,7 +48,7 @@ fn network_manager() {
 
     assert_online(&mut login, "NetworkManager-wait-online.service");
     assert_looks_now_and_later(&mut login);
-    assert_network_manager_uses_ours(&mut login);
+    assert_network_manager_uses_ours(&mut login, &["ens3", "ens4"]);
     // netplan's file is there, for NICs without a better one.
     assert_eq!(
         login.run("nmcli -t -f NAME,DEVICE connection show | grep netplan"),
@@ -61,6 +59,9 @@ fn network_manager() {
     // NetworkManager forgets which profile a NIC has, and makes one from the existing
     // state, which stays.
     apply_again(&mut login);
+    assert_comes(|| addresses(&mut login), LOOKS[0]);
+    assert_comes(|| routes(&mut login, 4), LOOKS[1]);
+    assert_comes(|| routes(&mut login, 6), LOOKS[2]);
     assert_looks_now_and_later(&mut login);
     let folder = "/run/NetworkManager/system-connections";
     assert_eq!(
@@ -81,9 +82,6 @@ fn apply_again(login: &mut Login) {
     login.wait(&format!("while [ $({state}) = running ]; do sleep 1; done"));
     assert_eq!(login.run(state), "exited\n");
     login.run("sleep 10");
-    assert_comes(|| addresses(login), LOOKS[0]);
-    assert_comes(|| routes(login, 4), LOOKS[1]);
-    assert_comes(|| routes(login, 6), LOOKS[2]);
 }
 
 /// What `plan` says it would write if these files did not exist.
@@ -91,18 +89,4 @@ fn would_write(login: &mut Login, files: &str) -> String {
     login.run(&format!(
         "rm {files}; onecontext plan /dev/sr0 --root / | grep '^file .*onecontext-eth'"
     ))
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn networkd_between_routers() {
-    let image = Image::With("netplan-networkd");
-    watched(image, "systemd-networkd.service", true);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn network_manager_between_routers() {
-    let image = Image::With("netplan-network-manager");
-    watched(image, "NetworkManager.service", true);
 }

@@ -7,35 +7,6 @@ use crate::two_nics::*;
 
 #[test]
 #[ignore = "boots a machine"]
-fn alone() {
-    alone_in("networkd");
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn alone_on_debian13() {
-    alone_in("trixie-networkd");
-}
-
-fn alone_in(image: &'static str) {
-    let (machine, key) = machine(Image::With(image), &TWO_NICS);
-    // Debian installs resolved only on request.
-    let mut running = machine
-        .edit("rm /etc/systemd/system/sysinit.target.wants/systemd-resolved.service")
-        .start();
-    let mut login = running.login("root", 1, &key);
-
-    assert_online(&mut login, "systemd-networkd-wait-online.service");
-    assert_looks_now_and_later(&mut login);
-    for (nic, file) in [("ens3", "eth0"), ("ens4", "eth1")] {
-        assert_networkd_uses(&mut login, nic, file);
-    }
-    assert_eq!(resolv_conf(&mut login), RESOLV_CONF);
-    assert_quiet(&mut login);
-}
-
-#[test]
-#[ignore = "boots a machine"]
 fn with_resolved() {
     let (machine, key) = machine(Image::With("networkd"), &TWO_NICS);
     let mut running = machine
@@ -86,8 +57,16 @@ fn by_preset() {
 #[test]
 #[ignore = "boots a machine"]
 fn between_routers() {
-    watched(Image::With("networkd"), "systemd-networkd.service", true);
+    // Debian installs resolved only on request.
+    let mut watched = watched(Image::With("networkd"), UNIT, |machine| {
+        machine.edit("rm /etc/systemd/system/sysinit.target.wants/systemd-resolved.service")
+    });
+    for (nic, file) in [("ens3", "eth0"), ("ens4", "eth1"), ("ens5", "eth2")] {
+        assert_networkd_uses(&mut watched.login, nic, file);
+    }
 }
+
+pub const UNIT: &str = "systemd-networkd.service";
 
 pub fn assert_networkd_uses(login: &mut Login, nic: &str, file: &str) {
     let status = login.run(&format!("networkctl status {nic}"));

@@ -7,6 +7,6 @@ use crate::support::image::Image;
 #[test]
 #[ignore = "boots a machine"]
 fn between_routers() {
-    let mut watched = watched(Image::InitramfsTools, "ssh.service", false);
+    let mut watched = watched(Image::InitramfsTools, "ssh.service", |machine| machine);
     assert_pings_see_a_gap(&mut watched);
 }

@@ -1,64 +1,87 @@
-//! The machines of `support/pairs.rs`: each has two NICs and a context that says
-//! everything of them. `make test-pairs` boots them one after the other, and writes the
-//! results into docs/tested.md.
+//! The machines of `support/rows.rs`, in which every possible pair of properties occurs:
+//! each has two NICs and a context that says everything of them.
 
 use crate::support::context::Key;
 use crate::support::image::Image;
 use crate::support::machine::{Drive, Firmware, Inside, Login, Machine};
-use crate::support::pairs::{COLUMNS, Row, SEED, rows};
-use crate::support::top;
+use crate::support::rows::{Row, SEED, rows};
 use crate::two_nics::*;
-use std::fmt::Write as _;
-use std::fs;
-use std::path::PathBuf;
 
-/// The numbers of the rows to boot, separated by blanks; all, if it is unset or empty.
-const CHOICE: &str = "PAIRS";
+/// A boot for each of these rows, counted from 1.
+macro_rules! boots {
+    ($($name:ident $number:literal)*) => {
+        $(
+            #[test]
+            #[ignore = "boots a machine"]
+            fn $name() {
+                boot(&rows(SEED)[$number - 1]);
+            }
+        )*
 
-#[test]
-#[ignore = "boots a machine"]
-fn every_pair() {
-    let rows = rows(SEED);
-    println!("{} machines, seed {SEED}:", rows.len());
-    for (index, row) in rows.iter().enumerate() {
-        println!("{} | {}", index + 1, row.values().join(" | "));
-    }
-    let choice = std::env::var(CHOICE).unwrap_or_default();
-    let chosen: Vec<usize> = match choice.trim() {
-        "" => (1..=rows.len()).collect(),
-        numbers => numbers
-            .split_whitespace()
-            .map(|number| number.parse().expect(CHOICE))
-            .collect(),
+        /// The name of each row's boot.
+        const BOOTS: &[&str] = &[$(stringify!($name)),*];
     };
-    let mut failed = Vec::new();
-    for number in chosen {
-        let row = rows[number - 1];
-        // Named after the row, for its console's log.
-        let boot = std::thread::Builder::new().name(format!("pairs::row_{number}"));
-        let result = boot.spawn(move || boots(&row)).unwrap().join();
-        let text = result.unwrap_or_else(|_| {
-            failed.push(number);
-            "FAILED |".to_string()
-        });
-        println!("{number} | {} | {text}", row.values().join(" | "));
-        let file = kept(&row);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, text).unwrap();
-        write_table(&rows);
+}
+
+boots! {
+    row_01 1
+    row_02 2
+    row_03 3
+    row_04 4
+    row_05 5
+    row_06 6
+    row_07 7
+    row_08 8
+    row_09 9
+    row_10 10
+    row_11 11
+    row_12 12
+    row_13 13
+    row_14 14
+    row_15 15
+    row_16 16
+    row_17 17
+    row_18 18
+    row_19 19
+    row_20 20
+    row_21 21
+    row_22 22
+    row_23 23
+    row_24 24
+    row_25 25
+    row_26 26
+    row_27 27
+    row_28 28
+    row_29 29
+    row_30 30
+    row_31 31
+    row_32 32
+}
+
+/// Each row has its boot. `tests/run/tiers` has those of suites that are not released
+/// apart, and docs/tested.md has the table.
+#[test]
+fn each_row_has_its_boot() {
+    let tiers = include_str!("../run/tiers");
+    let document = include_str!("../../docs/tested.md");
+    let rows = rows(SEED);
+    assert_eq!(BOOTS.len(), rows.len());
+    for (index, (name, row)) in BOOTS.iter().zip(&rows).enumerate() {
+        assert_eq!(*name, format!("row_{:02}", index + 1));
+        let tier = if row.is_released() {
+            "matrix"
+        } else {
+            "unreleased"
+        };
+        let line = format!("{tier} pairs::{name}");
+        assert!(tiers.lines().any(|one| one == line), "{line}");
+        let line = format!("| {} | {} |", index + 1, row.values().join(" | "));
+        assert!(document.lines().any(|one| one == line), "{line}");
     }
-    assert!(failed.is_empty(), "rows that failed: {failed:?}");
 }
 
-/// Where the result of a row is kept, until it is booted again.
-fn kept(row: &Row) -> PathBuf {
-    let name = row.values().join("+").replace([' ', ','], "-");
-    top().join("target/pairs").join(name)
-}
-
-/// Boots a row, checks the machine now and half a minute later, and returns the
-/// versions and the time to the login.
-fn boots(row: &Row) -> String {
+/// Boots a row, and checks the machine now and later.
+fn boot(row: &Row) {
     let name: &'static str = row.image().leak();
     let image = match row.initramfs {
         "dracut without systemd" => Image::WithFewDrivers(name),
@@ -92,14 +115,11 @@ fn boots(row: &Row) -> String {
         .firmware(firmware);
     let mut running = of_manager(machine, row.manager, nics).start();
     let mut login = running.login("root", 1, &key);
-    let took = login.took.as_secs();
 
     assert_state(&mut login, row, nics, &key);
-    // Long enough for unwanted changes to happen.
-    login.run("sleep 30");
+    login.run(LATER);
     assert_looks_named(&mut login, nics);
     assert_quiet(&mut login);
-    format!("{} | {took} s", versions(&mut login, row))
 }
 
 /// Turns the image of a manager into the row's variant.
@@ -182,52 +202,4 @@ fn assert_looks_named(login: &mut Login, [first, second]: [&str; 2]) {
         "cat /sys/class/net/{first}/mtu /sys/class/net/{second}/mtu"
     ));
     assert_eq!(mtu, "1500\n1450\n");
-}
-
-/// The versions of the kernel, of the generator of the initramfs, and of the manager.
-fn versions(login: &mut Login, row: &Row) -> String {
-    let generator = match row.initramfs {
-        "initramfs-tools" => "initramfs-tools",
-        _ => "dracut",
-    };
-    let manager = match row.manager {
-        "none" => "",
-        "NetworkManager" => "network-manager",
-        "ifupdown" => "ifupdown isc-dhcp-client dhcpcd-base",
-        "netplan" => "netplan.io systemd",
-        _ => "systemd",
-    };
-    let kernel = login.run("uname -r");
-    let query = "dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n'";
-    let packages = login.run(&format!("{query} {generator} {manager} 2>/dev/null; true"));
-    let there = packages
-        .lines()
-        .filter_map(|line| line.strip_prefix("ii  "));
-    let all: Vec<_> = [kernel.trim()].into_iter().chain(there).collect();
-    all.join(", ")
-}
-
-const BEGIN: &str = "<!-- pairs: what `make test-pairs` has written begins here -->\n";
-const END: &str = "<!-- pairs: and ends here -->\n";
-
-/// Writes the table with the kept result of each row.
-fn write_table(rows: &[Row]) {
-    let mut table = "| |".to_string();
-    for (name, _) in COLUMNS {
-        write!(table, " {name} |").unwrap();
-    }
-    table += " versions | login after |\n|";
-    table += &"---|".repeat(COLUMNS.len() + 3);
-    table += "\n";
-    for (index, row) in rows.iter().enumerate() {
-        let result = fs::read_to_string(kept(row));
-        let result = result.unwrap_or_else(|_| "not booted |".to_string());
-        let values = row.values().join(" | ");
-        writeln!(table, "| {} | {values} | {result} |", index + 1).unwrap();
-    }
-    let file = top().join("docs/tested.md");
-    let old = fs::read_to_string(&file).unwrap();
-    let (before, rest) = old.split_once(BEGIN).expect("the table's begin");
-    let (_, after) = rest.split_once(END).expect("the table's end");
-    fs::write(file, format!("{before}{BEGIN}\n{table}\n{END}{after}")).unwrap();
 }

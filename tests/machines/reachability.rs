@@ -4,31 +4,44 @@
 //! outside without a break.
 
 use crate::support::image::Image;
-use crate::support::machine::{Inside, Login, Running};
+use crate::support::machine::{Inside, Login, Machine, Running};
 use crate::support::network::Network;
 use crate::two_nics::*;
 use std::time::{Duration, Instant};
 
 const MAC3: &str = "02:00:0a:12:03:01";
 
-/// The first NIC as the context lists it, the second by DHCPv4 and DHCPv6, the third by
-/// router advertisements.
-const VARIABLES: [(&str, &str); 15] = [
+/// The first NIC with everything that a context may list, the second by DHCPv4 and
+/// DHCPv6, the third by router advertisements.
+const VARIABLES: [(&str, &str); 25] = [
     ("DNS", "9.9.9.9"),
+    ("ETH0_ALIAS0_IP", "10.18.1.7"),
+    ("ETH0_ALIAS0_MASK", "255.255.255.0"),
+    ("ETH0_ALIAS0_IP6", "2001:db8:1::7"),
+    ("ETH0_DNS", "10.18.1.253 2001:db8:1::fd"),
     ("ETH0_GATEWAY", "10.18.1.254"),
     ("ETH0_IP", "10.18.1.1"),
     ("ETH0_IP6", "2001:db8:1::a"),
     ("ETH0_IP6_GATEWAY", "2001:db8:1::ff"),
     ("ETH0_MAC", MAC1),
     ("ETH0_MASK", "255.255.255.0"),
+    (
+        "ETH0_ROUTES",
+        "10.99.0.0/16 via 10.18.1.253 metric 50, 10.98.0.0/16 via 172.16.0.1",
+    ),
+    ("ETH0_SEARCH_DOMAIN", "example.org"),
     ("ETH1_IP6_METHOD", "dhcp"),
     ("ETH1_MAC", MAC2),
     ("ETH1_METHOD", "dhcp"),
     ("ETH1_METRIC", "75"),
+    ("ETH2_DNS", "10.18.3.253"),
     ("ETH2_IP", "10.18.3.1"),
     ("ETH2_IP6_METHOD", "auto"),
     ("ETH2_MAC", MAC3),
     ("ETH2_MASK", "255.255.255.0"),
+    ("ETH2_MTU", "1450"),
+    ("ETH2_SEARCH_DOMAIN", "b.example.org"),
+    ("SET_HOSTNAME", "web1"),
 ];
 
 /// What dnsmasq serves. In the first network everything that might do harm, every few
@@ -45,8 +58,10 @@ const SERVED: [&str; 7] = [
 ];
 
 /// The addresses.
-const ADDRESSES: [&str; 9] = [
+const ADDRESSES: [&str; 11] = [
     "ens3 10.18.1.1/24",
+    "ens3 10.18.1.7/24",
+    "ens3 2001:db8:1::7/64",
     "ens3 2001:db8:1::a/64",
     "ens3 fe80::aff:fe12:101/64",
     "ens4 10.18.2.50/24",
@@ -67,40 +82,54 @@ const DEFAULTS: [&str; 3] = [
 /// The longest time without an answer.
 const GAP: Duration = Duration::from_secs(2);
 
+/// The routes of the first NIC, which the context lists in full.
+const ROUTES: [&str; 6] = [
+    "10.18.1.0/24 dev ens3",
+    "10.98.0.0/16 via 172.16.0.1 dev ens3 onlink",
+    "10.99.0.0/16 via 10.18.1.253 dev ens3 metric 50",
+    "default via 10.18.1.254 dev ens3",
+    "2001:db8:1::/64 dev ens3 metric 256",
+    DEFAULTS[0],
+];
+
+/// No server of the test's names a resolver.
+const RESOLVERS: [&str; 5] = [
+    "nameserver 9.9.9.9",
+    "nameserver 10.18.1.253",
+    "nameserver 2001:db8:1::fd",
+    "nameserver 10.18.3.253",
+    "search example.org b.example.org",
+];
+
 /// A machine after these checks.
 pub struct Watched {
     pub login: Login,
     pub running: Running,
+    unit: &'static str,
     _network: Network,
 }
 
-/// Boots the machine and checks all that. The machine must answer before it starts
-/// `unit`; `manager` says whether the root enables a manager.
-pub fn watched(image: Image, unit: &str, manager: bool) -> Watched {
+/// Boots the machine, with this change of its root, and checks all that. The machine
+/// must answer before it starts `unit`.
+pub fn watched(
+    image: Image,
+    unit: &'static str,
+    change: impl FnOnce(Machine) -> Machine,
+) -> Watched {
     let mut network = Network::new(&[1, 2, 3]);
     network.serve(&SERVED);
     let (machine, key) = machine(image, &VARIABLES);
-    let mut running = machine.nic(MAC3, 3).in_network(&network).start();
+    let machine = change(machine.nic(MAC3, 3)).in_network(&network);
+    let mut running = machine.start();
     let pings = ["10.18.1.1", "2001:db8:1::a"].map(|address| (address, running.ping(address)));
     let mut login = running.login("root", 1, &key);
 
     login.booted();
     assert_no_failed_unit(&mut login);
-    // Long enough for unwanted changes to happen.
-    login.run("sleep 10");
-    assert_comes(|| addresses(&mut login), &ADDRESSES);
-    let defaults = |login: &mut Login| {
-        let mut all = routes(login, 6);
-        all.retain(|line| line.starts_with("default"));
-        all
-    };
-    let mut expected = DEFAULTS;
-    if unit == "dhcpcd.service" {
-        // It has one metric for both families.
-        expected[1] = "default via fe80::ff dev ens4 metric 75";
-        expected.sort();
-    }
-    assert_comes(|| defaults(&mut login), &expected);
+    let active = login.run("systemctl is-active network-online.target");
+    assert_eq!(active, "active\n");
+    login.run(LATER);
+    assert_state(&mut login, unit);
     for (address, ping) in pings {
         let reached = ping.stop();
         eprintln!("{unit}, {address}: {reached}");
@@ -109,32 +138,7 @@ pub fn watched(image: Image, unit: &str, manager: bool) -> Watched {
             assert_before(&mut login, reached.first, unit);
         }
     }
-
-    let of_first = |line: &String| line.contains("dev ens3");
-    let is_default = |line: &String| line.starts_with("default");
-    let ipv4 = routes(&mut login, 4);
-    let first: Vec<_> = ipv4.iter().filter(|line| of_first(line)).collect();
-    assert_eq!(
-        first,
-        ["10.18.1.0/24 dev ens3", "default via 10.18.1.254 dev ens3"]
-    );
-    // A default route of another NIC has the metric of the context, and so comes after.
-    let others = ipv4.iter().filter(|line| is_default(line));
-    let others: Vec<_> = others.filter(|line| !of_first(line)).collect();
-    let theirs = "default via 10.18.2.254 dev ens4 metric 75";
-    assert!(others.len() <= 1, "{others:?}");
-    assert!(
-        others.iter().all(|line| line.starts_with(theirs)),
-        "{others:?}"
-    );
-    let ipv6 = routes(&mut login, 6);
-    let first: Vec<_> = ipv6.iter().filter(|line| of_first(line)).collect();
-    assert_eq!(first, ["2001:db8:1::/64 dev ens3 metric 256", DEFAULTS[0]]);
-    let mtu = login.run("cat /proc/sys/net/ipv6/conf/ens3/mtu");
-    assert_eq!(mtu, "1500\n");
-    let report = login.run("cat /run/onecontext/report");
-    let why = report.contains(" is enabled by /etc/");
-    assert_eq!(why, manager, "{report}");
+    assert_eq!(resolv_conf(&mut login), RESOLVERS);
     if unit == "dhcpcd.service" {
         // By then it has added the router's route with its own metric.
         let monitor = login.run("cat /run/monitor");
@@ -159,8 +163,51 @@ pub fn watched(image: Image, unit: &str, manager: bool) -> Watched {
     Watched {
         login,
         running,
+        unit,
         _network: network,
     }
+}
+
+impl Watched {
+    /// Addresses, routes and MTUs are as after the boot.
+    pub fn assert_state(&mut self) {
+        assert_state(&mut self.login, self.unit);
+    }
+}
+
+fn assert_state(login: &mut Login, unit: &str) {
+    assert_comes(|| addresses(login), &ADDRESSES);
+    let mut expected = DEFAULTS;
+    if unit == "dhcpcd.service" {
+        // It has one metric for both families.
+        expected[1] = "default via fe80::ff dev ens4 metric 75";
+        expected.sort();
+    }
+    let is_default = |line: &String| line.starts_with("default");
+    let defaults = || routes(login, 6).into_iter().filter(is_default).collect();
+    assert_comes(defaults, &expected);
+
+    let ipv4 = routes(login, 4);
+    let (first, others): (Vec<_>, Vec<_>) = [ipv4, routes(login, 6)]
+        .concat()
+        .into_iter()
+        .partition(|line| line.contains("dev ens3"));
+    assert_eq!(first, ROUTES);
+    // Another NIC's default route has the metric of the context, and so comes after.
+    let others = others
+        .iter()
+        .filter(|line| line.starts_with("default via 10."));
+    let others: Vec<_> = others.collect();
+    let theirs = "default via 10.18.2.254 dev ens4 metric 75";
+    assert!(others.len() <= 1, "{others:?}");
+    assert!(
+        others.iter().all(|line| line.starts_with(theirs)),
+        "{others:?}"
+    );
+    let mtu = login.run(
+        "cat /proc/sys/net/ipv6/conf/ens3/mtu /sys/class/net/ens3/mtu /sys/class/net/ens5/mtu",
+    );
+    assert_eq!(mtu, "1500\n1500\n1450\n");
 }
 
 /// Asserts that `moment` was before the machine started `unit`.

@@ -73,8 +73,7 @@ fn logged_in(kind: &'static str, unit: &str, change: impl FnOnce(Machine) -> Mac
 
     assert_online(&mut login, unit);
     assert_looks_like_the_plan(&mut login);
-    // Long enough for unwanted changes to happen.
-    login.run("sleep 30");
+    login.run(LATER);
     assert_looks_like_the_plan(&mut login);
     if unit.starts_with("systemd-networkd") {
         for number in 0..6 {

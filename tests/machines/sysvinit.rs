@@ -39,7 +39,7 @@ fn dhcp_and_a_root_that_is_not_written() {
     let mut login = running.login("root", 1, &key);
 
     assert_up(&mut login);
-    login.run("sleep 30");
+    login.run(LATER);
     assert_by_dhcp(&mut login);
     let target = |file| format!("findmnt -n -o TARGET -T {file}; cat {file}; ");
     assert_eq!(

@@ -144,10 +144,13 @@ pub fn assert_no_failed_unit(login: &mut Login) {
 
 pub fn assert_looks_now_and_later(login: &mut Login) {
     assert_looks(login);
-    // Long enough for unwanted changes to happen.
-    login.run("sleep 30");
+    login.run(LATER);
     assert_looks(login);
 }
+
+/// Long enough for unwanted changes to happen. Those that happened and were undone are
+/// in `MONITOR`'s log, which `assert_quiet` reads.
+pub const LATER: &str = "sleep 10";
 
 pub fn assert_looks(login: &mut Login) {
     assert_eq!(

@@ -128,20 +128,8 @@ fn account_initramfs_tools() {
 
 #[test]
 #[ignore = "boots a machine"]
-fn account_dracut() {
-    account(Image::Dracut);
-}
-
-#[test]
-#[ignore = "boots a machine"]
 fn account_debian13_initramfs_tools() {
     account(Image::Debian13InitramfsTools);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn account_debian13_dracut() {
-    account(Image::Debian13Dracut);
 }
 
 /// Another init runs the same script, by its own table.

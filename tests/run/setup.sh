@@ -37,6 +37,7 @@ missing=$(
 		mkfs.erofs erofs-utils tests
 		mkfs.xfs xfsprogs tests
 		mksquashfs squashfs-tools tests
+		/usr/share/ovmf/OVMF.fd ovmf tests
 		ping iputils-ping tests
 		prlimit util-linux tests
 		qemu-storage-daemon qemu-utils tests
@@ -46,7 +47,6 @@ missing=$(
 		valgrind valgrind tests
 		xorriso xorriso tests
 		aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu aarch64
-		/usr/share/ovmf/OVMF.fd ovmf matrix
 		qemu-aarch64-static qemu-user-static matrix
 		qemu-system-aarch64 qemu-system-arm matrix
 		cpio cpio packages

@@ -4,8 +4,8 @@ pub mod context;
 pub mod image;
 pub mod machine;
 pub mod network;
-pub mod pairs;
 pub mod progress;
+pub mod rows;
 pub mod tiers;
 
 use std::path::{Path, PathBuf};

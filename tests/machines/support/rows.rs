@@ -80,6 +80,10 @@ impl Row {
             && !(is_sata && self.release == "Debian 12")
     }
 
+    pub fn is_released(&self) -> bool {
+        self.release != "forky"
+    }
+
     /// The name of its image, as tests/images/build has it.
     pub fn image(&self) -> String {
         let suite = match self.release {
