@@ -45,12 +45,18 @@ test: test-fast test-first ## lint, tests, the main boots: meant for 15 minutes
 
 test-fast: lint test-programs ## the same without boots
 
-# Unit tests that need root are #[ignore]d, and run here. So are all boots, which are in
-# the test programs and do not run here.
+# A test that needs root is #[ignore]d, in the library and in these programs. So are
+# boots, and what the targets below run, which has one of the names in `later`.
+as_root = check contexts faults namespace release
+later = ::all:: powercut:: hang:: packages:: bench::
+no_vlans = $(if $(shell modprobe -n 8021q 2>/dev/null || echo no),a_vlan_device_that_was_made)
+
 test-programs: setup all
 	status=0; \
-	CI=true $(CARGO) test --no-fail-fast --lib -- --include-ignored || status=1; \
-	CI=true $(CARGO) test --no-fail-fast --test '*' || status=1; \
+	$(CARGO) test --no-fail-fast --lib -- --include-ignored || status=1; \
+	$(CARGO) test --no-fail-fast --test '*' || status=1; \
+	$(CARGO) test --no-fail-fast $(addprefix --test ,$(as_root)) -- --ignored \
+		$(addprefix --skip ,$(later) $(no_vlans)) || status=1; \
 	exit $$status
 
 # `make test-boots` runs each boot that tests/run/tiers does not name.
@@ -71,17 +77,17 @@ test-second: setup all
 
 test-packages: setup all ## the packages: contents, lintian, rpmlint, same bytes twice
 	@tests/run/setup.sh aarch64 packages
-	CI=true $(CARGO) test --test release packages:: -- --include-ignored
+	$(CARGO) test --test release packages:: -- --include-ignored
 
 test-hang: setup all ## file systems that never answer
-	$(CARGO) test --test namespace -- --ignored
+	$(CARGO) test --test namespace hang:: -- --ignored
 
 test-aarch64: setup ## build it for aarch64, and look at what that has given
 	@tests/run/setup.sh aarch64
 	@CARGO="$(CARGO)" tests/run/aarch64
 
-faults: setup all ## let each system call fail, with each of seven errors
-	$(CARGO) test --test faults calls:: -- --ignored --nocapture
+faults: setup all ## let each system call fail, with seven errors; kill at each that changes something
+	$(CARGO) test --test faults ::all:: -- --ignored --nocapture
 
 powercut: setup all ## cut the power while it writes, on ext4, xfs and btrfs
 	$(CARGO) test --test faults powercut:: -- --ignored --nocapture
@@ -103,8 +109,8 @@ BENCH_BOOTS = 3
 
 bench: setup all ## what it costs beside others; a table and a chart in docs
 	@rm -f target/bench/figures
-	@$(CARGO) test -q --test release scale:: -- --nocapture cost
-	@BENCH=1 $(CARGO) test -q --test namespace -- --nocapture ends_the_same
+	@$(CARGO) test -q --test release scale:: -- --nocapture --include-ignored cost
+	@BENCH=1 $(CARGO) test -q --test namespace -- --nocapture --include-ignored ends_the_same
 	@mkdir -p target/bench
 	@for generator in initramfs-tools dracut; do \
 		tests/images/growth $$generator | while read -r kind before after; do \

@@ -113,27 +113,11 @@ fn theirs(shell: &str, texts: &[Vec<u8>]) -> Vec<Option<Values>> {
     results
 }
 
-fn shells() -> Vec<&'static str> {
-    let there = |shell: &&str| {
-        Command::new(shell)
-            .args(["-c", ":"])
-            .status()
-            .is_ok_and(|status| status.success())
-    };
-    let shells: Vec<_> = ["dash", "bash"].into_iter().filter(there).collect();
-    assert!(
-        std::env::var_os("CI").is_none() || shells.len() == 2,
-        "only {shells:?}"
-    );
-    if shells.len() < 2 {
-        eprintln!("skipped: only {shells:?} of dash and bash are installed");
-    }
-    shells
-}
+const SHELLS: [&str; 2] = ["dash", "bash"];
 
 /// Compares our values with each shell's.
 fn agree(texts: &[Vec<u8>]) {
-    for shell in shells() {
+    for shell in SHELLS {
         for (text, theirs) in texts.iter().zip(theirs(shell, texts)) {
             let (ours, warnings) = ours(text);
             let shown = String::from_utf8_lossy(text);

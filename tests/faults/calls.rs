@@ -3,32 +3,13 @@
 //! reported and affects no more than the step that it hit. `make faults` tries all;
 //! plain `cargo test` tries a part of them.
 
-use crate::release;
-use crate::tree;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use crate::guest::Guest;
+use crate::machine::{Boot, Init, KEY, Machine, State, root_of};
 use crate::random::Random;
-use crate::tree::{Tree, difference, tree};
-use nix::ifaddrs::getifaddrs;
-use nix::mount::{MntFlags, umount2};
-use nix::net::if_::InterfaceFlags;
-use nix::sched::{CloneFlags, unshare};
-
-const KEY: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
-const CONTEXT: &str = "ETH0_MAC='02:00:00:00:00:01'\nETH0_IP='10.0.0.1'\n\
-    ETH0_GATEWAY='10.0.0.254'\nETH0_IP6='2001:db8::1'\nETH0_IP6_GATEWAY='2001:db8::fe'\n\
-    ETH0_MTU='1400'\nDNS='9.9.9.9'\nSET_HOSTNAME='web1'\nUSERNAME='alice'\n";
-/// The keys that an earlier boot with another context left.
-const OLD_BLOCK: &str = "# onecontext: begin (keys of the context, made anew at each boot)\n\
-    ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl old\n\
-    # onecontext: end\n";
+use crate::tree::{Tree, difference};
 
 /// The errors to try. They include errors that the kernel would never return for a
 /// call; the program must survive them, too.
@@ -146,44 +127,6 @@ impl Exception {
     }
 }
 
-/// The program that starts the services of the root.
-#[derive(Clone, Copy, Debug)]
-enum Init {
-    Systemd,
-    Scripts,
-}
-
-struct Machine {
-    guest: Guest,
-    /// The files before a boot.
-    fresh: Tree,
-    /// The state after an undisturbed boot.
-    good: State,
-}
-
-/// The state that a boot leaves.
-#[derive(Clone, PartialEq)]
-struct State {
-    /// The root and the run directory, seen through the mounts there.
-    files: Tree,
-    addresses: BTreeSet<String>,
-    /// Routes and IPv6 settings, as ip(8) and sysctl(8) print them.
-    network: String,
-    hostname: String,
-}
-
-/// The result of a boot.
-struct Boot {
-    status: i32,
-    state: State,
-    /// The root, without the mounts over its files.
-    beneath: Tree,
-    /// The kernel log and standard error.
-    said: String,
-    /// The output of strace.
-    trace: String,
-}
-
 /// One call that fails: its name, its count among calls of this name, and the error.
 #[derive(Clone)]
 struct Fault {
@@ -199,96 +142,6 @@ impl fmt::Display for Fault {
 }
 
 impl Machine {
-    /// A root in which everything is looked at: links, presets and generators of
-    /// systemd, scripts of runlevels, files of several network managers. `None`: there
-    /// are no namespaces, or no strace.
-    fn new(init: Init) -> Option<Self> {
-        let strace = Command::new("strace")
-            .args(["-o", "/dev/null", "true"])
-            .output();
-        if !strace.is_ok_and(|output| output.status.success()) {
-            assert!(std::env::var_os("CI").is_none(), "strace does not run");
-            eprintln!("skipped: strace does not run");
-            return None;
-        }
-        let guest = Guest::new()?;
-        let root = guest.top.join("root");
-        let write = |path: &str, text: &str| {
-            let path = root.join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        };
-        write("etc/fstab", "/dev/vda1 / ext4\n/dev/vdb1 /srv ext4\n");
-        write("etc/hostname", "image\n");
-        write("etc/resolv.conf", "nameserver 192.0.2.1\n");
-        write("etc/hosts", "127.0.0.1 localhost\n");
-        write(
-            "etc/ssh/sshd_config",
-            "Include /etc/ssh/sshd_config.d/*.conf\n",
-        );
-        write("etc/ssh/sshd_config.d/10.conf", "HostKey /etc/ssh/key\n");
-        write(
-            "etc/network/interfaces",
-            "auto lo\nsource-directory /etc/network/interfaces.d\n",
-        );
-        write(
-            "etc/network/interfaces.d/ens3",
-            "auto ens3\niface ens3 inet dhcp\n",
-        );
-        fs::remove_dir_all(root.join("etc/systemd")).unwrap();
-        fs::remove_file(root.join("etc/ssh/ssh_host_ed25519_key")).unwrap();
-        write("usr/bin/ssh-keygen", "");
-        match init {
-            Init::Systemd => {
-                write("etc/machine-id", "uninitialized\n");
-                let units = "usr/lib/systemd/system";
-                let preset = "enable NetworkManager.service\ndisable *\n";
-                write(&format!("{units}-preset/90-systemd.preset"), preset);
-                write(&format!("{units}-generators/netplan"), "");
-                write("etc/netplan/50.yaml", "network:\n  version: 2\n");
-                for unit in [
-                    "NetworkManager",
-                    "networking",
-                    "cloud-init-local",
-                    "systemd-networkd",
-                ] {
-                    let text = "[Service]\n[Install]\nWantedBy=multi-user.target\n";
-                    write(&format!("{units}/{unit}.service"), text);
-                }
-                let wants = root.join("etc/systemd/system/multi-user.target.wants");
-                fs::create_dir_all(&wants).unwrap();
-                let unit = "/usr/lib/systemd/system/networking.service";
-                symlink(unit, wants.join("networking.service")).unwrap();
-            }
-            Init::Scripts => {
-                write("etc/machine-id", "");
-                fs::remove_file(root.join("sbin/init")).unwrap();
-                write("sbin/init", "");
-                write("etc/init.d/sshd", "ssh-keygen -A\n");
-                write("etc/init.d/networking", "");
-                write("etc/rc3.d/S01networking", "");
-            }
-        }
-        let passwd = root.join("etc/passwd");
-        let users = fs::read_to_string(&passwd).unwrap();
-        fs::write(passwd, users + "bob:x:1001:1001::/home/bob:/bin/sh\n").unwrap();
-        for (home, uid) in [("root", 0), ("home/bob", 1001)] {
-            keys_of(&root.join(home), uid);
-        }
-        let context = format!("{CONTEXT}SSH_PUBLIC_KEY='{KEY} new'\n");
-        fs::write(guest.top.join("context.sh"), context).unwrap();
-        let fresh = tree(&guest.top, &["root", "run"]);
-        let mut machine = Self {
-            good: state(&guest),
-            guest,
-            fresh,
-        };
-        let good = machine.boot(&["-e", "trace=none"]);
-        assert_eq!(good.status, 0, "{}", good.said);
-        machine.good = good.state;
-        Some(machine)
-    }
-
     /// A fault for every call of a run and each of these errors.
     fn faults(&mut self, errors: &[&'static str]) -> Vec<Fault> {
         let seen = self.boot(&[]).trace;
@@ -321,78 +174,6 @@ impl Machine {
             errors.iter().copied().flat_map(with)
         });
         faults.collect()
-    }
-
-    /// Boots the fresh machine under strace with these options.
-    fn boot(&mut self, options: &[&str]) -> Boot {
-        let top = self.guest.top.clone();
-        self.unmount();
-        for name in ["root", "run"] {
-            fs::remove_dir_all(top.join(name)).unwrap();
-        }
-        for name in ["root", "run"] {
-            fs::create_dir(top.join(name)).unwrap();
-        }
-        tree::plant(&top, &self.fresh);
-        // An unconfigured network.
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        nix::unistd::sethostname("image").unwrap();
-        self.guest.nic("ens3", "02:00:00:00:00:01");
-        let log = top.join("strace");
-        let mut strace = Command::new("timeout");
-        strace.args(["60", "strace", "-f", "-y", "-qq", "--seccomp-bpf", "-o"]);
-        strace.arg(&log).args(options);
-        let (status, said) = self.apply(strace);
-        let state = state(&self.guest);
-        self.unmount();
-        Boot {
-            status,
-            state,
-            beneath: tree(&top, &["root"]),
-            said,
-            trace: fs::read_to_string(&log).unwrap(),
-        }
-    }
-
-    /// Boots the result of a boot again; returns the root's files.
-    fn boot_again(&mut self) -> Tree {
-        self.unmount();
-        let run = self.guest.top.join("run");
-        fs::remove_dir_all(&run).unwrap();
-        fs::create_dir(&run).unwrap();
-        let mut timeout = Command::new("timeout");
-        timeout.arg("60");
-        self.apply(timeout);
-        root_of(&tree(&self.guest.top, &["root", "run"]))
-    }
-
-    /// Runs the program by this command; returns its status and its output.
-    fn apply(&mut self, mut command: Command) -> (i32, String) {
-        self.guest.said();
-        let top = &self.guest.top;
-        let output = command
-            .arg(release::initramfs())
-            .args(["apply", "--root"])
-            .arg(top.join("root"))
-            .arg("--run")
-            .arg(top.join("run"))
-            .arg("--context")
-            .arg(top.join("context.sh"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let said = self.guest.said() + &String::from_utf8_lossy(&output.stderr);
-        (output.status.code().expect("an exit status"), said)
-    }
-
-    /// Removes the mounts over files of the root.
-    fn unmount(&self) {
-        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
-        for point in mounts.lines().map(|line| line.split(' ').nth(4).unwrap()) {
-            if Path::new(point).starts_with(self.guest.top.join("root")) {
-                umount2(point, MntFlags::MNT_DETACH).unwrap();
-            }
-        }
     }
 
     /// Boots with one fault after the other, and lists all wrong results.
@@ -552,63 +333,16 @@ fn text(files: &Tree, path: &str) -> String {
     String::from_utf8_lossy(text.map_or(&[], Vec::as_slice)).into_owned()
 }
 
-fn root_of(files: &Tree) -> Tree {
-    let root = files.iter().filter(|(path, _)| path.starts_with("root"));
-    root.map(|(path, entry)| (path.clone(), entry.clone()))
-        .collect()
-}
-
-/// Keys of its own and an old block.
-fn keys_of(home: &Path, uid: u32) {
-    let folder = home.join(".ssh");
-    let file = folder.join("authorized_keys");
-    let mut made = fs::DirBuilder::new();
-    made.recursive(true).mode(0o700).create(&folder).unwrap();
-    fs::write(&file, format!("{KEY} own\n{OLD_BLOCK}")).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    for path in [home, &folder, &file] {
-        nix::unistd::chown(path, Some(uid.into()), Some(uid.into())).unwrap();
-    }
-}
-
-fn state(guest: &Guest) -> State {
-    let mut addresses = BTreeSet::new();
-    for interface in getifaddrs()
-        .unwrap()
-        .filter(|one| one.interface_name == "ens3")
-    {
-        // The kernel's own address, which appears at any time.
-        let address = interface.address.as_ref();
-        if address.is_some_and(|address| address.to_string().contains("[fe80:")) {
-            continue;
-        }
-        let is_up = interface.flags.contains(InterfaceFlags::IFF_UP);
-        let address = interface.address.map(|address| address.to_string());
-        let mask = interface.netmask.map(|mask| mask.to_string());
-        addresses.insert(format!("{is_up} {address:?} {mask:?}"));
-    }
-    let look = "ip -4 route show table main proto static; ip -6 route show table main proto static; \
-        cd /proc/sys/net/ipv6/conf/ens3 && cat accept_ra autoconf disable_ipv6 mtu";
-    let network = Command::new("sh").args(["-c", look]).output().unwrap();
-    State {
-        files: tree(&guest.top, &["root", "run"]),
-        addresses,
-        network: String::from_utf8(network.stdout).unwrap(),
-        hostname: nix::unistd::gethostname().unwrap().into_string().unwrap(),
-    }
-}
-
 /// The number of faults that plain `cargo test` tries on each machine.
 const SOME: usize = 50;
 
 /// A part of all faults, always the same; `FAULTS_SEED` names another part.
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn some_calls_fail() {
     let seed = std::env::var("FAULTS_SEED").map_or(1, |seed| seed.parse().unwrap());
     for init in [Init::Systemd, Init::Scripts] {
-        let Some(mut machine) = Machine::new(init) else {
-            return;
-        };
+        let mut machine = Machine::new(init);
         let all = machine.faults(&ERRORS);
         let mut random = Random(seed);
         let some = (0..SOME).map(|_| all[random.next() as usize % all.len()].clone());
@@ -616,69 +350,74 @@ fn some_calls_fail() {
     }
 }
 
-/// Each call that strace shows fails with this error.
-fn each_call_fails(init: Init, error: &'static str) {
-    let mut machine = Machine::new(init).expect("this needs root and strace");
-    let faults = machine.faults(&[error]);
-    assert!(
-        faults.len() > 300,
-        "only {} faults: a run has more calls",
-        faults.len()
-    );
-    machine.fail_each(faults);
-}
+/// Every call, on a machine of each kind.
+mod all {
+    use super::*;
 
-#[test]
-#[ignore = "a minute: make faults"]
-fn no_space() {
-    each_call_fails(Init::Systemd, "ENOSPC");
-}
+    /// Each call that strace shows fails with this error.
+    fn each_call_fails(init: Init, error: &'static str) {
+        let mut machine = Machine::new(init);
+        let faults = machine.faults(&[error]);
+        assert!(
+            faults.len() > 300,
+            "only {} faults: a run has more calls",
+            faults.len()
+        );
+        machine.fail_each(faults);
+    }
 
-#[test]
-#[ignore = "a minute: make faults"]
-fn read_only() {
-    each_call_fails(Init::Systemd, "EROFS");
-}
+    #[test]
+    #[ignore = "takes a minute: make faults"]
+    fn no_space() {
+        each_call_fails(Init::Systemd, "ENOSPC");
+    }
 
-#[test]
-#[ignore = "a minute: make faults"]
-fn input_output() {
-    each_call_fails(Init::Systemd, "EIO");
-}
+    #[test]
+    #[ignore = "takes a minute: make faults"]
+    fn read_only() {
+        each_call_fails(Init::Systemd, "EROFS");
+    }
 
-#[test]
-#[ignore = "a minute: make faults"]
-fn too_many_files() {
-    each_call_fails(Init::Systemd, "EMFILE");
-}
+    #[test]
+    #[ignore = "takes a minute: make faults"]
+    fn input_output() {
+        each_call_fails(Init::Systemd, "EIO");
+    }
 
-#[test]
-#[ignore = "a minute: make faults"]
-fn no_permission() {
-    each_call_fails(Init::Systemd, "EACCES");
-}
+    #[test]
+    #[ignore = "takes a minute: make faults"]
+    fn too_many_files() {
+        each_call_fails(Init::Systemd, "EMFILE");
+    }
 
-#[test]
-#[ignore = "a minute: make faults"]
-fn no_such_call() {
-    each_call_fails(Init::Systemd, "ENOSYS");
-}
+    #[test]
+    #[ignore = "takes a minute: make faults"]
+    fn no_permission() {
+        each_call_fails(Init::Systemd, "EACCES");
+    }
 
-#[test]
-#[ignore = "a minute: make faults"]
-fn interrupted() {
-    each_call_fails(Init::Systemd, "EINTR");
-}
+    #[test]
+    #[ignore = "takes a minute: make faults"]
+    fn no_such_call() {
+        each_call_fails(Init::Systemd, "ENOSYS");
+    }
 
-/// Compared with the tests above, only the files that are read in the root differ.
-#[test]
-#[ignore = "a minute: make faults"]
-fn input_output_without_systemd() {
-    each_call_fails(Init::Scripts, "EIO");
-}
+    #[test]
+    #[ignore = "takes a minute: make faults"]
+    fn interrupted() {
+        each_call_fails(Init::Systemd, "EINTR");
+    }
 
-#[test]
-#[ignore = "a minute: make faults"]
-fn too_many_files_without_systemd() {
-    each_call_fails(Init::Scripts, "EMFILE");
+    /// Compared with the tests above, only the files that are read in the root differ.
+    #[test]
+    #[ignore = "takes a minute: make faults"]
+    fn input_output_without_systemd() {
+        each_call_fails(Init::Scripts, "EIO");
+    }
+
+    #[test]
+    #[ignore = "takes a minute: make faults"]
+    fn too_many_files_without_systemd() {
+        each_call_fails(Init::Scripts, "EMFILE");
+    }
 }

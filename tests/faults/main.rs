@@ -1,4 +1,4 @@
-//! The shipped binary with failures: of system calls, of drives, of the power.
+//! The shipped binary with failures: of system calls, of drives, of the power; and killed.
 
 #[path = "../support/guest.rs"]
 #[allow(dead_code, reason = "tests/namespace uses more of it")]
@@ -12,5 +12,7 @@ mod tree;
 
 mod calls;
 mod drives;
+mod kills;
+mod machine;
 mod no_wait;
 mod powercut;

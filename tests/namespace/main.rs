@@ -35,10 +35,9 @@ const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl a@b";
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn everything_of_one_nic() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     guest.nic("ens3", "02:00:0a:12:01:01");
     let context = format!(
         "DNS='9.9.9.9'\nETH0_ALIAS0_IP='10.18.1.7'\nETH0_ALIAS0_MASK='255.255.255.255'\nETH0_ALIAS1_IP6='2001:db8:1::b'\n\
@@ -127,10 +126,9 @@ fn everything_of_one_nic() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn nics_are_found_by_mac_and_not_by_what_sits_on_them() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     guest.nic("ens3", "02:00:00:00:00:01");
     guest.nic("ens4", "02:00:00:00:00:02");
     ip("link add a-bridge address 02:00:00:00:00:02 type bridge");
@@ -153,10 +151,9 @@ fn nics_are_found_by_mac_and_not_by_what_sits_on_them() {
 /// Both routes stay, though they differ in the NIC alone. In IPv6 they become next hops
 /// of one route.
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn default_routes_of_one_metric() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     guest.nic("ens3", "02:00:00:00:00:01");
     guest.nic("ens4", "02:00:00:00:00:02");
     let context = format!(
@@ -191,10 +188,9 @@ fn default_routes_of_one_metric() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn without_macs_names_count_and_then_positions() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     guest.nic("ens9", "02:00:00:00:00:09");
     guest.nic("ens4", "02:00:00:00:00:04");
     guest.nic("eth2", "02:00:00:00:00:02");
@@ -227,10 +223,9 @@ fn without_macs_names_count_and_then_positions() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn ipv6_methods_set_what_the_kernel_does_by_itself() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     for (number, name) in ["auto", "dhcp", "disable", "skip", "static"]
         .iter()
         .enumerate()
@@ -276,10 +271,9 @@ fn ipv6_methods_set_what_the_kernel_does_by_itself() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn a_nic_that_is_not_there_costs_only_itself() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     guest.nic("ens3", "02:00:00:00:00:01");
     let (status, log) = guest.apply(&format!(
         "ETH0_IP=10.0.0.1\nETH0_MAC=02:00:00:00:00:99\nETH1_IP=10.1.0.1\nETH1_MAC=02:00:00:00:00:01\n\
@@ -305,10 +299,9 @@ fn a_nic_that_is_not_there_costs_only_itself() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn what_the_kernel_refuses_is_said_in_its_words() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     guest.nic("ens3", "02:00:00:00:00:01");
     // 10.0.0.255 is a broadcast address and no valid next hop.
     let (status, log) = guest.apply(&format!(
@@ -329,10 +322,9 @@ fn what_the_kernel_refuses_is_said_in_its_words() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn many_warnings_all_reach_the_log() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     let broken: String = (0..30).map(|n| format!("this is line {n}\n")).collect();
     let (status, log) = guest.apply(&format!("{broken}SSH_PUBLIC_KEY='{KEY}'"));
     assert_eq!(status, 1);
@@ -347,10 +339,9 @@ fn many_warnings_all_reach_the_log() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn exit_statuses() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     guest.nic("ens3", "02:00:00:00:00:01");
     let run = |arguments: &[&str]| {
         Command::new(release::program(arguments.iter().copied()))
@@ -421,10 +412,9 @@ fn exit_statuses() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn a_late_nic_is_waited_for_while_udev_is_busy() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     let context = format!("ETH0_IP=10.0.0.1\nETH0_MAC=02:00:00:00:00:01\nSSH_PUBLIC_KEY='{KEY}'");
     // udev's directory, as in an initramfs.
     let udev = guest.top.join("udev");
@@ -455,10 +445,9 @@ fn a_late_nic_is_waited_for_while_udev_is_busy() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn kernel_parameters() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     guest.nic("ens3", "02:00:00:00:00:01");
     let context = format!(
         "ETH0_IP=10.0.0.1\nETH0_MAC=02:00:00:00:00:01\nDNS=9.9.9.9\nSSH_PUBLIC_KEY='{KEY}'"
@@ -509,10 +498,9 @@ fn kernel_parameters() {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn a_machine_without_context() {
-    let Some(mut guest) = Guest::new() else {
-        return;
-    };
+    let mut guest = Guest::new();
     guest.kernel_line("quiet onecontext.wait=20");
     // tests/faults/no_wait.rs checks that it does not wait.
     let (status, log, _) = guest.apply_found();

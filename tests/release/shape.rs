@@ -2,6 +2,8 @@
 //! `src/lib.rs`, and there is no circle of imports between files; a file name stands for
 //! one thing; few functions are long; what was removed does not come back. Tests are
 //! exempt; from the rule for imports also `rt`, `main.rs` and `initramfs.rs`.
+//!
+//! And of all tests: none ends early, and make runs each that is ignored.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -189,6 +191,89 @@ fn what_was_removed_does_not_come_back() {
     let changes = files["changeset/change"].split_once("pub struct Changes {");
     let (fields, _) = changes.unwrap().1.split_once("\n}").unwrap();
     assert!(!fields.contains("refused:"), "{fields}");
+}
+
+/// A test that ends early passes without having run, and libtest hides its output. It
+/// fails instead, or is `#[ignore]`d with the reason.
+#[test]
+fn no_test_ends_early() {
+    let mut count = 0;
+    for (file, text) in &all_tests() {
+        for test in text.split("#[test]\n").skip(1) {
+            let body = test.split("\n}\n").next().unwrap();
+            let body = body.split("\n    }\n\n").next().unwrap();
+            let ends_early = body.lines().any(|line| line.trim() == "return;");
+            assert!(!ends_early, "{file}: a test ends early: {body}");
+            count += 1;
+        }
+        for word in ["\"CI\"", "println!(\"skip"] {
+            assert!(!text.contains(word), "{file}: {word}: a test may not run");
+        }
+    }
+    assert!(count > 500, "{count} tests");
+}
+
+/// The reasons to ignore a test, and what in the Makefile runs those of a program.
+const IGNORED: &str = "
+needs root: make test-fast => as_root =
+needs root and the kernel's module 8021q: make test-fast => as_root =
+takes a minute: make faults => faults ::all::
+takes minutes: make faults => faults ::all::
+takes a minute: make test-hang => namespace hang::
+needs root, FUSE and loop devices: make powercut => faults powercut::
+makes packages => release packages::
+downloads a toolchain => release packages::
+a part of make bench => release bench::
+a benchmark => machines
+boots a machine => tests/run/boots
+makes images => tests/run/boots";
+
+#[test]
+fn make_runs_what_is_ignored() {
+    let makefile = Path::new(env!("CARGO_MANIFEST_DIR")).join("Makefile");
+    let makefile = fs::read_to_string(makefile).unwrap();
+    let mut known: BTreeSet<_> = IGNORED.lines().skip(1).collect();
+    for (file, text) in &all_tests() {
+        let program = file.split('/').nth(1).unwrap();
+        for line in text.lines().map(str::trim) {
+            let Some(rest) = line.strip_prefix("#[ignore") else {
+                continue;
+            };
+            let reason = rest
+                .strip_prefix(" = \"")
+                .and_then(|rest| rest.strip_suffix("\"]"));
+            let reason = reason.unwrap_or_else(|| panic!("{file}: ignored without a reason"));
+            let row = format!("{reason} => ");
+            let row = IGNORED.lines().find(|line| line.starts_with(&row));
+            let row = row.unwrap_or_else(|| panic!("{file}: what runs it? {reason}"));
+            known.remove(row);
+            let how = row.split(" => ").nth(1).unwrap();
+            let is_run = |line: &str| match how {
+                "as_root =" => line.starts_with(how) && line.split(' ').any(|word| word == program),
+                how => line.contains(how),
+            };
+            let is_of_library =
+                file.starts_with("src/") && makefile.contains("--lib -- --include-ignored");
+            assert!(
+                is_of_library || makefile.lines().any(is_run),
+                "{file}: {row}"
+            );
+        }
+    }
+    assert_eq!(known, BTreeSet::new());
+}
+
+/// The text of each file that has tests, of this package.
+fn all_tests() -> Files {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Files::new();
+    for folder in ["src", "tests"] {
+        read(&top.join(folder), folder, &mut files);
+    }
+    // This file has the words that it looks for.
+    files.remove("tests/release/shape");
+    files.retain(|_, text| text.contains("#[test]\n"));
+    files
 }
 
 /// `make lint` prints them.

@@ -73,15 +73,6 @@ fn contents(flags: &'static [&'static str]) -> Image<'static> {
     image
 }
 
-macro_rules! image {
-    ($image:expr) => {
-        match $image {
-            Some(image) => image,
-            None => return,
-        }
-    };
-}
-
 #[test]
 fn images_in_every_way_they_are_made() {
     let ways: [&[&str]; 8] = [
@@ -97,7 +88,7 @@ fn images_in_every_way_they_are_made() {
     for tool in [GENISOIMAGE, XORRISO] {
         for flags in ways {
             let image = contents(flags);
-            let bytes = image!(image.make(tool));
+            let bytes = image.make(tool);
             for (name, content) in &image.files {
                 assert_eq!(
                     read(&bytes, name),
@@ -137,7 +128,7 @@ fn plain_names() {
                     .file("init.sh", "i")
                     .file("noext", "n")
             };
-            let bytes = image!(image.make(tool));
+            let bytes = image.make(tool);
             assert!(bytes.windows(12).any(|name| name == b"CONTEXT.SH;1"));
             for (name, content) in &image.files {
                 assert_eq!(read(&bytes, name), Ok(Some(content.clone())), "{flags:?}");
@@ -155,7 +146,7 @@ fn another_reader_agrees() {
             flags,
             ..contents(&[])
         };
-        let bytes = image!(image.build());
+        let bytes = image.build();
         let scratch = Scratch::new();
         let file = scratch.write("image.iso", &bytes);
         let isoinfo = |arguments: &[&str]| {
@@ -163,12 +154,12 @@ fn another_reader_agrees() {
             command.arg("-i").arg(&file).args(arguments);
             run(command)
         };
-        let listing = image!(isoinfo(&["-f", view]));
+        let listing = isoinfo(&["-f", view]);
         let listing = String::from_utf8(listing).unwrap();
         assert_eq!(listing.lines().count(), image.files.len(), "{listing}");
         for path in listing.lines() {
             let name = path.trim_start_matches('/');
-            let theirs = image!(isoinfo(&[view, "-x", path]));
+            let theirs = isoinfo(&[view, "-x", path]);
             assert_eq!(read(&bytes, name), Ok(Some(theirs)), "{path}");
         }
     }
@@ -195,7 +186,7 @@ fn large_directories_and_long_names() {
                 image = image.file(&name, format!("content {number}"));
             }
             let image = image.file("context.sh", CONTEXT).file("zzz", "last");
-            let bytes = image!(image.make(tool));
+            let bytes = image.make(tool);
             assert!(bytes.windows(4).any(|entry| entry == b"CE\x1c\x01"));
             for (name, content) in &image.files {
                 assert_eq!(read(&bytes, name), Ok(Some(content.clone())), "{name}");
@@ -210,11 +201,11 @@ fn a_large_file_is_read_and_a_larger_one_refused() {
     let bytes: Vec<u8> = (0..LARGEST / 8)
         .flat_map(|_| numbers.next().to_le_bytes())
         .collect();
-    let image = image!(Image::new(TODAY).file("context.sh", &bytes).build());
+    let image = Image::new(TODAY).file("context.sh", &bytes).build();
     assert!(read(&image, "context.sh").unwrap().unwrap() == bytes);
 
     let larger = [&bytes[..], b"x"].concat();
-    let image = image!(Image::new(TODAY).file("context.sh", larger).build());
+    let image = Image::new(TODAY).file("context.sh", larger).build();
     fails(&image, "larger than 16 MiB");
 }
 
@@ -222,14 +213,14 @@ fn a_large_file_is_read_and_a_larger_one_refused() {
 fn case_matters_only_where_nothing_matches_exactly() {
     let flags: &[&str] = &["-R"];
     let one = Image::new(flags).file("Context.SH", "1").file("x", "");
-    let image = image!(one.build());
+    let image = one.build();
     assert_eq!(read(&image, "context.sh"), Ok(Some(b"1".to_vec())));
     for (first, second) in [("CONTEXT.sh", "Context.sh"), ("context.SH", "context.sH")] {
         let image = Image::new(flags)
             .file(first, "other")
             .file("context.sh", CONTEXT)
             .file(second, "another");
-        let image = image!(image.build());
+        let image = image.build();
         assert_eq!(read(&image, "context.sh"), Ok(Some(CONTEXT.to_vec())));
     }
 }
@@ -243,7 +234,7 @@ fn folders_are_no_files() {
                 .file("context.sh/inner", "1")
                 .file("folder/init.sh", "2")
         };
-        let image = image!(image.build());
+        let image = image.build();
         assert_eq!(read(&image, "context.sh"), Ok(None));
         assert_eq!(read(&image, "init.sh"), Ok(None));
     }
@@ -256,7 +247,7 @@ fn cut_anywhere_it_is_whole_or_an_error() {
             flags,
             ..contents(&[])
         };
-        let bytes = image!(image.build());
+        let bytes = image.build();
         let text = Some(CONTEXT.to_vec());
         let mut whole = 0;
         for end in (0..bytes.len()).step_by(SECTOR / 2) {
@@ -340,7 +331,7 @@ fn a_read_that_fails_is_an_error_wherever_it_is() {
             flags,
             ..contents(&[])
         };
-        let image = image!(image.build());
+        let image = image.build();
         for errno in [Errno::IO, Errno::NXIO, Errno::NOMEDIUM] {
             let mut results = each_read(&image, Fault::Once(errno));
             assert_eq!(results.pop().unwrap(), text);
@@ -363,9 +354,9 @@ fn a_read_that_fails_is_an_error_wherever_it_is() {
 /// medium.
 #[test]
 fn a_medium_that_is_replaced_between_two_reads() {
-    let image = image!(contents(TODAY).build());
+    let image = contents(TODAY).build();
     let other = Image::new(TODAY).file("context.sh", vec![b'x'; 5000]);
-    let other = image!(other.build());
+    let other = other.build();
     for (image, by) in [(&image, &other), (&other, &image)] {
         for result in each_read(image, Fault::Replaced(by)) {
             let Ok(Some(text)) = result else {
@@ -416,7 +407,7 @@ fn nonsense_is_never_a_panic_or_a_loop() {
                 .file("init.sh", "")
                 .file(&"c".repeat(230), "long")
         };
-        let bytes = image!(image.build());
+        let bytes = image.build();
         // Zeros are frequent and matter little.
         let paths: Vec<usize> = (16 * SECTOR..bytes.len())
             .filter(|place| bytes[*place] != 0 || place % 7 == 0)
@@ -868,7 +859,7 @@ fn what_is_no_image() {
 /// Reads a file with all steps that [`crate::disk::Disk`] takes.
 #[test]
 fn reads_are_few() {
-    let image = image!(contents(TODAY).build());
+    let image = contents(TODAY).build();
     let counted = Counted {
         bytes: &image,
         reads: 0.into(),

@@ -76,8 +76,8 @@ impl<'t> Image<'t> {
         self
     }
 
-    /// The image, or `None` with a line that says why not.
-    fn make(&self, tool: &[&str]) -> Option<Vec<u8>> {
+    /// The image, made by this tool.
+    fn make(&self, tool: &[&str]) -> Vec<u8> {
         let scratch = Scratch::new();
         fs::create_dir(scratch.path("root")).unwrap();
         for (name, bytes) in &self.files {
@@ -88,12 +88,12 @@ impl<'t> Image<'t> {
         let mut command = Command::new(program);
         command.args(first).args(self.flags).arg("-o").arg(&image);
         command.arg(scratch.path("root"));
-        run(command)?;
-        Some(fs::read(image).unwrap())
+        run(command);
+        fs::read(image).unwrap()
     }
 
     /// Made by genisoimage.
-    fn build(&self) -> Option<Vec<u8>> {
+    fn build(&self) -> Vec<u8> {
         self.make(GENISOIMAGE)
     }
 }
@@ -101,27 +101,18 @@ impl<'t> Image<'t> {
 const GENISOIMAGE: &[&str] = &["genisoimage", "-quiet"];
 const XORRISO: &[&str] = &["xorriso", "-as", "mkisofs", "-quiet"];
 
-/// The output of a command. If it is not installed, the test is skipped, except where
-/// every test must run.
-fn run(mut command: Command) -> Option<Vec<u8>> {
+/// The output of a command, which must be installed and succeed.
+fn run(mut command: Command) -> Vec<u8> {
     let program = command.get_program().to_string_lossy().into_owned();
-    match command.stdin(Stdio::null()).output() {
-        Ok(output) if output.status.success() => Some(output.stdout),
-        Ok(output) => panic!(
-            "{program}: {}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        ),
-        Err(error) => {
-            assert_ne!(
-                std::env::var("CI").as_deref(),
-                Ok("true"),
-                "{program}: {error}"
-            );
-            eprintln!("skipped: {program}: {error}");
-            None
-        }
-    }
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; run `make setup`"));
+    assert!(
+        output.status.success(),
+        "{program}: {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
 }
 
 /// Pseudorandom numbers, the same in each run (xorshift).

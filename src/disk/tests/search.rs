@@ -128,48 +128,39 @@ impl Outcome {
 
 /// An image with `context.sh` and this label. The tool makes one image; only the label
 /// is changed.
-fn labelled(label: &str) -> Option<Vec<u8>> {
-    static IMAGE: OnceLock<Option<Vec<u8>>> = OnceLock::new();
+fn labelled(label: &str) -> Vec<u8> {
+    static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
     let image = || Image::new(TODAY).file("context.sh", "A=1\n").build();
-    let mut image = IMAGE.get_or_init(image).clone()?;
+    let mut image = IMAGE.get_or_init(image).clone();
     let place = 16 * 2048 + 40;
     image[place..place + 32].fill(b' ');
     image[place..place + label.len()].copy_from_slice(label.as_bytes());
-    Some(image)
+    image
 }
 
 /// An image without a context.
-fn foreign(label: &str) -> Option<Vec<u8>> {
+fn foreign(label: &str) -> Vec<u8> {
     Image::new(&["-R", "-V", label])
         .file("README", "hello")
         .build()
 }
 
 /// An image that ends before the sector with the text of context.sh.
-fn truncated(label: &str) -> Option<Vec<u8>> {
-    let mut image = labelled(label)?;
+fn truncated(label: &str) -> Vec<u8> {
+    let mut image = labelled(label);
     let text = image
         .chunks(2048)
         .position(|sector| sector.starts_with(b"A=1"))
         .unwrap();
     image.truncate(text * 2048);
-    Some(image)
+    image
 }
 
 static NO_FILE_SYSTEM: [u8; 65536] = [0; 65536];
 
-macro_rules! image {
-    ($image:expr) => {
-        match $image {
-            Some(image) => image,
-            None => return,
-        }
-    };
-}
-
 #[test]
 fn any_block_device_can_be_the_disk() {
-    let context = image!(labelled("CONTEXT"));
+    let context = labelled("CONTEXT");
     for name in [
         "sr0",
         "sr1",
@@ -196,12 +187,6 @@ fn any_block_device_can_be_the_disk() {
 fn labels_come_first() {
     let [context, stratuslab, cdrom, other] =
         ["CONTEXT", "_STRATUSLAB", "CDROM", "anything"].map(labelled);
-    let (context, stratuslab, cdrom, other) = (
-        image!(context),
-        image!(stratuslab),
-        image!(cdrom),
-        image!(other),
-    );
     let machine = Machine::new().device("sr0", &other);
     machine.look().is("sr0");
     let machine = machine.device("hdc", &other);
@@ -216,8 +201,8 @@ fn labels_come_first() {
 
 #[test]
 fn labels_compare_in_any_case() {
-    let context = image!(labelled("context"));
-    let cdrom = image!(labelled("CDROM"));
+    let context = labelled("context");
+    let cdrom = labelled("CDROM");
     Machine::new()
         .device("sr0", cdrom)
         .device("vda", context)
@@ -227,7 +212,7 @@ fn labels_compare_in_any_case() {
 
 #[test]
 fn of_one_label_optical_drives_come_first_then_names() {
-    let context = image!(labelled("CONTEXT"));
+    let context = labelled("CONTEXT");
     let machine = Machine::new()
         .device("vdb", &context)
         .device("sda", &context)
@@ -241,7 +226,7 @@ fn of_one_label_optical_drives_come_first_then_names() {
 
 #[test]
 fn another_label_counts_only_where_old_scripts_looked() {
-    let other = image!(labelled("anything"));
+    let other = labelled("anything");
     let machine = Machine::new();
     for name in ["sr1", "hda", "hdd", "vda", "sda"] {
         machine.add(name, &other);
@@ -251,7 +236,7 @@ fn another_label_counts_only_where_old_scripts_looked() {
 
 #[test]
 fn some_devices_never_count() {
-    let context = image!(labelled("CONTEXT"));
+    let context = labelled("CONTEXT");
     let machine = Machine::new();
     for name in [
         "loop0",
@@ -272,7 +257,7 @@ fn some_devices_never_count() {
 #[test]
 fn a_foreign_disk_is_silently_none() {
     for label in ["CDROM", "Debian 12", ""] {
-        let image = image!(foreign(label));
+        let image = foreign(label);
         Machine::new()
             .device("sr0", &image)
             .device("hdc", &image)
@@ -283,7 +268,7 @@ fn a_foreign_disk_is_silently_none() {
     // A file of that name in a directory, and a directory of that name.
     for file in ["folder/context.sh", "context.sh/file"] {
         let image = Image::new(&["-R"]).file(file, "A=1\n");
-        let image = image!(image.build());
+        let image = image.build();
         Machine::new().device("sr0", image).look().is_none(&[]);
     }
 }
@@ -292,12 +277,12 @@ fn a_foreign_disk_is_silently_none() {
 fn a_disk_that_says_it_is_ours_is_reported_when_missed() {
     for label in ["CONTEXT", "context", "_STRATUSLAB"] {
         Machine::new()
-            .device("sr0", image!(foreign(label)))
+            .device("sr0", foreign(label))
             .look()
             .is_none(&["Problem context disk: dev/sr0: there is no context.sh"]);
     }
     for label in ["CONTEXT", "CDROM", "_STRATUSLAB"] {
-        let machine = Machine::new().device("vdb", image!(truncated(label)));
+        let machine = Machine::new().device("vdb", truncated(label));
         machine.look().is_none(&[
             "Problem context disk: dev/vdb: the image is truncated: it ends before its own data",
         ]);
@@ -307,8 +292,8 @@ fn a_disk_that_says_it_is_ours_is_reported_when_missed() {
 #[test]
 fn another_disk_stands_in_for_a_broken_one() {
     let machine = Machine::new()
-        .device("sr0", image!(truncated("CONTEXT")))
-        .device("sr1", image!(labelled("CDROM")));
+        .device("sr0", truncated("CONTEXT"))
+        .device("sr1", labelled("CDROM"));
     let outcome = machine.look();
     assert_eq!(outcome.found, Ok(Some("dev/sr1".into())));
     assert_eq!(outcome.lines.len(), 1, "{outcome:?}");
@@ -317,10 +302,10 @@ fn another_disk_stands_in_for_a_broken_one() {
 #[test]
 fn reading_stops_at_a_disk_that_cannot_be_beaten() {
     let machine = Machine::new()
-        .device("sr0", image!(labelled("CONTEXT")))
+        .device("sr0", labelled("CONTEXT"))
         // Reading either of these would be reported.
-        .device("sr1", image!(truncated("CONTEXT")))
-        .device("vda", image!(truncated("CONTEXT")));
+        .device("sr1", truncated("CONTEXT"))
+        .device("vda", truncated("CONTEXT"));
     machine.look().is("sr0");
 }
 
@@ -331,7 +316,7 @@ fn a_device_without_node_matters_only_without_disk() {
     machine
         .look()
         .is_none(&["Problem context disk: dev/vdb: the device has no node"]);
-    machine.add("vdc", image!(labelled("CDROM")));
+    machine.add("vdc", labelled("CDROM"));
     machine.look().is("vdc");
 }
 
@@ -344,7 +329,7 @@ fn unreadable_devices() {
     machine
         .look()
         .is_none(&["Problem context disk: dev/vda: Is a directory"]);
-    machine.add("vdb", image!(labelled("CDROM")));
+    machine.add("vdb", labelled("CDROM"));
     machine.look().is("vdb");
 
     // The search tries an optical drive again for half a second, then reports it.
@@ -362,7 +347,7 @@ fn unreadable_devices() {
 #[test]
 fn a_better_drive_counts_also_if_it_cannot_be_read_yet() {
     static ASKED: AtomicU8 = AtomicU8::new(0);
-    let context = image!(labelled("CONTEXT"));
+    let context = labelled("CONTEXT");
     let machine = Machine::new()
         .device("sr0", &context)
         .device("vdb", &context);
@@ -401,7 +386,7 @@ fn nothing_to_wait_for_means_no_delay() {
         .is_none(&[]);
     let machine = machine
         .device("vda", NO_FILE_SYSTEM)
-        .device("sr0", image!(labelled("CONTEXT")));
+        .device("sr0", labelled("CONTEXT"));
     machine
         .search(None, LONG, false, |_| DriveStatus::Empty)
         .is_none(&[]);
@@ -440,7 +425,7 @@ fn came_late(outcome: &Outcome, name: &str) {
 
 #[test]
 fn a_busy_udev_is_waited_for() {
-    let context = image!(labelled("CONTEXT"));
+    let context = labelled("CONTEXT");
     let machine = Machine::new();
     machine.0.write("queue", "");
     let appear = |machine: &Machine| {
@@ -466,7 +451,7 @@ fn a_busy_udev_is_waited_for() {
 
 #[test]
 fn a_busy_udev_is_not_waited_for_when_the_disk_cannot_be_beaten() {
-    let machine = Machine::new().device("sr0", image!(labelled("CONTEXT")));
+    let machine = Machine::new().device("sr0", labelled("CONTEXT"));
     machine.0.write("queue", "");
     machine
         .search(None, LONG, false, |_| DriveStatus::Ready)
@@ -475,8 +460,8 @@ fn a_busy_udev_is_not_waited_for_when_the_disk_cannot_be_beaten() {
 
 #[test]
 fn a_better_disk_may_be_on_its_way() {
-    let context = image!(labelled("CONTEXT"));
-    let machine = Machine::new().device("sr0", image!(labelled("CDROM")));
+    let context = labelled("CONTEXT");
+    let machine = Machine::new().device("sr0", labelled("CDROM"));
     machine.0.write("queue", "");
     let appear = |machine: &Machine| machine.add("vdb", &context);
     let outcome = soon(&machine, appear, || {
@@ -497,7 +482,7 @@ fn a_wait_that_was_in_vain_is_said() {
     );
     assert!((1.0..IN_TIME).contains(&outcome.seconds), "{outcome:?}");
 
-    let machine = machine.device("sr0", image!(labelled("CDROM")));
+    let machine = machine.device("sr0", labelled("CDROM"));
     let outcome = machine.search(None, 1, false, |_| DriveStatus::Ready);
     assert_eq!(outcome.found, Ok(Some("dev/sr0".into())));
     assert_eq!(
@@ -513,7 +498,7 @@ fn a_wait_that_was_in_vain_is_said() {
 #[test]
 fn a_drive_that_is_becoming_ready_is_waited_for() {
     static ASKED: AtomicU8 = AtomicU8::new(0);
-    let machine = Machine::new().device("sr0", image!(labelled("CONTEXT")));
+    let machine = Machine::new().device("sr0", labelled("CONTEXT"));
     let outcome = machine.search(None, LONG, false, |_| {
         if ASKED.fetch_add(1, Ordering::Relaxed) < 4 {
             DriveStatus::NotReady
@@ -549,8 +534,8 @@ fn a_wait_takes_no_memory() {
         static TAKEN: RefCell<Vec<memory::Mark>> = const { RefCell::new(Vec::new()) };
     }
     let machine = Machine::new()
-        .device("sr0", image!(labelled("CONTEXT")))
-        .device("vdb", image!(labelled("CDROM")));
+        .device("sr0", labelled("CONTEXT"))
+        .device("vdb", labelled("CDROM"));
     // Both fail in every pass.
     fs::create_dir(machine.0.path("dev/vda")).unwrap();
     machine.0.write("block/vda", "");
@@ -570,7 +555,7 @@ fn a_wait_takes_no_memory() {
 
 #[test]
 fn a_required_disk_is_waited_for() {
-    let context = image!(labelled("CDROM"));
+    let context = labelled("CDROM");
     let machine = Machine::new().device("sr0", NO_FILE_SYSTEM);
     let appear = |machine: &Machine| machine.add("vdb", &context);
     let outcome = soon(&machine, appear, || {
@@ -585,7 +570,7 @@ fn a_required_disk_is_waited_for() {
     );
     assert!((1.0..IN_TIME).contains(&outcome.seconds), "{outcome:?}");
     Machine::new()
-        .device("sr0", image!(labelled("CDROM")))
+        .device("sr0", labelled("CDROM"))
         .search(None, LONG, true, |_| DriveStatus::Ready)
         .is("sr0");
 }
@@ -593,7 +578,7 @@ fn a_required_disk_is_waited_for() {
 #[test]
 fn a_disk_put_in_while_waiting_is_found() {
     // Settled devices are not read again, but one that was gone counts as new.
-    let context = image!(labelled("CONTEXT"));
+    let context = labelled("CONTEXT");
     let machine = Machine::new().device("sdb", NO_FILE_SYSTEM);
     let change = |machine: &Machine| {
         fs::remove_file(machine.0.path("block/sdb")).unwrap();
@@ -620,7 +605,7 @@ fn a_disk_put_in_while_waiting_is_found() {
 
 #[test]
 fn settled_devices_are_read_once() {
-    let context = image!(labelled("CONTEXT"));
+    let context = labelled("CONTEXT");
     let machine = Machine::new().device("sda", NO_FILE_SYSTEM);
     machine.0.write("queue", "");
     // The file changes without an event, so the search does not look again.
@@ -637,13 +622,13 @@ fn settled_devices_are_read_once() {
 
 #[test]
 fn a_named_device_is_the_only_one_that_counts() {
-    let other = image!(labelled("anything"));
+    let other = labelled("anything");
     let machine = Machine::new()
-        .device("sr0", image!(labelled("CONTEXT")))
+        .device("sr0", labelled("CONTEXT"))
         .device("vdb", &other)
         .device("vdc", NO_FILE_SYSTEM)
-        .device("vdd", image!(foreign("CONTEXT")))
-        .device("vde", image!(truncated("CONTEXT")));
+        .device("vdd", foreign("CONTEXT"))
+        .device("vde", truncated("CONTEXT"));
     let named = |name: &str| machine.search(Some(name), LONG, false, |_| DriveStatus::Ready);
     named("vdb").is("vdb");
     named(&machine.path("dev/vdb")).is("vdb");
@@ -666,7 +651,7 @@ fn a_named_device_is_the_only_one_that_counts() {
 
 #[test]
 fn a_named_device_is_waited_for() {
-    let context = image!(labelled("CONTEXT"));
+    let context = labelled("CONTEXT");
     let machine = Machine::new();
     let appear = |machine: &Machine| machine.add("sr1", &context);
     let outcome = soon(&machine, appear, || {
@@ -681,7 +666,7 @@ fn a_named_device_is_waited_for() {
 
 #[test]
 fn a_thousand_devices() {
-    let machine = Machine::new().device("vdzz", image!(labelled("CDROM")));
+    let machine = Machine::new().device("vdzz", labelled("CDROM"));
     for number in 0..1000 {
         machine.add(&format!("sd{number}"), []);
     }
