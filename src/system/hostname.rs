@@ -2,14 +2,16 @@
 //! system would set the one in this file (systemd: src/shared/hostname-setup.c, Debian:
 //! /etc/init.d/hostname.sh).
 use crate::base::error::Error;
+use crate::base::log::Level;
 use crate::base::memory;
 use crate::base::text::lines;
 use crate::changeset::{Changes, Label, Reason};
 use crate::image::config_file::ConfigFile;
 use crate::plan::Plan;
 
-/// Replaces the name in the file. If there is no file, or no name in it, nothing is
-/// written: the kernel's name then stays.
+/// Replaces the name in the file, or makes the file: without a static name NetworkManager
+/// takes that of a lease, or of the address's PTR record (NetworkManager.conf(5),
+/// hostname-mode).
 pub fn render(
     plan: &Plan,
     file: Result<&'static ConfigFile, Error>,
@@ -19,10 +21,12 @@ pub fn render(
         return Ok(());
     };
     let file = file?;
-    let old = file.content.and_then(|old| name(old.content));
-    if old.is_some_and(|old| old != hostname) {
+    if file.content.and_then(|old| name(old.content)) != Some(hostname) {
         let text = memory::concat(&[hostname, b"\n"]);
-        let missing = Reason::missing(b"/etc/hostname");
+        let missing = memory::place(Reason {
+            level: Level::Note,
+            ..*Reason::missing(b"/etc/hostname")
+        });
         changes.replace(file, text, Label::Neighbour, missing);
     }
     Ok(())

@@ -21,7 +21,7 @@ pub fn render(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
             hostname::render(plan, names.hostname, changes)
         });
         if let Some(hosts) = changes.known(names.hosts) {
-            hosts::render(plan, hosts, changes);
+            hosts::render(bound, hosts, changes);
         }
     }
     let is_network_ours = facts.network.is_some();

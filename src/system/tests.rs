@@ -8,7 +8,8 @@ use crate::changeset::{Label, Policy, What};
 use crate::image::managers::Managers;
 use crate::image::systemd::units::Systemd;
 use crate::image::testing::{EMPTY, Fixture, decided, in_own_mounts};
-use crate::plan::{Link, Method, Plan};
+use crate::plan::bound::BoundLink;
+use crate::plan::{Half, Link, LinkName, Method, Plan};
 
 const RESOLV_CONF: &str = "# Made by onecontext from the context of this machine.\n\
     nameserver 9.9.9.9\nnameserver 2001:db8::1\nsearch example.org b.example.org\n";
@@ -79,14 +80,40 @@ fn a_hostname_that_differs_is_replaced() {
     assert_eq!(fixture.text("etc/hostname"), "web1.example.org\n");
     assert_eq!(fixture.stat("etc/hostname"), (0o640, 3, 4));
 
-    for content in ["# x\n web1.example.org \n", "", "# localhost\n"] {
-        fixture.file("etc/hostname", content);
-        assert!(named(&fixture, Policy::Auto).is_empty());
-        assert_eq!(fixture.text("etc/hostname"), content);
-    }
-    fs::remove_file(fixture.host("etc/hostname")).unwrap();
+    let content = "# x\n web1.example.org \n";
+    fixture.file("etc/hostname", content);
     assert!(named(&fixture, Policy::Auto).is_empty());
-    assert!(!fixture.has("etc/hostname"));
+    assert_eq!(fixture.text("etc/hostname"), content);
+}
+
+/// Else NetworkManager takes the name of a lease, or of the address's PTR record.
+#[test]
+fn a_hostname_that_is_missing_is_made() {
+    let fixture = Fixture::new();
+    fixture.file("etc/hosts", ANSWERED);
+    for content in [None, Some(""), Some("\n"), Some("# localhost\n")] {
+        let _ = fs::remove_file(fixture.host("etc/hostname"));
+        if let Some(content) = content {
+            fixture.file("etc/hostname", content);
+        }
+        assert_eq!(named(&fixture, Policy::Auto), ["wrote /etc/hostname"]);
+        assert_eq!(fixture.text("etc/hostname"), "web1.example.org\n");
+        assert_eq!(fixture.stat("etc/hostname").0, 0o644);
+    }
+    // A link to nowhere leads to the file that is made.
+    fs::remove_file(fixture.host("etc/hostname")).unwrap();
+    fixture.link("etc/hostname", "../var/hostname");
+    fixture.directory("var");
+    assert_eq!(named(&fixture, Policy::Auto), ["wrote /var/hostname"]);
+    // Where it cannot be made, the kernel's name stays.
+    fs::remove_file(fixture.host("var/hostname")).unwrap();
+    assert_eq!(
+        named(&fixture, Policy::ReadOnly),
+        [
+            "/etc/hostname: it cannot be written, and there is no such file to mount over: \
+          add an empty one to the image"
+        ]
+    );
 }
 
 #[test]
@@ -284,6 +311,7 @@ const OWN_NAME: &str = "127.0.1.1 web1.example.org web1 # onecontext\n";
 #[test]
 fn the_own_name_has_one_line_in_hosts() {
     let fixture = Fixture::new();
+    fixture.file("etc/hostname", "web1.example.org\n");
     for (before, after) in [
         ("", OWN_NAME.to_string()),
         (
@@ -316,9 +344,79 @@ fn the_own_name_has_one_line_in_hosts() {
     assert_eq!(fixture.text("etc/hosts"), OWN_NAME);
 }
 
+/// Debian Reference, 5.1.1: clusters would listen on loopback else.
+#[test]
+fn the_own_name_has_the_static_address() {
+    let line = |address| format!("{address} web1.example.org web1 # onecontext\n");
+    let v4 = by(Method::Static);
+    let one = |half: Half, address| Half {
+        addresses: memory::list(&[prefix(address)]),
+        ..half
+    };
+    let lease = Link {
+        ipv4: by(Method::Dhcp),
+        ..LINK
+    };
+    let v6 = Link {
+        ipv6: one(v4, "2001:db8:1::a/64"),
+        ..lease
+    };
+    let both = Link {
+        name: LinkName::Eth(1),
+        ipv4: one(v4, "192.0.2.10/24"),
+        ..v6
+    };
+    for (links, address) in [
+        (&[both][..], "192.0.2.10"),
+        (&[v6], "2001:db8:1::a"),
+        (&[lease, both], "192.0.2.10"),
+        // No fixed address.
+        (&[lease], "127.0.1.1"),
+        (&[], "127.0.1.1"),
+    ] {
+        let plan = memory::place(Plan {
+            hostname: Some(b"web1.example.org"),
+            links: memory::list(links),
+            ..EMPTY
+        });
+        for before in [line("127.0.1.1"), line("198.51.100.9"), String::new()] {
+            let fixture = Fixture::new();
+            fixture.file("etc/hosts", before);
+            run(&fixture, Policy::Auto, plan);
+            assert_eq!(fixture.text("etc/hosts"), line(address));
+        }
+        // A NIC that this machine lacks has no address.
+        let mut missing = bound(plan);
+        for link in links {
+            let one = memory::place(BoundLink::unbound(memory::place(*link)));
+            missing.links = std::slice::from_ref(one);
+        }
+        let fixture = Fixture::new();
+        fixture.apply(Policy::Auto, |root, writer, report| {
+            let changes = decided(|changes| decide(&missing, root, true, changes));
+            writer.apply(&changes, report);
+        });
+        assert_eq!(fixture.text("etc/hosts"), line("127.0.1.1"));
+    }
+}
+
+/// Other lines with our mark are somebody else's.
+#[test]
+fn only_a_line_of_our_form_is_ours() {
+    let theirs = "10.0.0.9 backup  # onecontext\n# see onecontext # onecontext\n\
+        10.0.0.8\tdb.example.org db # onecontext\n10.0.0.7 a b # onecontext\n\
+        10.0.0.6 c.example.org c d # onecontext\n10.0.0.5 # onecontext\nx y # onecontext\n\
+        10.0.0.4 e # made by onecontext\n";
+    let fixture = Fixture::new();
+    fixture.file("etc/hosts", format!("127.0.1.1 old # onecontext\n{theirs}"));
+    named(&fixture, Policy::Auto);
+    assert_eq!(fixture.text("etc/hosts"), format!("{theirs}{OWN_NAME}"));
+}
+
 #[test]
 fn a_name_that_is_answered_has_no_line() {
     let fixture = Fixture::new();
+    fixture.file("etc/hostname", "web1.example.org\n");
     for theirs in [
         "10.0.0.1 web1 WEB1.example.org # the machine\n",
         "10.0.0.1 web1.example.org#\n",
@@ -351,6 +449,7 @@ fn a_name_that_is_answered_has_no_line() {
 #[ignore = "needs root: make test-fast"]
 fn hosts_of_a_root_that_is_not_written_is_bound_over() {
     let fixture = Fixture::new();
+    fixture.file("etc/hostname", "web1.example.org\n");
     let said = named(&fixture, Policy::ReadOnly);
     assert_eq!(
         said,
