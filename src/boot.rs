@@ -72,6 +72,8 @@ pub struct Boot {
     sets_up_network: bool,
     /// How long a NIC that is still to appear is waited for, in seconds.
     longest_wait: u32,
+    /// What the kernel's command line has the booted system mount.
+    mounts: &'static [u8],
 }
 
 /// What a stage knows of its root.
@@ -150,7 +152,7 @@ impl Boot {
             (Some(facts), Some(root)) => {
                 let logins = (early == Early::Keys)
                     // root is the only user who counts.
-                    .then(|| Logins::read(root, &Fstab::read(root), &[b"root"]));
+                    .then(|| Logins::read(root, &Fstab::read(root, Ok(None), b""), &[b"root"]));
                 StageFacts::Early(facts, logins)
             }
             (None, Some(root)) => {
@@ -176,6 +178,7 @@ impl Boot {
         Ok(Self {
             sets_up_network: sets_up_network(options.stage, &parameters, report),
             longest_wait: parameters.longest_wait(),
+            mounts: parameters.mounts,
             // The policy is for the mounted root; the initramfs is in memory.
             policy: match options.stage {
                 Stage::Early { .. } => Policy::Auto,
@@ -276,8 +279,8 @@ impl Boot {
             }
             StageFacts::Root(image, facts) => {
                 report.begin(c"look for users in", image.mount_point().to_bytes());
-                let logins = read_login_facts(image, self.plan, facts.systemd);
-                decide(bound, facts, &logins, &mut changes);
+                let logins = read_login_facts(image, self.plan, facts.systemd, self.mounts);
+                decide(bound, facts, logins, &mut changes);
             }
             StageFacts::None => {}
         }
@@ -331,14 +334,20 @@ pub fn settle_warnings(plan: &mut Plan, facts: &Facts) {
 }
 
 /// Reads what `plan` needs to know of the users of a root, and nothing else.
-pub fn read_login_facts(root: &Root, plan: &Plan, systemd: Fact<Systemd>) -> LoginFacts {
-    let fstab = Fstab::read(root);
+/// `mounts`: what is mounted besides, in the form of fstab.
+pub fn read_login_facts(
+    root: &Root,
+    plan: &Plan,
+    systemd: Fact<Systemd>,
+    mounts: &[u8],
+) -> &'static LoginFacts {
+    let fstab = Fstab::read(root, systemd, mounts);
     let mut users = Vector::<&[u8]>::new();
     for name in plan.users() {
         users.push(memory::copy(name));
     }
     let logins = Logins::read(root, &fstab, &users).map(|logins| &*memory::place(logins));
-    LoginFacts {
+    memory::place(LoginFacts {
         has_systemd: systemd.map(|systemd| systemd.is_some()),
         fstab,
         logins,
@@ -351,7 +360,7 @@ pub fn read_login_facts(root: &Root, plan: &Plan, systemd: Fact<Systemd>) -> Log
             [] => Ok(None),
             _ => systemd.and_then(|systemd| Sshd::read(root, systemd).map(Some)),
         },
-    }
+    })
 }
 
 fn network_facts(root: &Root, plan: &Plan, systemd: Fact<Systemd>) -> NetworkFacts {
@@ -411,7 +420,13 @@ fn account_facts(
 }
 
 /// What the booted system shall see.
-pub fn decide(bound: &BoundPlan, facts: &Facts, logins: &LoginFacts, changes: &mut Changes) {
+pub fn decide(
+    bound: &BoundPlan,
+    facts: &Facts,
+    logins: &'static LoginFacts,
+    changes: &mut Changes,
+) {
+    changes.mounts = Some(&logins.fstab);
     login::decide(bound.plan, logins, changes);
     system::render(bound, facts, changes);
     managers::render(bound, facts, changes);

@@ -96,9 +96,9 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
 
 /// What the booted system shall see, on a root that can be written.
 fn place(bound: &BoundPlan, root: &Root, facts: &Facts) -> Placed {
-    let logins = boot::read_login_facts(root, bound.plan, facts.systemd);
+    let logins = boot::read_login_facts(root, bound.plan, facts.systemd, b"");
     let mut changes = Changes::new();
-    boot::decide(bound, facts, &logins, &mut changes);
+    boot::decide(bound, facts, logins, &mut changes);
     changes.place(root)
 }
 

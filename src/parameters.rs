@@ -99,6 +99,9 @@ pub struct Parameters {
     /// Documentation/admin-guide/nfs/nfsroot.rst; initramfs-tools(7),
     /// dracut.cmdline(7)).
     pub network_by_initramfs: bool,
+    /// `systemd.mount-extra=WHAT:WHERE[:TYPE[:OPTIONS]]` (systemd-fstab-generator(8)), as
+    /// lines of fstab(5).
+    pub mounts: &'static [u8],
     /// `onecontext.debug`: notes go to the console too.
     pub debug: bool,
 }
@@ -171,6 +174,11 @@ impl Parameters {
         if let Some(known) = PARAMETERS.iter().find(|known| known.name == name) {
             let words = known.values;
             return (known.set)(self, Value { words, text: value });
+        }
+        if name == "systemd.mount-extra" {
+            let mut fields = split(value.unwrap_or_default(), |byte| byte == b':');
+            let point = fields.nth(1).unwrap_or_default();
+            self.mounts = memory::concat(&[self.mounts, b"- ", point, b"\n"]);
         }
         self.network_by_initramfs |= match name {
             "ip" | "netroot" => value.is_some_and(|value| !value.is_empty()),
@@ -377,6 +385,7 @@ mod tests {
             scripts: ScriptMode::Run,
             early: Some(Early::Keys),
             network_by_initramfs: true,
+            mounts: b"",
             debug: true,
         };
         assert_eq!(parameters, expected);
@@ -442,6 +451,17 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn what_systemd_mounts_besides_is_a_list_as_in_fstab() {
+        let line = "systemd.mount-extra=/dev/vdb:/home:ext4 root=LABEL=a:/x \
+                    systemd.mount-extra=tmp:/srv systemd.mount-extra=";
+        let (parameters, problems) = read(line);
+        assert_eq!(
+            (parameters.mounts, problems),
+            (&b"- /home\n- /srv\n- \n"[..], 0)
+        );
     }
 
     #[test]

@@ -496,8 +496,8 @@ fn apply_context(fixture: &Fixture, kind: Kind, context: &str) -> (Says, Vec<Str
         let facts = read_facts(image, plan, true);
         let bound = bound(plan, dhcp_client(plan, &facts));
         let mut changes = Changes::new();
-        let logins = read_login_facts(image, plan, facts.systemd);
-        decide(&bound, &facts, &logins, &mut changes);
+        let logins = read_login_facts(image, plan, facts.systemd, b"");
+        decide(&bound, &facts, logins, &mut changes);
         writer.apply(&changes, report);
         let has_lease = bound.links.iter().any(|link| link.lease.is_some());
         says = Some(Says {

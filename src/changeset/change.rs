@@ -9,6 +9,7 @@ use crate::base::log::{Level, failure};
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Escaped, Str, Text};
 use crate::image::config_file::ConfigFile;
+use crate::image::fstab::Fstab;
 use crate::image::{FileContent, PathError, ResolvedPath};
 
 /// One thing that the booted system shall see.
@@ -180,6 +181,8 @@ pub struct Changes {
     when: When,
     /// The booted system is to write the root.
     pub(super) is_written_later: bool,
+    /// What the booted system mounts, if that is known.
+    pub mounts: Option<&'static Fstab>,
 }
 
 impl Default for Changes {
@@ -197,6 +200,7 @@ impl Changes {
             directives: Vector::new(),
             when: When::Always,
             is_written_later: false,
+            mounts: None,
         }
     }
 

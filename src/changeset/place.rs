@@ -7,6 +7,7 @@
 //! | is covered always ([`Mount::Always`]) | mount over the file | the same |
 //! | its directory is there | write | mount over the file; where there is none, a file in the run directory, or the reason |
 //! | its directory is not there yet | systemd-tmpfiles | a file in the run directory, or the reason |
+//! | something is mounted there later, and it is no file of keys | the reason | the reason |
 //! | something is mounted there later | systemd-tmpfiles | a file in the run directory, else systemd-tmpfiles, or the reason |
 use core::ffi::CStr;
 
@@ -24,6 +25,7 @@ use crate::base::error::Error;
 use crate::base::log::{Level, failure};
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Escaped, Text};
+use crate::image::fstab::Fstab;
 use crate::image::{ResolvedPath, Root, if_there};
 
 /// One step that makes a change, or a part of it.
@@ -72,6 +74,8 @@ impl Action {
     }
 }
 
+const LATER: Error = Error::new(c"something is mounted there later, which would hide it");
+
 /// Whether the root is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootState {
@@ -93,6 +97,7 @@ impl RootState {
 /// Finds the steps for changes, one after the other.
 pub struct Placer<'r> {
     root: &'r Root,
+    mounts: Option<&'static Fstab>,
     /// For systemd-tmpfiles.
     lines: Text,
     /// Files and directories over which a copy is mounted.
@@ -134,10 +139,11 @@ enum Way {
 }
 
 impl<'r> Placer<'r> {
-    /// A placer for a root.
-    pub fn new(root: &'r Root) -> Self {
+    /// A placer for a root. `mounts`: what is mounted later.
+    pub fn new(root: &'r Root, mounts: Option<&'static Fstab>) -> Self {
         Self {
             root,
+            mounts,
             lines: Text::new(),
             covered: Vector::new(),
         }
@@ -210,6 +216,10 @@ impl<'r> Placer<'r> {
     fn way(&self, change: &Change, state: RootState) -> Result<Way, Error> {
         if change.path.in_run() {
             return Ok(Way::Write);
+        }
+        if change.elsewhere.is_none() && self.mounts.is_some_and(|mounts| mounts.hides(change.path))
+        {
+            return Err(LATER);
         }
         let Elsewhere { later, in_run } = change.elsewhere.copied().unwrap_or_default();
         let missing = match change.mount {
@@ -361,7 +371,7 @@ impl Changes {
     /// is written.
     pub fn place(&self, root: &Root) -> Placed {
         let state = RootState::Written;
-        let mut placer = Placer::new(root);
+        let mut placer = Placer::new(root, self.mounts);
         let mut all = Placed::default();
         for (level, line) in self.remarks(true) {
             all.remarks.push((level, line));
@@ -378,7 +388,7 @@ impl Changes {
         }
         match placer.finish() {
             Ok(Some(change)) => {
-                let placed = Placer::new(root).place(&change, state);
+                let placed = Placer::new(root, None).place(&change, state);
                 all.extend(&change, placed);
             }
             Ok(None) => {}

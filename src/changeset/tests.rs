@@ -15,6 +15,7 @@ use crate::base::json::Json;
 use crate::base::log::Level;
 use crate::base::log::{Console, Report};
 use crate::image::config_file::ConfigFile;
+use crate::image::fstab::Fstab;
 use crate::image::testing::{Attribute, Fixture, decided, in_own_mounts, lines};
 use crate::image::{ResolvedPath, Root};
 
@@ -78,6 +79,28 @@ fn a_change_is_shown_before_it_is_made() {
          {\"kind\":\"remove\",\"path\":\"/etc/b\"}]"
     );
     assert!(!fixture.has("etc/a") && !fixture.has("run/x") && !fixture.has("run/l"));
+}
+
+/// It would be hidden in the booted system, and the mount point no longer empty.
+#[test]
+fn nothing_is_written_where_something_is_mounted_later() {
+    let fixture = Fixture::new();
+    fixture.file("etc/fstab", "LABEL=data /data ext4\n");
+    fixture.file("data/keep", "");
+    fixture.file("etc/hosts", "");
+    let root = fixture.root();
+    let fstab = memory::place(Fstab::read(&root, Ok(None), b""));
+    let said = fixture.apply(Policy::Auto, |root, writer, report| {
+        let mut changes = Changes::new();
+        changes.mounts = Some(fstab);
+        for path in [&b"/data/hosts"[..], b"/etc/hosts"] {
+            instead(root, path, b"new", &mut changes);
+        }
+        writer.apply(&changes, report);
+    });
+    let problem = "!write: /data/hosts: something is mounted there later, which would hide it";
+    assert_eq!(said, [problem, "wrote /etc/hosts"]);
+    assert!(!fixture.has("data/hosts"));
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl<'r> Writer<'r> {
         outcomes: &mut [Outcome],
         report: &mut Report,
     ) -> Result<(), NotWritten> {
-        let mut placer = Placer::new(self.root);
+        let mut placer = Placer::new(self.root, changes.mounts);
         let state = self.state();
         if changes.is_written_later && state.is_written() {
             self.acquire(report)?;
@@ -128,7 +128,7 @@ impl<'r> Writer<'r> {
         }
         match placer.finish() {
             Ok(Some(lines)) => {
-                self.make_change(&lines, state, &mut Placer::new(self.root), report)?;
+                self.make_change(&lines, state, &mut Placer::new(self.root, None), report)?;
             }
             Ok(None) => {}
             Err(error) => report.problem(c"write", tmpfiles::PATH, error),

@@ -1,13 +1,14 @@
-//! What fstab(5) mounts in the booted system.
-use crate::base::memory::Vector;
+//! What the booted system mounts: by fstab(5), by units, and by what generators read.
+use crate::base::memory::{self, Vector};
 use rustix::fs;
 use rustix::io::Errno;
 
+use super::systemd::units::{Systemd, Unit};
 use super::{Fact, ResolvedPath, Root, if_there};
 use crate::base::error::Error;
-use crate::base::text::{lines, words};
+use crate::base::text::{Text, digits, lines, words};
 
-/// What the root's fstab(5) mounts and is not mounted yet.
+/// What the booted system mounts and is not mounted yet.
 #[derive(Clone, Copy)]
 pub struct Fstab {
     /// The mount points.
@@ -17,20 +18,26 @@ pub struct Fstab {
 }
 
 impl Fstab {
-    /// Reads `/etc/fstab`. A mount point that cannot be examined counts as not mounted
+    /// Reads `/etc/fstab`, the names of mount units, and the cache of ZFS. `more` is text
+    /// in the form of fstab. A mount point that cannot be examined counts as not mounted
     /// later, so that no user loses keys for it; `problem` has the reason.
-    pub fn read(root: &Root) -> Self {
+    pub fn read(root: &Root, systemd: Fact<Systemd>, more: &[u8]) -> Self {
+        let systemd = systemd.unwrap_or(None);
+        let mut text = Text::new();
+        text.extend(more);
+        let mut problem = add_file(root, b"/etc/fstab", &mut text).err();
+        if let Some(systemd) = systemd {
+            let added = add_units(root, systemd, &mut text);
+            problem = added.and(add_cache(root, &mut text)).err().or(problem);
+        }
         let mut points = Vector::new();
-        let mut problem = None;
-        let text = root.read_if_there(b"/etc/fstab").unwrap_or_else(|reason| {
-            problem = Some(reason);
-            None
-        });
-        for line in lines(text.map_or(b"", |found| found.content)) {
+        for line in lines(&text) {
             let mut fields = words(line);
             let device = fields.next().unwrap_or(b"#");
             let point = fields.next().unwrap_or(b"");
-            if device.starts_with(b"#") || !point.starts_with(b"/") {
+            // The third field is the type, or in the cache of ZFS canmount.
+            let is_left = matches!(fields.next(), Some(b"off" | b"noauto"));
+            if is_left || device.starts_with(b"#") || !point.starts_with(b"/") {
                 continue;
             }
             match mounts_later(root, point) {
@@ -50,6 +57,66 @@ impl Fstab {
     pub fn hides(&self, path: ResolvedPath) -> bool {
         self.points.iter().any(|point| path.is_below(point.path()))
     }
+}
+
+fn add_file(root: &Root, path: &[u8], text: &mut Text) -> Result<(), Error> {
+    if let Some(file) = root.read_if_there(path)? {
+        text.extend(file.content);
+        text.push(b'\n');
+    }
+    Ok(())
+}
+
+/// Adds what ZFS mounts. The first fields of a line are the dataset, its mount point and
+/// canmount (zfs-mount-generator(8)).
+fn add_cache(root: &Root, text: &mut Text) -> Result<(), Error> {
+    const CACHE: &[u8] = b"/etc/zfs/zfs-list.cache";
+    for name in root.names(CACHE)? {
+        add_file(root, memory::concat(&[CACHE, b"/", name]), text)?;
+    }
+    Ok(())
+}
+
+/// Adds what mount units mount, whether something wants them or not: every unit that needs
+/// the path does (systemd.unit(5), RequiresMountsFor=).
+fn add_units(root: &Root, systemd: Systemd, text: &mut Text) -> Result<(), Error> {
+    for directory in systemd.directories() {
+        for name in root.names(directory)? {
+            let stem = name.strip_suffix(b".mount");
+            if let Some(stem) = stem.or(name.strip_suffix(b".automount")) {
+                let point = unescape(stem);
+                let path = ResolvedPath::new(point)?;
+                if !path.is_hidden()
+                    && !path.in_run()
+                    && let Unit::Present { .. } = systemd.unit(root, name)?
+                {
+                    text.extend(b"- ");
+                    text.extend(point);
+                    text.push(b'\n');
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The mount point that a unit is named after (systemd-escape(1)).
+fn unescape(name: &[u8]) -> &'static [u8] {
+    let mut path = Vector::new();
+    path.push(b'/');
+    let mut rest = name;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        path.push(match (byte, after) {
+            (b'-', _) => b'/',
+            (b'\\', [b'x', high, low, after @ ..]) => {
+                rest = after;
+                digits(&[*high, *low], 16).unwrap_or_default() as u8
+            }
+            _ => *byte,
+        });
+    }
+    path.finish()
 }
 
 /// Where a mount point leads if nothing is mounted there yet.

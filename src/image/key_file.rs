@@ -46,7 +46,7 @@ pub enum Home {
     Present(u32),
     /// It does not exist yet.
     Missing,
-    /// fstab(5) mounts something over it later.
+    /// Something is mounted later over it, or over what its `.ssh` leads to.
     MountedLater,
 }
 
@@ -90,8 +90,14 @@ impl KeyFile {
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(errno.into()),
         };
+        let path = home_path.join(b".ssh/authorized_keys")?;
+        let path = match user.uid {
+            ROOT => root.resolve_trusted(path.path())?.0,
+            // The user controls what is below the home: no link is followed there.
+            _ => path,
+        };
         let home = match stat {
-            _ if fstab.hides(home_path) => Home::MountedLater,
+            _ if fstab.hides(path) => Home::MountedLater,
             None => Home::Missing,
             Some(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
                 return Err(Error::new(c"its home is not a directory"));
@@ -105,12 +111,6 @@ impl KeyFile {
             }
             Some(stat) if stat.st_uid != user.uid => return Err(SHARED_HOME),
             Some(stat) => Home::Present(stat.st_mode),
-        };
-        let path = home_path.join(b".ssh/authorized_keys")?;
-        let path = match user.uid {
-            ROOT => root.resolve_trusted(path.path())?.0,
-            // The user controls what is below the home: no link is followed there.
-            _ => path,
         };
         let mut file = Self {
             path,

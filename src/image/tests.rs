@@ -267,7 +267,7 @@ fn an_fstab_that_cannot_be_read_is_a_problem_and_hides_nothing() {
         }
         let root = fixture.root();
         let home = root.resolve(b"/home/alice").unwrap();
-        let fstab = Fstab::read(&root);
+        let fstab = Fstab::read(&root, Ok(None), b"");
         (fstab.hides(home), fstab.problem)
     };
     assert_eq!(ask(Some("# none\n/dev/a / ext4\n")), (false, None));
@@ -278,4 +278,91 @@ fn an_fstab_that_cannot_be_read_is_a_problem_and_hides_nothing() {
         (true, Some(TOO_LONG.into()))
     );
     assert_eq!(ask(None), (false, Some(TOO_LONG.into())));
+}
+
+/// What is mounted over `/home/alice` or above it, without a line of fstab(5).
+#[test]
+fn what_units_and_caches_mount_hides_what_is_below() {
+    type Make = fn(&Fixture);
+    let ask = |make: Make, more: &str, path: &str| {
+        let fixture = Fixture::new();
+        fixture.file("usr/lib/systemd/systemd", "");
+        fixture.link("sbin/init", "/usr/lib/systemd/systemd");
+        fixture.link("lib", "usr/lib");
+        fixture.directory("home/alice");
+        fixture.directory("srv/a-b");
+        make(&fixture);
+        let root = fixture.root();
+        let fstab = Fstab::read(&root, Systemd::find(&root), more.as_bytes());
+        assert_eq!(fstab.problem, None);
+        fstab.hides(root.resolve(path.as_bytes()).unwrap())
+    };
+    const HOME: &str = "/home/alice/.ssh/authorized_keys";
+    const UNIT: &str = "[Mount]\nWhat=/dev/vdb\n";
+    let hiding: [(Make, &str); 7] = [
+        (|f| f.file("etc/systemd/system/home.mount", UNIT), HOME),
+        (
+            |f| f.file("usr/lib/systemd/system/home-alice.mount", UNIT),
+            HOME,
+        ),
+        (
+            |f| f.file("etc/systemd/system/home.automount", "[Automount]\n"),
+            HOME,
+        ),
+        (
+            |f| {
+                f.link(
+                    "etc/systemd/system/home.mount",
+                    "/usr/share/home.mount-not-there",
+                )
+            },
+            "/",
+        ),
+        (
+            |f| f.file("etc/systemd/system/srv-a\\x2db.mount", UNIT),
+            "/srv/a-b/keys",
+        ),
+        (
+            |f| f.file("etc/zfs/zfs-list.cache/rpool", "rpool/h\t/home\ton\ton\n"),
+            HOME,
+        ),
+        (
+            |f| {
+                f.file(
+                    "etc/zfs/zfs-list.cache/data",
+                    "#\ndata/x\t/x\toff\ndata/a\t/home/alice\ton\ton\n",
+                )
+            },
+            HOME,
+        ),
+    ];
+    for (at, (make, path)) in hiding.into_iter().enumerate() {
+        assert_eq!(ask(make, "", path), path != "/", "{at}");
+    }
+    assert!(ask(|_| {}, "- /home\n", HOME));
+    // Neighbours.
+    let seen: [Make; 7] = [
+        |f| f.link("etc/systemd/system/home.mount", "/dev/null"),
+        |f| f.file("etc/systemd/system/home-bob.mount", UNIT),
+        |f| f.file("etc/systemd/system/home-alice-data.mount", UNIT),
+        |f| f.file("etc/systemd/system/hom.mount", UNIT),
+        |f| f.file("usr/lib/systemd/system/-.mount", UNIT),
+        |f| {
+            f.file(
+                "etc/zfs/zfs-list.cache/r",
+                "r/h\t/home\tnoauto\ton\nr\t/home\toff\n",
+            )
+        },
+        |f| f.file("etc/zfs/zfs-list.cache/r", "r/h\tlegacy\ton\nr/r\t/\ton\n"),
+    ];
+    for (at, make) in seen.into_iter().enumerate() {
+        assert!(!ask(make, "", HOME), "{at}");
+    }
+    // Another init reads no units.
+    let fixture = Fixture::new();
+    fixture.directory("home/alice");
+    fixture.file("usr/lib/systemd/system/home.mount", UNIT);
+    let root = fixture.root();
+    let home = root.resolve(b"/home/alice").unwrap();
+    assert!(!Fstab::read(&root, Ok(None), b"").hides(home));
 }

@@ -73,8 +73,8 @@ fn run(fixture: &Fixture, policy: Policy, user: &str, keys: &[&str], login: Logi
     fixture.apply(policy, |root, writer, report| {
         writer.apply(
             &decided(|changes| {
-                let facts = boot::read_login_facts(root, &plan, Systemd::find(root));
-                decide(&plan, &facts, changes)
+                let facts = boot::read_login_facts(root, &plan, Systemd::find(root), b"");
+                decide(&plan, facts, changes)
             }),
             report,
         );

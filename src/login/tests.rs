@@ -61,8 +61,8 @@ fn run(fixture: &Fixture, policy: Policy, keys: &[(&str, &str)]) -> Vec<String> 
     fixture.apply(policy, |root, writer, report| {
         writer.apply(
             &decided(|changes| {
-                let facts = boot::read_login_facts(root, &plan, Systemd::find(root));
-                decide(&plan, &facts, changes)
+                let facts = boot::read_login_facts(root, &plan, Systemd::find(root), b"");
+                decide(&plan, facts, changes)
             }),
             report,
         );
@@ -724,6 +724,29 @@ fn a_sealed_root_with_a_home_of_its_own() {
         assert_idempotent(&fixture, Policy::Auto, &keys);
     });
     assert!(!fixture.has("/etc/ssh/sshd_config"));
+}
+
+/// The home is there, but its `.ssh` leads to where something is mounted later.
+#[test]
+#[ignore = "needs root: make test-fast"]
+fn keys_behind_a_link_to_a_later_mount_are_left_to_systemd_tmpfiles() {
+    let fixture = debian();
+    fixture.link("root/.ssh", "/data/ssh");
+    fixture.directory("data");
+    fixture.file("etc/systemd/system/data.mount", "[Mount]\nWhat=/dev/vdb\n");
+    assert_eq!(
+        auto(&fixture, &[("root", "k")]),
+        [
+            "root: 1 key in /data/ssh/authorized_keys, by systemd-tmpfiles",
+            "wrote /run/tmpfiles.d/50-onecontext.conf"
+        ]
+    );
+    assert!(!fixture.has("data/ssh"));
+    let lines = fixture.text(TMPFILES);
+    assert!(
+        lines.contains("/data/ssh/authorized_keys2 0600 0 0 - "),
+        "{lines}"
+    );
 }
 
 /// Nothing in /run would be read, and systemd-tmpfiles must not write for us.

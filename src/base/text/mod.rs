@@ -27,8 +27,8 @@ pub use escaped::Escaped;
 pub use hex::hex_digit;
 pub use moment::Moment;
 pub use parts::{
-    Split, Words, find, lines, list, number, position, same, span, split, split_once, split_path,
-    unquoted, words,
+    Split, Words, digits, find, lines, list, number, position, same, span, split, split_once,
+    split_path, unquoted, words,
 };
 pub use shell::{command, quote};
 pub use string::Str;
