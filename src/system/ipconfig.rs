@@ -1,11 +1,14 @@
 //! The answers of klibc's ipconfig, `/run/net-DEVICE.conf`. If there is one,
 //! `configure_networking` of initramfs-tools (scripts/functions) asks nothing and
-//! changes nothing, but reads it as a shell does. The names are those that ipconfig
-//! writes (klibc: usr/kinit/ipconfig/main.c, `dump_device_config`). The only text of
-//! the context among the values is the host name, which has only letters, digits, `-`
+//! changes nothing, but reads it as a shell does; that of Debian 13 then writes
+//! resolv.conf anew from all of these files (`netinfo_to_resolv_conf`). The names are
+//! those that ipconfig writes (klibc: usr/kinit/ipconfig/main.c, `dump_device_config`)
+//! and the `DOMAINSEARCH` that these scripts read. The only texts of the context among
+//! the values are names of hosts and domains, which have only letters, digits, `-`, `_`
 //! and `.`.
 use core::net::{IpAddr, Ipv4Addr};
 
+use super::resolvers::{Resolvers, Selection};
 use crate::base::error::Error;
 use crate::base::memory;
 use crate::base::text::template::fill;
@@ -18,6 +21,7 @@ use crate::plan::{Plan, Prefix, Route};
 /// Adds a file for each device that is set up, even if only with IPv6. If none is,
 /// ipconfig asks as usual.
 pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
+    let resolvers = Resolvers::of(bound, Selection::All);
     for bound_link in bound.links.iter().filter(|one| one.is_set_up()) {
         if let Some(device) = bound_link.device_name() {
             // The name comes from the image or the machine, and a shell reads this
@@ -26,7 +30,7 @@ pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
                 return Err(Error::new(c"a device's name has a quote"));
             }
             let mut text = Text::new();
-            write(bound.plan, bound_link, device, &mut text);
+            write(bound.plan, bound_link, device, &resolvers, &mut text);
             changes.file(path(device)?, File::public(text.finish()));
         }
     }
@@ -39,7 +43,13 @@ fn path(device: &[u8]) -> Result<ResolvedPath, Error> {
     Ok(ResolvedPath::new(path)?)
 }
 
-fn write(plan: &Plan, bound_link: &BoundLink, device: &[u8], text: &mut Text) {
+fn write(
+    plan: &Plan,
+    bound_link: &BoundLink,
+    device: &[u8],
+    resolvers: &Resolvers,
+    text: &mut Text,
+) {
     let lease = bound_link.lease;
     let protocol: &[u8] = if lease.is_some() { b"dhcp" } else { b"static" };
     fill!(text, HEAD);
@@ -63,12 +73,11 @@ fn write(plan: &Plan, bound_link: &BoundLink, device: &[u8], text: &mut Text) {
     if let Some(gateway) = routes.find_map(gateway) {
         value("IPV4GATEWAY", u32::from(gateway), text);
     }
-    let by_lease = lease.map_or(&[][..], |lease| lease.dns);
-    let servers = plan.dns.iter().chain(bound_link.link.dns).chain(by_lease);
-    let servers = servers.filter_map(|server| v4(*server));
+    let servers = resolvers.servers.iter().filter_map(|server| v4(*server));
     for (name, server) in ["IPV4DNS0", "IPV4DNS1"].into_iter().zip(servers) {
         value(name, u32::from(server), text);
     }
+    resolvers.write_domains(text, "DOMAINSEARCH='", "'\n");
     if let Some(hostname) = plan.hostname {
         fill!(text, "HOSTNAME='@'\n", hostname);
     }

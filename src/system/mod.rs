@@ -6,6 +6,7 @@ mod hostname;
 mod hosts;
 mod ipconfig;
 mod resolv_conf;
+mod resolvers;
 mod scripts;
 
 use crate::changeset::Changes;

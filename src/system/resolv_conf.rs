@@ -1,13 +1,8 @@
 //! `/etc/resolv.conf` (resolv.conf(5)) if no manager of the root owns it, and a drop-in
 //! of systemd-resolved if that owns it.
-use core::net::IpAddr;
-
-use ufmt::uwrite;
-
+use super::resolvers::{Resolvers, Selection};
 use crate::base::error::Error;
-use crate::base::memory::{self, Vector};
-use crate::base::set::Set;
-use crate::base::text::{Ip, Text, format};
+use crate::base::text::Text;
 use crate::changeset::{Changes, HEAD, Label, Reason};
 use crate::image::FileContent;
 use crate::image::config_file::ConfigFile;
@@ -97,89 +92,3 @@ pub fn render_early(
     changes.replace(file?, text.finish(), Label::NetConf, Reason::missing(PATH));
     Ok(())
 }
-
-/// Which name servers and search domains are written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Selection {
-    /// Those of the whole machine.
-    Machine,
-    /// Also those of each link.
-    Context,
-    /// Also those from DHCP leases.
-    All,
-}
-
-/// Name servers and search domains, each once.
-struct Resolvers {
-    servers: Vector<IpAddr>,
-    domains: Vector<&'static [u8]>,
-}
-
-impl Resolvers {
-    /// Those of the machine come before those of its links, and those of the context
-    /// before those of leases.
-    fn of(bound: &BoundPlan, selection: Selection) -> Self {
-        let mut resolvers = Self {
-            servers: Vector::new(),
-            domains: Vector::new(),
-        };
-        let plan = bound.plan;
-        resolvers.servers.extend(plan.dns);
-        resolvers.domains.extend(plan.search);
-        if selection == Selection::Machine {
-            return resolvers;
-        }
-        for link in plan.links {
-            resolvers.servers.extend(link.dns);
-            resolvers.domains.extend(link.search);
-        }
-        if selection == Selection::Context {
-            return resolvers;
-        }
-        let mut seen = Set::new();
-        for server in resolvers.servers.iter() {
-            seen.insert(SERVER, format(&Ip(*server)));
-        }
-        for domain in resolvers.domains.iter() {
-            seen.insert(DOMAIN, memory::copy(domain));
-        }
-        for lease in bound.links.iter().filter_map(|bound_link| bound_link.lease) {
-            for server in lease.dns {
-                if seen.insert(SERVER, format(&Ip(*server))) {
-                    resolvers.servers.push(*server);
-                }
-            }
-            for domain in lease.search {
-                if seen.insert(DOMAIN, memory::copy(domain)) {
-                    resolvers.domains.push(domain);
-                }
-            }
-        }
-        resolvers
-    }
-
-    fn is_empty(&self) -> bool {
-        self.servers.is_empty() && self.domains.is_empty()
-    }
-
-    /// Writes one line for each server, and one line for all domains: only the last of
-    /// several `search` lines counts.
-    fn write(&self, text: &mut Text, server: &str, search: &str) {
-        for address in self.servers.iter() {
-            uwrite!(text, "{}{}\n", server, Ip(*address));
-        }
-        let mut before = search;
-        for domain in self.domains.iter() {
-            uwrite!(text, "{}", before);
-            text.extend(domain);
-            before = " ";
-        }
-        if before == " " {
-            text.push(b'\n');
-        }
-    }
-}
-
-/// The numbers by which one set distinguishes servers from domains.
-const SERVER: u32 = 0;
-const DOMAIN: u32 = 1;

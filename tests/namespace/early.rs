@@ -111,7 +111,7 @@ fn sourced(initramfs: &Initramfs, file: &str) -> String {
     let file = initramfs.top.join(file);
     let script = format!(
         ". {}; echo $DEVICE $PROTO $IPV4ADDR/$IPV4NETMASK/$IPV4BROADCAST via $IPV4GATEWAY \
-         dns $IPV4DNS0 $IPV4DNS1 host $HOSTNAME",
+         dns $IPV4DNS0 $IPV4DNS1 search $DOMAINSEARCH host $HOSTNAME",
         file.display()
     );
     let said = output(Command::new("sh").args(["-ec", &script])).stdout;
@@ -227,7 +227,7 @@ fn keys_and_static_addresses_then_the_root() {
         assert_eq!(
             sourced(&initramfs, "run/net-ens3.conf"),
             "ens3 static 10.18.1.1/255.255.0.0/10.18.255.255 via 10.18.1.254 \
-             dns 10.18.1.53 9.9.9.9 host web1"
+             dns 10.18.1.53 9.9.9.9 search a.example.org b.example.org host web1"
         );
     }
     assert_eq!(nix::unistd::gethostname().unwrap(), "web1");
