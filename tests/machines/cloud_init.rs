@@ -5,28 +5,11 @@ use crate::support::image::Image;
 use crate::support::machine::{Inside, Login};
 use crate::two_nics::*;
 
-#[test]
-#[ignore = "boots a machine"]
-fn on_networkd_with_the_same_disk() {
-    the_same_disk("cloud-init-networkd", NETWORKD);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn on_networkd_without_a_data_source() {
-    no_data_source("cloud-init-networkd", NETWORKD);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn on_ifupdown_with_the_same_disk() {
-    the_same_disk("cloud-init-ifupdown", IFUPDOWN);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn on_ifupdown_without_a_data_source() {
-    no_data_source("cloud-init-ifupdown", IFUPDOWN);
+boots! {
+    on_networkd_with_the_same_disk = the_same_disk("cloud-init-networkd", NETWORKD);
+    on_networkd_without_a_data_source = no_data_source("cloud-init-networkd", NETWORKD);
+    on_ifupdown_with_the_same_disk = the_same_disk("cloud-init-ifupdown", IFUPDOWN);
+    on_ifupdown_without_a_data_source = no_data_source("cloud-init-ifupdown", IFUPDOWN);
 }
 
 /// The unit that waits for the network.

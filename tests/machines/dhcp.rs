@@ -95,9 +95,7 @@ fn is_kept(image: Image) {
         let file = "Network File: /run/systemd/network/00-onecontext-eth";
         assert!(status.contains(file), "{status}");
     }
-    let report = login.run("cat /run/onecontext/report");
-    assert!(!report.contains("problem: "), "{report}");
-    assert!(report.contains("systemd-networkd renews it"), "{report}");
+    assert_no_problem(login);
     // The first two are ours and networkd's own.
     let of_tap1 = |line: &&str| line.contains("DHCPACK(tap1) 10.18.1.1 ");
     booted
@@ -129,44 +127,12 @@ fn is_told_that_it_ends(image: Image) {
     }
 }
 
-#[test]
-#[ignore = "boots a machine"]
-fn is_kept_initramfs_tools() {
-    is_kept(Image::InitramfsTools);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn is_kept_dracut() {
-    is_kept(Image::Dracut);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn is_kept_dracut_without_systemd() {
-    is_kept(Image::DracutWithoutSystemd);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn is_kept_debian13() {
-    is_kept(Image::Debian13InitramfsTools);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn ends_initramfs_tools() {
-    is_told_that_it_ends(Image::InitramfsTools);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn ends_dracut() {
-    is_told_that_it_ends(Image::Dracut);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn ends_dracut_without_systemd() {
-    is_told_that_it_ends(Image::DracutWithoutSystemd);
+boots! {
+    is_kept_initramfs_tools = is_kept(Image::InitramfsTools);
+    is_kept_dracut = is_kept(Image::Dracut);
+    is_kept_dracut_without_systemd = is_kept(Image::DracutWithoutSystemd);
+    is_kept_debian13 = is_kept(Image::Debian13InitramfsTools);
+    ends_initramfs_tools = is_told_that_it_ends(Image::InitramfsTools);
+    ends_dracut = is_told_that_it_ends(Image::Dracut);
+    ends_dracut_without_systemd = is_told_that_it_ends(Image::DracutWithoutSystemd);
 }

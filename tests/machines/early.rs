@@ -90,22 +90,10 @@ fn unlocked_with_the_context_s_key(image: Image, command: &str) {
     assert_late(&mut login, &key);
 }
 
-#[test]
-#[ignore = "boots a machine"]
-fn luks_initramfs_tools() {
-    unlocked_with_the_context_s_key(EARLY, CRYPTROOT_UNLOCK);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn luks_dracut() {
-    unlocked_with_the_context_s_key(Image::EarlyDracut, ASK_PASSWORD_AGENT);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn luks_debian13() {
-    unlocked_with_the_context_s_key(Image::With("trixie-early"), CRYPTROOT_UNLOCK);
+boots! {
+    luks_initramfs_tools = unlocked_with_the_context_s_key(EARLY, CRYPTROOT_UNLOCK);
+    luks_dracut = unlocked_with_the_context_s_key(Image::EarlyDracut, ASK_PASSWORD_AGENT);
+    luks_debian13 = unlocked_with_the_context_s_key(Image::With("trixie-early"), CRYPTROOT_UNLOCK);
 }
 
 /// By default the initramfs accepts only the keys that its builder put in.
@@ -120,16 +108,9 @@ fn unlocked_with_the_image_s_key(image: Image, command: &str) {
     assert_late(&mut login, &key);
 }
 
-#[test]
-#[ignore = "boots a machine"]
-fn luks_with_the_image_s_key_initramfs_tools() {
-    unlocked_with_the_image_s_key(EARLY, CRYPTROOT_UNLOCK);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn luks_with_the_image_s_key_dracut() {
-    unlocked_with_the_image_s_key(Image::EarlyDracut, ASK_PASSWORD_AGENT);
+boots! {
+    luks_with_the_image_s_key_initramfs_tools = unlocked_with_the_image_s_key(EARLY, CRYPTROOT_UNLOCK);
+    luks_with_the_image_s_key_dracut = unlocked_with_the_image_s_key(Image::EarlyDracut, ASK_PASSWORD_AGENT);
 }
 
 /// The initramfs and the root each lease the address.
@@ -162,16 +143,9 @@ fn luks_by_dhcp(image: Image, command: &str) {
     assert_eq!(defaults.count(), 1, "{routes:?}");
 }
 
-#[test]
-#[ignore = "boots a machine"]
-fn luks_by_dhcp_initramfs_tools() {
-    luks_by_dhcp(EARLY, CRYPTROOT_UNLOCK);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn luks_by_dhcp_dracut() {
-    luks_by_dhcp(Image::EarlyDracut, ASK_PASSWORD_AGENT);
+boots! {
+    luks_by_dhcp_initramfs_tools = luks_by_dhcp(EARLY, CRYPTROOT_UNLOCK);
+    luks_by_dhcp_dracut = luks_by_dhcp(Image::EarlyDracut, ASK_PASSWORD_AGENT);
 }
 
 /// `ip=` is for the initramfs's own tools. They set up the network until there is a
@@ -207,13 +181,8 @@ fn luks_with_ip_on_the_command_line() {
 #[test]
 #[ignore = "boots a machine"]
 fn switched_off() {
-    let (machine, key) = machine(PLAIN);
-    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
-    let mut running = machine
-        .nic(MAC1, 1)
-        .disk(&disk, Drive::Cdrom)
-        .kernel("onecontext.early=off")
-        .start();
+    let (machine, key) = with_one_nic(PLAIN);
+    let mut running = machine.kernel("onecontext.early=off").start();
     let mut login = running.login("root", 1, &key);
     assert!(!running.console().contains(SAID));
     // dropbear's own DHCP request, which QEMU's server has answered.
@@ -225,11 +194,8 @@ fn switched_off() {
 /// The root is missing. The machine shows the address where it can be reached, and
 /// accepts logins there, beside the shell that its initramfs ends in.
 fn missing_root(image: Image, parameters: &str, shell: &str) {
-    let (machine, key) = machine(image);
-    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let (machine, key) = with_one_nic(image);
     let mut running = machine
-        .nic(MAC1, 1)
-        .disk(&disk, Drive::Cdrom)
         .kernel("root=/dev/vdz onecontext.early=keys")
         .kernel(parameters)
         .start();
@@ -239,18 +205,12 @@ fn missing_root(image: Image, parameters: &str, shell: &str) {
     assert!(running.console().contains(SAID));
 }
 
-const SAID: &str = "onecontext: no root yet; ssh root@10.18.1.1";
+/// What the early stage says of `one_nic`.
+pub const SAID: &str = "onecontext: no root yet; ssh root@10.18.1.1";
 
-#[test]
-#[ignore = "boots a machine"]
-fn missing_root_initramfs_tools() {
-    missing_root(PLAIN, "rootdelay=5", "(initramfs)");
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn missing_root_dracut() {
-    missing_root(Image::EarlyDracut, "rd.retry=10", "Entering emergency mode");
+boots! {
+    missing_root_initramfs_tools = missing_root(PLAIN, "rootdelay=5", "(initramfs)");
+    missing_root_dracut = missing_root(Image::EarlyDracut, "rd.retry=10", "Entering emergency mode");
 }
 
 #[test]

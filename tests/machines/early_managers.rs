@@ -2,6 +2,7 @@
 //! a root, and all NICs were down again in between. Each manager reaches the same
 //! addresses and routes, and none is there twice.
 
+use crate::early::SAID;
 use crate::support::image::Image;
 use crate::support::machine::Inside;
 use crate::support::network::Network;
@@ -12,11 +13,7 @@ use crate::two_nics::*;
 fn ends_as_without(image: &'static str) {
     let mut network = Network::new(&[1, 2]);
     network.serve(&["--dhcp-range=10.18.2.50,10.18.2.99,600"]);
-    let mut variables: Vec<_> = TWO_NICS
-        .into_iter()
-        .filter(|(name, _)| !name.starts_with("ETH1_"))
-        .collect();
-    variables.extend([
+    let variables = first_nic_and(&[
         ("ETH1_IP6_METHOD", "disable"),
         ("ETH1_MAC", MAC2),
         ("ETH1_METHOD", "dhcp"),
@@ -50,23 +47,8 @@ fn ends_as_without(image: &'static str) {
     assert_eq!(login.run("ls -d /run/net-* 2>/dev/null || true"), "");
 }
 
-/// What the early stage says of the first NIC.
-const SAID: &str = "onecontext: no root yet; ssh root@10.18.1.1";
-
-#[test]
-#[ignore = "boots a machine"]
-fn networkd() {
-    ends_as_without("early-networkd");
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn network_manager() {
-    ends_as_without("early-network-manager");
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn ifupdown() {
-    ends_as_without("early-ifupdown");
+boots! {
+    networkd = ends_as_without("early-networkd");
+    network_manager = ends_as_without("early-network-manager");
+    ifupdown = ends_as_without("early-ifupdown");
 }

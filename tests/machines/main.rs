@@ -12,6 +12,20 @@ mod figures;
 mod random;
 mod support;
 
+/// Boots by name, each a test: `NAME = EXPRESSION;`.
+macro_rules! boots {
+    ($($(#[$document:meta])* $name:ident = $boot:expr;)*) => {
+        $(
+            $(#[$document])*
+            #[test]
+            #[ignore = "boots a machine"]
+            fn $name() {
+                $boot;
+            }
+        )*
+    };
+}
+
 mod cloud_init;
 mod cost;
 mod dhcp;
@@ -44,9 +58,8 @@ use support::machine::{Drive, Format, Inside, Login, Machine, Own, Running, SHEL
 use support::progress::Boot;
 use support::tiers::assert_each_boot_has_one_tier;
 use support::{run, top};
+use two_nics::{MAC1, MAC2, route, text};
 
-const MAC1: &str = "02:00:0a:12:01:01";
-const MAC2: &str = "02:00:0a:12:02:01";
 const MAC3: &str = "02:00:0a:12:03:01";
 
 #[test]
@@ -90,9 +103,7 @@ fn one_nic(key: &str) -> String {
 
 /// Boots with `one_nic`, logs in as root, and checks everything in it.
 fn opennebula_one_nic(image: Image, change: impl FnOnce(Machine) -> Machine) -> (Running, Login) {
-    let (machine, key) = machine(image);
-    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
-    let machine = machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom);
+    let (machine, key) = with_one_nic(image);
     let mut running = change(machine).start();
     let mut login = running.login("root", 1, &key);
 
@@ -141,27 +152,15 @@ fn assert_knows_its_name(login: &mut impl Inside) {
     assert_eq!(login.run(asked), "web1.example.org\n127.0.1.1\n");
 }
 
-/// The image has no resolv.conf.
-#[test]
-#[ignore = "boots a machine"]
-fn opennebula_one_nic_initramfs_tools() {
-    opennebula_one_nic(Image::InitramfsTools, |machine| machine);
-}
-
-/// The image has a resolv.conf of its own.
-#[test]
-#[ignore = "boots a machine"]
-fn opennebula_one_nic_dracut() {
-    opennebula_one_nic(Image::Dracut, |machine| {
+boots! {
+    /// The image has no resolv.conf.
+    opennebula_one_nic_initramfs_tools = opennebula_one_nic(Image::InitramfsTools, |machine| machine);
+    /// The image has a resolv.conf of its own.
+    opennebula_one_nic_dracut = opennebula_one_nic(Image::Dracut, |machine| {
         machine.write("/etc/resolv.conf", "nameserver 192.0.2.1\n")
     });
-}
-
-/// Its resolv.conf is a link to a file that no program makes.
-#[test]
-#[ignore = "boots a machine"]
-fn opennebula_one_nic_dracut_without_systemd() {
-    opennebula_one_nic(Image::DracutWithoutSystemd, |machine| {
+    /// Its resolv.conf is a link to a file that no program makes.
+    opennebula_one_nic_dracut_without_systemd = opennebula_one_nic(Image::DracutWithoutSystemd, |machine| {
         machine.edit("symlink /etc/resolv.conf ../run/resolvconf/resolv.conf")
     });
 }
@@ -427,11 +426,8 @@ fn stratuslab_virtio_disk() {
 #[test]
 #[ignore = "boots a machine"]
 fn sshd_not_enabled() {
-    let (machine, key) = machine(Image::Dracut);
-    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let (machine, key) = with_one_nic(Image::Dracut);
     let mut running = machine
-        .nic(MAC1, 1)
-        .disk(&disk, Drive::Cdrom)
         .edit("rm /etc/systemd/system/sshd.service")
         .edit("rm /etc/systemd/system/multi-user.target.wants/ssh.service")
         .start();
@@ -447,13 +443,10 @@ fn sshd_not_enabled() {
 #[test]
 #[ignore = "boots a machine"]
 fn read_only_root_with_host_keys() {
-    let (machine, key) = machine(Image::InitramfsTools);
-    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let (machine, key) = with_one_nic(Image::InitramfsTools);
     let host_key = std::fs::read_to_string(&key.file).unwrap();
     let path = "/etc/ssh/ssh_host_ecdsa_key";
     let mut running = machine
-        .nic(MAC1, 1)
-        .disk(&disk, Drive::Cdrom)
         .write(path, &host_key)
         .edit("rm /etc/fstab")
         .write("/etc/fstab", "LABEL=root / ext4 ro 0 1\n")
@@ -471,12 +464,9 @@ fn read_only_root_with_host_keys() {
 #[test]
 #[ignore = "boots a machine"]
 fn root_that_cannot_be_written() {
-    let (machine, key) = machine(Image::InitramfsTools);
-    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let (machine, key) = with_one_nic(Image::InitramfsTools);
     let host_key = std::fs::read_to_string(&key.file).unwrap();
     let mut running = machine
-        .nic(MAC1, 1)
-        .disk(&disk, Drive::Cdrom)
         .read_only()
         .write("/etc/ssh/ssh_host_ecdsa_key", &host_key)
         .write("/etc/hosts", "127.0.0.1 localhost\n")
@@ -534,16 +524,9 @@ fn immutable_root(image: Image, format: Format, own: Own) {
     assert_eq!(failed, "systemd-logind.service\n");
 }
 
-#[test]
-#[ignore = "boots a machine"]
-fn squashfs_initramfs_tools() {
-    immutable_root(Image::InitramfsTools, Format::Squashfs, Own::NoKeys);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn erofs_dracut() {
-    immutable_root(Image::Dracut, Format::Erofs, Own::Keys);
+boots! {
+    squashfs_initramfs_tools = immutable_root(Image::InitramfsTools, Format::Squashfs, Own::NoKeys);
+    erofs_dracut = immutable_root(Image::Dracut, Format::Erofs, Own::Keys);
 }
 
 // ---------------------------------------------------------------------------
@@ -582,30 +565,17 @@ fn no_context_disk(image: Image) {
 const NOT_OURS: &str = "! -name machine-id ! -name adjtime ! -name .updated ! -name ld.so.cache";
 const SUMS: &str = "-exec sha256sum {} + | sort -k 2";
 
-#[test]
-#[ignore = "boots a machine"]
-fn no_context_disk_initramfs_tools() {
-    no_context_disk(Image::InitramfsTools);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn no_context_disk_dracut() {
-    no_context_disk(Image::Dracut);
+boots! {
+    no_context_disk_initramfs_tools = no_context_disk(Image::InitramfsTools);
+    no_context_disk_dracut = no_context_disk(Image::Dracut);
 }
 
 /// With `onecontext=off` a machine with a context disk is left alone.
 #[test]
 #[ignore = "boots a machine"]
 fn switched_off() {
-    let (machine, key) = machine(Image::InitramfsTools);
-    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
-    let mut running = machine
-        .nic(MAC1, 1)
-        .disk(&disk, Drive::Cdrom)
-        .kernel(SHELL)
-        .kernel("onecontext=off")
-        .start();
+    let (machine, _) = with_one_nic(Image::InitramfsTools);
+    let mut running = machine.kernel(SHELL).kernel("onecontext=off").start();
     let mut shell = running.shell();
 
     assert_untouched(&mut shell);
@@ -617,11 +587,8 @@ fn switched_off() {
 
 /// A hook whose binary is missing does not stop the boot.
 fn without_the_binary(image: Image) {
-    let (machine, key) = machine(image);
-    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    let (machine, _) = with_one_nic(image);
     let mut running = machine
-        .nic(MAC1, 1)
-        .disk(&disk, Drive::Cdrom)
         .kernel(SHELL)
         .link_in_initramfs("/usr/lib/onecontext/onecontext", "missing")
         .start();
@@ -629,22 +596,10 @@ fn without_the_binary(image: Image) {
     assert_untouched(&mut running.shell());
 }
 
-#[test]
-#[ignore = "boots a machine"]
-fn without_the_binary_initramfs_tools() {
-    without_the_binary(Image::InitramfsTools);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn without_the_binary_dracut() {
-    without_the_binary(Image::Dracut);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn without_the_binary_dracut_without_systemd() {
-    without_the_binary(Image::DracutWithoutSystemd);
+boots! {
+    without_the_binary_initramfs_tools = without_the_binary(Image::InitramfsTools);
+    without_the_binary_dracut = without_the_binary(Image::Dracut);
+    without_the_binary_dracut_without_systemd = without_the_binary(Image::DracutWithoutSystemd);
 }
 
 /// A truncated disk: the machine boots, and its console shows the reason in spite of
@@ -694,22 +649,10 @@ fn stuck_context_disk(image: Image) {
     assert!(said.iter().any(|line| line.contains(reason)), "{said:?}");
 }
 
-#[test]
-#[ignore = "boots a machine"]
-fn stuck_context_disk_initramfs_tools() {
-    stuck_context_disk(Image::InitramfsTools);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn stuck_context_disk_dracut() {
-    stuck_context_disk(Image::Dracut);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn stuck_context_disk_dracut_without_systemd() {
-    stuck_context_disk(Image::DracutWithoutSystemd);
+boots! {
+    stuck_context_disk_initramfs_tools = stuck_context_disk(Image::InitramfsTools);
+    stuck_context_disk_dracut = stuck_context_disk(Image::Dracut);
+    stuck_context_disk_dracut_without_systemd = stuck_context_disk(Image::DracutWithoutSystemd);
 }
 
 /// A hundred bad lines, and a NIC with more addresses than a line of the kernel log
@@ -901,6 +844,13 @@ fn machine(image: Image) -> (Machine, Key) {
     (machine, key)
 }
 
+/// The same with `one_nic` on a cdrom.
+fn with_one_nic(image: Image) -> (Machine, Key) {
+    let (machine, key) = machine(image);
+    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
+    (machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom), key)
+}
+
 /// OpenNebula's context disk.
 fn disk(machine: &Machine, writer: Writer, text: &str) -> PathBuf {
     let path = machine.folder().join("context.iso");
@@ -941,23 +891,6 @@ fn routes(inside: &mut impl Inside) -> Vec<String> {
 
 fn default_routes_6(inside: &mut impl Inside) -> Vec<String> {
     strings(&inside.json("ip -6 -json route show default"), route)
-}
-
-fn route(route: &Value) -> String {
-    let mut line = text(&route["dst"]);
-    for (word, field) in [("via", "gateway"), ("dev", "dev")] {
-        if let Some(value) = route[field].as_str() {
-            line += &format!(" {word} {value}");
-        }
-    }
-    if let Some(metric) = route["metric"].as_u64() {
-        line += &format!(" metric {metric}");
-    }
-    line
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_string()
 }
 
 fn strings(list: &Value, form: impl Fn(&Value) -> String) -> Vec<String> {

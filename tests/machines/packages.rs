@@ -65,13 +65,8 @@ fn reinstalled() {
 #[test]
 #[ignore = "boots a machine"]
 fn purged() {
-    let (machine, key) = machine(Image::PackagePurged);
-    let disk = disk(&machine, Writer::Genisoimage, &one_nic(&key.public));
-    let mut running = machine
-        .nic(MAC1, 1)
-        .disk(&disk, Drive::Cdrom)
-        .kernel(SHELL)
-        .start();
+    let (machine, _) = with_one_nic(Image::PackagePurged);
+    let mut running = machine.kernel(SHELL).start();
     let mut shell = running.shell();
     assert_untouched(&mut shell);
     assert_eq!(shell.run("find / -xdev -name '*onecontext*'"), "");

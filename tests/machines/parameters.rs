@@ -34,8 +34,8 @@ fn handover() {
 
     assert_online(&mut login, "systemd-networkd-wait-online.service");
     assert_looks(&mut login);
-    let report = login.run("cat /run/onecontext/report");
-    assert!(!report.contains("ens3"), "{report}");
+    let first = login.run("cat /run/first");
+    assert!(!first.contains(" 10.18."), "{first}");
     let monitor = login.run("cat /run/monitor");
     assert!(monitor.contains(" 10.18.1.1/24 "), "{monitor}");
 }

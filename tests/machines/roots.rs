@@ -57,6 +57,24 @@ fn changed(mut running: Running, mut login: Login) -> Vec<String> {
     changed
 }
 
+/// What was changed is `CHANGED`, and these files after them.
+fn assert_changed(running: Running, login: Login, more: &[&str]) {
+    assert_eq!(changed(running, login), [&CHANGED[..], more].concat());
+}
+
+/// The key is in /run alone.
+fn assert_key_in_run(login: &mut Login, user: &str, key: &Key) {
+    let keys = login.run(&format!("cat /run/onecontext/keys/{user}"));
+    assert!(keys.contains(&key.public), "{keys}");
+}
+
+/// A resolv.conf of the image that everybody may read.
+fn with_resolv_conf(machine: Machine) -> Machine {
+    machine
+        .write("/etc/resolv.conf", "# the image's own\n")
+        .edit("set_inode_field /etc/resolv.conf mode 0100644")
+}
+
 /// The user's home is mounted later, and the keys are there by then; a socket starts
 /// sshd.
 #[test]
@@ -86,9 +104,7 @@ fn xfs_with_home_apart_and_sshd_by_socket() {
     assert_eq!(login.run(starts), "active\nssh.socket\n");
     assert_nothing_failed(&mut login);
     // A user has sudo unless the context says no.
-    let mut expected = CHANGED.to_vec();
-    expected.push("etc/sudoers.d/onecontext");
-    assert_eq!(changed(running, login), expected);
+    assert_changed(running, login, &["etc/sudoers.d/onecontext"]);
 }
 
 /// dracut mounts /usr itself.
@@ -106,9 +122,7 @@ fn btrfs_subvolume_with_usr_apart_dracut() {
     assert!(mounted(&mut login, "/usr").starts_with("ext4 rw,"));
     assert_eq!(root_keys(&mut login), [key.public.as_str()]);
     assert_nothing_failed(&mut login);
-    let mut expected = CHANGED.to_vec();
-    expected.push("root/.ssh/authorized_keys");
-    assert_eq!(changed(running, login), expected);
+    assert_changed(running, login, &["root/.ssh/authorized_keys"]);
 }
 
 /// The file system is writable, but the subvolume is not and stays unchanged: keys are
@@ -128,8 +142,7 @@ fn btrfs_read_only_subvolume_with_root_s_home_in_var() {
     );
     assert!(mounted(&mut login, "/var").starts_with("ext4 rw,"));
     assert_eq!(login.run("readlink /root"), "var/roothome\n");
-    let keys = login.run("cat /run/onecontext/keys/root");
-    assert!(keys.contains(&key.public), "{keys}");
+    assert_key_in_run(&mut login, "root", &key);
     assert_nothing_failed(&mut login);
     assert_eq!(changed(running, login), [""; 0]);
 }
@@ -139,10 +152,7 @@ fn btrfs_read_only_subvolume_with_root_s_home_in_var() {
 #[ignore = "boots a machine"]
 fn a_root_that_must_not_be_written() {
     let (running, mut login, key) = boot(Image::InitramfsTools, "alice", |machine| {
-        machine
-            .layout("ext4", &["home"])
-            .write("/etc/resolv.conf", "# the image's own\n")
-            .edit("set_inode_field /etc/resolv.conf mode 0100644")
+        with_resolv_conf(machine.layout("ext4", &["home"]))
             .write("/etc/hosts", "127.0.0.1 localhost\n")
             .kernel("onecontext.root=ro")
     });
@@ -176,9 +186,7 @@ fn lvm_with_usr_apart() {
     assert!(mounted(&mut login, "/usr").starts_with("ext4 rw,"));
     assert_eq!(root_keys(&mut login), [key.public.as_str()]);
     assert_nothing_failed(&mut login);
-    let mut expected = CHANGED.to_vec();
-    expected.push("root/.ssh/authorized_keys");
-    assert_eq!(changed(running, login), expected);
+    assert_changed(running, login, &["root/.ssh/authorized_keys"]);
 }
 
 /// In the root only host keys are to be written, in the booted system: they are made in
@@ -187,17 +195,13 @@ fn lvm_with_usr_apart() {
 #[ignore = "boots a machine"]
 fn squashfs_with_var_and_home_apart_dracut() {
     let (running, mut login, key) = boot(Image::Dracut, "alice", |machine| {
-        machine
-            .layout("squashfs", &["var", "home"])
-            .write("/etc/resolv.conf", "# the image's own\n")
-            .edit("set_inode_field /etc/resolv.conf mode 0100644")
+        with_resolv_conf(machine.layout("squashfs", &["var", "home"]))
     });
     assert!(mounted(&mut login, "/").starts_with("squashfs ro,"));
     for path in ["/var", "/home"] {
         assert!(mounted(&mut login, path).starts_with("ext4 rw,"), "{path}");
     }
-    let keys = login.run("cat /run/onecontext/keys/alice");
-    assert!(keys.contains(&key.public), "{keys}");
+    assert_key_in_run(&mut login, "alice", &key);
     let host_keys = login.run("ls /etc/ssh/ssh_host_*_key");
     assert!(host_keys.contains("/ssh_host_ed25519_key\n"), "{host_keys}");
     assert_nothing_failed(&mut login);
@@ -219,18 +223,11 @@ fn overlay(image: Image, parameter: &str) {
     running.assert_root_is_that_of_the_image();
 }
 
-/// Debian's package.
-#[test]
-#[ignore = "boots a machine"]
-fn overlayroot() {
-    overlay(ROOTS, "overlayroot=tmpfs");
-}
-
-/// systemd-volatile-root.service(8).
-#[test]
-#[ignore = "boots a machine"]
-fn volatile_overlay_dracut() {
-    overlay(Image::Dracut, "systemd.volatile=overlay");
+boots! {
+    /// Debian's package.
+    overlayroot = overlay(ROOTS, "overlayroot=tmpfs");
+    /// systemd-volatile-root.service(8).
+    volatile_overlay_dracut = overlay(Image::Dracut, "systemd.volatile=overlay");
 }
 
 /// Every file that we make has the label that the policy wants for it.

@@ -110,26 +110,9 @@ fn network_manager(kind: &'static str) {
     });
 }
 
-#[test]
-#[ignore = "boots a machine"]
-fn networkd_of_debian13() {
-    networkd("trixie-networkd");
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn networkd_of_sid() {
-    networkd("sid-networkd");
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn network_manager_of_debian13() {
-    network_manager("trixie-network-manager");
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn network_manager_of_sid() {
-    network_manager("sid-network-manager");
+boots! {
+    networkd_of_debian13 = networkd("trixie-networkd");
+    networkd_of_sid = networkd("sid-networkd");
+    network_manager_of_debian13 = network_manager("trixie-network-manager");
+    network_manager_of_sid = network_manager("sid-network-manager");
 }

@@ -40,6 +40,14 @@ pub const TWO_NICS: [(&str, &str); 22] = [
     ("SET_HOSTNAME", "web1"),
 ];
 
+/// `TWO_NICS` with other variables for the second NIC.
+pub fn first_nic_and(others: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+    let first = TWO_NICS
+        .iter()
+        .filter(|(name, _)| !name.starts_with("ETH1_"));
+    first.chain(others).copied().collect()
+}
+
 /// The kernel's state with `TWO_NICS`: addresses, IPv4 routes, IPv6 routes.
 pub const LOOKS: [&[&str]; 3] = [
     &[
@@ -74,10 +82,12 @@ pub const RESOLV_CONF: [&str; 5] = [
     "search example.org b.example.org",
 ];
 
-/// Logs all changes of addresses and routes, from the start of the root on.
-pub const MONITOR: &str = "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n\
-    [Service]\nExecStart=ip monitor address route\n\
-    StandardOutput=file:/run/monitor\n";
+/// Logs all changes of addresses and routes, from the start of the root on. What there
+/// is before any manager starts is in /run/first.
+pub const MONITOR: &str = "[Unit]\nDefaultDependencies=no\n\
+    Before=sysinit.target network-pre.target\nWants=network-pre.target\n\
+    [Service]\nExecStartPre=sh -c 'ip -o address >/run/first'\n\
+    ExecStart=ip monitor address route\nStandardOutput=file:/run/monitor\n";
 
 /// NetworkManager's wait for the network, in Debian's unit of that name, ends after a
 /// minute (nm-online(1)). A busy host may need longer.
@@ -140,6 +150,13 @@ pub fn assert_no_failed_unit(login: &mut Login) {
         let log = login.run(&format!("journalctl -b --no-pager -u {unit}"));
         panic!("{failed}{log}");
     }
+}
+
+/// No step has failed: none of our records in the kernel log is an error.
+pub fn assert_no_problem(login: &mut Login) {
+    let ours = login.run("dmesg | grep -c 'onecontext: '");
+    let errors = login.run("dmesg --level=err | grep 'onecontext: ' || true");
+    assert_eq!(errors, "", "{ours}");
 }
 
 pub fn assert_looks_now_and_later(login: &mut Login) {

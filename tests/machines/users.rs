@@ -120,16 +120,9 @@ fn assert_unit(login: &mut impl Inside) {
     assert!(!text.contains(SECRET), "{text}");
 }
 
-#[test]
-#[ignore = "boots a machine"]
-fn account_initramfs_tools() {
-    account(Image::InitramfsTools);
-}
-
-#[test]
-#[ignore = "boots a machine"]
-fn account_debian13_initramfs_tools() {
-    account(Image::Debian13InitramfsTools);
+boots! {
+    account_initramfs_tools = account(Image::InitramfsTools);
+    account_debian13_initramfs_tools = account(Image::Debian13InitramfsTools);
 }
 
 /// Another init runs the same script, by its own table.
