@@ -72,6 +72,8 @@ pub struct Boot {
     sets_up_network: bool,
     /// How long a NIC that is still to appear is waited for, in seconds.
     longest_wait: u32,
+    /// The kernel's command line says that the root is on the network.
+    root_on_network: bool,
     /// What the kernel's command line has the booted system mount.
     mounts: &'static [u8],
 }
@@ -178,6 +180,7 @@ impl Boot {
         Ok(Self {
             sets_up_network: sets_up_network(options.stage, &parameters, report),
             longest_wait: parameters.longest_wait(),
+            root_on_network: parameters.root_on_network,
             mounts: parameters.mounts,
             // The policy is for the mounted root; the initramfs is in memory.
             policy: match options.stage {
@@ -215,12 +218,25 @@ impl Boot {
         }
         if self.sets_up_network {
             let mut record = |text, report: &mut Report| self.write_record(text, report);
-            kernel::apply(self.plan, &machine, &mut wait, &mut record, report)
+            kernel::apply(
+                self.plan,
+                &machine,
+                &mut wait,
+                &mut record,
+                &|| self.is_remote(),
+                report,
+            )
         } else if matches!(machine.dhcp, DhcpClient::Alone | DhcpClient::Early) {
             BoundPlan::unbound(self.plan, machine.dhcp)
         } else {
             kernel::find(self.plan, &machine, report)
         }
+    }
+
+    /// Whether the root is on the network; what is not known counts as such.
+    fn is_remote(&self) -> bool {
+        let mut root = self.root.iter();
+        self.root_on_network || root.any(|root| root.is_remote(b"/") || root.is_remote(b"/usr"))
     }
 
     fn machine(&self, report: &mut Report) -> Machine {

@@ -99,6 +99,8 @@ pub struct Parameters {
     /// Documentation/admin-guide/nfs/nfsroot.rst; initramfs-tools(7),
     /// dracut.cmdline(7)).
     pub network_by_initramfs: bool,
+    /// The root is on the network, as far as these parameters say so.
+    pub root_on_network: bool,
     /// `systemd.mount-extra=WHAT:WHERE[:TYPE[:OPTIONS]]` (systemd-fstab-generator(8)), as
     /// lines of fstab(5).
     pub mounts: &'static [u8],
@@ -180,11 +182,16 @@ impl Parameters {
             let point = fields.nth(1).unwrap_or_default();
             self.mounts = memory::concat(&[self.mounts, b"- ", point, b"\n"]);
         }
-        self.network_by_initramfs |= match name {
-            "ip" | "netroot" => value.is_some_and(|value| !value.is_empty()),
-            "rd.neednet" => value != Some(b"0"),
+        let has_value = value.is_some_and(|value| !value.is_empty());
+        self.root_on_network |= match name {
+            "netroot" => has_value,
             "root" | "boot" => value.is_some_and(is_on_network),
             _ => false,
+        };
+        self.network_by_initramfs |= match name {
+            "ip" => has_value,
+            "rd.neednet" => value != Some(b"0"),
+            _ => self.root_on_network,
         };
         !name.starts_with("onecontext.")
     }
@@ -289,7 +296,16 @@ impl Value<'_> {
 /// Whether this value of `root=`, or of initramfs-tools' `boot=`, is a root on the
 /// network.
 fn is_on_network(root: &[u8]) -> bool {
-    const KINDS: [&[u8]; 5] = [b"/dev/nfs", b"nfs", b"dhcp", b"iscsi:", b"nbd:"];
+    const KINDS: [&[u8]; 8] = [
+        b"/dev/nfs",
+        b"nfs",
+        b"dhcp",
+        b"iscsi",
+        b"nbd:",
+        b"/dev/nbd",
+        b"fcoe",
+        b"cifs",
+    ];
     KINDS.iter().any(|kind| root.starts_with(kind))
 }
 
@@ -385,6 +401,7 @@ mod tests {
             scripts: ScriptMode::Run,
             early: Some(Early::Keys),
             network_by_initramfs: true,
+            root_on_network: false,
             mounts: b"",
             debug: true,
         };

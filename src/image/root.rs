@@ -9,7 +9,7 @@ use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
-use rustix::fs::{accessat, fstat, openat, openat2, readlinkat_raw};
+use rustix::fs::{accessat, fstat, fstatfs, openat, openat2, readlinkat_raw};
 use rustix::io::{self, Errno, retry_on_intr};
 
 use crate::base::error::Error;
@@ -392,6 +392,20 @@ impl Root {
     pub fn stat(&self, resolved: ResolvedPath) -> io::Result<Stat> {
         let opened = self.open_resolved(resolved, OFlags::PATH)?;
         retry_on_intr(|| fstat(&opened))
+    }
+
+    /// Whether what is at a path without links is on a server; also if that is not known.
+    pub fn is_remote(&self, path: &[u8]) -> bool {
+        // linux/magic.h: NFS, SMB, CIFS, SMB2.
+        const KINDS: [u32; 4] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42];
+        let kind = (self.at(path))
+            .and_then(|path| self.open_resolved(path, OFlags::PATH))
+            .and_then(|file| fstatfs(&file));
+        match kind {
+            Ok(kind) => KINDS.contains(&(kind.f_type as u32)),
+            // /usr may be a link, or missing.
+            Err(errno) => !matches!(errno, Errno::NOENT | Errno::LOOP),
+        }
     }
 
     /// Opens what `path` leads to.

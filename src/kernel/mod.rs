@@ -107,7 +107,8 @@ impl Machine {
 /// Applies the network part of a plan and reports what the kernel has afterwards.
 /// `wait` sleeps briefly while a missing NIC may still appear; it returns `false` when
 /// there is nothing to wait for. `record` writes the record of the devices, once what an
-/// earlier stage has left is taken back, and before anything is added.
+/// earlier stage has left is taken back, and before anything is added. `is_remote`: whether
+/// the root is on the network.
 ///
 /// Returns the plan with the devices of its links.
 // Not inlined: a large stack frame makes every access to it longer.
@@ -117,6 +118,7 @@ pub fn apply(
     machine: &Machine,
     wait: &mut dyn FnMut() -> bool,
     record: &mut dyn FnMut(&'static [u8], &mut Report),
+    is_remote: &dyn Fn() -> bool,
     report: &mut Report,
 ) -> BoundPlan {
     if plan.links.is_empty() && machine.record.is_empty() {
@@ -127,7 +129,7 @@ pub fn apply(
     };
     let mut links = kernel.find(plan.links, wait);
     let touched = kernel.touched(&links);
-    if kernel.take_back(&touched) {
+    if kernel.take_back(&touched, is_remote) {
         for bound in links.iter_mut() {
             if let Some(device) = bound.device.and_then(|device| kernel.device(&device.name)) {
                 bound.device = Some(device);

@@ -1,19 +1,25 @@
-//! The record of what is set on the devices: what is on it and not in the plan is taken
-//! back, on all devices before anything is added to one; then it is written anew.
+//! What was set on the devices before, and is not in the plan, is taken back, on all devices
+//! before anything is added to one: what is on our own record, and what other programs of
+//! the initramfs have left. Then the record is written anew.
+use core::net::IpAddr;
+
+use rustix::fd::AsFd;
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use ufmt::uwrite;
 
 use super::links::vlan_name;
 use super::{Kernel, ROUTER_METRIC, sysctl};
 use crate::base::error::Error;
+use crate::base::getdents;
 use crate::base::log::Level;
-use crate::base::memory::Vector;
+use crate::base::memory::{self, Vector};
 use crate::base::set::Set;
-use crate::base::text::{Format, Text};
+use crate::base::text::{Escaped, Format, Text, format, lines};
 use crate::plan::bound::{BoundLink, DhcpClient};
 use crate::plan::device::Device;
 use crate::plan::record::{self, RecordedDevice};
-use crate::plan::{Link, Route};
+use crate::plan::{Family, Link, Route};
 
 /// The default of [`ROUTER_METRIC`] (`IP6_RT_PRIO_USER` of linux/ipv6_route.h).
 const DEFAULT_METRIC: u32 = 1024;
@@ -27,6 +33,49 @@ pub struct Touched {
     device: Option<&'static Device>,
     /// What is set on it: lines of the record.
     set: &'static [u8],
+}
+
+/// Who has set something that is not to stay.
+#[derive(Clone, Copy)]
+enum Owner<'t> {
+    /// An earlier stage.
+    Stage,
+    /// Another program, on this device.
+    Other(&'t Touched),
+}
+
+/// What is known of addresses and routes: lines of the record, with the index of their
+/// device.
+struct Known<'t> {
+    /// What an earlier stage has set, and is stale.
+    on_record: Set,
+    /// What the plan sets.
+    planned: Set,
+    touched: &'t [Touched],
+}
+
+impl Known<'_> {
+    /// Who has set something that is not to stay; `lines`: how the record may have it.
+    fn owner(&self, index: u32, family: Family, lines: &[&[u8]]) -> Option<Owner<'_>> {
+        if lines
+            .iter()
+            .any(|line| self.on_record.contains(index, line))
+        {
+            return Some(Owner::Stage);
+        }
+        let mut all = self.touched.iter();
+        let one = all.find(|one| one.up().is_some_and(|device| device.index == index))?;
+        let is_planned = lines.iter().any(|line| self.planned.contains(index, line));
+        (one.link.has_all(family) && !is_planned).then_some(Owner::Other(one))
+    }
+}
+
+impl Touched {
+    /// Its device, if it is up and carries the addresses of the link.
+    fn up(&self) -> Option<&'static Device> {
+        self.device
+            .filter(|device| device.up && self.link.vlan.is_none())
+    }
 }
 
 impl Kernel<'_> {
@@ -69,10 +118,17 @@ impl Kernel<'_> {
     /// else, or nothing. The context may have changed in between: a machine may wait for
     /// days for its root. The other devices stay as they are.
     ///
-    /// Returns whether there was something to undo.
-    pub(super) fn take_back(&mut self, touched: &[Touched]) -> bool {
+    /// Of the devices whose addresses the plan has in full, what other programs have set is
+    /// removed as well; not where `is_remote` says that the root is on the network.
+    ///
+    /// Returns whether there was something of an earlier stage to undo.
+    pub(super) fn take_back(&mut self, touched: &[Touched], is_remote: &dyn Fn() -> bool) -> bool {
         let mut stale = Vector::new();
-        let mut on_record = Set::new();
+        let mut known = Known {
+            on_record: Set::new(),
+            planned: Set::new(),
+            touched,
+        };
         for recorded in self.machine.record {
             let mut same = touched.iter().filter(|one| one.name == recorded.name);
             if same.any(|one| !recorded.differs(one.set)) {
@@ -81,59 +137,121 @@ impl Kernel<'_> {
             if let Some(device) = self.device(recorded.name) {
                 stale.push((recorded, device));
                 for line in recorded.set() {
-                    on_record.insert(device.index, line);
+                    known.on_record.insert(device.index, line);
                 }
             }
         }
-        if stale.is_empty() {
+        // Nothing is set on a device that is down.
+        let mut has_up = false;
+        for one in touched {
+            let Some(device) = one.up() else { continue };
+            has_up = true;
+            for line in lines(one.set).filter_map(|line| line.strip_prefix(b"\t")) {
+                known.planned.insert(device.index, line);
+            }
+        }
+        if stale.is_empty() && !has_up {
             return false;
         }
-        self.delete_routes(&on_record);
-        self.delete_addresses(&on_record);
+        self.delete_routes(&known, is_remote);
+        self.delete_addresses(&known, is_remote);
         for (recorded, device) in stale.iter() {
             self.restore(recorded, device);
         }
-        true
+        !stale.is_empty()
     }
 
-    fn delete_routes(&mut self, on_record: &Set) {
+    fn delete_routes(&mut self, known: &Known, is_remote: &dyn Fn() -> bool) {
         let mut stale = Vector::new();
         self.message.routes();
         self.list("list the routes: RTM_GETROUTE", &mut |reply| {
             reply.routes(&mut |index, route| {
                 // The kernel does not keep `onlink` as it was set.
-                let is_stale = [false, true].map(|onlink| Route { onlink, ..route });
-                if is_stale.iter().any(|route| {
-                    let mut line = Text::new();
-                    uwrite!(line, "route {}", *route);
-                    on_record.contains(index, &line)
-                }) {
-                    stale.push((index, route));
+                let same = [false, true].map(|onlink| format(&Route { onlink, ..route }));
+                let lines = same.map(|route| memory::concat(&[b"route ", route]));
+                let owner = known.owner(index, Family::of(route.destination.address), &lines);
+                if let Some(owner) = owner {
+                    stale.push((index, route, owner));
                 }
             });
         });
-        for (index, route) in stale.iter() {
-            self.message.delete_route(*index, route);
-            self.undo(&route.destination);
+        for (index, route, owner) in stale.iter() {
+            if self.may_remove(*owner, &route.destination, is_remote) {
+                self.message.delete_route(*index, route);
+                self.undo(&route.destination);
+            }
         }
     }
 
-    fn delete_addresses(&mut self, on_record: &Set) {
+    fn delete_addresses(&mut self, known: &Known, is_remote: &dyn Fn() -> bool) {
         let mut stale = Vector::new();
         self.message.addresses();
         self.list("list the addresses: RTM_GETADDR", &mut |reply| {
-            if let Some((index, prefix)) = reply.address() {
-                let mut line = Text::new();
-                uwrite!(line, "address {}", prefix);
-                let is_leased = prefix.address.is_ipv4() && on_record.contains(index, record::DHCP);
-                if is_leased || on_record.contains(index, &line) {
-                    stale.push((index, prefix));
+            if let Some((index, prefix)) = reply.address()
+                && !matches!(prefix.address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+            {
+                let family = Family::of(prefix.address);
+                let line = memory::concat(&[b"address ", format(&prefix)]);
+                let leased = match family {
+                    Family::V4 => record::DHCP,
+                    Family::V6 => line,
+                };
+                let owner = known.owner(index, family, &[line, leased]);
+                if let Some(owner) = owner {
+                    stale.push((index, prefix, owner));
                 }
             }
         });
-        for (index, prefix) in stale.iter() {
-            self.message.delete_address(*index, *prefix);
-            self.undo(prefix);
+        for (index, prefix, owner) in stale.iter() {
+            if self.may_remove(*owner, prefix, is_remote) {
+                self.message.delete_address(*index, *prefix);
+                self.undo(prefix);
+            }
+        }
+    }
+
+    /// Whether something may be removed from a device; says so if it is not ours.
+    fn may_remove(
+        &mut self,
+        owner: Owner,
+        what: &dyn Format,
+        is_remote: &dyn Fn() -> bool,
+    ) -> bool {
+        let Owner::Other(one) = owner else {
+            return true;
+        };
+        let stays = is_remote() || self.has_iscsi_session();
+        let mut line = self.report.line();
+        uwrite!(line, "{} ({}): ", one.link.name, Escaped(one.name));
+        what.append_to(&mut line);
+        uwrite!(
+            line,
+            " is not in the context, another program of the initramfs has set it: {}",
+            match stays {
+                true => "kept, since the root is on the network",
+                false => "removed",
+            }
+        );
+        self.report.say(Level::Notice, line);
+        !stays
+    }
+
+    /// Whether a device is on an iSCSI target, or that is not known.
+    fn has_iscsi_session(&self) -> bool {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Some(class) = &self.machine.sys_net else {
+            return true;
+        };
+        match openat(class, c"../iscsi_session", flags, Mode::empty()) {
+            Ok(sessions) => {
+                let mut found = false;
+                let listed = getdents::names(sessions.as_fd(), &mut |_| {
+                    found = true;
+                    Ok(())
+                });
+                found || listed.is_err()
+            }
+            Err(errno) => errno != Errno::NOENT,
         }
     }
 

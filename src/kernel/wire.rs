@@ -303,11 +303,11 @@ impl Message {
         }
     }
 
-    /// Removes a route of a link, with protocol static, from the main table; of an IPv6
-    /// route with several next hops only this one.
+    /// Removes a route of a link from the main table, whoever has set it; of an IPv6 route
+    /// with several next hops only this one.
     pub fn delete_route(&mut self, index: u32, route: &Route) {
         self.begin(nl::RTM_DELROUTE as u32, Operation::Change);
-        self.route(index, route, nl::RTPROT_STATIC);
+        self.route(index, route, nl::RTPROT_UNSPEC);
     }
 
     /// A `struct rtmsg` and the attributes of a route.
@@ -461,7 +461,7 @@ impl<'b> Reply<'b> {
     }
 
     /// Passes the routes of the main table in a reply to [`Message::routes`] to `each`,
-    /// with the index of their link. The kernel lists a route with several next hops as
+    /// with the index of their link; but not those that the kernel makes with an address. The kernel lists a route with several next hops as
     /// one message (RTA_MULTIPATH).
     pub fn routes(&self, each: &mut dyn FnMut(u32, Route)) {
         let Some((route, attributes)) = self.route() else {
@@ -489,7 +489,8 @@ impl<'b> Reply<'b> {
         // RTA_TABLE holds a table number that does not fit into one byte.
         let table = u32::from(byte(offset_of!(nl::rtmsg, rtm_table))?);
         let table = attribute_number(attributes, nl::rtattr_type_t::RTA_TABLE).unwrap_or(table);
-        if table != MAIN {
+        let protocol = byte(offset_of!(nl::rtmsg, rtm_protocol))?;
+        if table != MAIN || u32::from(protocol) == nl::RTPROT_KERNEL {
             return None;
         }
         let everything = match byte(offset_of!(nl::rtmsg, rtm_family))? {

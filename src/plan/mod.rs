@@ -243,6 +243,17 @@ impl Link {
         matches!(self.ipv6.method, Some(Method::Auto | Method::Dhcp))
     }
 
+    /// Whether the context has all addresses of a family: one that is there besides is
+    /// not the machine's.
+    pub fn has_all(&self, family: Family) -> bool {
+        match family {
+            Family::V4 => {
+                self.has_address() && !matches!(self.ipv4.method, Some(Method::Dhcp | Method::Skip))
+            }
+            Family::V6 => self.ignores_router_advertisements(),
+        }
+    }
+
     /// Whether the context turns router advertisements off.
     pub fn ignores_router_advertisements(&self) -> bool {
         matches!(self.ipv6.method, Some(Method::Static | Method::Disable))

@@ -145,11 +145,11 @@ fn assert_one_nic(inside: &mut impl Inside, nic: &str) {
 
 /// The machine resolves its own name without DNS, where no server answers.
 fn assert_knows_its_name(login: &mut impl Inside) {
-    let own_line = "127.0.1.1 web1.example.org web1 # onecontext\n";
+    let own_line = "10.18.1.1 web1.example.org web1 # onecontext\n";
     assert_eq!(login.run("grep web1 /etc/hosts"), own_line);
     // Not `getent hosts`, which asks for an IPv6 address alone, and then DNS.
     let asked = "timeout 3 hostname -f; timeout 3 getent ahosts web1 | cut -d ' ' -f 1 | uniq";
-    assert_eq!(login.run(asked), "web1.example.org\n127.0.1.1\n");
+    assert_eq!(login.run(asked), "web1.example.org\n10.18.1.1\n");
 }
 
 boots! {

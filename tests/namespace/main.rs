@@ -15,6 +15,7 @@ mod cost;
 mod dhcp;
 mod early;
 mod hang;
+mod places;
 mod recipe;
 mod record;
 mod scripts;
