@@ -25,6 +25,11 @@ fn remount(path: &Path, flags: MsFlags) {
     mount(NONE, path, NONE, flags | MsFlags::MS_REMOUNT, NONE).unwrap();
 }
 
+fn mount_tmpfs(at: &Path, flags: MsFlags, options: Option<&str>) {
+    let tmpfs = Some("tmpfs");
+    mount(tmpfs, at, tmpfs, flags, options).unwrap();
+}
+
 /// A change that writes a file of the root.
 fn file(root: &Root, path: &[u8], content: &'static [u8], changes: &mut Changes) {
     changes.file(root.resolve(path).unwrap(), File::public(content));
@@ -107,13 +112,8 @@ fn nothing_is_written_where_something_is_mounted_later() {
 fn what_an_interrupted_write_left_is_swept() {
     let fixture = Fixture::new();
     fixture.file("etc/.a.onecontext", "half");
-    fixture.apply(Policy::Auto, |root, writer, report| {
-        writer.apply(
-            &decided(|changes| {
-                file(root, b"/etc/a", b"whole", changes);
-            }),
-            report,
-        );
+    fixture.change(Policy::Auto, |root, changes| {
+        file(root, b"/etc/a", b"whole", changes);
     });
     assert_eq!(fixture.text("etc/a"), "whole");
     assert!(!fixture.has("etc/.a.onecontext"));
@@ -128,13 +128,8 @@ fn nothing_is_left_in_an_append_only_directory() {
     fixture.file("etc/a", "old");
     let directory = fixture.host("etc");
     let append_only = Attribute::set(directory.clone(), 'a');
-    let said = fixture.apply(Policy::Auto, |root, writer, report| {
-        writer.apply(
-            &decided(|changes| {
-                file(root, b"/etc/a", b"new", changes);
-            }),
-            report,
-        );
+    let said = fixture.change(Policy::Auto, |root, changes| {
+        file(root, b"/etc/a", b"new", changes);
     });
     let names: Vec<_> = fs::read_dir(&directory)
         .unwrap()
@@ -156,7 +151,7 @@ fn a_read_only_root_is_written_and_put_back() {
     let path = fixture.top().join("root");
     in_own_mounts(|| {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
-        mount(Some("tmpfs"), &path, Some("tmpfs"), flags, NONE).unwrap();
+        mount_tmpfs(&path, flags, NONE);
         fixture.file("etc/a", "old");
         remount(&path, flags | MsFlags::MS_RDONLY);
         let before = statvfs(&path).unwrap().flags();
@@ -208,7 +203,7 @@ fn a_root_that_cannot_go_back_is_told() {
     let fixture = Fixture::new();
     let path = fixture.top().join("root");
     in_own_mounts(|| {
-        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        mount_tmpfs(&path, MsFlags::empty(), NONE);
         fixture.directory("etc");
         remount(&path, MsFlags::MS_RDONLY);
         let mut busy = None;
@@ -238,20 +233,15 @@ fn an_incomplete_copy_is_not_mounted() {
         let run = fixture.top().join("run");
         // The tmpfs has room for the directories and one file.
         let size = Some("nr_inodes=6");
-        mount(Some("tmpfs"), &run, Some("tmpfs"), MsFlags::empty(), size).unwrap();
-        let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(
-                &decided(|changes| {
-                    let name = b"sshd_config";
-                    let file = File::public(b"new");
-                    let what = What::Directory(memory::place(Replaced { name, file }));
-                    changes.push(Change {
-                        mount: Mount::Always,
-                        ..Change::new(root.resolve(b"/etc/ssh").unwrap(), what)
-                    });
-                }),
-                report,
-            );
+        mount_tmpfs(&run, MsFlags::empty(), size);
+        let said = fixture.change(Policy::Auto, |root, changes| {
+            let name = b"sshd_config";
+            let file = File::public(b"new");
+            let what = What::Directory(memory::place(Replaced { name, file }));
+            changes.push(Change {
+                mount: Mount::Always,
+                ..Change::new(root.resolve(b"/etc/ssh").unwrap(), what)
+            });
         });
         assert_eq!(
             said,
@@ -275,17 +265,14 @@ fn other_mounts_of_the_file_system_stay_as_they_are() {
     let other = fixture.top().join("other");
     fs::create_dir(&other).unwrap();
     in_own_mounts(|| {
-        mount(Some("tmpfs"), &other, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        mount_tmpfs(&other, MsFlags::empty(), NONE);
         mount(Some(&other), &path, NONE, MsFlags::MS_BIND, NONE).unwrap();
         fixture.directory("etc");
         let flags = MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_RDONLY;
         remount(&path, flags);
         let before = statvfs(&path).unwrap().flags();
-        let said = fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(
-                &decided(|changes| file(root, b"/etc/a", b"x", changes)),
-                report,
-            );
+        let said = fixture.change(Policy::Auto, |root, changes| {
+            file(root, b"/etc/a", b"x", changes)
         });
         assert_eq!(said, ["wrote /etc/a"]);
         assert_eq!(statvfs(&path).unwrap().flags(), before);
@@ -308,7 +295,7 @@ fn changes_to_a_sealed_root_are_placed_again() {
         let flags = MsFlags::MS_BIND | MsFlags::MS_RDONLY;
         remount(top, flags);
         let run = top.join("run");
-        mount(Some("tmpfs"), &run, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        mount_tmpfs(&run, MsFlags::empty(), NONE);
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
             let changes = decided(|changes| {
                 changes.note(&[b"said once"]);
@@ -339,17 +326,12 @@ fn a_root_that_must_not_be_written_is_not() {
     let fixture = Fixture::new();
     fixture.file("etc/b", "old");
     let before = fixture.picture();
-    let said = fixture.apply(Policy::ReadOnly, |root, writer, report| {
-        writer.apply(
-            &decided(|changes| {
-                file(root, b"/etc/a", b"x", changes);
-                file(root, b"/etc/b", b"new", changes);
-                let path = root.resolve(b"/etc/b").unwrap();
-                changes.push(Change::new(path, What::Nothing));
-                changes.written_later(|_| {});
-            }),
-            report,
-        );
+    let said = fixture.change(Policy::ReadOnly, |root, changes| {
+        file(root, b"/etc/a", b"x", changes);
+        file(root, b"/etc/b", b"new", changes);
+        let path = root.resolve(b"/etc/b").unwrap();
+        changes.push(Change::new(path, What::Nothing));
+        changes.written_later(|_| {});
     });
     assert_eq!(
         said,
@@ -369,7 +351,7 @@ fn a_full_file_system_keeps_what_was_there() {
     let path = fixture.top().join("root");
     in_own_mounts(|| {
         let size = Some("size=64k");
-        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), size).unwrap();
+        mount_tmpfs(&path, MsFlags::empty(), size);
         fixture.file("etc/a", "old");
         let large = vec![b'x'; 1 << 20];
         let large = memory::copy(&large);
@@ -455,7 +437,7 @@ fn a_root_that_becomes_read_only_is_said() {
     let fixture = Fixture::new();
     let path = fixture.top().join("root");
     in_own_mounts(|| {
-        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        mount_tmpfs(&path, MsFlags::empty(), NONE);
         fixture.directory("etc");
         let said = fixture.apply(Policy::Auto, |root, writer, report| {
             writer.apply(
@@ -550,20 +532,15 @@ fn what_replaces_a_file_has_its_list_and_attributes() {
     let before = fixture.stat("etc/a");
     assert_eq!(before.0, 0o640);
     for content in [&b"new"[..], b"newer"] {
-        fixture.apply(Policy::Auto, |root, writer, report| {
-            writer.apply(
-                &decided(|changes| {
-                    let resolved = root.resolve(b"/etc/a").unwrap();
-                    let access = Access::of(root.read_resolved(resolved).unwrap());
-                    changes.file(
-                        resolved,
-                        File {
-                            access,
-                            ..File::public(content)
-                        },
-                    );
-                }),
-                report,
+        fixture.change(Policy::Auto, |root, changes| {
+            let resolved = root.resolve(b"/etc/a").unwrap();
+            let access = Access::of(root.read_resolved(resolved).unwrap());
+            changes.file(
+                resolved,
+                File {
+                    access,
+                    ..File::public(content)
+                },
             );
         });
         assert_eq!(fs::read(fixture.host("etc/a")).unwrap(), content);
@@ -573,20 +550,15 @@ fn what_replaces_a_file_has_its_list_and_attributes() {
         assert_eq!(get(c"system.posix_acl_access"), list_for_user_1000(4));
     }
     // With a mode that gives the group nothing, the mask hides the ACL.
-    fixture.apply(Policy::Auto, |root, writer, report| {
-        writer.apply(
-            &decided(|changes| {
-                let resolved = root.resolve(b"/etc/a").unwrap();
-                let access = Access::ours(0o600);
-                changes.file(
-                    resolved,
-                    File {
-                        access,
-                        ..File::public(b"private")
-                    },
-                );
-            }),
-            report,
+    fixture.change(Policy::Auto, |root, changes| {
+        let resolved = root.resolve(b"/etc/a").unwrap();
+        let access = Access::ours(0o600);
+        changes.file(
+            resolved,
+            File {
+                access,
+                ..File::public(b"private")
+            },
         );
     });
     assert_eq!(fixture.stat("etc/a").0, 0o600);
@@ -601,14 +573,11 @@ fn a_file_with_very_many_attributes_is_left_alone() {
     let fixture = Fixture::new();
     let path = fixture.top().join("root");
     in_own_mounts(|| {
-        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        mount_tmpfs(&path, MsFlags::empty(), NONE);
         fixture.file("etc/a", "old");
         let write = || {
-            fixture.apply(Policy::Auto, |root, writer, report| {
-                writer.apply(
-                    &decided(|changes| file(root, b"/etc/a", b"new", changes)),
-                    report,
-                );
+            fixture.change(Policy::Auto, |root, changes| {
+                file(root, b"/etc/a", b"new", changes)
             })
         };
         let path = CString::new(fixture.host("etc/a").as_os_str().as_bytes()).unwrap();
@@ -650,36 +619,31 @@ fn labels_are_those_of_the_neighbours() {
     };
     set("root", LABEL).expect("a file system with labels");
     set("root/file", b"u:r:own_t\0").unwrap();
-    fixture.apply(Policy::Auto, |root, writer, report| {
-        writer.apply(
-            &decided(|changes| {
-                file(root, b"/root/file", b"new", changes);
-                file(root, b"/root/other", b"new", changes);
-                file(root, b"/plain/other", b"new", changes);
-                let access = Access {
-                    label: Label::NetConf,
-                    ..Access::PUBLIC
-                };
-                let what = File {
-                    access,
-                    ..File::public(b"new")
-                };
-                changes.file(root.resolve(b"/root/resolv.conf").unwrap(), what);
-                let access = |mode| Access {
-                    mode,
-                    owner: None,
-                    label: Label::SshHome,
-                };
-                let what = File {
-                    content: b"key",
-                    access: access(0o600),
-                    directory: DirectoryPolicy::Enforce(access(0o700)),
-                };
-                let path = b"/root/.ssh/authorized_keys";
-                changes.file(root.resolve(path).unwrap(), what);
-            }),
-            report,
-        );
+    fixture.change(Policy::Auto, |root, changes| {
+        file(root, b"/root/file", b"new", changes);
+        file(root, b"/root/other", b"new", changes);
+        file(root, b"/plain/other", b"new", changes);
+        let access = Access {
+            label: Label::NetConf,
+            ..Access::PUBLIC
+        };
+        let what = File {
+            access,
+            ..File::public(b"new")
+        };
+        changes.file(root.resolve(b"/root/resolv.conf").unwrap(), what);
+        let access = |mode| Access {
+            mode,
+            owner: None,
+            label: Label::SshHome,
+        };
+        let what = File {
+            content: b"key",
+            access: access(0o600),
+            directory: DirectoryPolicy::Enforce(access(0o700)),
+        };
+        let path = b"/root/.ssh/authorized_keys";
+        changes.file(root.resolve(path).unwrap(), what);
     });
     let ssh = Some(b"system_u:object_r:ssh_home_t:s0:c1,c2\0".to_vec());
     assert_eq!(get("root/.ssh"), ssh);

@@ -160,6 +160,13 @@ impl Fixture {
         writer.finish(&mut report);
         lines(&report)
     }
+
+    /// Makes the changes that `decide` adds; gives the lines of the report.
+    pub fn change(&self, policy: Policy, decide: impl FnOnce(&Root, &mut Changes)) -> Vec<String> {
+        self.apply(policy, |root, writer, report| {
+            writer.apply(&decided(|changes| decide(root, changes)), report);
+        })
+    }
 }
 
 /// What `decide` adds.

@@ -94,7 +94,7 @@ fn is_of_services(step: Step) -> bool {
 }
 
 fn goes_by_names(step: Step) -> bool {
-    matches!(step, Step::Network | Step::Ifupdown)
+    matches!(step, Step::Network | Step::Ifupdown | Step::Hosts)
 }
 
 /// A different result that is correct after some faults: strace's line of the call has
@@ -118,7 +118,21 @@ const EXCEPTIONS: &[Exception] = &[
         why: "no failure, but the answer that the root cannot be written: so the host keys are \
               made in a copy of /etc/ssh, and their unit has a condition more",
     },
+    Exception {
+        call: &["<socket:"],
+        wrong: NOT_STATIC,
+        why: NO_DEVICE,
+    },
+    Exception {
+        call: &["AF_NETLINK"],
+        wrong: NOT_STATIC,
+        why: NO_DEVICE,
+    },
 ];
+
+const NOT_STATIC: &[&str] = &["neither old nor new: root/etc/hosts"];
+const NO_DEVICE: &str = "no device is known that has the machine's static address: its name stands \
+    for 127.0.1.1 in this boot";
 
 impl Exception {
     fn holds(&self, failed: &str, wrong: &str) -> bool {
@@ -230,18 +244,11 @@ impl Machine {
         let good = &self.good;
         let undone = self.undone(&boot.state);
         let mut wrong = Vec::new();
-        let is_said = |line: &str| line.starts_with("<3>onecontext: ");
         match boot.status {
             // Harmless: everything is done, perhaps in another way.
             0 if undone.is_empty() => {}
             0 => wrong.push(format!("status 0, and it cost {undone:?}")),
-            1 | 3 => {
-                // Standard error gets the lines that the kernel log does not take.
-                let mut lines = boot.said.lines();
-                if !lines.any(|line| is_said(line) || line.starts_with("onecontext: ")) {
-                    wrong.push("nothing is said".to_string());
-                }
-            }
+            1 | 3 => wrong.extend(misreported(&problems(&boot.said), &undone, failed)),
             // A panic is 101, the time limit 124.
             status => wrong.push(format!("status {status}")),
         }
@@ -300,6 +307,234 @@ impl Machine {
         let undone = steps.iter().filter(|(_, is_done)| !is_done);
         undone.map(|(step, _)| *step).collect()
     }
+}
+
+/// The problems in a log, without the signs before them. Standard error gets the lines that
+/// the kernel log does not take.
+fn problems(said: &str) -> Vec<&str> {
+    let lines = said.lines().filter_map(|line| {
+        line.strip_prefix("<3>onecontext: ")
+            .or_else(|| line.strip_prefix("onecontext: "))
+    });
+    lines.collect()
+}
+
+/// What a line about a step has.
+fn words_of(step: Step) -> &'static [&'static str] {
+    match step {
+        Step::Keys => &["alice"],
+        Step::KeysOfBob => &["bob"],
+        Step::KeysOfRoot => &["/root/", "root: ", "user: root"],
+        Step::Sshd => &["ssh", "SSH"],
+        Step::Network => &["ETH0", "ens3"],
+        Step::Devices => &["NetworkManager/devices"],
+        Step::HostName => &["host name"],
+        Step::HostNameFile => &["/etc/hostname"],
+        Step::Hosts => &["/etc/hosts"],
+        Step::ResolvConf => &["resolv.conf"],
+        Step::NetworkManager => &["NetworkManager"],
+        Step::Networkd => &["networkd", "/run/systemd/network"],
+        Step::Ifupdown => &["/etc/network", "ifupdown"],
+        Step::CloudInit => &["cloud"],
+        Step::Report => &["/run/onecontext/report"],
+    }
+}
+
+/// Lines that belong to a call and name something else than its operand: words of strace's
+/// line, and the beginnings of the lines. They have the call's error.
+const SAYS: &[(&str, &[&str])] = &[
+    ("clone(", &["go on without a time limit: fork: "]),
+    ("MAP_SHARED", &["go on without a time limit: fork: "]),
+    ("AF_NETLINK", NETLINK),
+    ("<socket:", NETLINK),
+    ("etc/init.d", &["find out whether the image enables: "]),
+    ("etc/init.d/ssh", &["SSH server: sshd: "]),
+    ("bin/sudo\"", &["read for the user's account: sudo: "]),
+    (
+        "bin/chpasswd\"",
+        &["read for the user's account: chpasswd: "],
+    ),
+    ("/run>, \".\"", &["write: /run/"]),
+    ("\"srv\"", &["look for later mounts in: /etc/fstab: "]),
+    (
+        "etc/zfs/zfs-list.cache",
+        &["look for later mounts in: /etc/fstab: "],
+    ),
+    ("etc/ssh", &["SSH server: sshd: "]),
+    ("sbin/init\"", SERVICES),
+    ("/root>, \"lib\"", SERVICES),
+    ("/root>, \"usr", SERVICES),
+];
+const NETLINK: &[&str] = &["open a netlink socket: ", "list the ", "set the ", "add a"];
+const SERVICES: &[&str] = &[
+    "SSH server: sshd: ",
+    "read for the user's account: /sbin/init: ",
+    "hand over: ",
+    "find out: which network managers the image enables: ",
+];
+
+/// Lines that follow from the failure and have an error of their own: words of strace's
+/// line, the beginning of the line, and why.
+const FOLLOWS: &[(&str, &str, &str)] = &[
+    (
+        "onecontext/copies",
+        "mount over: ",
+        "a file of the copy could not be made",
+    ),
+    (
+        "run/onecontext>, \"copies\"",
+        "mount over: ",
+        "the same for the folder of the copies",
+    ),
+    (
+        "run>, \"onecontext\"",
+        "mount over: ",
+        "the same for the folder above it",
+    ),
+    ("<socket:", "add a route: ", "its address is missing"),
+    (
+        "<socket:",
+        "ETH0 (ens3): the kernel does not have ",
+        "it was not added",
+    ),
+    (
+        "recvfrom(",
+        "list the addresses: RTM_GETADDR: Device or resource busy",
+        "the socket still has the answer to the request before",
+    ),
+    (
+        "\"/proc/sys/net/ipv6/conf\"",
+        "set IPv6 of ETH0 (ens3): Address family not supported by protocol",
+        "a kernel without this directory has no IPv6",
+    ),
+];
+
+/// What is wrong with the problems that are said after a call failed. Each line must be
+/// about a step that was not done, or about the operand of the call, and have the call's
+/// error. Each step that was not done must be named, or the operand, which explains it.
+fn misreported(problems: &[&str], undone: &[Step], failed: &str) -> Vec<String> {
+    let names = names(failed);
+    let error = error(failed);
+    let has_word = |line: &str, step: &Step| words_of(*step).iter().any(|word| line.contains(word));
+    let is_of_call = |line: &str| {
+        let mut says = SAYS.iter().filter(|(call, _)| failed.contains(call));
+        names.iter().any(|name| names_it(line, name))
+            || says.any(|(_, lines)| lines.iter().any(|start| line.starts_with(start)))
+    };
+    let mut wrong = Vec::new();
+    for line in problems {
+        let mut follows = FOLLOWS.iter().filter(|(call, ..)| failed.contains(call));
+        let is_its_own = is_of_call(line) || undone.iter().any(|step| has_word(line, step));
+        let is_direct = is_its_own && line.contains(&error);
+        if !is_direct && !follows.any(|(_, start, _)| line.starts_with(start)) {
+            wrong.push(format!("this line does not belong to the fault: {line}"));
+        }
+    }
+    for step in undone {
+        if !problems
+            .iter()
+            .any(|line| has_word(line, step) || is_of_call(line))
+        {
+            wrong.push(format!(
+                "it is not said that it cost {step:?}: {problems:?}"
+            ));
+        }
+    }
+    if problems.is_empty() {
+        wrong.push("nothing is said".into());
+    }
+    wrong
+}
+
+/// The error of a failed call in the words of strerror(3).
+fn error(failed: &str) -> String {
+    let name = failed
+        .split(" = -1 ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let text = match name.unwrap_or_default() {
+        "ENOSPC" => "No space left on device",
+        "EROFS" => "Read-only file system",
+        "EIO" => "Input/output error",
+        "EMFILE" => "Too many open files",
+        "EACCES" => "Permission denied",
+        "ENOSYS" => "Function not implemented",
+        "EINTR" => "Interrupted system call",
+        name => panic!("{name}: {failed}"),
+    };
+    text.into()
+}
+
+/// Whether a line names this path. Only a folder of several names stands for all that is
+/// in it, /etc for the files there.
+fn names_it(line: &str, path: &str) -> bool {
+    let rest = line.split(path).nth(1).filter(|_| path.len() > 1);
+    rest.is_some_and(|rest| {
+        let name = rest.strip_prefix('/').unwrap_or(rest);
+        let is_name = !name.split(": ").next().unwrap().contains('/');
+        is_name || path.matches('/').count() > 1
+    })
+}
+
+/// The paths in the arguments of a call, as a message shows them: below the root, or
+/// below /run; without what a temporary name adds.
+fn names(failed: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    // "5</tmp/onecontext-a1b2c3/root/etc>, "hosts", ..."
+    for argument in failed.split('<').skip(1) {
+        let Some((folder, rest)) = argument.split_once('>') else {
+            continue;
+        };
+        let name = rest
+            .strip_prefix(", \"")
+            .and_then(|rest| rest.split('"').next());
+        // What is written is no name, and "." is the folder itself.
+        let name = name.filter(|name| *name != "." && !failed.contains("write("));
+        let path = Path::new(folder).join(name.unwrap_or_default());
+        let path = path.to_string_lossy();
+        let path = match path.trim_end_matches('/').strip_suffix(".onecontext") {
+            Some(temporary) => {
+                let (above, name) = temporary.rsplit_once("/.").unwrap();
+                format!("{above}/{name}")
+            }
+            None => path.trim_end_matches('/').to_string(),
+        };
+        let below = path
+            .split_once("/onecontext-")
+            .and_then(|(_, rest)| rest.split_once('/'));
+        let below = below.map_or("", |(_, below)| below);
+        let shown = format!("/{}", below.strip_prefix("root/").unwrap_or(below));
+        names.extend([path.clone(), shown]);
+    }
+    names
+}
+
+/// The judge takes no line about anything else.
+#[test]
+fn only_the_line_of_the_fault_is_taken() {
+    const FAILED: &str = "7 openat(5</tmp/onecontext-a1b2c3/root/etc>, \".hosts.onecontext\", O_WRONLY) \
+        = -1 ENOSPC (No space left on device) (INJECTED)";
+    assert_eq!(names(FAILED)[1], "/etc/hosts");
+    let right = "write: /etc/hosts: No space left on device";
+    let count = |problems: &[&str], undone: &[Step]| misreported(problems, undone, FAILED).len();
+    assert_eq!(count(&[right], &[Step::Hosts]), 0);
+    assert_eq!(count(&[right], &[]), 0);
+    for other in [
+        "write: /etc/hostname: No space left on device",
+        "write: /etc/hosts: Input/output error",
+        "SSH server: sshd: No space left on device",
+        "mount over: /etc/hosts: an incomplete copy",
+    ] {
+        assert_eq!(count(&[right, other], &[Step::Hosts]), 1, "{other}");
+    }
+    assert_eq!(
+        count(
+            &["write: /etc/hostname: No space left on device"],
+            &[Step::Hosts]
+        ),
+        2
+    );
+    assert_eq!(count(&[], &[]), 1);
 }
 
 /// Whether the key of the context lets alice in.

@@ -10,6 +10,8 @@
 mod figures;
 #[path = "../support/random.rs"]
 mod random;
+#[path = "../support/release.rs"]
+mod release;
 mod support;
 
 /// Boots by name, each a test: `NAME = EXPRESSION;`.

@@ -27,6 +27,23 @@ pub fn program<'a>(mut arguments: impl Iterator<Item = &'a str>) -> &'static Pat
     }
 }
 
+/// Whether a program has this text in its file, as all that it can say. A message is there
+/// in pieces, between its operands.
+#[allow(dead_code)]
+pub fn has_text(program: &Path, text: &str) -> bool {
+    let file = std::fs::read(program).unwrap();
+    file.windows(text.len()).any(|part| part == text.as_bytes())
+}
+
+/// Asserts that the program of the initramfs has not said this here. If it never says it,
+/// since the message has other words now, this fails as well.
+#[allow(dead_code)]
+#[track_caller]
+pub fn assert_unsaid(log: &str, text: &str) {
+    assert!(has_text(initramfs(), text), "it never says {text:?}");
+    assert!(!log.contains(text), "{log}");
+}
+
 fn named() -> Option<PathBuf> {
     std::env::var_os("ONECONTEXT_BIN").map(PathBuf::from)
 }
