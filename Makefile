@@ -41,14 +41,16 @@ demo: rust-version ## boot an image with a context, log in, show the proof
 	@tests/run/setup.sh demo
 	@CARGO="$(NATIVE_CARGO)" tests/run/demo
 
-test: test-fast test-first ## lint, tests, the main boots: meant for 15 minutes
+# Boots have targets of their own, so that they run with --keep-going after a failure of
+# the others.
+test: test-fast test-first ## lint, tests, the main boots: at most 12 minutes
 
 test-fast: lint test-programs ## the same without boots
 
 # A test that needs root is #[ignore]d, in the library and in these programs. So are
 # boots, and what the targets below run, which has one of the names in `later`.
 as_root = check contexts faults namespace release
-later = ::all:: powercut:: hang:: packages:: bench::
+later = ::all:: powercut:: hang:: packages:: bench:: scale::cost
 no_vlans = $(if $(shell modprobe -n 8021q 2>/dev/null || echo no),a_vlan_device_that_was_made)
 
 test-programs: setup all
@@ -70,7 +72,8 @@ test-boots: test-packages test-second test-others ## every other boot, hangs, fa
 
 # Tests without boots; one sleeps for a minute, one waits for its disks.
 test-others: setup all
-	@$(MAKE) --jobs=2 --output-sync=target test-hang test-aarch64 faults powercut
+	@$(MAKE) --jobs=2 --output-sync=target \
+		test-hang test-cost test-aarch64 faults powercut
 
 test-second: setup all
 	@CARGO="$(CARGO)" tests/run/boots others $(others)
@@ -81,6 +84,9 @@ test-packages: setup all ## the packages: contents, lintian, rpmlint, same bytes
 
 test-hang: setup all ## file systems that never answer
 	$(CARGO) test --test namespace hang:: -- --ignored
+
+test-cost: setup all ## cost grows linearly with each input, by callgrind
+	$(CARGO) test --test release scale::cost -- --ignored --nocapture
 
 test-aarch64: setup ## build it for aarch64, and look at what that has given
 	@tests/run/setup.sh aarch64
@@ -109,7 +115,7 @@ BENCH_BOOTS = 3
 
 bench: setup all ## what it costs beside others; a table and a chart in docs
 	@rm -f target/bench/figures
-	@$(CARGO) test -q --test release scale:: -- --nocapture --include-ignored cost
+	@$(CARGO) test -q --test release scale::cost -- --nocapture --ignored
 	@BENCH=1 $(CARGO) test -q --test namespace -- --nocapture --include-ignored ends_the_same
 	@mkdir -p target/bench
 	@for generator in initramfs-tools dracut; do \
@@ -157,4 +163,4 @@ help: ## list the targets
 
 .PHONY: all rust-version install packages dist setup demo test test-fast \
 	test-programs test-first test-boots test-packages test-second test-others \
-	test-hang test-aarch64 faults powercut test-matrix bench lint fuzz clean help
+	test-hang test-cost test-aarch64 faults powercut test-matrix bench lint fuzz clean help

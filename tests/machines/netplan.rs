@@ -78,8 +78,10 @@ fn network_manager() {
 fn apply_again(login: &mut Login) {
     login.run("systemd-run --quiet --unit=again -p RemainAfterExit=yes netplan apply");
     let state = "systemctl show -P SubState again";
-    // A command has a time limit; this may take longer.
-    login.wait(&format!("while [ $({state}) = running ]; do sleep 1; done"));
+    // A command has a time limit; this may take longer. While systemd reads its units
+    // again, it does not answer.
+    let ended = format!("case $({state}) in exited | failed) ;; *) false ;; esac");
+    login.wait(&format!("until {ended}; do sleep 1; done"));
     assert_eq!(login.run(state), "exited\n");
     login.run("sleep 10");
 }
