@@ -2,6 +2,7 @@
 //! before there is a root; the other one sets up the machine and its mounted root.
 use core::ffi::CStr;
 
+use rustix::io::Errno;
 use ufmt::uwrite;
 
 use crate::banner;
@@ -38,10 +39,17 @@ use crate::plan::{Link, Plan, SudoRule};
 use crate::system;
 
 /// Applies the context to the running kernel and to a root. Each step is recorded in
-/// `progress`.
-pub fn apply(options: &Apply, streams: Streams, progress: Option<&'static Progress>) -> Status {
+/// `progress`; an error there: nobody ends this in time.
+pub fn apply(
+    options: &Apply,
+    streams: Streams,
+    progress: Result<&'static Progress, Errno>,
+) -> Status {
     let mut report = Report::new(Console::Kmsg(streams.errors));
-    report.progress = progress;
+    match progress {
+        Ok(progress) => report.progress = Some(progress),
+        Err(errno) => report.problem(c"go on without a time limit", b"fork", errno),
+    }
     let boot = match Boot::read(options, &mut report) {
         Ok(boot) => boot,
         Err(NoBoot { status, root }) => {
@@ -454,7 +462,7 @@ pub fn dhcp_client(plan: &Plan, facts: &Facts) -> DhcpClient {
 }
 
 impl Stage {
-    fn open_root(self) -> Result<Root, (&'static [u8], rustix::io::Errno)> {
+    fn open_root(self) -> Result<Root, (&'static [u8], Errno)> {
         match self {
             Self::Early { .. } => Root::open(c"/", Some(c"/run")),
             Self::Root { root, run } => Root::open(root, Some(run)),

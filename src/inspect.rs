@@ -1,10 +1,15 @@
 //! `onecontext plan` and `onecontext check`: what would be applied, and what is
 //! wrong. Nothing is written, and no privilege is needed.
+mod overrides;
+mod remains;
+mod server;
+
 use ufmt::uwrite;
 
+use crate::base::error::Error;
 use crate::base::log::{Console, Level, Report};
 use crate::base::output::Streams;
-use crate::base::text::Text;
+use crate::base::text::{Escaped, Text};
 use crate::boot::{self, Boot, read_plan};
 use crate::changeset::{Changes, Placed};
 use crate::cli::{Apply, Inspect, Status};
@@ -86,6 +91,7 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
         }
         Question::Problems => {
             write_problems(plan, changes.as_ref(), out);
+            write_foreseen(plan, known, out);
             match out.is_empty() {
                 true => Status::Done,
                 false => Status::Wrong,
@@ -100,6 +106,40 @@ fn place(bound: &BoundPlan, root: &Root, facts: &Facts) -> Placed {
     let mut changes = Changes::new();
     boot::decide(bound, facts, logins, &mut changes);
     changes.place(root)
+}
+
+/// What the booted system will do by itself, against the plan. Only `check` reads so much.
+fn write_foreseen(plan: &Plan, known: Option<(&Root, &Facts)>, out: &mut Text) {
+    let Some((root, facts)) = known else { return };
+    let mut step = |operand: &str, result: Result<(), Error>| {
+        if let Err(error) = result {
+            uwrite!(out, "check: {}: {}\n", operand, error);
+        }
+    };
+    let mut text = Text::new();
+    if let Ok(systemd) = facts.systemd
+        && !plan.keys.is_empty()
+    {
+        match server::obstacle(root, systemd) {
+            Ok(Some((path, reason))) => {
+                uwrite!(text, "SSH server: {}: {}\n", Escaped(path), Escaped(reason));
+            }
+            Ok(None) => {}
+            Err(error) => step("how the SSH server starts", Err(error)),
+        }
+    }
+    step(
+        "what is applied later",
+        overrides::write(root, plan, facts, &mut text),
+    );
+    let logins = boot::read_login_facts(root, plan, facts.systemd, b"").logins;
+    if let Ok(logins) = logins {
+        step(
+            "what was left",
+            remains::write(root, plan, logins, &mut text),
+        );
+    }
+    out.extend(&text);
 }
 
 fn write_problems(plan: &Plan, changes: Option<&Placed>, out: &mut Text) {

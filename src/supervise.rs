@@ -2,7 +2,7 @@
 //! A child process does the work. This process waits for it, kills it when the time is
 //! over, and reports the step that it was at.
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 use ufmt::uwrite;
 
@@ -21,8 +21,8 @@ const LIMIT: u32 = 59;
 /// it waits in the kernel for a file system.
 const END: u32 = 1;
 
-/// An `apply`, which records its steps in the argument.
-pub type Work<'w> = &'w mut dyn FnMut(Option<&'static Progress>) -> Status;
+/// An `apply`, which records its steps in the argument; or why it has no time limit.
+pub type Work<'w> = &'w mut dyn FnMut(Result<&'static Progress, Errno>) -> Status;
 
 /// Does the work in at most a minute.
 pub fn in_time(streams: Streams, work: Work) -> Status {
@@ -32,7 +32,7 @@ pub fn in_time(streams: Streams, work: Work) -> Status {
     });
     match started {
         Ok((progress, None)) => {
-            let status = work(Some(progress));
+            let status = work(Ok(progress));
             progress.finish(status as u8);
             exit(status as i32)
         }
@@ -42,11 +42,7 @@ pub fn in_time(streams: Streams, work: Work) -> Status {
             &mut Report::new(Console::Kmsg(streams.errors)),
         ),
         // Working without a limit is better than not at all.
-        Err(errno) => {
-            let mut report = Report::new(Console::Kmsg(streams.errors));
-            report.problem(c"go on without a time limit", b"fork", errno);
-            work(None).max(Status::Wrong)
-        }
+        Err(errno) => work(Err(errno)),
     }
 }
 

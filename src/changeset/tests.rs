@@ -108,6 +108,28 @@ fn nothing_is_written_where_something_is_mounted_later() {
     assert!(!fixture.has("data/hosts"));
 }
 
+/// Also one whose temporary name would be too long.
+#[test]
+fn a_file_with_the_longest_name_is_written() {
+    let fixture = Fixture::new();
+    for length in [243, 244, 255] {
+        let path = format!("/etc/{}", "n".repeat(length));
+        fixture.directory("etc");
+        let said = fixture.apply(Policy::Auto, |root, writer, report| {
+            let path = path.as_bytes();
+            writer.apply(
+                &decided(|changes| file(root, path, b"new", changes)),
+                report,
+            );
+        });
+        assert!(
+            said.iter().all(|line| line.starts_with("wrote /etc/n")),
+            "{said:?}"
+        );
+        assert_eq!(fixture.text(&path), "new");
+    }
+}
+
 #[test]
 fn what_an_interrupted_write_left_is_swept() {
     let fixture = Fixture::new();

@@ -92,7 +92,11 @@ pub fn network(context: &mut Context, network: &mut Network) {
         let Some(variable) = machine.get(address) else {
             continue;
         };
-        let prefix = ipv4_prefix(context, variable, machine.get(mask));
+        let mask = machine.get(mask);
+        let mut prefix = ipv4_prefix(context, variable, mask);
+        if let (Some(prefix), None) = (&mut prefix, mask) {
+            prefix.length = class_length(prefix.address);
+        }
         nics.push((number, variable, prefix));
         if let Some(prefix) = prefix {
             last = 1 << number;
@@ -125,6 +129,16 @@ pub fn network(context: &mut Context, network: &mut Network) {
     }
 }
 
+/// The length of the network that an address has without a mask, by its class: as
+/// ifconfig(8), which its init.sh uses, has it.
+fn class_length(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(v4) if v4.octets()[0] < 128 => 8,
+        IpAddr::V4(v4) if v4.octets()[0] < 192 => 16,
+        _ => 24,
+    }
+}
+
 /// DEFAULT_GATEWAY. For some hours of August 2010 the mask of the site was written as a
 /// second value behind the first: the last one that is an address counts.
 fn gateway(context: &mut Context) -> Option<IpAddr> {
@@ -152,7 +166,8 @@ fn global_network(context: &mut Context) -> Option<Prefix> {
         );
         return None;
     };
-    let Some(length) = netmask(mask.value) else {
+    // With /0 every address would be on the link of eth0.
+    let Some(length) = netmask(mask.value).filter(|length| *length > 0) else {
         context.warn_showing(mask, "not a netmask");
         return None;
     };
@@ -181,6 +196,43 @@ mod tests {
         }
         assert!(!is_stock(b"") && !is_stock(b"#!/bin/sh -e\n"));
         assert!(is_stock(b"#!/bin/sh \n"), "prolog.sh");
+    }
+
+    /// As ifconfig(8) has it, which its init.sh calls.
+    #[test]
+    fn an_address_without_a_mask_has_that_of_its_class() {
+        for (address, prefix) in [
+            ("10.1.2.3", "10.1.2.3/8"),
+            ("172.16.5.7", "172.16.5.7/16"),
+            ("192.168.5.7", "192.168.5.7/24"),
+            ("203.0.113.7", "203.0.113.7/24"),
+        ] {
+            let text = plan(&format!("IP_PRIVATE='{address}'\n"));
+            assert!(text.contains(&format!("address ETH0 {prefix}\n")), "{text}");
+        }
+        let text = plan(
+            "IP_PRIVATE='10.1.0.1'\nNETMASK_PRIVATE='24'\nIP_PUBLIC='172.16.5.7'\n\
+             IP_EXTRA='192.0.2.1'\nDEFAULT_GATEWAY='172.16.200.1'\n",
+        );
+        assert!(text.contains("address ETH0 10.1.0.1/24\n"), "{text}");
+        assert!(
+            text.contains("route ETH1 default via 172.16.200.1\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_site_of_all_addresses_is_refused() {
+        for mask in ["0", "0.0.0.0"] {
+            let text = plan(&format!(
+                "IP_PRIVATE='10.0.0.1'\nGLOBAL_NETWORK='10.0.0.0'\nGLOBAL_NETMASK='{mask}'\n"
+            ));
+            assert!(!text.contains("\nroute "), "{text}");
+            assert!(
+                text.contains(&format!("GLOBAL_NETMASK: not a netmask: {mask}\n")),
+                "{text}"
+            );
+        }
     }
 
     #[test]

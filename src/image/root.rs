@@ -127,7 +127,10 @@ impl ResolvedPath {
     /// as rename(2) needs it. The name is always the same, so that what a power cut
     /// left is found again.
     pub fn temporary(self) -> Result<Self, Error> {
+        /// The longest name, in bytes, whose temporary name is one (NAME_MAX).
+        const LONGEST: usize = 255 - b"..onecontext".len();
         let (above, name) = self.split_file_name();
+        let name = name.get(..LONGEST).unwrap_or(name);
         Ok(Self::of(&[above, b"/.", name, b".onecontext"])?)
     }
 

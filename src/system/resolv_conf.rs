@@ -2,7 +2,7 @@
 //! of systemd-resolved if that owns it.
 use super::resolvers::{Resolvers, Selection};
 use crate::base::error::Error;
-use crate::base::text::Text;
+use crate::base::text::{Text, lines, words};
 use crate::changeset::{Changes, HEAD, Label, Reason};
 use crate::image::FileContent;
 use crate::image::config_file::ConfigFile;
@@ -54,6 +54,9 @@ pub fn render(bound: &BoundPlan, facts: &NetworkFacts, changes: &mut Changes) ->
     if file.path.is_hidden() {
         return Err(Error::new(c"leads to a file system of the kernel"));
     }
+    if resolvers.servers.is_empty() {
+        keep_servers(file, &mut text);
+    }
     resolvers.write(&mut text, "nameserver ", "search ");
     let text = text.finish();
     if file.path.is_below(b"/run/resolvconf") {
@@ -64,6 +67,16 @@ pub fn render(bound: &BoundPlan, facts: &NetworkFacts, changes: &mut Changes) ->
         changes.note(&[b"/etc/resolv.conf: most programs ask only the first 3 name servers"]);
     }
     Ok(())
+}
+
+/// Keeps the name servers and options of the image: the context has none, only domains.
+fn keep_servers(file: &ConfigFile, text: &mut Text) {
+    for line in lines(file.content.map_or(&b""[..], |old| old.content)) {
+        if matches!(words(line).next(), Some(b"nameserver" | b"options")) {
+            text.extend(line);
+            text.push(b'\n');
+        }
+    }
 }
 
 /// Whether NetworkManager makes the file. If it does, it also replaces a regular file

@@ -27,6 +27,13 @@ const RUN: &[u8] = include_bytes!("scripts.sh");
 const OF_THE_SHELL: &[u8] = b"PATH IFS ENV OPTIND PPID UID EUID SHELLOPTS HISTCMD \
     LINENO RANDOM SECONDS SRANDOM";
 
+/// The longest value that is given to the scripts, in bytes. The kernel takes 128 KiB for a
+/// variable with its name (MAX_ARG_STRLEN, linux/binfmts.h), and 2 MiB for all of them and
+/// their addresses (execve(2)); with more it starts no program at all.
+const LONGEST_VALUE: usize = 127 << 10;
+/// The same for all variables.
+const LONGEST_ENVIRONMENT: usize = 3 << 19;
+
 /// Adds the files, and a unit that runs them. Scripts have contents only if they are to
 /// be run.
 pub fn render(
@@ -92,6 +99,17 @@ fn run(scripts: &Scripts) -> &'static [u8] {
 fn environment(scripts: &Scripts, changes: &mut Changes) -> &'static [u8] {
     let mut text = Text::new();
     for (name, value) in scripts.variables {
+        // The script has its own text.
+        if matches!(*name, b"START_SCRIPT" | b"START_SCRIPT_BASE64") {
+            continue;
+        }
+        if value.len() > LONGEST_VALUE || text.len() + value.len() > LONGEST_ENVIRONMENT {
+            changes.note(&[
+                b"not given to the scripts, too long for an environment: ",
+                name,
+            ]);
+            continue;
+        }
         let is_of_the_shell =
             name.starts_with(b"BASH") || words(OF_THE_SHELL).any(|other| other == *name);
         // No environment variable can hold a NUL.
@@ -173,6 +191,43 @@ mod tests {
         assert!(output.status.success(), "{shell:?}: {output:?}");
         let entries = output.stdout.split(|byte| *byte == 0);
         entries.map(<[u8]>::to_vec).collect()
+    }
+
+    /// With one value too long, the kernel starts no script at all.
+    #[test]
+    fn what_no_environment_holds_is_left_out() {
+        let long = |length: usize| &*memory::copy(&vec![b'x'; length]);
+        let mut variables: Vec<(&'static [u8], &'static [u8])> = vec![
+            (b"A", long(128 << 10)),
+            (b"B", long(100 << 10)),
+            (b"START_SCRIPT", b"exit"),
+            (b"START_SCRIPT_BASE64", b"ZXhpdAo="),
+        ];
+        let names: Vec<_> = (0..30).map(|n| format!("C{n:02}")).collect();
+        for name in &names {
+            variables.push((memory::copy(name.as_bytes()), long(100 << 10)));
+        }
+        variables.push((b"D", b"d"));
+        let mut changes = Changes::new();
+        let text = environment(&scripts(&[], &variables), &mut changes);
+        let said: Vec<_> = changes
+            .remarks(true)
+            .map(|(_, line)| line.to_vec())
+            .collect();
+        let left_out = |name: &[u8]| {
+            let line = [
+                b"not given to the scripts, too long for an environment: ",
+                name,
+            ]
+            .concat();
+            said.contains(&line)
+        };
+        assert!(left_out(b"A") && !left_out(b"B") && left_out(b"C29") && !left_out(b"D"));
+        for shell in shells() {
+            let found = from_shell(&shell, text, "long");
+            let has = |name: &[u8]| found.iter().any(|entry| entry.starts_with(name));
+            assert!(has(b"B=x") && has(b"D=d") && !has(b"A=") && !has(b"START_SCRIPT"));
+        }
     }
 
     #[test]

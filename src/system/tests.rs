@@ -603,3 +603,30 @@ fn cloud_init_that_cannot_be_told_is_said() {
     });
     assert!(!masked.has("/run/systemd/system"));
 }
+
+/// Without name servers in the context those of the image stay.
+#[test]
+fn a_search_domain_alone_keeps_the_servers() {
+    let plan = Plan {
+        search: memory::list(&SEARCH),
+        ..EMPTY
+    };
+    let fixture = Fixture::new();
+    fixture.file(
+        "etc/resolv.conf",
+        "# image\nnameserver 192.0.2.1\ndomain old.example\nnameserver 192.0.2.2\n\
+         search old.example\noptions rotate\nsortlist 192.0.2.0\n",
+    );
+    let kept = "# Made by onecontext from the context of this machine.\n\
+        nameserver 192.0.2.1\nnameserver 192.0.2.2\noptions rotate\n\
+        search example.org b.example.org\n";
+    assert_eq!(
+        run(&fixture, Policy::Auto, &plan),
+        ["wrote /etc/resolv.conf"]
+    );
+    assert_eq!(fixture.text("etc/resolv.conf"), kept);
+    assert!(run(&fixture, Policy::Auto, &plan).is_empty());
+    // With servers they replace those of the image.
+    resolvers(&fixture, Policy::Auto);
+    assert_eq!(fixture.text("etc/resolv.conf"), RESOLV_CONF);
+}

@@ -3,6 +3,8 @@
 #[path = "../support/release.rs"]
 mod release;
 
+mod places;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -58,7 +58,7 @@ impl Systemd {
     }
 
     /// The directories of units that the root has, highest precedence first.
-    pub(in crate::image) fn directories(self) -> &'static [&'static [u8]] {
+    pub fn directories(self) -> &'static [&'static [u8]] {
         let [merged @ .., _] = &DIRECTORIES;
         if self.is_merged { merged } else { &DIRECTORIES }
     }
