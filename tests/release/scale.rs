@@ -299,7 +299,7 @@ impl Table {
 
 /// Prints the table with `--nocapture`.
 #[test]
-#[ignore = "needs root and takes a minute: make test-cost"]
+#[ignore = "takes a minute: make test-cost"]
 fn cost_grows_with_the_input() {
     println!(
         "{:<16} {:<36} {:>6} {:>11} {:>12} {:>6}",

@@ -220,6 +220,7 @@ needs root and the kernel's module 8021q: make test-fast => as_root =
 takes a minute: make faults => faults ::all::
 takes minutes: make faults => faults ::all::
 takes a minute: make test-hang => namespace hang::
+takes a minute: make test-cost => release scale::cost
 needs root, FUSE and loop devices: make powercut => faults powercut::
 makes packages => release packages::
 downloads a toolchain => release packages::
