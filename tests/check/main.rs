@@ -99,6 +99,7 @@ fn listing(top: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
 }
 
 #[test]
+#[ignore = "needs root: make test-fast"]
 fn a_good_image_is_not_complained_about() {
     let image = Image::new();
     assert_eq!(image.check(), [""; 0]);
