@@ -49,8 +49,8 @@ test-fast: lint test-programs ## the same without boots
 
 # A test that needs root is #[ignore]d, in the library and in these programs. So are
 # boots, and what the targets below run, which has one of the names in `later`.
-as_root = check contexts faults namespace release
-later = ::all:: powercut:: hang:: packages:: bench:: scale::cost
+as_root = check contexts faults logins namespace release
+later = ::all:: powercut:: hang:: suites:: packages:: bench:: scale::cost
 no_vlans = $(if $(shell modprobe -n 8021q 2>/dev/null || echo no),a_vlan_device_that_was_made)
 
 test-programs: setup all
@@ -73,7 +73,7 @@ test-boots: test-packages test-second test-others ## every other boot, hangs, fa
 # Tests without boots; one sleeps for a minute, one waits for its disks.
 test-others: setup all
 	@$(MAKE) --jobs=2 --output-sync=target \
-		test-hang test-cost test-aarch64 faults powercut
+		test-hang test-cost test-logins test-aarch64 faults powercut
 
 test-second: setup all
 	@CARGO="$(CARGO)" tests/run/boots others $(others)
@@ -87,6 +87,9 @@ test-hang: setup all ## file systems that never answer
 
 test-cost: setup all ## cost grows linearly with each input, by callgrind
 	$(CARGO) test --test release scale::cost -- --ignored --nocapture
+
+test-logins: setup all ## log in at the sshd of Debian 12, 13 and sid, as check says
+	$(CARGO) test --test logins suites:: -- --ignored
 
 test-aarch64: setup ## build it for aarch64, and look at what that has given
 	@tests/run/setup.sh aarch64
@@ -163,4 +166,5 @@ help: ## list the targets
 
 .PHONY: all rust-version install packages dist setup demo test test-fast \
 	test-programs test-first test-boots test-packages test-second test-others \
-	test-hang test-cost test-aarch64 faults powercut test-matrix bench lint fuzz clean help
+	test-hang test-cost test-logins test-aarch64 faults powercut test-matrix bench lint fuzz \
+	clean help

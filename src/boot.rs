@@ -327,8 +327,17 @@ impl Boot {
         writer.finish(report);
         match &self.facts {
             StageFacts::Early(initramfs, _) => {
-                if initramfs.ssh_server == Ok(true) {
-                    banner::invite(bound, report);
+                if initramfs.ssh_server != Ok(true) {
+                    return;
+                }
+                match initramfs.locks_root {
+                    Ok(false) => banner::invite(bound, report),
+                    Ok(true) => report.problem(
+                        c"login of user",
+                        b"root",
+                        c"locked in the initramfs's /etc/shadow: sshd refuses its keys",
+                    ),
+                    Err((path, error)) => report.problem(c"read", path, error),
                 }
             }
             _ => write_report(Some(bound), root, self.policy, report),
@@ -429,6 +438,7 @@ fn account_facts(
             true => Some(Sudo::read(root)?),
             false => None,
         },
+        is_unfinished: plan.user.is_some() && account::is_unfinished(root)?,
         sudoers: account::sudoers(root)?,
         chpasswd: is_asked && account::has_chpasswd(root)?,
         password: match login.password {

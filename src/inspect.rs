@@ -1,8 +1,15 @@
 //! `onecontext plan` and `onecontext check`: what would be applied, and what is
 //! wrong. Nothing is written, and no privilege is needed.
+mod admission;
+mod candidates;
+mod key_types;
+mod listening;
+mod obstacle;
 mod overrides;
 mod remains;
+mod selection;
 mod server;
+mod sudo;
 
 use ufmt::uwrite;
 
@@ -16,7 +23,7 @@ use crate::cli::{Apply, Inspect, Status};
 use crate::context::Purpose;
 use crate::disk::{Search, SystemPaths};
 use crate::image::Root;
-use crate::image::facts::Facts;
+use crate::image::facts::{Facts, LoginFacts};
 use crate::plan::Plan;
 use crate::plan::bound::{BoundPlan, DhcpClient};
 
@@ -61,56 +68,56 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
     let Some(plan) = read_plan(operands.context, &search, purpose, &mut report) else {
         return Status::Unreadable;
     };
-    let root = operands.root.map(|root| Root::open(root, None));
-    let root = match root.transpose() {
-        Ok(root) => root,
-        Err((path, errno)) => {
-            report.problem(c"open the root", path, errno);
-            return Status::Unreadable;
-        }
+    let Ok(root) = (operands.root.map(|root| Root::open(root, None)).transpose())
+        .map_err(|(path, errno)| report.problem(c"open the root", path, errno))
+    else {
+        return Status::Unreadable;
     };
     let facts = (root.as_ref()).map(|root| boot::read_facts(root, plan, true));
-    if let Some(facts) = &facts {
-        boot::settle_warnings(plan, facts);
-    }
+    facts
+        .iter()
+        .for_each(|facts| boot::settle_warnings(plan, facts));
     // The devices of this machine are not those of the root.
     let dhcp = facts
         .as_ref()
         .map_or(DhcpClient::Alone, |facts| boot::dhcp_client(plan, facts));
     let bound = BoundPlan::unbound(plan, dhcp);
     let known = root.as_ref().zip(facts.as_ref());
-    let changes = known.map(|(root, facts)| place(&bound, root, facts));
+    let placed = known.map(|(root, facts)| place(&bound, root, facts));
     match question {
         Question::Plan => {
             let write = match operands.json {
                 true => BoundPlan::write_json,
                 false => BoundPlan::write,
             };
-            write(&bound, changes.as_ref().map(|changes| changes as _), out);
+            write(
+                &bound,
+                placed.as_ref().map(|(changes, _)| changes as _),
+                out,
+            );
             Status::Done
         }
         Question::Problems => {
-            write_problems(plan, changes.as_ref(), out);
-            write_foreseen(plan, known, out);
-            match out.is_empty() {
-                true => Status::Done,
-                false => Status::Wrong,
+            write_problems(plan, placed.as_ref(), out);
+            if let Some(((root, facts), (_, logins))) = known.zip(placed.as_ref()) {
+                write_foreseen(plan, root, facts, logins, out);
             }
+            [Status::Wrong, Status::Done][usize::from(out.is_empty())]
         }
     }
 }
 
-/// What the booted system shall see, on a root that can be written.
-fn place(bound: &BoundPlan, root: &Root, facts: &Facts) -> Placed {
+/// What the booted system shall see, on a root that can be written, and the facts of its
+/// users.
+fn place(bound: &BoundPlan, root: &Root, facts: &Facts) -> (Placed, &'static LoginFacts) {
     let logins = boot::read_login_facts(root, bound.plan, facts.systemd, b"");
     let mut changes = Changes::new();
     boot::decide(bound, facts, logins, &mut changes);
-    changes.place(root)
+    (changes.place(root), logins)
 }
 
 /// What the booted system will do by itself, against the plan. Only `check` reads so much.
-fn write_foreseen(plan: &Plan, known: Option<(&Root, &Facts)>, out: &mut Text) {
-    let Some((root, facts)) = known else { return };
+fn write_foreseen(plan: &Plan, root: &Root, facts: &Facts, logins: &LoginFacts, out: &mut Text) {
     let mut step = |operand: &str, result: Result<(), Error>| {
         if let Err(error) = result {
             uwrite!(out, "check: {}: {}\n", operand, error);
@@ -132,24 +139,22 @@ fn write_foreseen(plan: &Plan, known: Option<(&Root, &Facts)>, out: &mut Text) {
         "what is applied later",
         overrides::write(root, plan, facts, &mut text),
     );
-    let logins = boot::read_login_facts(root, plan, facts.systemd, b"").logins;
-    if let Ok(logins) = logins {
+    if let Ok(users) = logins.logins {
         step(
             "what was left",
-            remains::write(root, plan, logins, &mut text),
+            remains::write(root, plan, users, &mut text),
         );
     }
+    candidates::check(root, plan, logins, &mut text);
     out.extend(&text);
 }
 
-fn write_problems(plan: &Plan, changes: Option<&Placed>, out: &mut Text) {
+fn write_problems(plan: &Plan, placed: Option<&(Placed, &'static LoginFacts)>, out: &mut Text) {
     for warning in plan.warnings() {
         uwrite!(out, "{}\n", *warning);
     }
-    for (level, line) in changes
-        .into_iter()
-        .flat_map(|changes| changes.remarks.iter())
-    {
+    let remarks = placed.map_or(&[][..], |(changes, _)| &changes.remarks);
+    for (level, line) in remarks {
         if *level == Level::Problem {
             out.extend(line);
             out.push(b'\n');

@@ -334,30 +334,41 @@ impl Writer<'_> {
         if lasting && is_append_only(&directory) {
             return Err(Error::new(c"its directory is append-only (chattr(1))"));
         }
-        let mut temporary = c_str(&[resolved.temporary()?.split_file_name().1])?;
-        let make = |temporary: &CStr| match what {
+        let mut make = |temporary: &CStr| match what {
             Action::Write(file) => self.fill(&directory, name, temporary, file, lasting),
             Action::Link(target) => c_str(&[target])
                 .and_then(|target| symlinkat(target, &directory, temporary))
                 .map_err(Error::from),
             _ => Ok(()),
         };
+        self.put(&directory, resolved, &mut make)
+    }
+
+    /// Makes a directory's entry under a temporary name, then renames it.
+    fn put(
+        &self,
+        directory: &OwnedFd,
+        path: ResolvedPath,
+        make: &mut dyn FnMut(&CStr) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let name = c_str(&[path.split_file_name().1])?;
+        let mut temporary = c_str(&[path.temporary()?.split_file_name().1])?;
         let mut made = make(temporary);
         if made.is_err_and(|error| error == Errno::EXIST) {
             // The name is left from an interrupted write, or a user made it to prevent
             // ours. If it cannot be removed, another name is used, which nobody can
             // guess.
-            if remove_entry(&directory, temporary).is_err() {
+            if remove_entry(directory, temporary).is_err() {
                 temporary = self.unguessable(temporary)?;
             }
             made = make(temporary);
         }
-        let made = made.and_then(|()| Ok(renameat(&directory, temporary, &directory, name)?));
+        let made = made.and_then(|()| Ok(renameat(directory, temporary, directory, name)?));
         if made.is_err() {
             // The first error is reported; this is only the cleanup.
-            let _ = remove_entry(&directory, temporary);
-        } else if lasting {
-            fsync(&directory)?;
+            let _ = remove_entry(directory, temporary);
+        } else if !path.in_run() {
+            fsync(directory)?;
         }
         made
     }
@@ -436,23 +447,22 @@ impl Writer<'_> {
             return Err(Errno::NOENT.into());
         }
         let parent = self.open_directory(above, &DirectoryPolicy::CreateOnly(Access::DIRECTORY))?;
-        let name = c_str(&[resolved.split_file_name().1])?;
-        mkdirat(&parent, name, Mode::RWXU)?;
-        let finish = || {
-            let directory = self.root.open_resolved(resolved, flags)?;
+        let mut made = None;
+        let mut make = |name: &CStr| {
+            mkdirat(&parent, name, Mode::RWXU)?;
+            let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let directory = openat(&parent, name, flags, Mode::empty())?;
             let label = self.label(&parent, None, access.label);
             set_access(directory.as_fd(), access, label)?;
-            if !resolved.in_run() {
-                fsync(&parent)?;
-            }
-            Ok(directory)
+            made = Some(directory);
+            Ok(())
         };
-        let finished: Result<_, Error> = finish();
-        if finished.is_err() {
-            // Otherwise the next run would use it without the right owner and mode.
-            let _ = unlinkat(&parent, name, AtFlags::REMOVEDIR);
-        }
-        finished
+        match resolved.in_run() {
+            true => make(c_str(&[resolved.split_file_name().1])?),
+            // Whoever ends in between has not left a directory of root's in a home.
+            false => self.put(&parent, resolved, &mut make),
+        }?;
+        Ok(made.ok_or(Errno::NOENT)?)
     }
 
     /// The label for something new in `directory`, empty for none: that of the file

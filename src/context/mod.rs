@@ -6,7 +6,7 @@
 //! [`scripts`] and [`hostname`] read the rest.
 //! [`lint`] finds likely mistakes, for `check`.
 mod assignments;
-mod base64;
+pub mod base64;
 mod hostname;
 mod keys;
 mod lint;

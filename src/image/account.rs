@@ -6,7 +6,7 @@ use super::config_file::ConfigFile;
 use super::fstab::Fstab;
 use super::key_file::{Home, KeyFile};
 use super::logins::Logins;
-use super::passwd::{User, Users};
+use super::passwd::{User, Users, is_login_shell};
 use super::{FileContent, PathError, Root, at};
 use crate::base::error::Error;
 use crate::base::text::{Str, lines, split, split_path, words};
@@ -16,10 +16,12 @@ use crate::base::text::{Str, lines, split, split_path, words};
 pub struct AccountFacts {
     /// The user of the context, if it does not exist.
     pub new: Option<NewUser>,
+    /// Whether an earlier boot ended while it made the user.
+    pub is_unfinished: bool,
     /// Whether the root has sudo(8); `None`: it is not asked for.
     pub sudo: Option<Sudo>,
-    /// Our file of rules for it, and its path.
-    pub sudoers: &'static ConfigFile,
+    /// Our file of rules for it, under its name and under the one that it had before.
+    pub sudoers: [&'static ConfigFile; 2],
     /// Whether the root has chpasswd(8), if anything is asked for.
     pub chpasswd: bool,
     /// The password field in shadow(5) of the user whose password is to change.
@@ -71,8 +73,8 @@ pub struct NewUser {
     pub maker: Option<UserMaker>,
     /// Whether a group has that name.
     pub has_group: bool,
-    /// Whether the root has the wanted shell; another is taken if not.
-    pub has_shell: bool,
+    /// Why it gets another shell than the wanted one.
+    pub shell_problem: Option<Error>,
     /// The file with its keys, or why it cannot be found.
     pub key_file: Result<&'static KeyFile, Error>,
     /// The authorized_keys that useradd(8) puts into a new home.
@@ -107,10 +109,20 @@ impl Sudo {
     }
 }
 
-/// Reads our file of rules for sudo(8).
-pub fn sudoers(root: &Root) -> Result<&'static ConfigFile, PathError> {
-    const RULE: &[u8] = b"/etc/sudoers.d/onecontext";
-    at(RULE, ConfigFile::read(root, RULE))
+/// Our file of rules for sudo(8). Of several rules the last one counts (sudoers(5)).
+pub const SUDOERS: &[u8] = b"/etc/sudoers.d/zz-onecontext";
+
+/// Reads [`SUDOERS`], and the file that had another name in earlier versions.
+pub fn sudoers(root: &Root) -> Result<[&'static ConfigFile; 2], PathError> {
+    const BEFORE: &[u8] = b"/etc/sudoers.d/onecontext";
+    let read = |path| at(path, ConfigFile::read(root, path));
+    Ok([read(SUDOERS)?, read(BEFORE)?])
+}
+
+/// Whether `users.sh` ended while it made a user, and so left its mark.
+pub fn is_unfinished(root: &Root) -> Result<bool, PathError> {
+    const MARK: &[u8] = b"/etc/.onecontext-user";
+    at(MARK, root.exists(MARK))
 }
 
 /// Whether the root has chpasswd(8).
@@ -177,7 +189,7 @@ impl NewUser {
         let name = memory::copy(name);
         let defaults = Defaults::read(root)?;
         let home = memory::concat(&[defaults.home, b"/", name]);
-        let (shell, has_shell) = shell(root, wanted)?;
+        let (shell, shell_problem) = shell(root, wanted);
         let uid = free_owner(root, &logins.users, home);
         let copy = |text| at(b"/etc/passwd", Str::copy(text).map_err(Error::from));
         let user = User {
@@ -200,7 +212,7 @@ impl NewUser {
             keeps_uid: uid.is_some(),
             has_group: has_group(root, name)?,
             maker: user_maker(root)?,
-            has_shell,
+            shell_problem,
             key_file,
             skeleton,
         })
@@ -272,18 +284,23 @@ fn value<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     (value.starts_with(b"/") && !value.contains(&b'\'')).then_some(value)
 }
 
-/// The wanted shell if the root has it, else another; `false`: it is another.
-fn shell(root: &Root, wanted: Option<&[u8]>) -> Result<(&'static [u8], bool), PathError> {
+/// The wanted shell if it lets people in, else another, and why.
+fn shell(root: &Root, wanted: Option<&[u8]>) -> (&'static [u8], Option<Error>) {
+    const NO_SHELL: Error =
+        Error::new(c"no shell of this image that lets people in, the user gets another");
     const BASH: &[u8] = b"/bin/bash";
-    if let Some(wanted) = wanted {
-        let wanted = memory::copy(wanted);
-        if at(wanted, root.exists(wanted))? {
-            return Ok((wanted, true));
-        }
-    }
-    let shell = match at(BASH, root.exists(BASH))? {
-        true => BASH,
-        false => b"/bin/sh",
+    let is_shell = |path: &[u8]| match root.file_mode(path) {
+        Ok(Some(mode)) if mode & 0o111 != 0 && is_login_shell(path) => Ok(()),
+        Ok(_) => Err(NO_SHELL),
+        Err(error) => Err(error),
     };
-    Ok((shell, wanted.is_none()))
+    let problem = match wanted.map(|wanted| (wanted, is_shell(wanted))) {
+        Some((wanted, Ok(()))) => return (memory::copy(wanted), None),
+        Some((_, Err(error))) => Some(error),
+        None => None,
+    };
+    match is_shell(BASH) {
+        Ok(()) => (BASH, problem),
+        Err(_) => (b"/bin/sh", problem),
+    }
 }

@@ -15,6 +15,9 @@ pub const NO_HOME: Error = Error::new(c"no home directory in /etc/passwd");
 pub const SHARED_HOME: Error =
     Error::new(c"its home belongs to another user: give it one of its own in the image");
 
+const CLOSED_HOME: Error =
+    Error::new(c"its home belongs to root, and the user cannot enter it: chmod go+x");
+
 const ROOT: u32 = 0;
 
 /// The largest authorized_keys that is read or written, in bytes. A user could make it
@@ -42,8 +45,8 @@ pub struct KeyFile {
 /// The state of a home directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
-    /// It is there, with this mode.
-    Present(u32),
+    /// It is there.
+    Present,
     /// It does not exist yet.
     Missing,
     /// Something is mounted later over it, or over what its `.ssh` leads to.
@@ -64,7 +67,7 @@ pub struct Directory {
 impl Home {
     /// Whether it is there.
     pub fn is_present(self) -> bool {
-        matches!(self, Self::Present(_))
+        self == Self::Present
     }
 }
 
@@ -107,10 +110,14 @@ impl KeyFile {
                 if homes_of_root.contains(&home_path) {
                     return Err(SHARED_HOME);
                 }
-                Home::Present(stat.st_mode)
+                // sshd reads the file as the user, who may be in the home's group.
+                if stat.st_mode & 0o011 == 0 {
+                    return Err(CLOSED_HOME);
+                }
+                Home::Present
             }
             Some(stat) if stat.st_uid != user.uid => return Err(SHARED_HOME),
-            Some(stat) => Home::Present(stat.st_mode),
+            Some(_) => Home::Present,
         };
         let mut file = Self {
             path,

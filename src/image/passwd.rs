@@ -24,14 +24,14 @@ pub struct User {
 pub struct Users(&'static [User]);
 
 impl Users {
-    /// Reads `/etc/passwd`.
-    ///
-    /// # Errors
-    /// The file is not there, or cannot be read.
+    /// Reads `/etc/passwd`. Where it is not there, the booted system makes it, as
+    /// systemd-sysusers(8) does; root is a user all the same, and is so before that
+    /// (nss-systemd(8)).
     pub fn read(root: &Root) -> Result<Self, Error> {
-        let file = root.read(b"/etc/passwd")?;
+        const ROOT: &[u8] = b"root:x:0:0:root:/root:/bin/sh";
+        let file = root.read_if_there(b"/etc/passwd")?;
         let mut users = Vector::new();
-        for line in lines(file.content) {
+        for line in lines(file.map_or(ROOT, |file| file.content)) {
             if let Some(user) = user(line) {
                 users.push(user);
             }
@@ -51,19 +51,24 @@ impl Users {
 }
 
 impl User {
-    /// Whether the shell allows a login. `nologin`, `false` and the like do not;
-    /// `sync`, `halt` and `shutdown` run that program and exit.
+    /// Whether the shell allows a login.
     pub fn has_shell(&self) -> bool {
-        const NONE: [&[u8]; 6] = [
-            b"/nologin",
-            b"/false",
-            b"/true",
-            b"/sync",
-            b"/halt",
-            b"/shutdown",
-        ];
-        !NONE.iter().any(|name| self.shell.ends_with(name))
+        is_login_shell(&self.shell)
     }
+}
+
+/// Whether a shell allows a login. `nologin`, `false` and the like do not; `sync`, `halt`
+/// and `shutdown` run that program and exit.
+pub fn is_login_shell(path: &[u8]) -> bool {
+    const NONE: [&[u8]; 6] = [
+        b"/nologin",
+        b"/false",
+        b"/true",
+        b"/sync",
+        b"/halt",
+        b"/shutdown",
+    ];
+    !NONE.iter().any(|name| path.ends_with(name))
 }
 
 /// `name:password:uid:gid:comment:home:shell`. `None` for lines of NIS (`+`, `-`),
@@ -89,8 +94,6 @@ fn user(line: &[u8]) -> Option<User> {
 
 #[cfg(test)]
 mod tests {
-    use rustix::io::Errno;
-
     use super::super::testing::Fixture;
     use super::*;
 
@@ -119,11 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn no_passwd_is_an_error() {
+    fn root_is_there_without_passwd() {
         let fixture = Fixture::new();
-        assert_eq!(
-            Users::read(&fixture.root()).err(),
-            Some(Error::from(Errno::NOENT))
-        );
+        let users = Users::read(&fixture.root()).unwrap();
+        let root = users.find(b"root").unwrap();
+        assert_eq!((root.uid, root.gid, users.iter().len()), (0, 0, 1));
+        assert!(root.home == b"/root" && root.has_shell());
+        // A directory is an error, not a missing file.
+        fixture.file("etc/passwd/x", "");
+        assert!(Users::read(&fixture.root()).is_err());
     }
 }

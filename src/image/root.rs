@@ -532,7 +532,23 @@ impl Root {
             b"/sbin/",
             b"/bin/",
         ];
-        self.first(&DIRECTORIES.map(|directory| memory::concat(&[directory, name])))
+        for directory in DIRECTORIES {
+            let path = memory::concat(&[directory, name]);
+            if self.file_mode(path)?.is_some() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The type and permission bits of the regular file that `path` leads to.
+    pub fn file_mode(&self, path: &[u8]) -> Fact<u32> {
+        let Some(opened) = if_there(self.open_path(path, OFlags::PATH))? else {
+            return Ok(None);
+        };
+        let mode = retry_on_intr(|| fstat(&opened))?.st_mode;
+        let is_file = FileType::from_raw_mode(mode) == FileType::RegularFile;
+        Ok(is_file.then_some(mode))
     }
 
     /// Whether anything is at `path` itself, a dangling link included.

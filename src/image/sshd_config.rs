@@ -1,10 +1,10 @@
-//! The root's sshd_config(5), without Match blocks that have conditions: enough to warn
-//! of logins and keys that sshd will refuse.
-use super::glob::{fnmatch, glob};
+//! The root's sshd_config(5), without Match blocks that have conditions: what a boot needs,
+//! where sshd looks for keys. `check` reads all of it, in [`super::sshd_settings`].
+use super::glob::glob;
 use super::{FileContent, Root, if_there};
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
-use crate::base::text::{lines, same, span, split_once, unquoted};
+use crate::base::text::{lines, same, span, unquoted};
 use rustix::io::Errno;
 
 /// The limits on the number of files and their total size. sshd has no such limits.
@@ -18,14 +18,9 @@ const ENDLESS: Error = Error::new(c"includes itself, so sshd does not start");
 /// The values that are needed. The first value of a keyword counts, as in sshd.
 #[derive(Clone, Copy)]
 pub struct Config {
-    permit_root_login: Option<&'static [u8]>,
-    pubkey_authentication: Option<&'static [u8]>,
-    strict_modes: Option<&'static [u8]>,
     authorized_keys_file: Option<&'static [u8]>,
     /// The paths of every `HostKey`.
     pub host_keys: &'static [&'static [u8]],
-    /// The patterns of every `AllowUsers` (`true`) and `DenyUsers`.
-    user_patterns: &'static [(bool, &'static [u8])],
     /// The main file, and its path.
     pub main: Option<(&'static [u8], &'static FileContent)>,
     /// The first file that could not be read, and why.
@@ -40,7 +35,6 @@ struct ConfigReader<'r> {
     /// reading could not give a first value.
     files: Vector<(&'static [u8], bool)>,
     host_keys: Vector<&'static [u8]>,
-    user_patterns: Vector<(bool, &'static [u8])>,
     /// How many bytes may still be read.
     left: u64,
 }
@@ -52,18 +46,13 @@ impl Config {
         let mut reader = ConfigReader {
             root,
             config: Self {
-                permit_root_login: None,
-                pubkey_authentication: None,
-                strict_modes: None,
                 authorized_keys_file: None,
                 host_keys: &[],
-                user_patterns: &[],
                 main: None,
                 problem: None,
             },
             files: Vector::new(),
             host_keys: Vector::new(),
-            user_patterns: Vector::new(),
             left: MOST_BYTES,
         };
         let main: [&[u8]; 2] = [b"/etc/ssh/sshd_config", b"/usr/etc/ssh/sshd_config"];
@@ -74,57 +63,8 @@ impl Config {
         }
         Self {
             host_keys: reader.host_keys.finish(),
-            user_patterns: reader.user_patterns.finish(),
             ..reader.config
         }
-    }
-
-    /// Where to store the first value of a keyword. `None`: it is not needed.
-    fn first_value(&mut self, keyword: &[u8]) -> Option<&mut Option<&'static [u8]>> {
-        if same(keyword, b"PermitRootLogin") {
-            Some(&mut self.permit_root_login)
-        } else if same(keyword, b"PubkeyAuthentication") {
-            Some(&mut self.pubkey_authentication)
-        } else if same(keyword, b"StrictModes") {
-            Some(&mut self.strict_modes)
-        } else if same(keyword, b"AuthorizedKeysFile") {
-            Some(&mut self.authorized_keys_file)
-        } else {
-            None
-        }
-    }
-
-    /// Whether `PermitRootLogin` is set to `word`. The default, `prohibit-password`, does
-    /// not count.
-    pub fn permits_root(&self, word: &[u8]) -> bool {
-        is(self.permit_root_login, word)
-    }
-
-    /// Whether `PubkeyAuthentication` is `no`. The default is `yes`.
-    pub fn takes_no_key(&self) -> bool {
-        is(self.pubkey_authentication, b"no")
-    }
-
-    /// Whether `AllowUsers` and `DenyUsers` let a user in from at least one host: a pattern
-    /// `USER@HOST` of `AllowUsers` counts without its host, one of `DenyUsers` does not
-    /// count.
-    pub fn admits(&self, user: &[u8]) -> bool {
-        let (mut is_restricted, mut is_allowed) = (false, false);
-        for (allows, pattern) in self.user_patterns {
-            if *allows {
-                let name = split_once(pattern, b'@').map_or(*pattern, |(name, _)| name);
-                is_restricted = true;
-                is_allowed |= fnmatch(name, user);
-            } else if fnmatch(pattern, user) {
-                return false;
-            }
-        }
-        is_allowed || !is_restricted
-    }
-
-    /// Whether `StrictModes` is `no`. The default is `yes`.
-    pub fn is_lax(&self) -> bool {
-        is(self.strict_modes, b"no")
     }
 
     /// The patterns of `AuthorizedKeysFile`, without the word `none`.
@@ -194,7 +134,6 @@ impl ConfigReader<'_> {
             }
             let value = value.trim_ascii_start();
             let value = value.strip_prefix(b"=").unwrap_or(value);
-            let allows = same(keyword, b"AllowUsers");
             if same(keyword, b"Match") {
                 has_conditions = !same(value, b"all");
             } else if has_conditions {
@@ -205,12 +144,8 @@ impl ConfigReader<'_> {
                 }
             } else if same(keyword, b"HostKey") {
                 self.host_keys.extend(words(value).next().as_slice());
-            } else if allows || same(keyword, b"DenyUsers") {
-                for pattern in words(value) {
-                    self.user_patterns.push((allows, pattern));
-                }
-            } else if let Some(known) = self.config.first_value(keyword) {
-                known.get_or_insert(value);
+            } else if same(keyword, b"AuthorizedKeysFile") {
+                self.config.authorized_keys_file.get_or_insert(value);
             }
         }
     }
@@ -235,13 +170,6 @@ impl ConfigReader<'_> {
     }
 }
 
-/// Whether the first word of a value is `word`.
-fn is(value: Option<&[u8]>, word: &[u8]) -> bool {
-    value
-        .and_then(|value| words(value).next())
-        .is_some_and(|first| same(first, word))
-}
-
 /// The arguments of a keyword: separated by blanks, perhaps in quotes. A `#` starts a
 /// comment.
 fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -258,41 +186,31 @@ mod tests {
         let fixture = Fixture::new();
         fixture.file(
             "etc/ssh/sshd_config",
-            "# PermitRootLogin yes\nInclude /etc/ssh/sshd_config.d/*.conf sub\n\
-             permitrootlogin = prohibit-password\nHostKey /a\nhostkey \"/b\" # two\n\
-             AuthorizedKeysFile\t.ssh/a  %h/.ssh/b\nMatch User x\nPubkeyAuthentication no\n",
+            "# AuthorizedKeysFile .ssh/yes\nInclude /etc/ssh/sshd_config.d/*.conf sub\n\
+             authorizedkeysfile = .ssh/c\nHostKey /a\nhostkey \"/b\" # two\n\
+             Match User x\nHostKey /x\n",
         );
         fixture.file(
             "etc/ssh/sshd_config.d/20.conf",
-            "PermitRootLogin yes\nMatch all\n",
+            "AuthorizedKeysFile .ssh/yes\nMatch all\n",
         );
-        fixture.file("etc/ssh/sshd_config.d/10.conf", "PermitRootLogin no\r\n");
-        fixture.file("etc/ssh/sshd_config.d/.a.conf", "PermitRootLogin yes\n");
-        fixture.file("etc/ssh/sshd_config.d/00.dpkg-old", "PermitRootLogin yes\n");
-        fixture.file("etc/ssh/sub", "StrictModes no\nInclude sub\n");
+        fixture.file(
+            "etc/ssh/sshd_config.d/10.conf",
+            "AuthorizedKeysFile\t.ssh/a  %h/.ssh/b\r\n",
+        );
+        fixture.file(
+            "etc/ssh/sshd_config.d/.a.conf",
+            "AuthorizedKeysFile .ssh/yes\n",
+        );
+        fixture.file(
+            "etc/ssh/sshd_config.d/00.dpkg-old",
+            "AuthorizedKeysFile .ssh/yes\n",
+        );
+        fixture.file("etc/ssh/sub", "HostKey /lax\nInclude sub\n");
         let config = Config::read(&fixture.root());
-        assert!(config.permits_root(b"no") && config.is_lax());
-        assert!(!config.takes_no_key());
-        assert_eq!(*config.host_keys, [b"/a".as_slice(), b"/b"]);
+        assert_eq!(*config.host_keys, [b"/lax".as_slice(), b"/a", b"/b"]);
         assert!(!config.looks_at(b"authorized_keys") && config.looks_at(b"a"));
         assert!(config.looks_at(b"b") && !config.looks_at(b"%h/.ssh/b"));
-    }
-
-    #[test]
-    fn users_may_be_kept_out() {
-        let fixture = Fixture::new();
-        for (text, admitted) in [
-            ("", true),
-            ("AllowUsers bob\nallowusers al* carol\n", true),
-            ("AllowUsers alice@192.0.2.*\n", true),
-            ("AllowUsers bob alicea\n", false),
-            ("AllowUsers alice\nDenyUsers bob ali?e\n", false),
-            ("DenyUsers alice@192.0.2.1 bob\n", true),
-        ] {
-            fixture.file("etc/ssh/sshd_config", text);
-            let config = Config::read(&fixture.root());
-            assert_eq!(config.admits(b"alice"), admitted, "{text}");
-        }
     }
 
     /// As sshd -T of 9.2 reads them.
@@ -301,12 +219,12 @@ mod tests {
         let fixture = Fixture::new();
         for before in [
             "Match all\n",
-            "Match User x\nPermitRootLogin yes\nmatch ALL\n",
+            "Match User x\nAuthorizedKeysFile .ssh/yes\nmatch ALL\n",
         ] {
-            let text = format!("{before}PermitRootLogin no\n");
+            let text = format!("{before}AuthorizedKeysFile .ssh/no\n");
             fixture.file("etc/ssh/sshd_config", &text);
             let config = Config::read(&fixture.root());
-            assert!(config.permits_root(b"no"), "{text}");
+            assert!(config.looks_at(b"no"), "{text}");
         }
     }
 
@@ -315,15 +233,14 @@ mod tests {
     fn values_may_be_quoted() {
         for value in ["'%h/.ssh/a'", "\"%h/.ssh/a\" # b", ".ssh/a"] {
             let fixture = Fixture::new();
-            let text = format!("AuthorizedKeysFile {value}\nPermitRootLogin 'no'\n");
+            let text = format!("AuthorizedKeysFile {value}\n");
             fixture.file("etc/ssh/sshd_config", text);
             let config = Config::read(&fixture.root());
             assert!(config.looks_at(b"a") && !config.looks_at(b"b"), "{value}");
-            assert!(config.permits_root(b"no"));
         }
     }
 
-    /// What is wrong with it, and the values of `PermitRootLogin` that fit.
+    /// What is wrong with it, and the values of `AuthorizedKeysFile` that fit.
     fn read(fixture: &Fixture) -> (Option<String>, Vec<&'static str>) {
         let config = Config::read(&fixture.root());
         let problem = config.problem.map(|(path, reason)| {
@@ -333,7 +250,7 @@ mod tests {
         let words = ["yes", "no", "prohibit-password"];
         let permits = words
             .into_iter()
-            .filter(|word| config.permits_root(word.as_bytes()));
+            .filter(|word| config.looks_at(word.as_bytes()));
         (problem, permits.collect())
     }
 
@@ -342,13 +259,16 @@ mod tests {
         let fixture = Fixture::new();
         fixture.file(
             "etc/ssh/sshd_config",
-            "Include /etc/ssh/sshd_config.d/*.conf\nPermitRootLogin yes\n",
+            "Include /etc/ssh/sshd_config.d/*.conf\nAuthorizedKeysFile .ssh/yes\n",
         );
         for name in ["1", "2", "3"] {
             let text = format!("Include /etc/ssh/sshd_config.d/*.conf\nHostKey /{name}\n");
             fixture.file(&format!("etc/ssh/sshd_config.d/{name}.conf"), text);
         }
-        fixture.file("etc/ssh/sshd_config.d/4.conf", "PermitRootLogin no\n");
+        fixture.file(
+            "etc/ssh/sshd_config.d/4.conf",
+            "AuthorizedKeysFile .ssh/no\n",
+        );
         let start = std::time::Instant::now();
         let config = Config::read(&fixture.root());
         assert!(start.elapsed() < std::time::Duration::from_secs(1));
@@ -365,20 +285,22 @@ mod tests {
         let fixture = Fixture::new();
         fixture.file(
             "etc/ssh/a",
-            "PermitRootLogin no\nHostKey /a\nMatch User x\n",
+            "AuthorizedKeysFile .ssh/no\nHostKey /a\nMatch User x\n",
         );
         fixture.file(
             "etc/ssh/sshd_config",
-            "Include a b missing missing none/*.conf /etc/ssh/?\nPermitRootLogin yes\nInclude a\n\
-             StrictModes no\nMatch User y\nInclude b\n",
+            "Include a b missing missing none/*.conf /etc/ssh/?\nAuthorizedKeysFile .ssh/yes\nInclude a\n\
+             HostKey /lax\nMatch User y\nInclude b\n",
         );
         assert_eq!(read(&fixture), (None, vec!["no"]));
         let config = Config::read(&fixture.root());
         // What Match says in one file is over at its end, and one that is
         // included below a Match is not looked at.
-        assert!(config.is_lax());
-        assert_eq!(*config.host_keys, [b"/a"]);
-        fixture.file("etc/ssh/sshd_config", "PermitRootLogin yes\nInclude a\n");
+        assert_eq!(*config.host_keys, [b"/a".as_slice(), b"/lax"]);
+        fixture.file(
+            "etc/ssh/sshd_config",
+            "AuthorizedKeysFile .ssh/yes\nInclude a\n",
+        );
         assert_eq!(read(&fixture), (None, vec!["yes"]));
     }
 
@@ -387,7 +309,7 @@ mod tests {
         let fixture = Fixture::new();
         fixture.file(
             "etc/ssh/sshd_config",
-            "Include a.d/*\nPermitRootLogin no\nInclude sshd_config\n",
+            "Include a.d/*\nAuthorizedKeysFile .ssh/no\nInclude sshd_config\n",
         );
         let (problem, permits) = read(&fixture);
         assert_eq!(permits, ["no"]);
@@ -417,14 +339,14 @@ mod tests {
         // sshd would not start with this one.
         std::fs::remove_file(fixture.host("etc/ssh/sshd_config")).unwrap();
         fixture.directory("etc/ssh/sshd_config");
-        fixture.file("usr/etc/ssh/sshd_config", "PermitRootLogin no\n");
+        fixture.file("usr/etc/ssh/sshd_config", "AuthorizedKeysFile .ssh/no\n");
         let wanted = "/etc/ssh/sshd_config: not a regular file".to_string();
         assert_eq!(read(&fixture), (Some(wanted), vec![]));
     }
 
     #[test]
     fn more_than_is_looked_at_is_said() {
-        let main = "PermitRootLogin no\nInclude d/*\nStrictModes no\n";
+        let main = "AuthorizedKeysFile .ssh/no\nInclude d/*\nHostKey /lax\n";
         let said = "more than 256 files or 1 MiB included, the rest is not looked at: \
                     keys may not work";
         for (files, text, culprit) in [
@@ -439,7 +361,7 @@ mod tests {
             }
             let wanted = culprit.map(|path| format!("{path}: {said}"));
             assert_eq!(read(&fixture), (wanted, vec!["no"]));
-            assert!(Config::read(&fixture.root()).is_lax());
+            assert_eq!(*Config::read(&fixture.root()).host_keys, [b"/lax"]);
         }
     }
 
@@ -449,7 +371,6 @@ mod tests {
         let config = Config::read(&fixture.root());
         assert!(config.looks_at(b"authorized_keys") && config.looks_at(b"authorized_keys2"));
         assert!(!config.looks_at(b"authorized_keys3"));
-        assert!(!config.permits_root(b"no") && !config.takes_no_key() && !config.is_lax());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::changeset::tmpfiles::Tmpfiles;
 use crate::changeset::{Access, Change, Changes, Done, File, Mount, Reason, What};
 use crate::image::ResolvedPath;
 use crate::image::account::{AccountFacts, Init, NewUser, Sudo, UserMaker};
+use crate::image::config_file::ConfigFile;
 use crate::image::key_file::{Home, SHARED_HOME};
 use crate::image::sshd::Sshd;
 use crate::plan::{Password, Plan, SudoRule};
@@ -64,7 +65,14 @@ pub fn decide(
         script: Vector::new(),
     };
     match &account.new {
-        None => task.account(plan, true, changes),
+        None => {
+            // It may lack its line in shadow(5), without which PAM refuses it. pwconv(8)
+            // adds the line, with the password of passwd(5), "x".
+            if account.is_unfinished {
+                changes.if_written(|_| command(&mut task.script, b"complete_user", &[]));
+            }
+            task.account(plan, true, changes);
+        }
         Some(new) => {
             let problem = |reason, changes: &mut Changes| {
                 changes.problem(c"make user", &new.user.name, reason);
@@ -95,14 +103,16 @@ impl Task<'_> {
     /// Sudo and the password. `is_there`: the user of the plan is there then.
     fn account(&mut self, plan: &Plan, is_there: bool, changes: &mut Changes) {
         let is_wanted = is_there && plan.login.sudo != SudoRule::None;
+        let [file, before] = self.account.sudoers;
         match plan.user.filter(|_| is_wanted) {
             Some(user) => {
                 if let Err(reason) = self.add_rule(plan, user, changes) {
                     no_sudo(plan, user, reason, changes);
                 }
             }
-            None => self.remove_rule(plan, changes),
+            None => remove_rule(file, changes),
         }
+        remove_rule(before, changes);
         if let Some((user, password)) = plan.login.password
             && (is_there || plan.user != Some(user))
             && let Err(reason) = self.password(user, password, changes)
@@ -130,8 +140,7 @@ impl Task<'_> {
             c"there is no useradd in this image: add it, or the user itself",
         ))?;
         let give_keys = self.new_keys(plan, sshd, new, changes)?;
-        if !new.has_shell {
-            let reason = c"not in this image, the user gets another";
+        if let Some(reason) = new.shell_problem {
             changes.problem(c"shell", plan.login.shell.unwrap_or_default(), reason);
         }
         let mut arguments = Vector::<&[u8]>::new();
@@ -172,10 +181,13 @@ impl Task<'_> {
         let user = &new.user;
         let mut call = Text::new();
         let keys = plan.keys_of(&user.name);
+        let file = new.key_file?;
+        if file.home.is_present() && !new.keeps_uid {
+            return Err(SHARED_HOME);
+        }
         if keys.is_empty() {
             return Ok(call);
         }
-        let file = new.key_file?;
         let (old, kind, suffix): (&[u8], _, &[u8]) = match file.home {
             Home::Missing => (new.skeleton.map_or(b"", |found| found.content), "f+", b""),
             _ if !self.systemd => {
@@ -183,7 +195,7 @@ impl Task<'_> {
                     c"its home is there already, or mounted later: make it in the image",
                 ));
             }
-            Home::Present(_) => {
+            Home::Present => {
                 let existing = Existing::trusted(user, file)?;
                 if existing.is_owned_by_root(user) {
                     return Err(SHARED_HOME);
@@ -269,12 +281,13 @@ impl Task<'_> {
     /// Whether our file of rules holds this one, and sudo accepts its owner and mode.
     /// A file that somebody else wrote is an error.
     fn has_rule(&self, rule: &[u8]) -> Result<bool, Error> {
-        let Some(file) = self.account.sudoers.content else {
+        let [file, _] = self.account.sudoers;
+        let Some(file) = file.content else {
             return Ok(false);
         };
         if !file.content.starts_with(MARK) {
             return Err(Error::new(
-                c"/etc/sudoers.d/onecontext is not of onecontext's making: left as it is",
+                c"/etc/sudoers.d/zz-onecontext is not of onecontext's making: left as it is",
             ));
         }
         let access = Access {
@@ -282,29 +295,6 @@ impl Task<'_> {
             ..Access::ours(0o440)
         };
         Ok(file.content == rule && access.is(file.mode, file.uid, file.gid))
-    }
-
-    /// Removes the file of rules if it is ours.
-    fn remove_rule(&self, plan: &Plan, changes: &mut Changes) {
-        let found = self.account.sudoers;
-        if !(found.content).is_some_and(|file| file.content.starts_with(MARK)) {
-            return;
-        }
-        let not_written: &Reason = memory::place(Reason {
-            level: Level::Problem,
-            step: c"sudo for user".into(),
-            operand: plan.user.unwrap_or(b"onecontext"),
-            error: Error::new(
-                c"/etc/sudoers.d/onecontext is of an earlier context, and the root cannot be \
-                  written: remove it in the image",
-            ),
-        });
-        changes.push(Change {
-            mount: Mount::Instead(not_written),
-            old: Some(found.content),
-            done: Done::Made(b"sudo: the rule of an earlier context is removed"),
-            ..Change::new(found.path, What::Nothing)
-        });
     }
 
     fn password(
@@ -365,6 +355,27 @@ impl Task<'_> {
     }
 }
 
+/// Removes a file of rules if it is ours.
+fn remove_rule(found: &ConfigFile, changes: &mut Changes) {
+    if !(found.content).is_some_and(|file| file.content.starts_with(MARK)) {
+        return;
+    }
+    let not_written: &Reason = memory::place(Reason {
+        level: Level::Problem,
+        step: c"sudo".into(),
+        operand: found.path.path(),
+        error: Error::new(
+            c"of an earlier context, and the root cannot be written: remove it in the image",
+        ),
+    });
+    changes.push(Change {
+        mount: Mount::Instead(not_written),
+        old: Some(found.content),
+        done: Done::Made(b"sudo: the rule of an earlier context is removed"),
+        ..Change::new(found.path, What::Nothing)
+    });
+}
+
 /// Reports why a user gets no rule.
 fn no_sudo(plan: &Plan, user: &[u8], reason: Error, changes: &mut Changes) {
     match plan.login.sudo {
@@ -399,7 +410,8 @@ fn start_by_systemd(changes: &mut Changes) -> Result<(), Error> {
     const UNIT: &[u8] = b"/run/systemd/system/onecontext-users.service";
     const WANTS: &[u8] = b"/run/systemd/system/sysinit.target.wants/onecontext-users.service";
     // Sockets start before basic.target, hence no default dependencies. No order after
-    // cloud-init, which on some images starts after sockets.
+    // cloud-init, which on some images starts after sockets. systemd-tmpfiles removes
+    // lock files of passwd(5) that a power cut has left (Debian's tmpfiles.d/passwd.conf).
     const TEXT: &[u8] = include_bytes!("onecontext-users.service");
     changes.run_file(UNIT, TEXT)?;
     changes.run_symlink(WANTS, UNIT, Done::Path)

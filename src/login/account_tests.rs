@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::*;
@@ -11,7 +12,9 @@ use crate::plan::{Key, Login, Password, SudoRule};
 
 const SCRIPT: &str = "/run/onecontext/users";
 const PASSWORDS: &str = "/run/onecontext/passwords";
-const RULE: &str = "/etc/sudoers.d/onecontext";
+const RULE: &str = "/etc/sudoers.d/zz-onecontext";
+/// Its name before.
+const OLD_RULE: &str = "/etc/sudoers.d/onecontext";
 const UNIT: &str = "/run/systemd/system/onecontext-users.service";
 
 /// Debian with systemd, sudo and a user.
@@ -38,6 +41,9 @@ fn debian() -> Fixture {
     ] {
         fixture.file(file, "");
     }
+    for shell in ["bin/bash", "bin/zsh"] {
+        make_executable(&fixture, shell);
+    }
     fixture.link("sbin/init", "../usr/lib/systemd/systemd");
     fixture.file("usr/lib/systemd/system/ssh.service", "[Service]\n");
     fixture.link(
@@ -45,6 +51,10 @@ fn debian() -> Fixture {
         "/usr/lib/systemd/system/ssh.service",
     );
     fixture
+}
+
+fn make_executable(fixture: &Fixture, path: &str) {
+    fs::set_permissions(fixture.host(path), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// The same with another init.
@@ -171,7 +181,10 @@ fn a_group_of_that_name_is_taken_and_a_shell_that_is_there() {
     };
     let lines = auto(&fixture, "staff", &[], login);
     assert!(
-        lines.contains(&"!shell: /bin/fish: not in this image, the user gets another".into()),
+        lines.contains(
+            &"!shell: /bin/fish: no shell of this image that lets people in, the user gets another"
+                .into()
+        ),
         "{lines:?}"
     );
     let script = script(&fixture);
@@ -180,6 +193,132 @@ fn a_group_of_that_name_is_taken_and_a_shell_that_is_there() {
         "{script}"
     );
     assert!(!script.contains("tmpfiles"), "{script}");
+}
+
+/// What is there is no shell: the user gets another, and everything else.
+#[test]
+fn what_is_no_shell_is_not_taken_for_one() {
+    let long = format!("/bin/{}", "x".repeat(300));
+    const NO: &str = "no shell of this image that lets people in, the user gets another";
+    for (wanted, reason) in [
+        ("/bin", NO),
+        ("/etc/passwd", NO),
+        ("/dev/null", NO),
+        ("/usr/sbin/nologin", NO),
+        ("/bin/false", NO),
+        (&long, "File name too long"),
+        ("/bin/zsh", ""),
+    ] {
+        let fixture = debian();
+        for path in ["usr/sbin/nologin", "bin/false"] {
+            fixture.file(path, "");
+            make_executable(&fixture, path);
+        }
+        let login = Login {
+            shell: Some(memory::copy(wanted.as_bytes())),
+            ..Login::NONE
+        };
+        let lines = auto(&fixture, "bob", &["k"], login);
+        let said = lines.iter().find(|line| line.starts_with("!shell: "));
+        let is_said = |line: &String| line.ends_with(&format!(": {reason}"));
+        assert_eq!(
+            said.is_some_and(is_said),
+            !reason.is_empty(),
+            "{wanted}: {said:?}"
+        );
+        let shell = if reason.is_empty() {
+            wanted
+        } else {
+            "/bin/bash"
+        };
+        let script = script(&fixture);
+        assert!(script.starts_with(&format!("make_user_by_useradd 'bob' '/home/bob' '{shell}'")));
+        assert!(script.contains("tmpfiles"), "{script}");
+    }
+}
+
+/// A directory is no program.
+#[test]
+fn a_directory_with_a_tool_s_name_is_no_tool() {
+    let fixture = debian();
+    for tool in ["useradd", "chpasswd"] {
+        fs::remove_file(fixture.host(&format!("usr/sbin/{tool}"))).unwrap();
+        fixture.directory(&format!("usr/sbin/{tool}"));
+    }
+    let lines = auto(&fixture, "bob", &["k"], Login::NONE);
+    assert!(
+        lines[0].contains("there is no useradd in this image"),
+        "{lines:?}"
+    );
+    let lines = auto(
+        &fixture,
+        "alice",
+        &[],
+        password("alice", Password::Plain(b"p")),
+    );
+    assert!(lines[0].contains("no chpasswd in this image"), "{lines:?}");
+}
+
+/// With keys and without.
+#[test]
+#[ignore = "needs root: make test-fast"]
+fn a_home_that_is_not_free_makes_no_user() {
+    type Prepare = fn(&Fixture);
+    let cases: [(Prepare, &str); 4] = [
+        (
+            |fixture| fixture.link("home/bob", "/etc"),
+            "its home belongs to another user",
+        ),
+        (
+            |fixture| fixture.directory("home/bob"),
+            "its home belongs to another user",
+        ),
+        (
+            |fixture| {
+                fixture.directory("home/bob");
+                fixture.access("home/bob", 0o755, 1000, 1000);
+            },
+            "its home belongs to another user",
+        ),
+        (
+            |fixture| fixture.file("home/bob", ""),
+            "its home is not a directory",
+        ),
+    ];
+    for (prepare, reason) in cases {
+        for keys in [&["k"][..], &[]] {
+            let fixture = debian();
+            fixture.directory("home");
+            prepare(&fixture);
+            let before = fixture.picture();
+            let lines = auto(
+                &fixture,
+                "bob",
+                keys,
+                password("bob", Password::Plain(b"p")),
+            );
+            assert!(
+                lines[0].starts_with(&format!("!make user: bob: {reason}")),
+                "{lines:?}"
+            );
+            assert!(!fixture.has(SCRIPT) && fixture.picture() == before);
+        }
+    }
+}
+
+/// `users.sh` was killed while it made a user, which passwd(5) has therefore.
+#[test]
+fn a_user_that_is_half_made_is_completed() {
+    let fixture = debian();
+    auto(&fixture, "alice", &[], Login::NONE);
+    assert!(!fixture.has(SCRIPT));
+    fixture.file("etc/.onecontext-user", "alice\n");
+    auto(&fixture, "alice", &[], Login::NONE);
+    assert!(
+        script(&fixture).ends_with("complete_user\n"),
+        "{}",
+        script(&fixture)
+    );
 }
 
 #[test]
@@ -200,12 +339,12 @@ fn where_the_home_is() {
     auto(&fixture, "bob", &["k"], Login::NONE);
     assert!(script(&fixture).starts_with("make_user_by_useradd 'bob' '/srv/bob' "));
     assert!(script(&fixture).contains(" '--user-group' '--uid' '1234'\n"));
-    assert!(fixture.text(CONF).contains(" bob bob - own\\x0a\\x23"));
+    assert!(fixture.text(CONF).ends_with("\\x0aown\\x0a\n"));
     // Files that useradd copies from the skeleton stay, too.
     let fixture = debian();
     fixture.file("etc/skel/.ssh/authorized_keys", "skeleton\n");
     auto(&fixture, "bob", &["k"], Login::NONE);
-    assert!(fixture.text(CONF).contains(" - skeleton\\x0a\\x23"));
+    assert!(fixture.text(CONF).ends_with("\\x0askeleton\\x0a\n"));
     // /home is mounted later.
     let fixture = debian();
     fixture.file("etc/fstab", "/dev/vdb /home ext4 defaults 0 0\n");
@@ -294,13 +433,31 @@ fn a_rule_goes_with_its_context() {
     );
     // Only reported if nothing may be written.
     let lines = run(&fixture, Policy::ReadOnly, "alice", &[], Login::NONE);
-    assert!(lines[0].contains("!sudo for user: alice: ") && lines[0].contains("remove it"));
+    assert_eq!(
+        lines[0],
+        format!(
+            "!sudo: {RULE}: of an earlier context, and the root cannot be written: remove it in the image"
+        )
+    );
     assert!(fixture.has(RULE));
     assert_eq!(
         auto(&fixture, "", &[], Login::NONE),
         ["sudo: the rule of an earlier context is removed"]
     );
     assert!(!fixture.has(RULE));
+    // Under the name that it had before it goes, too, also with the context's own rule.
+    for login in [Login::NONE, SUDO] {
+        fixture.file(
+            OLD_RULE,
+            "# Made by onecontext: USERNAME_SUDO of the context.\nx",
+        );
+        let lines = auto(&fixture, "alice", &[], login);
+        assert!(lines.contains(&"sudo: the rule of an earlier context is removed".into()));
+        assert!(!fixture.has(OLD_RULE));
+    }
+    fixture.file(OLD_RULE, "alice ALL=(ALL) ALL\n");
+    auto(&fixture, "", &[], Login::NONE);
+    assert!(fixture.has(OLD_RULE));
     // A rule that somebody else wrote is neither removed nor replaced.
     fixture.file(RULE, "alice ALL=(ALL) ALL\n");
     assert_eq!(auto(&fixture, "", &[], Login::NONE), [""; 0]);

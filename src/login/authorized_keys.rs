@@ -4,6 +4,8 @@
 //! already: sshd accepts repetitions, and whoever removes a key in one place leaves the
 //! other. What is outside stays byte for byte. Without keys there is no block.
 use crate::base::memory::Vector;
+use crate::base::set::Set;
+use crate::base::text::{position, words};
 
 /// The block's first line. Only its start counts; the rest is for people.
 const BEGIN: &[u8] = b"# onecontext: begin";
@@ -16,6 +18,8 @@ const END: &[u8] = b"# onecontext: end";
 pub struct Merged {
     /// All of it.
     pub content: &'static [u8],
+    /// What is outside of the block.
+    pub outside: &'static [u8],
     /// A marker had no counterpart. It is removed, and all lines that could belong to
     /// it stay: they may be the owner's.
     pub broken: bool,
@@ -47,21 +51,22 @@ pub fn is_marked(text: &[u8]) -> bool {
     lines(text).any(|line| is_begin(line) || is_end(line))
 }
 
-/// `text` with `keys` in the block. A block is replaced in its place, a second one is
-/// removed; if there is none, it is added at the end. Without keys all are removed.
+/// `text` with `keys` in a block at its start: of several lines for one key sshd takes the
+/// first (openssh:auth2-pubkeyfile.c). Other blocks go.
 pub fn merge(text: &[u8], keys: &[&[u8]]) -> Merged {
-    let mut block = Vector::new();
-    block.extend(BEGIN);
-    block.extend(BEGIN_REST);
-    for key in keys {
-        block.extend(key);
-        block.push(b'\n');
-    }
-    block.extend(END);
-    block.push(b'\n');
-
     let mut out = Vector::new();
-    let (mut placed, mut broken) = (keys.is_empty(), false);
+    if !keys.is_empty() {
+        out.extend(BEGIN);
+        out.extend(BEGIN_REST);
+        for key in keys {
+            out.extend(key);
+            out.push(b'\n');
+        }
+        out.extend(END);
+        out.push(b'\n');
+    }
+    let block = out.len();
+    let mut broken = false;
     // After a begin marker whose end is not found yet: where the lines behind it start
     // in `out`.
     let mut open = None::<usize>;
@@ -71,13 +76,7 @@ pub fn merge(text: &[u8], keys: &[&[u8]]) -> Merged {
             open = Some(out.len());
         } else if is_end(line) {
             match open.take() {
-                Some(start) => {
-                    out.truncate(start);
-                    if !placed {
-                        out.extend(&block);
-                        placed = true;
-                    }
-                }
+                Some(start) => out.truncate(start),
                 None => broken = true,
             }
         } else {
@@ -85,16 +84,36 @@ pub fn merge(text: &[u8], keys: &[&[u8]]) -> Merged {
         }
     }
     broken |= open.is_some();
-    if !placed {
-        if out.last().is_some_and(|byte| *byte != b'\n') {
-            out.push(b'\n');
-        }
-        out.extend(&block);
-    }
+    let content = out.finish();
     Merged {
-        content: out.finish(),
+        content,
+        outside: content.get(block..).unwrap_or_default(),
         broken,
     }
+}
+
+/// The options of each line of `text` that restricts one of `keys`, without their values,
+/// which may be long.
+pub fn restrictions(text: &[u8], keys: &[&'static [u8]]) -> impl Iterator<Item = Vector<u8>> {
+    let is_blob = |word: &&[u8]| word.starts_with(b"AAAA");
+    let mut blobs = Set::new();
+    for blob in keys.iter().flat_map(|key| words(key).find(is_blob)) {
+        blobs.insert(0, blob);
+    }
+    lines(text).filter_map(move |line| {
+        let blob = words(line).find(|word| is_blob(word) && blobs.contains(0, word))?;
+        let before = line.get(..position(line, blob)?)?.trim_ascii();
+        let end = before.iter().rposition(u8::is_ascii_whitespace)?;
+        let mut options = Vector::new();
+        let mut is_quoted = false;
+        for byte in before.get(..end)?.trim_ascii() {
+            is_quoted ^= *byte == b'"';
+            if !is_quoted && *byte != b'"' {
+                options.push(*byte);
+            }
+        }
+        (!options.starts_with(b"#")).then_some(options)
+    })
 }
 
 #[cfg(test)]
@@ -125,21 +144,20 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_added_at_the_end() {
-        assert_eq!(text("", &["a"]), block("a\n"));
-        assert_eq!(text("x\n", &["a", "b"]), format!("x\n{}", block("a\nb\n")));
-        assert_eq!(text("x", &["a"]), format!("x\n{}", block("a\n")));
-        assert_eq!(text("x\n\n", &["a"]), format!("x\n\n{}", block("a\n")));
+    fn a_block_is_added_at_the_start() {
+        for outside in ["", "x", "x\n", "x\n\n"] {
+            assert_eq!(text(outside, &["a", "b"]), block("a\nb\n") + outside);
+        }
     }
 
     #[test]
-    fn a_block_is_replaced_in_place() {
+    fn a_block_wherever_it_stands_goes_to_the_start() {
         let old = format!("x\n{}y\r\nz", block("old\n"));
-        assert_eq!(text(&old, &["a"]), format!("x\n{}y\r\nz", block("a\n")));
+        assert_eq!(text(&old, &["a"]), block("a\n") + "x\ny\r\nz");
         assert_eq!(text(&old, &[]), "x\ny\r\nz");
         // Another version's words, and an editor that wrote CRLF.
         let old = "x\r\n# onecontext: begin of old\r\nold\r\n# onecontext: end\r\ny\r\n";
-        assert_eq!(text(old, &["a"]), format!("x\r\n{}y\r\n", block("a\n")));
+        assert_eq!(text(old, &["a"]), block("a\n") + "x\r\ny\r\n");
         // No newline after the last marker.
         let old = format!("{HEAD}old\n# onecontext: end");
         assert_eq!(text(&old, &["a"]), block("a\n"));
@@ -148,7 +166,33 @@ mod tests {
     #[test]
     fn a_second_block_goes() {
         let old = format!("{}x\n{}", block("one\n"), block("two\n"));
-        assert_eq!(text(&old, &["a"]), format!("{}x\n", block("a\n")));
+        assert_eq!(text(&old, &["a"]), block("a\n") + "x\n");
+    }
+
+    #[test]
+    fn lines_that_restrict_a_key_of_the_context() {
+        let found = |text: &str, keys: &[&'static [u8]]| -> Vec<String> {
+            let found = restrictions(text.as_bytes(), keys);
+            found
+                .map(|options| String::from_utf8(options.to_vec()).unwrap())
+                .collect()
+        };
+        let keys: [&[u8]; 2] = [b"ssh-rsa AAAAB3 alice", b"from=\"h\" ssh-ed25519 AAAAC3"];
+        // As cloud-init writes it for root.
+        let text = "no-pty,command=\"echo \\\"AAAAB3 x\\\";exit 142\" ssh-rsa AAAAB3 a\n";
+        assert_eq!(found(text, &keys), ["no-pty,command="]);
+        assert_eq!(
+            found(
+                "  cert-authority\tssh-ed25519 \t AAAAC3\r\nrestrict ssh-rsa AAAAB3",
+                &keys
+            ),
+            ["cert-authority", "restrict"]
+        );
+        // Without options, of another key, a comment, no key.
+        let text = "ssh-rsa AAAAB3 b\n ssh-ed25519 AAAAC3\nrestrict ssh-rsa AAAAB4\n\
+                    # restrict ssh-rsa AAAAB3\n#ssh-rsa AAAAB3\n\nAAAAB3\nx\n";
+        assert_eq!(found(text, &keys), [""; 0]);
+        assert_eq!(found("restrict ssh-rsa AAAAB3", &[]), [""; 0]);
     }
 
     #[test]
@@ -158,14 +202,11 @@ mod tests {
             assert_eq!(String::from_utf8(content).unwrap(), new);
             assert!(broken);
         };
-        keep(
-            format!("x\n{HEAD}k\ny\n"),
-            format!("x\nk\ny\n{}", block("a\n")),
-        );
-        keep(format!("x\n{TAIL}y\n"), format!("x\ny\n{}", block("a\n")));
+        keep(format!("x\n{HEAD}k\ny\n"), block("a\n") + "x\nk\ny\n");
+        keep(format!("x\n{TAIL}y\n"), block("a\n") + "x\ny\n");
         keep(
             format!("x\n{HEAD}k\n{HEAD}old\n{TAIL}y\n"),
-            format!("x\nk\n{}y\n", block("a\n")),
+            block("a\n") + "x\nk\ny\n",
         );
         keep(
             format!("{HEAD}old\n{TAIL}y\n{TAIL}z"),
@@ -188,9 +229,8 @@ mod tests {
                 })
                 .collect();
             let (with, _) = merged(&outside, &["a"]);
-            assert!(with.starts_with(&outside));
-            let (without, _) = merged(&with, &[]);
-            assert_eq!(without, with[..with.len() - block("a\n").len()]);
+            assert_eq!(with, [block("a\n").as_bytes(), &outside].concat());
+            assert_eq!(merged(&with, &[]).0, outside);
         }
     }
 

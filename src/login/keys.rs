@@ -26,6 +26,8 @@ use crate::plan::Plan;
 const STEP: &CStr = c"keys for user";
 /// How a failure to take away the keys of an earlier context is reported.
 const REVOKE: &CStr = c"remove keys of user";
+/// How many lines of one file are named that restrict keys.
+const MOST_RESTRICTIONS: usize = 4;
 /// The user is not there.
 pub const NO_USER: Error = Error::new(c"no such user in /etc/passwd: make it in the image");
 
@@ -72,9 +74,6 @@ impl<'d> Keys<'d> {
             if let Err(reason) = self.grant_one(account, keys, changes) {
                 changes.problem(STEP, name, reason);
             }
-            if !account.user.has_shell() {
-                changes.problem(c"login of user", name, c"its shell lets nobody in");
-            }
         }
     }
 
@@ -82,7 +81,7 @@ impl<'d> Keys<'d> {
     pub fn grant_one(
         &mut self,
         account: &Account,
-        keys: &[&[u8]],
+        keys: &[&'static [u8]],
         changes: &mut Changes,
     ) -> Result<(), Error> {
         let user = &account.user;
@@ -105,14 +104,6 @@ impl<'d> Keys<'d> {
         }
         self.decided.push(file.path);
         let existing = Existing::trusted(user, file)?;
-        if existing.in_directory_of_root(user) {
-            changes.problem(
-                c"login of user",
-                &user.name,
-                c"its .ssh belongs to root, who must have left it there: it is left so, and sshd \
-                 takes it, but chown it to the user in the image",
-            );
-        }
         self.update_block(STEP, user, file, &existing, keys, changes)
     }
 
@@ -167,7 +158,7 @@ impl<'d> Keys<'d> {
         user: &User,
         file: &KeyFile,
         existing: &Existing,
-        keys: &[&[u8]],
+        keys: &[&'static [u8]],
         changes: &mut Changes,
     ) -> Result<(), Error> {
         let path = file.path;
@@ -179,6 +170,10 @@ impl<'d> Keys<'d> {
                 path.path(),
                 c"a marker was missing, so lines that may be old keys of ours were kept",
             );
+        }
+        for options in authorized_keys::restrictions(merged.outside, keys).take(MOST_RESTRICTIONS) {
+            let what = b": no longer restricts a key that the context has, too: ";
+            changes.note(&[path.path(), what, &options]);
         }
         if merged.content.len() as u64 > LARGEST {
             return Err(TOO_LARGE);
@@ -208,7 +203,7 @@ impl<'d> Keys<'d> {
     /// How systemd-tmpfiles writes the keys, if the home is not there yet.
     fn later(&self, user: &User, file: &KeyFile, changes: &mut Changes) -> Option<&'static Later> {
         let (is_mounted, (kind, suffix)) = match file.home {
-            Home::Present(_) => return None,
+            Home::Present => return None,
             Home::Missing => (false, ("f+", &b""[..])),
             Home::MountedLater => (true, in_later_home(self.sshd)),
         };
@@ -287,7 +282,7 @@ fn nowhere(home: Home) -> Error {
             c"its home is mounted later, this root is not written, and only OpenSSH's \
               server finds keys elsewhere: install openssh-server in the image"
         }
-        Home::Present(_) | Home::Missing => {
+        Home::Present | Home::Missing => {
             c"it cannot be written, and there is no authorized_keys to mount over: \
               make an empty one in the image"
         }

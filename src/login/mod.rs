@@ -1,7 +1,6 @@
 //! Who may log in: SSH keys, written where the root's sshd looks, the account of the
 //! context's user, and the SSH server itself.
 mod account;
-mod advice;
 mod authorized_keys;
 mod keys;
 mod ownership;
@@ -14,6 +13,7 @@ use crate::changeset::Changes;
 use crate::image::facts::LoginFacts;
 use crate::image::logins::Logins;
 use crate::plan::Plan;
+pub use authorized_keys::restrictions;
 use keys::{Keys, NO_USER};
 
 /// Decides the changes for the logins of `plan`, and reports what prevents logins. A
@@ -51,7 +51,9 @@ pub fn decide(plan: &Plan, facts: &LoginFacts, changes: &mut Changes) {
         if let Err(error) = decided {
             changes.problem(c"SSH server", b"sshd", error);
         }
-        advice::advise(plan, logins, sshd, changes);
+        if let Some((path, reason)) = sshd.config.problem {
+            changes.problem(c"sshd configuration", path, reason);
+        }
     }
 }
 

@@ -92,13 +92,12 @@ pub fn copy_of_config(facts: &Sshd) -> Result<&'static Change, Error> {
     // The first value counts, and a Match block ends with its file (sshd_config(5)).
     let mut text = Vector::new();
     text.extend(b"# Made by onecontext: some keys are in /run.\n");
-    text.extend(b"AuthorizedKeysFile");
+    text.extend(b"AuthorizedKeysFile ");
+    text.extend(KEY_FILE_IN_RUN);
     for pattern in config.key_files() {
         text.push(b' ');
         text.extend(pattern);
     }
-    text.push(b' ');
-    text.extend(KEY_FILE_IN_RUN);
     text.push(b'\n');
     let mut access = Access::PUBLIC;
     match &config.main {

@@ -5,16 +5,32 @@ PATH=/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/sbin:/bin
 folder=/run/onecontext
 passwords=$folder/passwords # a line for chpasswd(8)
 failed=0
+unfinished=/etc/.onecontext-user
+
+# useradd(8) was killed between two of its files.
+complete_user() {
+	if half=$(cat $unfinished 2>/dev/null) && gid=$(id -g "$half" 2>/dev/null); then
+		cut -d : -f 1 /etc/shadow | grep -qxF -e "$half" ||
+			{ pwconv && usermod --password '*' "$half"; } || failed=1
+		getent group "$gid" >/dev/null || groupadd --gid "$gid" "$half" || failed=1
+		grpconv || failed=1
+	fi
+	rm -f $unfinished
+}
 
 # Another tool such as cloud-init may have made the user. `*` is no hash, and neither is
 # `!`; but with `*` sshd accepts the user's keys also without PAM.
 make_user_by_useradd() { # NAME HOME SHELL [OPTION...]
 	name=$1 home=$2 shell=$3
 	shift 3
-	id "$name" >/dev/null 2>&1 ||
-		useradd --create-home --home-dir "$home" --shell "$shell" --password '*' \
-			"$@" "$name" ||
+	complete_user
+	id "$name" >/dev/null 2>&1 && return
+	echo "$name" >$unfinished && sync
+	useradd --create-home --home-dir "$home" --shell "$shell" --password '*' \
+		"$@" "$name" ||
 		failed=1
+	sync
+	rm -f $unfinished
 }
 
 make_user_by_adduser() { # NAME HOME SHELL [OPTION...]
@@ -38,7 +54,7 @@ give_keys_by_install() { # NAME HOME
 
 # sudo(8) does not read files with a dot in their names.
 place_sudo_rule() {
-	rule=/etc/sudoers.d/onecontext
+	rule=/etc/sudoers.d/zz-onecontext
 	visudo -c -f $folder/sudoers >/dev/null &&
 		install -m 0440 $folder/sudoers $rule.new && mv -f $rule.new $rule || failed=1
 }

@@ -34,6 +34,9 @@ impl Image {
             "[Service]\nExecStart=/usr/sbin/sshd -D\n",
         );
         image.write("root/usr/sbin/sshd", "");
+        image.write("root/bin/sh", "");
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(image.path("root/bin/sh"), executable).unwrap();
         fs::create_dir(image.path("root/sbin")).unwrap();
         std::os::unix::fs::symlink("/usr/lib/systemd/systemd", image.path("root/sbin/init"))
             .unwrap();
@@ -199,11 +202,11 @@ fn what_keeps_somebody_out_is_named() {
         ),
         (
             |image| image.write("root/etc/ssh/sshd_config", "PermitRootLogin no\n"),
-            "PermitRootLogin no",
+            "PermitRootLogin in /etc/ssh/sshd_config:1: says no to root",
         ),
         (
             |image| image.write("root/etc/ssh/sshd_config", "AllowUsers alice\n"),
-            "login of user: root: AllowUsers or DenyUsers in sshd_config keeps it out",
+            "login of user: root: AllowUsers in /etc/ssh/sshd_config:1: keeps it out",
         ),
         (
             |image| {
@@ -212,7 +215,7 @@ fn what_keeps_somebody_out_is_named() {
                     "AuthorizedKeysFile /etc/keys/%u\n",
                 )
             },
-            "AuthorizedKeysFile does not name .ssh/authorized_keys",
+            "does not name .ssh/authorized_keys: sshd looks elsewhere",
         ),
         (
             |image| {

@@ -365,11 +365,15 @@ fn stratuslab_three_nics(
         ("init.sh", "exit 1\n"),
     ];
     iso(&path, Writer::Genisoimage, label, &files);
+    // As an image has it that was saved from an instance of cloud-init.
+    let refuse = "no-port-forwarding,command=\"echo 'Please login as the user debian'\"";
+    let refuse = format!("{refuse} {}", key.public);
+    let own = format!("# the image's own\n{refuse}\n");
     let machine = machine
         .nic(MAC1, 1)
         .nic(MAC2, 2)
         .nic(MAC3, 3)
-        .write("/root/.ssh/authorized_keys", "# the image's own\n");
+        .write("/root/.ssh/authorized_keys", &own);
     let mut running = attach(machine, &path).start();
     let mut login = running.login("root", 2, &key);
 
@@ -391,9 +395,10 @@ fn stratuslab_three_nics(
         resolv_conf(&mut login),
         ["nameserver 208.67.222.222", "nameserver 208.67.220.220"]
     );
-    assert_eq!(root_keys(&mut login), [&*key.public, &*remote.public]);
-    let first = login.run("head -n 1 /root/.ssh/authorized_keys");
-    assert_eq!(first, "# the image's own\n");
+    let keys = [&*key.public, &*remote.public, &refuse];
+    assert_eq!(root_keys(&mut login), keys);
+    // The shell that ran all this is there because the context's line comes first.
+    assert_eq!(login.run("tail -n 2 /root/.ssh/authorized_keys"), own);
     assert_root_is_as_fstab_says(&mut login);
 
     // The other key is accepted as well, at another address.
@@ -517,7 +522,7 @@ fn immutable_root(image: Image, format: Format, own: Own) {
     assert!(host_keys.contains("/ssh_host_ed25519_key\n"), "{host_keys}");
     if let Own::Keys = own {
         let keys = login.run("cat /root/.ssh/authorized_keys");
-        assert!(keys.starts_with("# the image's own\n"), "{keys}");
+        assert!(keys.contains("\n# the image's own\n"), "{keys}");
         running.login("root", 1, &image.own_key());
     }
     // The same without a context. systemd-logind needs a directory in /var/lib.

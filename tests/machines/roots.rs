@@ -104,7 +104,7 @@ fn xfs_with_home_apart_and_sshd_by_socket() {
     assert_eq!(login.run(starts), "active\nssh.socket\n");
     assert_nothing_failed(&mut login);
     // A user has sudo unless the context says no.
-    assert_changed(running, login, &["etc/sudoers.d/onecontext"]);
+    assert_changed(running, login, &["etc/sudoers.d/zz-onecontext"]);
 }
 
 /// dracut mounts /usr itself.

@@ -27,6 +27,9 @@ fn with_account(image: Image) -> (Machine, Key) {
             ("PASSWORD", PASSWORD),
         ]);
     let disk = disk(&machine, Writer::Genisoimage, &text);
+    // The last rule counts: this one of the image asks for a password.
+    let rule = format!("{USER} ALL=(ALL) ALL\n");
+    let machine = machine.write("/etc/sudoers.d/90-image", &rule);
     (machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom), key)
 }
 
@@ -76,9 +79,9 @@ fn assert_account(login: &mut impl Inside) {
     assert_eq!(
         root(
             login,
-            "stat -c '%a %U %G' /etc/sudoers.d/onecontext; ls /etc/sudoers.d"
+            "stat -c '%a %U %G' /etc/sudoers.d/zz-onecontext; ls /etc/sudoers.d"
         ),
-        "440 root root\nREADME\nonecontext\n"
+        "440 root root\n90-image\nREADME\nzz-onecontext\n"
     );
     root(login, "visudo -c");
     // The warnings that -q leaves out are about Debian's own users.

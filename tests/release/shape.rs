@@ -12,7 +12,7 @@ use std::path::Path;
 const LAW: &str = "
 lib supervise boot cli base
 supervise cli base
-inspect boot cli disk context changeset image plan base
+inspect boot cli disk context login changeset image plan base
 boot cli parameters disk context managers system login kernel banner changeset image plan base
 cli base
 parameters changeset base
@@ -221,6 +221,7 @@ takes a minute: make faults => faults ::all::
 takes minutes: make faults => faults ::all::
 takes a minute: make test-hang => namespace hang::
 takes a minute: make test-cost => release scale::cost
+takes minutes: make test-logins => logins suites::
 needs root, FUSE and loop devices: make powercut => faults powercut::
 makes packages => release packages::
 downloads a toolchain => release packages::
