@@ -24,7 +24,7 @@ use crate::image::fstab::Fstab;
 use crate::image::initramfs::InitramfsFacts;
 use crate::image::logins::Logins;
 use crate::image::managers::Managers;
-use crate::image::networkd::Networkd;
+use crate::image::networkd::{self, Networkd};
 use crate::image::resolver::ResolvConf;
 use crate::image::sshd::Sshd;
 use crate::image::systemd::units::Systemd;
@@ -400,12 +400,18 @@ fn network_facts(root: &Root, plan: &Plan, systemd: Fact<Systemd>) -> NetworkFac
     let dhcp = plan.links.iter().any(Link::uses_dhcp);
     // A lease may bring name servers.
     let resolves = plan.has_name_servers() || plan.search_domains().next().is_some() || dhcp;
+    let managers = Managers::of(root, systemd);
+    let networkd = match dhcp {
+        true => Networkd::find(root, systemd),
+        false => Ok(None),
+    };
     NetworkFacts {
-        managers: Managers::of(root, systemd),
-        networkd: match dhcp {
-            true => Networkd::find(root, systemd),
+        networkd_file: match managers.has(networkd::NAME) || matches!(networkd, Ok(Some(_))) {
+            true => networkd::first_file(root),
             false => Ok(None),
         },
+        managers,
+        networkd,
         resolv_conf: match resolves {
             true => ResolvConf::read(root, systemd).map(Some),
             false => Ok(None),
@@ -578,7 +584,11 @@ fn say_warnings(plan: &Plan, report: &mut Report) {
     for warning in plan.warnings() {
         let mut line = report.line();
         uwrite!(line, "{}", *warning);
-        report.say(Level::Problem, line);
+        let level = match warning.is_note {
+            true => Level::Note,
+            false => Level::Problem,
+        };
+        report.say(level, line);
     }
 }
 

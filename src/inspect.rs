@@ -15,6 +15,7 @@ use ufmt::uwrite;
 
 use crate::base::error::Error;
 use crate::base::log::{Console, Level, Report};
+use crate::base::memory::Vector;
 use crate::base::output::Streams;
 use crate::base::text::{Escaped, Text};
 use crate::boot::{self, Boot, read_plan};
@@ -23,9 +24,10 @@ use crate::cli::{Apply, Inspect, Status};
 use crate::context::Purpose;
 use crate::disk::{Search, SystemPaths};
 use crate::image::Root;
-use crate::image::facts::{Facts, LoginFacts};
-use crate::plan::Plan;
+use crate::image::facts::{Facts, LoginFacts, NetworkFacts};
+use crate::image::rivals::{self, Nics};
 use crate::plan::bound::{BoundPlan, DhcpClient};
+use crate::plan::{Link, Plan};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +115,11 @@ fn place(bound: &BoundPlan, root: &Root, facts: &Facts) -> (Placed, &'static Log
     let logins = boot::read_login_facts(root, bound.plan, facts.systemd, b"");
     let mut changes = Changes::new();
     boot::decide(bound, facts, logins, &mut changes);
+    if let Some(network) = facts.network {
+        changes.step(b"network managers", |changes| {
+            name_rivals(bound.plan, root, network, changes)
+        });
+    }
     (changes.place(root), logins)
 }
 
@@ -149,8 +156,32 @@ fn write_foreseen(plan: &Plan, root: &Root, facts: &Facts, logins: &LoginFacts, 
     out.extend(&text);
 }
 
+/// Names what of the image's own settings outweighs our files.
+fn name_rivals(
+    plan: &Plan,
+    root: &Root,
+    network: &NetworkFacts,
+    changes: &mut Changes,
+) -> Result<(), Error> {
+    let mut macs = Vector::new();
+    for link in plan.links.iter().filter(|link| link.is_managed()) {
+        macs.extend(link.mac.as_slice());
+    }
+    let nics = Nics {
+        macs: &macs,
+        by_dhcp: plan.links.iter().any(|link| link.ipv4.uses_dhcp()),
+    };
+    if !plan.links.iter().any(Link::is_managed) {
+        return Ok(());
+    }
+    for (path, what) in rivals::find(root, &network.managers, nics)?.iter() {
+        changes.problem(c"hand over", path, *what);
+    }
+    Ok(())
+}
+
 fn write_problems(plan: &Plan, placed: Option<&(Placed, &'static LoginFacts)>, out: &mut Text) {
-    for warning in plan.warnings() {
+    for warning in plan.warnings().filter(|warning| !warning.is_note) {
         uwrite!(out, "{}\n", *warning);
     }
     let remarks = placed.map_or(&[][..], |(changes, _)| &changes.remarks);

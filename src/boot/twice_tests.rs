@@ -539,6 +539,7 @@ fn bound(plan: &'static Plan, dhcp: DhcpClient) -> BoundPlan {
         links.push(BoundLink {
             link,
             device: Some(named(&device, number)),
+            port: None,
             carrier: Some(named(&device, number)),
             lease: (asks && link.ipv4.method == Some(Method::Dhcp)).then_some(&*lease),
         });

@@ -364,11 +364,20 @@ impl Changes {
 
     /// Adds a note, given in parts.
     pub fn note(&mut self, parts: &[&[u8]]) {
+        self.remark(Level::Note, parts);
+    }
+
+    /// Adds a line that the console shows although it is no problem.
+    pub fn notice(&mut self, parts: &[&[u8]]) {
+        self.remark(Level::Notice, parts);
+    }
+
+    fn remark(&mut self, level: Level, parts: &[&[u8]]) {
         let mut text = Text::new();
         for part in parts {
             uwrite!(text, "{}", Escaped(part));
         }
-        self.remarks.push((self.when, Level::Note, text.finish()));
+        self.remarks.push((self.when, level, text.finish()));
     }
 
     /// Adds what tools of the root will do in the booted system.

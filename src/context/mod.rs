@@ -173,6 +173,7 @@ fn user_data(context: &Context) -> &'static [Warning] {
             subject: Some(variable.name),
             what: scripts::NEVER_RUN,
             found: None,
+            is_note: false,
         });
     }
     warnings.finish()

@@ -8,7 +8,7 @@ use super::state::Context;
 use crate::base::memory::Vector;
 use crate::base::set::Set;
 use crate::base::sort::sort;
-use crate::base::text::{Ip, format, ip, is_domain, list};
+use crate::base::text::{Ip, format, ip, is_domain, list, split_once};
 use crate::plan::{Family, Link, LinkName, Prefix, Route};
 
 /// The network part of a plan under construction.
@@ -142,7 +142,7 @@ impl Network {
             return;
         };
         for word in list(context.list(variable)) {
-            match ip(word) {
+            match name_server(word) {
                 Some(server) => self.server(server),
                 None => context.warn_showing_part(variable, "not an IP address", word),
             }
@@ -199,6 +199,20 @@ impl Network {
             ..self.machine
         }
     }
+}
+
+/// The address of a name server. A link-local one may have a zone, such as `%eth0`
+/// (RFC 4007 11): the name that the NIC has somewhere, so it is not kept.
+fn name_server(word: &[u8]) -> Option<IpAddr> {
+    match split_once(word, b'%') {
+        Some((address, _)) => ip(address).filter(is_link_local),
+        None => ip(word),
+    }
+}
+
+/// Whether this is a link-local IPv6 address (RFC 4291 2.5.6).
+pub fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 /// The metrics of the default routes of one family, of all links.
@@ -258,8 +272,7 @@ fn settle_next_hops(addresses: &[Prefix], routes: &mut [Route]) {
         let Some(gateway) = route.gateway else {
             continue;
         };
-        let local = matches!(gateway, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        route.onlink = !local && !is_covered(networks, gateway);
+        route.onlink = !is_link_local(&gateway) && !is_covered(networks, gateway);
     }
 }
 

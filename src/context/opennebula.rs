@@ -17,6 +17,9 @@ const SIGNS: &[Variable] = &[IP, IP6, IPV6, METHOD, IP6_METHOD];
 /// The variables that give a NIC IPv6.
 const ANY_IP6: &[Variable] = &[IP6, IPV6, IP6_ULA];
 
+/// With a smaller MTU the kernel takes IPv6 off a link (RFC 8200 5; net/ipv6/addrconf.c).
+const LEAST_FOR_IPV6: u32 = 1280;
+
 const NOT_A_NUMBER: &str = "not a number";
 
 /// Reads every NIC and the resolvers of the machine.
@@ -188,7 +191,7 @@ impl NicReader<'_, '_> {
                 .warn_showing(variable, "another NIC of the context has this MAC, too");
         }
         let v4 = self.ipv4_method(nic);
-        let v6 = self.ipv6_method(nic);
+        let mut v6 = self.ipv6_method(nic);
         if let Some(variable) = own.get(METHOD)
             && v4 == Some(Method::Static)
             && !addressed(nic, &[IP])
@@ -198,8 +201,23 @@ impl NicReader<'_, '_> {
                 .warn_showing(variable, "there is no address for it");
         }
         let metric = self.number(own.get(METRIC), 0..=u32::MAX, NOT_A_NUMBER);
-        let link = self.begin_link(nic, v4, v6);
+        let may_have_default_route = self.may_have_default_route(nic);
+        // A NIC that is skipped in both families is not touched at all.
+        let is_skipped = (v4, v6) == (Some(Method::Skip), Some(Method::Skip));
+        let mtu = self.mtu(own).filter(|_| !is_skipped);
+        if let Some(variable) = own.get(MTU)
+            && mtu.is_some_and(|mtu| mtu < LEAST_FOR_IPV6)
+        {
+            if !matches!(v6, None | Some(Method::Skip | Method::Disable)) {
+                let what = "an MTU below 1280 takes IPv6 off this link";
+                self.context.warn_showing(variable, what);
+            }
+            v6 = Some(Method::Disable);
+        }
+        let link = self.begin_link(nic, mtu, v4, v6);
         (link.mac, link.pci) = (mac, pci);
+        let is_automatic = v4 == Some(Method::Dhcp) || link.uses_router_advertisements();
+        link.no_default_route = is_automatic && !may_have_default_route;
         link.metric = metric.filter(|_| v4 == Some(Method::Dhcp));
         self.ipv4_half(nic, v4, metric);
         self.ipv6_half(nic, v6, metric);
@@ -220,12 +238,13 @@ impl NicReader<'_, '_> {
     }
 
     /// Begins the link of a NIC.
-    fn begin_link(&mut self, nic: &Nic, v4: Option<Method>, v6: Option<Method>) -> &mut Link {
-        let mtu = self.number(
-            nic.own.get(MTU),
-            68..=65_535,
-            "not an MTU between 68 and 65535",
-        );
+    fn begin_link(
+        &mut self,
+        nic: &Nic,
+        mtu: Option<u32>,
+        v4: Option<Method>,
+        v6: Option<Method>,
+    ) -> &mut Link {
         let vlan = match nic.name {
             LinkName::Eth(_) => None,
             LinkName::Pci(_) => self.number(
@@ -236,12 +255,15 @@ impl NicReader<'_, '_> {
         };
         let link = self.network.link(nic.name);
         (link.ipv4.method, link.ipv6.method) = (v4, v6);
-        // A NIC that is skipped in both families is not touched at all.
+        link.mtu = mtu;
         if (v4, v6) != (Some(Method::Skip), Some(Method::Skip)) {
-            link.mtu = mtu;
             link.vlan = vlan.map(|vlan| vlan as u16);
         }
         link
+    }
+
+    fn mtu(&mut self, own: Group) -> Option<u32> {
+        self.number(own.get(MTU), 68..=65_535, "not an MTU between 68 and 65535")
     }
 
     /// Whether a NIC may have default routes.
@@ -416,7 +438,7 @@ impl NicReader<'_, '_> {
             return;
         };
         if let Some(what) = not_applied {
-            self.context.warn_showing(variable, what);
+            self.context.note_showing(variable, what);
         } else if let Some(prefix) = ipv4_prefix(self.context, variable, group.get(MASK)) {
             self.network.address(self.context, variable, prefix);
         }
@@ -444,7 +466,7 @@ impl NicReader<'_, '_> {
         const USUAL: u8 = 64;
         if let Some(variable) = group.first(&[IP6, IPV6]) {
             match (not_applied, group.get(IP6_PREFIX_LENGTH)) {
-                (Some(what), _) => self.context.warn_showing(variable, what),
+                (Some(what), _) => self.context.note_showing(variable, what),
                 (None, None) => self.ipv6_address(variable, USUAL),
                 (None, Some(bits)) => match length(bits.value, 128) {
                     Some(length) if length > 0 => self.ipv6_address(variable, length),
@@ -454,7 +476,7 @@ impl NicReader<'_, '_> {
         }
         if let Some(variable) = group.get(IP6_ULA) {
             match not_applied {
-                Some(what) => self.context.warn_showing(variable, what),
+                Some(what) => self.context.note_showing(variable, what),
                 None => self.ipv6_address(variable, USUAL),
             }
         }
@@ -492,9 +514,22 @@ impl NicReader<'_, '_> {
 
     /// Adds the entries of ROUTES.
     fn routes(&mut self, variable: Assigned, v4: Option<Method>, v6: Option<Method>) {
-        let is_left_alone = |address: IpAddr| match address {
-            IpAddr::V4(_) => v4 == Some(Method::Skip),
-            IpAddr::V6(_) => matches!(v6, Some(Method::Skip | Method::Disable)),
+        let no_address =
+            [&self.network.ipv4, &self.network.ipv6].map(|half| half.addresses.is_empty());
+        // Why no route of the family of an address is applied.
+        let not_applied = |address: IpAddr| {
+            let (method, no_address) = match address {
+                IpAddr::V4(_) => (v4, no_address[0]),
+                IpAddr::V6(_) => (v6, no_address[1]),
+            };
+            match method {
+                Some(Method::Dhcp | Method::Auto) => None,
+                Some(Method::Skip | Method::Disable) => {
+                    Some("not applied, the method of its NIC leaves this family alone")
+                }
+                // Packets would leave with an address of another NIC.
+                _ => no_address.then_some("not applied, its NIC has no address of this family"),
+            }
         };
         let separates = |byte| matches!(byte, b',' | b';' | b'\n');
         for entry in split(self.context.list(variable), separates).map(<[u8]>::trim_ascii) {
@@ -503,13 +538,17 @@ impl NicReader<'_, '_> {
             }
             let what = match parse_route(entry) {
                 None => "not a route (NET/PREFIX via GATEWAY, or NET MASK GATEWAY)",
-                Some((_, gateway, _)) if is_left_alone(gateway) => {
-                    "not applied, the method of its NIC leaves this family alone"
-                }
-                Some((destination, gateway, metric)) => {
-                    self.network.route(destination, Some(gateway), metric);
-                    continue;
-                }
+                Some(route) => match not_applied(route.gateway) {
+                    Some(what) => what,
+                    None => {
+                        let (to, via) = (route.destination, Some(route.gateway));
+                        self.network.route(to, via, route.metric);
+                        if !route.has_more {
+                            continue;
+                        }
+                        "applied without its src, mtu, proto and scope"
+                    }
+                },
             };
             self.context.warn_showing_part(variable, what, entry);
         }
@@ -560,13 +599,23 @@ fn v6_word(word: &[u8]) -> Option<Method> {
     }
 }
 
+/// An entry of ROUTES.
+struct ParsedRoute {
+    destination: Prefix,
+    gateway: IpAddr,
+    metric: Option<u32>,
+    /// It has words of ip-route(8) that are not applied.
+    has_more: bool,
+}
+
 /// `NET/PREFIX via GW [dev X] [metric N] [onlink]`, `NET/PREFIX via GW N`, or
 /// `NET MASK GW [METRIC]`.
-fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
+fn parse_route(entry: &[u8]) -> Option<ParsedRoute> {
     let mut words = words(entry);
     let (net, second, third) = (words.next()?, words.next()?, words.next()?);
     let gateway = ip(third).filter(|gateway| usable(*gateway))?;
     let mut metric = None;
+    let mut has_more = false;
     let destination = if same(second, b"via") {
         while let Some(word) = words.next() {
             match as_str(word) {
@@ -574,6 +623,10 @@ fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
                 // The route belongs to its NIC, whatever name that has.
                 "dev" => drop(words.next()?),
                 "metric" => metric = Some(number(words.next()?)?),
+                "src" | "mtu" | "proto" | "scope" => {
+                    words.next()?;
+                    has_more = true;
+                }
                 _ => metric = Some(number(word).filter(|_| metric.is_none())?),
             }
         }
@@ -585,5 +638,10 @@ fn parse_route(entry: &[u8]) -> Option<(Prefix, IpAddr, Option<u32>)> {
         subnet(net, second)?
     };
     let same_family = destination.address.is_ipv4() == gateway.is_ipv4();
-    (same_family && words.next().is_none()).then_some((destination, gateway, metric))
+    (same_family && words.next().is_none()).then_some(ParsedRoute {
+        destination,
+        gateway,
+        metric,
+        has_more,
+    })
 }

@@ -30,6 +30,14 @@ impl Context<'_> {
         }
     }
 
+    /// The same for what is no mistake: the server writes such variables by itself.
+    pub(super) fn note_showing(&mut self, assigned: Assigned, what: &'static str) {
+        self.warn_showing(assigned, what);
+        if let Some(last) = self.warnings.0.last_mut() {
+            last.is_note = true;
+        }
+    }
+
     /// Warns about a part of a value, and shows it if the value may be shown.
     pub(super) fn warn_showing_part(
         &mut self,

@@ -59,6 +59,8 @@ pub struct NetworkFacts {
     pub managers: Managers,
     /// Whether systemd-networkd could do DHCP although it is not enabled.
     pub networkd: Fact<Networkd>,
+    /// The first of networkd's files by name, if networkd may run.
+    pub networkd_file: Fact<&'static [u8]>,
     /// `/etc/resolv.conf`
     pub resolv_conf: Fact<ResolvConf>,
 }

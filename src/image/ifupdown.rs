@@ -29,8 +29,10 @@ impl Interfaces {
         for line in text.split(|byte| *byte == b'\n') {
             let mut words = words(line);
             let word = words.next().unwrap_or_default();
-            if !matches!(as_str(word), "source" | "source-directory") {
-                continue;
+            match as_str(word) {
+                "source" => {}
+                "source-directory" if !is_ifupdown2(root)? => {}
+                _ => continue,
             }
             for pattern in words {
                 // A relative path is relative to the directory of interfaces.
@@ -59,4 +61,11 @@ impl Interfaces {
             drop_in,
         }))
     }
+}
+
+/// Whether ifup(8) is that of ifupdown2, which does not know `source-directory`.
+fn is_ifupdown2(root: &Root) -> Result<bool, PathError> {
+    const IFUP: &[u8] = b"/sbin/ifup";
+    let target = at(IFUP, root.read_link(IFUP))?;
+    Ok(target.is_some_and(|target| target.ends_with(b"ifupdown2")))
 }

@@ -13,6 +13,13 @@ use crate::base::text::Str;
 /// NetworkManager's usual name.
 pub const NETWORK_MANAGER: &CStr = c"NetworkManager";
 
+/// What stands for an instance of a template unit, such as dhcpcd@ens3.service.
+pub const INSTANCE: &CStr = c"@";
+
+/// The templates whose instances configure the NIC that they are named for: dhcpcd(8),
+/// dhclient(8), ifup(8) and, on Arch, netctl(1).
+const TEMPLATES: [&[u8]; 4] = [b"dhcpcd@", b"dhclient@", b"ifup@", b"netctl@"];
+
 /// A manager for which this program writes files, with those of its own files that
 /// matter.
 #[derive(Clone, Copy)]
@@ -91,6 +98,7 @@ impl Manager {
         // wicked(8), on SUSE, where network.service is an alias of its unit or of
         // NetworkManager's.
         Self::new(c"wicked", c"wicked.service", None),
+        Self::new(INSTANCE, INSTANCE, None),
     ];
 
     /// One that is not supported.
@@ -114,6 +122,10 @@ impl Manager {
     /// its unit, or a runlevel that starts its script. `None`: it is not started.
     fn enabled(&self, root: &Root, systemd: Fact<Systemd>) -> StartedBy {
         if let Some(systemd) = systemd? {
+            if self.unit == INSTANCE.to_bytes() {
+                let is_it = |name: &[u8]| TEMPLATES.iter().any(|start| name.starts_with(start));
+                return systemd.wanted(root, &is_it);
+            }
             match systemd.unit(root, &self.unit)? {
                 Unit::Missing => {}
                 Unit::Masked => return Ok(None),

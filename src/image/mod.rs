@@ -17,6 +17,7 @@ mod netplan;
 pub mod networkd;
 pub mod passwd;
 pub mod resolver;
+pub mod rivals;
 mod root;
 pub mod shadow;
 pub mod sshd;

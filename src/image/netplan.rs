@@ -11,6 +11,10 @@ use crate::image::{Fact, Root};
 pub fn enables_networkd(root: &Root, systemd: Systemd) -> Fact<&'static [u8]> {
     // Highest precedence first (netplan-yaml(5)); `/usr/lib` is `/lib`.
     const TOPS: [&[u8]; 2] = [b"/etc", b"/lib"];
+    // It also starts when the kernel reports something to its socket.
+    if let Some(link) = systemd.enabled(root, b"systemd-networkd.socket")? {
+        return Ok(Some(link));
+    }
     let files = root.merged(&TOPS, b"/netplan", b".yaml")?;
     if files.is_empty() || !systemd.has_generator(root, b"netplan")? {
         return Ok(None);

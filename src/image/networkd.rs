@@ -3,12 +3,32 @@ use core::ffi::CStr;
 
 use super::systemd::units::{Systemd, Unit};
 use super::{Fact, Root};
+use crate::base::memory;
 
 /// Its usual name.
 pub const NAME: &CStr = c"systemd-networkd";
 
 /// Its unit.
 pub const UNIT: &CStr = c"systemd-networkd.service";
+
+/// Where its files are in an image, below systemd/network.
+pub const TOPS: [&[u8]; 3] = [b"/etc", b"/usr/local/lib", b"/usr/lib"];
+
+/// The first of the image's files for a network by name, whatever its directory; of all
+/// that match a NIC networkd takes the first (systemd.network(5)). It ignores hidden
+/// files.
+pub fn first_file(root: &Root) -> Fact<&'static [u8]> {
+    let mut first: Option<&[u8]> = None;
+    for top in TOPS {
+        for name in root.names(memory::concat(&[top, b"/systemd/network"]))? {
+            let is_read = name.ends_with(b".network") && !name.starts_with(b".");
+            if is_read && first.is_none_or(|first| *name < first) {
+                first = Some(*name);
+            }
+        }
+    }
+    Ok(first)
+}
 
 /// Whether it can be enabled for one boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,6 +24,28 @@ pub struct Match {
     pub problem: Option<Str>,
 }
 
+/// What becomes of the addresses of the ports of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// They are the device's own: nobody reaches an address on a port.
+    GiveTheirs,
+    /// They stay on the ports (Documentation/networking/vrf.rst).
+    KeepTheirs,
+    /// That is not known.
+    Unknown,
+}
+
+impl Ports {
+    /// Those of a device of this kind (IFLA_INFO_KIND).
+    pub fn of(kind: &[u8]) -> Self {
+        match kind {
+            b"bridge" | b"bond" | b"team" => Self::GiveTheirs,
+            b"vrf" => Self::KeepTheirs,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// A device that is found; without one the reason.
 type Found = Result<&'static Device, Str>;
 
@@ -256,6 +278,8 @@ mod tests {
             mtu: 1500,
             up: false,
             physical: true,
+            kind: None,
+            master: None,
         }
     }
 
@@ -291,6 +315,17 @@ mod tests {
             format!("{}{mac}{warning}", to_string(&device.name))
         };
         all.iter().map(text).collect()
+    }
+
+    #[test]
+    fn what_becomes_of_the_addresses_of_ports() {
+        for kind in ["bridge", "bond", "team"] {
+            assert_eq!(Ports::of(kind.as_bytes()), Ports::GiveTheirs, "{kind}");
+        }
+        assert_eq!(Ports::of(b"vrf"), Ports::KeepTheirs);
+        for kind in ["openvswitch", "hsr", "batadv", ""] {
+            assert_eq!(Ports::of(kind.as_bytes()), Ports::Unknown, "{kind}");
+        }
     }
 
     #[test]

@@ -8,11 +8,11 @@ use super::dhcp::{Clients, Failure};
 use super::target::Target;
 use crate::base::error::Error;
 use crate::base::log::Level;
-use crate::base::memory;
+use crate::base::memory::{self, Vector};
 use crate::base::syscall::{Clock, clock};
 use crate::base::text::{Format, Ip, Moment, Text};
-use crate::plan::Method;
 use crate::plan::bound::{BoundLink, DhcpClient, Lease};
+use crate::plan::{Method, Route};
 
 /// The remedy where nobody in the booted system does DHCP.
 const MANAGER_NEEDED: &str = "enable systemd-networkd or another network manager in the image";
@@ -44,7 +44,10 @@ impl Kernel<'_> {
                         return;
                     };
                     match answer {
-                        Ok(lease) => {
+                        Ok(mut lease) => {
+                            if target.link.no_default_route {
+                                lease.routes = without_default(lease.routes);
+                            }
                             let lease = memory::place(lease);
                             self.apply_lease(target, lease);
                             bound.lease = Some(lease);
@@ -79,8 +82,9 @@ impl Kernel<'_> {
                 continue;
             };
             let Target { link, device } = target;
+            let own = link.mac.filter(|_| bound.port.is_none());
             // The device may have got the MAC of the link after it was listed.
-            let Some(mac) = link.mac.or(device.mac) else {
+            let Some(mac) = own.or(device.mac) else {
                 self.no_lease(target, &"it has no MAC");
                 continue;
             };
@@ -174,6 +178,17 @@ impl Kernel<'_> {
         };
         self.report.say(level, line);
     }
+}
+
+fn without_default(routes: &[Route]) -> &'static [Route] {
+    let mut others = Vector::new();
+    for route in routes
+        .iter()
+        .filter(|route| !route.destination.is_default())
+    {
+        others.push(*route);
+    }
+    others.finish()
 }
 
 /// Writes a duration from now on and, if the clock is right, when it ends.

@@ -26,10 +26,15 @@ impl Kernel<'_> {
         self.set_up(
             target,
             needed,
-            link.mac.filter(|mac| Some(*mac) != device.mac),
+            link.mac
+                .filter(|mac| bound.port.is_none() && Some(*mac) != device.mac),
         );
         if !needed {
             return None;
+        }
+        if let Some(device) = bound.port.filter(|port| !port.up) {
+            self.message.set_up(device.index);
+            self.request("set the link", Target { link, device }, &"up", None);
         }
         let target = match link.vlan {
             Some(id) => self.vlan(target, id)?,
@@ -99,8 +104,17 @@ impl Kernel<'_> {
             }
             return;
         };
-        let of_routers = [(ROUTER_METRIC, link.router_metric())];
-        for (name, value) in of_routers.iter().chain(self.machine.ipv6_by_method(link)) {
+        // The second one only turns default routes off.
+        let of_routers = [
+            (ROUTER_METRIC, link.router_metric()),
+            ("accept_ra_defrtr", 0),
+        ];
+        let count = 1 + usize::from(link.no_default_route);
+        for (name, value) in of_routers
+            .iter()
+            .take(count)
+            .chain(self.machine.ipv6_by_method(link))
+        {
             match sysctl::set_ipv6(conf, &device.name, name, *value) {
                 Ok(()) => {}
                 Err(Errno::NOENT) if *name == ROUTER_METRIC => {}

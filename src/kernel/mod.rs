@@ -19,13 +19,13 @@ use rustix::io::Errno;
 use ufmt::uwrite;
 
 use crate::base::log::{Level, Report};
-use crate::base::memory::Vector;
+use crate::base::memory::{self, Vector};
 use crate::base::text::{Escaped, Format, Str};
 use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient};
 use crate::plan::device::Device;
 use crate::plan::record::RecordedDevice;
 use crate::plan::{Link, Plan, Prefix, Route};
-use devices::{Match, bind};
+use devices::{Match, Ports, bind};
 use socket::Socket;
 use target::Target;
 use wire::{Message, Reply};
@@ -78,7 +78,8 @@ impl Machine {
 
     /// Whether our own DHCP client asks for this link's address.
     fn asks(&self, link: &Link) -> bool {
-        link.ipv4.uses_dhcp() && !matches!(self.dhcp, DhcpClient::Manager(_))
+        let is_managed = matches!(self.dhcp, DhcpClient::Manager(_)) && link.is_managed();
+        link.ipv4.uses_dhcp() && !is_managed
     }
 
     /// Whether the kernel, and not a network manager, handles router advertisements on
@@ -88,10 +89,11 @@ impl Machine {
         !self.routers_managed && !by_networkd
     }
 
-    /// Whether something is put on the device of this link.
+    /// Whether something is put on the device of this link, now or by DHCP: then it is set
+    /// up. NetworkManager does not set up a NIC whose profile its state file names.
     fn needs_device(&self, link: &Link) -> bool {
         link.uses_router_advertisements() && self.accepts_router_advertisements(link)
-            || self.asks(link)
+            || link.ipv4.uses_dhcp()
             || link.has_address()
             || !link.ipv4.routes.is_empty()
             || !link.ipv6.routes.is_empty()
@@ -222,8 +224,10 @@ impl<'k> Kernel<'k> {
                 problem,
             } in matches.iter()
             {
+                let top = device.and_then(|device| self.topmost(link, device));
                 bound.push(BoundLink {
-                    device: *device,
+                    device: top,
+                    port: device.filter(|device| top.is_none_or(|top| top.index != device.index)),
                     ..BoundLink::unbound(link)
                 });
                 if let Some(problem) = problem
@@ -307,10 +311,51 @@ impl<'k> Kernel<'k> {
         })
     }
 
+    /// The device that answers for this one: itself, or the topmost one that it is a port
+    /// of. `None`: it is a port of something of which that is not known, which is
+    /// reported.
+    fn topmost(&mut self, link: &'static Link, device: &'static Device) -> Option<&'static Device> {
+        let mut top = device;
+        while let Some(master) = top.master {
+            self.message.link_at(master);
+            let above = self.requested_device(b"master")?;
+            let kind = above.kind.map_or(&b""[..], |kind| memory::copy(&kind));
+            match Ports::of(kind) {
+                Ports::GiveTheirs => top = above,
+                Ports::KeepTheirs => break,
+                Ports::Unknown => {
+                    let mut line = self.report.line();
+                    let target = Target { link, device };
+                    uwrite!(line, "set up {}: it is a port of {}, ", target, above.name);
+                    uwrite!(line, "of the kind {}", Escaped(kind));
+                    self.report.say(Level::Problem, line);
+                    return None;
+                }
+            }
+        }
+        if top.index != device.index {
+            let mut line = self.report.line();
+            let target = Target { link, device };
+            uwrite!(
+                line,
+                "{} is a port: {} gets its addresses",
+                target,
+                top.name
+            );
+            self.report.say(Level::Notice, line);
+        }
+        Some(top)
+    }
+
     /// The device of this name, if there is one.
     fn device(&mut self, name: &[u8]) -> Option<&'static Device> {
-        let mut devices = Vector::new();
         self.message.link_named(name);
+        self.requested_device(name)
+    }
+
+    /// The device that the message asks for, which `name` names, if there is one.
+    fn requested_device(&mut self, name: &[u8]) -> Option<&'static Device> {
+        let mut devices = Vector::new();
         let found = self.socket.request(&mut self.message, &mut |reply| {
             if let Some(device) = reply.link() {
                 devices.push(device);

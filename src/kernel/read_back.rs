@@ -53,7 +53,8 @@ impl Kernel<'_> {
             for route in link.routes().iter().chain(leased) {
                 if connected(link, route) || routes.contains(index, format(&without_onlink(route)))
                 {
-                    uwrite!(has, ", {}", *route);
+                    let comma = if has.ends_with(b":") { "" } else { "," };
+                    uwrite!(has, "{} {}", comma, *route);
                 } else {
                     self.lacks(target, "route", route);
                 }

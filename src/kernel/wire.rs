@@ -201,6 +201,12 @@ impl Message {
         self.attribute_number(nl::IFLA_EXT_MASK as u32, SKIP_STATS);
     }
 
+    /// Asks for the link with this index.
+    pub fn link_at(&mut self, index: u32) {
+        self.interface(nl::RTM_GETLINK as u32, Operation::Get, Some(index), None);
+        self.attribute_number(nl::IFLA_EXT_MASK as u32, SKIP_STATS);
+    }
+
     /// Asks for all addresses.
     pub fn addresses(&mut self) {
         self.begin(nl::RTM_GETADDR as u32, Operation::Dump);
@@ -443,6 +449,9 @@ impl<'b> Reply<'b> {
             mtu: mtu.unwrap_or(0),
             up: flags & UP != 0,
             physical,
+            kind: DeviceName::new(driver),
+            master: attribute(attributes, nl::IFLA_MASTER as u32)
+                .and_then(|index| u32_at(index, 0)),
         })
     }
 

@@ -72,11 +72,13 @@ pub fn say_what_is_missing(
 pub fn name_programs(bound: &BoundPlan, changes: &mut Changes) {
     for link in bound.plan.links {
         let (asker, keeper) = match bound.dhcp {
-            DhcpClient::Manager(name) => (Some(name.bytes()), Some(name.bytes())),
+            DhcpClient::Manager(name) if link.is_managed() => {
+                (Some(name.bytes()), Some(name.bytes()))
+            }
             DhcpClient::Networkd(_) if is_kept_by_networkd(link) => {
                 (Some(US), Some(networkd::NAME.to_bytes()))
             }
-            DhcpClient::Networkd(_) | DhcpClient::Alone | DhcpClient::Early => (Some(US), None),
+            _ => (Some(US), None),
         };
         let name = format(&link.name);
         let mut say = |family: &'static [u8], asker, keeper| {

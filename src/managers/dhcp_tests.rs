@@ -61,6 +61,7 @@ fn configure(
         links.push(BoundLink {
             link,
             device: Some(named("ens3", 2)),
+            port: None,
             carrier: leases.map(|_| named("ens3", 2)),
             lease: leases.and_then(|leases| leases[position]),
         });

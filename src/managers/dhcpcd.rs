@@ -12,8 +12,8 @@ use crate::plan::bound::BoundPlan;
 
 /// Adds settings at the top, since those after an "interface" line apply only to that
 /// one. Adds metrics at the end, for the links by DHCP: dhcpcd has one for both
-/// families. It is that of the context, if there is one. The default, 1000 and the
-/// interface's index, would come before the context's metrics in IPv6.
+/// families. Where the context has IPv6 default routes, of which the first has the metric
+/// 1024, it comes after them.
 pub fn render(
     bound: &BoundPlan,
     file: Result<&ConfigFile, Error>,
@@ -21,13 +21,24 @@ pub fn render(
 ) -> Result<(), Error> {
     let mut denied = Vector::<u8>::new();
     let mut metrics = Vector::new();
+    let mut links = bound.plan.links.iter();
+    let has_default_route = links.any(|link| link.ipv6.has_default_route());
     for bound_link in bound.managed() {
         let (link, device) = (bound_link.link, bound_link.device_name());
         let Some(device) = device else { continue };
+        if let Some(port) = bound_link.port {
+            fill!(&mut denied, " @", &port.name);
+        }
         if link.ipv4.uses_dhcp() {
-            let metric = link.metric.unwrap_or(link.router_metric());
+            let metric = match has_default_route {
+                true => link.metric.unwrap_or(link.router_metric()),
+                false => link.dhcp_metric(),
+            };
             let metric = format(&metric);
             fill!(&mut metrics, "interface @\nmetric @\n", device, metric);
+            if link.no_default_route {
+                fill!(&mut metrics, "nogateway\n");
+            }
         } else {
             fill!(&mut denied, " @", device);
         }

@@ -15,10 +15,11 @@
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
 use crate::base::text::template::fill;
-use crate::base::text::{Ip, Text, format};
+use crate::base::text::{Ip, Text, format, span};
 use crate::changeset::{Changes, File, HEAD};
 use crate::image::PathError;
 use crate::image::config_file::ConfigFile;
+use crate::image::glob::fnmatch;
 use crate::image::ifupdown::Interfaces;
 use crate::plan::bound::BoundPlan;
 use crate::plan::{Half, Link, Method, Route};
@@ -38,11 +39,25 @@ pub fn render(
         let (link, device) = (bound_link.link, bound_link.device_name());
         if let Some(device) = device {
             devices.push(device);
+            if let Some(port) = bound_link.port {
+                devices.push(&port.name);
+            }
             stanzas(&mut ours, link, device);
         }
     }
     if devices.is_empty() {
         return Ok(());
+    }
+    let nics = devices.len();
+    let files = || interfaces.sourced.iter().copied().chain([interfaces.main]);
+    // One that takes a bond as its port may come before the bond.
+    while release(files(), &mut devices) {}
+    for name in devices.iter().skip(nics) {
+        changes.notice(&[
+            b"ifupdown: left out ",
+            name,
+            b", which would take a NIC of the context as its port",
+        ]);
     }
     let ours = memory::concat(&[HEAD.as_bytes(), &ours]);
     for file in interfaces.sourced {
@@ -73,14 +88,64 @@ fn bind_over_without(file: &ConfigFile, devices: &[&[u8]], changes: &mut Changes
     }
 }
 
+/// Adds to `devices` the bridges and bonds that take one of them as their port. An address
+/// on a port is reached by nobody. Returns whether there is a new one.
+fn release<'f>(
+    files: impl Iterator<Item = &'f ConfigFile>,
+    devices: &mut Vector<&'static [u8]>,
+) -> bool {
+    let before = devices.len();
+    for file in files {
+        let mut stanza: &[u8] = b"";
+        let text = file.content.map_or(&b""[..], |old| old.content);
+        for line in lines(text) {
+            let words = words(line);
+            let Some((word, names)) = words.split_first() else {
+                continue;
+            };
+            let ends = |ends: &[&[u8]]| ends.iter().any(|end| word.ends_with(end));
+            let is_taken =
+                |name: &[u8]| is_one(name, devices) || matches!(name, b"all" | b"regex" | b"glob");
+            let master = match *word {
+                b"iface" => {
+                    stanza = names.first().copied().unwrap_or_default();
+                    continue;
+                }
+                // bridge_ports, bridge-ports, ovs_ports, bond-slaves, bond-members
+                _ if ends(&[b"ports", b"slaves", b"members"]) => {
+                    names.iter().any(|name| is_taken(name)).then_some(stanza)
+                }
+                // bond-master, ovs_bridge
+                _ if ends(&[b"master", b"_bridge"]) && is_one(stanza, devices) => {
+                    names.first().copied()
+                }
+                _ => None,
+            };
+            if let Some(master) = master.filter(|name| !is_one(name, devices)) {
+                devices.push(master);
+            }
+        }
+    }
+    devices.len() > before
+}
+
+/// Whether a word names one of these devices: `eth0`, `eth0:1` (an old form for a second
+/// address), `eth0=home` (physical=logical), `eth*` (of a mapping). A pattern `/eth*`,
+/// `/eth*/1=home` or `/mac/02:*=home` counts as one that does if it may.
+fn is_one(word: &[u8], devices: &[&[u8]]) -> bool {
+    let pattern = word.strip_prefix(b"/");
+    let rest = pattern.unwrap_or(word);
+    let (name, rest) = span(rest, |byte| !matches!(byte, b':' | b'=' | b'/'));
+    let has_wildcard = name.iter().any(|byte| matches!(byte, b'*' | b'?'));
+    // Of a variable of sysfs, or with a bracket.
+    let may = rest.starts_with(b"/") && !has_wildcard || name.contains(&b'[');
+    pattern.is_some() && may || devices.iter().any(|device| fnmatch(name, device))
+}
+
 /// Copies the lines of `theirs`, except those about one of `devices`.
 fn copy_without(text: &mut Text, theirs: &'static [u8], devices: &[&[u8]]) {
     const EMPTY: &[u8] = b"";
-    // `eth0`, `eth0:1` (an old form for a second address) and `eth0=home` (physical=logical).
-    let is_ours = |word: &[u8]| {
-        let name = word.split(|byte| matches!(byte, b':' | b'=')).next();
-        devices.iter().any(|device| Some(*device) == name)
-    };
+    let is_ours = |word: &[u8]| is_one(word, devices);
     let mut drop_stanza = false;
     for line in lines(theirs) {
         let words = words(line);
@@ -113,16 +178,20 @@ fn copy_without(text: &mut Text, theirs: &'static [u8], devices: &[&[u8]]) {
 
 /// The lines, each with its newline. A line that ends in a backslash includes the next
 /// line. A comment line is never continued.
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn lines(text: &'static [u8]) -> &'static [&'static [u8]] {
     let (mut first, mut last) = (b'\n', b'\n');
-    text.split_inclusive(move |byte| {
+    let mut all = Vector::new();
+    for line in text.split_inclusive(|byte| {
         let is_end = *byte == b'\n' && (last != b'\\' || first == b'#');
         if is_end || first.is_ascii_whitespace() {
             first = *byte;
         }
         last = *byte;
         is_end
-    })
+    }) {
+        all.push(line);
+    }
+    all.finish()
 }
 
 /// The kind of a line, by its first word.
@@ -194,15 +263,18 @@ fn stanzas(text: &mut Text, link: &Link, device: &[u8]) {
     if link.ipv6.is_managed() {
         replace(text, &link.ipv6, b"6", device);
     }
-    match link.ipv4.uses_dhcp() {
-        true => fill!(text, "iface @ inet dhcp\n", device),
-        false => fill!(text, "iface @ inet manual\n", device),
+    if link.ipv4.uses_dhcp() {
+        let metric = format(&link.dhcp_metric());
+        fill!(text, "iface @ inet dhcp\n\tmetric @\n", device, metric);
+        if link.no_default_route {
+            fill!(text, "\tup ip -4 route del default dev @ || :\n", device);
+        }
+    } else {
+        fill!(text, "iface @ inet manual\n", device);
     }
-    if let Some(metric) = link.metric {
-        fill!(text, "\tmetric @\n", format(&metric));
-    }
+    // "inet dhcp" has no option "mtu".
     if let Some(mtu) = link.mtu {
-        fill!(text, "\tmtu @\n", format(&mtu));
+        fill!(text, "\tup ip link set dev @ mtu @\n", device, format(&mtu));
     }
     replace(text, &link.ipv4, b"4", device);
 }

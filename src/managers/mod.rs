@@ -12,8 +12,8 @@ mod networkd;
 use crate::base::error::Error;
 use crate::base::text::format;
 use crate::changeset::Changes;
-use crate::image::facts::Facts;
-use crate::image::managers::{Enabled, Manager, Supported};
+use crate::image::facts::{Facts, NetworkFacts};
+use crate::image::managers::{Enabled, INSTANCE, Manager, Supported};
 use crate::plan::bound::{BoundPlan, DhcpClient};
 
 /// Adds the files for all managers that the root enables, and reports what cannot be
@@ -26,15 +26,18 @@ pub fn render(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
     };
     report_unknown(network.managers.unknown, changes);
     for enabled in network.managers.enabled {
-        let name = enabled.manager.name;
-        changes.note(&[&name, b" is enabled by ", enabled.by]);
+        let mut name = enabled.manager.name.bytes();
+        if name == INSTANCE.to_bytes() {
+            name = enabled.by;
+        }
+        changes.note(&[name, b" is enabled by ", enabled.by]);
         say_limits(bound, enabled.manager, changes);
-        changes.step(&name, |changes| render_for(bound, enabled, changes));
+        changes.step(name, |changes| render_for(bound, network, enabled, changes));
     }
     dhcp::name_programs(bound, changes);
     match bound.dhcp {
         DhcpClient::Networkd(unit) => changes.step(b"DHCP", |changes| {
-            networkd::render_for_dhcp(bound, unit, changes)
+            networkd::render_for_dhcp(bound, network.networkd_file?, unit, changes)
         }),
         DhcpClient::Alone => changes.step(b"DHCP", |changes| {
             dhcp::say_what_is_missing(bound, network, changes)
@@ -84,10 +87,18 @@ fn say_limits(bound: &BoundPlan, manager: &Manager, changes: &mut Changes) {
     }
 }
 
-fn render_for(bound: &BoundPlan, enabled: &Enabled, changes: &mut Changes) -> Result<(), Error> {
+fn render_for(
+    bound: &BoundPlan,
+    network: &NetworkFacts,
+    enabled: &Enabled,
+    changes: &mut Changes,
+) -> Result<(), Error> {
     match enabled.supported {
-        Some(Supported::Networkd) => networkd::render(bound, changes),
-        Some(Supported::NetworkManager) => network_manager::render(bound, changes),
+        Some(Supported::Networkd) => networkd::render(bound, network.networkd_file?, changes),
+        Some(Supported::NetworkManager) => {
+            let is_alone = network.managers.enabled.len() == 1;
+            network_manager::render(bound, is_alone, changes)
+        }
         Some(Supported::Ifupdown(interfaces)) => ifupdown::render(bound, interfaces, changes),
         Some(Supported::Dhcpcd(file)) => dhcpcd::render(bound, file, changes),
         None if bound.managed().next().is_none() => Ok(()),

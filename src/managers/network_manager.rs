@@ -16,42 +16,61 @@ use crate::plan::{self, Family, Link, LinkName, Plan, Prefix};
 const PREFIX: &[u8] = b"/run/NetworkManager/system-connections/";
 
 /// Its configuration for this boot. It is read after /usr/lib and before /etc, which
-/// wins if it sets "enabled" (NetworkManager.conf(5)).
-const SETTINGS: &[u8] = b"/run/NetworkManager/conf.d/onecontext.conf";
+/// wins if it sets the same; of several in /run the last by name wins
+/// (NetworkManager.conf(5)).
+const SETTINGS: &[u8] = b"/run/NetworkManager/conf.d/zz-onecontext.conf";
 
 /// If the image configures a connectivity check, NetworkManager adds 20,000 to the
 /// metric of the default route of a NIC that has not passed it yet.
-const TO_KEEP_METRICS: &[u8] = b"# Made by onecontext: default routes keep their metrics.\n\
-    [connectivity]\nenabled=false\n";
+const TO_KEEP_METRICS: &str = "[connectivity]\nenabled=false\n";
 
 /// The state of each device that NetworkManager keeps for its own next start, named by
 /// interface index (NetworkManager: src/core/nm-config.c).
 const STATES: &[u8] = b"/run/NetworkManager/devices/";
 
-/// Adds a keyfile for each link, and a state file for each that is set up.
-pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
+/// Adds a keyfile for each link, and a state file for each whose device is known.
+///
+/// If no other manager is enabled (`is_alone`), it is told to manage the NICs whatever its
+/// own settings say: the state file outweighs `managed=` of `[device]` sections and udev's
+/// rules, and an exception outweighs what `unmanaged-devices=` names. Only
+/// `unmanaged-devices=` in /etc, which is read later, outweighs that.
+pub fn render(bound: &BoundPlan, is_alone: bool, changes: &mut Changes) -> Result<(), Error> {
+    let mut settings = Text::new();
     let has_default_route =
         |link: &Link| link.ipv4.has_default_route() || link.ipv6.has_default_route();
     if (bound.managed()).any(|bound_link| has_default_route(bound_link.link)) {
-        changes.run_file(SETTINGS, TO_KEEP_METRICS)?;
+        fill!(&mut settings, TO_KEEP_METRICS);
     }
+    let mut exceptions = Text::new();
     for bound_link in bound.managed() {
         let link = bound_link.link;
         let Some(matched_by) = matched_by(*bound_link) else {
             changes.note(&[
                 b"NetworkManager: no profile for ",
                 format(&link.name),
-                b": it has no MAC, and no device was found for it",
+                b": it has no MAC and no device, or is a port",
             ]);
             continue;
         };
         add_profile(bound.plan, link, matched_by, changes)?;
         if let Some(device) = bound_link.device
             && bound.is_applied
-            && link.has_address()
         {
-            add_state(link, device.index, changes)?;
+            fill!(&mut exceptions, "except:interface-name:=@;", &device.name);
+            add_state(link, device.index, is_alone, changes)?;
         }
+    }
+    if is_alone && !exceptions.is_empty() {
+        // A list of exceptions alone would stand for all other devices, so it has a name
+        // that none has.
+        fill!(
+            &mut settings,
+            "[keyfile]\nunmanaged-devices+=interface-name:=-;@\n",
+            &exceptions
+        );
+    }
+    if !settings.is_empty() {
+        changes.run_file(SETTINGS, memory::concat(&[HEAD.as_bytes(), &settings]))?;
     }
     Ok(())
 }
@@ -79,15 +98,15 @@ fn add_profile(
 /// (src/core/nm-manager.c, get_existing_connection). Activating the profile anew would
 /// remove the addresses for a moment. But a profile that the state file names as active
 /// before a restart is taken as it is.
-fn add_state(link: &Link, index: u32, changes: &mut Changes) -> Result<(), Error> {
+fn add_state(link: &Link, index: u32, is_alone: bool, changes: &mut Changes) -> Result<(), Error> {
     let path = memory::concat(&[STATES, format(&index)]);
     let mut text = Text::new();
     fill!(&mut text, HEAD);
-    fill!(
-        &mut text,
-        "[device]\nmanaged=true\nconnection-uuid=@\n",
-        uuid(link)
-    );
+    fill!(&mut text, "[device]\n");
+    if is_alone {
+        fill!(&mut text, "managed=true\n");
+    }
+    fill!(&mut text, "connection-uuid=@\n", uuid(link));
     changes.run_file(path, text.finish())
 }
 
@@ -142,12 +161,13 @@ fn uuid(link: &Link) -> &'static [u8] {
 }
 
 fn write(text: &mut Text, plan: &Plan, link: &Link, matched_by: MatchedBy) {
-    // The priority is higher than that of other profiles for this NIC, usually 0.
+    // The highest priority there is (nm-settings-nmcli(5)). Of profiles with the same one
+    // NetworkManager takes the one that was used last.
     fill!(text, HEAD);
     fill!(
         text,
         "[connection]\nid=@\nuuid=@\n\
-         type=ethernet\nautoconnect-priority=900\n",
+         type=ethernet\nautoconnect-priority=999\n",
         name_of(link.name),
         uuid(link)
     );
@@ -178,14 +198,15 @@ fn settings(text: &mut Text, plan: &Plan, link: &Link, family: Family) {
     fill!(text, "method=@\n", method.name().as_bytes());
     let metric = match (method, family) {
         // The kernel's own metric for the network of an address.
-        (Method::Manual, Family::V4) => Some(0),
-        (Method::Manual, Family::V6) => Some(256),
-        (Method::Auto, Family::V4) => link.metric,
-        (Method::Auto, Family::V6) => Some(link.router_metric()),
+        (Method::Manual, Family::V4) => 0,
+        (Method::Manual, Family::V6) => 256,
+        (Method::Auto, Family::V4) => link.dhcp_metric(),
+        (Method::Auto, Family::V6) => link.router_metric(),
         (Method::Without(_), _) => return,
     };
-    if let Some(metric) = metric {
-        fill!(text, "route-metric=@\n", format(&metric));
+    fill!(text, "route-metric=@\n", format(&metric));
+    if link.no_default_route {
+        fill!(text, "never-default=true\n");
     }
     addresses(text, link, family);
     routes(text, link, family);
@@ -270,6 +291,9 @@ enum MatchedBy {
 /// every NIC.
 fn matched_by(bound_link: BoundLink) -> Option<MatchedBy> {
     let (link, device) = (bound_link.link, bound_link.device_name());
+    if bound_link.port.is_some() {
+        return None;
+    }
     let is_pci = matches!(link.name, LinkName::Pci(_));
     match (link.mac, device) {
         (Some(mac), None) => Some(MatchedBy::Mac(mac)),

@@ -1,7 +1,7 @@
 //! systemd-networkd: a file for each link in `/run/systemd/network`
 //! (systemd.network(5)). Of all files that match a NIC the first by name counts,
 //! whatever its directory; `00-` comes before the files of distributions, netplan and
-//! cloud-init.
+//! cloud-init. Another prefix comes before an image's own file that is earlier.
 
 use core::net::IpAddr;
 
@@ -15,7 +15,10 @@ use crate::changeset::{Changes, Done, HEAD};
 use crate::plan::bound::{BoundLink, BoundPlan};
 use crate::plan::{Family, Link, Method, Prefix, Route};
 
-const PREFIX: &[u8] = b"/run/systemd/network/00-";
+/// What our names begin with: the first of these that the image's files come after, else
+/// a byte that no file begins with. A file of that very name, such as a link to
+/// /dev/null, is one that comes before.
+const PREFIXES: [&[u8]; 2] = [b"00-", b"!"];
 /// The link that enables it for one boot.
 const ENABLED_FOR_THIS_BOOT: &[u8] =
     b"/run/systemd/system/multi-user.target.wants/systemd-networkd.service";
@@ -23,18 +26,52 @@ const ENABLED_FOR_THIS_BOOT: &[u8] =
 /// Adds a file for each link, with the same as `kernel` sets on it, so that networkd
 /// finds everything done (tried with 252): its routes have the protocol "static" and,
 /// without Metric=, the default metric of the plan.
-pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
+pub fn render(bound: &BoundPlan, first: Option<&[u8]>, changes: &mut Changes) -> Result<(), Error> {
+    let prefix = prefix(first);
     let is_shared = is_shared(bound);
     for bound_link in bound.managed() {
         let link = bound_link.link;
         // What the kernel has already is kept, without a gap.
         let mut text = begin(bound_link, b"static", is_shared);
-        if let Some(metric) = link.metric {
-            fill!(&mut text, "\n[DHCPv4]\nRouteMetric=@\n", format(&metric));
+        if link.ipv4.uses_dhcp() {
+            dhcp_section(&mut text, link);
         }
-        end(text, link, changes)?;
+        end(text, link, prefix, changes)?;
+        if let Some(port) = bound_link.port {
+            let name = memory::concat(&[name_of(link.name), b"-port"]);
+            leave_alone(&port.name, prefix, name, changes)?;
+        }
     }
     Ok(())
+}
+
+/// The start of the paths of our files.
+fn prefix(first: Option<&[u8]>) -> &'static [u8] {
+    // After the last of our names.
+    let is_first = |prefix: &&[u8]| {
+        let ours = memory::concat(&[prefix, b"onecontext-v"]);
+        first.is_none_or(|first| &*ours < first)
+    };
+    let prefix = PREFIXES.into_iter().find(is_first);
+    memory::concat(&[b"/run/systemd/network/", prefix.unwrap_or(b"\x01")])
+}
+
+/// Has networkd leave the devices of this name alone.
+fn leave_alone(
+    device: &[u8],
+    prefix: &[u8],
+    name: &[u8],
+    changes: &mut Changes,
+) -> Result<(), Error> {
+    let mut text = Text::new();
+    fill!(&mut text, HEAD);
+    fill!(
+        &mut text,
+        "[Match]\nName=@\n\n[Link]\nUnmanaged=yes\n",
+        device
+    );
+    let path = memory::concat(&[prefix, name, b".network"]);
+    changes.run_file(path, text.finish())
 }
 
 /// The same if networkd is enabled by this program, for this boot and only for DHCP:
@@ -43,30 +80,23 @@ pub fn render(bound: &BoundPlan, changes: &mut Changes) -> Result<(), Error> {
 /// nothing is dropped before the server has confirmed it.
 pub fn render_for_dhcp(
     bound: &BoundPlan,
+    first: Option<&[u8]>,
     unit: &'static [u8],
     changes: &mut Changes,
 ) -> Result<(), Error> {
+    let prefix = prefix(first);
     let done = Done::There(b"systemd-networkd is not enabled in this image: enabled for this boot");
     changes.run_symlink(ENABLED_FOR_THIS_BOOT, unit, done)?;
     for bound_link in bound.managed().filter(|one| one.link.uses_dhcp()) {
         let link = bound_link.link;
         // What came by DHCP is kept too.
         let mut text = begin(bound_link, b"yes", false);
-        fill!(
-            &mut text,
-            "\n[DHCPv4]\nRouteMetric=@\nClientIdentifier=mac\nUseDomains=yes\n",
-            format(&link.dhcp_metric())
-        );
-        end(text, link, changes)?;
+        dhcp_section(&mut text, link);
+        fill!(&mut text, "ClientIdentifier=mac\nUseDomains=yes\n");
+        end(text, link, prefix, changes)?;
     }
-    let mut text = Text::new();
-    fill!(&mut text, HEAD);
-    fill!(&mut text, "[Match]\nName=*\n\n[Link]\nUnmanaged=yes\n");
     // Sorted after all of ours, and before any other file.
-    changes.run_file(
-        b"/run/systemd/network/00-onecontext-unmanaged.network",
-        text.finish(),
-    )
+    leave_alone(b"*", prefix, b"onecontext-unmanaged", changes)
 }
 
 /// A file up to its routes, with a value of KeepConfiguration=.
@@ -83,11 +113,11 @@ fn begin(bound_link: &BoundLink, kept: &[u8], is_shared: bool) -> Text {
 }
 
 /// Ends a file and adds it. Everybody may read it: networkd does not run as root.
-fn end(mut text: Text, link: &Link, changes: &mut Changes) -> Result<(), Error> {
+fn end(mut text: Text, link: &Link, prefix: &[u8], changes: &mut Changes) -> Result<(), Error> {
     if !link.ignores_router_advertisements() {
         accept_ra_section(&mut text, link);
     }
-    let path = memory::concat(&[PREFIX, name_of(link.name), b".network"]);
+    let path = memory::concat(&[prefix, name_of(link.name), b".network"]);
     changes.run_file(path, text.finish())
 }
 
@@ -111,7 +141,8 @@ fn is_shared(bound: &BoundPlan) -> bool {
 
 fn match_section(text: &mut Text, bound_link: &BoundLink) {
     fill!(text, HEAD);
-    match (bound_link.link.mac, bound_link.device_name()) {
+    let mac = bound_link.link.mac.filter(|_| bound_link.port.is_none());
+    match (mac, bound_link.device_name()) {
         // VLANs and bridges have the MAC of a NIC below them. Only NICs have no kind
         // (systemd: network/80-ethernet.network.example).
         (Some(mac), _) => fill!(
@@ -188,11 +219,24 @@ fn route_section(text: &mut Text, route: &Route, is_shared: bool) {
     }
 }
 
+fn dhcp_section(text: &mut Text, link: &Link) {
+    fill!(text, "\n[DHCPv4]\n");
+    default_route(text, link, link.dhcp_metric());
+}
+
 fn accept_ra_section(text: &mut Text, link: &Link) {
-    let metric = format(&link.router_metric());
-    fill!(text, "\n[IPv6AcceptRA]\nRouteMetric=@\n", metric);
+    fill!(text, "\n[IPv6AcceptRA]\n");
+    default_route(text, link, link.router_metric());
     if link.ipv6.uses_dhcp() {
         // Also if the router does not ask for it.
         fill!(text, "DHCPv6Client=always\n");
+    }
+}
+
+/// The default route that comes by DHCP or from a router.
+fn default_route(text: &mut Text, link: &Link, metric: u32) {
+    fill!(text, "RouteMetric=@\n", format(&metric));
+    if link.no_default_route {
+        fill!(text, "UseGateway=no\n");
     }
 }

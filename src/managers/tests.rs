@@ -119,7 +119,7 @@ fn network_manager() {
         fixture.text(&file("eth0")),
         "# Made by onecontext from the context of this machine.\n\
          [connection]\nid=onecontext-eth0\nuuid=6f6e6563-6f6e-8465-b874-02000a120101\n\
-         type=ethernet\nautoconnect-priority=900\n\n\
+         type=ethernet\nautoconnect-priority=999\n\n\
          [ethernet]\nmac-address=02:00:0a:12:01:01\nmtu=1450\n\n\
          [ipv4]\nmethod=manual\nroute-metric=0\n\
          address1=10.18.1.1/24\naddress2=10.18.1.7/24\n\
@@ -140,7 +140,7 @@ fn network_manager() {
     let methods = "[ipv4]\nmethod=disabled\n\n[ipv6]\naddr-gen-mode=eui64\nmethod=ignore\n\n";
     assert!(third.contains(methods), "{third}");
     let by_name = "uuid=6f6e6563-6f6e-8465-b874-000000000002\ntype=ethernet\n\
-        autoconnect-priority=900\ninterface-name=ens5\n\n[ethernet]\n";
+        autoconnect-priority=999\ninterface-name=ens5\n\n[ethernet]\n";
     assert!(third.contains(by_name), "{third}");
     assert!(!fixture.has(&file("eth3")), "skipped");
     assert_eq!(
@@ -149,9 +149,11 @@ fn network_manager() {
          [device]\nmanaged=true\nconnection-uuid=6f6e6563-6f6e-8465-b874-02000a120101\n"
     );
     assert_eq!(
-        fixture.text("/run/NetworkManager/conf.d/onecontext.conf"),
-        "# Made by onecontext: default routes keep their metrics.\n\
-         [connectivity]\nenabled=false\n"
+        fixture.text("/run/NetworkManager/conf.d/zz-onecontext.conf"),
+        "# Made by onecontext from the context of this machine.\n\
+         [connectivity]\nenabled=false\n\
+         [keyfile]\nunmanaged-devices+=interface-name:=-;except:interface-name:=ens3;\
+         except:interface-name:=ens4;except:interface-name:=ens5;\n"
     );
     // It makes resolv.conf itself.
     assert!(!fixture.has("etc/resolv.conf"));
@@ -241,7 +243,7 @@ fn network_manager_has_no_profile_for_an_unknown_nic() {
         [
             "NetworkManager is enabled by \
              /etc/systemd/system/multi-user.target.wants/NetworkManager.service",
-            "NetworkManager: no profile for ETH0: it has no MAC, and no device was found for it",
+            "NetworkManager: no profile for ETH0: it has no MAC and no device, or is a port",
         ]
     );
     assert!(!fixture.has("/run/NetworkManager"));
@@ -256,7 +258,7 @@ const STANZAS: &str = "# Made by onecontext from the context of this machine.\n\
     \tup ip address replace 2001:db8:1::a/64 dev ens3\n\
     \tup ip -6 route replace ::/0 dev ens3 metric 1024 proto static via 2001:db8:1::ff\n\
     iface ens3 inet manual\n\
-    \tmtu 1450\n\
+    \tup ip link set dev ens3 mtu 1450\n\
     \tup ip address replace 10.18.1.1/24 dev ens3\n\
     \tup ip address replace 10.18.1.7/24 dev ens3\n\
     \tup ip -4 route replace 0.0.0.0/0 dev ens3 metric 100 proto static via 10.18.1.254\n\
@@ -839,4 +841,265 @@ fn what_of_a_managers_files_cannot_be_read_is_a_problem() {
             "{said:?}"
         );
     });
+}
+
+/// The first of these that networkd takes is ours, whatever the image has.
+#[test]
+fn networkd_takes_our_file_first() {
+    for (names, prefix) in [
+        (&["10-lan.network", "80-vm.network"][..], "00-"),
+        (&["00-onecontext.link", ".00.network"], "00-"),
+        (&["00-lan.network"], "!"),
+        (&["0-lan.network"], "!"),
+        (&["-lan.network"], "!"),
+        // A link to /dev/null of that very name would hide ours.
+        (&["00-onecontext-eth0.network"], "!"),
+        (&["!lan.network"], "\x01"),
+        (&[" lan.network"], "\x01"),
+    ] {
+        for folder in ["etc", "usr/local/lib", "usr/lib"] {
+            let fixture = root_with(NETWORKD);
+            for name in names {
+                fixture.file(
+                    &format!("{folder}/systemd/network/{name}"),
+                    "[Match]\nName=*\n",
+                );
+            }
+            with_plan(|plan| {
+                configure(&fixture, plan);
+            });
+            let ours = std::fs::read_dir(fixture.host("/run/systemd/network")).unwrap();
+            for entry in ours {
+                let ours = entry.unwrap().file_name().into_string().unwrap();
+                assert!(ours.starts_with(&format!("{prefix}onecontext-")), "{ours}");
+                let later = |name: &&str| {
+                    name.starts_with('.') || !name.ends_with("work") || **name > *ours
+                };
+                assert!(names.iter().all(later), "{names:?} {ours}");
+            }
+        }
+    }
+}
+
+/// Routes by DHCP come after those of the context, and a NIC other than that of
+/// GATEWAY_IFACE gets no default route.
+#[test]
+fn routes_by_dhcp_in_every_managers_file() {
+    let links = [
+        Link {
+            ipv4: by(Method::Dhcp),
+            mtu: Some(1400),
+            ..LINK
+        },
+        Link {
+            name: LinkName::Eth(1),
+            mac: Some(Mac([2, 0, 0x0a, 0x12, 2, 1])),
+            ipv4: by(Method::Dhcp),
+            ipv6: by(Method::Auto),
+            no_default_route: true,
+            ..LINK
+        },
+    ];
+    let plan = Plan {
+        links: memory::list(&links),
+        ..EMPTY
+    };
+    let fixture = root_with(NETWORKD);
+    configure(&fixture, &plan);
+    let file = |name| {
+        fixture.text(&format!(
+            "/run/systemd/network/00-onecontext-{name}.network"
+        ))
+    };
+    assert!(
+        file("eth0").contains("\n[DHCPv4]\nRouteMetric=1024\n\n"),
+        "{}",
+        file("eth0")
+    );
+    let both = "\n[DHCPv4]\nRouteMetric=1025\nUseGateway=no\n\n\
+        [IPv6AcceptRA]\nRouteMetric=2049\nUseGateway=no\n";
+    assert!(file("eth1").ends_with(both), "{}", file("eth1"));
+    let fixture = root_with(NETWORK_MANAGER);
+    configure(&fixture, &plan);
+    let file = |name| {
+        fixture.text(&format!(
+            "/run/NetworkManager/system-connections/onecontext-{name}.nmconnection"
+        ))
+    };
+    assert!(file("eth0").contains("[ipv4]\nmethod=auto\nroute-metric=1024\n\n"));
+    assert!(file("eth1").contains("method=auto\nroute-metric=1025\nnever-default=true\n"));
+    assert!(file("eth1").contains("method=auto\nroute-metric=2049\nnever-default=true\n"));
+    let fixture = root_with(IFUPDOWN);
+    fixture.file(
+        "etc/network/interfaces",
+        "source /run/network/interfaces.d/*\n",
+    );
+    configure(&fixture, &plan);
+    let stanzas = fixture.text("/run/network/interfaces.d/onecontext");
+    for part in [
+        "iface ens3 inet dhcp\n\tmetric 1024\n\tup ip link set dev ens3 mtu 1400\n",
+        "iface ens4 inet dhcp\n\tmetric 1025\n\tup ip -4 route del default dev ens4 || :\n",
+    ] {
+        assert!(stanzas.contains(part), "{stanzas}");
+    }
+}
+
+/// NetworkManager is told to manage the NICs only if nobody else does.
+#[test]
+fn network_manager_is_told_to_manage_if_it_is_alone() {
+    for is_alone in [true, false] {
+        let fixture = root_with(NETWORK_MANAGER);
+        if !is_alone {
+            let unit = "/usr/lib/systemd/system/systemd-networkd.service";
+            fixture.file(unit, "[Service]\n");
+            let wants = "etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
+            fixture.link(wants, unit);
+        }
+        with_plan(|plan| {
+            configure(&fixture, plan);
+        });
+        let state = fixture.text("/run/NetworkManager/devices/3");
+        assert_eq!(state.contains("managed=true\n"), is_alone, "{state}");
+        assert!(state.contains("\nconnection-uuid=6f6e6563-"), "{state}");
+        let settings = fixture.text("/run/NetworkManager/conf.d/zz-onecontext.conf");
+        let except = "unmanaged-devices+=interface-name:=-;except:interface-name:=ens3;";
+        assert_eq!(settings.contains(except), is_alone, "{settings}");
+    }
+}
+
+/// The copy of interfaces, and what is said of it.
+fn without_ours(interfaces: &str) -> (String, Vec<String>) {
+    let fixture = root_with(IFUPDOWN);
+    fixture.file("etc/network/interfaces", interfaces);
+    let plan = Plan {
+        links: memory::list(&[LINK]),
+        ..EMPTY
+    };
+    let bound = bound(&plan);
+    let root = fixture.image();
+    let changes = decided(|changes| decide(&bound, &root, true, changes));
+    let copy = changes
+        .list()
+        .into_iter()
+        .find_map(|change| match change.what {
+            crate::changeset::What::File(file)
+                if change.path.path() == b"/etc/network/interfaces" =>
+            {
+                Some(String::from_utf8(file.content.to_vec()).unwrap())
+            }
+            _ => None,
+        });
+    let copy = copy.unwrap();
+    let (theirs, _) = copy.split_once("# Made by onecontext").unwrap();
+    let said = changes
+        .remarks(true)
+        .map(|(_, line)| String::from_utf8(line.to_vec()).unwrap());
+    let said = said.filter(|line| line.contains("left out")).collect();
+    (theirs.into(), said)
+}
+
+/// A bridge or bond does not get our NIC as its port, nor does what is on top of it.
+#[test]
+fn ifupdown_releases_our_nic() {
+    let said = |name: &str| {
+        format!("ifupdown: left out {name}, which would take a NIC of the context as its port")
+    };
+    for (bridge, names) in [
+        (
+            "auto br0\niface br0 inet static\n\taddress 10.0.0.2/24\n\tbridge_ports ens3\n",
+            &["br0"][..],
+        ),
+        (
+            "auto br0\niface br0 inet dhcp\n  bridge-ports ens9 ens3\n",
+            &["br0"],
+        ),
+        ("iface br0 inet dhcp\n  bridge_ports all\n", &["br0"]),
+        ("iface br0 inet dhcp\n  bridge_ports regex en.*\n", &["br0"]),
+        (
+            "iface br0 inet manual\n  bridge-ports bond0\niface bond0 inet manual\n  bond-slaves ens3 ens4\n",
+            &["bond0", "br0"],
+        ),
+        (
+            "iface ens3 inet manual\n  bond-master bond0\niface bond0 inet dhcp\n  bond-slaves none\n",
+            &["bond0"],
+        ),
+        (
+            "iface vmbr0 inet static\n  ovs_type OVSBridge\n  ovs_ports ens3\n",
+            &["vmbr0"],
+        ),
+    ] {
+        let (copy, lines) = without_ours(&format!("auto lo\niface lo inet loopback\n{bridge}"));
+        assert_eq!(copy, "auto lo\niface lo inet loopback\n", "{bridge}");
+        let expected: Vec<_> = names.iter().map(|name| said(name)).collect();
+        assert_eq!(lines, expected, "{bridge}");
+    }
+    // Bridges without this NIC, and patterns for others.
+    let others = "auto lo br0 /wl*=home /ens4=lan\niface br0 inet dhcp\n  bridge_ports ens30\n\
+        iface br1 inet dhcp\n  bridge_ports none\n";
+    assert_eq!(without_ours(others), (others.into(), vec![]));
+}
+
+#[test]
+fn ifupdown_does_not_bring_up_our_nic_by_a_pattern() {
+    for (line, rest) in [
+        ("auto /en*=wired", ""),
+        ("allow-hotplug /*/1=wired", ""),
+        ("auto /mac/02:00:*=wired", ""),
+        ("auto /en[s]*=wired", ""),
+        ("auto lo /en*", "auto lo\n"),
+        ("mapping en*\n  script /bin/x", ""),
+    ] {
+        let (copy, _) = without_ours(&format!("{line}\niface wired inet dhcp\n"));
+        assert_eq!(copy, format!("{rest}iface wired inet dhcp\n"), "{line}");
+    }
+}
+
+/// ifupdown2 does not know `source-directory`.
+#[test]
+fn ifupdown2_gets_its_stanzas_in_interfaces() {
+    for (ifup, in_run) in [
+        ("/usr/share/ifupdown2/ifupdown2", false),
+        ("/usr/bin/ifup", true),
+    ] {
+        let fixture = root_with(IFUPDOWN);
+        fixture.link("sbin/ifup", ifup);
+        fixture.file(
+            "etc/network/interfaces",
+            "source-directory /run/network/interfaces.d\n",
+        );
+        with_plan(|plan| {
+            let bound = bound(plan);
+            let root = fixture.image();
+            let changes = decided(|changes| decide(&bound, &root, true, changes));
+            let paths = changes.list().into_iter().map(|change| change.path.path());
+            let ours = b"/run/network/interfaces.d/onecontext";
+            assert_eq!(paths.into_iter().any(|path| path == ours), in_run, "{ifup}");
+        });
+    }
+}
+
+/// A client for one NIC, and networkd that only its socket starts.
+#[test]
+fn instances_and_sockets_are_seen() {
+    for unit in ["dhcpcd@ens3", "dhclient@ens3", "ifup@ens3", "netctl@ens3"] {
+        let fixture = root_with("ssh.service");
+        let link = format!("/etc/systemd/system/multi-user.target.wants/{unit}.service");
+        fixture.link(&link, "/usr/lib/systemd/system/x@.service");
+        with_plan(|plan| {
+            let said = configure(&fixture, plan);
+            let start = format!("!hand over: {link}: not supported: ");
+            assert!(said.iter().any(|line| line.starts_with(&start)), "{said:?}");
+        });
+    }
+    let fixture = root_with("ssh.service");
+    fixture.file(
+        "usr/lib/systemd/system/systemd-networkd.service",
+        "[Service]\n",
+    );
+    let wants = "etc/systemd/system/sockets.target.wants/systemd-networkd.socket";
+    fixture.link(wants, "/usr/lib/systemd/system/systemd-networkd.socket");
+    with_plan(|plan| {
+        configure(&fixture, plan);
+    });
+    assert!(fixture.has("/run/systemd/network/00-onecontext-eth0.network"));
 }

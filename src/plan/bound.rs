@@ -25,8 +25,11 @@ pub struct BoundPlan {
 pub struct BoundLink {
     /// The link.
     pub link: &'static Link,
-    /// Its device; `None` if none was found, or none was looked for.
+    /// Its device: the NIC, or the topmost device that this is a port of. `None` if none
+    /// was found, or none was looked for.
     pub device: Option<&'static Device>,
+    /// The NIC, if it is a port of another device.
+    pub port: Option<&'static Device>,
     /// The device that carries what was put on it: its own, or the VLAN device on that.
     pub carrier: Option<&'static Device>,
     /// The lease that was applied to it.
@@ -39,6 +42,7 @@ impl BoundLink {
         Self {
             link,
             device: None,
+            port: None,
             carrier: None,
             lease: None,
         }
@@ -73,9 +77,11 @@ impl BoundPlan {
         }
     }
 
-    /// The links that the network managers configure, in the plan's order.
+    /// The links that the network managers configure, in the plan's order: none of which
+    /// the NIC is a port of something that has no addresses.
     pub fn managed(&self) -> impl Iterator<Item = &'static BoundLink> {
-        self.links.iter().filter(|one| one.link.is_managed())
+        (self.links.iter())
+            .filter(|one| one.link.is_managed() && (one.port.is_none() || one.device.is_some()))
     }
 }
 

@@ -82,6 +82,7 @@ impl BoundLink {
                 option("metric", link.metric),
                 option("ipv4", link.ipv4.method.map(Method::name)),
                 option("ipv6", link.ipv6.method.map(Method::name)),
+                option("default-route", link.no_default_route.then_some("no")),
             ],
         );
         sink.array("addresses", |sink| {
@@ -169,19 +170,23 @@ impl Plan {
         });
     }
 
+    /// What is wrong, and what is only worth knowing.
     fn describe_warnings(&self, sink: &mut dyn Sink) {
-        sink.array("warnings", |sink| {
-            for warning in self.warnings() {
-                let file = (warning.place).map(|place| Value::shown(&Escaped(place.file)));
-                let text = Value::shown(&WarningText(warning));
-                let fields = [
-                    text_only(Value::shown(warning)),
-                    json_only("file", file),
-                    json_only("line", warning.place.map(|place| place.line)),
-                    json_only("text", Some(text)),
-                ];
-                sink.object("", |sink| sink.directive("warning", &fields));
-            }
-        });
+        for (array, directive, is_note) in [("warnings", "warning", false), ("notes", "note", true)]
+        {
+            sink.array(array, |sink| {
+                for warning in self.warnings().filter(|one| one.is_note == is_note) {
+                    let file = (warning.place).map(|place| Value::shown(&Escaped(place.file)));
+                    let text = Value::shown(&WarningText(warning));
+                    let fields = [
+                        text_only(Value::shown(warning)),
+                        json_only("file", file),
+                        json_only("line", warning.place.map(|place| place.line)),
+                        json_only("text", Some(text)),
+                    ];
+                    sink.object("", |sink| sink.directive(directive, &fields));
+                }
+            });
+        }
     }
 }

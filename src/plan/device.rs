@@ -21,6 +21,10 @@ pub struct Device {
     pub up: bool,
     /// Whether it is a network card and not something on top of one.
     pub physical: bool,
+    /// Its kind, such as `bridge` (IFLA_INFO_KIND); a network card has none.
+    pub kind: Option<DeviceName>,
+    /// The index of the device that it is a port of (IFLA_MASTER).
+    pub master: Option<u32>,
 }
 
 /// Bytes of a name, a NUL at the end included (`IFNAMSIZ` of linux/if.h).
@@ -76,6 +80,8 @@ pub(crate) fn named(name: &str, index: u32) -> &'static Device {
         mtu: 1500,
         up: false,
         physical: true,
+        kind: None,
+        master: None,
     })
 }
 

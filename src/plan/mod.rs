@@ -141,6 +141,9 @@ pub struct Link {
     pub vlan: Option<u16>,
     /// The metric of the routes that DHCPv4 brings, if the context names one.
     pub metric: Option<u32>,
+    /// DHCP and routers must not give it default routes: they are another NIC's
+    /// (GATEWAY_IFACE).
+    pub no_default_route: bool,
     /// What it has of IPv4.
     pub ipv4: Half,
     /// What it has of IPv6.
@@ -161,6 +164,7 @@ impl Link {
             mtu: None,
             vlan: None,
             metric: None,
+            no_default_route: false,
             ipv4: Half::NONE,
             ipv6: Half::NONE,
             dns: &[],
@@ -177,7 +181,7 @@ impl Link {
         2048u32.saturating_add(number)
     }
 
-    /// The metric of the routes from our own DHCP client: the one of the context, else
+    /// The metric of the routes that DHCPv4 brings: the one of the context, else
     /// 1024, the default of systemd-networkd, plus the number of the link.
     pub const fn dhcp_metric(&self) -> u32 {
         match self.metric {

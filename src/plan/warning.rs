@@ -24,6 +24,8 @@ pub struct Warning {
     pub what: &'static str,
     /// The text found.
     pub found: Option<&'static [u8]>,
+    /// Nothing is wrong: it is only worth knowing.
+    pub is_note: bool,
 }
 
 impl uDisplay for Warning {
@@ -77,6 +79,7 @@ impl Warnings {
             subject,
             what,
             found,
+            is_note: false,
         })
     }
 
@@ -92,6 +95,7 @@ impl Warnings {
             subject,
             what,
             found,
+            is_note: false,
         })
     }
 }

@@ -22,6 +22,7 @@ pub fn bound(plan: &Plan) -> BoundPlan {
         links.push(BoundLink {
             link,
             device: Some(named(&device, number + 2)),
+            port: None,
             carrier: Some(named(&device, number + 2)),
             lease: None,
         });

@@ -58,7 +58,8 @@ impl Far {
         ));
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// A program at this end.
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
         let dies_with_us = || Ok(prctl::set_pdeathsig(Signal::SIGKILL)?);

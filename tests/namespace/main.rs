@@ -16,6 +16,7 @@ mod dhcp;
 mod early;
 mod hang;
 mod places;
+mod ports;
 mod recipe;
 mod record;
 mod scripts;

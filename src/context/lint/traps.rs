@@ -1,15 +1,14 @@
 //! Valid values that leave a machine without network, or without a part of it.
 use crate::base::memory::Vector;
-use core::net::IpAddr;
 
 use super::nic::CheckedNic;
 use crate::base::set::Set;
 use crate::base::text::{Ip, format, ip, list};
 use crate::context::assignments::Entry;
-use crate::context::network::{is_covered, outermost};
+use crate::context::network::{is_covered, is_link_local, outermost};
 use crate::context::state::Context;
 use crate::context::variables::Variable::*;
-use crate::plan::{Link, Method, Prefix};
+use crate::plan::{Link, Method, Prefix, Route};
 
 /// Warns of each. `all` are the variables that are set.
 pub fn check(
@@ -20,6 +19,7 @@ pub fn check(
 ) {
     for nic in nics {
         without_address(context, nic);
+        gateway_outside(context, nic);
     }
     addresses(context, links, nics);
     name_servers(context, links, all);
@@ -49,6 +49,23 @@ fn without_address(context: &mut Context, nic: &CheckedNic<'_>) {
     }
 }
 
+/// A gateway outside of its NIC's network, whose mask is not given. A host route to it is
+/// set, which is right where the mask says so.
+fn gateway_outside(context: &mut Context, nic: &CheckedNic<'_>) {
+    let Some((_, link)) = nic.link else {
+        return;
+    };
+    let is_outside = |route: &Route| route.destination.is_default() && route.onlink;
+    let own = || nic.variables.iter().filter(|variable| variable.is_own());
+    if !link.ipv4.routes.iter().any(is_outside) || own().any(|variable| variable.is(MASK)) {
+        return;
+    }
+    for variable in own().filter_map(|variable| variable.one_of(&[GATEWAY])) {
+        let what = "is outside of the network of this NIC, is ETHn_MASK missing";
+        context.warn_showing(variable, what);
+    }
+}
+
 /// An address on two NICs, or one that no machine can have in its network.
 fn addresses(context: &mut Context, links: &[Link], nics: &[CheckedNic<'_>]) {
     let problems = [
@@ -62,7 +79,7 @@ fn addresses(context: &mut Context, links: &[Link], nics: &[CheckedNic<'_>]) {
         for prefix in link.addresses() {
             let address = format(&Ip(prefix.address));
             let [(_, shared), (_, network), (_, broadcast)] = &mut problems;
-            if !is_link_local(prefix.address) && !seen.insert(0, address) {
+            if !is_link_local(&prefix.address) && !seen.insert(0, address) {
                 shared.insert(number, address);
             }
             match last_bits(*prefix) {
@@ -90,10 +107,6 @@ fn addresses(context: &mut Context, links: &[Link], nics: &[CheckedNic<'_>]) {
             }
         }
     }
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 /// The host part of an IPv4 address, and its mask. `None` for /31 and /32, in which every
@@ -140,7 +153,7 @@ fn name_servers(context: &mut Context, links: &[Link], all: &'static [Entry]) {
         let unreached = list(variable.printable()).find(|word| {
             ip(word).is_some_and(|server| {
                 let led = if server.is_ipv4() { v4_led } else { v6_led };
-                let here = server.is_loopback() || is_link_local(server);
+                let here = server.is_loopback() || is_link_local(&server);
                 !led && !here && !is_covered(networks, server)
             })
         });

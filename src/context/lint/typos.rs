@@ -10,6 +10,7 @@ use ufmt::uwrite;
 use crate::base::text::{number, position, span, words};
 use crate::context::assignments::Entry;
 use crate::context::state::Context;
+use crate::context::values::is_yes;
 use crate::context::variables::Variable::{self, *};
 use crate::context::variables::{IGNORED, Reader, Scope};
 use crate::plan::{Dialect, LinkName};
@@ -38,7 +39,8 @@ const MISPLACED: &str = "IP IPADDR IP_ADDRESS IP6 MASK NETMASK GATEWAY GATEWAY6 
     ROUTES ROUTE STATIC_ROUTES";
 
 /// Wrong names for the whole machine and what they mean.
-const FOR_THE_MACHINE: [(&str, Variable); 4] = [
+const FOR_THE_MACHINE: [(&str, Variable); 5] = [
+    ("GATEWAY_INTERFACE GATEWAY_NIC GATEWAY_ETH", GATEWAY_IFACE),
     ("NAMESERVER NAMESERVERS DNS_SERVER DNS_SERVERS", DNS),
     ("DNS_SEARCH", SEARCH_DOMAIN),
     (
@@ -47,6 +49,9 @@ const FOR_THE_MACHINE: [(&str, Variable); 4] = [
     ),
     ("STARTUP_SCRIPT", START_SCRIPT),
 ];
+
+/// The variable of a template that has the server write those of the NICs.
+const NETWORK: &[u8] = b"NETWORK";
 
 /// Names of other programs that are one character away from a known name.
 const OF_OTHERS: &str = "SSL_KEY SSL_PUBLIC_KEY NET_HOSTNAME";
@@ -70,6 +75,11 @@ pub fn check(
         }
         if meant.is_empty() {
             meant.extend(misspelt(context, dialect, entry.name).unwrap_or_default());
+        }
+        // With NETWORK='YES' in its template the server writes the variables of the NICs.
+        let is_network = within(entry.name, NETWORK, 1) && !within(entry.name, NETWORK, 0);
+        if meant.is_empty() && nics.is_empty() && is_network && is_yes(entry.value) {
+            meant.extend(NETWORK);
         }
         advise(context, entry, meant);
     }

@@ -115,6 +115,11 @@ impl Systemd {
     /// not found; the unit is then enabled twice, which does no harm. First-boot presets
     /// may enable more later; they never remove a link in /run.
     pub fn enabled(self, root: &Root, name: &[u8]) -> Fact<&'static [u8]> {
+        self.wanted(root, &|entry| entry == name)
+    }
+
+    /// The first link by which one of the usual targets wants a unit with such a name.
+    pub fn wanted(self, root: &Root, is_it: &dyn Fn(&[u8]) -> bool) -> Fact<&'static [u8]> {
         const TARGETS: [&[u8]; 4] = [
             b"multi-user.target.wants",
             b"sockets.target.wants",
@@ -127,15 +132,11 @@ impl Systemd {
                     continue;
                 }
                 let wants = memory::concat(&[directory, b"/", wants]);
-                if !root.names(wants)?.contains(&name) {
-                    continue;
-                }
-                let entry = memory::concat(&[wants, b"/", name]);
-                if root
-                    .read_link(entry)?
-                    .is_some_and(|text| text != b"/dev/null")
-                {
-                    return Ok(Some(entry));
+                for name in root.names(wants)?.iter().filter(|name| is_it(name)) {
+                    let entry = memory::concat(&[wants, b"/", name]);
+                    if (root.read_link(entry)?).is_some_and(|text| text != b"/dev/null") {
+                        return Ok(Some(entry));
+                    }
                 }
             }
         }
