@@ -184,6 +184,7 @@ fn write_problems(plan: &Plan, placed: Option<&(Placed, &'static LoginFacts)>, o
     for warning in plan.warnings().filter(|warning| !warning.is_note) {
         uwrite!(out, "{}\n", *warning);
     }
+    overrides::write_shared_networks(plan, out);
     let remarks = placed.map_or(&[][..], |(changes, _)| &changes.remarks);
     for (level, line) in remarks {
         if *level == Level::Problem {

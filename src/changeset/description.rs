@@ -23,13 +23,15 @@ impl Describe for Placed {
                         let mode = Value::shown(&Octal(file.access.mode));
                         ("file", Some(operand("mode", mode)))
                     }
-                    Action::Link(target) => ("link", Some(operand("target", target))),
-                    Action::MountOver(source) => ("bind", Some(operand("source", source.path()))),
+                    Action::Link(target) => ("link", Some(operand("target", Value::Path(target)))),
+                    Action::MountOver(source) => {
+                        ("bind", Some(operand("source", Value::Path(source.path()))))
+                    }
                     Action::Remove => ("remove", None),
                 };
                 let mut fields = Vector::new();
                 fields.push(json_only("kind", Some(kind)));
-                fields.push(operand("path", step.path.path()));
+                fields.push(operand("path", Value::Path(step.path.path())));
                 fields.extend(second.as_slice());
                 sink.object("", |sink| sink.directive(kind, &fields));
             }

@@ -130,6 +130,22 @@ fn a_file_with_the_longest_name_is_written() {
     }
 }
 
+/// A path of the image cannot make another line.
+#[test]
+fn a_path_stays_on_its_line() {
+    let fixture = Fixture::new();
+    fixture.directory("var");
+    fixture.link("etc/hosts", "../var/a\nwarning x");
+    let root = fixture.root();
+    let changes = decided(|changes| file(&root, b"/etc/hosts", b"new", changes));
+    let mut text = Vector::new();
+    changes.place(&root).describe(&mut Lines(&mut text));
+    assert_eq!(
+        String::from_utf8_lossy(&text),
+        "file /var/a?warning x 0644\n"
+    );
+}
+
 #[test]
 fn what_an_interrupted_write_left_is_swept() {
     let fixture = Fixture::new();

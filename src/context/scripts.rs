@@ -13,7 +13,7 @@ use super::stratuslab;
 use super::variables::Variable::*;
 use crate::base::context_files::{CONFIGURATION, CONTEXT, Files};
 use crate::base::error::Error;
-use crate::base::memory::Vector;
+use crate::base::memory::{self, Vector};
 use crate::base::set::Set;
 use crate::base::text::{position, split_path, words};
 use crate::plan::{Script, Scripts};
@@ -198,12 +198,22 @@ impl Reader {
         });
     }
 
-    /// Adds a file of the disk.
+    /// Adds a file of the disk. Its name there may have quotes: servers up to 7.4.0 wrote
+    /// those of the template.
     fn add_file(&mut self, files: &dyn Files, name: &'static [u8]) -> Result<(), Error> {
         const MISSING: Error = Error::new(c"no such file");
         const TOO_LARGE: Error = Error::new(c"more than 16 MiB of scripts");
         // Rock Ridge allows such names.
-        if matches!(name, b"" | b"." | b"..") || !files.has(name)? {
+        if matches!(name, b"" | b"." | b"..") {
+            return Err(MISSING);
+        }
+        let mut on_disk = name;
+        for mark in [b"'".as_slice(), b"\""] {
+            if !files.has(on_disk)? {
+                on_disk = memory::concat(&[mark, name, mark]);
+            }
+        }
+        if !files.has(on_disk)? {
             return Err(MISSING);
         }
         let mut content = None;
@@ -211,7 +221,7 @@ impl Reader {
             if self.left == 0 {
                 return Err(TOO_LARGE);
             }
-            let text = files.read(name)?.ok_or(MISSING)?;
+            let text = files.read(on_disk)?.ok_or(MISSING)?;
             let left = self.left.checked_sub(text.len());
             self.left = left.unwrap_or(0);
             left.ok_or(TOO_LARGE)?;
@@ -296,6 +306,21 @@ mod tests {
         let (scripts, warnings) = run(context, disk);
         assert_eq!(warnings, [""; 0]);
         scripts
+    }
+
+    #[test]
+    fn names_on_the_disk_may_have_quotes() {
+        let context = NIC.to_string() + "INIT_SCRIPTS='a.sh b.sh c.sh'\n";
+        let disk = [
+            ("'a.sh'", "1"),
+            ("\"b.sh\"", "2"),
+            ("'b.sh", "3"),
+            ("c.sh", "4"),
+            ("'c.sh'", "5"),
+        ];
+        let (scripts, warnings) = run(&context, &disk);
+        assert_eq!(scripts, ["a.sh=1", "b.sh=2", "c.sh=4"]);
+        assert_eq!(warnings, [""; 0]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use ufmt::uwrite;
 
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
+use crate::base::set::Set;
 use crate::base::text::{Escaped, Text, format, lines, same, split, split_once, split_path, words};
 use crate::image::facts::Facts;
 use crate::image::managers::NETWORK_MANAGER;
@@ -61,6 +62,34 @@ pub fn write(root: &Root, plan: &Plan, facts: &Facts, out: &mut Text) -> Result<
         }
     }
     own_name(root, plan, out)
+}
+
+/// NICs that share an IPv4 network: the kernel's route to it leads to one of them, by which
+/// the answers of all leave.
+pub fn write_shared_networks(plan: &Plan, out: &mut Text) {
+    let mut seen = Set::new();
+    let mut first = Vector::new();
+    for link in plan.links.iter().filter(|link| link.vlan.is_none()) {
+        let mut own = Set::new();
+        for prefix in link.ipv4.addresses.iter().filter(|one| one.length < 31) {
+            let network = format(&prefix.network());
+            if !own.insert(0, network) {
+                continue;
+            }
+            if seen.insert(0, network) {
+                first.push((network, link.name));
+            } else if let Some((_, other)) = first.iter().find(|(one, _)| *one == network) {
+                uwrite!(
+                    out,
+                    "{}: its network {} is that of {} too: answers leave by one of them, which \
+                     a strict filter drops: give each a network of its own\n",
+                    link.name,
+                    Escaped(network),
+                    *other
+                );
+            }
+        }
+    }
 }
 
 /// Where a file takes IPv6 off with `net.ipv6.conf`: the last line for a name counts

@@ -767,6 +767,30 @@ fn keys_for_a_home_that_is_mounted_later_are_named_without_openssh() {
     assert_root_is(&before, &fixture);
 }
 
+/// What is mounted there can be written, although the root cannot.
+#[test]
+#[ignore = "needs root: make test-fast"]
+fn dropbear_on_a_sealed_root_with_a_later_home_has_keys_by_systemd_tmpfiles() {
+    let fixture = debian();
+    fixture.file("etc/systemd/system/home.mount", "[Mount]\nWhat=/dev/vdb\n");
+    fs::rename(
+        fixture.host("usr/sbin/sshd"),
+        fixture.host("usr/sbin/dropbear"),
+    )
+    .unwrap();
+    in_own_mounts(|| {
+        seal(&fixture);
+        let said = auto(&fixture, &[("alice", "k")]);
+        let done = "alice: 1 key in /home/alice/.ssh/authorized_keys, by systemd-tmpfiles";
+        assert!(said.contains(&done.into()), "{said:?}");
+        let lines = fixture.text(TMPFILES);
+        assert!(
+            lines.contains("f /home/alice/.ssh/authorized_keys 0600 1000 100 - "),
+            "{lines}"
+        );
+    });
+}
+
 #[test]
 #[ignore = "needs root: make test-fast"]
 fn dropbear_on_a_sealed_root_needs_a_file_to_mount_over() {

@@ -489,6 +489,32 @@ fn a_loopback_address_of_the_own_name_is_named() {
 }
 
 #[test]
+fn nics_that_share_a_network_are_named() {
+    fn more(image: &Image, lines: &str) {
+        let context = fs::read_to_string(image.path("context.sh")).unwrap();
+        let mac = "ETH1_MAC='02:00:0a:12:01:02'\n";
+        image.write("context.sh", &format!("{context}{mac}{lines}"));
+    }
+    assert_names(&[
+        (
+            "two NICs",
+            |image| more(image, "ETH1_IP='10.0.0.2'\n"),
+            Some("ETH1: its network 10.0.0.0/24 is that of ETH0 too"),
+        ),
+        (
+            "another network",
+            |image| more(image, "ETH1_IP='10.0.1.2'\n"),
+            None,
+        ),
+        (
+            "an alias in the network of its own NIC",
+            |image| more(image, "ETH1_IP='10.0.1.2'\nETH1_ALIAS0_IP='10.0.1.3'\n"),
+            None,
+        ),
+    ]);
+}
+
+#[test]
 fn what_a_builder_left_is_named() {
     fn with_user(image: &Image) {
         let context = fs::read_to_string(image.path("context.sh")).unwrap();

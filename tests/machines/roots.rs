@@ -75,14 +75,23 @@ fn with_resolv_conf(machine: Machine) -> Machine {
         .edit("set_inode_field /etc/resolv.conf mode 0100644")
 }
 
-/// The user's home is mounted later, and the keys are there by then; a socket starts
-/// sshd.
+/// The user's home is mounted later, by a unit, and the keys are there by then; a socket
+/// starts sshd.
 #[test]
 #[ignore = "boots a machine"]
 fn xfs_with_home_apart_and_sshd_by_socket() {
     let (running, mut login, key) = boot(Image::InitramfsTools, "alice", |machine| {
         machine
             .layout("xfs", &["home"])
+            .write(
+                "/etc/systemd/system/home.mount",
+                "[Mount]\nWhat=LABEL=home\nWhere=/home\nType=ext4\n",
+            )
+            .edit("mkdir /etc/systemd/system/local-fs.target.wants")
+            .edit(
+                "symlink /etc/systemd/system/local-fs.target.wants/home.mount \
+                 /etc/systemd/system/home.mount",
+            )
             .edit("rm /etc/systemd/system/sshd.service")
             .edit("rm /etc/systemd/system/multi-user.target.wants/ssh.service")
             .edit("mkdir /etc/systemd/system/sockets.target.wants")
