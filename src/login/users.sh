@@ -27,10 +27,8 @@ make_user_by_useradd() { # NAME HOME SHELL [OPTION...]
 	id "$name" >/dev/null 2>&1 && return
 	echo "$name" >$unfinished && sync
 	useradd --create-home --home-dir "$home" --shell "$shell" --password '*' \
-		"$@" "$name" ||
+		"$@" "$name" && sync && rm -f $unfinished ||
 		failed=1
-	sync
-	rm -f $unfinished
 }
 
 make_user_by_adduser() { # NAME HOME SHELL [OPTION...]

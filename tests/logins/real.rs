@@ -375,6 +375,73 @@ fn own_suite() -> String {
     }
 }
 
+/// useradd(8) is killed before each of its renames, and so is the script that called it.
+#[test]
+#[ignore = "needs root: make test-fast"]
+fn a_user_that_is_half_made_is_completed_by_the_next_boot() {
+    const SCRIPT: &str = include_str!("../../src/login/users.sh");
+    let machine = Machine::new(&own_suite());
+    let run_script = |calls: &str, kill: Option<u32>| {
+        machine.write("script", &format!("{SCRIPT}{calls}finish\n"));
+        let mut command = Command::new("timeout");
+        command.arg("60");
+        if let Some(when) = kill {
+            let inject = format!("inject=rename:signal=KILL:when={when}");
+            command.args([
+                "strace",
+                "-f",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=rename",
+                "-e",
+                &inject,
+            ]);
+        }
+        command
+            .arg("chroot")
+            .arg(&machine.root)
+            .args(["sh", "-e", "/script"]);
+        command.output().unwrap().status.success()
+    };
+    let make = "make_user_by_useradd 'bob' '/home/bob' '/bin/sh' '--user-group'\n";
+    let files = ["passwd", "shadow", "group", "gshadow", "subuid", "subgid"];
+    let path = |name: &str| machine.root.join("etc").join(name);
+    let before = files.map(|name| fs::read(path(name)).unwrap_or_default());
+    let mut half_made = 0;
+    for when in 1..=8 {
+        for (name, content) in files.iter().zip(&before) {
+            fs::write(path(name), content).unwrap();
+        }
+        let _ = fs::remove_dir_all(machine.root.join("home/bob"));
+        let is_made = run_script(make, Some(when));
+        // A dead process's locks are taken over, but its number may be in use again.
+        for name in files {
+            let _ = fs::remove_file(path(&format!("{name}.lock")));
+        }
+        let passwd = fs::read_to_string(path("passwd")).unwrap();
+        if passwd.contains("\nbob:") && !is_made {
+            half_made += 1;
+            assert!(path(".onecontext-user").exists(), "{when}");
+            // The initramfs finds the user in passwd(5), and the mark.
+            assert!(run_script("complete_user\n", None), "{when}");
+        }
+        assert!(run_script(make, None), "{when}");
+        assert!(!path(".onecontext-user").exists());
+        let text = |name: &str| fs::read_to_string(path(name)).unwrap();
+        assert_eq!(
+            text("shadow").matches("\nbob:*:").count(),
+            1,
+            "{when}: {}",
+            text("shadow")
+        );
+        for name in ["passwd", "group", "gshadow"] {
+            assert_eq!(text(name).matches("\nbob:").count(), 1, "{when}: {name}");
+        }
+    }
+    assert!(half_made >= 2, "{half_made}");
+}
+
 #[test]
 #[ignore = "needs root: make test-fast"]
 fn check_decides_as_sshd_does() {
