@@ -178,22 +178,6 @@ fn luks_with_ip_on_the_command_line() {
     assert_nothing_failed(&mut login);
 }
 
-/// dracut's own network is up when the root starts. Its lease and its default route are
-/// not the context's.
-#[test]
-#[ignore = "boots a machine"]
-fn what_dracut_left_on_the_nic_is_removed() {
-    let (machine, key) = with_one_nic(Image::EarlyDracut);
-    let mut running = machine
-        .kernel("onecontext.early=off ip=dhcp rd.neednet=1")
-        .start();
-    let mut login = running.login("root", 1, &key);
-    assert_one_nic(&mut login, "ens3");
-    assert_nothing_failed(&mut login);
-    let said = "ETH0 (ens3): 10.18.1.15/24 is not in the context";
-    assert!(running.console().contains(said));
-}
-
 /// A stage that is switched off does nothing, and the other tools behave as without it.
 #[test]
 #[ignore = "boots a machine"]
