@@ -196,15 +196,6 @@ fn a_unit_that_cannot_start_is_named() {
             Some("ConditionPathExists=!/etc/installing does not hold"),
         ),
         (
-            "a program that is missing",
-            |image| {
-                enabled(image, "");
-                let drop_in = "root/etc/systemd/system/ssh.service.d/a.conf";
-                image.write(drop_in, "[Service]\nExecStart=\nExecStart=/opt/sshd -D\n");
-            },
-            Some("there is no /opt/sshd"),
-        ),
-        (
             "a socket of a masked service",
             |image| {
                 image.remove("root/usr/lib/systemd/system/ssh.service");
