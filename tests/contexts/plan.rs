@@ -6,8 +6,8 @@
 //! `BLESS=1 cargo test --test contexts plan::` writes the plans again; read what changed.
 
 use crate::release;
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -206,7 +206,8 @@ fn a_user_that_the_root_lacks_is_named() {
     ] {
         let file = top.join("root").join(file);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, "").unwrap();
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(file, Permissions::from_mode(0o755)).unwrap();
     }
     let plan = || run(&["plan", "context.sh", "--root", "root"], &top).1;
     let account = "\nuser bob\nshell bob /bin/zsh\nsudo bob\npassword bob plain\n";

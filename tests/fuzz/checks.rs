@@ -98,7 +98,7 @@ pub fn dhcp(bytes: &[u8]) {
 /// The files of a disk, split at the first NUL, up to the plan and its text form, which
 /// keeps one directive a line.
 pub fn plan(bytes: &[u8]) {
-    const DIRECTIVES: [&[u8]; 14] = [
+    const DIRECTIVES: [&[u8]; 15] = [
         b"context ",
         b"hostname ",
         b"link ",
@@ -112,6 +112,7 @@ pub fn plan(bytes: &[u8]) {
         b"password ",
         b"key ",
         b"script ",
+        b"note ",
         b"warning ",
     ];
     let mut text = Vector::new();
