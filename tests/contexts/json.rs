@@ -4,8 +4,8 @@
 //! `BLESS=1 cargo test --test library json::` writes the objects again; read what changed.
 
 use crate::one_thread::Test;
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -117,7 +117,8 @@ fn changes_to_a_root_are_said() {
         let file = top.join("root").join(file);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         // An empty unit is a masked one.
-        fs::write(file, "[Unit]\n").unwrap();
+        fs::write(&file, "[Unit]\n").unwrap();
+        fs::set_permissions(file, Permissions::from_mode(0o755)).unwrap();
     }
     fs::create_dir_all(top.join("root/sbin")).unwrap();
     symlink("/usr/lib/systemd/systemd", top.join("root/sbin/init")).unwrap();

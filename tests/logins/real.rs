@@ -43,9 +43,6 @@ struct Machine {
 
 impl Machine {
     fn new(suite: &str) -> Self {
-        let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
-        unshare(flags).unwrap();
-        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).unwrap();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/logins/root");
         let output = Command::new(script)
             .arg(suite)
@@ -54,6 +51,10 @@ impl Machine {
             .unwrap();
         assert!(output.status.success(), "{script} {suite}");
         let lower = String::from_utf8(output.stdout).unwrap();
+        // The script needs this machine's network.
+        let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
+        unshare(flags).unwrap();
+        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).unwrap();
         let top = nix::unistd::mkdtemp(&std::env::temp_dir().join("onecontext-XXXXXX")).unwrap();
         mount(Some("tmpfs"), &top, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
         for name in ["upper", "work", "root"] {
