@@ -118,7 +118,9 @@ fn changes_to_a_root_are_said() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         // An empty unit is a masked one.
         fs::write(&file, "[Unit]\n").unwrap();
-        fs::set_permissions(file, Permissions::from_mode(0o755)).unwrap();
+        if file.ends_with("bin/sh") || file.ends_with("bin/zsh") {
+            fs::set_permissions(file, Permissions::from_mode(0o755)).unwrap();
+        }
     }
     fs::create_dir_all(top.join("root/sbin")).unwrap();
     symlink("/usr/lib/systemd/systemd", top.join("root/sbin/init")).unwrap();
