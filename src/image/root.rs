@@ -8,7 +8,7 @@ use core::cell::Cell;
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::fs::{accessat, fstat, fstatfs, openat, openat2, readlinkat_raw};
 use rustix::io::{self, Errno, retry_on_intr};
 
@@ -43,8 +43,6 @@ pub struct Root {
     /// `None`: empty, as at the start of a boot.
     pub(super) run: Option<OwnedFd>,
     pub(super) path: &'static CStr,
-    /// Whether it was mounted read-write, as the booted system then finds it.
-    pub(super) was_writable: bool,
     /// Whether the kernel has openat2(2): Linux 5.6, so not EL8.
     pub(super) openat2: Cell<bool>,
     /// The directories that were read, the latest first.
@@ -187,14 +185,9 @@ impl Root {
             retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))
                 .map_err(|errno| (path.to_bytes(), errno))
         };
-        let top = open(root)?;
-        // A user without permission gets another error.
-        let access = accessat(&top, c".", rustix::fs::Access::WRITE_OK, AtFlags::empty());
-        let was_writable = access != Err(Errno::ROFS);
         Ok(Self {
-            root: top,
+            root: open(root)?,
             run: run.map(open).transpose()?,
-            was_writable,
             path: root,
             openat2: Cell::new(true),
             listed: Cell::new(None),
@@ -205,6 +198,14 @@ impl Root {
     /// is in the run directory is of this boot, and some of it ours.
     pub fn image(&self) -> Result<Self, (&'static [u8], Errno)> {
         Self::open(self.path, None)
+    }
+
+    /// Whether it is mounted read-write. As long as nothing is written, this is how the
+    /// booted system finds it.
+    pub fn is_mounted_writable(&self) -> bool {
+        let access = accessat(&self.root, c".", Access::WRITE_OK, AtFlags::empty());
+        // A user without permission gets another error.
+        access != Err(Errno::ROFS)
     }
 
     /// Where it is mounted now.

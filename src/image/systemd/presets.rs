@@ -18,12 +18,10 @@ pub fn will_enable(
 ) -> Result<bool, Error> {
     // A unit without that section cannot be enabled.
     let can_be = || lines(text).any(|line| line.trim_ascii() == b"[Install]");
-    Ok(
-        root.was_writable
-            && is_first_boot(root)?
-            && can_be()
-            && is_preset(root, directories, name)?,
-    )
+    Ok(is_first_boot(root)?
+        && root.is_mounted_writable()
+        && can_be()
+        && is_preset(root, directories, name)?)
 }
 
 /// Whether this is a first boot (machine-id(5), "First Boot Semantics"). An empty file
