@@ -479,10 +479,11 @@ pub fn dhcp_client(plan: &Plan, facts: &Facts) -> DhcpClient {
 
 impl Stage {
     fn open_root(self) -> Result<Root, (&'static [u8], Errno)> {
-        match self {
-            Self::Early { .. } => Root::open(c"/", Some(c"/run")),
-            Self::Root { root, run } => Root::open(root, Some(run)),
-        }
+        let run = match self {
+            Self::Early { .. } => c"/run",
+            Self::Root { run, .. } => run,
+        };
+        Root::open(self.root(), Some(run))
     }
 
     fn search(self, parameters: &Parameters) -> Search<'static> {

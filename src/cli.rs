@@ -111,6 +111,16 @@ pub enum Stage {
     },
 }
 
+impl Stage {
+    /// Where the root is mounted that it sets up.
+    pub fn root(self) -> &'static CStr {
+        match self {
+            Self::Early { .. } => c"/",
+            Self::Root { root, .. } => root,
+        }
+    }
+}
+
 /// The operands of `plan` and `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Inspect {

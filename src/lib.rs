@@ -67,7 +67,7 @@ pub fn run(command: Result<Command, Misuse>, usage: &str, streams: Streams) -> S
     let mut out = Text::new();
     let status = match command {
         Ok(Command::Apply(options)) if !options.dry_run => {
-            supervise::in_time(streams, &mut |progress| {
+            supervise::in_time(streams, options.stage.root(), &mut |progress| {
                 boot::apply(&options, streams, progress)
             })
         }

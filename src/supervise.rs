@@ -1,6 +1,8 @@
 //! Bounds the time of `apply`: the boot goes on whatever a drive or a file system does.
 //! A child process does the work. This process waits for it, kills it when the time is
-//! over, and reports the step that it was at.
+//! over, puts a root back that it has remounted, and reports the step that it was at.
+use core::ffi::CStr;
+
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
@@ -12,20 +14,21 @@ use crate::base::progress::Progress;
 use crate::base::syscall::{exit, fork};
 use crate::base::text::Escaped;
 use crate::base::wait::Wait;
+use crate::changeset::{cannot_put_back, put_back};
 use crate::cli::Status;
 
-/// The time limit of the work, in seconds. With the time to kill it that makes a
-/// minute.
-const LIMIT: u32 = 59;
-/// How long to wait for the end of a killed process, in seconds. It may never end while
-/// it waits in the kernel for a file system.
+/// The time limit of the work, in seconds. With the time to kill it and to put the root
+/// back that makes a minute.
+const LIMIT: u32 = 58;
+/// How long to wait for the end of a killed process, or for the root to be put back, in
+/// seconds. Either may never end while it waits in the kernel for a file system.
 const END: u32 = 1;
 
 /// An `apply`, which records its steps in the argument; or why it has no time limit.
 pub type Work<'w> = &'w mut dyn FnMut(Result<&'static Progress, Errno>) -> Status;
 
-/// Does the work in at most a minute.
-pub fn in_time(streams: Streams, work: Work) -> Status {
+/// Does the work in at most a minute. `root`: where the root is mounted.
+pub fn in_time(streams: Streams, root: &CStr, work: Work) -> Status {
     let started = Progress::share().and_then(|progress| {
         // SAFETY: the program has one thread.
         unsafe { fork() }.map(|process| (progress, process))
@@ -39,6 +42,7 @@ pub fn in_time(streams: Streams, work: Work) -> Status {
         Ok((progress, Some(process))) => supervise(
             process,
             progress,
+            root,
             &mut Report::new(Console::Kmsg(streams.errors)),
         ),
         // Working without a limit is better than not at all.
@@ -48,7 +52,7 @@ pub fn in_time(streams: Streams, work: Work) -> Status {
 
 /// Waits for the process. Its exit status comes through the shared memory: wait(2)
 /// gives none if the parent ignores SIGCHLD.
-fn supervise(process: Pid, progress: &Progress, report: &mut Report) -> Status {
+fn supervise(process: Pid, progress: &Progress, root: &CStr, report: &mut Report) -> Status {
     let mut line = report.line();
     if ends_within(process, LIMIT) {
         if let Some(status) = progress.status().and_then(Status::from_code) {
@@ -61,11 +65,31 @@ fn supervise(process: Pid, progress: &Progress, report: &mut Report) -> Status {
         ends_within(process, END);
         uwrite!(line, "apply: given up after {} s, at: ", LIMIT);
     }
+    if progress.remount() != 0 {
+        put_root_back(root, progress.remount(), report);
+    }
     let mut step = report.line();
     progress.step(&mut step);
     uwrite!(line, "{}", Escaped(&step));
     report.say(Level::Problem, line);
     Status::Wrong
+}
+
+/// Puts the root back, in a process of its own: the root may never answer.
+fn put_root_back(root: &CStr, flags: u32, report: &mut Report) {
+    // SAFETY: the program has one thread.
+    let process = unsafe { fork() };
+    if let Ok(Some(process)) = process {
+        if !ends_within(process, END) {
+            cannot_put_back(root, Errno::TIMEDOUT, report);
+        }
+        return;
+    }
+    // Without a limit is better than not at all.
+    put_back(root, flags, report);
+    if process.is_ok() {
+        exit(0)
+    }
 }
 
 /// Waits until a process has ended, at most `seconds`.

@@ -1,9 +1,9 @@
 //! The progress of a child process, for its parent.
 //!
-//! Both processes share the memory, and it is never unmapped. It holds the current step
-//! and, at the end, the exit status.
+//! Both processes share the memory, and it is never unmapped. It holds the current step,
+//! what is to be put back if the child is killed and, at the end, the exit status.
 use core::ptr;
-use core::sync::atomic::{AtomicU8, AtomicU16, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering::Relaxed};
 
 use rustix::io;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
@@ -19,6 +19,8 @@ const LONGEST: usize = 1024;
 pub struct Progress {
     /// The exit status plus 1. New memory is 0, which means not finished.
     finished: AtomicU16,
+    /// The flags that put the root back as it was mounted; 0 while it is.
+    remount: AtomicU32,
     /// The text of the step, NUL-terminated.
     step: [AtomicU8; LONGEST],
 }
@@ -61,6 +63,17 @@ impl Progress {
                 byte => out.push(byte),
             }
         }
+    }
+
+    /// Sets the flags that put the root back as it was mounted (mount(2)), before it is
+    /// remounted; 0 if it was not.
+    pub fn set_remount(&self, flags: u32) {
+        self.remount.store(flags, Relaxed);
+    }
+
+    /// The flags of [`Self::set_remount`], at first 0.
+    pub fn remount(&self) -> u32 {
+        self.remount.load(Relaxed)
     }
 
     /// Records the exit status: the work is finished.

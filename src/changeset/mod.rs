@@ -19,7 +19,7 @@ pub use change::{
 pub use earlier::uncover;
 pub use file::{Access, DirectoryPolicy, File, HEAD, Label, Octal};
 pub use place::{Placed, RootState};
-pub use remount::Policy;
+pub use remount::{Policy, cannot_put_back, put_back};
 pub use write::Writer;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The writer: finds out whether the root can be written, and remounts it for the
 //! moment. `write.rs` makes the changes.
-use crate::base::memory::Vector;
+use core::ffi::CStr;
+
 use rustix::fd::AsRawFd;
 use rustix::fs::{self, AtFlags, accessat};
 use rustix::io::{self, Errno};
@@ -9,6 +10,7 @@ use ufmt::uwrite;
 
 use crate::base::error::Error;
 use crate::base::log::{Level, Report};
+use crate::base::memory::Vector;
 use crate::base::proc;
 use crate::base::text::{Escaped, as_str, c_str, lines, split, words};
 use crate::image::Root;
@@ -22,6 +24,9 @@ pub enum Policy {
     /// The root is never written.
     ReadOnly,
 }
+
+/// The step that puts a root back.
+const PUT_BACK: &CStr = c"remount read-only";
 
 /// A root, and how it is mounted. It is remounted read-write at the first write that
 /// needs it, and put back, at the latest when dropped.
@@ -62,10 +67,11 @@ impl<'r> Remount<'r> {
     pub fn acquire(&mut self, report: &mut Report) -> bool {
         if let MountState::Unknown = self.state {
             report.begin(c"remount read-write", self.root.mount_point().to_bytes());
-            self.state = match self.try_acquire() {
+            self.state = match self.try_acquire(report) {
                 Ok(None) => MountState::Writable,
                 Ok(Some(flags)) => MountState::Remounted(flags),
                 Err(error) => {
+                    to_put_back(report, MountFlags::empty());
                     // No problem by itself: squashfs is read-only by design, and a
                     // directory of another mount cannot be remounted.
                     let sealed = [Errno::ROFS, Errno::ACCESS, Errno::PERM, Errno::INVAL];
@@ -86,12 +92,14 @@ impl<'r> Remount<'r> {
 
     /// Remounts the root read-write if necessary. Returns the flags to go back to, or
     /// `None` if it was writable.
-    fn try_acquire(&self) -> Result<Option<MountFlags>, Error> {
+    fn try_acquire(&self, report: &Report) -> Result<Option<MountFlags>, Error> {
         match self.check_writable() {
             Err(Errno::ROFS) => {}
             answer => return Ok(answer.map(|()| None)?),
         }
         let flags = self.flags()?;
+        // First: this process can be killed at any time.
+        to_put_back(report, flags | MountFlags::RDONLY);
         mount_remount(self.root.mount_point(), flags, c"")?;
         // squashfs and erofs accept the remount and stay read-only, and a
         // read-only btrfs subvolume is on a file system that is not.
@@ -124,13 +132,12 @@ impl<'r> Remount<'r> {
 
     /// Puts the root back as it was mounted.
     pub fn finish(&mut self, report: &mut Report) {
-        const STEP: &core::ffi::CStr = c"remount read-only";
-        let root = self.root.mount_point().to_bytes();
+        let root = self.root.mount_point();
         if matches!(self.state, MountState::Remounted(_)) {
-            report.begin(STEP, root);
+            report.begin(PUT_BACK, root.to_bytes());
         }
         if let Err(errno) = self.put_back() {
-            report.problem(STEP, root, errno);
+            cannot_put_back(root, errno, report);
         }
     }
 
@@ -142,6 +149,25 @@ impl<'r> Remount<'r> {
             _ => Ok(()),
         }
     }
+}
+
+/// Tells the process that waits for this one how to put the root back.
+fn to_put_back(report: &Report, flags: MountFlags) {
+    if let Some(progress) = report.progress {
+        progress.set_remount(flags.bits());
+    }
+}
+
+/// Puts the root back for a process that was killed, with the flags that it told of.
+pub fn put_back(root: &CStr, flags: u32, report: &mut Report) {
+    if let Err(errno) = mount_remount(root, MountFlags::from_bits_retain(flags), c"") {
+        cannot_put_back(root, errno, report);
+    }
+}
+
+/// Reports that the root stays writable.
+pub fn cannot_put_back(root: &CStr, errno: Errno, report: &mut Report) {
+    report.problem(PUT_BACK, root.to_bytes(), errno);
 }
 
 /// The flags of the mount that a file is on. `description` is the fdinfo of the file,

@@ -449,7 +449,9 @@ impl Writer<'_> {
         let parent = self.open_directory(above, &DirectoryPolicy::CreateOnly(Access::DIRECTORY))?;
         let mut made = None;
         let mut make = |name: &CStr| {
-            mkdirat(&parent, name, Mode::RWXU)?;
+            // With its mode at once, as far as the umask has it: nobody mends that of a
+            // directory that is there.
+            mkdirat(&parent, name, Mode::from_raw_mode(access.mode))?;
             let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let directory = openat(&parent, name, flags, Mode::empty())?;
             let label = self.label(&parent, None, access.label);

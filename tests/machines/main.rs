@@ -652,7 +652,7 @@ fn stuck_context_disk(image: Image) {
     assert_untouched(&mut shell);
     let console = running.console();
     let said = lines_of_ours(&console);
-    let reason = "apply: given up after 59 s, at: read /dev/vdb";
+    let reason = "apply: given up after 58 s, at: read /dev/vdb";
     assert!(said.iter().any(|line| line.contains(reason)), "{said:?}");
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 /// Each module and what it may import: some of the modules in rows below it.
 const LAW: &str = "
 lib supervise boot cli base
-supervise cli base
+supervise cli changeset base
 inspect boot cli disk context login changeset image plan base
 boot cli parameters disk context managers system login kernel banner changeset image plan base
 cli base
