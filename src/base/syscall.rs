@@ -47,10 +47,42 @@ pub fn getdents<'r>(directory: BorrowedFd, buffer: &'r mut [u64]) -> io::Result<
 
 /// `setsockopt(2)` for an option that is a number. rustix has only some of them.
 pub fn setsockopt(socket: BorrowedFd, level: u32, option: u32, value: u32) -> io::Result<usize> {
+    // SAFETY: a number.
+    unsafe { set_option(socket, [level, option], &value) }
+}
+
+/// An instruction of a socket filter (linux/filter.h, `struct sock_filter`): its code, how
+/// many instructions to skip if it is true and if it is false, and its constant.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Instruction(pub u16, pub u8, pub u8, pub u32);
+
+/// Has the kernel drop the packets for which this filter returns 0 (socket(7),
+/// `SO_ATTACH_FILTER`).
+pub fn attach_filter(socket: BorrowedFd, filter: &[Instruction]) -> io::Result<usize> {
+    /// asm-generic/socket.h.
+    const SOL_SOCKET: u32 = 1;
+    const SO_ATTACH_FILTER: u32 = 26;
+    #[repr(C)]
+    struct Program(u16, *const Instruction);
+    let program = Program(filter.len() as u16, filter.as_ptr());
+    // SAFETY: `struct sock_fprog` of linux/filter.h, with the length of the filter.
+    unsafe { set_option(socket, [SOL_SOCKET, SO_ATTACH_FILTER], &program) }
+}
+
+/// Sets an option of a socket.
+///
+/// # Safety
+/// `value` is what the kernel takes for this option.
+unsafe fn set_option<T>(
+    socket: BorrowedFd,
+    [level, option]: [u32; 2],
+    value: &T,
+) -> io::Result<usize> {
     let socket = socket.as_raw_fd() as usize;
     let (level, option) = (level as usize, option as usize);
-    let (place, length) = (&raw const value as usize, size_of_val(&value));
-    // SAFETY: the kernel reads the bytes of `value`.
+    let (place, length) = (&raw const *value as usize, size_of_val(value));
+    // SAFETY: the kernel reads the bytes of `value`, which the caller guarantees.
     answer(unsafe { call(__NR_setsockopt, [socket, level, option, place, length]) })
 }
 

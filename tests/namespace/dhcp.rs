@@ -4,16 +4,21 @@ use crate::guest::*;
 use crate::{KEY, release};
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::UdpSocket;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sched::{CloneFlags, setns};
+use nix::libc;
+use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 /// The far ends of the cables.
 pub struct Far {
@@ -438,6 +443,146 @@ fn after_a_refusal_another_subnet_is_taken() {
         ["default via 10.18.7.254 dev ens1 src 10.18.7.50 metric 1025"]
     );
     assert_eq!(resolv_conf(&guest), ["nameserver 10.18.7.253"]);
+}
+
+/// A server that makes its frames itself.
+struct FrameServer {
+    /// The far end of `ens1`, with whole frames.
+    wire: fs::File,
+}
+
+/// An Ethernet address, and what stands before the type of the packet.
+type FrameHead<'h> = (&'h str, &'h [u8]);
+
+impl FrameServer {
+    /// At `net1`, in the namespace of this thread.
+    fn open() -> Self {
+        let protocol = (libc::ETH_P_IP as u16).to_be();
+        let seconds = libc::timeval {
+            tv_sec: 0,
+            tv_usec: 200_000,
+        };
+        // SAFETY: calls of the C library, with structures of their kinds.
+        let wire = unsafe {
+            let wire = libc::socket(libc::AF_PACKET, libc::SOCK_RAW, protocol.into());
+            let wire = OwnedFd::from_raw_fd(wire);
+            let mut at: libc::sockaddr_ll = std::mem::zeroed();
+            at.sll_family = libc::AF_PACKET as u16;
+            at.sll_protocol = protocol;
+            at.sll_ifindex = libc::if_nametoindex(c"net1".as_ptr()) as i32;
+            let length = size_of_val(&at) as u32;
+            let bound = libc::bind(wire.as_raw_fd(), (&raw const at).cast(), length);
+            assert_eq!(bound, 0);
+            let length = size_of_val(&seconds) as u32;
+            let (level, option) = (libc::SOL_SOCKET, libc::SO_RCVTIMEO);
+            let value = (&raw const seconds).cast();
+            libc::setsockopt(wire.as_raw_fd(), level, option, value, length);
+            wire
+        };
+        Self { wire: wire.into() }
+    }
+
+    /// Sends a UDP packet to this port.
+    fn send(&mut self, (mac, tag): FrameHead, port: u16, content: &[u8]) {
+        let byte = |text| u8::from_str_radix(text, 16).unwrap();
+        let mut frame: Vec<u8> = mac.split(':').map(byte).collect();
+        frame.extend([2, 0, 0x0a, 0x12, 1, 0xfe]);
+        frame.extend(tag);
+        frame.extend([8, 0]);
+        let length = (28 + content.len()) as u16;
+        frame.extend([0x45, 0]);
+        frame.extend(length.to_be_bytes());
+        frame.extend([0, 0, 0, 0, 64, 17, 0, 0, 10, 18, 1, 254, 255, 255, 255, 255]);
+        frame.extend([0, 67]);
+        frame.extend(port.to_be_bytes());
+        frame.extend((length - 20).to_be_bytes());
+        frame.extend([0, 0]);
+        frame.extend(content);
+        self.wire.write_all(&frame).unwrap();
+    }
+
+    /// Answers requests until `is_done`: before each answer it sends what `before` does,
+    /// which gets the answer with a wrong address, 10.18.1.66.
+    fn serve(mut self, is_done: &AtomicBool, before: fn(&mut Self, &[u8])) {
+        while !is_done.load(Ordering::Relaxed) {
+            let mut frame = [0; 1500];
+            let Ok(length) = self.wire.read(&mut frame) else {
+                continue;
+            };
+            let request = frame.get(42..length).unwrap_or_default();
+            if request.len() < 243 || frame[36..38] != [0, 67] {
+                continue;
+            }
+            let kind = match request[240..243] {
+                [53, 1, 1] => 2,
+                _ => 5,
+            };
+            let reply = |last| {
+                let mut reply = request[..240].to_vec();
+                reply[0] = 2;
+                reply[16..20].copy_from_slice(&[10, 18, 1, last]);
+                reply.extend([53, 1, kind, 54, 4, 10, 18, 1, 254, 51, 4, 0, 0, 14, 16]);
+                reply.extend([1, 4, 255, 255, 255, 0, 255]);
+                reply
+            };
+            before(&mut self, &reply(66));
+            self.send((&mac(1), &[]), 68, &reply(55));
+        }
+    }
+}
+
+/// Asks a server that sends something before each answer; returns the address.
+fn asked(before: fn(&mut FrameServer, &[u8])) -> Vec<String> {
+    let mut guest = Guest::new();
+    let far = Far::new(&guest, "");
+    far.cable(1);
+    let namespace = fs::File::open(format!("/run/netns/{}", far.name)).unwrap();
+    let is_done = AtomicBool::new(false);
+    // The program reads nothing of a burst before its end.
+    let mut processor = CpuSet::new();
+    processor.set(nix::sched::sched_getcpu().unwrap()).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &processor).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            // SAFETY: a call of the C library, for this thread.
+            assert_eq!(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) }, 0);
+            FrameServer::open().serve(&is_done, before);
+        });
+        let (_, log) = guest.apply(&context(&[1]));
+        is_done.store(true, Ordering::Relaxed);
+        println!("{log}");
+    });
+    addresses("ens1")
+}
+
+const OTHER_MAC: &str = "02:00:0a:12:01:99";
+
+/// What is for another host or in another VLAN is no answer.
+#[test]
+#[ignore = "needs root: make test-fast"]
+fn only_frames_for_this_host_count() {
+    const VLAN: &[u8] = &[0x81, 0, 0, 7];
+    let others: [fn(&mut FrameServer, &[u8]); 3] = [
+        |server, wrong| server.send((OTHER_MAC, &[]), 68, wrong),
+        |server, wrong| server.send((&mac(1), VLAN), 68, wrong),
+        |server, wrong| server.send(("ff:ff:ff:ff:ff:ff", VLAN), 68, wrong),
+    ];
+    for (number, other) in others.into_iter().enumerate() {
+        assert_eq!(asked(other), ["10.18.1.55/24"], "{number}");
+    }
+}
+
+/// Other packets do not fill the receive buffer.
+#[test]
+#[ignore = "needs root: make test-fast"]
+fn a_burst_of_other_frames_costs_no_lease() {
+    let address = asked(|server, _| {
+        for _ in 0..300 {
+            server.send((&mac(1), &[]), 9, &[0; 1400]);
+        }
+    });
+    assert_eq!(address, ["10.18.1.55/24"]);
 }
 
 #[test]

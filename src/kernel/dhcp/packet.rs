@@ -9,8 +9,32 @@ use rustix::net::{
 };
 use static_assertions::const_assert_eq;
 
+use crate::base::syscall::{Instruction, attach_filter};
+
 /// `ETH_P_IP` of linux/if_ether.h, in network byte order.
 const IPV4: u16 = 0x0800u16.to_be();
+
+/// Takes UDP packets to port 68 of this host, and drops others before they use up the
+/// receive buffer. A frame with the tag of a VLAN that has no device here, like one to
+/// another MAC, is for another host (net/core/dev.c, `__netif_receive_skb_core`). The codes
+/// are those of linux/bpf_common.h; the packet begins with its IPv4 header (RFC 791, 3.1).
+const TO_CLIENT: [Instruction; 11] = [
+    // BPF_LD | BPF_W | BPF_ABS, SKF_AD_OFF + SKF_AD_PKTTYPE; PACKET_OTHERHOST is 3.
+    Instruction(0x20, 0, 0, 0xffff_f004),
+    Instruction(0x15, 8, 0, 3),
+    // The protocol is UDP.
+    Instruction(0x30, 0, 0, 9),
+    Instruction(0x15, 0, 6, 17),
+    // No fragment but a first one.
+    Instruction(0x28, 0, 0, 6),
+    Instruction(0x45, 4, 0, 0x1fff),
+    // The port behind the header, whose length is in words.
+    Instruction(0xb1, 0, 0, 0),
+    Instruction(0x48, 0, 0, 2),
+    Instruction(0x15, 0, 1, 68),
+    Instruction(0x06, 0, 0, u32::MAX),
+    Instruction(0x06, 0, 0, 0),
+];
 
 /// `sockaddr_ll` of linux/if_packet.h.
 #[repr(C)]
@@ -46,7 +70,9 @@ impl PacketSocket {
         let kind = SocketType::DGRAM;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let protocol = u32::from(IPV4).try_into().map(Protocol::from_raw).ok();
-        socket_with(AddressFamily::PACKET, kind, flags, protocol).map(Self)
+        let socket = socket_with(AddressFamily::PACKET, kind, flags, protocol)?;
+        attach_filter(socket.as_fd(), &TO_CLIENT)?;
+        Ok(Self(socket))
     }
 
     /// Sends a packet to the broadcast address of the link with this index.
