@@ -670,3 +670,15 @@ fn the_script_works_with_shadow_utils() {
         nix::mount::umount(&fixture.host("/etc/inittab")).unwrap();
     });
 }
+
+/// systemd-tmpfiles removes the locks of passwd(5) that a killed useradd has left.
+#[test]
+fn users_are_made_once_stale_locks_are_gone() {
+    let unit = include_str!("onecontext-users.service");
+    let mut after = unit.lines().filter_map(|line| line.strip_prefix("After="));
+    assert!(after.any(|units| {
+        units
+            .split(' ')
+            .any(|one| one == "systemd-tmpfiles-setup.service")
+    }));
+}
