@@ -13,9 +13,13 @@ use crate::base::text::{Text, digits, lines, words};
 pub struct Fstab {
     /// The mount points.
     points: &'static [ResolvedPath],
-    /// Why the list may be incomplete.
-    pub problem: Option<Error>,
+    /// What could not be looked at, and why: the list may be incomplete.
+    pub problem: Option<(&'static [u8], Error)>,
 }
+
+const FSTAB: &[u8] = b"/etc/fstab";
+/// The folder of ZFS's lists of datasets.
+const CACHE: &[u8] = b"/etc/zfs/zfs-list.cache";
 
 impl Fstab {
     /// Reads `/etc/fstab`, the names of mount units, and the cache of ZFS. `more` is text
@@ -25,13 +29,25 @@ impl Fstab {
         let systemd = systemd.unwrap_or(None);
         let mut text = Text::new();
         text.extend(more);
-        let mut problem = add_file(root, b"/etc/fstab", &mut text).err();
+        let mut problem = None;
+        let mut failed = |at, error| {
+            problem.get_or_insert((at, error));
+        };
+        if let Err(error) = add_file(root, FSTAB, &mut text) {
+            failed(FSTAB, error);
+        }
         if let Some(systemd) = systemd {
-            let added = add_units(root, systemd, &mut text);
-            problem = added.and(add_cache(root, &mut text)).err().or(problem);
+            for directory in systemd.directories() {
+                if let Err(error) = add_units(root, systemd, directory, &mut text) {
+                    failed(directory, error);
+                }
+            }
+            if let Err(error) = add_cache(root, &mut text) {
+                failed(CACHE, error);
+            }
         }
         let mut points = Vector::new();
-        for line in lines(&text) {
+        for line in lines(text.finish()) {
             let mut fields = words(line);
             let device = fields.next().unwrap_or(b"#");
             let point = fields.next().unwrap_or(b"");
@@ -43,7 +59,7 @@ impl Fstab {
             match mounts_later(root, point) {
                 Ok(Some(point)) => points.push(point),
                 Ok(None) => {}
-                Err(reason) => problem = problem.or(Some(reason)),
+                Err(error) => failed(point, error),
             }
         }
         Self {
@@ -70,30 +86,32 @@ fn add_file(root: &Root, path: &[u8], text: &mut Text) -> Result<(), Error> {
 /// Adds what ZFS mounts. The first fields of a line are the dataset, its mount point and
 /// canmount (zfs-mount-generator(8)).
 fn add_cache(root: &Root, text: &mut Text) -> Result<(), Error> {
-    const CACHE: &[u8] = b"/etc/zfs/zfs-list.cache";
     for name in root.names(CACHE)? {
         add_file(root, memory::concat(&[CACHE, b"/", name]), text)?;
     }
     Ok(())
 }
 
-/// Adds what mount units mount, whether something wants them or not: every unit that needs
+/// Adds what mount units in a directory mount, whether something wants them or not: every unit that needs
 /// the path does (systemd.unit(5), RequiresMountsFor=).
-fn add_units(root: &Root, systemd: Systemd, text: &mut Text) -> Result<(), Error> {
-    for directory in systemd.directories() {
-        for name in root.names(directory)? {
-            let stem = name.strip_suffix(b".mount");
-            if let Some(stem) = stem.or(name.strip_suffix(b".automount")) {
-                let point = unescape(stem);
-                let path = ResolvedPath::new(point)?;
-                if !path.is_hidden()
-                    && !path.in_run()
-                    && let Unit::Present { .. } = systemd.unit(root, name)?
-                {
-                    text.extend(b"- ");
-                    text.extend(point);
-                    text.push(b'\n');
-                }
+fn add_units(
+    root: &Root,
+    systemd: Systemd,
+    directory: &[u8],
+    text: &mut Text,
+) -> Result<(), Error> {
+    for name in root.names(directory)? {
+        let stem = name.strip_suffix(b".mount");
+        if let Some(stem) = stem.or(name.strip_suffix(b".automount")) {
+            let point = unescape(stem);
+            let path = ResolvedPath::new(point)?;
+            if !path.is_hidden()
+                && !path.in_run()
+                && let Unit::Present { .. } = systemd.unit(root, name)?
+            {
+                text.extend(b"- ");
+                text.extend(point);
+                text.push(b'\n');
             }
         }
     }

@@ -275,9 +275,21 @@ fn an_fstab_that_cannot_be_read_is_a_problem_and_hides_nothing() {
     assert_eq!(ask(Some("/dev/a /home/bob ext4\n")), (false, None));
     assert_eq!(
         ask(Some("/dev/a /long/x ext4\n/dev/b /home ext4\n")),
-        (true, Some(TOO_LONG.into()))
+        (true, Some((&b"/long/x"[..], TOO_LONG.into())))
     );
-    assert_eq!(ask(None), (false, Some(TOO_LONG.into())));
+    let fstab = &b"/etc/fstab"[..];
+    assert_eq!(ask(None), (false, Some((fstab, TOO_LONG.into()))));
+    // The list of ZFS.
+    fixture.file("usr/lib/systemd/systemd", "");
+    fixture.link("sbin/init", "/usr/lib/systemd/systemd");
+    fixture.link("lib", "usr/lib");
+    let _ = fs::remove_file(fixture.host("etc/fstab"));
+    fixture.directory("etc/zfs/zfs-list.cache");
+    long_link(&fixture, "etc/zfs/zfs-list.cache/other");
+    let root = fixture.root();
+    let problem = Fstab::read(&root, Systemd::find(&root), b"").problem;
+    let folder = &b"/etc/zfs/zfs-list.cache"[..];
+    assert_eq!(problem, Some((folder, TOO_LONG.into())));
 }
 
 /// What is mounted over `/home/alice` or above it, without a line of fstab(5).

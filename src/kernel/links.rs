@@ -98,11 +98,14 @@ impl Kernel<'_> {
         if link.ipv6.method == Some(Method::Skip) {
             return;
         }
-        let Some(conf) = &self.machine.ipv6_conf else {
-            if link.ipv6.is_managed() && link.ipv6.method != Some(Method::Disable) {
-                self.cannot_set("IPv6", target, Errno::AFNOSUPPORT);
+        let conf = match &self.machine.ipv6_conf {
+            Ok(conf) => conf,
+            Err(errno) => {
+                if link.ipv6.is_managed() && link.ipv6.method != Some(Method::Disable) {
+                    self.cannot_set("IPv6", target, *errno);
+                }
+                return;
             }
-            return;
         };
         // The second one only turns default routes off.
         let of_routers = [

@@ -36,8 +36,8 @@ const ROUTER_METRIC: &str = "ra_defrtr_metric";
 
 /// What this module needs besides its netlink socket.
 pub struct Machine {
-    /// /proc/sys/net/ipv6/conf; `None` where the kernel has no IPv6.
-    pub ipv6_conf: Option<OwnedFd>,
+    /// /proc/sys/net/ipv6/conf; `EAFNOSUPPORT` where the kernel has no IPv6.
+    pub ipv6_conf: Result<OwnedFd, Errno>,
     /// /sys/class/net; `None` where it cannot be read.
     pub sys_net: Option<OwnedFd>,
     /// Who asks for addresses by DHCP.
@@ -56,20 +56,20 @@ impl Machine {
         record: &'static [RecordedDevice],
         report: &mut Report,
     ) -> Self {
-        let mut open = |path: &CStr| -> Option<OwnedFd> {
+        let mut open = |path: &CStr| {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             match openat(CWD, path, flags, Mode::empty()) {
-                Ok(directory) => Some(directory),
-                Err(Errno::NOENT) => None,
+                Err(Errno::NOENT) => Err(Errno::AFNOSUPPORT),
                 Err(errno) => {
                     report.problem(c"open", path.to_bytes(), errno);
-                    None
+                    Err(errno)
                 }
+                opened => opened,
             }
         };
         Self {
             ipv6_conf: open(c"/proc/sys/net/ipv6/conf"),
-            sys_net: open(c"/sys/class/net"),
+            sys_net: open(c"/sys/class/net").ok(),
             dhcp,
             routers_managed,
             record,
@@ -129,7 +129,9 @@ pub fn apply(
     let Some(mut kernel) = Kernel::open(machine, report) else {
         return BoundPlan::unbound(plan, machine.dhcp);
     };
-    let mut links = kernel.find(plan.links, wait);
+    let Some(mut links) = kernel.find(plan.links, wait) else {
+        return BoundPlan::unbound(plan, machine.dhcp);
+    };
     let touched = kernel.touched(&links);
     if kernel.take_back(&touched, is_remote) {
         for bound in links.iter_mut() {
@@ -156,14 +158,12 @@ pub fn apply(
 
 /// Finds the devices of the links and applies nothing.
 pub fn find(plan: &'static Plan, machine: &Machine, report: &mut Report) -> BoundPlan {
-    let Some(mut kernel) = Kernel::open(machine, report) else {
-        return BoundPlan::unbound(plan, machine.dhcp);
-    };
+    let links =
+        Kernel::open(machine, report).and_then(|mut kernel| kernel.find(plan.links, &mut || false));
+    let unbound = BoundPlan::unbound(plan, machine.dhcp);
     BoundPlan {
-        plan,
-        links: kernel.find(plan.links, &mut || false).finish(),
-        dhcp: machine.dhcp,
-        is_applied: false,
+        links: links.map_or(unbound.links, |links| links.finish()),
+        ..unbound
     }
 }
 
@@ -202,19 +202,19 @@ impl<'k> Kernel<'k> {
     }
 
     /// Matches links to devices. Repeats that while a missing device may still appear.
+    /// `None`: the kernel does not list them, which is reported, so that nothing is known
+    /// of what is on them, or is missing.
     fn find(
         &mut self,
         links: &'static [Link],
         wait: &mut dyn FnMut() -> bool,
-    ) -> Vector<BoundLink> {
+    ) -> Option<Vector<BoundLink>> {
         loop {
-            let listed = self.physical_devices();
-            let physical = listed.unwrap_or_default();
+            let physical = self.physical_devices()?;
             let sys_net = self.machine.sys_net.as_ref().map(AsFd::as_fd);
             let matches = bind(links, physical, sys_net);
             let is_complete = matches.iter().all(|one| one.device.is_some());
-            // Without a list nothing is known to be missing.
-            if listed.is_some() && !is_complete && self.wait_for_change(physical, wait) {
+            if !is_complete && self.wait_for_change(physical, wait) {
                 continue;
             }
             let mut bound = Vector::new();
@@ -230,13 +230,11 @@ impl<'k> Kernel<'k> {
                     port: device.filter(|device| top.is_none_or(|top| top.index != device.index)),
                     ..BoundLink::unbound(link)
                 });
-                if let Some(problem) = problem
-                    && listed.is_some()
-                {
+                if let Some(problem) = problem {
                     self.mismatch(link, *problem, physical);
                 }
             }
-            return bound;
+            return Some(bound);
         }
     }
 

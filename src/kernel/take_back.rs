@@ -278,7 +278,7 @@ impl Kernel<'_> {
         let is_skipped = recorded.has(record::SKIPPED);
         let of_routers = (ROUTER_METRIC, (!is_skipped).then_some(DEFAULT_METRIC));
         for (parameter, value) in by_method.into_iter().chain([of_routers]) {
-            if let (Some(value), Some(conf)) = (value, &self.machine.ipv6_conf)
+            if let (Some(value), Ok(conf)) = (value, &self.machine.ipv6_conf)
                 && let Err(errno) = sysctl::set_ipv6(conf, &device.name, parameter, value)
                 && (errno, parameter) != (Errno::NOENT, ROUTER_METRIC)
             {
@@ -330,7 +330,7 @@ impl Kernel<'_> {
                     uwrite!(text, "\twas up {}\n\twas mtu {}\n", up, mtu);
                     for (name, _) in self.machine.ipv6_by_method(one.link) {
                         let now = || {
-                            let conf = self.machine.ipv6_conf.as_ref()?;
+                            let conf = self.machine.ipv6_conf.as_ref().ok()?;
                             sysctl::ipv6(conf, one.name, name).ok()
                         };
                         if let Some(value) = before(name).or_else(now) {

@@ -23,8 +23,8 @@ pub fn decide(plan: &Plan, facts: &LoginFacts, changes: &mut Changes) {
         Ok(logins) => logins,
         Err(error) => return changes.problem(c"read users", b"/etc/passwd", error),
     };
-    if let Some(error) = facts.fstab.problem {
-        changes.problem(c"look for later mounts in", b"/etc/fstab", error);
+    if let Some((at, error)) = facts.fstab.problem {
+        changes.problem(c"look for later mounts in", at, error);
     }
     let sshd = facts.sshd.unwrap_or_else(|error| {
         changes.problem(c"SSH server", b"sshd", error);
