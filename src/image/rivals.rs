@@ -62,9 +62,11 @@ fn add_if(
     Ok(())
 }
 
+/// What NetworkManager reads of an image.
+const TOPS: [&[u8]; 2] = [b"/etc", b"/usr/lib"];
+
 /// NetworkManager.conf(5) and nm-settings-keyfile(5).
 fn network_manager(root: &Root, nics: Nics<'_>, found: &mut Vector<Rival>) -> Result<(), Error> {
-    const TOPS: [&[u8]; 2] = [b"/etc", b"/usr/lib"];
     let leaves_alone =
         |line: &[u8]| value(line, b"unmanaged-devices").is_some_and(|list| may_name(list, nics));
     let mut add = |path: &'static [u8]| {
@@ -81,15 +83,50 @@ fn network_manager(root: &Root, nics: Nics<'_>, found: &mut Vector<Rival>) -> Re
     for path in root.merged(&TOPS, b"/NetworkManager/conf.d", b".conf")? {
         add(path)?;
     }
-    let takes_ports = |line: &[u8]| {
-        let is_on = |key| value(line, key).is_some_and(|value| matches!(value, b"1" | b"true"));
-        is_on(b"autoconnect-slaves") || is_on(b"autoconnect-ports")
-    };
+    masters(root, nics, found)
+}
+
+/// Profiles of bridges and the like that have NetworkManager activate their ports: a
+/// port's profile is then taken although ours has the higher priority. A port names its
+/// master by device or by UUID (nm-settings-keyfile(5)).
+fn masters(root: &Root, nics: Nics<'_>, found: &mut Vector<Rival>) -> Result<(), Error> {
+    let mut profiles = Vector::<(&[u8], &[u8])>::new();
     for path in root.merged(&TOPS, b"/NetworkManager/system-connections", b"")? {
-        let what = c"NetworkManager activates all ports of this profile, a NIC of the context too";
-        add_if(root, path, takes_ports, what, found)?;
+        if let Some(file) = root.read_if_there(path)? {
+            profiles.push((path, file.content));
+        }
+    }
+    for (path, master) in profiles.iter() {
+        let has = |key, wanted: &[u8]| values(master, key).any(|value| value == wanted);
+        let activates_ports = [&b"autoconnect-slaves"[..], b"autoconnect-ports"]
+            .iter()
+            .any(|key| has(key, b"1") || has(key, b"true"));
+        let is_its = |name: &[u8]| has(b"interface-name", name) || has(b"uuid", name);
+        let is_port = |profile: &[u8]| {
+            let mut masters = values(profile, b"master").chain(values(profile, b"controller"));
+            masters.any(is_its) && may_be_of_nic(profile, nics)
+        };
+        if activates_ports && profiles.iter().any(|(_, profile)| is_port(profile)) {
+            let what = c"NetworkManager activates all ports of this profile, a NIC of the context \
+                         too";
+            found.push((path, Error::new(what)));
+        }
     }
     Ok(())
+}
+
+/// Whether a profile may be one of a NIC of the context.
+fn may_be_of_nic(profile: &[u8], nics: Nics<'_>) -> bool {
+    values(profile, b"type").any(|kind| matches!(kind, b"ethernet" | b"802-3-ethernet"))
+        && values(profile, b"interface-name").all(may_be_nic)
+        && values(profile, b"mac-address")
+            .all(|mac| Mac::parse(mac).is_some_and(|mac| nics.macs.contains(&mac)))
+}
+
+/// The values of a key that are not empty, in any section.
+fn values<'t>(text: &'t [u8], key: &'t [u8]) -> impl Iterator<Item = &'t [u8]> {
+    let values = lines(text).filter_map(move |line| value(line.trim_ascii(), key));
+    values.filter(|value| !value.is_empty())
 }
 
 /// Files of systemd.network(5) by which a NIC would be a port. Ours comes first, so the
@@ -210,13 +247,49 @@ mod tests {
 
     #[test]
     fn ports_of_network_manager_and_networkd() {
-        let fixture = root_with("NetworkManager.service");
+        const UUID: &str = "5a1c63d6-7e8f-4a63-9a4c-0a2c1f3a0001";
         let folder = "etc/NetworkManager/system-connections";
-        let bridge = "[connection]\ntype=bridge\n";
-        fixture.file(&format!("{folder}/a.nmconnection"), bridge);
-        let bridge = format!("{bridge}autoconnect-slaves=1\n");
-        fixture.file(&format!("{folder}/b.nmconnection"), bridge);
-        assert_eq!(found(&fixture), [format!("/{folder}/b.nmconnection")]);
+        let bridge = format!("[connection]\nuuid={UUID}\ntype=bridge\ninterface-name=br0\n");
+        for (activates, port, is_named) in [
+            ("autoconnect-slaves=1", "type=ethernet\nmaster=br0", true),
+            ("autoconnect-ports=1", "type=ethernet\ncontroller=br0", true),
+            (
+                "autoconnect-slaves=1",
+                "type=ethernet\ninterface-name=ens3\nmaster=UUID",
+                true,
+            ),
+            (
+                "autoconnect-slaves=1",
+                "type=802-3-ethernet\nmaster=br0\n[ethernet]\nmac-address=02:00:C0:00:02:0A",
+                true,
+            ),
+            // Ours outweighs these.
+            ("", "type=ethernet\nmaster=br0", false),
+            ("autoconnect-slaves=0", "type=ethernet\nmaster=br0", false),
+            // No NIC of the context is a port.
+            ("autoconnect-slaves=1", "type=ethernet", false),
+            ("autoconnect-slaves=1", "type=ethernet\nmaster=br1", false),
+            (
+                "autoconnect-slaves=1",
+                "type=ethernet\ninterface-name=veth0\nmaster=br0",
+                false,
+            ),
+            (
+                "autoconnect-slaves=1",
+                "type=ethernet\nmaster=br0\n[ethernet]\nmac-address=02:00:C0:00:02:0B",
+                false,
+            ),
+            ("autoconnect-slaves=1", "type=vlan\nmaster=br0", false),
+        ] {
+            let fixture = root_with("NetworkManager.service");
+            let master = format!("{bridge}{activates}\n");
+            fixture.file(&format!("{folder}/a.nmconnection"), master);
+            let port = port.replace("UUID", UUID);
+            let port = format!("[connection]\n{port}\n");
+            fixture.file(&format!("{folder}/b.nmconnection"), &port);
+            let expected = vec![format!("/{folder}/a.nmconnection"); usize::from(is_named)];
+            assert_eq!(found(&fixture), expected, "{activates}, {port}");
+        }
         let fixture = root_with("systemd-networkd.service");
         for (name, text) in [
             ("a", "[Match]\nName=en*\n[Network]\nBridge=br0\n"),
