@@ -63,7 +63,7 @@ const DEFAULTS: [&str; 3] = [
 ];
 
 /// The longest time without an answer.
-const GAP: Duration = Duration::from_secs(2);
+pub const GAP: Duration = Duration::from_secs(2);
 
 /// The routes of the first NIC, which the context lists in full.
 const ROUTES: [&str; 6] = [

@@ -300,7 +300,13 @@ impl Machine {
 
     /// Puts a symbolic link into the initramfs, in place of the file there.
     pub fn link_in_initramfs(mut self, path: &str, target: &str) -> Machine {
-        self.overlay = Some(cpio_with_link(path, target));
+        self.overlay = Some(cpio_with(path, 0o120777, target));
+        self
+    }
+
+    /// Puts a program into the initramfs, in place of the file there.
+    pub fn program_in_initramfs(mut self, path: &str, text: &str) -> Machine {
+        self.overlay = Some(cpio_with(path, 0o100755, text));
         self
     }
 
@@ -881,8 +887,8 @@ fn in_background(mut output: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// A cpio archive ("newc") that holds one symbolic link.
-fn cpio_with_link(path: &str, target: &str) -> Vec<u8> {
+/// A cpio archive ("newc") that holds one file, or one symbolic link to `data`.
+fn cpio_with(path: &str, mode: u32, data: &str) -> Vec<u8> {
     let mut archive = Vec::new();
     let mut entry = |path: &str, mode: u32, data: &str| {
         let size = data.len();
@@ -911,7 +917,7 @@ fn cpio_with_link(path: &str, target: &str) -> Vec<u8> {
             archive.resize(archive.len().next_multiple_of(4), 0);
         }
     };
-    entry(path.trim_start_matches('/'), 0o120777, target);
+    entry(path.trim_start_matches('/'), mode, data);
     entry("TRAILER!!!", 0, "");
     archive
 }
