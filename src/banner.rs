@@ -6,7 +6,7 @@ use ufmt::uwrite;
 use crate::base::log::{KEPT, Level, REPORT, Report, SHOWN};
 use crate::base::memory::Vector;
 use crate::base::text::{Ip, Text, split};
-use crate::plan::bound::{BoundLink, BoundPlan};
+use crate::plan::bound::BoundPlan;
 
 /// The path in the booted system.
 const ISSUE: &[u8] = b"/run/issue.d/50-onecontext.issue";
@@ -58,11 +58,9 @@ fn issue(out: &mut Text, bound: Option<&BoundPlan>, report: &Report) {
         let plan = bound.plan;
         uwrite!(out, "onecontext: {}", Issue(plan.source));
         for bound_link in bound.links {
-            let BoundLink { link, lease, .. } = bound_link;
             let device = bound_link.device_name().unwrap_or(b"no device");
-            uwrite!(out, "\n  {} {}:", link.name, Issue(device));
-            let leased = lease.iter().map(|lease| &lease.address);
-            for prefix in link.addresses().iter().chain(leased) {
+            uwrite!(out, "\n  {} {}:", bound_link.link.name, Issue(device));
+            for prefix in bound_link.addresses() {
                 uwrite!(out, " {}", *prefix);
             }
         }

@@ -347,6 +347,8 @@ impl Boot {
 
 /// Reads what `plan` needs to know of a root, and nothing else, its users apart;
 /// `network`: of its network, too.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn read_facts(root: &Root, plan: &Plan, network: bool) -> Facts {
     let systemd = Systemd::find(root);
     let network = network.then(|| &*memory::place(network_facts(root, plan, systemd)));
@@ -368,6 +370,8 @@ pub fn settle_warnings(plan: &mut Plan, facts: &Facts) {
 
 /// Reads what `plan` needs to know of the users of a root, and nothing else.
 /// `mounts`: what is mounted besides, in the form of fstab.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn read_login_facts(
     root: &Root,
     plan: &Plan,
@@ -396,6 +400,8 @@ pub fn read_login_facts(
     })
 }
 
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 fn network_facts(root: &Root, plan: &Plan, systemd: Fact<Systemd>) -> NetworkFacts {
     let dhcp = plan.links.iter().any(Link::uses_dhcp);
     // A lease may bring name servers.
@@ -536,6 +542,8 @@ fn sets_up_network(stage: Stage, parameters: &Parameters, report: &mut Report) -
 
 /// Reads the context at `path`, or on the disk that is found. `None`: no context could
 /// be read, and the report has the reason if it is a problem.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn read_plan(
     path: Option<&CStr>,
     options: &Search,

@@ -141,13 +141,18 @@ pub struct Misuse {
     pub argument: &'static CStr,
 }
 
-/// Reads the arguments, without the program's own name.
-pub fn parse(mut arguments: impl Iterator<Item = &'static CStr>) -> Result<Command, Misuse> {
+/// Reads the arguments, without the program's own name. Of `plan` and `check` the program
+/// of the initramfs (`is_small`) reads no operands.
+pub fn parse(
+    mut arguments: impl Iterator<Item = &'static CStr>,
+    is_small: bool,
+) -> Result<Command, Misuse> {
     let Some(command) = arguments.next() else {
         return misuse("a command is missing", c"");
     };
     match as_str(command.to_bytes()) {
         "apply" => apply(&mut arguments),
+        "plan" | "check" if is_small => Ok(Command::Plan(Inspect::default())),
         "plan" => inspect(&mut arguments, true, Command::Plan),
         "check" => inspect(&mut arguments, false, Command::Check),
         "--help" | "-h" | "help" => Ok(Command::Help),
@@ -233,7 +238,7 @@ mod tests {
     use super::*;
 
     fn read(arguments: &[&'static CStr]) -> Result<Command, Misuse> {
-        parse(arguments.iter().copied())
+        parse(arguments.iter().copied(), false)
     }
 
     #[test]

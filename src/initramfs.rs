@@ -9,6 +9,6 @@ use onecontext::cli::{self, USAGE_IN_INITRAMFS};
 use onecontext::run;
 
 fn main(arguments: rt::Arguments) -> i32 {
-    let command = cli::parse(arguments.skip(1));
+    let command = cli::parse(arguments.skip(1), true);
     run(command, USAGE_IN_INITRAMFS, rt::streams()) as i32
 }

@@ -14,7 +14,7 @@ use onecontext::{print, run};
 fn main(arguments: rt::Arguments) -> i32 {
     let streams = rt::streams();
     let mut out = Text::new();
-    let status = match cli::parse(arguments.skip(1)) {
+    let status = match cli::parse(arguments.skip(1), false) {
         Ok(Command::Plan(operands)) => inspect(&operands, Question::Plan, streams, &mut out),
         Ok(Command::Check(operands)) => inspect(&operands, Question::Problems, streams, &mut out),
         Ok(Command::Apply(options)) if options.dry_run => dry_run(&options, streams, &mut out),

@@ -111,6 +111,8 @@ pub struct Parameters {
 impl Parameters {
     /// The parameters of the running kernel. If they cannot be read, the root is not
     /// written: whether that is allowed is unknown.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     pub fn of_kernel(report: &mut Report) -> Self {
         const PATH: &CStr = c"/proc/cmdline";
         let mut text = Text::new();

@@ -223,15 +223,22 @@ impl Changes {
     }
 
     fn only<T>(&mut self, when: When, add: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.narrow(when);
+        let added = add(self);
+        self.when = before;
+        added
+    }
+
+    /// What is added from now on counts only then. Returns when it counted before.
+    #[inline(never)]
+    fn narrow(&mut self, when: When) -> When {
         let before = self.when;
         self.when = match before {
             When::Always => when,
             _ if before == when => when,
             _ => When::Never,
         };
-        let added = add(self);
-        self.when = before;
-        added
+        before
     }
 
     /// Adds a change.

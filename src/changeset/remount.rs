@@ -181,25 +181,26 @@ fn flags_of_mount(description: &[u8], mounts: &[u8]) -> Option<MountFlags> {
     let of_mount = words(line).nth(5)?;
     // The source may be empty.
     let of_file_system = words(line).last()?;
-    let is_comma = |byte| byte == b',';
     let mut flags = match of_file_system.starts_with(b"ro") {
         true => MountFlags::empty(),
         // Only this mount is read-only. Other mounts of the file system are not, and
         // must not become so when this one is put back.
         false => MountFlags::BIND,
     };
-    for option in split(of_mount, is_comma).chain(split(of_file_system, is_comma)) {
-        flags |= match as_str(option) {
-            "nosuid" => MountFlags::NOSUID,
-            "nodev" => MountFlags::NODEV,
-            "noexec" => MountFlags::NOEXEC,
-            "nosymfollow" => MountFlags::NOSYMFOLLOW,
-            "sync" => MountFlags::SYNCHRONOUS,
-            "dirsync" => MountFlags::DIRSYNC,
-            "mand" => MountFlags::PERMIT_MANDATORY_FILE_LOCKING,
-            "lazytime" => MountFlags::LAZYTIME,
-            _ => MountFlags::empty(),
-        };
+    for options in [of_mount, of_file_system] {
+        for option in split(options, |byte| byte == b',') {
+            flags |= match as_str(option) {
+                "nosuid" => MountFlags::NOSUID,
+                "nodev" => MountFlags::NODEV,
+                "noexec" => MountFlags::NOEXEC,
+                "nosymfollow" => MountFlags::NOSYMFOLLOW,
+                "sync" => MountFlags::SYNCHRONOUS,
+                "dirsync" => MountFlags::DIRSYNC,
+                "mand" => MountFlags::PERMIT_MANDATORY_FILE_LOCKING,
+                "lazytime" => MountFlags::LAZYTIME,
+                _ => MountFlags::empty(),
+            };
+        }
     }
     Some(flags)
 }

@@ -36,6 +36,8 @@ pub struct Entry {
 }
 
 impl Entry {
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     fn new(assignment: &Assignment, order: u32) -> Self {
         let (owner, field) = parse(assignment.name).unwrap_or((Owner::Machine, assignment.name));
         let Assignment { name, value, place } = *assignment;

@@ -9,6 +9,8 @@ const LONGEST: usize = 64;
 
 /// The host name, made valid: bad characters become `-`, labels lose the
 /// dashes around them, empty labels vanish. What was changed is reported.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn read(context: &mut Context) -> Option<&'static [u8]> {
     let machine = context.assignments.machine();
     let variable = machine.first(&[SET_HOSTNAME, HOSTNAME])?;

@@ -32,6 +32,8 @@ pub struct LoginKeys {
 }
 
 /// Reads the keys of all variables and of the key files that they name.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn read(context: &mut Context, dialect: Dialect) -> LoginKeys {
     let machine = context.assignments.machine();
     let mut keys = Keys {

@@ -68,6 +68,8 @@ pub fn read(
     Ok(plan(source, text, configuration, files, purpose))
 }
 
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 fn plan(
     source: &'static [u8],
     text: &'static mut [u8],

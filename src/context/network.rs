@@ -171,6 +171,8 @@ impl Network {
     }
 
     /// Decides metrics and next hops.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     pub fn finish(mut self, context: &mut Context) -> Finished {
         self.close();
         let mut ipv4 = Metrics {

@@ -23,6 +23,8 @@ const LEAST_FOR_IPV6: u32 = 1280;
 const NOT_A_NUMBER: &str = "not a number";
 
 /// Reads every NIC and the resolvers of the machine.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn network(context: &mut Context, network: &mut Network) {
     let machine = context.assignments.machine();
     network.servers(context, machine.get(DNS));
@@ -175,6 +177,8 @@ enum Identity {
 
 impl NicReader<'_, '_> {
     /// Reads a NIC.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     fn nic(&mut self, nic: &Nic) {
         let own = nic.own;
         let identity = match nic.name {
@@ -513,6 +517,8 @@ impl NicReader<'_, '_> {
     }
 
     /// Adds the entries of ROUTES.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     fn routes(&mut self, variable: Assigned, v4: Option<Method>, v6: Option<Method>) {
         let no_address =
             [&self.network.ipv4, &self.network.ipv6].map(|half| half.addresses.is_empty());
@@ -610,6 +616,8 @@ struct ParsedRoute {
 
 /// `NET/PREFIX via GW [dev X] [metric N] [onlink]`, `NET/PREFIX via GW N`, or
 /// `NET MASK GW [METRIC]`.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 fn parse_route(entry: &[u8]) -> Option<ParsedRoute> {
     let mut words = words(entry);
     let (net, second, third) = (words.next()?, words.next()?, words.next()?);

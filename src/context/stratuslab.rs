@@ -76,6 +76,8 @@ pub fn has_nics(assignments: &Assignments) -> bool {
 }
 
 /// Reads its NICs.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn network(context: &mut Context, network: &mut Network) {
     let machine = context.assignments.machine();
     for server in RESOLVERS {

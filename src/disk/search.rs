@@ -278,6 +278,8 @@ fn order(name: &[u8]) -> (bool, &[u8]) {
 
 impl Scan<'_> {
     /// One pass over all devices that are not settled.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     fn run_pass(&mut self, report: &mut Report) -> Result<(), Error> {
         self.list()?;
         for position in 0..self.candidates.len() {

@@ -9,7 +9,7 @@ use super::logins::Logins;
 use super::passwd::{User, Users, is_login_shell};
 use super::{FileContent, PathError, Root, at};
 use crate::base::error::Error;
-use crate::base::text::{Str, lines, split, split_path, words};
+use crate::base::text::{Str, as_str, lines, split, split_path, words};
 
 /// The facts.
 #[derive(Clone, Copy)]
@@ -169,7 +169,7 @@ impl Init {
         // An init other than sysvinit is installed as the target of a link.
         let name = at(INIT, root.read_link(INIT))?;
         let name = name.map_or(&b"init"[..], |target| split_path(target).1);
-        let reads = inittab.content.is_some() && matches!(name, b"init" | b"busybox");
+        let reads = inittab.content.is_some() && matches!(as_str(name), "init" | "busybox");
         Ok(reads.then_some(Self {
             is_busybox: name == b"busybox",
             inittab,

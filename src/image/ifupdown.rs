@@ -5,7 +5,7 @@ use super::config_file::ConfigFile;
 use super::glob::{fnmatch, glob};
 use super::{PathError, ResolvedPath, Root, at};
 use crate::base::memory::{self, Vector};
-use crate::base::text::{as_str, split_path, words};
+use crate::base::text::{as_str, lines, split_path, words};
 
 /// The files of ifupdown (interfaces(5)). Files that sourced files source are not read.
 #[derive(Clone, Copy)]
@@ -26,24 +26,20 @@ impl Interfaces {
         let mut sourced = Vector::new();
         let mut drop_in = None;
         let text = main.content.ok_or((PATH, Errno::NOENT.into()))?.content;
-        for line in text.split(|byte| *byte == b'\n') {
+        for line in lines(text) {
             let mut words = words(line);
-            let word = words.next().unwrap_or_default();
-            match as_str(word) {
-                "source" => {}
-                "source-directory" if !is_ifupdown2(root)? => {}
+            let all_of_it: &[u8] = match words.next().map(as_str) {
+                Some("source") => b"",
+                Some("source-directory") if !is_ifupdown2(root)? => b"/*",
                 _ => continue,
-            }
+            };
             for pattern in words {
                 // A relative path is relative to the directory of interfaces.
-                let path = match pattern.first() {
-                    Some(b'/') => pattern,
-                    _ => memory::concat(&[b"/etc/network/", pattern]),
+                let base: &[u8] = match pattern {
+                    [b'/', ..] => b"",
+                    _ => b"/etc/network/",
                 };
-                let path = match word {
-                    b"source" => path,
-                    _ => memory::concat(&[path, b"/*"]),
-                };
+                let path = memory::concat(&[base, pattern, all_of_it]);
                 let (directory, name) = split_path(path);
                 for path in at(path, glob(root, path))? {
                     sourced.push(at(path, ConfigFile::read_regular(root, path))?);

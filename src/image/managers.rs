@@ -167,6 +167,8 @@ pub struct Managers {
 
 impl Managers {
     /// Reads which managers a root enables, and their files.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     pub fn of(root: &Root, systemd: Fact<Systemd>) -> Self {
         let mut enabled = Vector::new();
         let mut unknown = Vector::new();

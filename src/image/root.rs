@@ -500,11 +500,14 @@ impl Root {
     /// disables a file.
     pub fn read_if_there(&self, path: &[u8]) -> Fact<&'static FileContent> {
         match self.read(path) {
-            Err(error) if error == NOT_REGULAR && self.read_link(path)? == Some(b"/dev/null") => {
-                Ok(None)
-            }
+            Err(error) if error == NOT_REGULAR && self.is_off(path)? => Ok(None),
             answer => if_there(answer),
         }
+    }
+
+    /// Whether `path` is a link to /dev/null.
+    pub fn is_off(&self, path: &[u8]) -> Result<bool, Error> {
+        Ok(self.read_link(path)? == Some(b"/dev/null"))
     }
 
     /// Whether `path` leads to anything.

@@ -197,8 +197,10 @@ impl Index {
     #[inline(never)]
     fn get(&self, key: &[u8]) -> &[Entry] {
         let start = self.0.partition_point(|entry| entry.0 < key);
-        let end = self.0.partition_point(|entry| entry.0 <= key);
-        self.0.get(start..end).unwrap_or_default()
+        let rest = self.0.get(start..).unwrap_or_default();
+        let is_other = |entry: &Entry| entry.0 != key;
+        let end = rest.iter().position(is_other).unwrap_or(rest.len());
+        rest.get(..end).unwrap_or_default()
     }
 }
 

@@ -26,6 +26,8 @@ const IPV6_MIN_MTU: u32 = 1280;
 
 impl Kernel<'_> {
     /// Asks for the addresses that come by DHCP, and applies the leases to the kernel.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     pub(super) fn ask_for_leases(&mut self, links: &mut [BoundLink], hostname: &[u8]) {
         let mut names = self.report.line();
         let asked = self

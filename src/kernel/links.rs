@@ -15,6 +15,8 @@ use crate::plan::{Method, Prefix, Route};
 impl Kernel<'_> {
     /// Applies one link. Returns the device that carries its addresses; `None` if there is
     /// none, nothing is to be put on it, or its VLAN device cannot be made.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     pub(super) fn link(&mut self, bound: &BoundLink) -> Option<&'static Device> {
         let (link, device) = (bound.link, bound.device?);
         let target = Target { link, device };
@@ -113,11 +115,10 @@ impl Kernel<'_> {
             ("accept_ra_defrtr", 0),
         ];
         let count = 1 + usize::from(link.no_default_route);
-        for (name, value) in of_routers
-            .iter()
-            .take(count)
-            .chain(self.machine.ipv6_by_method(link))
-        {
+        let mut all = Vector::new();
+        all.extend(of_routers.get(..count).unwrap_or_default());
+        all.extend(self.machine.ipv6_by_method(link));
+        for (name, value) in all.iter() {
             match sysctl::set_ipv6(conf, &device.name, name, *value) {
                 Ok(()) => {}
                 Err(Errno::NOENT) if *name == ROUTER_METRIC => {}

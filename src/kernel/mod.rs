@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use ufmt::uwrite;
 
 use crate::base::log::{Level, Report};
-use crate::base::memory::{self, Vector};
+use crate::base::memory::Vector;
 use crate::base::text::{Escaped, Format, Str};
 use crate::plan::bound::{BoundLink, BoundPlan, DhcpClient};
 use crate::plan::device::Device;
@@ -317,7 +317,7 @@ impl<'k> Kernel<'k> {
         while let Some(master) = top.master {
             self.message.link_at(master);
             let above = self.requested_device(b"master")?;
-            let kind = above.kind.map_or(&b""[..], |kind| memory::copy(&kind));
+            let kind = above.kind.as_ref().map_or(&b""[..], |kind| kind);
             match Ports::of(kind) {
                 Ports::GiveTheirs => top = above,
                 Ports::KeepTheirs => break,

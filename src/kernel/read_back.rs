@@ -12,6 +12,8 @@ use crate::plan::bound::BoundLink;
 impl Kernel<'_> {
     /// Reports which addresses and routes of the plan the kernel has, and which it
     /// lacks.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     pub(super) fn read_back(&mut self, links: &[BoundLink]) {
         let mut addresses = Set::new();
         let mut routes = Set::new();
@@ -34,23 +36,21 @@ impl Kernel<'_> {
             return;
         }
         for bound in links {
-            let (link, lease) = (bound.link, bound.lease);
+            let link = bound.link;
             let Some(device) = bound.carrier else {
                 continue;
             };
             let (target, index) = (Target { link, device }, device.index);
             let mut has = self.report.line();
             uwrite!(has, "{} is {}:", link.name, device.name);
-            let leased = lease.iter().map(|lease| &lease.address);
-            for prefix in link.addresses().iter().chain(leased) {
+            for prefix in bound.addresses() {
                 if addresses.contains(index, format(prefix)) {
                     uwrite!(has, " {}", *prefix);
                 } else {
                     self.lacks(target, "address", prefix);
                 }
             }
-            let leased = lease.iter().flat_map(|lease| lease.routes);
-            for route in link.routes().iter().chain(leased) {
+            for route in bound.routes() {
                 if connected(link, route) || routes.contains(index, format(&without_onlink(route)))
                 {
                     let comma = if has.ends_with(b":") { "" } else { "," };

@@ -19,7 +19,7 @@ use crate::base::text::{Escaped, Format, Text, format, lines};
 use crate::plan::bound::{BoundLink, DhcpClient};
 use crate::plan::device::Device;
 use crate::plan::record::{self, RecordedDevice};
-use crate::plan::{Family, Link, Route};
+use crate::plan::{Family, Link, Prefix, Route};
 
 /// The default of [`ROUTER_METRIC`] (`IP6_RT_PRIO_USER` of linux/ipv6_route.h).
 const DEFAULT_METRIC: u32 = 1024;
@@ -35,13 +35,17 @@ pub struct Touched {
     set: &'static [u8],
 }
 
-/// Who has set something that is not to stay.
+/// An address or a route that is not to stay.
 #[derive(Clone, Copy)]
-enum Owner<'t> {
-    /// An earlier stage.
-    Stage,
-    /// Another program, on this device.
-    Other(&'t Touched),
+struct Stale<'t> {
+    /// The index of its device.
+    index: u32,
+    /// The address, or the destination.
+    prefix: Prefix,
+    /// The route, if it is one.
+    route: Option<Route>,
+    /// The device on which another program has set it; `None`: an earlier stage has.
+    by_other: Option<&'t Touched>,
 }
 
 /// What is known of addresses and routes: lines of the record, with the index of their
@@ -52,21 +56,30 @@ struct Known<'t> {
     /// What the plan sets.
     planned: Set,
     touched: &'t [Touched],
+    /// What is found.
+    stale: Vector<Stale<'t>>,
 }
 
 impl Known<'_> {
-    /// Who has set something that is not to stay; `lines`: how the record may have it.
-    fn owner(&self, index: u32, family: Family, lines: &[&[u8]]) -> Option<Owner<'_>> {
-        if lines
-            .iter()
-            .any(|line| self.on_record.contains(index, line))
-        {
-            return Some(Owner::Stage);
+    /// Adds an address or a route if it is not to stay; `lines`: how the record may have
+    /// it.
+    fn examine(&mut self, index: u32, prefix: Prefix, route: Option<Route>, lines: &[&[u8]]) {
+        let is_in = |set: &Set| lines.iter().any(|line| set.contains(index, line));
+        let mut by_other = None;
+        if !is_in(&self.on_record) {
+            let mut all = self.touched.iter();
+            by_other = all.find(|one| one.up().is_some_and(|device| device.index == index));
+            let family = Family::of(prefix.address);
+            if by_other.is_none_or(|one| !one.link.has_all(family)) || is_in(&self.planned) {
+                return;
+            }
         }
-        let mut all = self.touched.iter();
-        let one = all.find(|one| one.up().is_some_and(|device| device.index == index))?;
-        let is_planned = lines.iter().any(|line| self.planned.contains(index, line));
-        (one.link.has_all(family) && !is_planned).then_some(Owner::Other(one))
+        self.stale.push(Stale {
+            index,
+            prefix,
+            route,
+            by_other,
+        });
     }
 }
 
@@ -122,12 +135,15 @@ impl Kernel<'_> {
     /// removed as well; not where `is_remote` says that the root is on the network.
     ///
     /// Returns whether there was something of an earlier stage to undo.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     pub(super) fn take_back(&mut self, touched: &[Touched], is_remote: &dyn Fn() -> bool) -> bool {
         let mut stale = Vector::new();
         let mut known = Known {
             on_record: Set::new(),
             planned: Set::new(),
             touched,
+            stale: Vector::new(),
         };
         for recorded in self.machine.record {
             let mut same = touched.iter().filter(|one| one.name == recorded.name);
@@ -153,80 +169,64 @@ impl Kernel<'_> {
         if stale.is_empty() && !has_up {
             return false;
         }
-        self.delete_routes(&known, is_remote);
-        self.delete_addresses(&known, is_remote);
+        self.examine_routes(&mut known);
+        self.examine_addresses(&mut known);
+        for one in known.stale.iter() {
+            if let Some(other) = one.by_other
+                && !self.may_remove(other, one.prefix, is_remote)
+            {
+                continue;
+            }
+            match &one.route {
+                Some(route) => self.message.delete_route(one.index, route),
+                None => self.message.delete_address(one.index, one.prefix),
+            }
+            self.undo(&one.prefix);
+        }
         for (recorded, device) in stale.iter() {
             self.restore(recorded, device);
         }
         !stale.is_empty()
     }
 
-    fn delete_routes(&mut self, known: &Known, is_remote: &dyn Fn() -> bool) {
-        let mut stale = Vector::new();
+    fn examine_routes(&mut self, known: &mut Known) {
         self.message.routes();
         self.list("list the routes: RTM_GETROUTE", &mut |reply| {
             reply.routes(&mut |index, route| {
                 // The kernel does not keep `onlink` as it was set.
                 let same = [false, true].map(|onlink| format(&Route { onlink, ..route }));
                 let lines = same.map(|route| memory::concat(&[b"route ", route]));
-                let owner = known.owner(index, Family::of(route.destination.address), &lines);
-                if let Some(owner) = owner {
-                    stale.push((index, route, owner));
-                }
+                known.examine(index, route.destination, Some(route), &lines);
             });
         });
-        for (index, route, owner) in stale.iter() {
-            if self.may_remove(*owner, &route.destination, is_remote) {
-                self.message.delete_route(*index, route);
-                self.undo(&route.destination);
-            }
-        }
     }
 
-    fn delete_addresses(&mut self, known: &Known, is_remote: &dyn Fn() -> bool) {
-        let mut stale = Vector::new();
+    fn examine_addresses(&mut self, known: &mut Known) {
         self.message.addresses();
         self.list("list the addresses: RTM_GETADDR", &mut |reply| {
             if let Some((index, prefix)) = reply.address()
                 && !matches!(prefix.address, IpAddr::V6(v6) if v6.is_unicast_link_local())
             {
-                let family = Family::of(prefix.address);
                 let line = memory::concat(&[b"address ", format(&prefix)]);
-                let leased = match family {
-                    Family::V4 => record::DHCP,
-                    Family::V6 => line,
+                let leased = match prefix.address {
+                    IpAddr::V4(_) => record::DHCP,
+                    IpAddr::V6(_) => line,
                 };
-                let owner = known.owner(index, family, &[line, leased]);
-                if let Some(owner) = owner {
-                    stale.push((index, prefix, owner));
-                }
+                known.examine(index, prefix, None, &[line, leased]);
             }
         });
-        for (index, prefix, owner) in stale.iter() {
-            if self.may_remove(*owner, prefix, is_remote) {
-                self.message.delete_address(*index, *prefix);
-                self.undo(prefix);
-            }
-        }
     }
 
-    /// Whether something may be removed from a device; says so if it is not ours.
-    fn may_remove(
-        &mut self,
-        owner: Owner,
-        what: &dyn Format,
-        is_remote: &dyn Fn() -> bool,
-    ) -> bool {
-        let Owner::Other(one) = owner else {
-            return true;
-        };
+    /// Whether something that another program has set may be removed; says so.
+    fn may_remove(&mut self, one: &Touched, what: Prefix, is_remote: &dyn Fn() -> bool) -> bool {
         let stays = is_remote() || self.has_iscsi_session();
         let mut line = self.report.line();
-        uwrite!(line, "{} ({}): ", one.link.name, Escaped(one.name));
-        what.append_to(&mut line);
         uwrite!(
             line,
-            " is not in the context, another program of the initramfs has set it: {}",
+            "{} ({}): {} is not in the context, another program of the initramfs has set it: {}",
+            one.link.name,
+            Escaped(one.name),
+            what,
             match stays {
                 true => "kept, since the root is on the network",
                 false => "removed",
@@ -256,6 +256,8 @@ impl Kernel<'_> {
     }
 
     /// Gives a device the state that it had before, or removes it if it was made.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     fn restore(&mut self, recorded: &RecordedDevice, device: &Device) {
         let name = &device.name;
         if recorded.before("exists") == Some(0) {
@@ -273,11 +275,12 @@ impl Kernel<'_> {
             self.message.set_mtu(device.index, mtu);
             self.undo(name);
         }
-        let by_method = ["disable_ipv6", "accept_ra", "autoconf"];
-        let by_method = by_method.map(|name| (name, recorded.before(name)));
         let is_skipped = recorded.has(record::SKIPPED);
-        let of_routers = (ROUTER_METRIC, (!is_skipped).then_some(DEFAULT_METRIC));
-        for (parameter, value) in by_method.into_iter().chain([of_routers]) {
+        for parameter in ["disable_ipv6", "accept_ra", "autoconf", ROUTER_METRIC] {
+            let value = match parameter {
+                ROUTER_METRIC => (!is_skipped).then_some(DEFAULT_METRIC),
+                _ => recorded.before(parameter),
+            };
             if let (Some(value), Ok(conf)) = (value, &self.machine.ipv6_conf)
                 && let Err(errno) = sysctl::set_ipv6(conf, &device.name, parameter, value)
                 && (errno, parameter) != (Errno::NOENT, ROUTER_METRIC)

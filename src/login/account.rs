@@ -34,8 +34,17 @@ const PASSWORDS: &[u8] = b"/run/onecontext/passwords";
 /// The first line of a file of rules that is ours.
 const MARK: &[u8] = b"# Made by onecontext: USERNAME_SUDO of the context.\n";
 
-/// The script, up to the calls of its functions. How sshd knows a locked account:
-/// openssh:configure.ac, LOCKED_PASSWD_PREFIX.
+/// The script, up to the calls of its functions. Its comments are here, since every
+/// initramfs has its text:
+/// - `complete_user`: useradd(8) was killed between two of its files.
+/// - `make_user_by_useradd`: another tool such as cloud-init may have made the user. `*` is
+///   no hash, and neither is `!`; but with `*` sshd accepts the user's keys also without PAM
+///   (openssh:configure.ac, LOCKED_PASSWD_PREFIX).
+/// - `give_keys_by_install`: the home is new, so it contains no link of a user.
+/// - `place_sudo_rule`: sudo(8) does not read files with a dot in their names.
+/// - `set_password_hash`: through a pipe, since SELinux may deny chpasswd the files in /run.
+/// - `set_password`: unix_chkpwd(8) tells whether the user has this password already: a new
+///   hash at each boot would differ. It reads a text that ends with a NUL.
 const FUNCTIONS: &[u8] = include_bytes!("users.sh");
 
 /// The reason if the root cannot be written.

@@ -108,6 +108,8 @@ impl<'d> Keys<'d> {
     }
 
     /// Removes the keys of an earlier context from users that have none in this one.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     pub fn revoke(&mut self, plan: &Plan, changes: &mut Changes) {
         // Collected once, since every account is compared.
         let mut names = Vector::new();

@@ -18,6 +18,8 @@ use keys::{Keys, NO_USER};
 
 /// Decides the changes for the logins of `plan`, and reports what prevents logins. A
 /// failure for one user does not affect others.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn decide(plan: &Plan, facts: &LoginFacts, changes: &mut Changes) {
     let logins = match facts.logins {
         Ok(logins) => logins,

@@ -2,6 +2,7 @@
 //! for this boot in /run/systemd/system.
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
+use crate::base::text::as_str;
 use crate::changeset::{Access, Change, Changes, Done, File, Mount, Replaced, What};
 use crate::image::sshd::{HostKeys, Service, Sshd, Start};
 
@@ -14,6 +15,8 @@ const NO_HOST_KEYS: &[u8] = b"SSH host keys: none in this image: ";
 
 /// Decides what the root needs so that its SSH server runs in the booted system, and
 /// reports what prevents that. `systemd`: whether systemd is init.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn decide(facts: &Sshd, systemd: bool, changes: &mut Changes) -> Result<(), Error> {
     const STEP: &core::ffi::CStr = c"SSH server";
     if facts.server.is_none() {
@@ -142,10 +145,10 @@ fn make_host_keys(keygen: &[u8], services: &[Service], changes: &mut Changes) ->
         b"/run/systemd/system/onecontext-hostkeys.service.d/50-onecontext.conf";
     const NOT_IN_ROOT: &[u8] = include_bytes!("hostkeys-not-in-root.conf");
     const DROP_IN: &[u8] = include_bytes!("hostkeys.conf");
-    let text = match keygen {
-        b"/usr/bin/ssh-keygen" => TEXT,
+    let text = match as_str(keygen) {
+        "/usr/bin/ssh-keygen" => TEXT,
         // The empty line removes the one of the text (systemd.service(5)).
-        other => memory::concat(&[TEXT, b"ExecStart=\nExecStart=", other, b" -A\n"]),
+        _ => memory::concat(&[TEXT, b"ExecStart=\nExecStart=", keygen, b" -A\n"]),
     };
     changes.run_file(UNIT, text)?;
     changes.if_not_written(|changes| changes.run_file(CONDITION, NOT_IN_ROOT))?;

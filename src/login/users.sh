@@ -7,7 +7,6 @@ passwords=$folder/passwords # a line for chpasswd(8)
 failed=0
 unfinished=/etc/.onecontext-user
 
-# useradd(8) was killed between two of its files.
 complete_user() {
 	if half=$(cat $unfinished 2>/dev/null) && gid=$(id -g "$half" 2>/dev/null); then
 		cut -d : -f 1 /etc/shadow | grep -qxF -e "$half" ||
@@ -18,8 +17,6 @@ complete_user() {
 	rm -f $unfinished
 }
 
-# Another tool such as cloud-init may have made the user. `*` is no hash, and neither is
-# `!`; but with `*` sshd accepts the user's keys also without PAM.
 make_user_by_useradd() { # NAME HOME SHELL [OPTION...]
 	name=$1 home=$2 shell=$3
 	shift 3
@@ -43,27 +40,22 @@ give_keys_by_tmpfiles() {
 	systemd-tmpfiles --create $folder/users.conf || failed=1
 }
 
-# The home is new, so it contains no link of a user.
 give_keys_by_install() { # NAME HOME
 	install -d -m 0700 -o "$1" -g "$1" "$2/.ssh" &&
 		install -m 0600 -o "$1" -g "$1" $folder/users.keys "$2/.ssh/authorized_keys" ||
 		failed=1
 }
 
-# sudo(8) does not read files with a dot in their names.
 place_sudo_rule() {
 	rule=/etc/sudoers.d/zz-onecontext
 	visudo -c -f $folder/sudoers >/dev/null &&
 		install -m 0440 $folder/sudoers $rule.new && mv -f $rule.new $rule || failed=1
 }
 
-# Through a pipe: SELinux may deny chpasswd the files in /run.
 set_password_hash() {
 	cat $passwords | chpasswd -e || failed=1
 }
 
-# unix_chkpwd(8) tells whether the user has this password already: a new hash at each
-# boot would differ. It reads a text that ends with a NUL.
 set_password() { # NAME
 	command -v unix_chkpwd >/dev/null &&
 		cut -d : -f 2- $passwords | tr '\n' '\0' | unix_chkpwd "$1" nonull 2>/dev/null ||

@@ -14,6 +14,8 @@ use crate::plan::bound::BoundPlan;
 /// one. Adds metrics at the end, for the links by DHCP: dhcpcd has one for both
 /// families. Where the context has IPv6 default routes, of which the first has the metric
 /// 1024, it comes after them.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn render(
     bound: &BoundPlan,
     file: Result<&ConfigFile, Error>,

@@ -15,7 +15,7 @@
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
 use crate::base::text::template::fill;
-use crate::base::text::{Ip, Text, format, span};
+use crate::base::text::{self, Ip, Text, format, span};
 use crate::changeset::{Changes, File, HEAD};
 use crate::image::PathError;
 use crate::image::config_file::ConfigFile;
@@ -210,20 +210,13 @@ enum Keyword {
 
 impl Keyword {
     fn of(word: &[u8]) -> Self {
-        const OTHER: [&[u8]; 6] = [
-            b"source",
-            b"source-directory",
-            b"template",
-            b"rename",
-            b"no-auto-down",
-            b"no-scripts",
-        ];
+        const OTHER: &[u8] = b"source source-directory template rename no-auto-down no-scripts";
         match word {
             b"" | [b'#', ..] => Self::None,
             b"iface" | b"mapping" => Self::Iface,
             b"auto" => Self::Auto,
             word if word.starts_with(b"allow-") => Self::Auto,
-            word if OTHER.contains(&word) => Self::Other,
+            word if text::words(OTHER).any(|other| other == word) => Self::Other,
             _ => Self::Option,
         }
     }

@@ -11,7 +11,7 @@ use crate::base::text::{Ip, Mac, Text, format};
 use crate::changeset::{Access, Changes, File, HEAD};
 use crate::image::ResolvedPath;
 use crate::plan::bound::{BoundLink, BoundPlan};
-use crate::plan::{self, Family, Link, LinkName, Plan, Prefix};
+use crate::plan::{self, Family, Link, LinkName, Plan};
 
 const PREFIX: &[u8] = b"/run/NetworkManager/system-connections/";
 
@@ -34,6 +34,8 @@ const STATES: &[u8] = b"/run/NetworkManager/devices/";
 /// own settings say: the state file outweighs `managed=` of `[device]` sections and udev's
 /// rules, and an exception outweighs what `unmanaged-devices=` names. Only
 /// `unmanaged-devices=` in /etc, which is read later, outweighs that.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn render(bound: &BoundPlan, is_alone: bool, changes: &mut Changes) -> Result<(), Error> {
     let mut settings = Text::new();
     let has_default_route =
@@ -216,13 +218,16 @@ fn settings(text: &mut Text, plan: &Plan, link: &Link, family: Family) {
 /// In IPv6 the kernel prefers the address that came last. If the order differs from the
 /// kernel's, NetworkManager removes the addresses and adds them again.
 fn addresses(text: &mut Text, link: &Link, family: Family) {
-    let addresses = link.half(family).addresses.iter();
-    let line = |(address, number): (&Prefix, u32)| {
+    let mut addresses = link.half(family).addresses.iter();
+    for number in 1u32.. {
+        let next = match family {
+            Family::V4 => addresses.next(),
+            Family::V6 => addresses.next_back(),
+        };
+        let Some(address) = next else {
+            return;
+        };
         fill!(text, "address@=@\n", format(&number), format(address));
-    };
-    match family {
-        Family::V4 => addresses.zip(1..).for_each(line),
-        Family::V6 => addresses.rev().zip(1..).for_each(line),
     }
 }
 

@@ -53,6 +53,26 @@ impl BoundLink {
         self.device.map(|device| &*device.name)
     }
 
+    /// The addresses of the link and of its lease.
+    pub fn addresses(&self) -> &'static [Prefix] {
+        let mut all = Vector::new();
+        all.extend(self.link.addresses());
+        if let Some(lease) = self.lease {
+            all.push(lease.address);
+        }
+        all.finish()
+    }
+
+    /// The routes of the link and of its lease.
+    pub fn routes(&self) -> &'static [Route] {
+        let mut all = Vector::new();
+        all.extend(self.link.routes());
+        if let Some(lease) = self.lease {
+            all.extend(lease.routes);
+        }
+        all.finish()
+    }
+
     /// Whether the kernel has an address on it, or handles its router advertisements.
     pub fn is_set_up(&self) -> bool {
         self.carrier.is_some()

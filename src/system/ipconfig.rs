@@ -50,27 +50,26 @@ fn write(
     resolvers: &Resolvers,
     text: &mut Text,
 ) {
-    let lease = bound_link.lease;
-    let protocol: &[u8] = if lease.is_some() { b"dhcp" } else { b"static" };
+    let protocol: &[u8] = if bound_link.lease.is_some() {
+        b"dhcp"
+    } else {
+        b"static"
+    };
     fill!(text, HEAD);
     fill!(text, "DEVICE='@'\nPROTO='@'\n", device, protocol);
-    let leased = lease.map(|lease| lease.address);
-    let ipv4 = bound_link.link.ipv4;
-    let mut addresses = ipv4.addresses.iter().copied().chain(leased);
+    let mut addresses = bound_link.addresses().iter().copied();
     if let Some((address, hosts)) = addresses.find_map(Prefix::ipv4_and_host_bits) {
         value("IPV4ADDR", address, text);
         value("IPV4BROADCAST", address | hosts, text);
         value("IPV4NETMASK", !hosts, text);
     }
-    let by_lease = lease.map_or(&[][..], |lease| lease.routes);
-    let mut routes = ipv4.routes.iter().chain(by_lease);
     let gateway = |route: &Route| {
         route
             .gateway
             .filter(|_| route.destination.is_default())
             .and_then(v4)
     };
-    if let Some(gateway) = routes.find_map(gateway) {
+    if let Some(gateway) = bound_link.routes().iter().find_map(gateway) {
         value("IPV4GATEWAY", u32::from(gateway), text);
     }
     let servers = resolvers.servers.iter().filter_map(|server| v4(*server));

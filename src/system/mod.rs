@@ -15,6 +15,8 @@ use crate::image::initramfs::InitramfsFacts;
 use crate::plan::bound::BoundPlan;
 
 /// Adds the files, and reports what cannot be written.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn render(bound: &BoundPlan, facts: &Facts, changes: &mut Changes) {
     let plan = bound.plan;
     if let Some(names) = facts.names {

@@ -2,7 +2,7 @@
 //! of systemd-resolved if that owns it.
 use super::resolvers::{Resolvers, Selection};
 use crate::base::error::Error;
-use crate::base::text::{Text, lines, words};
+use crate::base::text::{Text, as_str, lines, words};
 use crate::changeset::{Changes, HEAD, Label, Reason};
 use crate::image::FileContent;
 use crate::image::config_file::ConfigFile;
@@ -72,7 +72,10 @@ pub fn render(bound: &BoundPlan, facts: &NetworkFacts, changes: &mut Changes) ->
 /// Keeps the name servers and options of the image: the context has none, only domains.
 fn keep_servers(file: &ConfigFile, text: &mut Text) {
     for line in lines(file.content.map_or(&b""[..], |old| old.content)) {
-        if matches!(words(line).next(), Some(b"nameserver" | b"options")) {
+        if matches!(
+            words(line).next().map(as_str),
+            Some("nameserver" | "options")
+        ) {
             text.extend(line);
             text.push(b'\n');
         }

@@ -6,7 +6,7 @@
 //! one fails, the next is run all the same.
 use crate::base::error::Error;
 use crate::base::memory;
-use crate::base::text::{Text, command, quote, words};
+use crate::base::text::{Text, as_str, command, quote, words};
 use crate::changeset::{Access, Changes, DirectoryPolicy, Done, File};
 use crate::image::ResolvedPath;
 use crate::plan::Scripts;
@@ -18,7 +18,12 @@ const WANTS: &[u8] = b"/run/systemd/system/multi-user.target.wants/onecontext-sc
 /// otherwise a failure of one script would end processes that another one left running.
 const SERVICE: &[u8] = include_bytes!("onecontext-scripts.service");
 
-/// The shell file, up to its list of scripts.
+/// The shell file, up to its list of scripts. Its comments are here, since every initramfs
+/// has its text:
+/// - /run may be mounted noexec, since the initramfs already.
+/// - A Wants= of the unit would make other units of the boot wait for the network too.
+/// - `run`: each script has a shell of its own, which reads a script without `#!`; its
+///   variables, which may have the names of ours, do not affect this one.
 const RUN: &[u8] = include_bytes!("scripts.sh");
 
 /// Variables that a context must not assign: those of a shell that would make it stop,
@@ -36,6 +41,8 @@ const LONGEST_ENVIRONMENT: usize = 3 << 19;
 
 /// Adds the files, and a unit that runs them. Scripts have contents only if they are to
 /// be run.
+// Not inlined, as `boot::Boot::read`.
+#[inline(never)]
 pub fn render(
     scripts: &Scripts,
     systemd: Result<bool, Error>,
@@ -100,7 +107,7 @@ fn environment(scripts: &Scripts, changes: &mut Changes) -> &'static [u8] {
     let mut text = Text::new();
     for (name, value) in scripts.variables {
         // The script has its own text.
-        if matches!(*name, b"START_SCRIPT" | b"START_SCRIPT_BASE64") {
+        if matches!(as_str(name), "START_SCRIPT" | "START_SCRIPT_BASE64") {
             continue;
         }
         if value.len() > LONGEST_VALUE || text.len() + value.len() > LONGEST_ENVIRONMENT {

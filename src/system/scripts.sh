@@ -4,19 +4,15 @@
 folder=/run/onecontext/scripts
 failed=
 
-# /run may be mounted noexec, since the initramfs already.
 if [ ! -x $folder/run ]; then
 	mount --bind $folder $folder
 	mount -o remount,bind,exec,nosuid,nodev $folder
 fi
-# A Wants= of the unit would make other units of the boot wait for the network too.
 if [ -d /run/systemd/system ]; then
 	systemctl start network-online.target
 fi
 cd $folder/disk || exit
 
-# Each script has a shell of its own, which reads a script without `#!`; its variables,
-# which may have the names of ours, do not affect this one.
 run() { # NAME [disk/]
 	echo "run $1"
 	# shellcheck source=/dev/null

@@ -74,7 +74,7 @@ impl Systemd {
                 Ok(found) => found.content,
                 Err(error) if error.is(&[Errno::NOENT, Errno::NOTDIR]) => continue,
                 // The path has a link, as its last component or before.
-                Err(_) if root.read_link(path)? == Some(b"/dev/null") => return Ok(Unit::Masked),
+                Err(_) if root.is_off(path)? => return Ok(Unit::Masked),
                 // To systemd a dangling link is no unit.
                 Err(_) => match if_there(root.read(path))? {
                     Some(found) => found.content,
@@ -95,7 +95,7 @@ impl Systemd {
         for directory in self.directories() {
             let path = memory::concat(&[directory, b"-generators/", name]);
             if root.is_entry(path)? {
-                return Ok(root.read_link(path)? != Some(b"/dev/null"));
+                return Ok(!root.is_off(path)?);
             }
         }
         Ok(false)

@@ -135,6 +135,8 @@ impl<'h> Clients<'h> {
 
     /// Handles a packet from the link with this index. Returns a lease, and the
     /// position of its link.
+    // Not inlined, as `boot::Boot::read`.
+    #[inline(never)]
     fn receive(&mut self, now: Time, index: u32, packet: &[u8]) -> Option<(usize, Lease)> {
         let at = self.list.partition_point(|client| client.0 < index);
         let (found, position, client) = self.list.get_mut(at)?;
