@@ -29,7 +29,10 @@ fn with_account(image: Image) -> (Machine, Key) {
     let disk = disk(&machine, Writer::Genisoimage, &text);
     // The last rule counts: this one of the image asks for a password.
     let rule = format!("{USER} ALL=(ALL) ALL\n");
-    let machine = machine.write("/etc/sudoers.d/90-image", &rule);
+    let machine = machine
+        .write("/etc/sudoers.d/90-image", &rule)
+        // visudo(8) complains of any other mode.
+        .edit("set_inode_field /etc/sudoers.d/90-image mode 0100440");
     (machine.nic(MAC1, 1).disk(&disk, Drive::Cdrom), key)
 }
 
