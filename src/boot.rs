@@ -224,7 +224,7 @@ impl Boot {
         if self.sets_up_network || !matches!(self.facts, StageFacts::Early(..)) {
             kernel::set_hostname(self.plan, report);
         }
-        if self.sets_up_network {
+        let bound = if self.sets_up_network {
             let mut record = |text, report: &mut Report| self.write_record(text, report);
             kernel::apply(
                 self.plan,
@@ -238,7 +238,12 @@ impl Boot {
             BoundPlan::unbound(self.plan, machine.dhcp)
         } else {
             kernel::find(self.plan, &machine, report)
+        };
+        // In the early stage only what is set counts.
+        if !bound.is_applied && !matches!(self.facts, StageFacts::Early(..)) {
+            self.write_record(b"", report);
         }
+        bound
     }
 
     /// Whether the root is on the network; what is not known counts as such.
@@ -266,8 +271,8 @@ impl Boot {
             .map_or(&[], |record| record::read(record.content))
     }
 
-    /// Writes the record of what is set on network devices.
-    fn write_record(&self, text: &'static [u8], report: &mut Report) {
+    /// Writes the record: the context, and what is set on network devices.
+    fn write_record(&self, devices: &[u8], report: &mut Report) {
         let Some(root) = &self.root else {
             return;
         };
@@ -275,7 +280,7 @@ impl Boot {
         changes.step(record::PATH, |changes| {
             let file = File {
                 access: Access::ours(0o600),
-                ..File::public(text)
+                ..File::public(memory::concat(&[self.plan.edition, devices]))
             };
             let path = ResolvedPath::new(record::PATH)?;
             changes.push(Change {
@@ -569,7 +574,10 @@ pub fn read_plan(
     };
     report.begin(c"read", disk.source());
     match context::read(disk.source(), &disk, purpose) {
-        Ok(plan) => Some(plan),
+        Ok(plan) => {
+            plan.edition = disk.edition();
+            Some(plan)
+        }
         Err(Unreadable { file, reason }) => {
             let mut line = report.line();
             let source = Escaped(disk.source());

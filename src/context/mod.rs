@@ -116,6 +116,7 @@ fn plan(
     memory::place(Plan {
         dialect,
         source,
+        edition: &[],
         hostname,
         links: network.links,
         dns: network.dns,

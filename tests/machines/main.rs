@@ -37,6 +37,7 @@ mod early;
 mod early_managers;
 mod ifupdown;
 mod left_behind;
+mod live;
 mod netplan;
 mod network_manager;
 mod networkd;

@@ -15,6 +15,7 @@ mod cost;
 mod dhcp;
 mod early;
 mod hang;
+mod live;
 mod places;
 mod ports;
 mod recipe;
