@@ -142,7 +142,7 @@ lint: setup ## format, clippy, shape, shell scripts, units, man page
 	{ git ls-files 2>/dev/null || find . -path ./target -prune -o -type f -print; } | \
 		grep -v tests/contexts/fixtures/ | \
 		xargs grep -lIs '^#!/bin/\|^# shellcheck shell=' | xargs shellcheck -x
-	tests/run/units dracut/*/*.service src/*/*.service src/*/*.conf systemd/*.service systemd/*.timer
+	tests/run/units dracut/*/*.service src/*/*.service src/*/*.conf
 	mandoc -T lint -W warning man/onecontext.8
 
 # Seconds for each target; for a longer run:

@@ -224,7 +224,7 @@ impl Boot {
         if self.sets_up_network || !matches!(self.facts, StageFacts::Early(..)) {
             kernel::set_hostname(self.plan, report);
         }
-        let bound = if self.sets_up_network {
+        if self.sets_up_network {
             let mut record = |text, report: &mut Report| self.write_record(text, report);
             kernel::apply(
                 self.plan,
@@ -238,12 +238,7 @@ impl Boot {
             BoundPlan::unbound(self.plan, machine.dhcp)
         } else {
             kernel::find(self.plan, &machine, report)
-        };
-        // In the early stage only what is set counts.
-        if !bound.is_applied && !matches!(self.facts, StageFacts::Early(..)) {
-            self.write_record(b"", report);
         }
-        bound
     }
 
     /// Whether the root is on the network; what is not known counts as such.
@@ -271,8 +266,8 @@ impl Boot {
             .map_or(&[], |record| record::read(record.content))
     }
 
-    /// Writes the record: the context, and what is set on network devices.
-    fn write_record(&self, devices: &[u8], report: &mut Report) {
+    /// Writes the record of what is set on network devices.
+    fn write_record(&self, text: &'static [u8], report: &mut Report) {
         let Some(root) = &self.root else {
             return;
         };
@@ -280,7 +275,7 @@ impl Boot {
         changes.step(record::PATH, |changes| {
             let file = File {
                 access: Access::ours(0o600),
-                ..File::public(memory::concat(&[self.plan.edition, devices]))
+                ..File::public(text)
             };
             let path = ResolvedPath::new(record::PATH)?;
             changes.push(Change {
@@ -574,10 +569,7 @@ pub fn read_plan(
     };
     report.begin(c"read", disk.source());
     match context::read(disk.source(), &disk, purpose) {
-        Ok(plan) => {
-            plan.edition = disk.edition();
-            Some(plan)
-        }
+        Ok(plan) => Some(plan),
         Err(Unreadable { file, reason }) => {
             let mut line = report.line();
             let source = Escaped(disk.source());

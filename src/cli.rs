@@ -18,8 +18,6 @@ usage: onecontext apply --root DIR [--run DIR] [--context PATH] [--dry-run]
        onecontext apply --early [--context PATH] [--dry-run]
        onecontext plan  [PATH] [--root DIR] [--json]
        onecontext check [PATH] [--root DIR]
-       onecontext status [--json]
-       onecontext live
        onecontext --help | --version
 
 Applies the context of an OpenNebula or StratusLab machine: network, host
@@ -28,9 +26,6 @@ name, SSH keys.
   apply    find the context disk and apply it to this machine and to DIR
   plan     print what would be applied; needs no privilege
   check    print what is wrong with the context, and with DIR
-  status   print what became of the context in this boot
-  live     compare this machine with its context, and add what is missing of
-           it; a service does this after the boot
 
   PATH     an ISO image, a block device, a directory or a context.sh file;
            without it the context disk is looked for
@@ -38,7 +33,7 @@ name, SSH keys.
   --run    the directory that becomes its /run; /run if not given
   --early  there is no root yet: set up the initramfs itself
   --dry-run  print the plan, with the devices it would be applied to
-  --json   print one JSON object
+  --json   print the plan as one JSON object
 
 Exit status: 0 done, 1 something is wrong or could not be applied, 2 usage,
 3 the context could not be read.
@@ -82,10 +77,6 @@ pub enum Command {
     Plan(Inspect),
     /// `check`
     Check(Inspect),
-    /// `status`; whether with `--json`
-    Status(bool),
-    /// `live`
-    Live,
     /// `--help`
     Help,
     /// `--version`
@@ -170,18 +161,6 @@ pub fn parse(
     }
 }
 
-/// The same, with the commands that only a booted system has.
-pub fn parse_all(
-    arguments: impl Iterator<Item = &'static CStr> + Clone,
-) -> Result<Command, Misuse> {
-    let mut rest = arguments.clone();
-    match rest.next().map(|command| as_str(command.to_bytes())) {
-        Some("status") => only(&mut rest, c"--json", Command::Status),
-        Some("live") => only(&mut rest, c"", |_| Command::Live),
-        _ => parse(arguments, false),
-    }
-}
-
 fn misuse<T>(what: &'static str, argument: &'static CStr) -> Result<T, Misuse> {
     Err(Misuse { what, argument })
 }
@@ -239,24 +218,6 @@ fn inspect(
         }
     }
     Ok(command(operands))
-}
-
-/// The command with this option or none; it is empty if there is none.
-fn only(
-    arguments: ArgumentList<'_>,
-    option: &CStr,
-    command: fn(bool) -> Command,
-) -> Result<Command, Misuse> {
-    let mut is_there = false;
-    for argument in arguments {
-        match argument {
-            argument if argument == c"--help" || argument == c"-h" => return Ok(Command::Help),
-            argument if !option.is_empty() && argument == option => is_there = true,
-            argument if is_option(argument) => return misuse("unknown option", argument),
-            _ => return misuse("unexpected argument", argument),
-        }
-    }
-    Ok(command(is_there))
 }
 
 /// The value of the option `name`.
@@ -346,28 +307,6 @@ mod tests {
             c"/sysroot",
         ];
         assert_eq!(read(&all), Ok(Command::Apply(apply)));
-    }
-
-    #[test]
-    fn commands_of_the_booted_system() {
-        let read = |arguments: &[&'static CStr]| parse_all(arguments.iter().copied());
-        assert_eq!(read(&[c"status"]), Ok(Command::Status(false)));
-        assert_eq!(read(&[c"status", c"--json"]), Ok(Command::Status(true)));
-        assert_eq!(read(&[c"live"]), Ok(Command::Live));
-        assert_eq!(read(&[c"live", c"--help"]), Ok(Command::Help));
-        assert_eq!(read(&[c"plan"]), Ok(Command::Plan(Inspect::default())));
-        for (arguments, what) in [
-            (&[c"live", c"--json"][..], "unknown option"),
-            (&[c"live", c""], "unexpected argument"),
-            (&[c"status", c"x"], "unexpected argument"),
-        ] {
-            assert_eq!(read(arguments).unwrap_err().what, what);
-        }
-        // The initramfs has neither.
-        assert_eq!(
-            parse([c"live"].into_iter(), true).unwrap_err().what,
-            "unknown command"
-        );
     }
 
     #[test]

@@ -20,8 +20,6 @@
 //! | module | its job |
 //! |---|---|
 //! | [`supervise`] | the time that a boot may take |
-//! | [`status`] | what became of the plan, for people |
-//! | [`live`] | after the switch: compare the machine with its plan, add what is missing, say what differs |
 //! | [`inspect`] | `plan`, `check` and dry runs, which the initramfs lacks |
 //! | [`boot`] | a boot, as a table of contents, for both stages |
 //! | [`cli`], [`parameters`] | the arguments; the kernel's command line |
@@ -49,12 +47,10 @@ pub mod disk;
 pub mod image;
 pub mod inspect;
 pub mod kernel;
-pub mod live;
 pub mod login;
 pub mod managers;
 pub mod parameters;
 pub mod plan;
-pub mod status;
 pub mod supervise;
 pub mod system;
 
@@ -83,7 +79,7 @@ pub fn run(command: Result<Command, Misuse>, usage: &str, streams: Streams) -> S
             uwrite!(out, "onecontext {}\n", env!("CARGO_PKG_VERSION"));
             Status::Done
         }
-        Ok(_) => refuse(
+        Ok(Command::Apply(_) | Command::Plan(_) | Command::Check(_)) => refuse(
             "plan, check and --dry-run are not in the program of the initramfs: run\n\
                  /usr/bin/onecontext of the booted system.\n",
             streams,

@@ -9,19 +9,15 @@ mod rt;
 use onecontext::base::text::Text;
 use onecontext::cli::{self, Command, USAGE};
 use onecontext::inspect::{Question, dry_run, inspect};
-use onecontext::live::live;
-use onecontext::status::status;
 use onecontext::{print, run};
 
 fn main(arguments: rt::Arguments) -> i32 {
     let streams = rt::streams();
     let mut out = Text::new();
-    let status = match cli::parse_all(arguments.skip(1)) {
+    let status = match cli::parse(arguments.skip(1), false) {
         Ok(Command::Plan(operands)) => inspect(&operands, Question::Plan, streams, &mut out),
         Ok(Command::Check(operands)) => inspect(&operands, Question::Problems, streams, &mut out),
         Ok(Command::Apply(options)) if options.dry_run => dry_run(&options, streams, &mut out),
-        Ok(Command::Status(json)) => status(json, &mut out),
-        Ok(Command::Live) => live(streams),
         command => return run(command, USAGE, streams) as i32,
     };
     print(&out, status, streams) as i32

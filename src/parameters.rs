@@ -212,7 +212,7 @@ pub struct Parameter {
 }
 
 /// All parameters of this program: name, values, default, and what it sets.
-pub const PARAMETERS: [Parameter; 9] = [
+pub const PARAMETERS: [Parameter; 8] = [
     parameter("onecontext", "auto|off|require", "auto", |to, value| {
         value.choose(&mut to.mode, &[Mode::Auto, Mode::Off, Mode::Require])
     }),
@@ -250,8 +250,6 @@ pub const PARAMETERS: [Parameter; 9] = [
             value.choose(&mut to.early, &stages)
         },
     ),
-    // It is for the units of the booted system: all but `off` is `on` to them.
-    parameter("onecontext.live", "on|off", "on", |_, _| true),
     parameter("onecontext.debug", "", "", |to, value| {
         to.debug = value.text.is_none();
         to.debug
@@ -393,7 +391,7 @@ mod tests {
             "onecontext=off onecontext.network=kernel onecontext.device=\"/dev/vdb\" onecontext.wait=3 \
              x=\"onecontext.root=ro y\" onecontext.debug \"onecontext=require\" onecontext.root=ro \
              onecontext.scripts=off onecontext.scripts=run \
-             onecontext.early=off onecontext.early=keys onecontext.live=off rd.neednet=0 ip=dhcp",
+             onecontext.early=off onecontext.early=keys rd.neednet=0 ip=dhcp",
         );
         assert_eq!(problems, 0);
         let expected = Parameters {
@@ -412,8 +410,7 @@ mod tests {
         assert_eq!(parameters, expected);
     }
 
-    /// The default of `onecontext.early` depends on the initramfs; `onecontext.live` means
-    /// something to a unit alone.
+    /// The default of `onecontext.early` depends on the initramfs.
     #[test]
     fn each_word_has_its_own_meaning() {
         for Parameter {
@@ -423,10 +420,6 @@ mod tests {
             ..
         } in PARAMETERS
         {
-            if name == "onecontext.live" {
-                assert_eq!(read("onecontext.live=off"), (Parameters::default(), 0));
-                continue;
-            }
             let mut meanings = vec![];
             for word in values.split('|').filter(|_| values.contains('|')) {
                 let (meaning, problems) = read(&format!("{name}={word}"));

@@ -1,22 +1,13 @@
 //! A hash function whose results must not change: some are written in the source.
 
-/// The 64-bit FNV-1a hash of no bytes.
-pub const START: u64 = 0xcbf2_9ce4_8422_2325;
-
 /// 64-bit FNV-1a over a number (lowest byte first) and a text, folded to 32 bits by XOR
 /// of the halves: the low bits alone would cluster.
 pub fn fnv1a(number: u32, text: &[u8]) -> u32 {
-    let hash = add(add(START, &number.to_le_bytes()), text);
-    (hash ^ hash >> 32) as u32
-}
-
-/// The 64-bit FNV-1a hash of the bytes with this hash, and of these bytes behind them.
-#[inline(never)]
-pub fn add(mut hash: u64, bytes: &[u8]) -> u64 {
-    for byte in bytes {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for byte in number.to_le_bytes().iter().chain(text) {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
-    hash
+    (hash ^ hash >> 32) as u32
 }
 
 #[cfg(test)]

@@ -116,7 +116,6 @@ fn plan(
     memory::place(Plan {
         dialect,
         source,
-        edition: &[],
         hostname,
         links: network.links,
         dns: network.dns,

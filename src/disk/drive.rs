@@ -3,7 +3,7 @@ use core::ffi::c_void;
 
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use rustix::ioctl::{Getter, Ioctl, IoctlOutput, Opcode, ioctl, opcode};
+use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
 
 use crate::base::error::Error;
 
@@ -65,12 +65,4 @@ unsafe impl Ioctl for ReadDriveStatus {
     unsafe fn output_from_ptr(out: IoctlOutput, _: *mut c_void) -> Result<i32, Errno> {
         Ok(out)
     }
-}
-
-/// `BLKGETDISKSEQ` (`include/uapi/linux/fs.h`): a number that no other medium since the
-/// start of the kernel has. 0: before Linux 5.15, or the file is no block device.
-pub fn disk_sequence(drive: BorrowedFd<'_>) -> u32 {
-    const BLKGETDISKSEQ: Opcode = opcode::read::<u64>(0x12, 128);
-    // SAFETY: the kernel writes a u64.
-    unsafe { ioctl(drive, Getter::<BLKGETDISKSEQ, u64>::new()) }.unwrap_or(0) as u32
 }

@@ -317,11 +317,6 @@ impl<S: ReadAt> Iso<S> {
         }))
     }
 
-    /// Where it is read from.
-    pub fn source(&self) -> &S {
-        &self.source
-    }
-
     /// Whether there is a file with this name in the root directory: the exact name, or
     /// one that differs only in case.
     ///

@@ -1,19 +1,17 @@
 //! The opened source of a context's files: an image, a directory or a single file.
-use core::cell::Cell;
 use core::ffi::CStr;
 
 use heapless::Vec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, openat, seek};
 use rustix::io::{Errno, pread, retry_on_intr};
-use ufmt::uwrite;
 
-use super::drive::{DriveStatus, disk_sequence};
+use super::drive::DriveStatus;
 use super::iso9660::{Descriptor, Iso, ReadAt, read_whole};
 use crate::base::context_files::{CONTEXT, Files};
 use crate::base::error::Error;
-use crate::base::text::{Escaped, Text, split_path};
-use crate::base::{fnv, memory};
+use crate::base::memory;
+use crate::base::text::split_path;
 
 pub(super) const NO_CONTEXT: Error = Error::new(c"there is no context.sh");
 
@@ -22,10 +20,8 @@ const NAME_SIZE: usize = 256;
 
 /// The opened source of a context's files.
 pub struct Disk {
-    source: &'static [u8],
-    medium: Medium,
-    /// The hash of what was read of its files.
-    sum: Cell<u64>,
+    pub(super) source: &'static [u8],
+    pub(super) medium: Medium,
 }
 
 #[expect(clippy::large_enum_variant, reason = "a run has one")]
@@ -76,50 +72,13 @@ impl Disk {
             }
         };
         // Copied last: an attempt that fails takes no memory.
-        Ok(Self::new(memory::copy(path.to_bytes()), medium))
-    }
-
-    pub(super) fn new(source: &'static [u8], medium: Medium) -> Self {
-        Self {
-            source,
-            medium,
-            sum: Cell::new(fnv::START),
-        }
+        let source = memory::copy(path.to_bytes());
+        Ok(Self { source, medium })
     }
 
     /// The path that was opened or found.
     pub fn source(&self) -> &'static [u8] {
         self.source
-    }
-
-    fn read_file(&self, name: &[u8]) -> Result<Option<&'static mut [u8]>, Error> {
-        match &self.medium {
-            Medium::Iso(iso) => iso.read(name),
-            Medium::Directory(directory) => match open_in(directory, name)? {
-                Some(file) => read_whole(&file).map(Some),
-                None => Ok(None),
-            },
-            Medium::File(file) if name == CONTEXT => read_whole(file).map(Some),
-            Medium::File(_) => Ok(None),
-        }
-    }
-
-    /// Which medium this is, and what was read of it so far: the number of the medium,
-    /// the halves of the sum, the path.
-    pub fn edition(&self) -> &'static [u8] {
-        let sequence = disk_sequence(match &self.medium {
-            Medium::Iso(iso) => iso.source().0.as_fd(),
-            Medium::Directory(directory) => directory.as_fd(),
-            Medium::File(file) => file.0.as_fd(),
-        });
-        let sum = self.sum.get();
-        let mut line = Text::new();
-        line.extend(b"\n\tcontext ");
-        for number in [sequence, (sum >> 32) as u32, sum as u32] {
-            uwrite!(line, "{} ", number);
-        }
-        uwrite!(line, "{}\n", Escaped(self.source));
-        line.finish()
     }
 }
 
@@ -146,11 +105,15 @@ impl Files for Disk {
     /// The kernel's error; a file that is damaged, or larger than
     /// [`LARGEST`](super::LARGEST).
     fn read(&self, name: &[u8]) -> Result<Option<&'static mut [u8]>, Error> {
-        let content = self.read_file(name);
-        if let Ok(Some(content)) = &content {
-            self.sum.set(fnv::add(self.sum.get(), content));
+        match &self.medium {
+            Medium::Iso(iso) => iso.read(name),
+            Medium::Directory(directory) => match open_in(directory, name)? {
+                Some(file) => read_whole(&file).map(Some),
+                None => Ok(None),
+            },
+            Medium::File(file) if name == CONTEXT => read_whole(file).map(Some),
+            Medium::File(_) => Ok(None),
         }
-        content
     }
 }
 

@@ -411,7 +411,10 @@ impl Scan<'_> {
         }
         let iso = Iso::open(device, &mut descriptor)?;
         if iso.has(CONTEXT)? {
-            let disk = Disk::new(candidate.path.to_bytes(), Medium::Iso(iso));
+            let disk = Disk {
+                source: candidate.path.to_bytes(),
+                medium: Medium::Iso(iso),
+            };
             self.best = Some((key, disk));
         } else if label.is_ours() {
             return Err(NO_CONTEXT);

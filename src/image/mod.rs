@@ -20,7 +20,6 @@ pub mod resolver;
 pub mod rivals;
 mod root;
 pub mod shadow;
-pub mod ssh_ports;
 pub mod sshd;
 pub mod sshd_config;
 pub mod sshd_settings;

@@ -81,20 +81,6 @@ impl Settings {
             problem: reader.problem,
         }
     }
-
-    /// The settings of a keyword outside of blocks with conditions.
-    pub fn global(&self, keyword: &[u8]) -> Vector<&'static Setting> {
-        let mut found = Vector::new();
-        for setting in self.list {
-            let is_global = setting
-                .block
-                .is_none_or(|block| matches!(block.criteria, [all] if same(all, b"all")));
-            if is_global && same(setting.keyword, keyword) {
-                found.push(setting);
-            }
-        }
-        found
-    }
 }
 
 impl Reader<'_> {

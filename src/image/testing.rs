@@ -250,7 +250,6 @@ pub fn seal(fixture: &Fixture) {
 pub const EMPTY: Plan = Plan {
     dialect: Dialect::OpenNebula,
     source: b"context.sh",
-    edition: b"",
     hostname: None,
     links: &[],
     dns: &[],

@@ -4,7 +4,6 @@ mod devices;
 pub mod dhcp;
 mod leases;
 mod links;
-pub mod present;
 mod read_back;
 mod socket;
 mod sysctl;
@@ -109,9 +108,9 @@ impl Machine {
 
 /// Applies the network part of a plan and reports what the kernel has afterwards.
 /// `wait` sleeps briefly while a missing NIC may still appear; it returns `false` when
-/// there is nothing to wait for. `record` writes the record, once what an earlier stage
-/// has left is taken back, and before anything is added. `is_remote`: whether the root is
-/// on the network.
+/// there is nothing to wait for. `record` writes the record of the devices, once what an
+/// earlier stage has left is taken back, and before anything is added. `is_remote`: whether
+/// the root is on the network.
 ///
 /// Returns the plan with the devices of its links.
 // Not inlined: a large stack frame makes every access to it longer.
@@ -124,11 +123,10 @@ pub fn apply(
     is_remote: &dyn Fn() -> bool,
     report: &mut Report,
 ) -> BoundPlan {
-    let kernel = match plan.links.is_empty() && machine.record.is_empty() {
-        true => None,
-        false => Kernel::open(machine, report),
-    };
-    let Some(mut kernel) = kernel else {
+    if plan.links.is_empty() && machine.record.is_empty() {
+        return BoundPlan::unbound(plan, machine.dhcp);
+    }
+    let Some(mut kernel) = Kernel::open(machine, report) else {
         return BoundPlan::unbound(plan, machine.dhcp);
     };
     let Some(mut links) = kernel.find(plan.links, wait) else {
@@ -142,7 +140,9 @@ pub fn apply(
             }
         }
     }
-    record(kernel.record(&touched), kernel.report);
+    if !touched.is_empty() || !machine.record.is_empty() {
+        record(kernel.record(&touched), kernel.report);
+    }
     for bound in links.iter_mut() {
         bound.carrier = kernel.link(bound);
     }

@@ -469,20 +469,6 @@ impl<'b> Reply<'b> {
         Some((index, Prefix { address, length }))
     }
 
-    /// Whether another machine has the address of this message (`IFA_F_DADFAILED` of
-    /// linux/if_addr.h).
-    pub fn is_duplicate(&self) -> bool {
-        const DADFAILED: u8 = 8;
-        let flags = self.body.get(offset_of!(nl::ifaddrmsg, ifa_flags));
-        flags.is_some_and(|flags| flags & DADFAILED != 0)
-    }
-
-    /// Who added the route of this message (`rtm_protocol`, linux/rtnetlink.h).
-    pub fn protocol(&self) -> u8 {
-        let protocol = self.body.get(offset_of!(nl::rtmsg, rtm_protocol));
-        protocol.copied().unwrap_or_default()
-    }
-
     /// Passes the routes of the main table in a reply to [`Message::routes`] to `each`,
     /// with the index of their link; but not those that the kernel makes with an address. The kernel lists a route with several next hops as
     /// one message (RTA_MULTIPATH).

@@ -6,9 +6,6 @@ mod keys;
 mod ownership;
 mod sshd;
 
-pub use authorized_keys::merge;
-pub use sshd::KEYS_IN_RUN;
-
 use crate::base::error::Error;
 use crate::base::memory::Vector;
 use crate::base::set::Set;

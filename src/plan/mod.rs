@@ -6,7 +6,6 @@ pub mod bound;
 mod description;
 pub mod device;
 pub mod record;
-pub mod stored;
 mod text;
 mod warning;
 
@@ -24,8 +23,6 @@ pub struct Plan {
     pub dialect: Dialect,
     /// Where the context was read: the path as it was given or found.
     pub source: &'static [u8],
-    /// What the record says of it ([`record`]): it differs once the context does.
-    pub edition: &'static [u8],
     /// At most 64 bytes of letters, digits, `-` and `.`.
     pub hostname: Option<&'static [u8]>,
     /// In the order of their numbers, `ETHn` before `PCIn`.

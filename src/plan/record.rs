@@ -3,11 +3,6 @@
 //! later one then takes back what the context no longer contains, also where the earlier
 //! one was killed.
 //!
-//! An empty line comes first, and then the context that was read: a tab, and `context
-//! SEQUENCE SUM SUM PATH`. This is the number of the medium, both halves of a sum over the
-//! bytes of its files, the higher one first, and where it was found. In records of older
-//! versions the two lines are missing.
-//!
 //! For each device the text has a line with its name. Lines with a tab follow:
 //! - `early`: the early stage has set it up.
 //! - `was NAME NUMBER`: its state before: `exists 0` of a VLAN device that was made;
@@ -98,7 +93,7 @@ pub fn describe(link: &Link, is_carrier: bool, asks: bool, accepts_ra: bool, tex
     }
 }
 
-/// Parses the devices.
+/// Parses the text.
 pub fn read(text: &'static [u8]) -> &'static [RecordedDevice] {
     let mut devices = Vector::new();
     let mut rest = lines(text).peekable();
@@ -121,16 +116,6 @@ pub fn read(text: &'static [u8]) -> &'static [RecordedDevice] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::memory;
-
-    #[test]
-    fn the_context_stands_in_front() {
-        let devices = b"ens3\n\tdhcp\n";
-        let line = b"\n\tcontext 7 4294967295 4294967295 /dev/sr0\n";
-        let both = memory::concat(&[line, devices]);
-        assert_eq!(read(both), read(devices));
-        assert_eq!((read(line), read(b"\n\tcontext 7 1")), (&[][..], &[][..]));
-    }
 
     #[test]
     fn devices_and_what_was_there_before() {

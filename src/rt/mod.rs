@@ -15,7 +15,6 @@ use rustix::io::{Errno, fcntl_getfd};
 use rustix::stdio::{stderr, stdin, stdout};
 
 /// The arguments that the kernel left on the stack, the program's name first.
-#[derive(Clone)]
 pub struct Arguments {
     left: usize,
     next: *const *const c_char,

@@ -37,7 +37,6 @@ mod early;
 mod early_managers;
 mod ifupdown;
 mod left_behind;
-mod live;
 mod netplan;
 mod network_manager;
 mod networkd;

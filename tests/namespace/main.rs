@@ -15,7 +15,6 @@ mod cost;
 mod dhcp;
 mod early;
 mod hang;
-mod live;
 mod places;
 mod ports;
 mod recipe;

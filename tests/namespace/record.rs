@@ -127,37 +127,6 @@ fn parameters_are_as_they_were_before() {
     }
 }
 
-/// The record says which context was read, also where no device is set up.
-#[test]
-#[ignore = "needs root: make test-fast"]
-fn the_context_that_was_read_is_on_record() {
-    let mut initramfs = machine();
-    let mut context = |text: &str| {
-        initramfs.guest.apply(text);
-        let path = initramfs.guest.top.join("run/onecontext/record");
-        let text = fs::read_to_string(path).unwrap();
-        let line = text.strip_prefix("\n\tcontext 0 ").unwrap();
-        let (line, devices) = line.split_once('\n').unwrap();
-        let words: Vec<_> = line.split(' ').map(String::from).collect();
-        assert!(words[2].ends_with("/context.sh"), "{line}");
-        (words[..2].to_vec(), devices.to_string())
-    };
-    let nic = of_eth(0, "IP=10.18.1.1");
-    let (one, devices) = context(&nic);
-    assert!(devices.starts_with("ens3\n\twas "), "{devices}");
-    // FNV-1a of these bytes, computed here.
-    let hash = |text: &str| {
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
-    };
-    let halves = |hash: u64| [(hash >> 32).to_string(), (hash as u32).to_string()];
-    assert_eq!(one, halves(hash(&nic)));
-    assert_eq!(context(&nic), (one, devices));
-    let keys = "SSH_PUBLIC_KEY='ssh-ed25519 AAAA'\n";
-    assert_eq!(context(keys), (halves(hash(keys)).to_vec(), String::new()));
-}
-
 /// The record is written ahead.
 #[test]
 #[ignore = "needs root: make test-fast"]

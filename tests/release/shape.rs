@@ -12,8 +12,6 @@ use std::path::Path;
 const LAW: &str = "
 lib supervise boot cli base
 supervise cli changeset base
-status cli live plan base
-live boot cli parameters disk context login kernel changeset image plan base
 inspect boot cli disk context login changeset image plan base
 boot cli parameters disk context managers system login kernel banner changeset image plan base
 cli base
