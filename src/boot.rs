@@ -20,8 +20,8 @@ use crate::disk::{Disk, Search, SystemPaths, search};
 use crate::image::account::{self, AccountFacts, Init, NewUser, Sudo};
 use crate::image::cloud_init::CloudInit;
 use crate::image::facts::{Facts, LoginFacts, Names, NetworkFacts};
-use crate::image::fstab::Fstab;
 use crate::image::initramfs::InitramfsFacts;
+use crate::image::later_mounts::LaterMounts;
 use crate::image::logins::Logins;
 use crate::image::managers::Managers;
 use crate::image::networkd::{self, Networkd};
@@ -162,7 +162,9 @@ impl Boot {
             (Some(facts), Some(root)) => {
                 let logins = (early == Early::Keys)
                     // root is the only user who counts.
-                    .then(|| Logins::read(root, &Fstab::read(root, Ok(None), b""), &[b"root"]));
+                    .then(|| {
+                        Logins::read(root, &LaterMounts::read(root, Ok(None), b""), &[b"root"])
+                    });
                 StageFacts::Early(facts, logins)
             }
             (None, Some(root)) => {
@@ -243,8 +245,8 @@ impl Boot {
 
     /// Whether the root is on the network; what is not known counts as such.
     fn is_remote(&self) -> bool {
-        let mut root = self.root.iter();
-        self.root_on_network || root.any(|root| root.is_remote(b"/") || root.is_remote(b"/usr"))
+        let has_remote = |root: &Root| root.is_remote(b"/") || root.is_remote(b"/usr");
+        self.root_on_network || self.root.as_ref().is_none_or(has_remote)
     }
 
     fn machine(&self, report: &mut Report) -> Machine {
@@ -378,18 +380,18 @@ pub fn read_login_facts(
     systemd: Fact<Systemd>,
     mounts: &[u8],
 ) -> &'static LoginFacts {
-    let fstab = Fstab::read(root, systemd, mounts);
+    let later_mounts = LaterMounts::read(root, systemd, mounts);
     let mut users = Vector::<&[u8]>::new();
     for name in plan.users() {
         users.push(memory::copy(name));
     }
-    let logins = Logins::read(root, &fstab, &users).map(|logins| &*memory::place(logins));
+    let logins = Logins::read(root, &later_mounts, &users).map(|logins| &*memory::place(logins));
     memory::place(LoginFacts {
         has_systemd: systemd.map(|systemd| systemd.is_some()),
-        fstab,
+        later_mounts,
         logins,
         account: match logins {
-            Ok(logins) => account_facts(root, plan, systemd, &fstab, logins)
+            Ok(logins) => account_facts(root, plan, systemd, &later_mounts, logins)
                 .map(|account| Some(&*memory::place(account))),
             Err(_) => Ok(None),
         },
@@ -429,7 +431,7 @@ fn account_facts(
     root: &Root,
     plan: &Plan,
     systemd: Fact<Systemd>,
-    fstab: &Fstab,
+    later_mounts: &LaterMounts,
     logins: &Logins,
 ) -> Result<AccountFacts, PathError> {
     let has_systemd = match systemd {
@@ -438,9 +440,13 @@ fn account_facts(
     };
     let login = plan.login;
     let new = match plan.user {
-        Some(name) if logins.users.find(name).is_none() => {
-            Some(NewUser::read(root, fstab, logins, name, login.shell)?)
-        }
+        Some(name) if logins.users.find(name).is_none() => Some(NewUser::read(
+            root,
+            later_mounts,
+            logins,
+            name,
+            login.shell,
+        )?),
         _ => None,
     };
     let sudo = login.sudo != SudoRule::None;
@@ -472,7 +478,7 @@ pub fn decide(
     logins: &'static LoginFacts,
     changes: &mut Changes,
 ) {
-    changes.mounts = Some(&logins.fstab);
+    changes.mounts = Some(&logins.later_mounts);
     login::decide(bound.plan, logins, changes);
     system::render(bound, facts, changes);
     managers::render(bound, facts, changes);

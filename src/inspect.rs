@@ -7,6 +7,7 @@ mod listening;
 mod obstacle;
 mod overrides;
 mod remains;
+mod rivals;
 mod selection;
 mod server;
 mod sudo;
@@ -25,9 +26,17 @@ use crate::context::Purpose;
 use crate::disk::{Search, SystemPaths};
 use crate::image::Root;
 use crate::image::facts::{Facts, LoginFacts, NetworkFacts};
-use crate::image::rivals::{self, Nics};
 use crate::plan::bound::{BoundPlan, DhcpClient};
 use crate::plan::{Link, Plan};
+use rivals::Nics;
+
+/// How the context is looked for where none is named.
+const SEARCH: Search = Search {
+    device: None,
+    wait: 0,
+    required: true,
+    paths: SystemPaths::SYSTEM,
+};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,29 +65,25 @@ pub fn dry_run(options: &Apply, streams: Streams, out: &mut Text) -> Status {
 /// Answers in `out`.
 pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &mut Text) -> Status {
     let mut report = Report::new(Console::File(streams.errors));
-    let search = Search {
-        device: None,
-        wait: 0,
-        required: true,
-        paths: SystemPaths::SYSTEM,
-    };
     // The image's kernel command line is not known, so scripts count as not run.
     let purpose = match question {
         Question::Plan => Purpose::Plan,
         Question::Problems => Purpose::Check,
     };
-    let Some(plan) = read_plan(operands.context, &search, purpose, &mut report) else {
+    let Some(plan) = read_plan(operands.context, &SEARCH, purpose, &mut report) else {
         return Status::Unreadable;
     };
-    let Ok(root) = (operands.root.map(|root| Root::open(root, None)).transpose())
-        .map_err(|(path, errno)| report.problem(c"open the root", path, errno))
-    else {
-        return Status::Unreadable;
+    let root = match operands.root.map(|root| Root::open(root, None)).transpose() {
+        Ok(root) => root,
+        Err((path, errno)) => {
+            report.problem(c"open the root", path, errno);
+            return Status::Unreadable;
+        }
     };
     let facts = (root.as_ref()).map(|root| boot::read_facts(root, plan, true));
-    facts
-        .iter()
-        .for_each(|facts| boot::settle_warnings(plan, facts));
+    if let Some(facts) = &facts {
+        boot::settle_warnings(plan, facts);
+    }
     // The devices of this machine are not those of the root.
     let dhcp = facts
         .as_ref()
@@ -88,13 +93,10 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
     let placed = known.map(|(root, facts)| place(&bound, root, facts));
     match question {
         Question::Plan => {
-            let write = match operands.json {
-                true => BoundPlan::write_json,
-                false => BoundPlan::write,
-            };
-            write(
+            write_plan(
                 &bound,
-                placed.as_ref().map(|(changes, _)| changes as _),
+                placed.as_ref().map(|(placed, _)| placed),
+                operands.json,
                 out,
             );
             Status::Done
@@ -104,9 +106,20 @@ pub fn inspect(operands: &Inspect, question: Question, streams: Streams, out: &m
             if let Some(((root, facts), (_, logins))) = known.zip(placed.as_ref()) {
                 write_foreseen(plan, root, facts, logins, out);
             }
-            [Status::Wrong, Status::Done][usize::from(out.is_empty())]
+            match out.is_empty() {
+                true => Status::Done,
+                false => Status::Wrong,
+            }
         }
     }
+}
+
+fn write_plan(bound: &BoundPlan, placed: Option<&Placed>, json: bool, out: &mut Text) {
+    let write = match json {
+        true => BoundPlan::write_json,
+        false => BoundPlan::write,
+    };
+    write(bound, placed.map(|placed| placed as _), out);
 }
 
 /// What the booted system shall see, on a root that can be written, and the facts of its

@@ -190,11 +190,12 @@ impl Parameters {
             "root" | "boot" => value.is_some_and(is_on_network),
             _ => false,
         };
-        self.network_by_initramfs |= match name {
+        let is_asked = match name {
             "ip" => has_value,
             "rd.neednet" => value != Some(b"0"),
-            _ => self.root_on_network,
+            _ => false,
         };
+        self.network_by_initramfs |= is_asked || self.root_on_network;
         !name.starts_with("onecontext.")
     }
 }

@@ -9,7 +9,7 @@ use crate::base::log::{Level, failure};
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Escaped, Str, Text};
 use crate::image::config_file::ConfigFile;
-use crate::image::fstab::Fstab;
+use crate::image::later_mounts::LaterMounts;
 use crate::image::{FileContent, PathError, ResolvedPath};
 
 /// One thing that the booted system shall see.
@@ -182,7 +182,7 @@ pub struct Changes {
     /// The booted system is to write the root.
     pub(super) is_written_later: bool,
     /// What the booted system mounts, if that is known.
-    pub mounts: Option<&'static Fstab>,
+    pub mounts: Option<&'static LaterMounts>,
 }
 
 impl Default for Changes {

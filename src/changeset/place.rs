@@ -25,7 +25,7 @@ use crate::base::error::Error;
 use crate::base::log::{Level, failure};
 use crate::base::memory::{self, Vector};
 use crate::base::text::{Escaped, Text};
-use crate::image::fstab::Fstab;
+use crate::image::later_mounts::LaterMounts;
 use crate::image::{ResolvedPath, Root, if_there};
 
 /// One step that makes a change, or a part of it.
@@ -97,7 +97,7 @@ impl RootState {
 /// Finds the steps for changes, one after the other.
 pub struct Placer<'r> {
     root: &'r Root,
-    mounts: Option<&'static Fstab>,
+    mounts: Option<&'static LaterMounts>,
     /// For systemd-tmpfiles.
     lines: Text,
     /// Files and directories over which a copy is mounted.
@@ -140,7 +140,7 @@ enum Way {
 
 impl<'r> Placer<'r> {
     /// A placer for a root. `mounts`: what is mounted later.
-    pub fn new(root: &'r Root, mounts: Option<&'static Fstab>) -> Self {
+    pub fn new(root: &'r Root, mounts: Option<&'static LaterMounts>) -> Self {
         Self {
             root,
             mounts,

@@ -15,7 +15,7 @@ use crate::base::json::Json;
 use crate::base::log::Level;
 use crate::base::log::{Console, Report};
 use crate::image::config_file::ConfigFile;
-use crate::image::fstab::Fstab;
+use crate::image::later_mounts::LaterMounts;
 use crate::image::testing::{Attribute, Fixture, decided, in_own_mounts, lines};
 use crate::image::{ResolvedPath, Root};
 
@@ -94,10 +94,10 @@ fn nothing_is_written_where_something_is_mounted_later() {
     fixture.file("data/keep", "");
     fixture.file("etc/hosts", "");
     let root = fixture.root();
-    let fstab = memory::place(Fstab::read(&root, Ok(None), b""));
+    let mounts = memory::place(LaterMounts::read(&root, Ok(None), b""));
     let said = fixture.apply(Policy::Auto, |root, writer, report| {
         let mut changes = Changes::new();
-        changes.mounts = Some(fstab);
+        changes.mounts = Some(mounts);
         for path in [&b"/data/hosts"[..], b"/etc/hosts"] {
             instead(root, path, b"new", &mut changes);
         }

@@ -3,8 +3,8 @@ use crate::base::memory;
 use rustix::fs::FileType;
 
 use super::config_file::ConfigFile;
-use super::fstab::Fstab;
 use super::key_file::{Home, KeyFile};
+use super::later_mounts::LaterMounts;
 use super::logins::Logins;
 use super::passwd::{User, Users, is_login_shell};
 use super::{FileContent, PathError, Root, at};
@@ -181,7 +181,7 @@ impl NewUser {
     /// Reads what creating the user `name` needs. `wanted`: the shell it should have.
     pub fn read(
         root: &Root,
-        fstab: &Fstab,
+        later_mounts: &LaterMounts,
         logins: &Logins,
         name: &[u8],
         wanted: Option<&[u8]>,
@@ -199,7 +199,7 @@ impl NewUser {
             home: copy(home)?,
             shell: copy(shell)?,
         };
-        let key_file = KeyFile::read(root, fstab, &user, logins.homes_of_root);
+        let key_file = KeyFile::read(root, later_mounts, &user, logins.homes_of_root);
         let skeleton = match key_file {
             Ok(file) if file.home == Home::Missing => {
                 let path = memory::concat(&[defaults.skeleton, b"/.ssh/authorized_keys"]);

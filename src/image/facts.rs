@@ -4,7 +4,7 @@
 use super::account::AccountFacts;
 use super::cloud_init::CloudInit;
 use super::config_file::ConfigFile;
-use super::fstab::Fstab;
+use super::later_mounts::LaterMounts;
 use super::logins::Logins;
 use super::managers::Managers;
 use super::networkd::Networkd;
@@ -34,7 +34,7 @@ pub struct LoginFacts {
     /// Whether systemd is init.
     pub has_systemd: Result<bool, Error>,
     /// What is mounted later.
-    pub fstab: Fstab,
+    pub later_mounts: LaterMounts,
     /// The users who may log in.
     pub logins: Result<&'static Logins, Error>,
     /// The SSH server.

@@ -4,7 +4,7 @@ use crate::base::memory;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::fstab::Fstab;
+use super::later_mounts::LaterMounts;
 use super::passwd::User;
 use super::{Fact, FileContent, ResolvedPath, Root};
 use crate::base::error::Error;
@@ -80,7 +80,7 @@ impl KeyFile {
     /// reached through links that others could have made.
     pub fn read(
         root: &Root,
-        fstab: &Fstab,
+        later_mounts: &LaterMounts,
         user: &User,
         homes_of_root: &[ResolvedPath],
     ) -> Result<&'static Self, Error> {
@@ -100,7 +100,7 @@ impl KeyFile {
             _ => path,
         };
         let home = match stat {
-            _ if fstab.hides(path) => Home::MountedLater,
+            _ if later_mounts.hides(path) => Home::MountedLater,
             None => Home::Missing,
             Some(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
                 return Err(Error::new(c"its home is not a directory"));

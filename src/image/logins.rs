@@ -1,6 +1,6 @@
 //! The users of a root who may log in.
-use super::fstab::Fstab;
 use super::key_file::KeyFile;
+use super::later_mounts::LaterMounts;
 use super::passwd::{User, Users};
 use super::{ResolvedPath, Root};
 use crate::base::error::Error;
@@ -32,7 +32,7 @@ impl Logins {
     ///
     /// # Errors
     /// passwd(5) cannot be read.
-    pub fn read(root: &Root, fstab: &Fstab, asked: &[&[u8]]) -> Result<Self, Error> {
+    pub fn read(root: &Root, later_mounts: &LaterMounts, asked: &[&[u8]]) -> Result<Self, Error> {
         let users = Users::read(root)?;
         let homes_of_root = homes_of_root(root, &users);
         let mut accounts = Vector::new();
@@ -40,7 +40,7 @@ impl Logins {
             if user.has_shell() || asked.contains(&user.name.bytes()) {
                 accounts.push(Account {
                     user,
-                    key_file: KeyFile::read(root, fstab, user, homes_of_root),
+                    key_file: KeyFile::read(root, later_mounts, user, homes_of_root),
                 });
             }
         }

@@ -3,7 +3,8 @@ use super::config_file::ConfigFile;
 use super::systemd::units::{Systemd, Unit};
 use super::{Fact, PathError, Root, at};
 use crate::base::error::Error;
-use crate::base::text::{lines, words};
+use crate::base::memory;
+use crate::base::text::{ip, lines, split_once, words};
 
 /// `/etc/hosts` (hosts(5)), and whether nss-myhostname answers too.
 #[derive(Clone, Copy)]
@@ -63,5 +64,21 @@ fn is_resolved_enabled(root: &Root, systemd: Fact<Systemd>) -> Result<bool, Erro
     match systemd.unit(root, NAME)? {
         Unit::Present { text, .. } => Ok(systemd.will_be_enabled(root, NAME, text)?.is_some()),
         Unit::Missing | Unit::Masked => Ok(false),
+    }
+}
+
+/// Our line of /etc/hosts, with its newline.
+pub fn own_line(address: &[u8], name: &[u8]) -> &'static [u8] {
+    let short = split_once(name, b'.').map_or(&b""[..], |(short, _)| short);
+    let gap = if short.is_empty() { &b""[..] } else { b" " };
+    memory::concat(&[address, b" ", name, gap, short, b" # onecontext\n"])
+}
+
+/// Whether a line, with its newline, has exactly the form of ours.
+pub fn is_own_line(line: &[u8]) -> bool {
+    let mut fields = words(line);
+    match (fields.next(), fields.next()) {
+        (Some(address), Some(name)) => ip(address).is_some() && line == own_line(address, name),
+        _ => false,
     }
 }

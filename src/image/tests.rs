@@ -3,7 +3,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
 
-use super::fstab::Fstab;
+use super::later_mounts::LaterMounts;
 use super::systemd::units::{Systemd, Unit};
 use super::testing::Fixture;
 use super::*;
@@ -267,8 +267,8 @@ fn an_fstab_that_cannot_be_read_is_a_problem_and_hides_nothing() {
         }
         let root = fixture.root();
         let home = root.resolve(b"/home/alice").unwrap();
-        let fstab = Fstab::read(&root, Ok(None), b"");
-        (fstab.hides(home), fstab.problem)
+        let mounts = LaterMounts::read(&root, Ok(None), b"");
+        (mounts.hides(home), mounts.problem)
     };
     assert_eq!(ask(Some("# none\n/dev/a / ext4\n")), (false, None));
     assert_eq!(ask(Some("/dev/a /home ext4\n")), (true, None));
@@ -287,7 +287,7 @@ fn an_fstab_that_cannot_be_read_is_a_problem_and_hides_nothing() {
     fixture.directory("etc/zfs/zfs-list.cache");
     long_link(&fixture, "etc/zfs/zfs-list.cache/other");
     let root = fixture.root();
-    let problem = Fstab::read(&root, Systemd::find(&root), b"").problem;
+    let problem = LaterMounts::read(&root, Systemd::find(&root), b"").problem;
     let folder = &b"/etc/zfs/zfs-list.cache"[..];
     assert_eq!(problem, Some((folder, TOO_LONG.into())));
 }
@@ -305,9 +305,9 @@ fn what_units_and_caches_mount_hides_what_is_below() {
         fixture.directory("srv/a-b");
         make(&fixture);
         let root = fixture.root();
-        let fstab = Fstab::read(&root, Systemd::find(&root), more.as_bytes());
-        assert_eq!(fstab.problem, None);
-        fstab.hides(root.resolve(path.as_bytes()).unwrap())
+        let mounts = LaterMounts::read(&root, Systemd::find(&root), more.as_bytes());
+        assert_eq!(mounts.problem, None);
+        mounts.hides(root.resolve(path.as_bytes()).unwrap())
     };
     const HOME: &str = "/home/alice/.ssh/authorized_keys";
     const UNIT: &str = "[Mount]\nWhat=/dev/vdb\n";
@@ -376,5 +376,5 @@ fn what_units_and_caches_mount_hides_what_is_below() {
     fixture.file("usr/lib/systemd/system/home.mount", UNIT);
     let root = fixture.root();
     let home = root.resolve(b"/home/alice").unwrap();
-    assert!(!Fstab::read(&root, Ok(None), b"").hides(home));
+    assert!(!LaterMounts::read(&root, Ok(None), b"").hides(home));
 }

@@ -7,11 +7,17 @@ use ufmt::uwrite;
 use crate::base::error::Error;
 use crate::base::memory::{self, Vector};
 use crate::base::set::Set;
-use crate::base::text::{Escaped, Text, format, lines, same, split, split_once, split_path, words};
+use crate::base::text::{
+    Escaped, Text, format, ip, lines, same, split, split_once, split_path, words,
+};
 use crate::image::facts::Facts;
 use crate::image::managers::NETWORK_MANAGER;
+use crate::image::resolver::is_own_line;
 use crate::image::{Root, networkd};
 use crate::plan::{Family, Link, Method, Plan};
+
+/// Where systemd and udev look for drop-ins.
+const TOPS: [&[u8]; 4] = [b"/etc", b"/usr/local/lib", b"/usr/lib", b"/lib"];
 
 /// Writes what is wrong.
 pub fn write(root: &Root, plan: &Plan, facts: &Facts, out: &mut Text) -> Result<(), Error> {
@@ -95,7 +101,6 @@ pub fn write_shared_networks(plan: &Plan, out: &mut Text) {
 /// Where a file takes IPv6 off with `net.ipv6.conf`: the last line for a name counts
 /// (sysctl.d(5)).
 fn switched_off(root: &Root, facts: &Facts) -> Result<Option<Found>, Error> {
-    const TOPS: [&[u8]; 4] = [b"/etc", b"/usr/local/lib", b"/usr/lib", b"/lib"];
     let mut files = Vector::new();
     files.extend(root.merged(&TOPS, b"/sysctl.d", b".conf")?);
     // sysctl(8) reads it last; systemd-sysctl only where a link leads to it.
@@ -215,7 +220,6 @@ fn renamed(root: &Root, link: &Link) -> Result<Option<Found>, Error> {
         return Ok(None);
     };
     let mac = format(&mac);
-    const TOPS: [&[u8]; 4] = [b"/etc", b"/usr/local/lib", b"/usr/lib", b"/lib"];
     for path in root.merged(&TOPS, b"/systemd/network", b".link")? {
         let found = root.read_if_there(path)?;
         let text = found.map_or(&b""[..], |found| found.content);
@@ -243,11 +247,9 @@ fn renamed(root: &Root, link: &Link) -> Result<Option<Found>, Error> {
             let mut name = None;
             while let (Some(key), Some(value)) = (quoted.next(), quoted.next()) {
                 is_meant |= key.ends_with(b"==") && same_mac(value, mac);
-                let is_name = matches!(
-                    key.trim_ascii().trim_ascii_start(),
-                    b", NAME=" | b",NAME=" | b"NAME=" | b", NAME:=" | b",NAME:="
-                );
-                if is_name {
+                let key = key.trim_ascii();
+                let key = key.strip_prefix(b",").unwrap_or(key).trim_ascii();
+                if matches!(key, b"NAME=" | b"NAME:=") {
                     name = Some(value);
                 }
             }
@@ -278,13 +280,12 @@ fn own_name(root: &Root, plan: &Plan, out: &mut Text) -> Result<(), Error> {
     else {
         return Ok(());
     };
-    for line in lines(hosts.content) {
+    for line in hosts.content.split_inclusive(|byte| *byte == b'\n') {
         let entry = split_once(line, b'#').map_or(line, |(entry, _)| entry);
         let mut fields = words(entry);
-        let address = fields.next().and_then(crate::base::text::ip);
-        let is_ours = line.trim_ascii_end().ends_with(b"# onecontext");
+        let address = fields.next().and_then(ip);
         if matches!(address, Some(IpAddr::V4(v4)) if v4.is_loopback())
-            && !is_ours
+            && !is_own_line(line)
             && fields.any(|field| same(field, name))
         {
             uwrite!(

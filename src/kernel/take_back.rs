@@ -171,11 +171,24 @@ impl Kernel<'_> {
         }
         self.examine_routes(&mut known);
         self.examine_addresses(&mut known);
-        for one in known.stale.iter() {
-            if let Some(other) = one.by_other
-                && !self.may_remove(other, one.prefix, is_remote)
-            {
-                continue;
+        self.remove(&known.stale, is_remote);
+        for (recorded, device) in stale.iter() {
+            self.restore(recorded, device);
+        }
+        !stale.is_empty()
+    }
+
+    /// Removes addresses and routes; those of other programs not where the root is on the
+    /// network.
+    fn remove(&mut self, stale: &[Stale], is_remote: &dyn Fn() -> bool) {
+        let of_others = stale.iter().any(|one| one.by_other.is_some());
+        let stays = of_others && (is_remote() || self.has_iscsi_session());
+        for one in stale {
+            if let Some(other) = one.by_other {
+                self.say_foreign(other, one.prefix, stays);
+                if stays {
+                    continue;
+                }
             }
             match &one.route {
                 Some(route) => self.message.delete_route(one.index, route),
@@ -183,10 +196,6 @@ impl Kernel<'_> {
             }
             self.undo(&one.prefix);
         }
-        for (recorded, device) in stale.iter() {
-            self.restore(recorded, device);
-        }
-        !stale.is_empty()
     }
 
     fn examine_routes(&mut self, known: &mut Known) {
@@ -217,9 +226,8 @@ impl Kernel<'_> {
         });
     }
 
-    /// Whether something that another program has set may be removed; says so.
-    fn may_remove(&mut self, one: &Touched, what: Prefix, is_remote: &dyn Fn() -> bool) -> bool {
-        let stays = is_remote() || self.has_iscsi_session();
+    /// Reports what another program has set, and whether it stays.
+    fn say_foreign(&mut self, one: &Touched, what: Prefix, stays: bool) {
         let mut line = self.report.line();
         uwrite!(
             line,
@@ -233,7 +241,6 @@ impl Kernel<'_> {
             }
         );
         self.report.say(Level::Notice, line);
-        !stays
     }
 
     /// Whether a device is on an iSCSI target, or that is not known.

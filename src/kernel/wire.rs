@@ -470,8 +470,8 @@ impl<'b> Reply<'b> {
     }
 
     /// Passes the routes of the main table in a reply to [`Message::routes`] to `each`,
-    /// with the index of their link; but not those that the kernel makes with an address. The kernel lists a route with several next hops as
-    /// one message (RTA_MULTIPATH).
+    /// with the index of their link, but not those that the kernel makes with an address.
+    /// The kernel lists a route with several next hops as one message (RTA_MULTIPATH).
     pub fn routes(&self, each: &mut dyn FnMut(u32, Route)) {
         let Some((route, attributes)) = self.route() else {
             return;

@@ -267,9 +267,9 @@ impl<'d> Keys<'d> {
 
 /// The type of the line of systemd-tmpfiles for keys in a home that is mounted later,
 /// and the suffix of their file's name. An authorized_keys in that home cannot be read
-/// now, and must not be lost. So the keys go to sshd's own second file,
-/// authorized_keys2, which nobody else uses, nor Dropbear; or else to authorized_keys, but only if
-/// there is none.
+/// now, and must not be lost. So the keys go to OpenSSH's second file, authorized_keys2,
+/// which nobody else uses; where there is no such file, as with Dropbear, to
+/// authorized_keys, but only if there is none.
 pub fn in_later_home(sshd: Option<&Sshd>) -> (&'static str, &'static [u8]) {
     match sshd {
         Some(sshd) if sshd.is_openssh() && sshd.config.looks_at(b"authorized_keys2") => {

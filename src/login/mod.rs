@@ -25,7 +25,7 @@ pub fn decide(plan: &Plan, facts: &LoginFacts, changes: &mut Changes) {
         Ok(logins) => logins,
         Err(error) => return changes.problem(c"read users", b"/etc/passwd", error),
     };
-    if let Some((at, error)) = facts.fstab.problem {
+    if let Some((at, error)) = facts.later_mounts.problem {
         changes.problem(c"look for later mounts in", at, error);
     }
     let sshd = facts.sshd.unwrap_or_else(|error| {

@@ -4,9 +4,9 @@
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::memory::{self, Vector};
-use crate::base::text::{Ip, format, ip, lines, same, split_once, words};
+use crate::base::text::{Ip, format, lines, same, split_once, words};
 use crate::changeset::{Changes, Label, Reason};
-use crate::image::resolver::Hosts;
+use crate::image::resolver::{Hosts, is_own_line, own_line};
 use crate::plan::bound::BoundPlan;
 
 /// Adds one line: the machine's static address, or the one that Debian uses for a name
@@ -23,7 +23,7 @@ pub fn render(bound: &BoundPlan, hosts: Hosts, changes: &mut Changes) {
     let mut text = Vector::new();
     let mut resolves = by_myhostname;
     for line in old.split_inclusive(|byte| *byte == b'\n') {
-        if !is_ours(line) {
+        if !is_own_line(line) {
             text.extend(line);
             resolves |= names(line, name);
         }
@@ -32,7 +32,10 @@ pub fn render(bound: &BoundPlan, hosts: Hosts, changes: &mut Changes) {
         if !text.is_empty() && !text.ends_with(b"\n") {
             text.push(b'\n');
         }
-        text.extend(entry(static_address(bound).unwrap_or(b"127.0.1.1"), name));
+        text.extend(own_line(
+            static_address(bound).unwrap_or(b"127.0.1.1"),
+            name,
+        ));
     }
     if file.content.is_none() && text.is_empty() {
         return;
@@ -56,22 +59,6 @@ fn static_address(bound: &BoundPlan) -> Option<&'static [u8]> {
         .filter(|one| !bound.is_applied || one.carrier.is_some());
     let prefix = links.find_map(|one| one.link.addresses().first())?;
     Some(format(&Ip(prefix.address)))
-}
-
-/// The line that is ours.
-fn entry(address: &[u8], name: &[u8]) -> &'static [u8] {
-    let short = split_once(name, b'.').map_or(&b""[..], |(short, _)| short);
-    let gap = if short.is_empty() { &b""[..] } else { b" " };
-    memory::concat(&[address, b" ", name, gap, short, b" # onecontext\n"])
-}
-
-/// Whether a line has exactly the form of ours.
-fn is_ours(line: &[u8]) -> bool {
-    let mut fields = words(line);
-    match (fields.next(), fields.next()) {
-        (Some(address), Some(name)) => ip(address).is_some() && line == entry(address, name),
-        _ => false,
-    }
 }
 
 /// Whether a line gives this name to an address.

@@ -462,6 +462,33 @@ fn keys_that_nobody_can_have_are_said() {
     assert!(log.contains(said), "{log}");
 }
 
+/// OpenSSH's server without PAM refuses every key of a locked account; Dropbear does not
+/// look at that. Nobody is invited where nobody can log in.
+#[test]
+#[ignore = "needs root: make test-fast"]
+fn nobody_is_invited_to_a_locked_root() {
+    const LOCKED: &str = "login of user: root: locked in the initramfs's /etc/shadow";
+    let mut initramfs = Initramfs::new("onecontext.early=keys");
+    initramfs.guest.nic("ens3", "02:00:0a:12:01:01");
+    let invites = |initramfs: &mut Initramfs, is_locked: bool| {
+        let (status, log) = initramfs.early(&context(), &[]);
+        assert_eq!(status, i32::from(is_locked), "{log}");
+        assert_eq!(log.contains(LOCKED), is_locked, "{log}");
+        assert_eq!(log.contains(INVITATION), !is_locked, "{log}");
+    };
+    let shadow = initramfs.top.join("etc/shadow");
+    fs::write(&shadow, "root:!:19000:0:99999:7:::\n").unwrap();
+    invites(&mut initramfs, false);
+    let sshd = initramfs.top.join("usr/sbin/sshd");
+    fs::write(&sshd, "").unwrap();
+    fs::set_permissions(&sshd, PermissionsExt::from_mode(0o755)).unwrap();
+    invites(&mut initramfs, true);
+    fs::write(&shadow, "root:*:19000:0:99999:7:::\n").unwrap();
+    invites(&mut initramfs, false);
+    fs::remove_file(&shadow).unwrap();
+    invites(&mut initramfs, false);
+}
+
 #[test]
 #[ignore = "needs root: make test-fast"]
 fn a_dry_run_changes_nothing() {

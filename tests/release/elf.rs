@@ -11,7 +11,7 @@ use goblin::elf::program_header::{
     PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_TLS,
 };
 
-/// The present size of the program of the initramfs, 209,648 bytes, rounded up to a KiB. It
+/// The present size of the program of the initramfs, 209,680 bytes, rounded up to a KiB. It
 /// misses the design's budget, 186,368 bytes. Lower the limit with every gain, raise it only
 /// with a reason: docs/development.md says what was tried.
 const LARGEST: usize = 205 << 10;

@@ -1,13 +1,14 @@
 //! Settings of the image that outweigh what is written for its network managers, or that
 //! leave a NIC alone. A boot does not read them: only `check` does, which does not know
 //! the devices of the machine, so a name counts if it may be one of an Ethernet NIC.
-use super::Root;
-use super::glob::fnmatch;
-use super::managers::Managers;
-use super::networkd;
+use core::ffi::CStr;
+
 use crate::base::error::Error;
 use crate::base::memory::Vector;
 use crate::base::text::{Mac, lines, span, split, words};
+use crate::image::glob::fnmatch;
+use crate::image::managers::{Managers, NETWORK_MANAGER};
+use crate::image::{Root, networkd};
 
 /// A file, and what it does.
 pub type Rival = (&'static [u8], Error);
@@ -24,7 +25,7 @@ pub struct Nics<'n> {
 /// Names each file of the managers that the root enables.
 pub fn find(root: &Root, managers: &Managers, nics: Nics<'_>) -> Result<Vector<Rival>, Error> {
     let mut found = Vector::new();
-    if managers.has(super::managers::NETWORK_MANAGER) {
+    if managers.has(NETWORK_MANAGER) {
         network_manager(root, nics, &mut found)?;
     }
     if managers.has(networkd::NAME) {
@@ -51,7 +52,7 @@ fn add_if(
     root: &Root,
     path: &'static [u8],
     is_it: impl Fn(&[u8]) -> bool,
-    what: &'static core::ffi::CStr,
+    what: &'static CStr,
     found: &mut Vector<Rival>,
 ) -> Result<(), Error> {
     if let Some(file) = root.read_if_there(path)?

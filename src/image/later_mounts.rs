@@ -10,7 +10,7 @@ use crate::base::text::{Text, digits, lines, words};
 
 /// What the booted system mounts and is not mounted yet.
 #[derive(Clone, Copy)]
-pub struct Fstab {
+pub struct LaterMounts {
     /// The mount points.
     points: &'static [ResolvedPath],
     /// What could not be looked at, and why: the list may be incomplete.
@@ -21,7 +21,7 @@ const FSTAB: &[u8] = b"/etc/fstab";
 /// The folder of ZFS's lists of datasets.
 const CACHE: &[u8] = b"/etc/zfs/zfs-list.cache";
 
-impl Fstab {
+impl LaterMounts {
     /// Reads `/etc/fstab`, the names of mount units, and the cache of ZFS. `more` is text
     /// in the form of fstab. A mount point that cannot be examined counts as not mounted
     /// later, so that no user loses keys for it; `problem` has the reason.
@@ -92,8 +92,8 @@ fn add_cache(root: &Root, text: &mut Text) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds what mount units in a directory mount, whether something wants them or not: every unit that needs
-/// the path does (systemd.unit(5), RequiresMountsFor=).
+/// Adds what mount units in a directory mount, whether something wants them or not: every
+/// unit that needs the path does (systemd.unit(5), RequiresMountsFor=).
 fn add_units(
     root: &Root,
     systemd: Systemd,
